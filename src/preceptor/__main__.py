@@ -1,0 +1,5 @@
+"""`python -m preceptor` is the `preceptor` command."""
+
+from preceptor.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""Language models behind one contract (`base.LanguageModel`): local ones and scripted ones."""

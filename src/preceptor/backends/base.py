@@ -1,0 +1,99 @@
+"""The contract between preceptor and a language model."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, TypeVar
+
+from preceptor.core.types import Conversation, JudgeFailure, Usage
+
+
+@dataclass(frozen=True)
+class ChooseRequest:
+    """Ask a model how probable each of the choices is as the continuation of a prompt."""
+
+    prompt: str | Conversation
+    """A text to continue, or a conversation rendered with the model's chat template. Text from outside (a policy's
+    response, say) may stand anywhere in either: it is never read as a control token."""
+    choices: tuple[str, ...]
+    """The continuations, exactly as they would follow (a leading space included where one belongs)."""
+    prefill: str = ""
+    """How the assistant's answer to a conversation begins."""
+
+    def __post_init__(self) -> None:
+        if len(self.choices) < 2 or len(set(self.choices)) != len(self.choices) or not all(self.choices):
+            raise ValueError(f"choices must be at least two, distinct and not empty, got {self.choices}")
+        if not self.prompt:
+            raise ValueError("the prompt is empty")
+
+
+@dataclass(frozen=True)
+class ChoiceLogProbs:
+    """Log-probability (natural) of each choice, in the order of the request. Exact for choices of several tokens."""
+
+    log_probs: tuple[float, ...]
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True)
+class CompleteRequest:
+    """Ask a model to continue a prompt."""
+
+    prompt: str | Conversation
+    max_new_tokens: int
+    temperature: float = 0.0
+    """0 is greedy decoding."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A sampled or greedy continuation."""
+
+    text: str
+    finished: bool
+    """False when the length limit cut it."""
+    usage: Usage = field(default_factory=Usage)
+
+
+T = TypeVar("T")
+
+Indexed: TypeAlias = list[tuple[int, T]]
+"""Results with the position of their request."""
+
+
+class LanguageModel(Protocol):
+    """A language model that preceptor can ask.
+
+    Both operations yield batches of results as they complete, each result with its request's index, so that a caller
+    can record a batch before the next one starts. A request that cannot be answered yields a `JudgeFailure` of its
+    own and disturbs no other.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Name and version of the model, precise enough that equal identities give equal results."""
+        ...
+
+    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+        """Log-probability of every choice of every request."""
+        ...
+
+    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+        """A continuation of every request's prompt."""
+        ...
+
+
+def in_order(batches: Iterable[Indexed[T]], count: int) -> list[T]:
+    """All results of an operation in the order of their `count` requests.
+
+    Raises: RuntimeError when the backend gave a result twice or not at all.
+    """
+    results: dict[int, T] = {}
+    for batch in batches:
+        for index, result in batch:
+            if index in results:
+                raise RuntimeError(f"the backend answered request {index} twice")
+            results[index] = result
+    if len(results) != count:
+        raise RuntimeError(f"the backend answered {len(results)} of {count} requests")
+    return [results[index] for index in range(count)]

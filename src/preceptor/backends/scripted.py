@@ -1,0 +1,78 @@
+"""A language model without weights: answers come from a function. For tests, and for controls in experiments."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+from preceptor.backends.base import (
+    ChoiceLogProbs,
+    ChooseRequest,
+    CompleteRequest,
+    Completion,
+    Indexed,
+)
+from preceptor.core.errors import UsageError, nearest
+from preceptor.core.hashing import unit_hash
+from preceptor.core.types import JudgeFailure, Usage
+
+ChooseScript: TypeAlias = Callable[[ChooseRequest], ChoiceLogProbs | JudgeFailure]
+CompleteScript: TypeAlias = Callable[[CompleteRequest], Completion]
+
+
+def random_choice(request: ChooseRequest) -> ChoiceLogProbs:
+    """Log-odds that depend on a hash of the prompt alone: a judge that is consistent and knows nothing.
+
+    The first choice of two gets a log-odds uniform in [-2, 2], about the spread of a small judge's real ones.
+    """
+    logits = [4.0 * unit_hash(str(request.prompt), choice) for choice in request.choices]
+    log_total = math.log(sum(math.exp(logit) for logit in logits))
+    return ChoiceLogProbs(tuple(logit - log_total for logit in logits), Usage(prompt_tokens=1))
+
+
+def first_choice(request: ChooseRequest) -> ChoiceLogProbs:
+    """Nearly all probability on the first choice: a judge that is always of one opinion."""
+    rest = 0.01 / (len(request.choices) - 1)
+    return ChoiceLogProbs(tuple(math.log(0.99 if i == 0 else rest) for i in range(len(request.choices))))
+
+
+def echo(request: CompleteRequest) -> Completion:
+    """The end of the prompt, repeated."""
+    text = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
+    return Completion(text[-request.max_new_tokens :], finished=True)
+
+
+SCRIPTS: dict[str, ChooseScript] = {"random": random_choice, "first": first_choice}
+
+
+class ScriptedModel:
+    """A `LanguageModel` whose answers are given by functions. Keeps every request it was asked in `asked`."""
+
+    def __init__(self, name: str, choose: ChooseScript, complete: CompleteScript = echo, batch_size: int = 8) -> None:
+        self.identity = f"scripted:{name}"
+        self.asked: list[ChooseRequest | CompleteRequest] = []
+        self._choose = choose
+        self._complete = complete
+        self._batch_size = batch_size
+
+    @classmethod
+    def named(cls, name: str) -> "ScriptedModel":
+        """The scripted model behind the model string `scripted:NAME`.
+
+        Raises: UsageError for an unknown name.
+        """
+        if name not in SCRIPTS:
+            raise UsageError(f'there is no scripted model "{name}"; {nearest(name, SCRIPTS)}')
+        return cls(name, SCRIPTS[name])
+
+    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+        """As the script says, in batches."""
+        for start in range(0, len(requests), self._batch_size):
+            batch = requests[start : start + self._batch_size]
+            self.asked.extend(batch)
+            yield [(start + i, self._choose(request)) for i, request in enumerate(batch)]
+
+    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+        """As the script says, one by one."""
+        for index, request in enumerate(requests):
+            self.asked.append(request)
+            yield [(index, self._complete(request))]

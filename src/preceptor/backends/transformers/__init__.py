@@ -1,0 +1,1 @@
+"""The local backend: a model loaded with transformers, in this process."""

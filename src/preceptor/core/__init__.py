@@ -1,0 +1,1 @@
+"""Types, errors, hashing and seeds: no I/O, no torch."""

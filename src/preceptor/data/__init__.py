@@ -1,0 +1,1 @@
+"""Prompt sets and reference answers that ship with preceptor."""

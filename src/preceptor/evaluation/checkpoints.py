@@ -1,0 +1,114 @@
+"""Which checkpoint to keep, when to stop, and where a run began to please its judge alone."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from preceptor.core.types import Frozen
+from preceptor.evaluation.snapshot import Measure, Snapshot, change
+
+
+class Bounds(Frozen):
+    """What a checkpoint must keep to be worth having, however high it scores."""
+
+    max_kl: float = Field(default=20.0, gt=0)
+    """Mean KL to the reference per response, in nats."""
+    max_perplexity_ratio: float = Field(default=1.25, gt=1)
+    """Perplexity on the reference answers, relative to before training: the capability guard."""
+    min_distinct_ratio: float = Field(default=0.8, gt=0, le=1)
+    """Distinct-2 of the responses, relative to before training: the degeneracy guard."""
+    max_limit_increase: float = Field(default=0.2, gt=0, le=1)
+    """How much the share of responses that hit the length limit may rise."""
+
+
+class Choice(Frozen):
+    """The checkpoint kept, and why each other one was not."""
+
+    step: int
+    excluded: dict[int, str]
+    """Steps out of bounds, with the bound each one broke."""
+
+
+class OverOptimisation(Frozen):
+    """Whether the training judge went on rising while the rest fell."""
+
+    detected: bool
+    step: int | None = None
+    """The first checkpoint that shows it."""
+    reasons: tuple[str, ...] = ()
+
+
+def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
+    """The first bound that a snapshot breaks, in words; None when it keeps all."""
+    kl = _overall(now.kl)
+    if kl > bounds.max_kl:
+        return f"KL {kl:.1f} is above {bounds.max_kl:g}"
+    return _perplexity_broken(before, now, bounds) or _degenerate(before, now, bounds)
+
+
+def choose_checkpoint(snapshots: Sequence[Snapshot], bounds: Bounds) -> Choice:
+    """The snapshot with the highest held-out score among those within bounds. The training judge has no say.
+
+    The first snapshot is the policy before training; it keeps every bound, so there is always a choice.
+    """
+    before = snapshots[0]
+    broken = {s.step: broken_bound(before, s, bounds) for s in snapshots[1:]}
+    allowed = [s for s in snapshots if broken.get(s.step) is None]
+    best = max(allowed, key=lambda s: (_overall(s.heldout_score), -s.step))
+    return Choice(step=best.step, excluded={step: why for step, why in broken.items() if why is not None})
+
+
+def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
+    """Why training should end: the newest snapshot broke a bound, or the run is over-optimising. None to go on."""
+    newest = snapshots[-1]
+    if broken := broken_bound(snapshots[0], newest, bounds):
+        return f"step {newest.step}: {broken}"
+    over = find_over_optimisation(snapshots, bounds)
+    return f"step {over.step}: {'; '.join(over.reasons)}" if over.detected else None
+
+
+def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> OverOptimisation:
+    """The first snapshot at which the training judge is more pleased than at the held-out measure's peak so far, while
+    the held-out measure fell by more than its interval or the text degenerated (Gao et al. 2023 describe the effect).
+    """
+    before = peak = snapshots[0]
+    for now in snapshots[1:]:
+        reasons: list[str] = []
+        if _overall(now.judge_score) > _overall(peak.judge_score):
+            fall = change(peak, now)
+            if fall is not None and fall.high is not None and fall.high < 0:
+                reasons.append(
+                    f"the training judge rose from {_overall(peak.judge_score):.2f} to {_overall(now.judge_score):.2f} "
+                    f"since step {peak.step} while the held-out score fell by {-fall.value:.2f}"
+                )
+            if degenerate := _degenerate(before, now, bounds):
+                reasons.append(f"the training judge is pleased by degenerate text: {degenerate}")
+        if reasons:
+            return OverOptimisation(detected=True, step=now.step, reasons=tuple(reasons))
+        if _overall(now.heldout_score) > _overall(peak.heldout_score):
+            peak = now
+    return OverOptimisation(detected=False)
+
+
+def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
+    distinct, distinct_before = _overall(now.distinct_2), _overall(before.distinct_2)
+    if distinct < bounds.min_distinct_ratio * distinct_before:
+        return f"distinct-2 fell from {distinct_before:.2f} to {distinct:.2f}"
+    cut, cut_before = _overall(now.length_limit_share), _overall(before.length_limit_share)
+    if cut > cut_before + bounds.max_limit_increase:
+        return f"the share of responses cut at the length limit rose from {cut_before:.0%} to {cut:.0%}"
+    return None
+
+
+def _perplexity_broken(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
+    if not before.references:
+        return None
+    ratio = _overall(now.reference_perplexity) / _overall(before.reference_perplexity)
+    if ratio > bounds.max_perplexity_ratio:
+        return f"perplexity on reference answers rose by {ratio - 1:.0%}"
+    return None
+
+
+def _overall(measure: Measure) -> float:
+    """The overall value; minus infinity where there is none (the judge failed on every response)."""
+    return measure.overall.value if measure.overall is not None else float("-inf")

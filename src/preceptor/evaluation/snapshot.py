@@ -1,0 +1,175 @@
+"""What a policy is like at one training step: measured on held-out prompts, overall and by cohort."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import Field
+from scipy import stats
+
+from preceptor.core.types import Frozen
+from preceptor.evaluation.intervals import Estimate, jackknife, mean_by_prompt, perplexity
+from preceptor.evaluation.text import distinct_2
+
+
+class MeasuredResponse(Frozen):
+    """One response to a held-out prompt with everything measured on it."""
+
+    prompt_id: str
+    cohort: str
+    prompt: str
+    text: str
+    tokens: int
+    finished: bool
+    kl: float
+    """log π - log π_ref of the response, in nats."""
+    judge_score: float | None
+    """The training judge's reward; None where the judge failed."""
+    choice_mass: float | None
+    """Probability the judge gave to its choices together; None where it failed."""
+    heldout_score: float
+    """The held-out measure, which takes no part in training."""
+
+
+class MeasuredReference(Frozen):
+    """The policy's likelihood of one fixed reference answer."""
+
+    prompt_id: str
+    cohort: str
+    log_likelihood: float
+    tokens: int = Field(ge=1)
+
+
+T = TypeVar("T", MeasuredResponse, MeasuredReference)
+
+
+class Measure(Frozen):
+    """An estimate overall and for each cohort."""
+
+    overall: Estimate | None
+    by_cohort: dict[str, Estimate | None]
+
+
+class Snapshot(Frozen):
+    """All that was measured at one step."""
+
+    step: int
+    responses: tuple[MeasuredResponse, ...]
+    references: tuple[MeasuredReference, ...]
+
+    @property
+    def judge_score(self) -> Measure:
+        """Mean reward by the training judge."""
+        return self._mean(lambda r: r.judge_score)
+
+    @property
+    def heldout_score(self) -> Measure:
+        """Mean of the held-out measure."""
+        return self._mean(lambda r: r.heldout_score)
+
+    @property
+    def kl(self) -> Measure:
+        """Mean KL to the reference per response, in nats."""
+        return self._mean(lambda r: r.kl)
+
+    @property
+    def tokens_mean(self) -> Measure:
+        """Mean number of tokens per response."""
+        return self._mean(lambda r: float(r.tokens))
+
+    @property
+    def length_limit_share(self) -> Measure:
+        """Share of responses that the length limit cut."""
+        return self._mean(lambda r: float(not r.finished))
+
+    @property
+    def distinct_2(self) -> Measure:
+        """Distinct-2 of all responses together."""
+        return _measure(
+            self.responses,
+            lambda rs: jackknife([[r.text for r in group] for group in _by_prompt(rs)], distinct_2),
+        )
+
+    @property
+    def reference_perplexity(self) -> Measure:
+        """Perplexity on the reference answers; its cohorts are those of the references."""
+        return _measure(
+            self.references,
+            lambda rs: perplexity([r.log_likelihood for r in rs], [r.tokens for r in rs]),
+        )
+
+    @property
+    def judge_failures(self) -> int:
+        """Responses that the judge failed on."""
+        return sum(r.judge_score is None for r in self.responses)
+
+    @property
+    def choice_mass(self) -> float | None:
+        """Mean probability that the judge gave to its choices together."""
+        masses = [r.choice_mass for r in self.responses if r.choice_mass is not None]
+        return sum(masses) / len(masses) if masses else None
+
+    @property
+    def judge_agreement(self) -> float | None:
+        """Spearman's rank correlation of judge and held-out measure over responses; None where it is undefined."""
+        pairs = [(r.judge_score, r.heldout_score) for r in self.responses if r.judge_score is not None]
+        if len({a for a, _ in pairs}) < 2 or len({b for _, b in pairs}) < 2:
+            return None
+        result: Any = stats.spearmanr([a for a, _ in pairs], [b for _, b in pairs])
+        return float(result.statistic)
+
+    def summary(self) -> dict[str, object]:
+        """Every measure, as plain data for JSON."""
+        measures = {
+            "judge_score": self.judge_score,
+            "heldout_score": self.heldout_score,
+            "kl": self.kl,
+            "tokens_mean": self.tokens_mean,
+            "length_limit_share": self.length_limit_share,
+            "distinct_2": self.distinct_2,
+            "reference_perplexity": self.reference_perplexity,
+        }
+        return {
+            "step": self.step,
+            **{name: measure.model_dump(mode="json") for name, measure in measures.items()},
+            "judge_failures": self.judge_failures,
+            "choice_mass": self.choice_mass,
+            "judge_agreement": self.judge_agreement,
+        }
+
+    def _mean(self, value: Callable[[MeasuredResponse], float | None]) -> Measure:
+        def estimate(responses: Sequence[MeasuredResponse]) -> Estimate | None:
+            return mean_by_prompt(
+                [[v for r in group if (v := value(r)) is not None] for group in _by_prompt(responses)]
+            )
+
+        return _measure(self.responses, estimate)
+
+
+def change(before: Snapshot, after: Snapshot) -> Estimate | None:
+    """Mean change of the held-out measure from one snapshot to another on the prompts of both, paired by prompt."""
+    earlier = {group[0].prompt_id: group for group in _by_prompt(before.responses)}
+    differences = [
+        [_mean([r.heldout_score for r in group]) - _mean([r.heldout_score for r in earlier[group[0].prompt_id]])]
+        for group in _by_prompt(after.responses)
+        if group[0].prompt_id in earlier
+    ]
+    return mean_by_prompt(differences)
+
+
+def _measure(items: Sequence[T], estimate: Callable[[Sequence[T]], Estimate | None]) -> Measure:
+    cohorts = sorted({item.cohort for item in items})
+    return Measure(
+        overall=estimate(items),
+        by_cohort={cohort: estimate([item for item in items if item.cohort == cohort]) for cohort in cohorts},
+    )
+
+
+def _by_prompt(responses: Sequence[MeasuredResponse]) -> list[list[MeasuredResponse]]:
+    groups: dict[str, list[MeasuredResponse]] = {}
+    for response in responses:
+        groups.setdefault(response.prompt_id, []).append(response)
+    return list(groups.values())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,32 @@
+"""Measures on texts that no language model takes part in."""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+
+def distinct_2(texts: Sequence[str]) -> float:
+    """Share of different bigrams among all bigrams of all texts (distinct-2, Li et al. 2016).
+
+    Words are split at white space and lower-cased. 0 when there is no bigram. Falls when a policy repeats itself,
+    within a text or across texts.
+    """
+    bigrams = [pair for text in texts for pair in _bigrams(text)]
+    return len(set(bigrams)) / len(bigrams) if bigrams else 0.0
+
+
+def vader(text: str) -> float:
+    """Compound sentiment in [-1, 1] by rules and a lexicon (VADER, Hutto & Gilbert 2014)."""
+    return float(_vader_analyzer().polarity_scores(text)["compound"])
+
+
+def _bigrams(text: str) -> list[tuple[str, str]]:
+    words = text.lower().split()
+    return list(pairwise(words))
+
+
+@cache
+def _vader_analyzer() -> SentimentIntensityAnalyzer:
+    return SentimentIntensityAnalyzer()

@@ -1,0 +1,1 @@
+"""Judging: constitutions, prompts for judges, verdicts, and the record of every call."""

@@ -1,0 +1,1 @@
+"""The constitutions that ship with preceptor."""

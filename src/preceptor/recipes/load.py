@@ -1,0 +1,103 @@
+"""Reading recipes: by name or from a file, with settings overridden, validated with messages for people."""
+
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from preceptor.core.errors import UsageError, nearest
+from preceptor.recipes.settings import DirectRlaifRecipe
+
+_PACKAGED = files("preceptor.recipes")
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that ship with preceptor."""
+    return sorted(f.name.removesuffix(".toml") for f in _PACKAGED.iterdir() if f.name.endswith(".toml"))
+
+
+def recipe_text(name: str) -> str:
+    """The text of a recipe, by the name of a shipped one or the path of a `.toml` file.
+
+    Raises: UsageError when there is none.
+    """
+    if name.endswith(".toml"):
+        try:
+            return Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{name}: the recipe cannot be read: {getattr(error, 'strerror', error)}") from error
+    if name not in shipped_recipes():
+        raise UsageError(
+            f'there is no recipe "{name}"; {nearest(name, shipped_recipes())}, or give the path of a .toml'
+        )
+    return _PACKAGED.joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> DirectRlaifRecipe:
+    """Loads and validates a recipe.
+
+    Args:
+        name: a shipped recipe's name, or the path of a `.toml` file.
+        overrides: settings as `dotted.key=value`, the value in TOML (a bare word is taken as a string).
+
+    Raises: UsageError that names the recipe, the key, what was expected and the nearest known key.
+    """
+    try:
+        settings: dict[str, Any] = tomllib.loads(recipe_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name}: not a TOML file: {error}") from error
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return DirectRlaifRecipe.model_validate(settings)
+    except ValidationError as error:
+        raise UsageError(f"{name}: {_explain(error)}") from error
+
+
+def dump_recipe(recipe: DirectRlaifRecipe) -> str:
+    """The recipe as TOML with every setting written out."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {override}: expected KEY=VALUE, for instance --set rl.steps=50")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.split(".")
+    table = settings
+    for part in path:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"--set {override}: {part} is a value, not a table of settings")
+    table[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem, unknown keys before the rest: a misspelt key often explains a missing one."""
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    first = problems[0]
+    path = [str(part) for part in first["loc"]]
+    where = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f'unknown key "{where}"; {nearest(path[-1], _fields_at(path[:-1]))}'
+    if first["type"] == "missing":
+        return f'"{where}" is missing'
+    return f"{where} = {first['input']!r}: {first['msg'].lower()}"
+
+
+def _fields_at(path: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = DirectRlaifRecipe
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,134 @@
+"""The directory of one run, and what is kept in it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.load import dump_recipe, load_recipe
+from preceptor.recipes.settings import DirectRlaifRecipe
+from preceptor.reports.html import ReportData
+from preceptor.store.files import read_rows, remove_partials, write_json, write_text
+
+
+class RunDirectory:
+    """One run: `recipe.toml` as resolved, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
+    `summary.json` and `report.html`.
+    """
+
+    def __init__(self, path: Path, recipe: DirectRlaifRecipe) -> None:
+        self.path = path
+        self.recipe = recipe
+        (path / "evaluations").mkdir(exist_ok=True)
+        remove_partials(path / "evaluations")
+
+    @classmethod
+    def create(cls, path: Path, recipe: DirectRlaifRecipe) -> "RunDirectory":
+        """A new run.
+
+        Raises: UsageError when the directory holds a run already, PreceptorError when it cannot be written.
+        """
+        if (path / "recipe.toml").exists():
+            same = (path / "recipe.toml").read_text(encoding="utf-8") == dump_recipe(recipe)
+            what = "this run already" if same else "a run of another recipe"
+            raise UsageError(
+                f"{path}: holds {what}; go on with it by `preceptor run --resume {path}`, or choose another --out"
+            )
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"{path}: exists and is not an empty folder; choose another --out")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PreceptorError(f"{path}: the run directory cannot be made: {error.strerror or error}") from error
+        write_text(path / "recipe.toml", dump_recipe(recipe))
+        return cls(path, recipe)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """A run that exists.
+
+        Raises: UsageError when there is none.
+        """
+        if not (path / "recipe.toml").is_file():
+            raise UsageError(f"{path}: holds no run (there is no recipe.toml in it)")
+        return cls(path, load_recipe(str(path / "recipe.toml")))
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def best(self) -> Path:
+        """The folder of the checkpoint that was kept."""
+        return self.path / "checkpoints" / "best"
+
+    @property
+    def merged(self) -> Path:
+        """The folder of the merged model, where one was asked for."""
+        return self.path / "merged"
+
+    @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.path / "report.html"
+
+    def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
+        """The evaluation of that name, measured now unless an earlier process finished it."""
+        path = self.path / "evaluations" / f"{name}.json"
+        if not path.exists():
+            write_text(path, measure().model_dump_json(indent=1) + "\n")
+        return _read_snapshot(path)
+
+    def checkpoint_snapshots(self) -> dict[int, Snapshot]:
+        """The evaluations of checkpoints that are finished, by step."""
+        found = [_read_snapshot(path) for path in sorted((self.path / "evaluations").glob("step-*.json"))]
+        return {snapshot.step: snapshot for snapshot in found}
+
+    def report_data(self, summary: dict[str, Any]) -> ReportData:
+        """All that the report shows."""
+        return ReportData(
+            summary=summary,
+            metrics=read_rows(self.path / "metrics.jsonl"),
+            before=_read_snapshot(self.path / "evaluations" / "before.json"),
+            after=_read_snapshot(self.path / "evaluations" / "after.json"),
+        )
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Writes `summary.json`."""
+        write_json(self.path / "summary.json", summary)
+
+    def read_summary(self) -> dict[str, Any]:
+        """What `summary.json` says; empty when there is none.
+
+        Raises: PreceptorError when the file is damaged.
+        """
+        path = self.path / "summary.json"
+        if not path.exists():
+            return {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise PreceptorError(f"{path}: is damaged ({error}); resume the run to write it again") from error
+
+
+def next_run_path(root: Path, name: str) -> Path:
+    """The first of `root/name-1`, `root/name-2`, ... that does not exist."""
+    number = 1
+    while (root / f"{name}-{number}").exists():
+        number += 1
+    return root / f"{name}-{number}"
+
+
+def _read_snapshot(path: Path) -> Snapshot:
+    try:
+        return Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path}: is damaged ({reason}); delete it and resume the run to measure again"
+        ) from error

@@ -1,0 +1,127 @@
+"""Files and folders that are there whole or not at all, however the process ends."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from preceptor.core.errors import CheckpointError, PreceptorError
+
+MANIFEST = "manifest.json"
+_PARTIAL = ".partial"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically: readers see the old content or the new.
+
+    Raises: PreceptorError when it cannot be written; the old content is still there.
+    """
+    partial = path.with_name(path.name + _PARTIAL)
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise PreceptorError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically; see `write_text`. NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Appends one JSON object as a line and waits until it is on disk."""
+    try:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise PreceptorError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file that a process may have died in the middle of writing; the cut line is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Creates a folder atomically: `fill` writes into a folder beside it, which is then renamed.
+
+    A manifest with the size and SHA-256 of every file goes in last.
+    Raises: PreceptorError when writing fails (a full disk, say), FileExistsError when the folder is there already.
+    """
+    if folder.exists():
+        raise FileExistsError(folder)
+    partial = folder.with_name(folder.name + _PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        fill(partial)
+        entries = {}
+        for file in sorted(p for p in partial.rglob("*") if p.is_file()):
+            entries[str(file.relative_to(partial))] = _fingerprint(file)
+            _sync(file)
+        write_json(partial / MANIFEST, entries)
+        _sync(partial)
+        partial.rename(folder)
+        _sync(folder.parent)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk each in its own
+        raise PreceptorError(
+            f"{folder}: cannot be written: {error}. What was complete before is untouched; free some space or mend "
+            "the permissions, then resume."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Verifies a folder against its manifest.
+
+    Raises: CheckpointError naming the first file that is missing, truncated or altered.
+    """
+    remedy = "delete this folder and resume from an earlier one, or restore it from a copy"
+    try:
+        entries: dict[str, dict[str, Any]] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: its {MANIFEST} cannot be read ({error}); {remedy}") from error
+    for name, expected in entries.items():
+        file = folder / name
+        if not file.is_file():
+            raise CheckpointError(f"{file}: is missing; {remedy}")
+        size = file.stat().st_size
+        if size != expected["bytes"]:
+            raise CheckpointError(f"{file}: has {size} bytes, expected {expected['bytes']}; {remedy}")
+        if _fingerprint(file) != expected:
+            raise CheckpointError(f"{file}: its content was altered (sha256 differs from {MANIFEST}); {remedy}")
+
+
+def remove_partials(folder: Path) -> None:
+    """Removes what a killed process left half written in a folder."""
+    for path in folder.glob(f"*{_PARTIAL}"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _fingerprint(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,33 @@
+"""The ledger's schema, as numbered steps. A released step never changes; a new need is a new step."""
+
+import sqlite3
+
+MIGRATIONS: tuple[str, ...] = (
+    # 1: model calls, by content
+    """
+    CREATE TABLE calls (
+        key TEXT PRIMARY KEY,              -- sha256 of operation, model identity and request
+        operation TEXT NOT NULL,           -- choose
+        model TEXT NOT NULL,               -- identity of the model asked
+        rater TEXT NOT NULL,               -- JSON: who judges, with the constitution's hash
+        request TEXT NOT NULL,             -- JSON: the exact prompt and choices
+        outcome TEXT NOT NULL,             -- JSON: log-probabilities, or the failure's reason and detail
+        failed INTEGER NOT NULL,           -- 1 where the outcome is a failure
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        created_at TEXT NOT NULL           -- UTC
+    ) STRICT;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings the schema up to date, each step in a transaction of its own.
+
+    Raises: RuntimeError when the file was written by a newer version.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise RuntimeError(f"schema version {version}, this preceptor knows versions up to {len(MIGRATIONS)}")
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,1 @@
+"""Learning from feedback: policies, checkpoints and the RL loop."""
