@@ -117,6 +117,13 @@ class Snapshot(Frozen):
         result: Any = stats.spearmanr([a for a, _ in pairs], [b for _, b in pairs])
         return float(result.statistic)
 
+    def first_samples(self) -> "Snapshot":
+        """The same with the first response to each prompt alone.
+
+        For comparison with a snapshot of one response per prompt: distinct-2 depends on how many texts there are.
+        """
+        return self.model_copy(update={"responses": tuple(group[0] for group in _by_prompt(self.responses))})
+
     def summary(self) -> dict[str, object]:
         """Every measure, as plain data for JSON."""
         measures = {

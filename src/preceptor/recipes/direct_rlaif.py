@@ -105,7 +105,7 @@ class Curve:
         self._directory = directory
         self._meter = meter
         self._progress = progress
-        self._by_step = {0: before, **directory.checkpoint_snapshots()}
+        self._by_step = {0: before.first_samples(), **directory.checkpoint_snapshots()}
         self.stopped: str | None = None
         """Why training ended early; None when it did not."""
         for snapshot in self.snapshots:
