@@ -1,6 +1,7 @@
 """What a policy is like at one training step: measured on held-out prompts, overall and by cohort."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import Field
@@ -56,32 +57,32 @@ class Snapshot(Frozen):
     responses: tuple[MeasuredResponse, ...]
     references: tuple[MeasuredReference, ...]
 
-    @property
+    @cached_property
     def judge_score(self) -> Measure:
         """Mean reward by the training judge."""
         return self._mean(lambda r: r.judge_score)
 
-    @property
+    @cached_property
     def heldout_score(self) -> Measure:
         """Mean of the held-out measure."""
         return self._mean(lambda r: r.heldout_score)
 
-    @property
+    @cached_property
     def kl(self) -> Measure:
         """Mean KL to the reference per response, in nats."""
         return self._mean(lambda r: r.kl)
 
-    @property
+    @cached_property
     def tokens_mean(self) -> Measure:
         """Mean number of tokens per response."""
         return self._mean(lambda r: float(r.tokens))
 
-    @property
+    @cached_property
     def length_limit_share(self) -> Measure:
         """Share of responses that the length limit cut."""
         return self._mean(lambda r: float(not r.finished))
 
-    @property
+    @cached_property
     def distinct_2(self) -> Measure:
         """Distinct-2 of all responses together."""
         return _measure(
@@ -89,7 +90,7 @@ class Snapshot(Frozen):
             lambda rs: jackknife([[r.text for r in group] for group in _by_prompt(rs)], distinct_2),
         )
 
-    @property
+    @cached_property
     def reference_perplexity(self) -> Measure:
         """Perplexity on the reference answers; its cohorts are those of the references."""
         return _measure(
@@ -97,18 +98,18 @@ class Snapshot(Frozen):
             lambda rs: perplexity([r.log_likelihood for r in rs], [r.tokens for r in rs]),
         )
 
-    @property
+    @cached_property
     def judge_failures(self) -> int:
         """Responses that the judge failed on."""
         return sum(r.judge_score is None for r in self.responses)
 
-    @property
+    @cached_property
     def choice_mass(self) -> float | None:
         """Mean probability that the judge gave to its choices together."""
         masses = [r.choice_mass for r in self.responses if r.choice_mass is not None]
         return sum(masses) / len(masses) if masses else None
 
-    @property
+    @cached_property
     def judge_agreement(self) -> float | None:
         """Spearman's rank correlation of judge and held-out measure over responses; None where it is undefined."""
         pairs = [(r.judge_score, r.heldout_score) for r in self.responses if r.judge_score is not None]

@@ -103,7 +103,7 @@ def _guards(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, An
         ("tokens_mean", "tokens per response", _BEFORE),
     )
     for key, label, colour in styles:
-        if first[key]["overall"] is None:
+        if first[key]["overall"] is None or first[key]["overall"]["value"] == 0:
             continue
         base = first[key]["overall"]["value"]
         points = [(s["step"], s[key]["overall"]["value"] / base) for s in summary["curve"]]

@@ -194,7 +194,7 @@ class Policy:
 
     def save_adapter(self, folder: Path) -> None:
         """Writes the adapters in peft's format, with tokenizer and chat template."""
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(folder, save_embedding_layers=False)  # they are never trained
         self.base.tokenizer.save_pretrained(folder)
 
     def save_merged(self, folder: Path) -> None:

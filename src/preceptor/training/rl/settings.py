@@ -25,9 +25,9 @@ class RLSettings(Frozen):
     learning_rate: float = Field(default=1e-5, gt=0)
     """Peak learning rate of AdamW."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """The learning rate after warm-up; linear and cosine fall to 0 at the last step."""
+    """The learning rate over the steps; linear and cosine fall towards 0 after the last step."""
     warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the learning rate rises from 0."""
+    """Steps before the peak learning rate, over which it rises in equal parts."""
     kl_coefficient: float = Field(default=0.05, ge=0)
     """β: what a nat of KL to the reference costs, taken off the reward."""
     clip_range: float = Field(default=0.2, gt=0)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from transformers import get_scheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from preceptor.objectives.advantages import kl_penalised_rewards
 from preceptor.objectives.policy_gradient import sequence_sums
@@ -46,8 +46,7 @@ class Updater:
         self._settings = settings
         self._accelerator = Accelerator(mixed_precision="no")
         optimizer = torch.optim.AdamW(policy.trainable, lr=settings.learning_rate, weight_decay=0.0)
-        name = {"constant": "constant_with_warmup"}.get(settings.schedule, settings.schedule)
-        scheduler = get_scheduler(name, optimizer, settings.warmup_steps, settings.steps)
+        scheduler = LambdaLR(optimizer, lambda index: learning_rate_factor(index + 1, settings))
         policy.model, self.optimizer, self.scheduler = self._accelerator.prepare(policy.model, optimizer, scheduler)
 
     def update(self, groups_P: Sequence[ResponseGroup], rewards: list[list[float | None]]) -> UpdateFacts:
@@ -120,6 +119,14 @@ class Updater:
             for part in parts
         ]
         return torch.cat(list(old)) - torch.cat(reference)
+
+
+def learning_rate_factor(step: int, settings: RLSettings) -> float:
+    """What the peak learning rate is multiplied with at a step, counted from 1. No step is wasted on a rate of 0."""
+    warm_up = min(1.0, step / (settings.warmup_steps + 1))
+    left = (settings.steps + 1 - step) / (settings.steps + 1)
+    decay = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}
+    return warm_up * decay[settings.schedule]
 
 
 def _by_response(part: Sequence[ResponseGroup], log_probs_N: Tensor) -> Tensor:

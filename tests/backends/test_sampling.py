@@ -1,0 +1,82 @@
+"""Sampling against transformers' own `generate`, and the distribution it draws from."""
+
+from collections import Counter
+
+import torch
+
+from conftest import make_model
+from preceptor.backends.base import CompleteRequest, Completion, in_order
+from preceptor.backends.transformers import sampling
+from preceptor.backends.transformers.model import LocalModel
+from preceptor.backends.transformers.sampling import SampledResponse, sample_groups
+
+PROMPTS = [[72, 101, 108], [65, 66, 67, 68, 69, 70], [90]]
+
+
+def sample(
+    model: LocalModel, group_size: int = 1, temperature: float = 0.0, seed: int = 0, limit: int = 12
+) -> list[list[SampledResponse]]:
+    return sample_groups(
+        model.model,
+        PROMPTS,
+        group_size=group_size,
+        max_new_tokens=limit,
+        temperature=temperature,
+        eos_ids=model.eos_ids,
+        seed=seed,
+    )
+
+
+def test_greedy_equals_generate(tiny: LocalModel) -> None:
+    for ids, [response] in zip(PROMPTS, sample(tiny), strict=True):
+        expected = tiny.model.generate(
+            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False, max_new_tokens=12
+        )[0, len(ids) :]
+        assert list(response.token_ids) == expected.tolist()
+
+
+def test_a_response_ends_with_its_first_end_token_and_the_others_go_on(tiny: LocalModel) -> None:
+    responses = [r for group in sample(tiny, group_size=24, temperature=3.0, limit=40) for r in group]
+    ended = [r for r in responses if r.finished]
+    assert 0 < len(ended) < len(responses)
+    for response in responses:
+        assert not set(tiny.eos_ids) & set(response.content_ids)
+        if response.finished:
+            assert response.token_ids[-1] in tiny.eos_ids
+        else:
+            assert len(response.token_ids) == 40
+
+
+def test_the_seed_decides(tiny: LocalModel) -> None:
+    assert sample(tiny, 4, 1.0, seed=1) == sample(tiny, 4, 1.0, seed=1)
+    assert sample(tiny, 4, 1.0, seed=1) != sample(tiny, 4, 1.0, seed=2)
+
+
+def test_samples_follow_the_model_s_distribution(tiny: LocalModel) -> None:
+    count = 4000
+    first = Counter(
+        r.token_ids[0]
+        for r in sample_groups(
+            tiny.model, [PROMPTS[1]], group_size=count, max_new_tokens=1, temperature=0.7, eos_ids=[], seed=0
+        )[0]
+    )
+    logits = tiny.model(torch.tensor([PROMPTS[1]])).logits[0, -1]
+    expected = torch.softmax(logits / 0.7, dim=-1)
+    for token in expected.topk(5).indices.tolist():
+        p = float(expected[token])
+        assert abs(first[token] / count - p) < 4 * (p * (1 - p) / count) ** 0.5
+
+
+def test_groups_stay_with_their_prompts_when_the_batch_is_divided(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    whole = sample(make_model())
+    monkeypatch.setattr(sampling, "ROWS_AT_ONCE", 1)
+    assert sample(make_model()) == whole
+
+
+def test_completions(tiny: LocalModel) -> None:
+    requests = [CompleteRequest("Hel", 5), CompleteRequest("x" * 600, 5)]
+    [completion, failure] = in_order(tiny.complete(requests), 2)
+    assert isinstance(completion, Completion)
+    assert completion.usage.prompt_tokens == 3
+    assert not isinstance(failure, Completion)
+    assert failure.reason == "prompt_too_long"

@@ -1,0 +1,51 @@
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from preceptor.core.types import Message, Prompt, Rater, Score, Verdict
+
+RATER = Rater(model="m", constitution="c 1", constitution_hash="h")
+
+
+def score(probabilities: dict[str, float], values: dict[str, float]) -> Score:
+    return Score(verdict=Verdict(probabilities=probabilities, choice_mass=1.0), values=values, rater=RATER)
+
+
+def test_expectation_by_hand() -> None:
+    result = score({"1": 0.25, "2": 0.25, "10": 0.5}, {"1": 1, "2": 2, "10": 10})
+    assert result.expectation == pytest.approx(5.75)
+    assert result.rescaled == pytest.approx(2 * (5.75 - 1) / 9 - 1)
+
+
+def test_log_odds_by_hand() -> None:
+    result = score({"bad": 0.2, "good": 0.8}, {"bad": -1, "good": 1})
+    assert result.log_odds == pytest.approx(math.log(4))
+
+
+def test_log_odds_are_bounded_where_a_probability_underflows() -> None:
+    assert score({"bad": 0.0, "good": 1.0}, {"bad": -1, "good": 1}).log_odds == 20.0
+
+
+def test_log_odds_need_two_choices() -> None:
+    with pytest.raises(ValueError, match="two choices"):
+        _ = score({"1": 0.5, "2": 0.25, "3": 0.25}, {"1": 1, "2": 2, "3": 3}).log_odds
+
+
+@pytest.mark.parametrize("probabilities", [{"a": 0.5, "b": 0.6}, {"a": math.nan, "b": 1.0}, {"a": -0.5, "b": 1.5}])
+def test_a_verdict_is_a_distribution(probabilities: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Verdict(probabilities=probabilities, choice_mass=1.0)
+
+
+def test_every_choice_has_a_value() -> None:
+    with pytest.raises(ValidationError):
+        score({"a": 0.5, "b": 0.5}, {"a": 1})
+
+
+def test_types_are_frozen_and_strict_about_fields() -> None:
+    prompt = Prompt(id="1", conversation=(Message(role="user", content="hi"),))
+    with pytest.raises(ValidationError):
+        prompt.id = "2"  # pyright: ignore
+    with pytest.raises(ValidationError):
+        Prompt.model_validate({"id": "1", "conversation": [], "cohort": "x"})

@@ -1,0 +1,91 @@
+"""Which checkpoint is kept, when training stops, what counts as over-optimisation."""
+
+from preceptor.evaluation.checkpoints import Bounds, choose_checkpoint, find_over_optimisation, should_stop
+from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
+
+BOUNDS = Bounds()
+
+
+def at(
+    step: int, heldout: float, judge: float, kl: float = 1.0, loss: float = 1.0, same: bool = False, cut: bool = False
+) -> Snapshot:
+    responses = tuple(
+        MeasuredResponse(
+            prompt_id=str(i),
+            cohort="all",
+            prompt="p",
+            text="so glad" if same else f"w{i} w{i + 1}",
+            tokens=2,
+            finished=not cut,
+            kl=kl,
+            judge_score=judge,
+            choice_mass=1.0,
+            heldout_score=heldout + 0.01 * (i % 3),
+        )
+        for i in range(12)
+    )
+    reference = MeasuredReference(prompt_id="r", cohort="c", log_likelihood=-loss, tokens=1)
+    return Snapshot(step=step, responses=responses, references=(reference,))
+
+
+START = at(0, 0.1, 0.0)
+
+
+def test_the_held_out_score_chooses_not_the_judge() -> None:
+    assert choose_checkpoint([START, at(5, 0.6, 1.0), at(10, 0.5, 9.0)], BOUNDS).step == 5
+
+
+def test_bounds_exclude_and_say_why() -> None:
+    curve = [
+        START,
+        at(5, 0.3, 1.0),
+        at(10, 0.9, 2.0, kl=21.0),
+        at(15, 0.9, 2.0, loss=1.5),
+        at(20, 0.9, 2.0, same=True),
+        at(25, 0.9, 2.0, cut=True),
+    ]
+    choice = choose_checkpoint(curve, BOUNDS)
+    assert choice.step == 5
+    assert choice.excluded[10] == "KL 21.0 is above 20"
+    assert choice.excluded[15] == "perplexity on reference answers rose by 65%"
+    assert choice.excluded[20].startswith("distinct-2 fell")
+    assert choice.excluded[25] == "the share of responses cut at the length limit rose from 0% to 100%"
+
+
+def test_the_untrained_policy_is_kept_when_nothing_is_better() -> None:
+    assert choose_checkpoint([START, at(5, 0.05, 9.0)], BOUNDS).step == 0
+    assert choose_checkpoint([START, at(5, 0.1, 9.0)], BOUNDS).step == 0
+
+
+def test_judge_up_and_held_out_down_is_over_optimisation() -> None:
+    found = find_over_optimisation([START, at(5, 0.6, 1.0), at(10, 0.2, 3.0)], BOUNDS)
+    assert (found.detected, found.step) == (True, 10)
+    assert "rose from 1.00 to 3.00 since step 5 while the held-out score fell by 0.40" in found.reasons[0]
+
+
+def test_both_rising_or_both_falling_is_not() -> None:
+    assert not find_over_optimisation([START, at(5, 0.6, 1.0), at(10, 0.7, 3.0)], BOUNDS).detected
+    assert not find_over_optimisation([START, at(5, 0.6, 1.0), at(10, 0.2, 0.5)], BOUNDS).detected
+
+
+def test_degenerate_text_that_pleases_the_judge_is() -> None:
+    found = find_over_optimisation([START, at(5, 0.9, 1.0, same=True)], BOUNDS)
+    assert found.detected
+    assert "degenerate text" in found.reasons[0]
+
+
+def test_training_goes_on_until_there_is_a_reason() -> None:
+    assert should_stop([START, at(5, 0.6, 1.0)], BOUNDS) is None
+    assert should_stop([START, at(5, 0.6, 1.0, kl=30.0)], BOUNDS) == "step 5: KL 30.0 is above 20"
+    reason = should_stop([START, at(5, 0.6, 1.0), at(10, 0.2, 3.0)], BOUNDS)
+    assert reason is not None
+    assert reason.startswith("step 10: the training judge rose")
+
+
+def test_a_judge_that_failed_everywhere_is_no_reason_for_anything() -> None:
+    silent = at(5, 0.6, 1.0)
+    silent = silent.model_copy(
+        update={"responses": tuple(r.model_copy(update={"judge_score": None}) for r in silent.responses)}
+    )
+    assert choose_checkpoint([START, silent], BOUNDS).step == 5
+    assert not find_over_optimisation([START, silent], BOUNDS).detected

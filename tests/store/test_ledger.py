@@ -1,0 +1,60 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from preceptor.core.errors import PreceptorError
+from preceptor.store.ledger import Call, Ledger
+from preceptor.store.migrations import MIGRATIONS
+
+
+def call(prompt: str, outcome: str = "x", failed: bool = False) -> Call:
+    return Call("choose", "m", {"model": "m"}, {"prompt": prompt}, {"log_probs": [outcome]}, failed, 7, 0)
+
+
+def test_what_is_recorded_is_found_by_content(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record([call("a"), call("b", failed=True)])
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert ledger.find([call("a").key, call("unknown").key]) == {call("a").key: {"log_probs": ["x"]}}
+        assert ledger.totals() == {"calls": 2, "failures": 1, "prompt_tokens": 14, "completion_tokens": 0}
+
+
+def test_the_first_outcome_stays(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record([call("a", "first")])
+        ledger.record([call("a", "second")])
+        assert ledger.find([call("a").key]) == {call("a").key: {"log_probs": ["first"]}}
+
+
+def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    broken = Call("choose", "m", {}, {"prompt": "b"}, {}, None, 0, 0)  # type: ignore[arg-type]
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        with pytest.raises((PreceptorError, TypeError)):
+            ledger.record([call("a"), broken])
+        assert ledger.totals()["calls"] == 0
+
+
+def test_many_keys_at_once(tmp_path: Path) -> None:
+    calls = [call(str(i)) for i in range(1203)]
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.record(calls)
+        assert len(ledger.find([c.key for c in calls])) == 1203
+
+
+def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    path.write_text("not a database, but long enough to look like a file that someone put here by mistake" * 20)
+    with pytest.raises(PreceptorError, match=r"l\.sqlite: this ledger cannot be opened"):
+        Ledger(path)
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    Ledger(path).close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+    with pytest.raises(PreceptorError, match="schema version"):
+        Ledger(path)

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from preceptor.core.errors import UsageError
+from preceptor.store.prompts import read_prompts, split_held_out
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "p.jsonl"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_both_forms_of_a_line(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        '{"prompt": "one", "id": "a", "cohort": "x", "reference": "r"}\n\n'
+        '{"conversation": [{"role": "system", "content": "s"}, {"role": "user", "content": "line\\u2028break"}]}\n',
+    )
+    first, second = read_prompts(source)
+    assert (first.id, first.cohort, first.text, first.reference) == ("a", "x", "one", "r")
+    assert len(second.conversation) == 2
+    assert second.id
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the prompts file is empty"),
+        ('{"prompt": "a"}\n{"prompt": ', r"p\.jsonl:2: not a line of JSON"),
+        ("[1]", r"p\.jsonl:1: expected a JSON object"),
+        ('{"promt": "a"}', r'p\.jsonl:1: unknown key "promt"; did you mean "prompt"\?'),
+        ('{"id": "a"}', 'expected either "prompt" or "conversation"'),
+        ('{"prompt": 3}', r"p\.jsonl:1: conversation\.0\.content: Input should be a valid string"),
+        ('{"prompt": "a", "id": "x"}\n{"prompt": "b", "id": "x"}', 'two prompts have the id "x"'),
+    ],
+)
+def test_a_bad_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_prompts(write(tmp_path, text))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_prompts(str(tmp_path / "none.jsonl"))
+    with pytest.raises(UsageError, match=r'did you mean "package:everyday_prompts"\?'):
+        read_prompts("package:everyday_prompt")
+
+
+def test_the_packaged_prompts() -> None:
+    prompts = read_prompts("package:everyday_prompts")
+    training, held_out = split_held_out(prompts, 0.2)
+    assert len(prompts) == 300
+    assert len(training) + len(held_out) == 300
+    assert 45 <= len(held_out) <= 75
+    assert {p.cohort for p in held_out} == {p.cohort for p in training}
+    assert not {p.text for p in held_out} & {p.text for p in training}
+
+
+def test_the_split_of_a_prompt_does_not_depend_on_the_others() -> None:
+    prompts = read_prompts("package:everyday_prompts")
+    _, held_out = split_held_out(prompts, 0.2)
+    _, held_out_of_half = split_held_out(prompts[:150], 0.2)
+    assert held_out_of_half == [p for p in held_out if p in prompts[:150]]
+
+
+def test_the_packaged_references_have_answers_and_are_no_prompts() -> None:
+    references = read_prompts("package:reference_answers")
+    assert all(p.reference for p in references)
+    assert not {p.text for p in references} & {p.text for p in read_prompts("package:everyday_prompts")}

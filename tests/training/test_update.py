@@ -1,0 +1,131 @@
+"""One update: the same whatever the division into micro-batches; masked where there is no reward."""
+
+import math
+
+import pytest
+import torch
+
+from conftest import make_model, prompt
+from preceptor.core.errors import UsageError
+from preceptor.objectives.advantages import kl_penalised_rewards, leave_one_out_advantages
+from preceptor.training.policy import LoraSettings, Policy, ResponseGroup
+from preceptor.training.rl.algorithm import make_algorithm
+from preceptor.training.rl.reinforce import Reinforce
+from preceptor.training.rl.settings import RLSettings
+from preceptor.training.rl.update import Updater
+
+REWARDS: list[list[float | None]] = [[1.0, 0.0, 0.5], [2.0, -1.0, 0.0], [0.3, 0.2, 0.1], [0.0, 0.0, 5.0]]
+
+
+def make(settings: RLSettings) -> tuple[Policy, Updater, list[ResponseGroup]]:
+    policy = Policy(make_model(), LoraSettings(rank=4), seed=0)
+    torch.manual_seed(1)
+    for parameter in policy.trainable:
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    groups = policy.sample([prompt(text) for text in ("a", "bb", "ccc", "dddd")], 3, 6, settings.temperature, seed=2)
+    return policy, Updater(policy, make_algorithm(settings), settings), groups
+
+
+def weights(policy: Policy) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in policy.trainable])
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_gradient_accumulation_changes_nothing(parts: int) -> None:
+    policy, updater, groups = make(RLSettings(learning_rate=1e-3))
+    facts = updater.update(groups, REWARDS)
+    other, other_updater, other_groups = make(RLSettings(learning_rate=1e-3, gradient_accumulation_steps=parts))
+    other_facts = other_updater.update(other_groups, REWARDS)
+    torch.testing.assert_close(weights(other), weights(policy), atol=2e-5, rtol=0)
+    assert other_facts.kl == pytest.approx(facts.kl, abs=1e-5)
+    assert other_facts.loss == pytest.approx(facts.loss, abs=1e-5)
+    assert other_facts.grad_norm == pytest.approx(facts.grad_norm, rel=1e-4)
+
+
+def test_the_gradient_is_that_of_a_plain_computation() -> None:
+    settings = RLSettings(learning_rate=1e-3, max_grad_norm=1e9, kl_coefficient=0.3)
+    policy, _, groups = make(settings)
+    kl = torch.tensor(policy.sequence_kl(groups, settings.temperature))
+    rewards = kl_penalised_rewards(torch.tensor(REWARDS), kl, 0.3)
+    advantages = leave_one_out_advantages(rewards, torch.ones(4, 3, dtype=torch.bool))
+    loss = torch.zeros(())
+    for group, row in zip(groups, advantages, strict=True):
+        for ids, advantage in zip(group.tokens.responses, row, strict=True):
+            sequence = torch.tensor([[*group.tokens.prompt, *ids]])
+            log_probs = torch.log_softmax(policy.model(sequence).logits[0] / settings.temperature, dim=-1)
+            start = len(group.tokens.prompt)
+            total = sum(log_probs[start + i - 1, token] for i, token in enumerate(ids))
+            loss = loss - advantage * total / 12
+    gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, policy.trainable)])
+
+    _, updater, groups = make(settings)
+    facts = updater.update(groups, REWARDS)
+    assert facts.grad_norm == pytest.approx(float(gradient.norm()), rel=1e-4)
+    assert facts.kl == pytest.approx(float(kl.mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, math.inf])
+def test_a_response_without_a_reward_is_masked(missing: float | None) -> None:
+    rewards = [[1.0, missing, 0.5], *REWARDS[1:]]
+    policy, updater, groups = make(RLSettings(learning_rate=1e-3))
+    facts = updater.update(groups, rewards)
+    assert facts.abstained == 1
+    assert facts.reward == pytest.approx(sum(r for row in rewards for r in row if r is not missing) / 11)
+    assert not weights(policy).isnan().any()
+
+
+def test_without_any_reward_nothing_is_learnt() -> None:
+    policy, updater, groups = make(RLSettings(learning_rate=1e-3))
+    before = weights(policy)
+    facts = updater.update(groups, [[None] * 3] * 4)
+    assert (facts.reward, facts.reward_std, facts.abstained) == (None, None, 12)
+    assert torch.equal(weights(policy), before)
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    _, updater, groups = make(RLSettings(learning_rate=1.0, warmup_steps=2, steps=4, schedule="linear"))
+    rates = [updater.update(groups, REWARDS).learning_rate for _ in range(4)]
+    assert rates == pytest.approx([1 / 3 * 4 / 5, 2 / 3 * 3 / 5, 2 / 5, 1 / 5])
+
+
+def test_reinforce_s_baseline_is_the_running_average() -> None:
+    reinforce = Reinforce(0.2)
+    valid = torch.ones(1, 2, dtype=torch.bool)
+    assert reinforce.advantages(torch.tensor([[1.0, 3.0]]), valid).tolist() == [[-1.0, 1.0]]  # the step's own mean, 2
+    assert reinforce.advantages(torch.tensor([[7.0, 7.0]]), valid).tolist() == [[5.0, 5.0]]
+    again = Reinforce(0.2)
+    again.load_state(reinforce.state())  # 0.9 · 2 + 0.1 · 7 = 2.5
+    assert again.advantages(torch.tensor([[2.5, 3.5]]), valid).tolist() == [[0.0, 1.0]]
+
+
+def test_reinforce_ignores_a_batch_without_rewards() -> None:
+    reinforce = Reinforce(0.2)
+    nothing = torch.tensor([[math.nan, math.nan]])
+    assert reinforce.advantages(nothing, ~nothing.isnan()).tolist() == [[0.0, 0.0]]
+    assert reinforce.state() == {"baseline": None}
+
+
+def test_rloo_needs_siblings() -> None:
+    with pytest.raises(UsageError, match="group_size is 1"):
+        make_algorithm(RLSettings(algorithm="rloo", group_size=1))
+    make_algorithm(RLSettings(algorithm="reinforce", group_size=1))
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "reinforce"])
+def test_a_known_reward_is_learnt(algorithm: str) -> None:
+    """A bandit: the reward is the share of tokens with an even id. The optimum is 1."""
+    settings = RLSettings.model_validate(
+        {"algorithm": algorithm, "learning_rate": 0.02, "temperature": 1.0, "kl_coefficient": 0.0, "group_size": 8}
+    )
+    policy = Policy(make_model(), LoraSettings(rank=4), seed=0)
+    updater = Updater(policy, make_algorithm(settings), settings)
+    shares: list[float] = []
+    for step in range(40):
+        groups = policy.sample([prompt("x"), prompt("y")], 8, 4, 1.0, seed=step)
+        rewards: list[list[float | None]] = [
+            [sum(t % 2 == 0 for t in ids) / len(ids) for ids in group.tokens.responses] for group in groups
+        ]
+        shares.append(sum(r for row in rewards for r in row if r is not None) / 16)
+        updater.update(groups, rewards)
+    assert sum(shares[:3]) / 3 < 0.7
+    assert sum(shares[-5:]) / 5 > 0.9
