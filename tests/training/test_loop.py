@@ -1,5 +1,6 @@
 """Which prompts a step takes, and what the files of a run promise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,8 @@ PROMPTS = [prompt(text) for text in ("a", "bb", "ccc", "dddd", "eeeee")]
 SETTINGS = RLSettings(steps=4, prompts_per_step=2, group_size=2, max_new_tokens=4, learning_rate=1e-2)
 
 
-def lengths(groups: object) -> list[list[float | None]]:
-    assert isinstance(groups, list)
-    return [[float(r.tokens) - len(r.text) / 7 for r in g.responses] for g in groups if isinstance(g, ResponseGroup)]
+def lengths(groups_P: Sequence[ResponseGroup]) -> list[list[float | None]]:
+    return [[float(r.tokens) - len(r.text) / 7 for r in group.responses] for group in groups_P]
 
 
 def run(root: Path, settings: RLSettings = SETTINGS, stop_at: int | None = None) -> Policy:

@@ -70,7 +70,9 @@ def test_a_response_without_a_reward_is_masked(missing: float | None) -> None:
     policy, updater, groups = make(RLSettings(learning_rate=1e-3))
     facts = updater.update(groups, rewards)
     assert facts.abstained == 1
-    assert facts.reward == pytest.approx(sum(r for row in rewards for r in row if r is not missing) / 11)
+    assert facts.reward == pytest.approx(
+        sum(r for row in rewards for r in row if r is not None and math.isfinite(r)) / 11
+    )
     assert not weights(policy).isnan().any()
 
 

@@ -1,12 +1,15 @@
 """The `preceptor` command: its subcommands, and how errors reach people."""
 
 import sys
+import warnings
 
-import click
 import typer
 
 from preceptor.cli import models, recipes, report, run
 from preceptor.core.errors import PreceptorError
+
+# Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
+_CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="preceptor",
@@ -23,16 +26,16 @@ app.command("report")(report.report)
 
 def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage, 130 interrupted."""
+    warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to each other, not to the person here
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except PreceptorError as error:
         _fail(str(error), error.exit_code)
-    except click.UsageError as error:
-        where = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        _fail(f"{error.format_message()}{where}", 2)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
+    except _CommandLineError as error:
+        _fail(f"{error}; see `preceptor --help`", 2)
 
 
 def _fail(message: str, code: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -40,7 +41,8 @@ class Display:
         )
         self._task: TaskID = self._bars.add_task("starting", total=None, facts="")
         self._heldout: float | None = None
-        self._first: tuple[int, float] | None = None
+        self._since = time.perf_counter()
+        self._durations: list[float] = []
 
     def __enter__(self) -> "Display":
         self._bars.start()
@@ -53,6 +55,7 @@ class Display:
 
     def stage(self, name: str) -> None:
         """A part of the work begins."""
+        self._since = time.perf_counter()
         self._bars.update(self._task, description=name, facts="" if name != "training" else None)
         if not self._console.is_terminal and name != "training":
             self._console.print(name, highlight=False)
@@ -60,12 +63,10 @@ class Display:
     def step(self, step: int, total: int, facts: UpdateFacts) -> None:
         """A training step is finished."""
         now = time.perf_counter()
-        if self._first is None:
-            self._first = (step - 1, now)
-            timing = ""
-        else:
-            rate = (now - self._first[1]) / max(1, step - 1 - self._first[0])
-            timing = f"  {rate:.1f} s/step  {_clock(rate * (total - step))} left"
+        self._durations.append(now - self._since)
+        self._since = now
+        rate = median(self._durations)
+        timing = f"  {rate:.1f} s/step  {_clock(rate * (total - step))} left"
         reward = "none" if facts.reward is None else f"{facts.reward:+.2f}"
         heldout = "" if self._heldout is None else f"  held-out {self._heldout:+.2f}"
         text = f"step {step}/{total}{timing}  reward {reward}  KL {facts.kl:.1f}{heldout}"

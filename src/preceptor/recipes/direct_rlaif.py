@@ -124,8 +124,9 @@ class Curve:
             self._by_step[step] = measured
             self._progress.measured(measured)
             self._progress.stage("training")
-        evaluation = self._directory.recipe.evaluation
-        self.stopped = should_stop(self.snapshots, evaluation.bounds) if evaluation.stop_early else None
+        recipe = self._directory.recipe
+        if recipe.evaluation.stop_early and step < recipe.rl.steps:
+            self.stopped = should_stop(self.snapshots, recipe.evaluation.bounds)
         if self.stopped is not None:
             self._progress.note(f"training ends early: {self.stopped}")
         return self.stopped is None
