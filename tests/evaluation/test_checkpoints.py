@@ -83,9 +83,8 @@ def test_training_goes_on_until_there_is_a_reason() -> None:
 
 
 def test_a_judge_that_failed_everywhere_is_no_reason_for_anything() -> None:
-    silent = at(5, 0.6, 1.0)
-    silent = silent.model_copy(
-        update={"responses": tuple(r.model_copy(update={"judge_score": None}) for r in silent.responses)}
-    )
+    heard = at(5, 0.6, 1.0)
+    failed = tuple(r.model_copy(update={"judge_score": None}) for r in heard.responses)
+    silent = Snapshot(step=5, responses=failed, references=heard.references)
     assert choose_checkpoint([START, silent], BOUNDS).step == 5
     assert not find_over_optimisation([START, silent], BOUNDS).detected

@@ -59,4 +59,9 @@ def test_change_is_paired_by_prompt() -> None:
 
 def test_first_samples() -> None:
     measured = snapshot(response("1", 0.0), response("1", 1.0), response("2", 2.0))
-    assert [r.heldout_score for r in measured.first_samples().responses] == [0.0, 2.0]
+    assert measured.heldout_score.overall is not None
+    assert measured.heldout_score.overall.value == 1.25
+    first = measured.first_samples()
+    assert [r.heldout_score for r in first.responses] == [0.0, 2.0]
+    assert first.heldout_score.overall is not None
+    assert first.heldout_score.overall.value == 1.0

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small import Told, settings
 from transformers import AutoModelForCausalLM
 
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.run import execute
 from preceptor.recipes.run_directory import RunDirectory, next_run_path
+from small import Told, settings
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,17 @@ def test_a_failed_run_says_so_and_a_damaged_measurement_is_not_trusted(tmp_path:
     with pytest.raises(CheckpointError, match=r"before\.json: is damaged"):
         execute(directory, Told())
     assert json.loads((directory.path / "summary.json").read_text())["status"] == "failed"
+
+
+def test_a_run_is_held_to_the_prompts_it_began_with(tmp_path: Path, tiny_folder: Path) -> None:
+    overrides = [*settings(tmp_path, tiny_folder), "rl.steps=1"]
+    directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
+    execute(directory, Told())
+    (directory.path / "summary.json").unlink()
+    with (tmp_path / "prompts.jsonl").open("a") as stream:
+        stream.write(json.dumps({"prompt": "one more"}) + "\n")
+    with pytest.raises(UsageError, match="the prompts changed since this run began"):
+        execute(directory, Told())
 
 
 def test_the_next_free_directory(tmp_path: Path) -> None:

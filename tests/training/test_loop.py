@@ -44,12 +44,14 @@ def test_every_epoch_takes_each_prompt_once_in_another_order() -> None:
     assert taken[:5] != taken[5:]
 
 
-def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole")
+@pytest.mark.parametrize("algorithm", ["rloo", "reinforce"])
+def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, algorithm: str) -> None:
+    settings = SETTINGS.model_copy(update={"algorithm": algorithm})
+    whole = run(tmp_path / "whole", settings)
     for stop in (1, 2, 3):
         with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / "cut", stop_at=stop)
-    resumed = run(tmp_path / "cut")
+            run(tmp_path / "cut", settings, stop_at=stop)
+    resumed = run(tmp_path / "cut", settings)
     assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "cut/metrics.jsonl").read_bytes()
     assert all(torch.equal(a, b) for a, b in zip(whole.trainable, resumed.trainable, strict=True))
     assert [p.name for p in sorted((tmp_path / "cut/checkpoints").iterdir())] == [

@@ -123,7 +123,8 @@ class Snapshot(Frozen):
 
         For comparison with a snapshot of one response per prompt: distinct-2 depends on how many texts there are.
         """
-        return self.model_copy(update={"responses": tuple(group[0] for group in _by_prompt(self.responses))})
+        first = tuple(group[0] for group in _by_prompt(self.responses))
+        return Snapshot(step=self.step, responses=first, references=self.references)
 
     def summary(self) -> dict[str, object]:
         """Every measure, as plain data for JSON."""

@@ -6,6 +6,7 @@ from typing import Any
 from preceptor.backends.resolve import open_model
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
+from preceptor.core.hashing import content_hash
 from preceptor.core.types import Prompt
 from preceptor.evaluation.checkpoints import choose_checkpoint, should_stop
 from preceptor.evaluation.snapshot import Snapshot
@@ -47,6 +48,15 @@ def run_direct_rlaif(directory: RunDirectory, progress: Progress, *, merge: bool
     judge_model = open_model(recipe.judge.model)
     policy = Policy(LocalModel(load(recipe.policy)), recipe.lora, recipe.seed)
     updater = Updater(policy, algorithm, recipe.rl)
+    directory.pin_inputs(
+        {
+            "prompts": content_hash([prompt.model_dump(mode="json") for prompt in prompts])[:16],
+            "references": content_hash([prompt.model_dump(mode="json") for prompt in references])[:16],
+            "constitution": constitution.hash,
+            "policy": policy.base.identity,
+            "judge": judge_model.identity,
+        }
+    )
     usable, skipped = within_window(prompts, policy, recipe.rl.max_new_tokens)
     if skipped:
         progress.note(f"{len(skipped)} prompts do not fit the policy's context window and are skipped")

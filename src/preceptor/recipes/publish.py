@@ -14,15 +14,14 @@ def publish(policy: Policy, directory: RunDirectory, summary: dict[str, Any], *,
     """Writes `checkpoints/best`, and `merged` if asked for, each with a model card. What is there already is verified
     and kept. The policy must hold the chosen checkpoint.
     """
-    card = model_card(summary)
 
     def adapter(folder: Path) -> None:
         policy.save_adapter(folder)
-        write_text(folder / "README.md", card)
+        write_text(folder / "README.md", model_card(summary, "peft"))
 
     def merged(folder: Path) -> None:
         policy.save_merged(folder)
-        write_text(folder / "README.md", card)
+        write_text(folder / "README.md", model_card(summary, "transformers"))
 
     for folder, fill, wanted in ((directory.best, adapter, True), (directory.merged, merged, merge)):
         if folder.exists():
@@ -31,9 +30,13 @@ def publish(policy: Policy, directory: RunDirectory, summary: dict[str, Any], *,
             write_folder(folder, fill)
 
 
-def model_card(summary: dict[str, Any]) -> str:
-    """The model card in Markdown: method, judge, constitution, measured results."""
+def model_card(summary: dict[str, Any], library: str) -> str:
+    """The model card in Markdown: method, judge, constitution, measured results.
+
+    Args:
+        library: the library that loads the model.
+    """
     environment = Environment(
         loader=PackageLoader("preceptor.recipes", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("model_card.md.jinja").render(s=summary)
+    return environment.get_template("model_card.md.jinja").render(s=summary, library=library)

@@ -57,6 +57,23 @@ class RunDirectory:
             raise UsageError(f"{path}: holds no run (there is no recipe.toml in it)")
         return cls(path, load_recipe(str(path / "recipe.toml")))
 
+    def pin_inputs(self, inputs: dict[str, str]) -> None:
+        """Notes what the run was begun with, by hash or identity, and holds later processes to it.
+
+        Raises: UsageError naming what has changed since.
+        """
+        path = self.path / "inputs.json"
+        if not path.exists():
+            write_json(path, inputs)
+            return
+        pinned: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in inputs.items():
+            if pinned.get(name) != value:
+                raise UsageError(
+                    f"{self.path}: the {name} changed since this run began (was {pinned.get(name)}, is {value}); "
+                    "bring back the old one, or start a new run"
+                )
+
     @property
     def ledger(self) -> Path:
         """The ledger's file."""
