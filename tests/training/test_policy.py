@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import make_model, prompt
 from preceptor.core.types import Prompt
+from preceptor.training import policy as policy_module
 from preceptor.training.packed import TokenGroup, packed_log_probs
 from preceptor.training.policy import LoraSettings, Policy
 
@@ -41,11 +42,19 @@ def test_the_reference_is_the_base_whatever_the_adapters_do() -> None:
 def test_kl_is_the_sum_of_log_ratios() -> None:
     policy = trained()
     groups = policy.sample([prompt("a"), prompt("b c")], 3, 6, 1.0, seed=4)
-    for group, row in zip(groups, policy.sequence_kl(groups, 0.8, at_once=1), strict=True):
+    for group, row in zip(groups, policy.sequence_kl(groups, 0.8), strict=True):
         for response, kl in zip(group.tokens.responses, row, strict=True):
             alone = [TokenGroup(group.tokens.prompt, (response,))]
             expected = (policy.log_probs(alone, 0.8) - policy.reference_log_probs(alone, 0.8)).sum()
             assert kl == pytest.approx(float(expected.detach()), abs=1e-4)
+
+
+def test_division_into_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = trained()
+    whole = policy.log_probs(GROUPS * 3).detach()
+    for tokens in (1, 15, 30):
+        monkeypatch.setattr(policy_module, "CPU_TOKENS", tokens)
+        torch.testing.assert_close(policy.log_probs(GROUPS * 3).detach(), whole, atol=1e-5, rtol=0)
 
 
 def test_merged_weights_give_the_same_log_probs_and_leave_the_base_bit_for_bit() -> None:

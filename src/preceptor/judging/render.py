@@ -1,11 +1,12 @@
 """What a judge is shown. Everything a candidate wrote is hostile.
 
-In a completion prompt a line break is the delimiter: items are told apart by the words that open a line. A candidate is
-therefore folded into one line, so that it can neither end its item nor write an answer of its own below it.
+In a completion prompt items are told apart by the labels that open their lines. A candidate is therefore folded into
+one line and its own uses of those labels lose their colon, so that it can neither end its item nor write an answer.
 Placeholders are filled in one pass over the constitution's text, so one that stands in a candidate stays text. Control
 tokens are kept out where the prompt is tokenised (`backends/transformers/chat.py`).
 """
 
+import re
 import unicodedata
 
 from preceptor.core.types import Prompt
@@ -21,8 +22,18 @@ def render_score_prompt(constitution: Constitution, prompt: Prompt, response_tex
 
 
 def _item(constitution: Constitution, prompt_text: str, response_text: str) -> str:
-    contents = {"prompt": one_line(prompt_text), "response": one_line(response_text)}
+    contents = {"prompt": contained(prompt_text, constitution), "response": contained(response_text, constitution)}
     return PLACEHOLDER.sub(lambda match: contents[match[1]], constitution.item.strip())
+
+
+def contained(text: str, constitution: Constitution) -> str:
+    """The text as it is shown to a judge: on one line, without the constitution's labels."""
+    labels = {label.strip() for label in re.findall(r"[^\n{}]+:", PLACEHOLDER.sub("\n", constitution.item))}
+    folded = one_line(text)
+    for label in sorted(labels):
+        words = r"\s+".join(re.escape(word) for word in label[:-1].split())
+        folded = re.sub(rf"({words})\s*:", r"\1 ", folded, flags=re.IGNORECASE)
+    return one_line(folded)
 
 
 def one_line(text: str) -> str:

@@ -20,6 +20,9 @@ from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Frozen, Prompt, Response
 from preceptor.training.packed import TokenGroup, packed_log_probs
 
+CPU_TOKENS, CUDA_TOKENS = 1024, 16384
+"""Tokens of one forward pass."""
+
 
 class LoraSettings(Frozen):
     """Low-rank adapters on every linear layer (Hu et al. 2021)."""
@@ -141,41 +144,36 @@ class Policy:
         ]
 
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
-        """Log-probability of every response token, one after another; see `packed_log_probs`."""
+        """Log-probability of every response token, one after another; see `packed_log_probs`.
+
+        Computed in parts: large arrays are slow to come by on a CPU, and a GPU's memory has an end.
+        """
         with self._precision():
-            return packed_log_probs(self.model, groups, temperature)
+            parts = _parts(groups, CUDA_TOKENS if self.base.model.device.type == "cuda" else CPU_TOKENS)
+            return torch.cat([packed_log_probs(self.model, part, temperature) for part in parts])
 
     def reference_log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
         """The same under the frozen base; without a gradient."""
-        with self.as_reference(), torch.no_grad(), self._precision():
-            return packed_log_probs(self.model, groups, temperature)
+        with self.as_reference(), torch.no_grad():
+            return self.log_probs(groups, temperature)
 
     @torch.no_grad()
-    def sequence_kl(
-        self, groups_P: Sequence[ResponseGroup], temperature: float, at_once: int = 16
-    ) -> list[list[float]]:
+    def sequence_kl(self, groups_P: Sequence[ResponseGroup], temperature: float) -> list[list[float]]:
         """Log π - log π_ref of each response, summed over its tokens, in nats: P lists of G numbers.
 
         Its mean over samples is an unbiased estimate of the KL divergence to the reference.
         """
-        results: list[list[float]] = []
-        for start in range(0, len(groups_P), at_once):
-            part = [group.tokens for group in groups_P[start : start + at_once]]
-            log_ratio_N = self.log_probs(part, temperature) - self.reference_log_probs(part, temperature)
-            ratios = iter(log_ratio_N.split([len(ids) for group in part for ids in group.responses]))
-            results += [[float(next(ratios).sum()) for _ in group.responses] for group in part]
-        return results
+        tokens_P = [group.tokens for group in groups_P]
+        log_ratio_N = self.log_probs(tokens_P, temperature) - self.reference_log_probs(tokens_P, temperature)
+        ratios = iter(log_ratio_N.split([len(ids) for group in tokens_P for ids in group.responses]))
+        return [[float(next(ratios).sum()) for _ in group.responses] for group in tokens_P]
 
     @torch.no_grad()
-    def answer_log_likelihoods(self, prompts: Sequence[Prompt], at_once: int = 16) -> list[tuple[float, int]]:
+    def answer_log_likelihoods(self, prompts: Sequence[Prompt]) -> list[tuple[float, int]]:
         """Log-likelihood and number of tokens of each prompt's reference answer, its end-of-sequence token included."""
-        results: list[tuple[float, int]] = []
-        for start in range(0, len(prompts), at_once):
-            groups = [self._answer_group(prompt) for prompt in prompts[start : start + at_once]]
-            lengths = [len(group.responses[0]) for group in groups]
-            for log_probs in self.log_probs(groups).split(lengths):
-                results.append((float(log_probs.sum()), len(log_probs)))
-        return results
+        groups = [self._answer_group(prompt) for prompt in prompts]
+        parts = self.log_probs(groups).split([len(group.responses[0]) for group in groups])
+        return [(float(log_probs.sum()), len(log_probs)) for log_probs in parts]
 
     def _answer_group(self, prompt: Prompt) -> TokenGroup:
         if prompt.reference is None:
@@ -204,3 +202,16 @@ class Policy:
         """
         self.model.merge_and_unload().save_pretrained(folder)
         self.base.tokenizer.save_pretrained(folder)
+
+
+def _parts(groups: Sequence[TokenGroup], tokens_at_once: int) -> list[Sequence[TokenGroup]]:
+    """Divides groups, in order, into parts of about `tokens_at_once` tokens, padding included; never an empty part."""
+    parts: list[Sequence[TokenGroup]] = []
+    start = widest = 0
+    for index, group in enumerate(groups):
+        width = len(group.prompt) + sum(map(len, group.responses))
+        if index > start and (index + 1 - start) * max(widest, width) > tokens_at_once:
+            parts.append(groups[start:index])
+            start, widest = index, 0
+        widest = max(widest, width)
+    return [*parts, groups[start:]]
