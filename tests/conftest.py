@@ -12,6 +12,8 @@ from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.types import Message, Prompt
 
+torch.set_num_threads(1)  # the tiny model is too small to divide, and threads that wait cost more than they give
+
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

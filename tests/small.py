@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.training.rl.update import UpdateFacts
+from preceptor.training.rl.facts import UpdateFacts
 
 WORDS = ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx", "mole", "newt")
 

@@ -1,16 +1,18 @@
 """A whole run in one process: what it writes, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM
 
-from preceptor.core.errors import CheckpointError, UsageError
+from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.run import execute
 from preceptor.recipes.run_directory import RunDirectory, next_run_path
+from preceptor.training.policy import Policy
 from small import Told, settings
 
 
@@ -65,6 +67,22 @@ def test_a_finished_run_is_not_repeated(finished: tuple[RunDirectory, dict[str, 
     assert told.notes == ["this run is finished already"]
 
 
+def test_a_finished_run_can_still_be_merged_and_a_failure_to_do_so_costs_nothing(
+    finished: tuple[RunDirectory, dict[str, Any], Told], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, summary, _ = finished
+    merged = (directory.merged / "model.safetensors").read_bytes()
+    shutil.rmtree(directory.merged)
+    monkeypatch.chdir("/")
+    with monkeypatch.context() as patch:
+        patch.setattr(Policy, "save_merged", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(PreceptorError, match=r"merged: cannot be written.*No space left"):
+            execute(RunDirectory.open(directory.path), Told(), merge=True)
+    assert execute(RunDirectory.open(directory.path), Told(), merge=True) == summary
+    assert directory.read_summary() == summary
+    assert (directory.merged / "model.safetensors").read_bytes() == merged
+
+
 def test_the_same_seed_gives_the_same_run_and_another_another(
     finished: tuple[RunDirectory, dict[str, Any], Told], tmp_path: Path, tiny_folder: Path
 ) -> None:
@@ -103,6 +121,7 @@ def test_a_prompt_that_does_not_fit_is_skipped_and_counted(tmp_path: Path, tiny_
 
 def test_a_failed_run_says_so_and_a_damaged_measurement_is_not_trusted(tmp_path: Path, tiny_folder: Path) -> None:
     directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
+    (directory.path / "evaluations").mkdir()
     (directory.path / "evaluations" / "before.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"before\.json: is damaged"):
         execute(directory, Told())
@@ -118,6 +137,69 @@ def test_a_run_is_held_to_the_prompts_it_began_with(tmp_path: Path, tiny_folder:
         stream.write(json.dumps({"prompt": "one more"}) + "\n")
     with pytest.raises(UsageError, match="the prompts changed since this run began"):
         execute(directory, Told())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluation.heldout_share=0.01"], r"0 of 14 usable prompts are held out, at least 3 are needed"),
+        (["rl.prompts_per_step=50"], r"training prompts, rl\.prompts_per_step asks for 50"),
+        (["evaluation.references=package:everyday_prompts"], 'prompt "advice-001" has no reference answer'),
+        (["policy=scripted:random"], "this form cannot be trained"),
+        (["judge.model=hf:nonsense"], "expected hf:ORG/NAME"),
+    ],
+)
+def test_a_mistake_in_the_inputs_leaves_no_directory_behind(
+    tmp_path: Path, tiny_folder: Path, overrides: list[str], message: str
+) -> None:
+    recipe = load_recipe("quickstart", [*settings(tmp_path, tiny_folder), *overrides])
+    with pytest.raises(UsageError, match=message):
+        RunDirectory.create(tmp_path / "run", recipe)
+    assert not (tmp_path / "run").exists()
+
+
+def test_log_odds_need_a_constitution_of_two_choices(tmp_path: Path, tiny_folder: Path) -> None:
+    constitution = tmp_path / "c.toml"
+    choices = ", ".join(f'{{ answer = "{i}", value = {i} }}' for i in range(1, 11))
+    constitution.write_text(
+        'name = "c"\nversion = "1"\nsummary = "s"\nprinciples = ["p"]\nitem = "Text: {response}\\nScore:"\n'
+        f"choices = [{choices}]\n"
+    )
+    overrides = [*settings(tmp_path, tiny_folder), f"judge.constitution={constitution}", "rl.steps=1"]
+    with pytest.raises(UsageError, match=r'"log_odds" needs a constitution of two choices, .*c\.toml has 10'):
+        RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
+    recipe = load_recipe("quickstart", [*overrides, "judge.reward=expectation"])
+    summary = execute(RunDirectory.create(tmp_path / "run", recipe), Told())
+    assert -1 < summary["evaluation"]["after"]["judge_score"]["overall"]["value"] < 1
+
+
+def test_an_edited_recipe_is_another_run(tmp_path: Path, tiny_folder: Path) -> None:
+    directory = RunDirectory.create(
+        tmp_path / "run", load_recipe("quickstart", [*settings(tmp_path, tiny_folder), "rl.steps=1"])
+    )
+    execute(directory, Told())
+    (directory.path / "summary.json").unlink()
+    path = directory.path / "recipe.toml"
+    path.write_text(path.read_text().replace("learning_rate = 0.001", "learning_rate = 0.002"))
+    with pytest.raises(UsageError, match="the recipe changed since this run began"):
+        execute(RunDirectory.open(directory.path), Told())
+
+
+def test_a_damaged_state_and_measurement_are_recovered_as_the_message_says(tmp_path: Path, tiny_folder: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
+    execute(directory, Told())
+    metrics = (directory.path / "metrics.jsonl").read_bytes()
+    measured = directory.path / "evaluations" / "step-000004.json"
+    expected = measured.read_bytes()
+    (directory.path / "summary.json").unlink()
+    measured.write_text("{")
+    with pytest.raises(CheckpointError, match="delete it and the run's `state` folder and resume"):
+        execute(directory, Told())
+    measured.unlink()
+    shutil.rmtree(directory.path / "state")
+    execute(directory, Told())
+    assert (directory.path / "metrics.jsonl").read_bytes() == metrics
+    assert measured.read_bytes() == expected
 
 
 def test_the_next_free_directory(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+
 from small import settings
 
 # Runs the command line and kills its own process: at the n-th synchronisation of a file, which lies inside the writing
@@ -34,14 +35,13 @@ sys.argv = ["preceptor", *sys.argv[3:]]
 main()
 """
 
-KILLS = [("sync", 2), ("judge", 20), ("sync", 14), ("sync", 24), ("judge", 11), ("sync", 33)]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+KILLS = [("sync", 3), ("judge", 20), ("sync", 14), ("sync", 24), ("judge", 11), ("sync", 33)]
 
 
 def drive(kind: str, count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", DRIVER, kind, str(count), *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=ONE_THREAD)
 
 
 def calls(run: Path) -> list[tuple[str, str]]:
@@ -56,12 +56,18 @@ def start(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> tuple[
     return folder, ["run", "quickstart", *overrides]
 
 
-def test_killed_and_resumed_equals_uninterrupted(start: tuple[Path, list[str]]) -> None:
+@pytest.fixture(scope="module")
+def whole(start: tuple[Path, list[str]]) -> Path:
+    """The run that nothing interrupted."""
     folder, command = start
-    whole, cut = folder / "whole", folder / "cut"
-    done = drive("never", 0, *command, "--out", str(whole))
+    done = drive("never", 0, *command, "--out", str(folder / "whole"))
     assert done.returncode == 0, done.stderr
+    return folder / "whole"
 
+
+def test_killed_and_resumed_equals_uninterrupted(start: tuple[Path, list[str]], whole: Path) -> None:
+    folder, command = start
+    cut = folder / "cut"
     arguments = [*command, "--out", str(cut)]
     inside_a_checkpoint = False
     for kind, count in KILLS:
@@ -84,11 +90,14 @@ def test_killed_and_resumed_equals_uninterrupted(start: tuple[Path, list[str]]) 
     assert not list(cut.rglob("*.partial"))
 
 
-def test_ctrl_c_stops_cleanly_and_tells_how_to_go_on(start: tuple[Path, list[str]]) -> None:
+def test_ctrl_c_stops_cleanly_and_tells_how_to_go_on(start: tuple[Path, list[str]], whole: Path) -> None:
     folder, command = start
     run = folder / "interrupted"
     process = subprocess.Popen(
-        [sys.executable, "-m", "preceptor", *command, "--out", str(run)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "preceptor", *command, "--out", str(run)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ONE_THREAD,
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -102,4 +111,4 @@ def test_ctrl_c_stops_cleanly_and_tells_how_to_go_on(start: tuple[Path, list[str
     assert '"interrupted"' in (run / "summary.json").read_text()
     resumed = drive("never", 0, "run", "--resume", str(run))
     assert resumed.returncode == 0, resumed.stderr
-    assert (run / "metrics.jsonl").read_bytes() == (folder / "whole" / "metrics.jsonl").read_bytes()
+    assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()

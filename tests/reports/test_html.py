@@ -21,7 +21,7 @@ def snapshot(step: int, heldout: float, text: str = "fine words here") -> Snapsh
     responses = tuple(
         MeasuredResponse(
             prompt_id=f"{i}",
-            cohort="one" if i % 2 else "two",
+            cohort="from $5 to $10" if i % 2 else r"$\frac$ <b>",
             prompt=f"prompt {i} {SCRIPT}",
             text=f"{text} {i}",
             tokens=5 + i,

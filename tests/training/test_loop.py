@@ -9,7 +9,8 @@ import torch
 from conftest import make_model, prompt
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.store.files import read_rows
-from preceptor.training.policy import LoraSettings, Policy, ResponseGroup
+from preceptor.training.lora import LoraSettings
+from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import prompts_of_step, train
 from preceptor.training.rl.settings import RLSettings

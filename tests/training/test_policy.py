@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from conftest import make_model, prompt
 from preceptor.core.types import Prompt
 from preceptor.training import policy as policy_module
+from preceptor.training.lora import LoraSettings
 from preceptor.training.packed import TokenGroup, packed_log_probs
-from preceptor.training.policy import LoraSettings, Policy
+from preceptor.training.policy import Policy
 
 GROUPS = [TokenGroup((5, 6, 7), ((10, 11, 12), (13,))), TokenGroup((20, 21), ((22, 23), (22, 24, 25)))]
 

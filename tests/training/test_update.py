@@ -8,7 +8,8 @@ import torch
 from conftest import make_model, prompt
 from preceptor.core.errors import UsageError
 from preceptor.objectives.advantages import kl_penalised_rewards, leave_one_out_advantages
-from preceptor.training.policy import LoraSettings, Policy, ResponseGroup
+from preceptor.training.lora import LoraSettings
+from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.reinforce import Reinforce
 from preceptor.training.rl.settings import RLSettings
@@ -122,7 +123,7 @@ def test_a_known_reward_is_learnt(algorithm: str) -> None:
     policy = Policy(make_model(), LoraSettings(rank=4), seed=0)
     updater = Updater(policy, make_algorithm(settings), settings)
     shares: list[float] = []
-    for step in range(40):
+    for step in range(30):
         groups = policy.sample([prompt("x"), prompt("y")], 8, 4, 1.0, seed=step)
         rewards: list[list[float | None]] = [
             [sum(t % 2 == 0 for t in ids) / len(ids) for ids in group.tokens.responses] for group in groups

@@ -35,6 +35,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130)
     except _CommandLineError as error:
+        if not str(error):  # no command at all: the help has been shown
+            sys.exit(2)
         _fail(f"{error}; see `preceptor --help`", 2)
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.run_directory import RunDirectory
-from preceptor.training.rl.update import UpdateFacts
+from preceptor.training.rl.facts import UpdateFacts
 
 _MEASURES = {
     "heldout_score": "held-out score",
@@ -29,7 +29,7 @@ class Display:
     """Progress of a run: bars on a terminal, a line per step elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False)
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -56,7 +56,7 @@ class Display:
     def stage(self, name: str) -> None:
         """A part of the work begins."""
         self._since = time.perf_counter()
-        self._bars.update(self._task, description=name, facts="" if name != "training" else None)
+        self._bars.update(self._task, description=name, facts="")
         if not self._console.is_terminal and name != "training":
             self._console.print(name, highlight=False)
 
@@ -72,7 +72,7 @@ class Display:
         text = f"step {step}/{total}{timing}  reward {reward}  KL {facts.kl:.1f}{heldout}"
         self._bars.update(self._task, description="training", total=total, completed=step, facts=text)
         if not self._console.is_terminal:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     def measured(self, snapshot: Snapshot) -> None:
         """A checkpoint was measured."""
@@ -85,7 +85,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """Something a person should know."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
 
 def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: bool) -> None:
@@ -100,7 +100,7 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
     table.add_column(f"after (step {summary['best_step']})")
     for key, name in _MEASURES.items():
         table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
-    console = Console()
+    console = Console(markup=False)
     console.print(table)
     over = summary["over_optimisation"]
     if over["detected"]:

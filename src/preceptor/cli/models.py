@@ -12,7 +12,7 @@ def models(
     """List the forms of a model string, and where the embedded model is."""
     import json
 
-    from preceptor.backends.resolve import FORMS
+    from preceptor.backends.names import FORMS
     from preceptor.backends.transformers.embedded import embedded_directory, ensure_embedded
 
     folder = ensure_embedded() if fetch else embedded_directory()

@@ -21,7 +21,6 @@ def run(
     from preceptor.cli.display import Display, show_summary
     from preceptor.core.errors import UsageError
     from preceptor.recipes.load import load_recipe
-    from preceptor.recipes.run import execute
     from preceptor.recipes.run_directory import RunDirectory, next_run_path
 
     if (recipe is None) == (resume is None):
@@ -35,6 +34,8 @@ def run(
         overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
         loaded = load_recipe(recipe, overrides)
         directory = RunDirectory.create(out or next_run_path(Path("runs"), Path(recipe).stem), loaded)
+    from preceptor.recipes.run import execute  # imports torch: late, so that a mistake is answered at once
+
     with Display() as display:
         summary = execute(directory, display, merge=merge)
     show_summary(summary, directory, as_json=as_json)

@@ -9,9 +9,9 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 
 
 class Frozen(BaseModel):
-    """Base of all types and settings: immutable, and an unknown field is an error."""
+    """Base of all types and settings: immutable; an unknown field, NaN and infinity are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Message(Frozen):
@@ -33,6 +33,12 @@ class Prompt(Frozen):
     reference: str | None = None
     """A reference answer, where one is known."""
     metadata: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> "Prompt":
+        if self.conversation[-1].role != "user" or not self.conversation[-1].content.strip():
+            raise ValueError("a prompt ends with a message of the user that is not empty")
+        return self
 
     @property
     def text(self) -> str:

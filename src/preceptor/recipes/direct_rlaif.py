@@ -6,12 +6,11 @@ from typing import Any
 from preceptor.backends.resolve import open_model
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.core.hashing import content_hash
 from preceptor.core.types import Prompt
 from preceptor.evaluation.checkpoints import choose_checkpoint, should_stop
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.judging.constitution import load_constitution
 from preceptor.judging.score import ScoreJudge
+from preceptor.recipes.inputs import check_split, read_inputs
 from preceptor.recipes.measure import Meter
 from preceptor.recipes.progress import Progress
 from preceptor.recipes.publish import publish
@@ -19,7 +18,6 @@ from preceptor.recipes.report import write_report
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.summary import Outcome, content_free_score, summarise
 from preceptor.store.ledger import Ledger
-from preceptor.store.prompts import read_prompts, split_held_out
 from preceptor.training.policy import Policy
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import train
@@ -38,33 +36,24 @@ def run_direct_rlaif(directory: RunDirectory, progress: Progress, *, merge: bool
     Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     recipe, begun = directory.recipe, time.perf_counter()
-    prompts, references = read_prompts(recipe.prompts), read_prompts(recipe.evaluation.references)
-    constitution = load_constitution(recipe.judge.constitution)
-    algorithm = make_algorithm(recipe.rl)
+    inputs = read_inputs(recipe)
     files = TrainingFiles(directory.path)
     earlier_seconds = files.seconds()
 
     progress.stage("loading the models")
     judge_model = open_model(recipe.judge.model)
     policy = Policy(LocalModel(load(recipe.policy)), recipe.lora, recipe.seed)
-    updater = Updater(policy, algorithm, recipe.rl)
-    directory.pin_inputs(
-        {
-            "prompts": content_hash([prompt.model_dump(mode="json") for prompt in prompts])[:16],
-            "references": content_hash([prompt.model_dump(mode="json") for prompt in references])[:16],
-            "constitution": constitution.hash,
-            "policy": policy.base.identity,
-            "judge": judge_model.identity,
-        }
-    )
-    usable, skipped = within_window(prompts, policy, recipe.rl.max_new_tokens)
-    if skipped:
-        progress.note(f"{len(skipped)} prompts do not fit the policy's context window and are skipped")
-    training_prompts, held_out = split_held_out(usable, recipe.evaluation.heldout_share)
+    updater = Updater(policy, make_algorithm(recipe.rl), recipe.rl)
+    identities = {"policy": policy.base.identity, "judge": judge_model.identity}
+    directory.pin_inputs(inputs.hashes(recipe) | identities)
+    usable = within_window(inputs.prompts, policy, recipe.rl.max_new_tokens)
+    if skipped := len(inputs.prompts) - len(usable):
+        progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
+    training_prompts, held_out = check_split(usable, recipe)
 
     with Ledger(directory.ledger) as ledger:
-        judge = ScoreJudge(judge_model, constitution, ledger)
-        meter = Meter(policy, judge, held_out, references, recipe)
+        judge = ScoreJudge(judge_model, inputs.constitution, ledger)
+        meter = Meter(policy, judge, held_out, inputs.references, recipe)
         progress.stage("measuring before training")
         before = directory.snapshot("before", lambda: meter.measure("final", recipe.evaluation.samples_per_prompt))
         curve = Curve(directory, meter, before, progress)
@@ -92,12 +81,12 @@ def run_direct_rlaif(directory: RunDirectory, progress: Progress, *, merge: bool
             choice=choice,
             steps=steps,
             stopped_early=curve.stopped,
-            constitution=constitution,
+            constitution=inputs.constitution,
             judge=judge,
             content_free_score=content_free_score(judge, directory),
             ledger=ledger.totals(),
             policy=policy.base.identity,
-            prompts=(len(training_prompts), len(held_out), len(skipped)),
+            prompts=(len(training_prompts), len(held_out), skipped),
             seconds=earlier_seconds + time.perf_counter() - begun,
         )
     summary = summarise(directory, outcome)
@@ -136,14 +125,22 @@ class Curve:
             self._progress.stage("training")
         recipe = self._directory.recipe
         if recipe.evaluation.stop_early and step < recipe.rl.steps:
-            self.stopped = should_stop(self.snapshots, recipe.evaluation.bounds)
+            self.stopped = should_stop([s for s in self.snapshots if s.step <= step], recipe.evaluation.bounds)
         if self.stopped is not None:
             self._progress.note(f"training ends early: {self.stopped}")
         return self.stopped is None
 
 
-def within_window(prompts: list[Prompt], policy: Policy, max_new_tokens: int) -> tuple[list[Prompt], list[Prompt]]:
-    """Divides prompts into those that leave room for an answer in the policy's context window, and the others."""
+def merge_best(directory: RunDirectory, summary: dict[str, Any], progress: Progress) -> None:
+    """Writes the merged model of a finished run; its summary is left as it is."""
+    progress.stage("merging the chosen checkpoint")
+    policy = Policy(LocalModel(load(directory.recipe.policy)), directory.recipe.lora, directory.recipe.seed)
+    directory.pin_inputs({"policy": policy.base.identity})
+    TrainingFiles(directory.path).load_checkpoint(policy, int(summary["best_step"]))
+    publish(policy, directory, summary, merge=True)
+
+
+def within_window(prompts: list[Prompt], policy: Policy, max_new_tokens: int) -> list[Prompt]:
+    """The prompts that leave room for an answer in the policy's context window."""
     room = policy.base.context_window - max_new_tokens
-    lengths = {prompt.id: len(policy.encode(prompt)) for prompt in prompts}
-    return [p for p in prompts if lengths[p.id] <= room], [p for p in prompts if lengths[p.id] > room]
+    return [prompt for prompt in prompts if len(policy.encode(prompt)) <= room]

@@ -58,9 +58,30 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> DirectRlaifRecipe:
         raise UsageError(f"{name}: {_explain(error)}") from error
 
 
+def with_absolute_paths(recipe: DirectRlaifRecipe) -> DirectRlaifRecipe:
+    """The recipe with the paths of existing local files made absolute, so that it means the same from any folder."""
+    judge, evaluation = recipe.judge, recipe.evaluation
+    return recipe.model_copy(
+        update={
+            "policy": _absolute(recipe.policy),
+            "prompts": _absolute(recipe.prompts),
+            "judge": judge.model_copy(
+                update={"model": _absolute(judge.model), "constitution": _absolute(judge.constitution)}
+            ),
+            "evaluation": evaluation.model_copy(update={"references": _absolute(evaluation.references)}),
+        }
+    )
+
+
 def dump_recipe(recipe: DirectRlaifRecipe) -> str:
     """The recipe as TOML with every setting written out."""
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def _absolute(name: str) -> str:
+    """A name with a separator or an ending is a path where it exists; `embedded` stays a name beside such a folder."""
+    is_path = ("/" in name or "." in name) and Path(name).exists()
+    return str(Path(name).absolute()) if is_path else name
 
 
 def _override(settings: dict[str, Any], override: str) -> None:

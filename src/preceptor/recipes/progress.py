@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.training.rl.update import UpdateFacts
+from preceptor.training.rl.facts import UpdateFacts
 
 
 class Progress(Protocol):

@@ -1,6 +1,7 @@
 """The directory of one run, and what is kept in it."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from pydantic import ValidationError
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.recipes.load import dump_recipe, load_recipe
+from preceptor.recipes.inputs import read_inputs
+from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
 from preceptor.recipes.settings import DirectRlaifRecipe
 from preceptor.reports.html import ReportData
-from preceptor.store.files import read_rows, remove_partials, write_json, write_text
+from preceptor.store.files import REMEDY, append_line, read_rows, remove_partials, write_json, write_text
 
 
 class RunDirectory:
@@ -23,21 +25,24 @@ class RunDirectory:
     def __init__(self, path: Path, recipe: DirectRlaifRecipe) -> None:
         self.path = path
         self.recipe = recipe
-        (path / "evaluations").mkdir(exist_ok=True)
-        remove_partials(path / "evaluations")
 
     @classmethod
     def create(cls, path: Path, recipe: DirectRlaifRecipe) -> "RunDirectory":
-        """A new run.
+        """A new run of a recipe whose inputs are all there: a mistake in them leaves no directory behind.
 
-        Raises: UsageError when the directory holds a run already, PreceptorError when it cannot be written.
+        Raises: UsageError when the recipe cannot be run or the directory is in use, PreceptorError when it cannot be
+            written.
         """
+        read_inputs(recipe)
+        recipe = with_absolute_paths(recipe)
         if (path / "recipe.toml").exists():
             same = (path / "recipe.toml").read_text(encoding="utf-8") == dump_recipe(recipe)
             what = "this run already" if same else "a run of another recipe"
             raise UsageError(
                 f"{path}: holds {what}; go on with it by `preceptor run --resume {path}`, or choose another --out"
             )
+        if path.is_dir():
+            remove_partials(path)  # of a process killed at this very place
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(f"{path}: exists and is not an empty folder; choose another --out")
         try:
@@ -56,6 +61,18 @@ class RunDirectory:
         if not (path / "recipe.toml").is_file():
             raise UsageError(f"{path}: holds no run (there is no recipe.toml in it)")
         return cls(path, load_recipe(str(path / "recipe.toml")))
+
+    def tidy(self) -> None:
+        """Makes the folders that are missing and removes what a killed process left half written.
+
+        Raises: PreceptorError when the run directory cannot be written.
+        """
+        try:
+            (self.path / "evaluations").mkdir(exist_ok=True)
+            for folder in (self.path, self.path / "evaluations"):
+                remove_partials(folder)
+        except OSError as error:
+            raise PreceptorError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def pin_inputs(self, inputs: dict[str, str]) -> None:
         """Notes what the run was begun with, by hash or identity, and holds later processes to it.
@@ -98,7 +115,10 @@ class RunDirectory:
         """The evaluation of that name, measured now unless an earlier process finished it."""
         path = self.path / "evaluations" / f"{name}.json"
         if not path.exists():
+            begun = time.perf_counter()
             write_text(path, measure().model_dump_json(indent=1) + "\n")
+            seconds = round(time.perf_counter() - begun, 3)
+            append_line(self.path / "timings.jsonl", {"measurement": name, "seconds": seconds})
         return _read_snapshot(path)
 
     def checkpoint_snapshots(self) -> dict[int, Snapshot]:
@@ -146,6 +166,4 @@ def _read_snapshot(path: Path) -> Snapshot:
         return Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{path}: is damaged ({reason}); delete it and resume the run to measure again"
-        ) from error
+        raise CheckpointError(f"{path}: is damaged ({reason}); {REMEDY}") from error

@@ -6,9 +6,8 @@ from pydantic import Field
 
 from preceptor.core.types import Frozen, NonEmpty
 from preceptor.evaluation.checkpoints import Bounds
-from preceptor.training.policy import LoraSettings
-from preceptor.training.rl.rewards import RewardKind
-from preceptor.training.rl.settings import RLSettings
+from preceptor.training.lora import LoraSettings
+from preceptor.training.rl.settings import RewardKind, RLSettings
 
 
 class JudgeSettings(Frozen):

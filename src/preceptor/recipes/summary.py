@@ -102,7 +102,7 @@ def environment() -> dict[str, Any]:
 
 def _step_seconds(directory: RunDirectory) -> dict[str, float]:
     """Median seconds of each part of a training step."""
-    rows = read_rows(directory.path / "timings.jsonl")
+    rows = [row for row in read_rows(directory.path / "timings.jsonl") if "step" in row]
     if not rows:
         return {}
     parts = [name for name in rows[0] if name != "step"]

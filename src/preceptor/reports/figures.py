@@ -19,6 +19,7 @@ _STYLE: Any = {
     "svg.hashsalt": "preceptor",
     "font.family": "sans-serif",
     "font.size": 10,
+    "text.parse_math": False,  # a cohort may have a dollar in its name
     "text.color": _INK,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,

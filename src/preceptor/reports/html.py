@@ -53,11 +53,12 @@ def render_report(data: ReportData) -> str:
 def headline(summary: dict[str, Any]) -> str:
     """The result in one sentence, with its interval."""
     before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
-    gain, kl = summary["heldout_change"], after["kl"]["overall"]["value"]
+    gain = summary["heldout_change"]
     if gain is None or gain["low"] is None:
         return "There are too few held-out prompts to say what changed."
     effect = "rose" if gain["low"] > 0 else "fell" if gain["high"] < 0 else "did not change beyond chance"
     measured = f"({gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])"
+    kl = after["kl"]["overall"]["value"]
     was, now = (e["heldout_score"]["overall"]["value"] for e in (before, after))
     return (
         f"On prompts it never trained on, the policy's held-out score {effect}: {was:.2f} before, {now:.2f} after "

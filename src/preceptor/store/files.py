@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ from preceptor.core.errors import CheckpointError, PreceptorError
 
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial"
+REMEDY = (
+    "restore it from a copy, or delete it and the run's `state` folder and resume: training then runs again from its "
+    "beginning, with the judge's answers from the ledger"
+)
+"""What to do about a damaged file of a run."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -28,6 +33,7 @@ def write_text(path: Path, text: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
+        _sync(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise PreceptorError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -47,6 +53,11 @@ def append_line(path: Path, value: Any) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         raise PreceptorError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_rows(path: Path, rows: Sequence[Any]) -> None:
+    """Writes JSON lines atomically; see `write_text`."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -80,8 +91,8 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         _sync(folder.parent)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk each in its own
         raise PreceptorError(
-            f"{folder}: cannot be written: {error}. What was complete before is untouched; free some space or mend "
-            "the permissions, then resume."
+            f"{folder}: cannot be written: {error}. What was complete before is untouched; where the disk is full "
+            "or the folder read-only, mend that and resume."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -92,20 +103,19 @@ def check_folder(folder: Path) -> None:
 
     Raises: CheckpointError naming the first file that is missing, truncated or altered.
     """
-    remedy = "delete this folder and resume from an earlier one, or restore it from a copy"
     try:
         entries: dict[str, dict[str, Any]] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: its {MANIFEST} cannot be read ({error}); {remedy}") from error
+        raise CheckpointError(f"{folder}: its {MANIFEST} cannot be read ({error}); {REMEDY}") from error
     for name, expected in entries.items():
         file = folder / name
         if not file.is_file():
-            raise CheckpointError(f"{file}: is missing; {remedy}")
+            raise CheckpointError(f"{file}: is missing; {REMEDY}")
         size = file.stat().st_size
         if size != expected["bytes"]:
-            raise CheckpointError(f"{file}: has {size} bytes, expected {expected['bytes']}; {remedy}")
+            raise CheckpointError(f"{file}: has {size} bytes, expected {expected['bytes']}; {REMEDY}")
         if _fingerprint(file) != expected:
-            raise CheckpointError(f"{file}: its content was altered (sha256 differs from {MANIFEST}); {remedy}")
+            raise CheckpointError(f"{file}: its content was altered (sha256 differs from {MANIFEST}); {REMEDY}")
 
 
 def remove_partials(folder: Path) -> None:

@@ -14,7 +14,11 @@ def exclusive(folder: Path) -> Generator[None]:
 
     Raises: PreceptorError when another process holds it.
     """
-    with (folder / ".lock").open("w") as stream:
+    try:
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise PreceptorError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

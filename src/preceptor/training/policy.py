@@ -10,27 +10,18 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.helpers import disable_input_dtype_casting
 from peft.tuners.lora import Linear
-from pydantic import Field
 from torch import Tensor
 
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Frozen, Prompt, Response
+from preceptor.core.types import Prompt, Response
+from preceptor.training.lora import LoraSettings
 from preceptor.training.packed import TokenGroup, packed_log_probs
 
 CPU_TOKENS, CUDA_TOKENS = 1024, 16384
 """Tokens of one forward pass."""
-
-
-class LoraSettings(Frozen):
-    """Low-rank adapters on every linear layer (Hu et al. 2021)."""
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of each adapter."""
-    alpha: float = Field(default=32.0, gt=0)
-    """Adapter outputs are scaled by alpha / rank."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,7 @@ class Policy:
             ),
         )
         self.model.peft_config["default"].base_model_name_or_path = base.source
+        self.model.peft_config["default"].revision = base.revision
         self.step = 0
 
     @property
@@ -161,7 +153,7 @@ class Policy:
     def sequence_kl(self, groups_P: Sequence[ResponseGroup], temperature: float) -> list[list[float]]:
         """Log π - log π_ref of each response, summed over its tokens, in nats: P lists of G numbers.
 
-        Its mean over samples is an unbiased estimate of the KL divergence to the reference.
+        Its mean over samples estimates the KL divergence to the reference.
         """
         tokens_P = [group.tokens for group in groups_P]
         log_ratio_N = self.log_probs(tokens_P, temperature) - self.reference_log_probs(tokens_P, temperature)
@@ -178,12 +170,15 @@ class Policy:
     def _answer_group(self, prompt: Prompt) -> TokenGroup:
         if prompt.reference is None:
             raise ValueError(f"prompt {prompt.id} has no reference answer")
-        answer = (*encode_text(self.base.tokenizer, prompt.reference), self.base.eos_ids[0])
+        answer = (*encode_text(self.base.tokenizer, prompt.reference), int(self.base.tokenizer.eos_token_id))
         return TokenGroup(self.encode(prompt), (answer,))
 
     def adapter_weights(self) -> dict[str, Tensor]:
         """The adapters' weights by name, detached."""
-        return {name: tensor.detach() for name, tensor in get_peft_model_state_dict(self.model).items()}
+        return {
+            name: tensor.detach()
+            for name, tensor in get_peft_model_state_dict(self.model, save_embedding_layers=False).items()
+        }
 
     def load_adapter_weights(self, weights: dict[str, Tensor], step: int) -> None:
         """Puts back what `adapter_weights` gave at training step `step`."""

@@ -7,6 +7,7 @@ stay text, so contents are put aside before the template is tokenised, and are t
 import re
 from typing import Any
 
+from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation
 
 _MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
@@ -22,15 +23,15 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
 def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str = "") -> list[int]:
     """Token ids of a conversation in the model's chat template, ready for the assistant's answer.
 
-    Raises: ValueError when the tokenizer has no chat template, or its template drops or repeats a message.
+    Raises: UsageError when the tokenizer has no chat template, or its template drops or repeats a message.
     """
     if tokenizer.chat_template is None:
-        raise ValueError(f"{tokenizer.name_or_path}: this model has no chat template")
+        raise UsageError(f"{tokenizer.name_or_path}: this model has no chat template; name an instruct model")
     marked = [{"role": m.role, "content": _MARK.format(i)} for i, m in enumerate(conversation)]
     frame: str = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
     pieces = _MARK_PATTERN.split(frame)  # frame, index, frame, index, ..., frame
     if [int(i) for i in pieces[1::2]] != list(range(len(conversation))):
-        raise ValueError(f"{tokenizer.name_or_path}: the chat template drops or reorders messages")
+        raise UsageError(f"{tokenizer.name_or_path}: the model's chat template drops or reorders messages")
     ids: list[int] = []
     for position, piece in enumerate(pieces):
         if position % 2 == 0:

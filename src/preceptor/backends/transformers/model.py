@@ -18,6 +18,7 @@ class LocalModel:
         self.tokenizer = loaded.tokenizer
         self.identity = loaded.identity
         self.source = loaded.source
+        self.revision = loaded.revision
         self._prefix_cache = PrefixCache()
 
     @property

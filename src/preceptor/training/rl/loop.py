@@ -9,10 +9,11 @@ from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.training.policy import Policy
+from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.state import TrainingFiles
-from preceptor.training.rl.update import UpdateFacts, Updater
+from preceptor.training.rl.update import Updater
 
 
 def train(

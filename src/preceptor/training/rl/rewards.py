@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.types import JudgeFailure, Score
 from preceptor.judging.score import ScoreJudge
 from preceptor.training.policy import ResponseGroup
-
-RewardKind = Literal["expectation", "log_odds"]
+from preceptor.training.rl.settings import RewardKind
 
 
 class RewardSource(Protocol):

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from preceptor.core.types import Frozen
 
+RewardKind = Literal["expectation", "log_odds"]
+
 
 class RLSettings(Frozen):
     """How the policy is trained. One step samples a batch, rewards it and updates the policy once."""

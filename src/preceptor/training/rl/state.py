@@ -1,7 +1,7 @@
 """What a training run keeps on disk, so that it can be killed at any moment and go on as if nothing had happened.
 
     metrics.jsonl             one row per finished step; the same numbers however often the run was interrupted
-    timings.jsonl             one row per finished step: seconds, which are never the same twice
+    timings.jsonl             seconds of steps and measurements, which are never the same twice
     checkpoints/step-000010/  adapters in peft's format, written once
     state/step-000012/        everything that the next step needs; the newest one only
 
@@ -26,10 +26,12 @@ from preceptor.store.files import (
     remove_partials,
     write_folder,
     write_json,
+    write_rows,
     write_text,
 )
 from preceptor.training.policy import Policy
-from preceptor.training.rl.update import UpdateFacts, Updater
+from preceptor.training.rl.facts import UpdateFacts
+from preceptor.training.rl.update import Updater
 
 
 class TrainingFiles:
@@ -45,8 +47,8 @@ class TrainingFiles:
             remove_partials(folder)
 
     def seconds(self) -> float:
-        """Seconds that all finished steps took, in this process and earlier ones."""
-        return sum(value for row in read_rows(self.timings) for name, value in row.items() if name != "step")
+        """Seconds that finished steps and measurements took, in this process and earlier ones."""
+        return sum(v for row in read_rows(self.timings) for v in row.values() if isinstance(v, float))
 
     def checkpoint(self, step: int) -> Path:
         """The folder of the checkpoint of a step."""
@@ -88,7 +90,7 @@ class TrainingFiles:
                 shutil.rmtree(older)
 
     def restore(self, policy: Policy, updater: Updater) -> int:
-        """Puts back the newest finished step, if there is one, and cuts `metrics.jsonl` to match.
+        """Puts back the newest finished step, if there is one, and cuts the rows to match.
 
         Returns: the number of finished steps.
         Raises: CheckpointError when the state is truncated or altered.
@@ -96,6 +98,7 @@ class TrainingFiles:
         folders = sorted(self._states.iterdir())
         if not folders:
             write_text(self.metrics, "")
+            self._cut_timings(0)
             return 0
         folder = folders[-1]
         check_folder(folder)
@@ -107,5 +110,9 @@ class TrainingFiles:
         rows = [row for row in read_rows(self.metrics) if row["step"] < step] + [kept["row"]]
         if [row["step"] for row in rows] != list(range(1, step + 1)):
             raise CheckpointError(f"{self.metrics}: rows are missing before step {step}; restore the file from a copy")
-        write_text(self.metrics, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_rows(self.metrics, rows)
+        self._cut_timings(step)
         return step
+
+    def _cut_timings(self, step: int) -> None:
+        write_rows(self.timings, [row for row in read_rows(self.timings) if row.get("step", 0) <= step])

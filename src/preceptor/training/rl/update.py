@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,31 +9,13 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from preceptor.core.errors import PreceptorError
 from preceptor.objectives.advantages import kl_penalised_rewards
 from preceptor.objectives.policy_gradient import sequence_sums
 from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.rl.algorithm import Algorithm
+from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.settings import RLSettings
-
-
-@dataclass(frozen=True)
-class UpdateFacts:
-    """What one update saw and did. Deterministic: no times in here."""
-
-    reward: float | None
-    """Mean reward over the responses that have one, before the KL penalty; None when none has."""
-    reward_std: float | None
-    kl: float
-    """Mean over responses of log π - log π_ref summed over tokens, in nats, at the sampling temperature."""
-    tokens: float
-    """Mean number of tokens of a response."""
-    finished: float
-    """Share of responses that ended before the length limit."""
-    abstained: int
-    """Responses without a reward."""
-    loss: float
-    grad_norm: float
-    learning_rate: float
 
 
 class Updater:
@@ -78,6 +59,11 @@ class Updater:
             self._accelerator.backward(loss)
             loss_sum += float(loss.detach())
         grad_norm = self._accelerator.clip_grad_norm_(self._policy.trainable, self._settings.max_grad_norm)
+        if not math.isfinite(loss_sum + float(grad_norm or 0.0)):
+            raise PreceptorError(
+                f"training diverged at step {self._policy.step + 1}: loss {loss_sum}, gradient norm {grad_norm}; lower "
+                "rl.learning_rate, or raise rl.kl_coefficient"
+            )
         learning_rate = float(self.scheduler.get_last_lr()[0])
         self.optimizer.step()
         self.scheduler.step()

@@ -1,0 +1,36 @@
+"""Model strings: their forms, and whether one can mean a model. Nothing heavy is imported for it."""
+
+from pathlib import Path
+
+from preceptor.backends.scripted import ScriptedModel
+from preceptor.core.errors import UsageError, nearest
+
+FORMS = {
+    "embedded": "SmolLM2-135M-Instruct, from the Python package index, kept in the cache",
+    "hf:ORG/NAME[@REVISION]": "a model on the Hugging Face hub",
+    "FOLDER": "a local folder in Hugging Face format",
+    "FILE.gguf": "a local GGUF file, dequantised in memory",
+    "scripted:random": "a judge that knows nothing: a control",
+    "scripted:first": "a judge that always prefers the first choice: a control",
+}
+"""Every form of a model string, with its meaning."""
+
+
+def check_name(name: str) -> None:
+    """Checks that a model string has one of the forms and, where it is a path, that a model is there.
+
+    Raises: UsageError with the nearest name or the forms.
+    """
+    path = Path(name)
+    if name.startswith("scripted:"):
+        ScriptedModel.named(name.removeprefix("scripted:"))
+    elif name.startswith("hf:"):
+        if name.removeprefix("hf:").partition("@")[0].count("/") != 1:
+            raise UsageError(f'"{name}": expected hf:ORG/NAME or hf:ORG/NAME@REVISION')
+    elif (
+        name != "embedded" and not (path / "config.json").is_file() and not (path.is_file() and path.suffix == ".gguf")
+    ):
+        raise UsageError(
+            f'there is no model "{name}"; {nearest(name, ["embedded"])} A model is embedded, hf:ORG/NAME[@REVISION], '
+            "a folder with a config.json, or a .gguf file"
+        )

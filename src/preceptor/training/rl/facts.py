@@ -1,0 +1,23 @@
+"""What is told of each update."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UpdateFacts:
+    """What one update saw and did. Deterministic: no times in here."""
+
+    reward: float | None
+    """Mean reward over the responses that have one, before the KL penalty; None when none has."""
+    reward_std: float | None
+    kl: float
+    """Mean over responses of log π - log π_ref summed over tokens, in nats, at the sampling temperature."""
+    tokens: float
+    """Mean number of tokens of a response."""
+    finished: float
+    """Share of responses that ended before the length limit."""
+    abstained: int
+    """Responses without a reward."""
+    loss: float
+    grad_norm: float
+    learning_rate: float
