@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from preceptor.core.errors import CheckpointError, PreceptorError
 
 MANIFEST = "manifest.json"
+FULL_BELOW = 1 << 20
+"""Free bytes below which a failed write is put down to a full disk, however the library that failed says it."""
 _PARTIAL = ".partial"
 REMEDY = (
     "restore it from a copy, or delete it and the run's `state` folder and resume: training then runs again from its "
@@ -90,8 +92,9 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         partial.rename(folder)
         _sync(folder.parent)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk each in its own
+        full = shutil.disk_usage(folder.parent).free < FULL_BELOW
         raise PreceptorError(
-            f"{folder}: cannot be written: {error}. What was complete before is untouched; where the disk is full "
+            f"{folder}: cannot be written: {'the disk is full: ' if full else ''}{error}. What was complete before is untouched; where the disk is full "
             "or the folder read-only, mend that and resume."
         ) from error
     finally:
