@@ -92,9 +92,9 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         partial.rename(folder)
         _sync(folder.parent)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk each in its own
-        full = shutil.disk_usage(folder.parent).free < FULL_BELOW
+        cause = "the disk is full: " if shutil.disk_usage(folder.parent).free < FULL_BELOW else ""
         raise PreceptorError(
-            f"{folder}: cannot be written: {'the disk is full: ' if full else ''}{error}. What was complete before is untouched; where the disk is full "
+            f"{folder}: cannot be written: {cause}{error}. What was complete before is untouched; where the disk is full "
             "or the folder read-only, mend that and resume."
         ) from error
     finally:
