@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def commands() -> list[list[str]]:
     joined = README.replace("\\\n", " ")
-    lines = re.findall(r"^preceptor .*$", joined, flags=re.MULTILINE)
+    lines = re.findall(r"^preceptor (?:run|recipes|models|report)\b.*$", joined, flags=re.MULTILINE)
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 

@@ -94,8 +94,8 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk each in its own
         cause = "the disk is full: " if shutil.disk_usage(folder.parent).free < FULL_BELOW else ""
         raise PreceptorError(
-            f"{folder}: cannot be written: {cause}{error}. What was complete before is untouched; where the disk is full "
-            "or the folder read-only, mend that and resume."
+            f"{folder}: cannot be written: {cause}{error}. What was complete before is untouched; where the disk is "
+            "full or the folder read-only, mend that and resume."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
