@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import make_model, prompt
-from preceptor.core.errors import UsageError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.objectives.advantages import kl_penalised_rewards, leave_one_out_advantages
 from preceptor.training.lora import LoraSettings
 from preceptor.training.policy import Policy, ResponseGroup
@@ -83,6 +83,13 @@ def test_without_any_reward_nothing_is_learnt() -> None:
     facts = updater.update(groups, [[None] * 3] * 4)
     assert (facts.reward, facts.reward_std, facts.abstained) == (None, None, 12)
     assert torch.equal(weights(policy), before)
+
+
+def test_a_training_that_diverges_says_so() -> None:
+    _, updater, groups = make(RLSettings(learning_rate=1e30))
+    updater.update(groups, REWARDS)
+    with pytest.raises(PreceptorError, match=r"training diverged at step 1: loss .*; lower rl\.learning_rate"):
+        updater.update(groups, REWARDS)
 
 
 def test_learning_rate_warms_up_and_falls() -> None:

@@ -69,19 +69,7 @@ class Updater:
         self.scheduler.step()
         self.optimizer.zero_grad()
 
-        responses = [response for group in groups_P for response in group.responses]
-        known_rewards = rewards_PG[valid_PG]
-        return UpdateFacts(
-            reward=float(known_rewards.mean()) if len(known_rewards) else None,
-            reward_std=float(known_rewards.std(correction=0)) if len(known_rewards) else None,
-            kl=float(kl_PG.mean()),
-            tokens=sum(r.tokens for r in responses) / len(responses),
-            finished=sum(r.finished for r in responses) / len(responses),
-            abstained=int((~valid_PG).sum()),
-            loss=loss_sum,
-            grad_norm=float(grad_norm) if grad_norm is not None else 0.0,
-            learning_rate=learning_rate,
-        )
+        return _facts(groups_P, rewards_PG, kl_PG, loss_sum, float(grad_norm or 0.0), learning_rate)
 
     def state(self) -> dict[str, Any]:
         """Optimiser and schedule, as tensors and numbers."""
@@ -113,6 +101,29 @@ def learning_rate_factor(step: int, settings: RLSettings) -> float:
     left = (settings.steps + 1 - step) / (settings.steps + 1)
     decay = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}
     return warm_up * decay[settings.schedule]
+
+
+def _facts(
+    groups_P: Sequence[ResponseGroup],
+    rewards_PG: Tensor,
+    kl_PG: Tensor,
+    loss: float,
+    grad_norm: float,
+    learning_rate: float,
+) -> UpdateFacts:
+    responses = [response for group in groups_P for response in group.responses]
+    known = rewards_PG[~rewards_PG.isnan()]
+    return UpdateFacts(
+        reward=float(known.mean()) if len(known) else None,
+        reward_std=float(known.std(correction=0)) if len(known) else None,
+        kl=float(kl_PG.mean()),
+        tokens=sum(r.tokens for r in responses) / len(responses),
+        finished=sum(r.finished for r in responses) / len(responses),
+        abstained=rewards_PG.numel() - len(known),
+        loss=loss,
+        grad_norm=grad_norm,
+        learning_rate=learning_rate,
+    )
 
 
 def _by_response(part: Sequence[ResponseGroup], log_probs_N: Tensor) -> Tensor:
