@@ -49,6 +49,16 @@ def test_a_file_that_is_no_ledger(tmp_path: Path) -> None:
         Ledger(path)
 
 
+def test_a_damaged_row_is_reported_and_not_taken_for_an_outcome(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        ledger.record([call("a")])
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE calls SET outcome = '{'")
+    with Ledger(path) as ledger, pytest.raises(PreceptorError, match=r"l\.sqlite: the ledger cannot be read"):
+        ledger.find([call("a").key])
+
+
 def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "l.sqlite"
     Ledger(path).close()

@@ -9,7 +9,7 @@ FORMS = {
     "embedded": "SmolLM2-135M-Instruct, from the Python package index, kept in the cache",
     "hf:ORG/NAME[@REVISION]": "a model on the Hugging Face hub",
     "FOLDER": "a local folder in Hugging Face format",
-    "FILE.gguf": "a local GGUF file, dequantised in memory",
+    "FILE.gguf": "a local GGUF file, dequantised in memory; as a judge, it cannot be trained",
     "scripted:random": "a judge that knows nothing: a control",
     "scripted:first": "a judge that always prefers the first choice: a control",
 }

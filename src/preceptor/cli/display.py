@@ -33,7 +33,7 @@ class Display:
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[facts]}"),
             console=self._console,
             transient=True,
@@ -66,13 +66,13 @@ class Display:
         self._durations.append(now - self._since)
         self._since = now
         rate = median(self._durations)
-        timing = f"  {rate:.1f} s/step  {_clock(rate * (total - step))} left"
-        reward = "none" if facts.reward is None else f"{facts.reward:+.2f}"
-        heldout = "" if self._heldout is None else f"  held-out {self._heldout:+.2f}"
-        text = f"step {step}/{total}{timing}  reward {reward}  KL {facts.kl:.1f}{heldout}"
-        self._bars.update(self._task, description="training", total=total, completed=step, facts=text)
+        parts = [f"{step}/{total}", f"{rate:.1f} s/step", f"{_clock(rate * (total - step))} left"]
+        parts += [f"reward {'none' if facts.reward is None else f'{facts.reward:+.2f}'}", f"KL {facts.kl:.1f}"]
+        parts += [] if self._heldout is None else [f"held-out {self._heldout:+.2f}"]
+        # One space, a short bar and no more words on a terminal: all of it fits 80 columns.
+        self._bars.update(self._task, description="step", total=total, completed=step, facts=" ".join(parts))
         if not self._console.is_terminal:
-            self._console.print(text, highlight=False, soft_wrap=True)
+            self._console.print("step " + "  ".join(parts), highlight=False, soft_wrap=True)
 
     def measured(self, snapshot: Snapshot) -> None:
         """A checkpoint was measured."""

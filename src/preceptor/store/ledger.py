@@ -7,7 +7,8 @@ answered here and never paid for twice.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,8 +64,9 @@ class Ledger:
         for start in range(0, len(keys), 500):  # SQLite bounds the number of parameters
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f"SELECT key, outcome FROM calls WHERE key IN ({marks})", part)
-            found |= {key: json.loads(outcome) for key, outcome in rows}
+            with self._reading():
+                rows = self._connection.execute(f"SELECT key, outcome FROM calls WHERE key IN ({marks})", part)
+                found |= {key: json.loads(outcome) for key, outcome in rows}
         return found
 
     def record(self, calls: Iterable[Call]) -> None:
@@ -99,11 +101,19 @@ class Ledger:
 
     def totals(self) -> dict[str, int]:
         """Calls, failed calls and tokens on record."""
-        row = self._connection.execute(
-            "SELECT count(*), coalesce(sum(failed), 0), coalesce(sum(prompt_tokens), 0), "
-            "coalesce(sum(completion_tokens), 0) FROM calls"
-        ).fetchone()
+        with self._reading():
+            row = self._connection.execute(
+                "SELECT count(*), coalesce(sum(failed), 0), coalesce(sum(prompt_tokens), 0), "
+                "coalesce(sum(completion_tokens), 0) FROM calls"
+            ).fetchone()
         return dict(zip(("calls", "failures", "prompt_tokens", "completion_tokens"), row, strict=True))
+
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError) as error:
+            raise PreceptorError(f"{self._path}: the ledger cannot be read: {error}") from error
 
     def close(self) -> None:
         """Closes the file; the write-ahead log is folded into it."""
