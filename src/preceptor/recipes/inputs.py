@@ -10,6 +10,7 @@ from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.recipes.load import dump_recipe
 from preceptor.recipes.settings import DirectRlaifRecipe
 from preceptor.store.prompts import read_prompts, split_held_out
+from preceptor.training.rl.settings import check_algorithm
 
 LEAST_HELD_OUT = 3
 """Held-out prompts that an interval needs."""
@@ -48,8 +49,7 @@ def read_inputs(recipe: DirectRlaifRecipe) -> Inputs:
             f'judge.reward = "log_odds" needs a constitution of two choices, {recipe.judge.constitution} has '
             f'{len(constitution.choices)}; use "expectation"'
         )
-    if recipe.rl.algorithm == "rloo" and recipe.rl.group_size < 2:
-        raise UsageError(f"rl.group_size is {recipe.rl.group_size}; rloo compares siblings and needs at least 2")
+    check_algorithm(recipe.rl)
     prompts = read_prompts(recipe.prompts)
     check_split(prompts, recipe)
     references = read_prompts(recipe.evaluation.references)

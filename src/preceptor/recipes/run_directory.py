@@ -14,7 +14,7 @@ from preceptor.recipes.inputs import read_inputs
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
 from preceptor.recipes.settings import DirectRlaifRecipe
 from preceptor.reports.html import ReportData
-from preceptor.store.files import REMEDY, append_line, read_rows, remove_partials, write_json, write_text
+from preceptor.store.files import REMEDY, append_line, read_rows, remove_partials, write_json, write_text, writing
 
 
 class RunDirectory:
@@ -67,12 +67,10 @@ class RunDirectory:
 
         Raises: PreceptorError when the run directory cannot be written.
         """
-        try:
+        with writing(self.path):
             (self.path / "evaluations").mkdir(exist_ok=True)
             for folder in (self.path, self.path / "evaluations"):
                 remove_partials(folder)
-        except OSError as error:
-            raise PreceptorError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def pin_inputs(self, inputs: dict[str, str]) -> None:
         """Notes what the run was begun with, by hash or identity, and holds later processes to it.

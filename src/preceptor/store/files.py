@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +24,35 @@ REMEDY = (
 """What to do about a damaged file of a run."""
 
 
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Inside, a failure of the file system is reported as one of writing `path`.
+
+    Raises: PreceptorError in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PreceptorError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically: readers see the old content or the new.
 
     Raises: PreceptorError when it cannot be written; the old content is still there.
     """
     partial = path.with_name(path.name + _PARTIAL)
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        _sync(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise PreceptorError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with writing(path):
+        try:
+            with partial.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+            _sync(path.parent)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,13 +62,10 @@ def write_json(path: Path, value: Any) -> None:
 
 def append_line(path: Path, value: Any) -> None:
     """Appends one JSON object as a line and waits until it is on disk."""
-    try:
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise PreceptorError(f"{path}: cannot be written: {error.strerror or error}") from error
+    with writing(path), path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from preceptor.core.errors import PreceptorError
+from preceptor.store.files import writing
 
 
 @contextmanager
@@ -14,10 +15,8 @@ def exclusive(folder: Path) -> Generator[None]:
 
     Raises: PreceptorError when another process holds it.
     """
-    try:
+    with writing(folder):
         stream = (folder / ".lock").open("w")
-    except OSError as error:
-        raise PreceptorError(f"{folder}: cannot be written: {error.strerror or error}") from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,10 +4,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from preceptor.core.errors import UsageError
 from preceptor.training.rl.reinforce import Reinforce
 from preceptor.training.rl.rloo import Rloo
-from preceptor.training.rl.settings import RLSettings
+from preceptor.training.rl.settings import RLSettings, check_algorithm
 
 
 class Algorithm(Protocol):
@@ -35,8 +34,5 @@ def make_algorithm(settings: RLSettings) -> Algorithm:
 
     Raises: UsageError when the settings do not suit it.
     """
-    if settings.algorithm == "reinforce":
-        return Reinforce(settings.clip_range)
-    if settings.group_size < 2:
-        raise UsageError(f"rl.group_size is {settings.group_size}; rloo compares siblings and needs at least 2")
-    return Rloo(settings.clip_range)
+    check_algorithm(settings)
+    return {"reinforce": Reinforce, "rloo": Rloo}[settings.algorithm](settings.clip_range)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen
 
 RewardKind = Literal["expectation", "log_odds"]
@@ -38,3 +39,12 @@ class RLSettings(Frozen):
     """Gradients are scaled down to this norm."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     """Micro-batches that a step's prompts are divided into; more need less memory and give the same update."""
+
+
+def check_algorithm(settings: RLSettings) -> None:
+    """Checks that the settings suit their algorithm. Here and not beside the algorithms, so that it needs no torch.
+
+    Raises: UsageError saying what does not fit.
+    """
+    if settings.algorithm == "rloo" and settings.group_size < 2:
+        raise UsageError(f"rl.group_size is {settings.group_size}; rloo compares siblings and needs at least 2")

@@ -27,7 +27,6 @@ from preceptor.store.files import (
     write_folder,
     write_json,
     write_rows,
-    write_text,
 )
 from preceptor.training.policy import Policy
 from preceptor.training.rl.facts import UpdateFacts
@@ -97,7 +96,7 @@ class TrainingFiles:
         """
         folders = sorted(self._states.iterdir())
         if not folders:
-            write_text(self.metrics, "")
+            write_rows(self.metrics, [])
             self._cut_timings(0)
             return 0
         folder = folders[-1]
