@@ -17,7 +17,8 @@ def test_what_is_recorded_is_found_by_content(tmp_path: Path) -> None:
         ledger.record([call("a"), call("b", failed=True)])
     with Ledger(tmp_path / "l.sqlite") as ledger:
         assert ledger.find([call("a").key, call("unknown").key]) == {call("a").key: {"log_probs": ["x"]}}
-        assert ledger.totals() == {"calls": 2, "failures": 1, "prompt_tokens": 14, "completion_tokens": 0}
+        totals = ledger.totals()
+        assert (totals["calls"], totals["failures"], totals["prompt_tokens"]) == (2, 1, 14)
 
 
 def test_the_first_outcome_stays(tmp_path: Path) -> None:

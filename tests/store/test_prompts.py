@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.store.prompts import read_prompts, split_held_out
+from preceptor.core.types import Prompt
+from preceptor.store.prompts import read_prompt_rows, read_prompts, split_held_out
+from preceptor.store.rows import Malformed
 
 
 def write(tmp_path: Path, text: str) -> str:
@@ -71,3 +73,18 @@ def test_the_packaged_references_have_answers_and_are_no_prompts() -> None:
     references = read_prompts("package:reference_answers")
     assert all(p.reference for p in references)
     assert not {p.text for p in references} & {p.text for p in read_prompts("package:everyday_prompts")}
+
+
+def test_prompts_of_a_dataset_are_streamed_with_the_bad_ones_in_place(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        '{"prompt": "one", "source": "ignored", "id": null}\n{"text": "two"}\n'
+        '{"prompt": [{"role": "user", "content": "one", "name": null}]}\n{"prompt": "x", "metadata": 3}\n{',
+    )
+    first, second, third, fourth, fifth = read_prompt_rows(Path(source))
+    assert isinstance(first, Prompt)
+    assert first == third == read_prompts(write(tmp_path, '{"prompt": "one"}'))[0]
+    for number, bad in ((1, second), (3, fourth), (4, fifth)):
+        assert isinstance(bad, Malformed)
+        assert (bad.number, bad.place) == (number, f"{source}:{number + 1}")
+        assert source not in bad.reason

@@ -1,9 +1,12 @@
 """The nouns of preceptor, one meaning each. Every type is frozen and checks its own invariants."""
 
 import math
+from collections import Counter
+from collections.abc import Iterable
+from statistics import pstdev
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 
@@ -14,11 +17,40 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Message(Frozen):
-    """One chat message, in the shape of the OpenAI chat API."""
+class FunctionCall(Frozen):
+    """A tool's name and its arguments as the model wrote them (JSON text, perhaps broken)."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    name: NonEmpty
+    arguments: str = ""
+
+
+class ToolCall(Frozen):
+    """A model's request to run a tool, in the shape of the OpenAI chat API."""
+
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(Frozen):
+    """One chat message, in the shape of the OpenAI chat API. A tool's result has the role `tool`."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    """Name of the tool, in a tool's result."""
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return "" if value is None else value  # the API says null beside tool calls
+
+    def wire(self) -> dict[str, Any]:
+        """The message as the OpenAI chat API takes it: unused fields left out."""
+        unused = {"tool_calls"} if not self.tool_calls else None
+        return self.model_dump(mode="json", exclude_none=True, exclude=unused)
 
 
 Conversation = Annotated[tuple[Message, ...], Field(min_length=1)]
@@ -47,16 +79,67 @@ class Prompt(Frozen):
 
 
 class Response(Frozen):
-    """What a policy answered to a prompt."""
+    """What a policy or a person answered to a prompt."""
 
     prompt_id: NonEmpty
     text: str
-    policy: NonEmpty
+    """The answer; of a trajectory, the last message."""
+    policy: NonEmpty = "unknown"
     """Identity of the policy: base model and training step."""
+    trajectory: tuple[Message, ...] = ()
+    """Every message after the prompt, tool calls and their results included, where an agent acted in several turns.
+    Empty for a plain answer."""
+
+
+class Rollout(Response):
+    """A response sampled here, with what sampling knows of it."""
+
     tokens: int = Field(ge=0)
     """Number of tokens sampled, the end-of-sequence token included."""
     finished: bool
     """Whether the policy ended the response itself; False when the length limit cut it."""
+
+
+class Comparison(Frozen):
+    """A prompt and two responses to it. Neither place means anything: a judge sees both orders."""
+
+    id: NonEmpty
+    prompt: Prompt
+    a: Response
+    b: Response
+
+    @model_validator(mode="after")
+    def _responses_answer_the_prompt(self) -> "Comparison":
+        if {self.a.prompt_id, self.b.prompt_id} != {self.prompt.id}:
+            raise ValueError(f'responses to "{self.a.prompt_id}", "{self.b.prompt_id}"; prompt "{self.prompt.id}"')
+        return self
+
+    def swapped(self) -> "Comparison":
+        """The same comparison with the responses' places exchanged."""
+        return self.model_copy(update={"a": self.b, "b": self.a})
+
+
+class HumanLabel(Frozen):
+    """What people think of a comparison."""
+
+    p_a: float = Field(ge=0, le=1)
+    """Share of people who prefer response a, a tie counted half; or a probability as it was given."""
+    ratings: tuple[Literal["a", "b", "tie"], ...] = ()
+    """Each person's own opinion, in the order of the people, where it is known."""
+
+    @classmethod
+    def of(cls, ratings: Iterable[Literal["a", "b", "tie"]]) -> "HumanLabel":
+        """The label that several people's opinions make."""
+        listed = tuple(ratings)
+        return cls(p_a=sum({"a": 1.0, "b": 0.0, "tie": 0.5}[r] for r in listed) / len(listed), ratings=listed)
+
+    @property
+    def majority(self) -> Literal["a", "b", "tie"]:
+        """What most people said; a tie where no opinion is more frequent than each other one."""
+        if self.ratings:
+            (first, count), *rest = Counter(self.ratings).most_common()
+            return first if not rest or rest[0][1] < count else "tie"
+        return "a" if self.p_a > 0.5 else "b" if self.p_a < 0.5 else "tie"
 
 
 class Usage(Frozen):
@@ -64,6 +147,15 @@ class Usage(Frozen):
 
     prompt_tokens: int = Field(default=0, ge=0)
     completion_tokens: int = Field(default=0, ge=0)
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """The sum of usages."""
+    listed = list(usages)
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in listed),
+        completion_tokens=sum(usage.completion_tokens for usage in listed),
+    )
 
 
 class Verdict(Frozen):
@@ -74,6 +166,10 @@ class Verdict(Frozen):
     choice_mass: float = Field(ge=0.0, le=1.0 + 1e-3)
     """Probability that the judge gave to all the choices together before renormalising. A mass near 0 says that the
     judge wanted to answer something else."""
+    rationale: str = ""
+    """What the judge reasoned before it answered, where it was asked to."""
+    votes: int | None = None
+    """Number of sampled answers the distribution was counted from, where the model gives no log-probabilities."""
     usage: Usage = Usage()
 
     @model_validator(mode="after")
@@ -87,28 +183,81 @@ class Verdict(Frozen):
 class JudgeFailure(Frozen):
     """Why a judge call gave no verdict. A failure is never a number and never a tie."""
 
-    reason: Literal["prompt_too_long", "invalid_log_probs", "backend_error"]
+    reason: Literal["prompt_too_long", "invalid_log_probs", "no_answer", "refused", "backend_error"]
+    """`no_answer`: the judge said something, and none of the choices. `refused`: a server will not take this request,
+    now or later. `backend_error`: the call did not get through, and may the next time."""
     detail: str
+
+    @property
+    def transient(self) -> bool:
+        """Whether asking again can help."""
+        return self.reason == "backend_error"
 
 
 class Rater(Frozen):
-    """Who gave a verdict: here an AI judge, named by everything that can change its opinion."""
+    """Who gave a label: an AI judge, named by everything that can change its opinion."""
 
     model: NonEmpty
     """Identity of the language model, its weights' hash included."""
     constitution: NonEmpty
     constitution_hash: NonEmpty
+    settings: dict[str, Any] = {}
+    """How the judge was asked: orders, rationale, samples, exemplars, calibration."""
+
+
+class Presentation(Frozen):
+    """One showing of a comparison to one judge, and the verdict it gave."""
+
+    order: Literal["ab", "ba"]
+    """`ab`: response a stood first."""
+    principles: tuple[int, ...] = ()
+    """Positions of the principles shown, counted from 0; empty when the judge was shown none or all of them."""
+    sample: int = 0
+    """Number of the rationale, of several sampled for the same showing."""
+    p_a: float = Field(ge=0, le=1)
+    """Probability of a, a tie counted half."""
+    p_tie: float = Field(default=0.0, ge=0, le=1)
+    verdict: Verdict
+
+
+class Preference(Frozen):
+    """A comparison and how likely response a is the better one, by a rater, with the verdicts behind it."""
+
+    comparison: Comparison
+    p_a: float = Field(ge=0, le=1)
+    p_tie: float = Field(default=0.0, ge=0, le=1)
+    rater: Rater
+    presentations: Annotated[tuple[Presentation, ...], Field(min_length=1)]
+    members: tuple["Preference", ...] = ()
+    """The preferences of an ensemble's judges."""
+    uncalibrated_p_a: float | None = None
+    """p_a before calibration, where there was one."""
+
+    @property
+    def disagreement(self) -> float:
+        """Standard deviation of p_a among an ensemble's judges; among the presentations of a single judge, position
+        bias included.
+        """
+        return pstdev([each.p_a for each in self.members or self.presentations])
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all calls behind the preference."""
+        return total_usage(p.verdict.usage for p in self.presentations)
 
 
 class Score(Frozen):
     """A judge's verdict on one response, on a numeric scale.
 
-    `values` gives each choice of the verdict its place on the scale, for instance 1..10.
+    `values` gives each choice of the verdict its place on the scale, for instance 1..10. Of a rubric with several
+    criteria the verdict is the weighted mixture of their verdicts, so that its expectation is their weighted mean.
     """
 
     verdict: Verdict
     values: dict[str, float]
     rater: Rater
+    criteria: dict[str, Verdict] = {}
+    """The verdict by criterion, where the rubric has several."""
 
     @model_validator(mode="after")
     def _every_choice_has_a_value(self) -> "Score":

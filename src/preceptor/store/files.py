@@ -60,6 +60,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """Reads JSON that `write_json` wrote.
+
+    Raises: PreceptorError when the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PreceptorError(f"{path}: cannot be read: {error}") from error
+
+
 def append_line(path: Path, value: Any) -> None:
     """Appends one JSON object as a line and waits until it is on disk."""
     with writing(path), path.open("a", encoding="utf-8") as stream:

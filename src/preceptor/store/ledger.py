@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import canonical_json, content_hash
@@ -33,6 +34,10 @@ class Call:
     failed: bool
     prompt_tokens: int
     completion_tokens: int
+    transient: bool = False
+    """Whether it failed in a way that asking again can mend; such a call is recorded, and asked again."""
+    cost_usd: float | None = 0.0
+    """Dollars; None where the price is not known."""
 
     @property
     def key(self) -> str:
@@ -46,9 +51,12 @@ def call_key(operation: str, model: str, request: JSON) -> str:
 
 
 class Ledger:
-    """An append-only, content-addressed record of calls in one SQLite file. Also a context manager."""
+    """An append-only, content-addressed record of calls in one SQLite file. Also a context manager.
 
-    def __init__(self, path: Path) -> None:
+    `budget` is the most that all calls on record may cost, in dollars; None for no bound.
+    """
+
+    def __init__(self, path: Path, budget: float | None = None) -> None:
         try:
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -57,6 +65,8 @@ class Ledger:
         except (sqlite3.Error, RuntimeError) as error:
             raise PreceptorError(f"{path}: this ledger cannot be opened: {error}") from error
         self._path = path
+        self.budget = budget
+        self._spent = float(self.totals()["cost_usd"])
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
         """The outcomes on record, by key; a key without one is absent."""
@@ -75,6 +85,12 @@ class Ledger:
         Raises: PreceptorError when the batch cannot be written (a full disk, for instance).
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
+        listed = list(calls)
+        attempts = [
+            (c.key, c.operation, c.model, canonical_json(c.request), canonical_json(c.outcome), now)
+            for c in listed
+            if c.transient
+        ]
         rows = [
             (
                 call.key,
@@ -87,26 +103,45 @@ class Ledger:
                 call.prompt_tokens,
                 call.completion_tokens,
                 now,
+                call.cost_usd,
             )
-            for call in calls
+            for call in listed
+            if not call.transient
         ]
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+            self._connection.executemany("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+            self._connection.executemany(
+                "INSERT INTO failed_attempts (key, operation, model, request, outcome, created_at) "
+                "VALUES (?,?,?,?,?,?)",
+                attempts,
+            )
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
+            raise PreceptorError(f"{self._path}: the ledger cannot be written: {error}") from error
+        finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            raise PreceptorError(f"{self._path}: the ledger cannot be written: {error}") from error
+        self._spent += sum(call.cost_usd or 0.0 for call in listed)
 
-    def totals(self) -> dict[str, int]:
-        """Calls, failed calls and tokens on record."""
+    def check_budget(self) -> None:
+        """Raises: PreceptorError when the calls on record have cost the budget."""
+        if self.budget is not None and self._spent >= self.budget:
+            raise PreceptorError(
+                f"the budget of ${self.budget:g} is spent (${self._spent:.4f} for the calls in {self._path}). Nothing "
+                "paid for is lost: the same command with a larger --budget goes on from here"
+            )
+
+    def totals(self) -> dict[str, Any]:
+        """Calls, failed calls, tokens and dollars on record, calls whose price is unknown, and failed attempts."""
         with self._reading():
             row = self._connection.execute(
                 "SELECT count(*), coalesce(sum(failed), 0), coalesce(sum(prompt_tokens), 0), "
-                "coalesce(sum(completion_tokens), 0) FROM calls"
+                "coalesce(sum(completion_tokens), 0), coalesce(sum(cost_usd), 0.0), "
+                "count(*) - count(cost_usd), (SELECT count(*) FROM failed_attempts) FROM calls"
             ).fetchone()
-        return dict(zip(("calls", "failures", "prompt_tokens", "completion_tokens"), row, strict=True))
+        names = ("calls", "failures", "prompt_tokens", "completion_tokens", "cost_usd", "unpriced", "failed_attempts")
+        return dict(zip(names, row, strict=True))
 
     @contextmanager
     def _reading(self) -> Generator[None]:

@@ -18,6 +18,19 @@ MIGRATIONS: tuple[str, ...] = (
         created_at TEXT NOT NULL           -- UTC
     ) STRICT;
     """,
+    # 2: what calls cost; attempts that may succeed when they are made again
+    """
+    ALTER TABLE calls ADD COLUMN cost_usd REAL;   -- NULL where the price is not known
+    CREATE TABLE failed_attempts (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL,                 -- as in calls
+        operation TEXT NOT NULL,
+        model TEXT NOT NULL,
+        request TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 

@@ -1,7 +1,7 @@
-"""Reading prompt files: JSON lines, one prompt each."""
+"""Reading prompts: prompt files, JSON lines with one prompt each, and the prompts of a dataset."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from preceptor.core.errors import UsageError, nearest
-from preceptor.core.hashing import content_hash, unit_hash
+from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.types import Prompt
+from preceptor.core.validation import first_problem
+from preceptor.store.rows import Malformed, read_raw_rows
 
 _DATA = files("preceptor.data")
 _KEYS = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
@@ -24,8 +26,7 @@ def packaged(name: str) -> str:
 def read_prompts(source: str) -> list[Prompt]:
     """Reads prompts from a JSON-lines file, or from a packaged set named `package:NAME`.
 
-    A line holds `prompt` (a text) or `conversation` (messages with role and content), and optionally `id`, `cohort`,
-    `reference` and `metadata`. A prompt without an id gets one from its content.
+    For what a line holds see `parse_prompt`.
 
     Raises: UsageError naming file and line where one is wrong, and when the file is missing or holds no prompt.
     """
@@ -51,6 +52,72 @@ def split_held_out(prompts: Sequence[Prompt], share: float) -> tuple[list[Prompt
     return training, held_out
 
 
+def read_prompt_rows(path: Path) -> Iterator[Prompt | Malformed]:
+    """Streams the prompts of a dataset of any size; what `read_raw_rows` reads. Unknown columns are ignored, a bad row
+    is yielded in its place, and ids are not checked for being unique.
+
+    Raises: UsageError when the dataset cannot be read.
+    """
+    return (_prompt_row(number, place, row) for number, (place, row) in enumerate(read_raw_rows(path)))
+
+
+def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
+    """The prompt in a row with `prompt` (a text or messages) or `conversation` (messages), and optionally `id`,
+    `cohort`, `reference` and `metadata`. Without an id it gets one from its conversation's content.
+
+    Raises: UsageError that begins with `place`, on an unknown key and on a wrong value.
+    """
+    fields = dict(row)
+    for key in fields:
+        if key not in _KEYS:
+            raise UsageError(f'{place}: unknown key "{key}"; {nearest(key, _KEYS)}')
+    if ("prompt" in fields) == ("conversation" in fields):
+        raise UsageError(f'{place}: expected either "prompt" or "conversation"')
+    if "prompt" in fields:
+        asked = fields.pop("prompt")
+        fields["conversation"] = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
+    fields["conversation"] = tidy_messages(fields["conversation"])
+    try:
+        prompt = Prompt.model_validate({"id": "-"} | fields)
+        canonical_json(prompt.metadata)
+    except ValidationError as error:
+        raise UsageError(f"{place}: {first_problem(error)}") from error
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{place}: metadata: expected what JSON can hold ({error})") from error
+    if "id" in fields:
+        return prompt
+    return prompt.model_copy(update={"id": content_hash([m.wire() for m in prompt.conversation])[:16]})
+
+
+def tidy_messages(value: Any) -> Any:
+    """Messages as columnar files hold them, made ready for `Message`: null fields left out, a tool call's arguments as
+    JSON text. What is no list of messages is returned as it is.
+    """
+    return [_tidy(message) for message in value] if isinstance(value, list) else value
+
+
+def _tidy(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    fields: dict[str, Any] = {str(key): each for key, each in value.items() if each is not None}
+    if "tool_calls" in fields:
+        fields["tool_calls"] = tidy_messages(fields["tool_calls"])
+    if "function" in fields:
+        fields["function"] = _tidy(fields["function"])
+    if isinstance(fields.get("arguments"), dict):
+        fields["arguments"] = json.dumps(fields["arguments"], ensure_ascii=False, default=str)
+    return fields
+
+
+def _prompt_row(number: int, place: str, row: dict[str, Any] | Malformed) -> Prompt | Malformed:
+    if isinstance(row, Malformed):
+        return row
+    try:
+        return parse_prompt({key: row[key] for key in _KEYS if row.get(key) is not None}, place)
+    except UsageError as error:
+        return Malformed(number, place, str(error).removeprefix(f"{place}: "))
+
+
 def _parse(line: str, place: str) -> Prompt:
     try:
         row: Any = json.loads(line)
@@ -58,21 +125,7 @@ def _parse(line: str, place: str) -> Prompt:
         raise UsageError(f"{place}: not a line of JSON ({error}); expected an object with a prompt") from error
     if not isinstance(row, dict):
         raise UsageError(f"{place}: expected a JSON object with a prompt, got {type(row).__name__}")
-    fields: dict[str, Any] = {str(key): value for key, value in row.items()}
-    for key in fields:
-        if key not in _KEYS:
-            raise UsageError(f'{place}: unknown key "{key}"; {nearest(key, _KEYS)}')
-    if ("prompt" in fields) == ("conversation" in fields):
-        raise UsageError(f'{place}: expected either "prompt" or "conversation"')
-    if "prompt" in fields:
-        fields["conversation"] = [{"role": "user", "content": fields.pop("prompt")}]
-    fields.setdefault("id", content_hash(fields["conversation"])[:16])
-    try:
-        return Prompt.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{place}: {where}: {first['msg']}") from error
+    return parse_prompt({str(key): value for key, value in row.items()}, place)
 
 
 def _check_unique(prompts: Sequence[Prompt], place: str) -> None:

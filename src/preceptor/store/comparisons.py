@@ -1,0 +1,261 @@
+"""Comparisons from a dataset of any size, whichever of the usual shapes its rows have.
+
+A row's columns say its shape; null counts as absent, unknown columns are ignored:
+
+- `prompt`, `response_a`, `response_b`, and what people think of them: `label` ("a", "b", "tie", or the probability
+  that a is better) or `ratings` (the opinions of several people);
+- `prompt`, `chosen`, `rejected` as TRL has them, plain or conversational, or without a prompt, which is then what both
+  conversations begin with;
+- `prompt`, `responses`: two or more responses, compared in pairs.
+
+All may have `id`, `cohort`, `category`, `reference`, `metadata` and policies. A prompt is a text or messages; a
+response is a text or the messages after the prompt, several of which are a trajectory.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, count
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash, unit_hash
+from preceptor.core.types import Comparison, HumanLabel, Message, Prompt, Response
+from preceptor.core.validation import first_problem
+from preceptor.store.prompts import parse_prompt, tidy_messages
+from preceptor.store.rows import Malformed, Row, read_raw_rows
+
+__all__ = ["ComparisonRow", "Design", "Malformed", "read_comparisons"]
+
+Design = Literal["all", "circular"]
+"""Which pairs of k responses are compared. `circular`: each with the next one, the last with the first; k pairs."""
+
+_MESSAGES = TypeAdapter(tuple[Message, ...])
+_OPINIONS = ("a", "b", "tie")
+_ABOUT = ("cohort", "reference", "metadata")
+_KNOWN = {
+    *("prompt", "response_a", "response_b", "responses", "chosen", "rejected", "id", "category", "label", "ratings"),
+    *("policy_a", "policy_b", "policies", "p_chosen", "human_p_chosen", *_ABOUT),
+}
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """A comparison as a dataset has it, with its place there and what people think of it."""
+
+    number: int
+    """Position in the stream of outcomes, counted from 0: every comparison and every malformed row is one."""
+    place: str
+    comparison: Comparison
+    human: HumanLabel | None
+    category: str | None
+
+
+class _WrongRowError(ValueError):
+    """Says on one line what is wrong with a row, and what was expected."""
+
+
+def read_comparisons(path: Path, *, design: Design = "all") -> Iterator[ComparisonRow | Malformed]:
+    """Streams the comparisons of a dataset; what `read_raw_rows` reads. A bad row is yielded in its place.
+
+    Which of `chosen` and `rejected` becomes a depends on a hash of the prompt and the pair alone, so that no position
+    leaks the answer, and a changed opinion moves no response.
+
+    Args:
+        design: the pairs to take of a row with several responses.
+
+    Raises: UsageError when the dataset cannot be read.
+    """
+    return _numbered(read_raw_rows(path), design)
+
+
+def pairs_of(count: int, design: Design) -> list[tuple[int, int]]:
+    """Positions of the responses to compare, of `count` to one prompt."""
+    if design == "circular" and count > 2:
+        return [(i, (i + 1) % count) for i in range(count)]
+    return list(combinations(range(count), 2))
+
+
+def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> Iterator[ComparisonRow | Malformed]:
+    numbers = count()
+    for place, row in rows:
+        if isinstance(row, Malformed):
+            yield Malformed(next(numbers), place, row.reason)
+            continue
+        present = {key: value for key, value in row.items() if value is not None}
+        try:
+            category = _name(present, "category")
+            for comparison, human in _comparisons(present, design):
+                yield ComparisonRow(next(numbers), place, comparison, human, category)
+        except _WrongRowError as error:
+            yield Malformed(next(numbers), place, str(error))
+
+
+def _comparisons(row: Row, design: Design) -> Iterator[tuple[Comparison, HumanLabel | None]]:
+    if row.keys() & {"response_a", "response_b"}:
+        yield _pair(row)
+    elif "responses" in row:
+        for comparison in _several(row, design):
+            yield comparison, None
+    elif row.keys() & {"chosen", "rejected"}:
+        yield _preference(row)
+    else:
+        columns = ", ".join(f'"{name}"' for name in list(row)[:12]) or "none"
+        raise _WrongRowError(
+            'expected "prompt" with "response_a" and "response_b", "chosen" and "rejected", or "responses"; '
+            + (_hint(row, "response_a", "responses", "chosen") or f"the columns are {columns}")
+        )
+
+
+def _pair(row: Row) -> tuple[Comparison, HumanLabel | None]:
+    _need(row, "prompt", "response_a", "response_b")
+    prompt = _prompt(row, row["prompt"])
+    a = _response(row["response_a"], "response_a", prompt, _name(row, "policy_a"))
+    b = _response(row["response_b"], "response_b", prompt, _name(row, "policy_b"))
+    return Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b), _human(row)
+
+
+def _several(row: Row, design: Design) -> Iterator[Comparison]:
+    _need(row, "prompt", "responses")
+    prompt = _prompt(row, row["prompt"])
+    listed: Any = row["responses"]
+    if not isinstance(listed, list) or len(listed) < 2:
+        raise _WrongRowError("responses: expected a list of two or more")
+    policies: Any = row.get("policies", [None] * len(listed))
+    if not isinstance(policies, list) or len(policies) != len(listed):
+        raise _WrongRowError(f"policies: expected a list of {len(listed)}, one for each response")
+    responses = [
+        _response(value, f"responses.{i}", prompt, _name({"policies": policy}, "policies"))
+        for i, (value, policy) in enumerate(zip(listed, policies, strict=True))
+    ]
+    row_id = _id(row, prompt, *responses)
+    for i, j in pairs_of(len(responses), design):
+        yield Comparison(id=f"{row_id}-{i}-{j}", prompt=prompt, a=responses[i], b=responses[j])
+
+
+def _preference(row: Row) -> tuple[Comparison, HumanLabel | None]:
+    _need(row, "chosen", "rejected")
+    asked, chosen_value, rejected_value = _with_prompt(row)
+    prompt = _prompt(row, asked)
+    chosen = _response(chosen_value, "chosen", prompt, None)
+    rejected = _response(rejected_value, "rejected", prompt, None)
+    pair = [content_hash(_content(response)) for response in (chosen, rejected)]
+    chosen_is_a = (pair[0] <= pair[1]) == (unit_hash("place", prompt.id, *sorted(pair)) < 0.5)
+    a, b = (chosen, rejected) if chosen_is_a else (rejected, chosen)
+    comparison = Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b)
+    if "constitution_hash" not in row:
+        return comparison, HumanLabel.of(["a" if chosen_is_a else "b"])
+    # Written by preceptor: a model chose, and what people think is in a column of its own.
+    p_chosen = _probability(row, "human_p_chosen") if "human_p_chosen" in row else None
+    human = None if p_chosen is None else HumanLabel(p_a=p_chosen if chosen_is_a else 1.0 - p_chosen)
+    return comparison, human
+
+
+def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
+    """Prompt, chosen and rejected; a prompt that both conversations begin with is taken off them."""
+    chosen, rejected = tidy_messages(row["chosen"]), tidy_messages(row["rejected"])
+    conversations = all(_role(each) in ("system", "user") for each in (chosen, rejected))
+    if "prompt" in row and not (conversations and isinstance(row["prompt"], str)):
+        return row["prompt"], chosen, rejected
+    if not conversations:
+        _need(row, "prompt")
+    common = 0
+    while common < min(len(chosen), len(rejected)) - 1 and chosen[common] == rejected[common]:
+        common += 1
+    while common and _role(chosen[common - 1 :]) != "user":
+        common -= 1
+    if not common:
+        raise _WrongRowError("expected chosen and rejected to begin alike, up to a message of the user, or a prompt")
+    return chosen[:common], chosen[common:], rejected[common:]
+
+
+def _role(messages: Any) -> str | None:
+    """Role of the first message; None where there is none."""
+    first = messages[0] if isinstance(messages, list) and messages else None
+    return first.get("role") if isinstance(first, dict) else None
+
+
+def _prompt(row: Row, asked: Any) -> Prompt:
+    about = {key: row[key] for key in _ABOUT if key in row}
+    try:
+        return parse_prompt({"prompt": asked, **about}, "")
+    except UsageError as error:
+        raise _WrongRowError(str(error).removeprefix(": ")) from error
+
+
+def _response(value: Any, name: str, prompt: Prompt, policy: str | None) -> Response:
+    policy = policy or "unknown"
+    if isinstance(value, str):
+        return Response(prompt_id=prompt.id, text=value, policy=policy)
+    if not isinstance(value, list) or not value:
+        raise _WrongRowError(f"{name}: expected a text or a list of messages, got {_kind(value)}")
+    try:
+        messages = _MESSAGES.validate_python(tidy_messages(value))
+    except ValidationError as error:
+        raise _WrongRowError(f"{name}.{first_problem(error)}") from error
+    if messages[0].role != "assistant":
+        raise _WrongRowError(
+            f"{name}: expected the messages after the prompt, first one of the assistant, got {messages[0].role}"
+        )
+    text = [message.content for message in messages if message.role == "assistant"][-1]
+    plain = len(messages) == 1 and not messages[0].tool_calls
+    return Response(prompt_id=prompt.id, text=text, policy=policy, trajectory=() if plain else messages)
+
+
+def _human(row: Row) -> HumanLabel | None:
+    ratings: Any = row.get("ratings")
+    if ratings is not None:
+        if not isinstance(ratings, list) or not ratings or any(each not in _OPINIONS for each in ratings):
+            raise _WrongRowError('ratings: expected a list of "a", "b" and "tie"')
+        return HumanLabel.of(ratings)
+    if "label" not in row:
+        return None
+    label = row["label"]
+    return HumanLabel.of([label]) if label in _OPINIONS else HumanLabel(p_a=_probability(row, "label"))
+
+
+def _probability(row: Row, name: str) -> float:
+    value = row[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        opinions = '"a", "b", "tie" or ' if name == "label" else ""
+        raise _WrongRowError(f"{name}: expected {opinions}a probability in [0, 1], got {str(value)[:40]!r}")
+    return float(value)
+
+
+def _name(row: Row, name: str) -> str | None:
+    """A text or a whole number, as a text; None where the row has none."""
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value):
+        raise _WrongRowError(f"{name}: expected a text or a whole number, got {_kind(value)}")
+    return str(value)
+
+
+def _id(row: Row, prompt: Prompt, *responses: Response) -> str:
+    return _name(row, "id") or content_hash([prompt.id, *map(_content, responses)])[:16]
+
+
+def _content(response: Response) -> list[Any]:
+    return [response.text, *(message.wire() for message in response.trajectory)]
+
+
+def _need(row: Row, *names: str) -> None:
+    for name in names:
+        if name not in row:
+            raise _WrongRowError("; ".join(filter(None, (f'no "{name}"', _hint(row, name)))))
+
+
+def _hint(row: Row, *names: str) -> str:
+    """Names the unknown column that looks most like a misspelling of one of `names`, where there is one."""
+    unknown = [key for key in row if key not in _KNOWN]
+    likeness = {(name, key): difflib.SequenceMatcher(None, name, key).ratio() for name in names for key in unknown}
+    name, key = max(likeness, key=lambda pair: likeness[pair], default=("", ""))
+    return f'did you mean "{name}" by the column "{key}"?' if likeness.get((name, key), 0.0) >= 0.6 else ""
+
+
+def _kind(value: Any) -> str:
+    return "an empty one" if value in ("", []) else type(value).__name__

@@ -1,0 +1,125 @@
+"""What became of each comparison, in two append-only files side by side: `preferences.jsonl` and `failures.jsonl`.
+
+Every row carries `row`, the number of its outcome. Together the files hold 0, 1, 2, ..., each number once, ascending
+in each file. A process killed while it appends leaves a torn line or a gap at the end; `resume` cuts back to what is
+complete, so that work goes on exactly there.
+"""
+
+import json
+import os
+from collections.abc import Generator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from preceptor.store.files import writing
+
+
+class Outcomes:
+    """The outcomes in a folder that exists. One process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.preferences = folder / "preferences.jsonl"
+        self.failures = folder / "failures.jsonl"
+        self._next: int | None = None
+        """Number of the next outcome; None when the files have not been looked at since they may have been torn."""
+
+    def append(self, kept: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+        """Appends the next chunk and waits until it is on disk. Each list ascends by `row`.
+
+        Raises: ValueError when the numbers do not go on from the last one or a row holds NaN, PreceptorError when the
+            disk does not take it; what is complete stays, and the rest is cut off before the next append.
+        """
+        start = self.resume() if self._next is None else self._next
+        for rows in (kept, failed):
+            if any(one["row"] >= other["row"] for one, other in pairwise(rows)):
+                raise ValueError("outcomes must be appended in ascending order")
+        numbers = sorted(row["row"] for row in (*kept, *failed))
+        if numbers != list(range(start, start + len(numbers))):
+            raise ValueError(f"expected outcomes from {start} on, each once, got {numbers[:3]}...{numbers[-3:]}")
+        texts = [(self.preferences, _lines(kept)), (self.failures, _lines(failed))]
+        self._next = None
+        for path, text in texts:
+            _append(path, text)
+        self._next = start + len(numbers)
+
+    def resume(self) -> int:
+        """The number of the first outcome that is missing. All from there on is cut off, torn lines included.
+
+        Reads both files once, a line at a time.
+        """
+        files = [_File(self.preferences), _File(self.failures)]
+        number = 0
+        while found := [file for file in files if file.head == number]:
+            found[0].advance()
+            number += 1
+        for file in files:
+            file.cut()
+        self._next = number
+        return number
+
+    def clear(self) -> None:
+        """Removes both files."""
+        for path in (self.preferences, self.failures):
+            with writing(path):
+                path.unlink(missing_ok=True)
+        self._next = None
+
+
+class _File:
+    """One of the two files, read row by row up to the first line that is torn."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows = _numbers(path)
+        self._accepted = 0
+        self._read = 0
+        self.head: int | None = None
+        """Number of the row that comes next; None at the end."""
+        self._fetch()
+
+    def advance(self) -> None:
+        """Accepts the head and goes on to the next row."""
+        self._accepted = self._read
+        self._fetch()
+
+    def _fetch(self) -> None:
+        self.head, self._read = next(self._rows, (None, self._read))
+
+    def cut(self) -> None:
+        """Cuts the file behind the last row accepted."""
+        self._rows.close()
+        with writing(self._path):
+            if self._path.exists() and self._path.stat().st_size > self._accepted:
+                with self._path.open("r+b") as stream:
+                    stream.truncate(self._accepted)
+                    os.fsync(stream.fileno())
+
+
+def _numbers(path: Path) -> Generator[tuple[int, int]]:
+    """(number, offset of the byte behind the row) of each complete row."""
+    if not path.exists():
+        return
+    offset = 0
+    with writing(path), path.open("rb") as stream:
+        for line in stream:
+            offset += len(line)
+            try:
+                number: Any = json.loads(line)["row"] if line.endswith(b"\n") else None
+            except (ValueError, KeyError, TypeError):
+                return
+            if not isinstance(number, int):
+                return
+            yield number, offset
+
+
+def _lines(rows: list[dict[str, Any]]) -> bytes:
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    return text.encode("utf-8", "replace")  # half of a surrogate pair, in a model's words, becomes a question mark
+
+
+def _append(path: Path, text: bytes) -> None:
+    with writing(path), path.open("ab") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

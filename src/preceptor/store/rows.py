@@ -1,0 +1,142 @@
+"""Raw rows of a dataset of any size: JSON lines, Parquet, a folder of either, or a folder saved by `datasets`.
+
+Rows are streamed: memory holds one line, or one small batch of a columnar file.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import UsageError
+
+Row = dict[str, Any]
+_Read = Iterator[tuple[str, Row | str]]
+"""Place, and the row or what is wrong with it."""
+_BATCH = 64
+_LONGEST_LINE = 1 << 26
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A row that cannot be used. It keeps its place in the stream, so that no other row moves."""
+
+    number: int
+    """Position in the stream, counted from 0."""
+    place: str
+    """Where it stands: `file:line`, or `file: row N`, counted from 1."""
+    reason: str
+    """What is wrong and what was expected, on one line."""
+
+
+def read_raw_rows(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
+    """Streams (place, row) from a `.jsonl` or `.parquet` file, a folder of one of these kinds (in the order of the
+    names), or a folder that `save_to_disk` of `datasets` wrote. A bad row comes as `Malformed` in its place.
+
+    Raises: UsageError when the path is missing, unreadable or of another kind.
+    """
+    rows = _folder(path) if path.is_dir() else _file(path)
+    return (
+        (place, Malformed(number, place, row) if isinstance(row, str) else row)
+        for number, (place, row) in enumerate(rows)
+    )
+
+
+def _file(path: Path) -> _Read:
+    if path.suffix not in _READERS:
+        raise UsageError(f"{path}: cannot be read: expected {_EXPECTED}")
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return _READERS[path.suffix](path)
+
+
+def _folder(path: Path) -> _Read:
+    if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
+        return _saved(path)
+    try:
+        files = sorted(file for file in path.iterdir() if file.suffix in _READERS)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len({file.suffix for file in files}) != 1:
+        held = "both .jsonl and .parquet files; name one file" if files else f"no data; expected {_EXPECTED}"
+        raise UsageError(f"{path}: this folder holds {held}")
+    return chain.from_iterable(map(_file, files))
+
+
+def _json_lines(path: Path) -> _Read:
+    with path.open("rb") as stream:
+        number = 0
+        while raw := stream.readline(_LONGEST_LINE):
+            number += 1
+            place = f"{path}:{number}"
+            if len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
+                while raw and not raw.endswith(b"\n"):
+                    raw = stream.readline(_LONGEST_LINE)
+                yield place, f"a line of more than {_LONGEST_LINE >> 20} MiB; expected one JSON object on each line"
+            elif raw.strip():
+                yield place, _parse(raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw)
+
+
+def _parse(raw: bytes) -> Row | str:
+    try:
+        row: Any = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return f"not a line of JSON ({error}); expected one JSON object"
+    if not isinstance(row, dict):
+        return f"expected a JSON object, got {type(row).__name__}"
+    if b"\\ud" in raw.lower():  # an escaped surrogate; a lone one is in no way text that a model can read
+        try:
+            json.dumps(row, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            return "half of a surrogate pair; expected text that is valid Unicode"
+    return {str(key): value for key, value in row.items()}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _parquet(path: Path) -> _Read:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            yield from _batches(path, file.iter_batches(batch_size=_BATCH))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise UsageError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def _saved(path: Path) -> _Read:
+    import datasets
+
+    try:
+        data = datasets.load_from_disk(str(path), keep_in_memory=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: this saved dataset cannot be read: {_first_line(error)}") from error
+    if isinstance(data, datasets.DatasetDict):
+        splits = [str(name) for name in data]
+        if "train" not in splits and len(splits) != 1:
+            names = ", ".join(f'"{name}"' for name in splits)
+            raise UsageError(f'{path}: expected one split, or one named "train"; this dataset has {names or "none"}')
+        data = data["train" if "train" in splits else splits[0]]
+    return _batches(path, data.with_format("arrow").iter(batch_size=_BATCH))
+
+
+def _batches(path: Path, batches: Iterable[Any]) -> _Read:
+    rows = chain.from_iterable(batch.to_pylist() for batch in batches)
+    return ((f"{path}: row {number}", row) for number, row in enumerate(rows, start=1))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+_READERS: dict[str, Callable[[Path], _Read]] = {".jsonl": _json_lines, ".parquet": _parquet}
+_EXPECTED = "a .jsonl or .parquet file, a folder of them, or a folder saved by `datasets`"

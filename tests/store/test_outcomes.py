@@ -1,0 +1,97 @@
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preceptor.core.errors import PreceptorError
+from preceptor.store.outcomes import Outcomes
+
+KEPT: list[dict[str, Any]] = [{"row": 0}, {"row": 2, "t": "é"}, {"row": 3}]
+FAILED: list[dict[str, Any]] = [{"row": 1}, {"row": 4}]
+
+
+def numbers(path: Path) -> list[int]:
+    return [json.loads(line)["row"] for line in path.read_text().splitlines()]
+
+
+def test_chunks_go_on_from_one_another(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path)
+    outcomes.append([{"row": 0}, {"row": 2}], [{"row": 1}])
+    outcomes.append([], [{"row": 3}])
+    outcomes.append([], [])
+    assert (numbers(outcomes.preferences), numbers(outcomes.failures)) == ([0, 2], [1, 3])
+    assert Outcomes(tmp_path).resume() == 4
+
+
+def test_no_files_yet_and_files_cleared(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path)
+    assert outcomes.resume() == 0
+    assert list(tmp_path.iterdir()) == []
+    outcomes.append([{"row": 0}], [])
+    outcomes.clear()
+    assert list(tmp_path.iterdir()) == []
+    assert outcomes.resume() == 0
+
+
+def test_cut_at_any_byte_work_goes_on_at_the_first_missing_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)  # a thousand cuts, and no power cut among them
+    outcomes = Outcomes(tmp_path)
+    outcomes.append(KEPT, FAILED)
+    whole = [outcomes.preferences.read_bytes(), outcomes.failures.read_bytes()]
+    for sizes in product(*(range(len(content) + 1) for content in whole)):
+        complete: set[int] = set()
+        for path, content, size in zip((outcomes.preferences, outcomes.failures), whole, sizes, strict=True):
+            path.write_bytes(content[:size])
+            complete |= {json.loads(line)["row"] for line in content[:size].split(b"\n")[: content[:size].count(b"\n")]}
+        first_missing = next(number for number in range(6) if number not in complete)
+
+        again = Outcomes(tmp_path)
+        assert again.resume() == first_missing
+        assert sorted(numbers(again.preferences) + numbers(again.failures)) == list(range(first_missing))
+        assert again.resume() == first_missing
+        rest = [[row for row in rows if row["row"] >= first_missing] for rows in (KEPT, FAILED)]
+        again.append(rest[0], rest[1])
+        assert [again.preferences.read_bytes(), again.failures.read_bytes()] == whole
+
+
+def test_append_mends_what_a_killed_process_left(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path)
+    outcomes.append([{"row": 0}], [])
+    outcomes.preferences.write_bytes(outcomes.preferences.read_bytes() + b'{"row": 1')
+    Outcomes(tmp_path).append([{"row": 1}], [])
+    assert numbers(outcomes.preferences) == [0, 1]
+
+
+@pytest.mark.parametrize("torn", [b"\0\0\n", b"[]\n", b'{"row": null}\n', b'{"row": 7}\n', b'{"row": 0}\n', b"\xff\n"])
+def test_a_line_that_is_not_the_next_row_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+    outcomes = Outcomes(tmp_path)
+    outcomes.append([{"row": 0}], [])
+    outcomes.preferences.write_bytes(outcomes.preferences.read_bytes() + torn)
+    assert outcomes.resume() == 1
+    assert numbers(outcomes.preferences) == [0]
+
+
+def test_numbers_that_do_not_go_on_and_numbers_json_has_not(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path)
+    outcomes.append([{"row": 0}], [])
+    for kept, failed in (([{"row": 2}], []), ([{"row": 1}], [{"row": 1}]), ([{"row": 2}, {"row": 1}], [])):
+        with pytest.raises(ValueError, match="outcomes"):
+            outcomes.append(kept, failed)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        outcomes.append([{"row": 1, "p": float("nan")}], [])
+    assert outcomes.resume() == 1
+
+
+def test_half_a_surrogate_pair_in_a_rationale_stops_nothing(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path)
+    outcomes.append([{"row": 0, "rationale": "so \ud83d"}], [])
+    assert json.loads(outcomes.preferences.read_text())["rationale"] == "so ?"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(PreceptorError, match=r"preferences\.jsonl: cannot be written: No such file"):
+        Outcomes(tmp_path / "missing").append([{"row": 0}], [])
