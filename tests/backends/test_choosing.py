@@ -1,5 +1,7 @@
 """The local backend's log-probabilities against a plain computation, one sequence at a time, in fp32."""
 
+import math
+
 import pytest
 import torch
 
@@ -22,7 +24,15 @@ def plain(model: LocalModel, request: ChooseRequest) -> list[float]:
         tokens = encode_text(model.tokenizer, choice)
         log_probs = torch.log_softmax(model.model(torch.tensor([context + tokens])).logits[0].float(), dim=-1)
         results.append(sum(float(log_probs[len(context) + i - 1, token]) for i, token in enumerate(tokens)))
-    return results
+    # One token per byte here: a choice that begins the next longer one loses that one's probability.
+    excluded = {
+        choice: [p for other, p in zip(request.choices, results, strict=True) if other[:-1] == choice]
+        for choice in request.choices
+    }
+    return [
+        math.log(math.exp(p) - sum(math.exp(longer) for longer in excluded[choice]))
+        for choice, p in zip(request.choices, results, strict=True)
+    ]
 
 
 def check(model: LocalModel, requests: list[ChooseRequest]) -> None:

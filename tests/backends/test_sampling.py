@@ -9,6 +9,7 @@ from preceptor.backends.base import CompleteRequest, Completion, in_order
 from preceptor.backends.transformers import sampling
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import SampledResponse, sample_groups
+from preceptor.core.types import Message
 
 PROMPTS = [[72, 101, 108], [65, 66, 67, 68, 69, 70], [90]]
 
@@ -80,3 +81,35 @@ def test_completions(tiny: LocalModel) -> None:
     assert completion.usage.prompt_tokens == 3
     assert not isinstance(failure, Completion)
     assert failure.reason == "prompt_too_long"
+
+
+def test_a_completion_does_not_depend_on_the_requests_beside_it(tiny: LocalModel) -> None:
+    shared = "These instructions begin every request. "
+    requests = [
+        CompleteRequest(shared + text, 12, temperature=t, top_k=k, seed=seed)
+        for text in ("a", "quite a bit longer", "mid")
+        for t, k in ((0.0, None), (1.0, None), (1.5, 5))
+        for seed in (0, 1)
+    ]
+    together = in_order(tiny.complete(requests), len(requests))
+    alone = [in_order(make_model().complete([request]), 1)[0] for request in requests]
+    assert together == alone
+    assert len({str(c) for c in together}) > 6
+
+
+def test_the_most_probable_token_alone_is_greedy(tiny: LocalModel) -> None:
+    greedy, first = in_order(
+        tiny.complete([CompleteRequest("Hel", 8), CompleteRequest("Hel", 8, temperature=2.0, top_k=1, seed=3)]), 2
+    )
+    assert greedy == first
+
+
+def test_a_completion_goes_on_from_the_prefill_and_ends_before_a_stop_text(tiny: LocalModel) -> None:
+    question = (Message(role="user", content="q"),)
+    [whole] = in_order(tiny.complete([CompleteRequest(question, 12, prefill="So: ")]), 1)
+    assert isinstance(whole, Completion)
+    stop = whole.text[4:6]
+    [cut] = in_order(tiny.complete([CompleteRequest(question, 12, prefill="So: ", stop=(stop,))]), 1)
+    assert isinstance(cut, Completion)
+    assert cut.text == whole.text[: whole.text.index(stop)]
+    assert cut.finished

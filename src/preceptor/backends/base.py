@@ -28,10 +28,16 @@ class ChooseRequest:
 
 @dataclass(frozen=True)
 class ChoiceLogProbs:
-    """Log-probability (natural) of each choice, in the order of the request. Exact for choices of several tokens."""
+    """Log-probability (natural) of each choice, in the order of the request.
+
+    Exact for choices of several tokens. Where one choice begins another one ("1" and "10"), the shorter one's excludes
+    the longer one's: it is the probability that the answer is this choice and not the other.
+    """
 
     log_probs: tuple[float, ...]
     usage: Usage = field(default_factory=Usage)
+    votes: int | None = None
+    """Number of sampled answers the probabilities were counted from, where the model gives none."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,14 @@ class CompleteRequest:
 
     prompt: str | Conversation
     max_new_tokens: int
+    prefill: str = ""
+    """How the assistant's answer to a conversation begins; not part of the completion."""
     temperature: float = 0.0
     """0 is greedy decoding."""
+    top_k: int | None = None
+    """Only this many most probable tokens are sampled from; None for all."""
+    stop: tuple[str, ...] = ()
+    """The completion ends before the first of these texts."""
     seed: int = 0
 
 
@@ -54,6 +66,20 @@ class Completion:
     """False when the length limit cut it."""
     usage: Usage = field(default_factory=Usage)
 
+
+@dataclass(frozen=True)
+class Price:
+    """What a model's tokens cost, in US dollars per million."""
+
+    prompt: float
+    completion: float
+
+    def cost(self, usage: Usage) -> float:
+        """Dollars for the tokens of a call."""
+        return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
+
+
+FREE = Price(0.0, 0.0)
 
 T = TypeVar("T")
 
@@ -72,6 +98,35 @@ class LanguageModel(Protocol):
     @property
     def identity(self) -> str:
         """Name and version of the model, precise enough that equal identities give equal results."""
+        ...
+
+    @property
+    def chat(self) -> bool:
+        """Whether the model takes conversations; a base model continues plain text only."""
+        ...
+
+    @property
+    def prefill(self) -> bool:
+        """Whether an answer to a conversation can be begun for the model."""
+        ...
+
+    @property
+    def context_window(self) -> int | None:
+        """The most tokens of prompt and answer together; None where it is not known."""
+        ...
+
+    @property
+    def price(self) -> Price | None:
+        """What tokens cost; None where it is not known."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that are worth giving at once, so that none of the hardware waits."""
+        ...
+
+    def count_tokens(self, prompt: str | Conversation) -> int:
+        """Tokens of a prompt; estimated, rather too high, where the tokenizer is elsewhere."""
         ...
 
     def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:

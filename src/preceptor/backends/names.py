@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from preceptor.backends.openai.address import Address
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError, nearest
 
@@ -10,6 +11,7 @@ FORMS = {
     "hf:ORG/NAME[@REVISION]": "a model on the Hugging Face hub",
     "FOLDER": "a local folder in Hugging Face format",
     "FILE.gguf": "a local GGUF file, dequantised in memory; as a judge, it cannot be trained",
+    "openai:NAME[@BASE_URL]": "a model behind an OpenAI-compatible server; its key, if any, in OPENAI_API_KEY",
     "scripted:random": "a judge that knows nothing: a control",
     "scripted:first": "a judge that always prefers the first choice: a control",
 }
@@ -24,6 +26,8 @@ def check_name(name: str) -> None:
     path = Path(name)
     if name.startswith("scripted:"):
         ScriptedModel.named(name.removeprefix("scripted:"))
+    elif name.startswith("openai:"):
+        Address.parse(name)
     elif name.startswith("hf:"):
         if name.removeprefix("hf:").partition("@")[0].count("/") != 1:
             raise UsageError(f'"{name}": expected hf:ORG/NAME or hf:ORG/NAME@REVISION')
@@ -32,5 +36,5 @@ def check_name(name: str) -> None:
     ):
         raise UsageError(
             f'there is no model "{name}"; {nearest(name, ["embedded"])} A model is embedded, hf:ORG/NAME[@REVISION], '
-            "a folder with a config.json, or a .gguf file"
+            "openai:NAME[@BASE_URL], a folder with a config.json, or a .gguf file"
         )

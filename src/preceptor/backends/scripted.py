@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from preceptor.backends.base import (
+    FREE,
     ChoiceLogProbs,
     ChooseRequest,
     CompleteRequest,
@@ -13,10 +14,10 @@ from preceptor.backends.base import (
 )
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import unit_hash
-from preceptor.core.types import JudgeFailure, Usage
+from preceptor.core.types import Conversation, JudgeFailure, Usage
 
 ChooseScript: TypeAlias = Callable[[ChooseRequest], ChoiceLogProbs | JudgeFailure]
-CompleteScript: TypeAlias = Callable[[CompleteRequest], Completion]
+CompleteScript: TypeAlias = Callable[[CompleteRequest], Completion | JudgeFailure]
 
 
 def random_choice(request: ChooseRequest) -> ChoiceLogProbs:
@@ -47,12 +48,32 @@ SCRIPTS: dict[str, ChooseScript] = {"random": random_choice, "first": first_choi
 class ScriptedModel:
     """A `LanguageModel` whose answers are given by functions. Keeps every request it was asked in `asked`."""
 
-    def __init__(self, name: str, choose: ChooseScript, complete: CompleteScript = echo, batch_size: int = 8) -> None:
+    prefill = True
+    price = FREE
+    concurrency = 32
+
+    def __init__(
+        self,
+        name: str,
+        choose: ChooseScript,
+        complete: CompleteScript = echo,
+        *,
+        batch_size: int = 8,
+        chat: bool = True,
+        context_window: int | None = None,
+    ) -> None:
         self.identity = f"scripted:{name}"
+        self.chat = chat
+        self.context_window = context_window
         self.asked: list[ChooseRequest | CompleteRequest] = []
         self._choose = choose
         self._complete = complete
         self._batch_size = batch_size
+
+    def count_tokens(self, prompt: str | Conversation) -> int:
+        """One token per word."""
+        texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
+        return sum(len(text.split()) for text in texts)
 
     @classmethod
     def named(cls, name: str) -> "ScriptedModel":

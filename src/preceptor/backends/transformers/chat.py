@@ -23,8 +23,11 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
 def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str = "") -> list[int]:
     """Token ids of a conversation in the model's chat template, ready for the assistant's answer.
 
-    Raises: UsageError when the tokenizer has no chat template, or its template drops or repeats a message.
+    Raises: UsageError when the tokenizer has no chat template, when its template drops or repeats a message, or when
+        the conversation holds tool calls.
     """
+    if any(message.role == "tool" or message.tool_calls for message in conversation):
+        raise UsageError("a conversation with tool calls can be judged, but a local model cannot continue it")
     if tokenizer.chat_template is None:
         raise UsageError(f"{tokenizer.name_or_path}: this model has no chat template; name an instruct model")
     marked = [{"role": m.role, "content": _MARK.format(i)} for i, m in enumerate(conversation)]

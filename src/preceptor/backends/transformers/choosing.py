@@ -1,5 +1,6 @@
 """Log-probabilities of choices: shared prefixes computed once, logits only where a choice is read."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +78,7 @@ def batches(requests: Sequence[EncodedChoice]) -> Iterator[list[int]]:
 def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache: PrefixCache) -> list[list[float]]:
     """Log-probability of each choice of each request, all computed in one padded batch behind their shared prefix."""
     rows = [row for request in requests for row in request.rows]
-    prefix = _shared_prefix([request.context for request in requests])
+    prefix = shared_prefix([request.context for request in requests])
     tails = [row[len(prefix) :] for row in rows]
     width = max(len(tail) for tail in tails)
     ids_BT = torch.tensor([[*t, *[0] * (width - len(t))] for t in tails], device=model.device)
@@ -98,14 +99,28 @@ def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache
     for request in requests:
         request_rows = request.rows
         start = len(request.context) - 1 - len(prefix) - first_read
-        results.append(
-            [
-                _log_prob(logits_BKV[row + _row_of(request, choice, request_rows), start:], choice)
-                for choice in request.choices
-            ]
-        )
+        log_probs = [
+            _log_prob(logits_BKV[row + _row_of(request, choice, request_rows), start:], choice)
+            for choice in request.choices
+        ]
+        results.append(without_longer_choices(request.choices, log_probs))
         row += len(request_rows)
     return results
+
+
+def without_longer_choices(choices: Sequence[tuple[int, ...]], log_probs: Sequence[float]) -> list[float]:
+    """Takes from each choice the probability of the choices that it begins: of "1" where it goes on to "10"."""
+    reduced: list[float] = []
+    for choice, log_prob in zip(choices, log_probs, strict=True):
+        longer = {c: lp for c, lp in zip(choices, log_probs, strict=True) if _begins(choice, c)}
+        nearest = [lp for c, lp in longer.items() if not any(_begins(other, c) for other in longer)]
+        share = sum(math.exp(lp - log_prob) for lp in nearest) if log_prob > -math.inf else 0.0
+        reduced.append(log_prob + math.log1p(-share) if share < 1.0 else -math.inf)
+    return reduced
+
+
+def _begins(start: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    return len(start) < len(whole) and whole[: len(start)] == start
 
 
 def _row_of(request: EncodedChoice, choice: tuple[int, ...], rows: list[tuple[int, ...]]) -> int:
@@ -118,7 +133,7 @@ def _log_prob(logits_KV: Tensor, choice: tuple[int, ...]) -> float:
     return float(sum(log_probs_CV[i, token] for i, token in enumerate(choice)))
 
 
-def _shared_prefix(contexts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+def shared_prefix(contexts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """The longest common prefix, at least one token short of the shortest context, cut to a multiple of PREFIX_STEP."""
     low, high = min(contexts), max(contexts)
     limit = min(len(context) for context in contexts) - 1

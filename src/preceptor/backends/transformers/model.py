@@ -2,16 +2,31 @@
 
 from collections.abc import Iterator, Sequence
 
-from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed
+from preceptor.backends.base import FREE, ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
-from preceptor.backends.transformers.choosing import EncodedChoice, PrefixCache, batches, choice_log_probs
+from preceptor.backends.transformers.choosing import (
+    EncodedChoice,
+    PrefixCache,
+    batches,
+    choice_log_probs,
+    shared_prefix,
+)
 from preceptor.backends.transformers.loading import LoadedModel
-from preceptor.backends.transformers.sampling import SampledResponse, sample_groups
-from preceptor.core.types import JudgeFailure, Usage
+from preceptor.backends.transformers.sampling import SampledResponse, sample_each
+from preceptor.core.types import Conversation, JudgeFailure, Usage
+
+COMPLETIONS_AT_ONCE = 32
+"""Continuations decoded together, at most."""
+COMPLETION_TOKENS_AT_ONCE = 1 << 15
+"""Bound on their tokens, prompts included: bounds the memory of the key-value cache."""
 
 
 class LocalModel:
     """A model in this process. Computes shared prefixes of requests once; callers manage no caches."""
+
+    prefill = True
+    price = FREE
+    concurrency = 8
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.model = loaded.model
@@ -20,6 +35,11 @@ class LocalModel:
         self.source = loaded.source
         self.revision = loaded.revision
         self._prefix_cache = PrefixCache()
+
+    @property
+    def chat(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return self.tokenizer.chat_template is not None
 
     @property
     def context_window(self) -> int:
@@ -32,6 +52,10 @@ class LocalModel:
         eos = self.model.generation_config.eos_token_id
         eos = self.tokenizer.eos_token_id if eos is None else eos
         return [int(i) for i in (eos if isinstance(eos, list) else [eos])]
+
+    def count_tokens(self, prompt: str | Conversation) -> int:
+        """Exact number of tokens of a prompt."""
+        return len(encode_prompt(self.tokenizer, prompt))
 
     def decode(self, response: SampledResponse) -> str:
         """The text of a sampled response."""
@@ -59,23 +83,53 @@ class LocalModel:
             ]
 
     def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
-        """Sampled or greedy continuations, one by one, each from its own seed."""
-        for index, request in enumerate(requests):
-            ids = encode_prompt(self.tokenizer, request.prompt)
-            if len(ids) + request.max_new_tokens > self.context_window:
-                yield [(index, self._too_long(len(ids) + request.max_new_tokens))]
-                continue
-            [[sampled]] = sample_groups(
+        """Sampled or greedy continuations, in batches of similar length; each row has the seed of its request.
+
+        `stop` is applied to the finished text: the tokens after it were computed, and are counted in the usage.
+        """
+        encoded = [tuple(encode_prompt(self.tokenizer, r.prompt, r.prefill)) for r in requests]
+        lengths = [len(ids) + r.max_new_tokens for ids, r in zip(encoded, requests, strict=True)]
+        if too_long := [i for i in range(len(requests)) if lengths[i] > self.context_window]:
+            yield [(i, self._too_long(lengths[i])) for i in too_long]
+        fitting = [i for i in range(len(requests)) if lengths[i] <= self.context_window]
+        fitting.sort(key=lambda i: (-len(encoded[i]), encoded[i], requests[i].seed))
+        for batch in _completion_batches(requests, lengths, fitting):
+            first = requests[batch[0]]
+            sampled = sample_each(
                 self.model,
-                [ids],
-                group_size=1,
-                max_new_tokens=request.max_new_tokens,
-                temperature=request.temperature,
+                [encoded[i] for i in batch],
+                seeds_B=[requests[i].seed for i in batch],
+                max_new_tokens=first.max_new_tokens,
+                temperature=first.temperature,
+                top_k=first.top_k,
                 eos_ids=self.eos_ids,
-                seed=request.seed,
+                prefix=shared_prefix([encoded[i] for i in batch]),
+                prefix_cache=self._prefix_cache,
             )
-            usage = Usage(prompt_tokens=len(ids), completion_tokens=len(sampled.token_ids))
-            yield [(index, Completion(self.decode(sampled), sampled.finished, usage))]
+            yield [(i, self._completion(requests[i], len(encoded[i]), s)) for i, s in zip(batch, sampled, strict=True)]
+
+    def _completion(self, request: CompleteRequest, prompt_tokens: int, sampled: SampledResponse) -> Completion:
+        text, finished = self.decode(sampled), sampled.finished
+        for stop in request.stop:
+            if stop in text:
+                text, finished = text[: text.index(stop)], True
+        return Completion(text, finished, Usage(prompt_tokens=prompt_tokens, completion_tokens=len(sampled.token_ids)))
 
     def _too_long(self, tokens: int) -> JudgeFailure:
         return JudgeFailure(reason="prompt_too_long", detail=f"{tokens} tokens, the window holds {self.context_window}")
+
+
+def _completion_batches(
+    requests: Sequence[CompleteRequest], lengths: Sequence[int], order: Sequence[int]
+) -> Iterator[list[int]]:
+    """Indices of requests to decode together: of the same settings, in the order given, within the bounds on memory."""
+    alike: dict[tuple[int, float, int | None], list[int]] = {}
+    for i in order:
+        settings = (requests[i].max_new_tokens, requests[i].temperature, requests[i].top_k)
+        alike.setdefault(settings, []).append(i)
+    for indices in alike.values():
+        start = 0
+        while start < len(indices):
+            at_once = max(1, min(COMPLETIONS_AT_ONCE, COMPLETION_TOKENS_AT_ONCE // lengths[indices[start]]))
+            yield indices[start : start + at_once]
+            start += at_once

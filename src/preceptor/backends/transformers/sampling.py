@@ -1,12 +1,14 @@
 """Sampling: a group of responses for each prompt, the prompt computed once per group."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+
+from preceptor.backends.transformers.choosing import PrefixCache
 
 ROWS_AT_ONCE = 64
 """Responses decoded together. More rows use the hardware better and need more memory for the key-value cache."""
@@ -42,13 +44,46 @@ def sample_groups(
     logits; 0 is greedy. The same arguments give the same responses. Returns: P lists of G responses.
     """
     generator = torch.Generator(device=model.device).manual_seed(seed)
+
+    def draw(logits_BV: Tensor, _rows_B: Tensor, _step: int) -> Tensor:
+        uniform_B = None if temperature == 0.0 else _uniform(len(logits_BV), generator)
+        return _draw(logits_BV, temperature, uniform_B)
+
     prompts_at_once = max(1, ROWS_AT_ONCE // group_size)
     groups: list[list[SampledResponse]] = []
     for start in range(0, len(prompt_ids_P), prompts_at_once):
         batch = prompt_ids_P[start : start + prompts_at_once]
-        rows = _decode(model, batch, group_size, max_new_tokens, temperature, eos_ids, generator)
+        rows = _decode(model, batch, group_size, max_new_tokens, eos_ids, draw)
         groups += [rows[i : i + group_size] for i in range(0, len(rows), group_size)]
     return groups
+
+
+@torch.inference_mode()
+def sample_each(
+    model: Any,
+    prompt_ids_B: Sequence[Sequence[int]],
+    *,
+    seeds_B: Sequence[int],
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    eos_ids: Sequence[int],
+    prefix: tuple[int, ...] = (),
+    prefix_cache: PrefixCache | None = None,
+) -> list[SampledResponse]:
+    """Samples one continuation for each of B prompts, all at once, each row from a seed of its own.
+
+    A row's random numbers do not depend on the rows beside it. `prefix` begins every prompt, and is computed once.
+    """
+    uniform_BT = torch.stack(
+        [torch.rand(max_new_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds_B]
+    ).to(model.device)
+
+    def draw(logits_BV: Tensor, rows_B: Tensor, step: int) -> Tensor:
+        return _draw(logits_BV, temperature, uniform_BT[rows_B, step], top_k)
+
+    cache = prefix_cache.expanded(model, prefix, len(prompt_ids_B)) if prefix_cache is not None and prefix else None
+    return _decode(model, prompt_ids_B, 1, max_new_tokens, eos_ids, draw, cache, len(prefix))
 
 
 def _decode(
@@ -56,14 +91,20 @@ def _decode(
     prompt_ids_P: Sequence[Sequence[int]],
     group_size: int,
     max_new_tokens: int,
-    temperature: float,
     eos_ids: Sequence[int],
-    generator: torch.Generator,
+    draw: Callable[[Tensor, Tensor, int], Tensor],
+    cache: DynamicCache | None = None,
+    cached: int = 0,
 ) -> list[SampledResponse]:
-    """Decodes P × G rows together; a finished row leaves the batch. Returns the rows prompt by prompt."""
-    ids_PT, mask_PT = _left_padded(prompt_ids_P, model.device)
-    cache = DynamicCache(config=model.config)
-    positions_PT = (mask_PT.cumsum(dim=1) - 1).clamp(min=0)
+    """Decodes P × G rows together; a finished row leaves the batch. Returns the rows prompt by prompt.
+
+    `draw` picks the next tokens (B) from logits (B × V), the batch's rows (B) and the step. `cache` holds the first
+    `cached` tokens of every prompt.
+    """
+    ids_PT, mask_PT = _left_padded([ids[cached:] for ids in prompt_ids_P], model.device)
+    mask_PT = torch.cat([mask_PT.new_ones(len(mask_PT), cached), mask_PT], dim=1)
+    cache = cache or DynamicCache(config=model.config)
+    positions_PT = (mask_PT.cumsum(dim=1) - 1).clamp(min=0)[:, cached:]
     last = torch.tensor([ids_PT.shape[1] - 1], device=model.device)  # an index, not a count: a count slices, and the
     # product of a strided slice with the output embeddings copies these once per row
     logits_PV = model(
@@ -71,12 +112,11 @@ def _decode(
     ).logits[:, 0]
     cache.batch_repeat_interleave(group_size)
     mask_BT = mask_PT.repeat_interleave(group_size, dim=0)
-    next_B = _draw(logits_PV.repeat_interleave(group_size, dim=0), temperature, generator)
-    ends = torch.tensor(list(eos_ids), device=model.device)
-
-    taken: list[list[int]] = [[] for _ in range(len(next_B))]
+    taken: list[list[int]] = [[] for _ in range(len(mask_BT))]
     finished = [False] * len(taken)
     active_B = torch.arange(len(taken), device=model.device)  # the row of `taken` that each row of the batch fills
+    next_B = draw(logits_PV.repeat_interleave(group_size, dim=0), active_B, 0)
+    ends = torch.tensor(list(eos_ids), device=model.device)
     for step in range(max_new_tokens):
         for row, token in zip(active_B.tolist(), next_B.tolist(), strict=True):
             taken[row].append(token)
@@ -96,16 +136,23 @@ def _decode(
         logits_BV = model(
             next_B[:, None], attention_mask=mask_BT, position_ids=positions_B1, past_key_values=cache
         ).logits[:, -1]
-        next_B = _draw(logits_BV, temperature, generator)
+        next_B = draw(logits_BV, active_B, step + 1)
     return [SampledResponse(tuple(ids), ended) for ids, ended in zip(taken, finished, strict=True)]
 
 
-def _draw(logits_BV: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    if temperature == 0.0:
+def _uniform(rows: int, generator: torch.Generator) -> Tensor:
+    return torch.rand(rows, 1, generator=generator, device=generator.device).squeeze(1)
+
+
+def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor | None, top_k: int | None = None) -> Tensor:
+    if temperature == 0.0 or uniform_B is None:
         return logits_BV.argmax(dim=-1)
+    if top_k is not None and top_k < logits_BV.shape[1]:
+        floor_B1 = logits_BV.topk(top_k, dim=-1).values[:, -1:]
+        logits_BV = logits_BV.masked_fill(logits_BV < floor_B1, -torch.inf)
     # Inverse of the cumulative distribution: one random number per row, where `multinomial` draws one per token.
     cumulative_BV = torch.softmax(logits_BV.float() / temperature, dim=-1).cumsum(dim=-1)
-    threshold_B1 = torch.rand(len(logits_BV), 1, generator=generator, device=logits_BV.device) * cumulative_BV[:, -1:]
+    threshold_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
     return torch.searchsorted(cumulative_BV, threshold_B1, right=True).squeeze(1).clamp(max=logits_BV.shape[1] - 1)
 
 

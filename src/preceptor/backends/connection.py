@@ -1,0 +1,28 @@
+"""How a model server is reached."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from preceptor.core.types import Frozen
+
+
+class Connection(Frozen):
+    """Settings of the connection to a model server. None of them changes what an answer means, except `votes`."""
+
+    concurrency: int = Field(default=8, ge=1, le=1024)
+    """Requests in flight at once, at most."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Calls are spaced evenly so that no more are sent in a minute, retries included; None: as fast as they come."""
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Tokens per minute, prompt and answer, as estimated before each call; None for no limit."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """A call is given up, and tried again, when the server is silent for so many seconds."""
+    retries: int = Field(default=6, ge=0, le=20)
+    """Attempts after the first one, where trying again can help."""
+    votes: int = Field(default=8, ge=1)
+    """Answers sampled per question where the server gives no log-probabilities."""
+    vote_tokens: int = Field(default=16, ge=1)
+    """Tokens that such an answer may take. Raise it for a model that reasons before it answers."""
+    prices: Path | None = None
+    """A TOML file of prices, in the form of `backends/openai/prices.toml`, that goes before the built-in one."""

@@ -1,0 +1,166 @@
+"""What a server answers. A body that has not these shapes is no answer and is asked for again."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+
+from preceptor.core.types import Usage
+
+
+class ModelMeta(BaseModel):
+    """What llama.cpp says of a model."""
+
+    n_ctx: int | None = None
+    n_ctx_train: int | None = None
+
+
+class ModelCard(BaseModel):
+    """An entry of the list of models."""
+
+    id: str
+    max_model_len: int | None = None
+    """vLLM."""
+    meta: ModelMeta | None = None
+
+    @property
+    def context_window(self) -> int | None:
+        """The most tokens of prompt and answer together, where the server says it."""
+        meta = self.meta or ModelMeta()
+        return self.max_model_len or meta.n_ctx or meta.n_ctx_train
+
+
+class ModelList(BaseModel):
+    """The answer of /models."""
+
+    data: list[ModelCard]
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    logprobs: Any = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "_Choice":
+        if self.message is None and self.text is None:
+            raise ValueError("neither a message nor a text")
+        return self
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = Field(default=0, ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
+
+
+class Answer(BaseModel):
+    """The answer of /chat/completions or /completions."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    served_usage: _Usage | None = Field(default=None, alias="usage")
+
+    @property
+    def text(self) -> str | None:
+        """What the model said; None where it said nothing that is text (it only reasoned, say)."""
+        choice = self.choices[0]
+        return choice.text if choice.message is None else choice.message.content
+
+    def without(self, begun: str) -> "Answer":
+        """The answer without its beginning, which some servers repeat."""
+        if self.text is None:
+            return self
+        choice, text = self.choices[0], self.text.removeprefix(begun)
+        said = {"message": _Message(content=text)} if choice.message else {"text": text}
+        return self.model_copy(update={"choices": [choice.model_copy(update=said)]})
+
+    @property
+    def finished(self) -> bool:
+        """Whether the model, or a stop text, ended the answer."""
+        return self.choices[0].finish_reason == "stop"
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as the server counted them; 0 where it did not."""
+        served = self.served_usage or _Usage()
+        return Usage(prompt_tokens=served.prompt_tokens, completion_tokens=served.completion_tokens)
+
+    @property
+    def positions(self) -> list["Position"]:
+        """The most probable tokens at each place of the answer.
+
+        Raises: LogProbsError when there are none, or they are no log-probabilities.
+        """
+        return read_positions(self.choices[0].logprobs)
+
+
+class LogProbsError(ValueError):
+    """A server's log-probabilities are missing or impossible."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """One place of an answer."""
+
+    token: str
+    """What the model said there."""
+    top: dict[str, float]
+    """Probabilities of the most probable tokens, by text; the probabilities of tokens with the same text added."""
+
+
+class _TopToken(BaseModel):
+    token: str
+    logprob: float
+
+
+class _Token(BaseModel):
+    token: str
+    top_logprobs: list[_TopToken]
+
+
+class _TokenLists(BaseModel):
+    """The older form of /completions: one list of tokens, one of dictionaries."""
+
+    tokens: list[str]
+    top_logprobs: list[dict[str, float]]
+
+
+class _Content(BaseModel):
+    content: list[_Token]
+
+
+_FORMS: TypeAdapter[_Content | _TokenLists] = TypeAdapter(_Content | _TokenLists)
+
+
+def read_positions(log_probs: Any) -> list[Position]:
+    """The positions in the `logprobs` of an answer, in either of the API's forms.
+
+    Raises: LogProbsError when one is missing, NaN or positive, or a position's probabilities sum to more than 1.
+    """
+    try:
+        form = _FORMS.validate_python(log_probs)
+    except ValidationError:
+        raise LogProbsError("the server gave no log-probabilities, or in an unknown form") from None
+    if isinstance(form, _Content):
+        listed = [(each.token, [(top.token, top.logprob) for top in each.top_logprobs]) for each in form.content]
+    else:
+        listed = [(token, list(top.items())) for token, top in zip(form.tokens, form.top_logprobs, strict=False)]
+    if not listed:
+        raise LogProbsError("the server gave no log-probabilities")
+    return [Position(token, _probabilities(top)) for token, top in listed]
+
+
+def _probabilities(top: list[tuple[str, float]]) -> dict[str, float]:
+    probabilities: dict[str, float] = {}
+    for token, log_prob in top:
+        if not log_prob <= 1e-4:  # rounding apart, and NaN is not less than anything
+            raise LogProbsError(f"the server gives a token the log-probability {log_prob}")
+        probabilities[token] = probabilities.get(token, 0.0) + math.exp(min(log_prob, 0.0))
+    if not top or sum(probabilities.values()) > 1.0 + 1e-3:
+        raise LogProbsError(f"the listed tokens' probabilities sum to {sum(probabilities.values()):.3g}")
+    return probabilities

@@ -1,0 +1,136 @@
+"""How probable each choice is: from the most probable tokens, or from sampled answers where a server gives none."""
+
+import math
+import re
+from collections import Counter
+
+from preceptor.backends.base import ChoiceLogProbs
+from preceptor.backends.openai.answers import LogProbsError
+from preceptor.backends.openai.exchange import Exchange
+from preceptor.backends.openai.wire import WHOLE_DISTRIBUTION
+from preceptor.core.types import JudgeFailure
+
+PLACES = 3
+"""Tokens generated at a time: choices such as " 10" are often three, and the greedy ones are then had in one call."""
+NEGLIGIBLE = 1e-3
+"""Another spelling of a choice, in other tokens, is not looked for when it can add no more than this share."""
+UNSEEN = 0.05
+"""Choices that are not among the most probable tokens may hold this share of the choices' probability, at most."""
+
+
+class TokenWalk:
+    """Walks from token to token through the choices that begin with them.
+
+    The probability of a choice is that of the tokens that spell it, over all the spellings that matter. A beginning
+    whose choices have been found already, and that can hold no more than `NEGLIGIBLE` of each, is not followed.
+    """
+
+    def __init__(self, exchange: Exchange, choices: tuple[str, ...]) -> None:
+        self._exchange = exchange
+        self._choices = choices
+        self._places = min(PLACES, max(len(choice) for choice in choices))
+        self._top: dict[str, dict[str, float]] = {}
+        self.said: str = ""
+        """What the model would say, instead of a choice perhaps."""
+        self.found = dict.fromkeys(choices, 0.0)
+        """Probability of each choice, the longer choices that begin with it excluded."""
+        self.unseen = dict.fromkeys(choices, 0.0)
+        """What each choice may have besides, at most."""
+
+    async def visit(self, text: str = "", reach: float = 1.0) -> None:
+        """Adds the choices that begin with `text`, which the model says with probability `reach`."""
+        beyond = [choice for choice in self._choices if choice.startswith(text) and choice != text]
+        top = await self._top_after(text)
+        if top is None:
+            for choice in beyond:
+                self.unseen[choice] += reach
+            return
+        for choice in beyond:
+            self.found[choice] += reach * top.get(choice[len(text) :], 0.0)
+            self.unseen[choice] += reach * min(top.values())
+        for token, probability in sorted(top.items(), key=lambda item: -item[1]):
+            if token:  # the end of an answer may be listed as a token without text
+                await self._follow(text + token, reach * probability, beyond)
+
+    async def _follow(self, begun: str, reach: float, beyond: list[str]) -> None:
+        longer = [choice for choice in beyond if choice.startswith(begun) and len(begun) < len(choice)]
+        if all(reach <= NEGLIGIBLE * self.found[choice] for choice in longer):
+            return
+        before = sum(self.found[choice] for choice in longer)
+        await self.visit(begun, reach)
+        if begun in self.found:
+            self.found[begun] -= sum(self.found[choice] for choice in longer) - before
+
+    async def _top_after(self, text: str) -> dict[str, float] | None:
+        if text not in self._top:
+            if not self._exchange.can_begin(text):
+                return None
+            answer = await self._exchange.list_tokens(text, self._places)
+            self.said = self.said or answer.text or ""
+            place = text
+            for position in answer.positions:
+                self._top.setdefault(place, position.top)
+                place += position.token
+        return self._top[text]
+
+
+async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLogProbs | JudgeFailure:
+    """Exact but for what is not listed; a choice that no token list holds gets the bound that the lists put on it.
+
+    Raises: RefusedError, UnavailableError, PreceptorError.
+    """
+    walk = TokenWalk(exchange, choices)
+    try:
+        await walk.visit()
+    except LogProbsError as error:
+        return JudgeFailure(reason="invalid_log_probs", detail=str(error))
+    total = sum(walk.found.values())
+    unseen = {choice: walk.unseen[choice] for choice in choices if walk.found[choice] <= 0.0}
+    if total <= 0.0:
+        said = f"the judge would say {exchange.shown(walk.said)[:80]!r}"
+        return JudgeFailure(
+            reason="no_answer",
+            detail=f"no choice among the {exchange.endpoint.listed} most probable answers: {said}",
+        )
+    if sum(unseen.values()) > UNSEEN * total:
+        return JudgeFailure(
+            reason="invalid_log_probs",
+            detail=f"too few tokens are listed to tell how probable {', '.join(map(repr, unseen))[:120]} would be: "
+            f"up to {sum(unseen.values()):.2g}, the other choices {total:.2g}",
+        )
+    probabilities = [unseen.get(choice, walk.found[choice]) for choice in choices]
+    return ChoiceLogProbs(tuple(math.log(p) if p > 0.0 else -math.inf for p in probabilities), exchange.usage)
+
+
+async def by_votes(
+    exchange: Exchange, choices: tuple[str, ...], votes: int, vote_tokens: int
+) -> ChoiceLogProbs | JudgeFailure:
+    """Shares of sampled answers, each of which counts only if it is a choice and nothing else.
+
+    White space around an answer, a full stop after it and bold type are overlooked.
+    Raises: ValueError when choices differ in nothing else; RefusedError, UnavailableError, PreceptorError.
+    """
+    names = [_bare(choice) for choice in choices]
+    if len(set(names)) != len(names):
+        raise ValueError(f"choices must differ in more than white space and stops, got {choices}")
+    answers: list[str] = []
+    for seed in range(votes):
+        answer = await exchange.sample(vote_tokens, WHOLE_DISTRIBUTION | {"seed": seed})
+        answers.append(_bare(answer.text or ""))
+    counts = Counter(answer for answer in answers if answer in names)
+    valid = counts.total()
+    if 2 * valid < votes:
+        other = next(answer for answer in answers if answer not in names)
+        return JudgeFailure(
+            reason="no_answer",
+            detail=f"{votes - valid} of {votes} answers are no choice, for instance {exchange.shown(other)[:80]!r}",
+        )
+    return ChoiceLogProbs(
+        tuple(math.log(counts[name] / valid) if counts[name] else -math.inf for name in names),
+        exchange.usage,
+        votes=valid,
+    )
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"^[\s*]+|[\s*.]+$", "", text)

@@ -1,0 +1,148 @@
+"""A model behind an OpenAI-compatible server as a `LanguageModel`."""
+
+import math
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any, TypeVar
+
+from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed, Price
+from preceptor.backends.connection import Connection
+from preceptor.backends.openai.abilities import Abilities, probe
+from preceptor.backends.openai.address import Address
+from preceptor.backends.openai.background import Background
+from preceptor.backends.openai.choosing import by_log_probs, by_votes
+from preceptor.backends.openai.client import Client, RefusedError, UnavailableError
+from preceptor.backends.openai.exchange import Exchange
+from preceptor.backends.openai.prices import price_of
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.types import Conversation, JudgeFailure
+
+RequestT = TypeVar("RequestT", ChooseRequest, CompleteRequest)
+ResultT = TypeVar("ResultT")
+
+
+class OpenAIModel:
+    """A served model. The server is first contacted when something is asked of it, or of its abilities."""
+
+    def __init__(self, address: Address, connection: Connection | None = None) -> None:
+        self.address = address
+        self.connection = connection or Connection()
+        self.concurrency = self.connection.concurrency
+        self.price: Price | None = price_of(address, self.connection.prices)
+        self._client = Client(address, self.connection)
+        self._background = Background(self._client.close)
+        self._abilities: Abilities | None = None
+
+    def preflight(self) -> Abilities:
+        """Asks the server, once, what it can do.
+
+        Raises: PreceptorError, in one line, when there is no such server or model, or the key is wrong.
+        """
+        if self._abilities is None:
+            asked = probe(self._client, self.address, self.connection.vote_tokens)
+            self._abilities = self._background.start(asked).result()
+        return self._abilities
+
+    @property
+    def identity(self) -> str:
+        """The model string; with the number of votes where the server gives no log-probabilities."""
+        abilities = self.preflight()
+        endpoints = [endpoint for endpoint in (abilities.chat, abilities.text) if endpoint]
+        voting = any(endpoint.listed == 0 for endpoint in endpoints)
+        return f"{self.address}#votes{self.connection.votes}" if voting else str(self.address)
+
+    @property
+    def chat(self) -> bool:
+        """Whether the server takes conversations with this model."""
+        return self.preflight().chat is not None
+
+    @property
+    def prefill(self) -> bool:
+        """Whether the server continues a begun answer."""
+        return self.preflight().prefill is not None
+
+    @property
+    def context_window(self) -> int | None:
+        """As the server's list of models says, if it does."""
+        return self.preflight().context_window
+
+    def count_tokens(self, prompt: str | Conversation) -> int:
+        """An estimate, rather too high: a token for every three bytes and eight for every message."""
+        texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
+        return sum(math.ceil(len(text.encode()) / 3) + 8 for text in texts)
+
+    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+        """From the most probable tokens, or from votes where the server gives no log-probabilities.
+
+        Raises: PreceptorError when the server cannot be asked at all; ValueError for a prefill that it does not take.
+        """
+        return self._each(requests, self._choose)
+
+    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+        """Sampled or greedy continuations, as `choose`; seeds are passed on, and servers mostly heed them."""
+        return self._each(requests, self._complete)
+
+    def close(self) -> None:
+        """Ends the connections. The model cannot be asked any more."""
+        self._background.close()
+
+    def _each(
+        self, requests: Sequence[RequestT], ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]]
+    ) -> Iterator[Indexed[ResultT | JudgeFailure]]:
+        """Asks with at most `concurrency` requests in flight; new ones start only while results are taken."""
+        exchanges = [self._exchange(request) for request in requests]  # before anything is spent
+        waiting = iter(range(len(requests)))
+        flying: dict[Future[ResultT | JudgeFailure], int] = {}
+        try:
+            while True:
+                while len(flying) < self.concurrency and (index := next(waiting, None)) is not None:
+                    flying[self._background.start(self._one(ask, requests[index], exchanges[index]))] = index
+                if not flying:
+                    return
+                done = wait(flying, return_when=FIRST_COMPLETED).done
+                # What has been answered is handed out before an error ends it all.
+                future = min(done, key=lambda each: each.exception() is not None)
+                yield [(flying.pop(future), future.result())]
+        finally:
+            for future in flying:
+                future.cancel()
+
+    def _exchange(self, request: ChooseRequest | CompleteRequest) -> Exchange:
+        abilities = self.preflight()
+        if abilities.endpoint(request.prompt) is None:
+            kinds = ("plain text", "conversations") if abilities.chat is None else ("conversations", "plain text")
+            raise UsageError(f"{self.address} takes {kinds[0]} only, no {kinds[1]}")
+        if request.prefill and not isinstance(request.prompt, str) and abilities.prefill is None:
+            raise ValueError(f"{self.address} does not continue a begun answer; ask without a prefill")
+        tokens = self.count_tokens(request.prompt)
+        return Exchange(self._client, self.address, abilities, request.prompt, request.prefill, tokens)
+
+    async def _one(
+        self, ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]], request: RequestT, exchange: Exchange
+    ) -> ResultT | JudgeFailure:
+        try:
+            return await ask(request, exchange)
+        except UnavailableError as error:
+            return error.failure
+        except RefusedError as error:
+            if error.status == 404:
+                raise PreceptorError(f"{self.address.base_url} has the model {self.address.name} no longer") from None
+            return error.failure
+
+    async def _choose(self, request: ChooseRequest, exchange: Exchange) -> ChoiceLogProbs | JudgeFailure:
+        if exchange.endpoint.listed:
+            return await by_log_probs(exchange, request.choices)
+        return await by_votes(exchange, request.choices, self.connection.votes, self.connection.vote_tokens)
+
+    async def _complete(self, request: CompleteRequest, exchange: Exchange) -> Completion | JudgeFailure:
+        settings: dict[str, Any] = {"temperature": request.temperature, "top_p": 1.0, "seed": request.seed}
+        if request.top_k is not None:
+            if "top_k" not in exchange.endpoint.sampling:
+                return JudgeFailure(reason="refused", detail="this server samples from all tokens: it takes no top_k")
+            settings["top_k"] = request.top_k
+        if request.stop:
+            settings["stop"] = list(request.stop)
+        answer = await exchange.sample(request.max_new_tokens, settings)
+        if answer.text is None:
+            return JudgeFailure(reason="no_answer", detail="the model said nothing that is text")
+        return Completion(answer.text, answer.finished, exchange.usage)

@@ -1,0 +1,40 @@
+"""What the tokens of a served model cost."""
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from preceptor.backends.base import FREE, Price
+from preceptor.backends.openai.address import Address
+from preceptor.core.errors import UsageError
+
+_TABLE = TypeAdapter(dict[str, Price])
+
+
+def price_of(address: Address, user_file: Path | None) -> Price | None:
+    """The user's price of the model; else the list price at OpenAI, nothing on a private server, None elsewhere.
+
+    A name with a date (`gpt-4o-2024-08-06`) has the price of the name without.
+    Raises: UsageError when the user's file is missing or is no table of prices.
+    """
+    names = (address.name, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", address.name))
+    tables: list[dict[str, Price]] = []
+    if user_file is not None:
+        try:
+            tables.append(_TABLE.validate_python(tomllib.loads(user_file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, ValidationError) as error:
+            problem = str(error).replace("\n", " ")
+            raise UsageError(
+                f'"{user_file}" is no table of prices (see backends/openai/prices.toml): {problem}'
+            ) from None
+    if address.hosted:
+        shipped = files("preceptor.backends.openai").joinpath("prices.toml").read_text(encoding="utf-8")
+        tables.append(_TABLE.validate_python(tomllib.loads(shipped)))
+    for table in tables:
+        for name in names:
+            if name in table:
+                return table[name]
+    return FREE if address.private else None

@@ -1,0 +1,261 @@
+"""A real HTTP server with the OpenAI API, a tiny model behind it, and faults on request."""
+
+import json
+import math
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeAlias
+
+End = ""
+"""The token that ends an answer."""
+TokenTable: TypeAlias = dict[str, dict[str, float]]
+"""What has been said of the answer, to the probabilities of the next token."""
+
+# P(" 1") = 0.5 + 0.1 * 0.5 = 0.55, of which a fifth goes on to " 10".
+TABLE: TokenTable = {
+    "": {" 1": 0.5, " 2": 0.3, " ": 0.1, "A": 0.06, "B": 0.04},
+    " 1": {"0": 0.2, End: 0.8},
+    " ": {"1": 0.5, "2": 0.3, "3": 0.2},
+}
+
+
+@dataclass
+class Script:
+    """What the server is, and what it does wrong."""
+
+    table: TokenTable = field(default_factory=lambda: TABLE)
+    votes: tuple[str, ...] = ("1",)
+    """Sampled answers, by seed."""
+    prefill: str = "vllm"
+    """How a begun answer is continued: `vllm` by flags, `plain` by itself, `none`."""
+    most_listed: int = 20
+    """Tokens it may be asked to list; more is a 400. 0: it leaves log-probabilities out without a word."""
+    strict: bool = False
+    """Whether it refuses settings that are not in the API."""
+    strips: bool = False
+    """Whether the chat template strips the begun answer."""
+    echoes: bool = False
+    """Whether it repeats the begun answer."""
+    older_lists: bool = True
+    """Whether /completions answers in the API's older form."""
+    has_chat: bool = True
+    has_text: bool = True
+    models: tuple[dict[str, Any], ...] = ({"id": "tiny", "max_model_len": 512},)
+    models_status: int = 200
+    key: str | None = None
+    """The key that it wants."""
+    faults: dict[str, list[str]] = field(default_factory=lambda: {})
+    """By a part of the prompt: what goes wrong at the first attempts."""
+    dies_after: int | None = None
+    """Questions it answers before it is gone."""
+    gathers: int = 0
+    """Holds answers back, for a moment, until so many requests are there."""
+
+
+class FaultServer(ThreadingHTTPServer):
+    """Use as a context manager; `asked` has the bodies of all questions, attempts that went wrong included."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.script = script
+        self.asked: list[dict[str, Any]] = []
+        self.in_flight = self.most_in_flight = 0
+        self.gone = False
+        self.changed = threading.Condition()
+        self.released = threading.Event()
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def __enter__(self) -> "FaultServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: FaultServer  # type: ignore[assignment]
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+    def do_GET(self) -> None:
+        script = self.server.script
+        if not self._may():
+            return
+        if script.models_status != 200:
+            self._json({"error": {"message": "no list"}}, script.models_status)
+        else:
+            self._json({"object": "list", "data": list(script.models)})
+
+    def do_POST(self) -> None:
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.changed:
+            server.asked.append(body)
+            server.gone |= server.script.dies_after is not None and len(server.asked) > server.script.dies_after
+            server.in_flight += 1
+            server.most_in_flight = max(server.most_in_flight, server.in_flight)
+            server.changed.notify_all()
+            server.changed.wait_for(lambda: server.in_flight >= server.script.gathers, timeout=0.3)
+            fault = self._next_fault(json.dumps(body))
+        try:
+            if server.gone:
+                server.socket.close()
+                self._drop()
+            elif self._may():
+                self._answer(body, fault)
+        finally:
+            with server.changed:
+                server.in_flight -= 1
+
+    def _next_fault(self, text: str) -> str:
+        for part, faults in self.server.script.faults.items():
+            if part in text and faults:
+                return faults.pop(0)
+        return ""
+
+    def _may(self) -> bool:
+        key = self.server.script.key
+        sent = self.headers["Authorization"]
+        if key is not None and sent != f"Bearer {key}":
+            self._json({"error": {"message": f"Incorrect API key provided: {sent}"}}, 401)
+            return False
+        return True
+
+    def _answer(self, body: dict[str, Any], fault: str) -> None:
+        if fault == "drop":
+            self._drop()
+        elif fault == "stall":
+            self.server.released.wait(5.0)
+        elif fault.isdigit():
+            message = {"message": f"{fault} for {self.headers['Authorization']}", "code": "a_code"}
+            self._json({"error": message}, int(fault), {"Retry-After": "0.01"} if fault == "429" else {})
+        elif fault == "tomorrow":
+            self._json({"error": {"message": "enough for today"}}, 429, {"Retry-After": "86400"})
+        elif fault == "quota":
+            self._json({"error": {"message": "no credit", "code": "insufficient_quota"}}, 429)
+        elif fault == "too_long":
+            self._json({"error": {"message": "This model's maximum context length is 512 tokens."}}, 400)
+        elif fault == "html":
+            self._send(b"<html>Please log in</html>", 200, {"Content-Type": "text/html"})
+        elif fault == "malformed":
+            self._send(b'{"choices": [', 200)
+        elif fault == "truncated":
+            self._send(b'{"choices": [', 200, {"Content-Length": "1000"})
+            self._drop()
+        else:
+            status, content = _continued(self.server.script, body, chat="chat" in self.path)
+            self._json(_spoilt(content, fault), status)
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(2)
+
+    def _json(self, content: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self._send(json.dumps(content).encode(), status, headers)
+
+    def _send(self, content: bytes, status: int, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (
+            {"Content-Type": "application/json", "Content-Length": len(content)} | (headers or {})
+        ).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _continued(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int, Any]:
+    """The model's answer, or a refusal."""
+    listed = int(body.get("top_logprobs" if chat else "logprobs", 0))
+    if not (script.has_chat if chat else script.has_text):
+        return 400, {"error": {"message": "no chat template" if chat else "this model takes conversations only"}}
+    if script.strict and {"top_k", "continue_final_message"} & body.keys():
+        return 400, {"error": {"message": "unrecognized request argument"}}
+    if script.most_listed and listed > script.most_listed:
+        return 400, {"error": {"message": f"top_logprobs must be at most {script.most_listed}"}}
+    prompt_tokens, begun = _read(script, body, chat=chat)
+    tokens, tops = _say(script, body, begun)
+    text = "".join(tokens)
+    if script.echoes and chat and body["messages"][-1]["role"] == "assistant":
+        text = body["messages"][-1]["content"] + text
+    choice: dict[str, Any] = {"finish_reason": "length" if len(tokens) == body["max_tokens"] else "stop"}
+    choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    if listed and script.most_listed:
+        logs = [{t: math.log(p) for t, p in sorted(top.items(), key=lambda item: -item[1])[:listed]} for top in tops]
+        choice["logprobs"] = _older(tokens, logs) if script.older_lists and not chat else _newer(tokens, logs)
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(tokens)}
+    return 200, {"choices": [choice], "usage": usage}
+
+
+def _read(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int, str]:
+    """Prompt tokens (a byte each, four around a message), and what has been said of the answer."""
+    if not chat:
+        return len(body["prompt"]), body["prompt"].rpartition("Answer:")[2]
+    messages = body["messages"]
+    tokens = sum(len(message["content"]) + 4 for message in messages) + 4
+    begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
+    flags = bool(body.get("continue_final_message")) and body.get("add_generation_prompt") is False
+    if begun is None or script.prefill == "none" or (script.prefill == "vllm" and not flags):
+        return tokens, ""
+    if script.strips:
+        tokens -= len(begun) - len(begun.rstrip())
+        begun = begun.rstrip()
+    return tokens - 8 + 4, begun.rpartition("Answer:")[2]
+
+
+def _say(script: Script, body: dict[str, Any], begun: str) -> tuple[list[str], list[dict[str, float]]]:
+    if body.get("temperature", 1.0) > 0.0:
+        answer = script.votes[int(body.get("seed", 0)) % len(script.votes)]
+        return [answer], [{answer: 1.0}]
+    tokens: list[str] = []
+    tops: list[dict[str, float]] = []
+    while len(tokens) < body["max_tokens"] and (not tokens or tokens[-1] != End):
+        tops.append(script.table.get(begun, {End: 0.9, "\n": 0.1}))
+        tokens.append(max(tops[-1], key=lambda token: tops[-1][token]))
+        begun += tokens[-1]
+    return tokens, tops
+
+
+def _older(tokens: list[str], logs: list[dict[str, float]]) -> Any:
+    return {"tokens": tokens, "top_logprobs": logs, "token_logprobs": [max(top.values()) for top in logs]}
+
+
+def _newer(tokens: list[str], logs: list[dict[str, float]]) -> Any:
+    lists = [[{"token": t, "logprob": lp, "bytes": list(t.encode())} for t, lp in top.items()] for top in logs]
+    return {"content": [{"token": t, "top_logprobs": top} for t, top in zip(tokens, lists, strict=True)]}
+
+
+def _spoilt(content: Any, fault: str) -> Any:
+    """An answer with something wrong in it."""
+    if fault == "no choices":
+        content["choices"] = []
+    elif fault == "an error with status 200":
+        return {"error": {"message": "upstream"}}
+    elif fault == "silent":
+        content["choices"][0]["message"]["content"] = None
+    elif fault == "missing":
+        content["choices"][0]["logprobs"] = None
+    elif fault in ("nan", "positive", "text", "too much"):
+        value = {"nan": math.nan, "positive": 0.7, "text": "high", "too much": -0.1}[fault]
+        for token in content["choices"][0]["logprobs"]["content"][0]["top_logprobs"]:
+            token["logprob"] = value
+    elif fault == "fewer":
+        del content["choices"][0]["logprobs"]["content"][0]["top_logprobs"][1:]
+    return content
