@@ -1,3 +1,4 @@
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -5,40 +6,96 @@ import pytest
 import tomli_w
 
 from preceptor.core.errors import UsageError
-from preceptor.judging.constitution import Constitution, load_constitution
+from preceptor.judging.constitution import OVERALL, Constitution, load_constitution
+from preceptor.judging.render import contained, without_tags
 
-FIELDS: dict[str, Any] = {
-    "name": "n",
-    "version": "1",
-    "summary": "s",
-    "principles": ["p"],
+SHIPPED = ("harmless", "helpful", "honest", "summarisation", "warm_tone")
+YES_NO: dict[str, Any] = {
     "item": "Text: {response}\nGood:",
     "choices": [{"answer": "yes", "value": 1.0}, {"answer": "no", "value": 0.0}],
 }
+CRITERION: dict[str, Any] = {"name": "tone", "question": "How warm?", "anchors": {"1": "cold", "10": "warm"}}
+EXEMPLAR = {"prompt": "p", "response_1": "x", "response_2": "y", "preferred": "2", "rationale": "r"}
+FIELDS: dict[str, Any] = {"name": "n", "version": "1", "summary": "s", "principles": ["p"], "score": YES_NO}
 
 
-def test_the_shipped_one_loads() -> None:
-    constitution = load_constitution("warm_tone")
-    assert constitution.values == {"positive": 1.0, "negative": -1.0}
-    assert len(constitution.exemplars) == 4
+def test_these_are_shipped() -> None:
+    packaged = files("preceptor.judging.constitutions").iterdir()
+    assert sorted(f.name for f in packaged if f.name.endswith(".toml")) == [f"{name}.toml" for name in SHIPPED]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_one_loads_and_shows_its_own_words_unchanged(name: str) -> None:
+    """Nothing in a shipped exemplar is a tag or a label that would be taken from a candidate."""
+    constitution = load_constitution(name)
+    assert constitution.name == name
+    for exemplar in constitution.pairwise.exemplars:
+        for text in (exemplar.prompt, exemplar.response_1, exemplar.response_2, exemplar.rationale):
+            assert without_tags(text) == text
+    for exemplar in constitution.score.exemplars:
+        assert contained(exemplar.response, constitution.score) == exemplar.response
+
+
+def test_the_scales_of_both_forms_of_a_rubric() -> None:
+    assert load_constitution("warm_tone").score.values == {"positive": 1.0, "negative": -1.0}
+    assert load_constitution("helpful").score.values == {str(i): float(i) for i in range(1, 11)}
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    constitution = Constitution.model_validate({k: v for k, v in FIELDS.items() if k != "score"})
+    assert constitution.score == OVERALL
+    assert constitution.pairwise.choices == ("1", "2")
+
+
+def test_a_tie_is_a_third_choice() -> None:
+    constitution = Constitution.model_validate({**FIELDS, "pairwise": {"answers": ["A", "B"], "tie": "C"}})
+    assert constitution.pairwise.choices == ("A", "B", "C")
+
+
+def test_anchors_stand_in_the_order_of_the_scale() -> None:
+    criterion = {**CRITERION, "anchors": {"10": "c", "2": "b", "1": "a"}}
+    constitution = Constitution.model_validate({**FIELDS, "score": {"criteria": [criterion]}})
+    assert list(constitution.score.criteria[0].anchors) == ["1", "2", "10"]
 
 
 def test_the_hash_follows_the_content() -> None:
     one = Constitution.model_validate(FIELDS)
     assert one.hash == Constitution.model_validate(dict(reversed(FIELDS.items()))).hash
     assert one.hash != Constitution.model_validate({**FIELDS, "principles": ["q"]}).hash
+    assert one.hash != Constitution.model_validate({**FIELDS, "pairwise": {"tie": "tie"}}).hash
+
+
+def score(**change: Any) -> dict[str, Any]:
+    return {"score": {**YES_NO, **change}}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"item": "Text:"}, r"item must hold \{response\}"),
-        ({"choices": [{"answer": "yes", "value": 1.0}]}, "choices"),
-        ({"choices": [{"answer": "yes", "value": 1.0}, {"answer": "yes", "value": 0.0}]}, "repeat an answer"),
-        ({"choices": [{"answer": "yes", "value": 1.0}, {"answer": "no", "value": 1.0}]}, "same value"),
-        ({"exemplars": [{"response": "r", "answer": "maybe"}]}, 'exemplar 1 answers "maybe"'),
-        ({"principles": []}, "principles"),
-        ({"extra": 1}, "extra"),
+        (score(item="Text:"), r"score: .*item must hold \{response\}"),
+        (score(choices=[{"answer": "yes", "value": 1.0}]), "choices must be at least two"),
+        (score(choices=[{"answer": "yes", "value": 1.0}, {"answer": "yes", "value": 0.0}]), "repeat an answer"),
+        (score(choices=[{"answer": "yes", "value": 1.0}, {"answer": "no", "value": 1.0}]), "same value"),
+        (score(exemplars=[{"response": "r", "answer": "maybe"}]), 'exemplar 1 answers "maybe"'),
+        (score(criteria=[CRITERION]), "expected either criteria, or an item with choices"),
+        ({"score": {"criteria": [CRITERION], "choices": YES_NO["choices"]}}, "expected either criteria, or an item"),
+        ({"score": {}}, "expected either criteria, or an item with choices"),
+        ({"score": {"choices": YES_NO["choices"]}}, "item must hold"),
+        ({"score": {"criteria": [CRITERION, CRITERION]}}, "two criteria have the same name"),
+        ({"score": {"criteria": [{**CRITERION, "weight": 0.0}]}}, r"score\.criteria\.0\.weight: "),
+        ({"score": {"criteria": [{**CRITERION, "anchors": {"1": "a"}}]}}, r"score\.criteria\.0\.anchors: "),
+        *(
+            ({"score": {"criteria": [{**CRITERION, "anchors": {"1": "a", scored: "b"}}]}}, f'anchor "{scored}" is not')
+            for scored in ("0", "11", "5.5", "01", "high")
+        ),
+        ({"pairwise": {"answers": ["1", "1"]}}, "pairwise: .*the answers repeat"),
+        ({"pairwise": {"tie": "2"}}, "pairwise: .*the answers repeat"),
+        ({"pairwise": {"answers": ["1"]}}, r"pairwise\.answers"),
+        ({"pairwise": {"exemplars": [EXEMPLAR, {**EXEMPLAR, "preferred": "tie"}]}}, 'exemplar 2 prefers "tie"; expect'),
+        ({"pairwise": {"exemplars": [{**EXEMPLAR, "rationale": ""}]}}, r"pairwise\.exemplars\.0\.rationale: "),
+        ({"principles": []}, "principles: "),
+        ({"principles": [""]}, r"principles\.0: "),
+        ({"extra": 1}, "extra: "),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_name(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -46,7 +103,7 @@ def test_a_faulty_file_is_refused_with_its_name(tmp_path: Path, change: dict[str
     path.write_text(tomli_w.dumps({**FIELDS, **change}))
     with pytest.raises(UsageError, match=message) as caught:
         load_constitution(str(path))
-    assert str(path) in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_an_unknown_name_and_a_broken_file(tmp_path: Path) -> None:

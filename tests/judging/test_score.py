@@ -1,22 +1,25 @@
 """The score judge with its ledger, on scripted models and on the embedded one."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from judging_examples import CONSTITUTION, failed, fresh_ledger, gives, place, response, text_of
 
 from conftest import prompt
-from preceptor.backends.base import ChoiceLogProbs, ChooseRequest
+from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion
 from preceptor.backends.resolve import open_model
 from preceptor.backends.scripted import ScriptedModel
-from preceptor.core.types import JudgeFailure, Prompt, Response, Score
-from preceptor.judging.constitution import load_constitution
+from preceptor.core.types import JudgeFailure, Message, Prompt, Response, Score
+from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.score import ScoreJudge
+from preceptor.judging.settings import ScoreSettings
 from preceptor.store.ledger import Ledger
 
 
 def items(*texts: str) -> list[tuple[Prompt, Response]]:
-    return [(prompt("q"), Response(prompt_id="id-q", text=text, policy="p", tokens=1, finished=True)) for text in texts]
+    return [(prompt("q"), Response(prompt_id="id-q", text=text, policy="p")) for text in texts]
 
 
 def likes_good(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
@@ -31,7 +34,7 @@ def likes_good(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path):  # type: ignore[no-untyped-def]
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with Ledger(tmp_path / "l.sqlite") as opened:
         yield opened
 
@@ -84,6 +87,92 @@ def test_every_batch_is_on_record_before_the_next_is_asked(ledger: Ledger) -> No
     resumed = ScriptedModel("s", likes_good)
     judge(ledger, resumed).score(items("a", "b", "c", "d", "e", "f"))
     assert len(resumed.asked) == 2
+
+
+# A rubric of criteria
+
+TWO_CRITERIA = Constitution.model_validate(
+    {
+        **CONSTITUTION.model_dump(),
+        "score": {
+            "criteria": [
+                {"name": "tone", "question": "How warm?", "anchors": {"1": "cold", "10": "warm"}, "weight": 3.0},
+                {"name": "use", "question": "How useful?", "anchors": {"1": "not", "10": "very"}},
+            ]
+        },
+    }
+)
+
+
+def sure_of(score: int) -> ChoiceLogProbs:
+    """All but 9/1000 on one score of 1 to 10: an expectation of 0.99 · score + 0.055."""
+    return gives(*(0.991 if i == score else 0.001 for i in range(1, 11)))
+
+
+def warm_and_useless(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
+    """Tone 9, use 1; of a broken response the second criterion fails."""
+    text = text_of(request)
+    if "How warm?" in text:
+        return sure_of(9)
+    return JudgeFailure(reason="refused", detail="no") if "broken" in place(text, "response") else sure_of(1)
+
+
+def test_criteria_are_asked_apart_and_weighed() -> None:
+    """(3 · 8.965 + 1 · 1.045) / 4 = 6.985."""
+    model = ScriptedModel("s", warm_and_useless)
+    [score] = ScoreJudge(model, TWO_CRITERIA, fresh_ledger()).score(items("fine"))
+    assert isinstance(score, Score)
+    assert score.expectation == pytest.approx(6.985)
+    assert score.verdict.probabilities["9"] == pytest.approx((3 * 0.991 + 0.001) / 4)
+    assert list(score.criteria) == ["tone", "use"]
+    assert score.criteria["use"].probabilities["1"] == pytest.approx(0.991)
+    assert score.verdict.usage.prompt_tokens == 20
+    asked = text_of(model.asked[0])
+    assert "- Be kind." in asked
+    assert "How warm? Score it from 1 to 10, where\n1: cold\n10: warm" in asked
+    assert asked.endswith("Final score:")
+    assert isinstance(model.asked[0], ChooseRequest)
+    assert model.asked[0].choices == tuple(f" {i}" for i in range(1, 11))
+
+
+def test_a_criterion_that_fails_is_no_score_and_is_named() -> None:
+    model = ScriptedModel("s", warm_and_useless)
+    fine, broken = ScoreJudge(model, TWO_CRITERIA, fresh_ledger()).score(items("fine", "broken"))
+    assert isinstance(fine, Score)
+    assert failed(broken) == JudgeFailure(reason="refused", detail="criterion use: no")
+
+
+def test_samples_of_a_criterion_are_averaged() -> None:
+    """Scores of 2 and 6 by two rationales: their mean is 4."""
+    seeds: list[int] = []
+
+    def reason(request: CompleteRequest) -> Completion:
+        seeds.append(request.seed)
+        return Completion(f"rationale {len(seeds)}. Final score: 10", finished=True)
+
+    def choose(request: ChooseRequest) -> ChoiceLogProbs:
+        assert request.prefill in ("rationale 1.\n\nFinal score:", "rationale 2.\n\nFinal score:")
+        return sure_of(2 if "1" in request.prefill else 6)
+
+    model = ScriptedModel("s", choose, reason)
+    settings = ScoreSettings(rationale=True, samples=2)
+    [score] = ScoreJudge(model, CONSTITUTION, fresh_ledger(), settings).score(items("fine"))
+    assert isinstance(score, Score)
+    assert score.expectation == pytest.approx(0.99 * 4 + 0.055)
+    assert score.verdict.rationale == "rationale 1. Final score: 10"
+    assert len(set(seeds)) == 2
+
+
+def test_a_trajectory_is_fitted_to_the_window() -> None:
+    model = ScriptedModel("s", lambda _: sure_of(5), context_window=300)
+    steps = (Message(role="tool", content="word " * 1000), Message(role="assistant", content="So."))
+    judge = ScoreJudge(model, CONSTITUTION, fresh_ledger())
+    [score, plain] = judge.score([(prompt("q"), response("So.", steps)), (prompt("q"), response("word " * 1000))])
+    assert isinstance(score, Score)
+    assert isinstance(plain, Score)
+    assert model.count_tokens(model.asked[0].prompt) <= 300
+    assert "characters left out" in place(text_of(model.asked[0]), "response")
+    assert place(text_of(model.asked[1]), "response") == ("word " * 1000).strip()  # a plain answer is never cut
 
 
 def test_the_embedded_model_tells_tones_apart_and_is_not_commanded(ledger: Ledger) -> None:

@@ -6,14 +6,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Frozen, NonEmpty
+from preceptor.core.validation import first_problem
 
 _PACKAGED = files("preceptor.judging.constitutions")
 PLACEHOLDER = re.compile(r"\{(prompt|response)\}")
+SCALE = tuple(str(score) for score in range(1, 11))
+"""The answers of a score judge (Lee et al. 2023, section 2.2)."""
 
 
 class Choice(Frozen):
@@ -24,36 +27,94 @@ class Choice(Frozen):
 
 
 class Exemplar(Frozen):
-    """An example with the answer a good judge gives."""
+    """A response with the answer a good judge gives about it."""
 
     prompt: str = ""
     response: NonEmpty
     answer: NonEmpty
 
 
-class Constitution(Frozen):
-    """What a score judge is shown. The prompt is the preamble, each exemplar as an item with its answer, and the item
-    to be judged; the judge's next words are read as one of the choices.
-    """
+class ComparedExemplar(Frozen):
+    """Two responses with the answer a good judge gives about them, and why."""
+
+    prompt: NonEmpty
+    response_1: NonEmpty
+    response_2: NonEmpty
+    preferred: NonEmpty
+    rationale: NonEmpty
+
+
+class Criterion(Frozen):
+    """One aspect that a response is scored on, from 1 to 10."""
 
     name: NonEmpty
-    version: NonEmpty
-    summary: NonEmpty
-    """One sentence for people."""
-    principles: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
-    """What is to be preferred, each principle a sentence. Shown to the judge where the preamble says {principles}."""
+    question: NonEmpty
+    """What is judged, as a question: How ... is the response?"""
+    anchors: Annotated[dict[str, NonEmpty], Field(min_length=2)]
+    """What a response of a given score is like, for some of the scores "1" to "10"."""
+    weight: float = Field(default=1.0, gt=0)
+
+    @field_validator("anchors")
+    @classmethod
+    def _anchor_scores(cls, anchors: dict[str, str]) -> dict[str, str]:
+        for score in anchors:
+            if score not in SCALE:
+                raise ValueError(f'anchor "{score}" is not a score; expected one of "1" to "10"')
+        return dict(sorted(anchors.items(), key=lambda item: int(item[0])))
+
+
+class PairwiseRubric(Frozen):
+    """How two responses are compared."""
+
+    question: NonEmpty = "Which response follows the principles better?"
+    answers: tuple[NonEmpty, NonEmpty] = ("1", "2")
+    """What the judge answers when it prefers the first response shown, or the second."""
+    tie: NonEmpty | None = None
+    """What it answers when neither is better; no ties when this is absent."""
+    exemplars: tuple[ComparedExemplar, ...] = ()
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """All answers: first, second, and the tie where there is one."""
+        return (*self.answers, *([self.tie] if self.tie else []))
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "PairwiseRubric":
+        if len(set(self.choices)) != len(self.choices):
+            raise ValueError(f"the answers repeat: {self.choices}")
+        for number, exemplar in enumerate(self.exemplars, start=1):
+            if exemplar.preferred not in self.choices:
+                raise ValueError(f'exemplar {number} prefers "{exemplar.preferred}"; expected one of {self.choices}')
+        return self
+
+
+class ScoreRubric(Frozen):
+    """How one response is scored: by criteria from 1 to 10, or as one of a few choices after an item of its own form.
+
+    The second form is a plain completion: the preamble, each exemplar as an item with its answer, and the item to be
+    judged; the judge's next words are read as one of the choices. Small models follow it better than any question.
+    """
+
+    criteria: tuple[Criterion, ...] = ()
     preamble: str = ""
-    item: NonEmpty
+    item: str = ""
     """How a response is shown; holds {response}, and {prompt} where the judge should see it. Ends where the answer
     begins."""
-    choices: Annotated[tuple[Choice, ...], Field(min_length=2)]
+    choices: tuple[Choice, ...] = ()
     exemplars: tuple[Exemplar, ...] = ()
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> "Constitution":
+    def _is_consistent(self) -> "ScoreRubric":
+        own_form = self.preamble or self.item or self.choices or self.exemplars
+        if bool(self.criteria) == bool(own_form):
+            raise ValueError("expected either criteria, or an item with choices")
+        if self.criteria:
+            if len({criterion.name for criterion in self.criteria}) != len(self.criteria):
+                raise ValueError("two criteria have the same name")
+            return self
         answers = [choice.answer for choice in self.choices]
-        if len(set(answers)) != len(answers):
-            raise ValueError(f"choices repeat an answer: {answers}")
+        if len(answers) < 2 or len(set(answers)) != len(answers):
+            raise ValueError(f"choices must be at least two and not repeat an answer: {answers}")
         if len({choice.value for choice in self.choices}) < 2:
             raise ValueError("all choices have the same value")
         if "{response}" not in self.item:
@@ -64,14 +125,47 @@ class Constitution(Frozen):
         return self
 
     @property
+    def values(self) -> dict[str, float]:
+        """Choice to its place on the scale."""
+        if self.criteria:
+            return {score: float(score) for score in SCALE}
+        return {choice.answer: choice.value for choice in self.choices}
+
+
+OVERALL = ScoreRubric(
+    criteria=(
+        Criterion(
+            name="overall",
+            question="How well does the response follow the principles?",
+            anchors={
+                "1": "It goes against the principles that matter most here.",
+                "5": "It follows some of them and misses others, or follows them only in part.",
+                "10": "It follows all of them that apply here; nothing of weight could be improved.",
+            },
+        ),
+    )
+)
+"""The rubric of a constitution that gives none of its own."""
+
+
+class Constitution(Frozen):
+    """What a judge is told to prefer, and how it is asked."""
+
+    name: NonEmpty
+    version: NonEmpty
+    summary: NonEmpty
+    """One sentence for people."""
+    principles: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
+    """What is to be preferred, each principle concrete enough to decide a case."""
+    instruction: str = "You compare and judge responses to prompts by the principles below, and by nothing else."
+    """Who the judge is and what it is to do; stands before the principles."""
+    pairwise: PairwiseRubric = PairwiseRubric()
+    score: ScoreRubric = OVERALL
+
+    @property
     def hash(self) -> str:
         """Content hash: two constitutions that differ in any way differ here."""
         return content_hash(self.model_dump(mode="json"))[:16]
-
-    @property
-    def values(self) -> dict[str, float]:
-        """Choice to its place on the scale."""
-        return {choice.answer: choice.value for choice in self.choices}
 
 
 def load_constitution(name: str) -> Constitution:
@@ -93,6 +187,4 @@ def load_constitution(name: str) -> Constitution:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{place}: not a TOML file: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "constitution"
-        raise UsageError(f"{place}: {where}: {first['msg']}") from error
+        raise UsageError(f"{place}: {first_problem(error)}") from error

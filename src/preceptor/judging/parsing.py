@@ -30,7 +30,7 @@ def parse_choice(choices: Sequence[str], answer: ChoiceLogProbs | JudgeFailure) 
     total = sum(weights)
     mass = min(1.0, math.exp(top) * total)
     probabilities = {choice: weight / total for choice, weight in zip(choices, weights, strict=True)}
-    return Verdict(probabilities=probabilities, choice_mass=mass, usage=answer.usage)
+    return Verdict(probabilities=probabilities, choice_mass=mass, usage=answer.usage, votes=answer.votes)
 
 
 def _invalid(detail: str) -> JudgeFailure:

@@ -1,71 +1,135 @@
 """A language model whose every call is in the ledger before its result is used."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import TypeAlias, TypeVar
 
-from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, Indexed, LanguageModel
+from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed, LanguageModel
 from preceptor.core.types import JudgeFailure, Rater, Usage
 from preceptor.store.ledger import JSON, Call, Ledger, call_key
 
+Result: TypeAlias = ChoiceLogProbs | Completion | JudgeFailure
+Request = TypeVar("Request", ChooseRequest, CompleteRequest)
+Answer = TypeVar("Answer", ChoiceLogProbs, Completion)
+
 
 class RecordedModel:
-    """Answers from the ledger what it holds, asks the model the rest, and records each batch as it completes."""
+    """Answers from the ledger what it holds, asks the model the rest, and records each batch as it completes.
+
+    Where the ledger has a budget, requests are asked a few at a time, so that the budget is overdrawn by no more than
+    the calls that a server answers at once.
+    """
 
     def __init__(self, model: LanguageModel, ledger: Ledger, rater: Rater) -> None:
-        self._model = model
+        self.model = model
         self._ledger = ledger
         self._rater = rater.model_dump(mode="json")
         self.hits = 0
         """Requests answered from the ledger, or by an identical request of the same batch, in this process."""
+        self.asked = 0
+        """Requests that the model was asked in this process."""
 
     def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """As `LanguageModel.choose`; identical requests are asked once."""
+        """As `LanguageModel.choose`; identical requests are asked once.
+
+        Raises: PreceptorError when the budget is spent.
+        """
+        return self._recorded("choose", requests, self.model.choose, _choice_from_json)
+
+    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+        """As `LanguageModel.complete`; identical requests, the seed among them, are asked once.
+
+        Raises: PreceptorError when the budget is spent.
+        """
+        return self._recorded("complete", requests, self.model.complete, _completion_from_json)
+
+    def _recorded(
+        self,
+        operation: str,
+        requests: Sequence[Request],
+        ask: Callable[[Sequence[Request]], Iterator[Indexed[Answer | JudgeFailure]]],
+        from_json: Callable[[JSON], Answer],
+    ) -> Iterator[Indexed[Answer | JudgeFailure]]:
         contents = [_request_json(request) for request in requests]
         places: dict[str, list[int]] = {}
         for index, content in enumerate(contents):
-            places.setdefault(call_key("choose", self._model.identity, content), []).append(index)
+            places.setdefault(call_key(operation, self.model.identity, content), []).append(index)
         known = self._ledger.find(list(places))
         if known:
-            yield [(index, _from_json(outcome)) for key, outcome in known.items() for index in places[key]]
+            yield [(i, _from_json(outcome, from_json)) for key, outcome in known.items() for i in places[key]]
         missing = [key for key in places if key not in known]
         self.hits += len(requests) - len(missing)
 
-        asked = [requests[places[key][0]] for key in missing]
-        for batch in self._model.choose(asked):
-            self._ledger.record(self._call(contents[places[missing[i]][0]], result) for i, result in batch)
-            yield [(index, result) for i, result in batch for index in places[missing[i]]]
+        at_once = len(missing) if self._ledger.budget is None else self.model.concurrency
+        for start in range(0, len(missing), max(1, at_once)):
+            self._ledger.check_budget()
+            keys = missing[start : start + at_once]
+            self.asked += len(keys)
+            for answers in ask([requests[places[key][0]] for key in keys]):
+                batch = [(i, _valid(result)) for i, result in answers]
+                self._ledger.record(self._call(operation, contents[places[keys[i]][0]], result) for i, result in batch)
+                yield [(index, result) for i, result in batch for index in places[keys[i]]]
 
-    def _call(self, request: JSON, result: ChoiceLogProbs | JudgeFailure) -> Call:
+    def _call(self, operation: str, request: JSON, result: Result) -> Call:
         failed = isinstance(result, JudgeFailure)
         usage = Usage() if failed else result.usage
+        price = self.model.price
         return Call(
-            operation="choose",
-            model=self._model.identity,
+            operation=operation,
+            model=self.model.identity,
             rater=self._rater,
             request=request,
             outcome=_to_json(result),
             failed=failed,
+            transient=failed and result.transient,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
+            cost_usd=None if price is None else price.cost(usage),
         )
 
 
-def _request_json(request: ChooseRequest) -> JSON:
-    prompt: object = request.prompt
+def _valid(result: Answer | JudgeFailure) -> Answer | JudgeFailure:
+    """The result with each half of a surrogate pair in its words, which no file can hold, as a question mark."""
+    if isinstance(result, JudgeFailure):
+        return result.model_copy(update={"detail": _unicode(result.detail)})
+    return replace(result, text=_unicode(result.text)) if isinstance(result, Completion) else result
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _request_json(request: ChooseRequest | CompleteRequest) -> JSON:
+    content: JSON = {
+        key: list(value) if key in ("choices", "stop") else value for key, value in asdict(request).items()
+    }
     if not isinstance(request.prompt, str):
-        prompt = [message.model_dump() for message in request.prompt]
-    return {"prompt": prompt, "choices": list(request.choices), "prefill": request.prefill}
+        content["prompt"] = [message.wire() for message in request.prompt]
+    return content
 
 
-def _to_json(result: ChoiceLogProbs | JudgeFailure) -> JSON:
+def _to_json(result: Result) -> JSON:
     if isinstance(result, JudgeFailure):
         return {"failure": result.model_dump(mode="json")}
+    usage = result.usage.model_dump(mode="json")
+    if isinstance(result, Completion):
+        return {"text": result.text, "finished": result.finished, "usage": usage}
     # As text: JSON has no NaN and no infinity, and what a backend said is kept as it was said.
-    return {"log_probs": [repr(lp) for lp in result.log_probs], "usage": result.usage.model_dump(mode="json")}
+    log_probs = [repr(lp) for lp in result.log_probs]
+    outcome: JSON = {"log_probs": log_probs, "usage": usage}
+    return outcome if result.votes is None else {**outcome, "votes": result.votes}
 
 
-def _from_json(outcome: JSON) -> ChoiceLogProbs | JudgeFailure:
-    if "failure" in outcome:
-        return JudgeFailure.model_validate(outcome["failure"])
-    log_probs = outcome["log_probs"]
+def _from_json(outcome: JSON, from_json: Callable[[JSON], Answer]) -> Answer | JudgeFailure:
+    return JudgeFailure.model_validate(outcome["failure"]) if "failure" in outcome else from_json(outcome)
+
+
+def _choice_from_json(outcome: JSON) -> ChoiceLogProbs:
+    log_probs, votes = outcome["log_probs"], outcome.get("votes")
     assert isinstance(log_probs, list)
-    return ChoiceLogProbs(tuple(float(lp) for lp in log_probs), Usage.model_validate(outcome["usage"]))
+    assert votes is None or isinstance(votes, int)
+    return ChoiceLogProbs(tuple(float(lp) for lp in log_probs), Usage.model_validate(outcome["usage"]), votes)
+
+
+def _completion_from_json(outcome: JSON) -> Completion:
+    return Completion(str(outcome["text"]), bool(outcome["finished"]), Usage.model_validate(outcome["usage"]))

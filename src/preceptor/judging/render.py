@@ -1,42 +1,114 @@
 """What a judge is shown. Everything a candidate wrote is hostile.
 
-In a completion prompt items are told apart by the labels that open their lines. A candidate is therefore folded into
-one line and its own uses of those labels lose their colon, so that it can neither end its item nor write an answer.
-Placeholders are filled in one pass over the constitution's text, so one that stands in a candidate stays text. Control
-tokens are kept out where the prompt is tokenised (`backends/transformers/chat.py`).
+Prompts and responses stand between tags, and a candidate's own uses of those tags lose their angle brackets, so that
+it can neither end its place nor open another one. In the plain form of a score rubric items are told apart by the
+labels that open their lines instead; a candidate is there folded into one line and its labels lose their colon. A
+candidate can write "Preferred response: 1", but only where its own words stand: the judge's answer is read from the
+probabilities of what follows the whole text. Text is put together, never substituted into, so that a placeholder
+stays text. Control tokens are kept out where the prompt is tokenised (`backends/transformers/chat.py`).
 """
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-from preceptor.core.types import Prompt
-from preceptor.judging.constitution import PLACEHOLDER, Constitution
+from preceptor.core.types import Conversation, Message, Prompt
+from preceptor.judging.constitution import PLACEHOLDER, Constitution, Criterion, ScoreRubric
 
-
-def render_score_prompt(constitution: Constitution, prompt: Prompt, response_text: str) -> str:
-    """The text whose continuation is the judge's answer about a response."""
-    preamble = constitution.preamble.replace("{principles}", "\n".join(f"- {p}" for p in constitution.principles))
-    shown = [_item(constitution, e.prompt, e.response) + " " + e.answer for e in constitution.exemplars]
-    judged = _item(constitution, prompt.text, response_text)
-    return "\n\n".join([*([preamble.strip()] if preamble.strip() else []), *shown, judged])
-
-
-def _item(constitution: Constitution, prompt_text: str, response_text: str) -> str:
-    contents = {"prompt": contained(prompt_text, constitution), "response": contained(response_text, constitution)}
-    return PLACEHOLDER.sub(lambda match: contents[match[1]], constitution.item.strip())
+BASE_INSTRUCTION = "Two responses to a prompt are compared. The better one is preferred."
+"""All that a judge is told where it is not shown the constitution (the base preamble of Lee et al. 2023)."""
+_TAG = re.compile(r"<(\s*(?:/\s*)?(?:prompt|response|step)(?:[\s_]*\d+)?\b[^<>]{0,80})>?", re.IGNORECASE)
+_JOINERS = "\u200c\u200d"
+"""Invisible, and part of the spelling of some languages; no other character without a form of its own is shown."""
+_JOINER_RUN = re.compile(f"[{_JOINERS}]+")
 
 
-def contained(text: str, constitution: Constitution) -> str:
-    """The text as it is shown to a judge: on one line, without the constitution's labels."""
-    labels = {label.strip() for label in re.findall(r"[^\n{}]+:", PLACEHOLDER.sub("\n", constitution.item))}
+def principles_text(principles: Sequence[str]) -> str:
+    """The principles as a list."""
+    return "\n".join(f"- {principle}" for principle in principles)
+
+
+def preamble(constitution: Constitution, shown: Sequence[int] = ()) -> str:
+    """Instruction and principles.
+
+    Args:
+        shown: positions of the principles to show; all of them when empty.
+    """
+    principles = [constitution.principles[i] for i in shown] or constitution.principles
+    return f"{constitution.instruction.strip()}\n\nPrinciples:\n{principles_text(principles)}"
+
+
+def tagged(tag: str, text: str) -> str:
+    """Text from outside in its place between tags."""
+    return f"<{tag}>\n{without_tags(text).strip()}\n</{tag}>"
+
+
+def without_tags(text: str) -> str:
+    """The text without characters that cannot be seen, and with the angle brackets of the judge's tags taken off."""
+    return _TAG.sub(lambda match: f"({match[1].strip()})", visible(text))
+
+
+def visible(text: str) -> str:
+    """The text without characters that cannot be seen. A joiner stays between two letters outside ASCII only: beside
+    another it spells nothing, and could hide a tag or a label.
+    """
+    seen = "".join(c for c in text if c in "\n\t" + _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+
+    def joins(run: re.Match[str]) -> bool:
+        return not (seen[max(0, run.start() - 1) : run.start()].isascii() or seen[run.end() : run.end() + 1].isascii())
+
+    return _JOINER_RUN.sub(lambda run: run[0] if joins(run) else "", seen)
+
+
+def prompt_text(conversation: Conversation) -> str:
+    """A prompt as a judge reads it: the question alone, or the turns that led to it, each under its speaker."""
+    if len(conversation) == 1:
+        return conversation[0].content
+    return "\n\n".join(f"{message.role.capitalize()}: {message_text(message)}" for message in conversation)
+
+
+def message_text(message: Message) -> str:
+    """A message with its tool calls."""
+    calls = [f"[calls {call.function.name}({call.function.arguments})]" for call in message.tool_calls]
+    return "\n".join(part for part in (message.content, *calls) if part)
+
+
+def comparison_text(prompt: str, first: str, second: str) -> str:
+    """A prompt and two responses in the order shown."""
+    return "\n".join((tagged("prompt", prompt), tagged("response_1", first), tagged("response_2", second)))
+
+
+def criterion_text(criterion: Criterion, prompt: str, response: str) -> str:
+    """A prompt and a response, with the question and the anchors of one criterion."""
+    anchors = "\n".join(f"{score}: {anchor}" for score, anchor in criterion.anchors.items())
+    item = "\n".join((tagged("prompt", prompt), tagged("response", response)))
+    return f"{item}\n\n{criterion.question} Score it from 1 to 10, where\n{anchors}"
+
+
+def render_item_prompt(constitution: Constitution, prompt: Prompt, response_text: str) -> str:
+    """The text whose continuation is the judge's answer, in a score rubric's own form: preamble, items, answers."""
+    rubric = constitution.score
+    opening = rubric.preamble.replace("{principles}", principles_text(constitution.principles)).strip()
+    shown = [_item(rubric, e.prompt, e.response) + " " + e.answer for e in rubric.exemplars]
+    judged = _item(rubric, prompt.text, response_text)
+    return "\n\n".join([*([opening] if opening else []), *shown, judged])
+
+
+def _item(rubric: ScoreRubric, prompt_text: str, response_text: str) -> str:
+    contents = {"prompt": contained(prompt_text, rubric), "response": contained(response_text, rubric)}
+    return PLACEHOLDER.sub(lambda match: contents[match[1]], rubric.item.strip())
+
+
+def contained(text: str, rubric: ScoreRubric) -> str:
+    """The text as it is shown in a rubric's own form: on one line, without the labels of its item."""
+    labels = {label.strip() for label in re.findall(r"[^\n{}]+:", PLACEHOLDER.sub("\n", rubric.item))}
     folded = one_line(text)
     for label in sorted(labels):
         words = r"\s+".join(re.escape(word) for word in label[:-1].split())
-        folded = re.sub(rf"({words})\s*:", r"\1 ", folded, flags=re.IGNORECASE)
+        folded = re.sub(rf"({words})(?:\s*:)+", r"\1 ", folded, flags=re.IGNORECASE)
     return one_line(folded)
 
 
 def one_line(text: str) -> str:
-    """The text on a single line: every kind of white space becomes a space, control characters are dropped."""
-    visible = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
-    return " ".join(visible.split())
+    """The text on a single line: every kind of white space becomes a space, what cannot be seen is dropped."""
+    return " ".join(visible("".join(" " if c.isspace() else c for c in text)).split())

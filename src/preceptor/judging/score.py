@@ -3,27 +3,39 @@
 from collections.abc import Sequence
 
 from preceptor.backends.base import ChooseRequest, LanguageModel, in_order
-from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score, Verdict
-from preceptor.judging.constitution import Constitution
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score, Usage, Verdict, total_usage
+from preceptor.judging.ask import Question, ask, longest_request
+from preceptor.judging.constitution import SCALE, Constitution, Criterion
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
-from preceptor.judging.render import render_score_prompt
+from preceptor.judging.render import criterion_text, preamble, prompt_text, render_item_prompt
+from preceptor.judging.settings import ScoreSettings
+from preceptor.judging.trajectory import fit, response_text
 from preceptor.store.ledger import Ledger
+
+ENDING = "Final score:"
+REASON = "Say in two to four sentences what speaks for the response and what against it. Do not give a score yet."
 
 
 class ScoreJudge:
     """A language model that scores responses by a constitution.
 
     The score is read from the probabilities of the choices as the model's next words (Lee et al. 2023, section 2.2),
-    not from sampled text, so it is soft and there is no answer of the judge to be forged by a candidate.
+    not from sampled text, so it is soft and there is no answer of the judge to be forged by a candidate. A rubric of
+    several criteria is asked one by one; if one of them fails, there is no score.
     """
 
-    def __init__(self, model: LanguageModel, constitution: Constitution, ledger: Ledger) -> None:
+    def __init__(
+        self, model: LanguageModel, constitution: Constitution, ledger: Ledger, settings: ScoreSettings | None = None
+    ) -> None:
         self.constitution = constitution
+        self.settings = settings or ScoreSettings()
         self.rater = Rater(
             model=model.identity,
             constitution=f"{constitution.name} {constitution.version}",
             constitution_hash=constitution.hash,
+            settings=self.settings.told(),
         )
         self._model = RecordedModel(model, ledger, self.rater)
 
@@ -33,18 +45,76 @@ class ScoreJudge:
         return self._model.hits
 
     def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
-        """A score or a failure for each response, in order."""
+        """A score or a failure for each response, in order.
+
+        Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+        """
+        return self._by_criteria(items) if self.constitution.score.criteria else self._by_item(items)
+
+    def _by_item(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
+        rubric = self.constitution.score
         # Each choice stands as the next word, hence the space before it; the ledger has this form too.
-        answers = tuple(f" {choice.answer}" for choice in self.constitution.choices)
+        answers = tuple(f" {choice.answer}" for choice in rubric.choices)
         requests = [
-            ChooseRequest(render_score_prompt(self.constitution, prompt, response.text), answers)
+            ChooseRequest(render_item_prompt(self.constitution, prompt, response.text), answers)
             for prompt, response in items
         ]
         results = in_order(self._model.choose(requests), len(requests))
-        names = [choice.answer for choice in self.constitution.choices]
-        return [self._to_score(parse_choice(names, result)) for result in results]
+        verdicts = [parse_choice(list(rubric.values), result) for result in results]
+        return [v if isinstance(v, JudgeFailure) else self._score(v) for v in verdicts]
 
-    def _to_score(self, verdict: Verdict | JudgeFailure) -> Score | JudgeFailure:
-        if isinstance(verdict, JudgeFailure):
-            return verdict
-        return Score(verdict=verdict, values=self.constitution.values, rater=self.rater)
+    def _by_criteria(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
+        criteria, samples = self.constitution.score.criteria, range(self.settings.samples)
+        questions = [
+            self._question(criterion, prompt, response, sample)
+            for prompt, response in items
+            for criterion in criteria
+            for sample in samples
+        ]
+        verdicts = iter(ask(self._model, questions, self.settings.reasoning))
+        return [self._weighted([[next(verdicts) for _ in samples] for _ in criteria]) for _ in items]
+
+    def _question(self, criterion: Criterion, prompt: Prompt, response: Response, sample: int) -> Question:
+        opening, asked = preamble(self.constitution), prompt_text(prompt.conversation)
+
+        def whole(limit: int | None) -> Question:
+            item = criterion_text(criterion, asked, response_text(response, limit))
+            seed = derive_seed(self.settings.seed, "rationale", prompt.id, response.text, criterion.name, sample)
+            return Question(f"{opening}\n\n{item}", ENDING, SCALE, REASON, seed)
+
+        if not response.trajectory:
+            return whole(None)
+        model, reasoning = self._model.model, self.settings.reasoning
+        return fit(whole, lambda question: longest_request(model, question, reasoning), model.context_window)
+
+    def _weighted(self, verdicts_CS: Sequence[Sequence[Verdict | JudgeFailure]]) -> Score | JudgeFailure:
+        """The score of a response from its verdicts, criteria × samples."""
+        criteria: dict[str, Verdict] = {}
+        for criterion, verdicts_S in zip(self.constitution.score.criteria, verdicts_CS, strict=True):
+            given = [v for v in verdicts_S if not isinstance(v, JudgeFailure)]
+            if len(given) < len(verdicts_S):
+                failure = next(v for v in verdicts_S if isinstance(v, JudgeFailure))
+                return failure.model_copy(update={"detail": f"criterion {criterion.name}: {failure.detail}"})
+            criteria[criterion.name] = mixture(given, [1.0] * len(given))
+        weights = [criterion.weight for criterion in self.constitution.score.criteria]
+        return self._score(mixture(list(criteria.values()), weights), criteria)
+
+    def _score(self, verdict: Verdict, criteria: dict[str, Verdict] | None = None) -> Score:
+        return Score(verdict=verdict, values=self.constitution.score.values, rater=self.rater, criteria=criteria or {})
+
+
+def mixture(verdicts: Sequence[Verdict], weights: Sequence[float]) -> Verdict:
+    """The weighted mixture of verdicts over the same choices, with the usage of all of them."""
+    total = sum(weights)
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(w * value for w, value in zip(weights, values, strict=True)) / total
+
+    usage: Usage = total_usage(verdict.usage for verdict in verdicts)
+    return Verdict(
+        probabilities={c: mean([v.probabilities[c] for v in verdicts]) for c in verdicts[0].probabilities},
+        choice_mass=mean([verdict.choice_mass for verdict in verdicts]),
+        rationale=verdicts[0].rationale,
+        votes=verdicts[0].votes,
+        usage=usage,
+    )

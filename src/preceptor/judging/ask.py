@@ -1,0 +1,137 @@
+"""Asking a judge: a question with a few answers, put at once or after the judge has reasoned about it.
+
+A chat model is asked in a conversation whose answer is begun for it, so that its next word is the verdict; where a
+server cannot begin an answer, it is asked to give nothing else. A base model continues plain text. The rationale of a
+chain of thought is decoded first, then stands between the question and the same ending (Lee et al. 2023, section 2.1).
+"""
+
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from preceptor.backends.base import ChooseRequest, CompleteRequest, Completion, LanguageModel, in_order
+from preceptor.core.types import Conversation, JudgeFailure, Message, Usage, Verdict, total_usage
+from preceptor.judging.parsing import parse_choice
+from preceptor.judging.recorded import RecordedModel
+from preceptor.judging.render import without_tags
+
+REASONING = "Reasoning:"
+"""Opens a rationale in plain text."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing a judge is asked."""
+
+    text: str
+    """All that it is told, up to where its answer begins."""
+    ending: str
+    """How the answer begins, for instance "Preferred response:"."""
+    choices: tuple[str, ...]
+    reason: str
+    """How a rationale is asked for."""
+    seed: int = 0
+    """Of the rationale."""
+
+    @property
+    def answers(self) -> str:
+        """The choices in words: 1, 2 or tie."""
+        return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """How a judge reasons before it answers."""
+
+    max_tokens: int
+    temperature: float = 0.0
+    """0 is greedy decoding."""
+    top_k: int | None = None
+
+
+def ask(
+    model: RecordedModel, questions: Sequence[Question], reasoning: Reasoning | None = None
+) -> list[Verdict | JudgeFailure]:
+    """A verdict or a failure for each question, in order.
+
+    Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+    """
+    if reasoning is None:
+        return _answers(model, [(q, _final_request(model.model, q, None)) for q in questions])
+    requests = [_reasoning_request(model.model, q, reasoning) for q in questions]
+    rationales = in_order(model.complete(requests), len(requests))
+    reasoned = [(q, r) for q, r in zip(questions, rationales, strict=True) if isinstance(r, Completion)]
+    verdicts = iter(_answers(model, [(q, _final_request(model.model, q, r.text)) for q, r in reasoned]))
+    return [r if isinstance(r, JudgeFailure) else _with_rationale(next(verdicts), r) for r in rationales]
+
+
+def longest_request(model: LanguageModel, question: Question, reasoning: Reasoning | None) -> int:
+    """Tokens that the longest request of a question takes in the window, rationale and answer included."""
+    final = _final_request(model, question, None if reasoning is None else "")
+    answer = final.prefill + max(final.choices, key=len)
+    asked = model.count_tokens(final.prompt) + model.count_tokens(answer) + 8
+    return asked + (0 if reasoning is None else reasoning.max_tokens)
+
+
+def request_tokens(model: LanguageModel, question: Question, reasoning: Reasoning | None) -> Usage:
+    """Tokens that all calls of a question are billed for, a rationale at its full length."""
+    final = _final_request(model, question, None if reasoning is None else "")
+    prompt = model.count_tokens(final.prompt)
+    if reasoning is None:
+        return Usage(prompt_tokens=prompt, completion_tokens=1)
+    return Usage(prompt_tokens=2 * prompt + reasoning.max_tokens, completion_tokens=reasoning.max_tokens + 1)
+
+
+def _answers(model: RecordedModel, asked: Sequence[tuple[Question, ChooseRequest]]) -> list[Verdict | JudgeFailure]:
+    results = in_order(model.choose([request for _, request in asked]), len(asked))
+    return [parse_choice(question.choices, result) for (question, _), result in zip(asked, results, strict=True)]
+
+
+def _without_verdict(rationale: str, ending: str) -> str:
+    """The rationale up to where the judge begins to give its verdict of its own accord: that is read from
+    probabilities, not from words.
+    """
+    before, *verdict = re.split(re.escape(ending.rstrip(":")), rationale, maxsplit=1, flags=re.IGNORECASE)
+    return before.rstrip("*#_" + string.whitespace).lstrip() if verdict else before.strip()
+
+
+def _with_rationale(verdict: Verdict | JudgeFailure, rationale: Completion) -> Verdict | JudgeFailure:
+    if isinstance(verdict, JudgeFailure):
+        return verdict
+    usage = total_usage((verdict.usage, rationale.usage))
+    return verdict.model_copy(update={"rationale": rationale.text.strip(), "usage": usage})
+
+
+def _reasoning_request(model: LanguageModel, question: Question, reasoning: Reasoning) -> CompleteRequest:
+    prompt: str | Conversation = f"{question.text}\n\n{question.reason}\n\n{REASONING}"
+    if model.chat:
+        prompt = (Message(role="user", content=f"{question.text}\n\n{question.reason}"),)
+    return CompleteRequest(
+        prompt,
+        max_new_tokens=reasoning.max_tokens,
+        temperature=reasoning.temperature,
+        top_k=reasoning.top_k if reasoning.temperature > 0 else None,
+        stop=() if model.chat else ("\n<",),  # a base model would go on to the next item
+        seed=question.seed if reasoning.temperature > 0 else 0,
+    )
+
+
+def _final_request(model: LanguageModel, question: Question, rationale: str | None) -> ChooseRequest:
+    """The request whose answer is the verdict; `rationale` is None where none was asked for."""
+    words = None if rationale is None else _without_verdict(without_tags(rationale), question.ending)
+    spaced = tuple(f" {choice}" for choice in question.choices)
+    request = f"Answer with {question.answers}." if words is None else question.reason
+    if not model.chat:
+        reasoned = "" if words is None else f"\n\n{REASONING} {words}"
+        return ChooseRequest(f"{question.text}\n\n{request}{reasoned}\n\n{question.ending}", spaced)
+    turns: Conversation = (Message(role="user", content=f"{question.text}\n\n{request}"),)
+    if model.prefill:
+        begun = question.ending if not words else f"{words}\n\n{question.ending}"
+        return ChooseRequest(turns, spaced, prefill=begun)
+    alone = f"Answer with {question.answers} and nothing else."
+    if words is None:
+        turns = (Message(role="user", content=f"{question.text}\n\n{alone}"),)
+    else:
+        turns = (*turns, Message(role="assistant", content=words or "."), Message(role="user", content=alone))
+    return ChooseRequest(turns, question.choices)

@@ -1,0 +1,239 @@
+"""Calibration of a judge on people's labels: how much its log-odds are worth, and how far a position pulls them.
+
+The model, on presentations rather than on preferences, because a position acts on a presentation:
+
+    logit P(people prefer the response shown first) = slope · (logit p_first - position_bias)
+
+`temperature` fits the slope alone (Guo et al. 2017, arXiv 1706.04599, section 4.2; the slope is 1 / T). `platt` fits
+both (Platt 1999). Probabilities are clipped as in `preceptor.judging.combine`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field, ValidationError
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash, unit_hash
+from preceptor.core.types import Frozen, HumanLabel, Preference, Presentation, Rater
+from preceptor.core.validation import first_problem
+from preceptor.judging.combine import Combine, combine, log_odds, sigmoid
+from preceptor.store.files import write_json
+
+Method: TypeAlias = Literal["temperature", "platt"]
+
+MIN_LABELS = 20
+"""Fewer labels than this fit noise."""
+RIDGE = 0.05
+"""Penalty on (slope - 1)² and (slope · position_bias)², in nats over the whole data set: a normal prior with standard
+deviation 3.2 around "leave it as it is". It keeps the fit of separable data finite, and with 100 labels moves others by
+less than 1 %."""
+_FLAT = 1e-6  # a slope below this is 0: the judge's log-odds say nothing
+
+
+class Calibration(Frozen):
+    """What a judge's log-odds are worth, learned from people's labels."""
+
+    method: Method
+    slope: float = Field(ge=0)
+    """Below 1, the judge is overconfident. 0 when its opinion is of no use, or opposite to people's."""
+    position_bias: float
+    """Log-odds, in nats, that the judge adds to the response shown first; 0 for `temperature`."""
+    judge: str
+    """Identity of the judge's model."""
+    constitution_hash: str
+    settings: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """How the judge was asked, as in `Rater`."""
+    n: int = Field(ge=1)
+    """Labels it was fitted on."""
+    nll_before: float
+    """Cross-entropy to people's labels in nats per label, mean over presentations, before calibration."""
+    nll_after: float
+    """The same after it, on the labels it was fitted on."""
+
+    @property
+    def hash(self) -> str:
+        """Names the calibration: 16 hex digits of its content hash."""
+        return content_hash(self.model_dump(mode="json"))[:16]
+
+    def check(self, rater: Rater) -> None:
+        """Raises: UsageError when the calibration was fitted on another judge than this one."""
+        pairs = (
+            ("model", self.judge, rater.model),
+            ("constitution's hash", self.constitution_hash, rater.constitution_hash),
+            ("settings", self.settings, _settings(rater)),
+        )
+        for name, ours, its in pairs:
+            if ours != its:
+                raise UsageError(
+                    f"the calibration was fitted on a judge whose {name} is {ours}, this one's is {its}; "
+                    "fit one on this judge's own labels"
+                )
+
+    def correct(self, presentation: Presentation) -> float:
+        """Calibrated probability of response a in one presentation."""
+        sign = 1.0 if presentation.order == "ab" else -1.0
+        return sigmoid(sign * self.slope * (sign * log_odds(presentation.p_a) - self.position_bias))
+
+
+def fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Calibration:
+    """Maximum likelihood with a slight ridge (`RIDGE`); every label weighs the same, however many presentations it has.
+
+    Raises: UsageError on fewer than `MIN_LABELS` labels, on labels of several judges, and on ensembles.
+    """
+    if len(pairs) < MIN_LABELS:
+        raise UsageError(f"calibration needs at least {MIN_LABELS} pairs with people's labels, got {len(pairs)}")
+    _check_one_judge([preference for preference, _ in pairs])
+    return _fit(pairs, method)
+
+
+def apply(calibration: Calibration, preference: Preference, how: Combine = "mean") -> Preference:
+    """The preference with p_a from its corrected presentations, combined anew.
+
+    The presentations stay as the judge gave them, and so does p_tie; `uncalibrated_p_a` keeps p_a, and the rater's
+    settings name the calibration. Applying another calibration later replaces this one.
+    Raises: UsageError when the calibration was fitted on another judge, or the preference is an ensemble's.
+    """
+    _refuse_ensemble(preference)
+    calibration.check(preference.rater)
+    rater, before = preference.rater, preference.uncalibrated_p_a
+    return preference.model_copy(
+        update={
+            "p_a": combine([calibration.correct(each) for each in preference.presentations], how),
+            "uncalibrated_p_a": preference.p_a if before is None else before,
+            "rater": rater.model_copy(update={"settings": rater.settings | {"calibration": calibration.hash}}),
+        }
+    )
+
+
+def cross_validated(
+    pairs: Sequence[tuple[Preference, HumanLabel]],
+    method: Method,
+    folds: int = 5,
+    seed: int = 0,
+    how: Combine = "mean",
+) -> list[Preference]:
+    """Every preference, in order, under a calibration fitted on other prompts' labels: what calibration is worth.
+
+    Prompts are dealt to folds in the order of a hash of seed and prompt id, so comparisons of one prompt stay together
+    and no fold is empty; with fewer prompts than `folds`, each prompt is a fold.
+    Raises: UsageError as `fit` does, and when all pairs have the same prompt.
+    """
+    if len(pairs) < MIN_LABELS:
+        raise UsageError(f"calibration needs at least {MIN_LABELS} pairs with people's labels, got {len(pairs)}")
+    _check_one_judge([preference for preference, _ in pairs])
+    prompts = {preference.comparison.prompt.id for preference, _ in pairs}
+    if len(prompts) < 2 or folds < 2:
+        raise UsageError(f"cross-validation needs two prompts and two folds, got {len(prompts)} and {folds}")
+    dealt = sorted(prompts, key=lambda prompt: (unit_hash("calibration", seed, prompt), prompt))
+    fold_of = {prompt: i % folds for i, prompt in enumerate(dealt)}
+    calibrations = {
+        fold: _fit([pair for pair in pairs if fold_of[pair[0].comparison.prompt.id] != fold], method)
+        for fold in set(fold_of.values())
+    }
+    return [apply(calibrations[fold_of[p.comparison.prompt.id]], p, how) for p, _ in pairs]
+
+
+def save(calibration: Calibration, path: Path) -> None:
+    """Writes a calibration as JSON. Raises: PreceptorError when it cannot be written."""
+    write_json(path, calibration.model_dump(mode="json"))
+
+
+def load(path: Path) -> Calibration:
+    """Reads what `save` wrote. Raises: UsageError that says what is wrong with the file."""
+    try:
+        return Calibration.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"{path}: the calibration cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise UsageError(f"{path}: not a calibration: {first_problem(error)}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not a JSON file: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Data:
+    """One entry per presentation."""
+
+    logits: np.ndarray
+    """The judge's log-odds of the response shown first."""
+    targets: np.ndarray
+    """Share of people who prefer it."""
+    weights: np.ndarray
+    """Sum to 1 within a label."""
+
+
+def _fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Calibration:
+    """In (slope, offset = slope · position_bias) the problem is convex."""
+    data = _data(pairs)
+    bounds = [(0.0, None), (None, None) if method == "platt" else (0.0, 0.0)]
+    found = minimize(_objective, np.array([1.0, 0.0]), args=(data,), jac=True, method="L-BFGS-B", bounds=bounds)
+    slope, offset = float(found.x[0]), float(found.x[1])
+    if slope < _FLAT:
+        slope, offset = 0.0, 0.0
+    rater = pairs[0][0].rater
+    return Calibration(
+        method=method,
+        slope=slope,
+        position_bias=offset / slope if slope else 0.0,
+        judge=rater.model,
+        constitution_hash=rater.constitution_hash,
+        settings=_settings(rater),
+        n=len(pairs),
+        nll_before=_nll(1.0, 0.0, data) / len(pairs),
+        nll_after=_nll(slope, offset, data) / len(pairs),
+    )
+
+
+def _data(pairs: Sequence[tuple[Preference, HumanLabel]]) -> _Data:
+    rows = [
+        (log_odds(each.p_a), label.p_a, 1.0 if each.order == "ab" else -1.0, 1.0 / len(preference.presentations))
+        for preference, label in pairs
+        for each in preference.presentations
+    ]
+    logits_a, targets_a, signs, weights = np.array(rows).T
+    return _Data(logits_a * signs, np.where(signs > 0, targets_a, 1.0 - targets_a), weights)
+
+
+def _nll(slope: float, offset: float, data: _Data) -> float:
+    """Cross-entropy in nats, summed over labels: log(1 + eᶻ) - target · z."""
+    z = slope * data.logits - offset
+    return float(np.sum(data.weights * (np.logaddexp(0.0, z) - data.targets * z)))
+
+
+def _objective(x: np.ndarray, data: _Data) -> tuple[float, np.ndarray]:
+    slope, offset = float(x[0]), float(x[1])
+    value = _nll(slope, offset, data) + RIDGE * ((slope - 1.0) ** 2 + offset**2)
+    residuals = data.weights * (expit(slope * data.logits - offset) - data.targets)
+    gradient = np.array([np.sum(residuals * data.logits), -np.sum(residuals)])
+    return value, gradient + 2.0 * RIDGE * np.array([slope - 1.0, offset])
+
+
+def _settings(rater: Rater) -> dict[str, Any]:
+    """How the judge was asked, whatever calibration it has already."""
+    return {key: value for key, value in rater.settings.items() if key != "calibration"}
+
+
+def _check_one_judge(preferences: Sequence[Preference]) -> None:
+    for preference in preferences:
+        _refuse_ensemble(preference)
+    first = preferences[0].rater
+    for rater in (preference.rater for preference in preferences):
+        if (rater.model, rater.constitution_hash) != (first.model, first.constitution_hash) or (
+            _settings(rater) != _settings(first)
+        ):
+            raise UsageError(
+                f'a calibration is of one judge; these labels are of "{first.model}" ({first.constitution}, '
+                f'{_settings(first)}) and of "{rater.model}" ({rater.constitution}, {_settings(rater)})'
+            )
+
+
+def _refuse_ensemble(preference: Preference) -> None:
+    if preference.members:
+        raise UsageError("an ensemble has no calibration of its own; calibrate its judges before they are combined")

@@ -1,0 +1,177 @@
+"""The pairwise judge: which of two responses is better, as a soft preference."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from preceptor.backends.base import LanguageModel
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import unit_hash
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Comparison, JudgeFailure, Preference, Presentation, Rater, Verdict
+from preceptor.judging.ask import Question, ask, longest_request
+from preceptor.judging.combine import combine
+from preceptor.judging.constitution import Constitution
+from preceptor.judging.recorded import RecordedModel
+from preceptor.judging.render import BASE_INSTRUCTION, comparison_text, preamble, prompt_text
+from preceptor.judging.settings import PairwiseSettings
+from preceptor.judging.trajectory import fit, response_text
+from preceptor.store.ledger import Ledger
+
+ENDING = "Preferred response:"
+REASON = (
+    "Weigh the two responses against each other in two to four sentences: what each does well and badly by what was "
+    "said above. Do not name the preferred one yet."
+)
+BASE_REASON = "Weigh the two responses against each other in two to four sentences. Do not name the preferred one yet."
+
+
+@dataclass(frozen=True)
+class Showing:
+    """One presentation of a comparison, before it is judged."""
+
+    comparison: Comparison
+    order: Literal["ab", "ba"]
+    principles: tuple[int, ...]
+    sample: int
+
+
+class PairwiseJudge:
+    """A language model that compares two responses by a constitution (Lee et al. 2023, section 2.1).
+
+    The preference is read from the probabilities of the answers as the model's next words. It is made of every
+    showing: both orders, each principle or sample that the settings ask for. If one of them fails, there is none.
+
+    Raises: UsageError when the settings ask for more exemplars than there are, or than the model's window holds.
+    """
+
+    def __init__(
+        self, model: LanguageModel, constitution: Constitution, settings: PairwiseSettings, ledger: Ledger
+    ) -> None:
+        self.constitution = constitution
+        self.settings = settings
+        self.rater = Rater(
+            model=model.identity,
+            constitution=f"{constitution.name} {constitution.version}",
+            constitution_hash=constitution.hash,
+            settings=settings.told(),
+        )
+        self.model = RecordedModel(model, ledger, self.rater)
+        self.members = (self,)
+        self._check_exemplars()
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Preference | JudgeFailure]:
+        """A preference or a failure for each comparison, in order.
+
+        Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+        """
+        showings = [s for comparison in comparisons for s in self._showings(comparison)]
+        verdicts = iter(ask(self.model, [self.question(s) for s in showings], self.settings.reasoning))
+        return [
+            self._preference(comparison, [(s, next(verdicts)) for s in self._showings(comparison)])
+            for comparison in comparisons
+        ]
+
+    def questions(self, comparison: Comparison) -> list[Question]:
+        """Everything that would be asked about a comparison."""
+        return [self.question(showing) for showing in self._showings(comparison)]
+
+    def question(self, showing: Showing) -> Question:
+        """What the judge is asked at one showing; a trajectory is fitted to the window."""
+        shown = showing.comparison if showing.order == "ab" else showing.comparison.swapped()
+        opening = self._opening(showing.principles, self.settings.exemplars)
+        prompt = prompt_text(shown.prompt.conversation)
+
+        def whole(limit: int | None) -> Question:
+            item = comparison_text(prompt, response_text(shown.a, limit), response_text(shown.b, limit))
+            return self._question(opening, item, showing)
+
+        if not (shown.a.trajectory or shown.b.trajectory):
+            return whole(None)
+        window = self.model.model.context_window
+        reasoning = self.settings.reasoning
+        return fit(whole, lambda question: longest_request(self.model.model, question, reasoning), window)
+
+    def _question(self, opening: str, item: str, showing: Showing) -> Question:
+        base, rubric = self.settings.preamble == "base", self.constitution.pairwise
+        asked = "Which response is better?" if base else rubric.question
+        return Question(
+            text=f"{opening}\n\n{item}\n\n{asked}",
+            ending=ENDING,
+            choices=rubric.choices,
+            reason=BASE_REASON if base else REASON,
+            # The same for both orders: a rationale's luck is not to pass for position bias.
+            seed=derive_seed(self.settings.seed, "rationale", showing.comparison.id, showing.sample),
+        )
+
+    def _opening(self, principles: tuple[int, ...], exemplars: int) -> str:
+        """Preamble and exemplars."""
+        base = self.settings.preamble == "base"
+        parts = [BASE_INSTRUCTION if base else preamble(self.constitution, principles)]
+        for exemplar in self.constitution.pairwise.exemplars[:exemplars]:
+            reasoned = f"\n{exemplar.rationale}" if self.settings.rationale else ""
+            item = comparison_text(exemplar.prompt, exemplar.response_1, exemplar.response_2)
+            parts.append(f"{item}{reasoned}\n{ENDING} {exemplar.preferred}")
+        return "\n\n".join(parts)
+
+    def _showings(self, comparison: Comparison) -> list[Showing]:
+        count = len(self.constitution.principles)
+        shown: list[tuple[int, ...]] = [()]
+        if self.settings.principles == "sampled":
+            shown = [(int(unit_hash("principle", self.settings.seed, comparison.id) * count),)]
+        elif self.settings.principles == "each":
+            shown = [(i,) for i in range(count)]
+        orders: tuple[Literal["ab", "ba"], ...] = ("ab", "ba") if self.settings.order == "both" else ("ab",)
+        return [
+            Showing(comparison, order, principles, sample)
+            for principles in shown
+            for sample in range(self.settings.samples)
+            for order in orders
+        ]
+
+    def _preference(
+        self, comparison: Comparison, judged: Sequence[tuple[Showing, Verdict | JudgeFailure]]
+    ) -> Preference | JudgeFailure:
+        presentations: list[Presentation] = []
+        for showing, verdict in judged:
+            if isinstance(verdict, JudgeFailure):
+                return verdict.model_copy(update={"detail": f"order {showing.order}: {verdict.detail}"})
+            presentations.append(self._presentation(showing, verdict))
+        return Preference(
+            comparison=comparison,
+            p_a=combine([p.p_a for p in presentations], self.settings.combine),
+            p_tie=sum(p.p_tie for p in presentations) / len(presentations),
+            rater=self.rater,
+            presentations=tuple(presentations),
+        )
+
+    def _presentation(self, showing: Showing, verdict: Verdict) -> Presentation:
+        rubric = self.constitution.pairwise
+        p_tie = verdict.probabilities[rubric.tie] if rubric.tie else 0.0
+        p_first = min(1.0, verdict.probabilities[rubric.answers[0]] + p_tie / 2)
+        return Presentation(
+            order=showing.order,
+            principles=showing.principles,
+            sample=showing.sample,
+            p_a=p_first if showing.order == "ab" else 1.0 - p_first,
+            p_tie=p_tie,
+            verdict=verdict,
+        )
+
+    def _check_exemplars(self) -> None:
+        there, wanted = len(self.constitution.pairwise.exemplars), self.settings.exemplars
+        if wanted > there:
+            raise UsageError(f'{wanted} exemplars asked for; the constitution "{self.constitution.name}" has {there}')
+        window = self.model.model.context_window
+        if not wanted or window is None:
+            return
+        for number in range(1, wanted + 1):
+            empty = comparison_text("", "", "")
+            text = f"{self._opening((), number)}\n\n{empty}\n\n{self.constitution.pairwise.question}"
+            question = Question(text, ENDING, self.constitution.pairwise.choices, REASON)
+            tokens = longest_request(self.model.model, question, self.settings.reasoning)
+            if tokens >= window:
+                raise UsageError(
+                    f'exemplar {number} of "{self.constitution.name}" does not fit: with it the prompt takes {tokens} '
+                    f"tokens before there is anything to judge, and the window holds {window}; show fewer exemplars"
+                )

@@ -1,0 +1,182 @@
+"""Critique and revision: the supervised half of Constitutional AI (Bai et al. 2022, section 3).
+
+A model drafts an answer, criticises it by one principle, and rewrites it; as often as asked, each round by another
+principle. The revised answer over the draft is a preference that needs no judge, and the revised answers are what
+supervised fine-tuning learns from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from preceptor.backends.base import CompleteRequest, Completion, LanguageModel, in_order
+from preceptor.core.hashing import unit_hash
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Conversation, Frozen, JudgeFailure, Message, Prompt, Rater
+from preceptor.judging.constitution import Constitution
+from preceptor.judging.recorded import RecordedModel
+from preceptor.judging.render import prompt_text, tagged
+from preceptor.store.ledger import Ledger
+
+CRITIQUE = "Critique:"
+REVISION = "Revised response:"
+
+
+class RevisionSettings(Frozen):
+    """How answers are drafted and revised."""
+
+    rounds: int = Field(default=1, ge=1)
+    """Critiques and revisions of each draft, each by a principle not used before while there is one."""
+    temperature: float = Field(default=0.7, ge=0)
+    """Of drafts, critiques and revisions; 0 is greedy."""
+    max_new_tokens: int = Field(default=256, ge=8)
+    """Most tokens of a draft or a revision."""
+    critique_tokens: int = Field(default=128, ge=8)
+    """Most tokens of a critique."""
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One critique and the revision that followed it."""
+
+    principle: int
+    """Position of the principle, counted from 0."""
+    critique: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Revised:
+    """A draft and its revisions."""
+
+    prompt: Prompt
+    draft: str
+    rounds: tuple[Round, ...]
+
+    @property
+    def final(self) -> str:
+        """The last revision."""
+        return self.rounds[-1].revision
+
+
+class Reviser:
+    """A language model that criticises and rewrites its own answers by a constitution."""
+
+    def __init__(
+        self, model: LanguageModel, constitution: Constitution, settings: RevisionSettings, ledger: Ledger
+    ) -> None:
+        self.constitution = constitution
+        self.settings = settings
+        self.rater = Rater(
+            model=model.identity,
+            constitution=f"{constitution.name} {constitution.version}",
+            constitution_hash=constitution.hash,
+            settings=settings.model_dump(mode="json") | {"role": "reviser"},
+        )
+        self.model = RecordedModel(model, ledger, self.rater)
+
+    def revise(self, prompts: Sequence[Prompt]) -> list[Revised | JudgeFailure]:
+        """A revised answer or a failure for each prompt, in order. An empty text is a failure.
+
+        Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+        """
+        drafts = self._complete([self._draft_request(prompt) for prompt in prompts])
+        latest, rounds = dict(enumerate(drafts)), [list[Round]() for _ in prompts]
+        for number in range(self.settings.rounds):
+            for i, outcome in self._round(prompts, latest, number).items():
+                if isinstance(outcome, JudgeFailure):
+                    latest[i] = outcome
+                else:
+                    latest[i] = outcome.revision
+                    rounds[i].append(outcome)
+        results: list[Revised | JudgeFailure] = []
+        for i, draft in enumerate(drafts):
+            failed = next((each for each in (draft, latest[i]) if isinstance(each, JudgeFailure)), None)
+            results.append(failed or Revised(prompts[i], str(draft), tuple(rounds[i])))
+        return results
+
+    def _round(
+        self, prompts: Sequence[Prompt], latest: dict[int, str | JudgeFailure], number: int
+    ) -> dict[int, Round | JudgeFailure]:
+        """One round over the prompts that have an answer so far."""
+        answers = {i: text for i, text in latest.items() if isinstance(text, str)}
+        principles = {i: self._principle(prompts[i], number) for i in answers}
+        criticised = self._complete(
+            [self._critique_request(prompts[i], text, principles[i], number) for i, text in answers.items()]
+        )
+        critiques = dict(zip(answers, criticised, strict=True))
+        found: dict[int, Round | JudgeFailure] = {i: c for i, c in critiques.items() if isinstance(c, JudgeFailure)}
+        usable = {i: critique for i, critique in critiques.items() if isinstance(critique, str)}
+        revised = self._complete(
+            [self._revision_request(prompts[i], answers[i], principles[i], c, number) for i, c in usable.items()]
+        )
+        for (i, critique), revision in zip(usable.items(), revised, strict=True):
+            failed = isinstance(revision, JudgeFailure)
+            found[i] = revision if failed else Round(principles[i], critique, revision)
+        return found
+
+    def _complete(self, requests: Sequence[CompleteRequest]) -> list[str | JudgeFailure]:
+        results = in_order(self.model.complete(requests), len(requests))
+        return [_text(result) for result in results]
+
+    def _principle(self, prompt: Prompt, number: int) -> int:
+        count = len(self.constitution.principles)
+        order = sorted(range(count), key=lambda i: unit_hash("revision", self.settings.seed, prompt.id, i))
+        return order[number % count]
+
+    def _draft_request(self, prompt: Prompt) -> CompleteRequest:
+        question: str | Conversation = prompt.conversation
+        if not self.model.model.chat:
+            question = f"{tagged('prompt', prompt_text(prompt.conversation))}\n\nResponse:"
+        return self._request(question, "", self.settings.max_new_tokens, ("draft", prompt.id))
+
+    def _critique_request(self, prompt: Prompt, draft: str, principle: int, number: int) -> CompleteRequest:
+        text = (
+            f"{self._material(prompt, draft, principle)}\n\nIn two to four sentences, say where the response goes "
+            "against the principle, and what would have to change. If nothing does, say what could be better by it."
+        )
+        return self._turn(text, CRITIQUE, self.settings.critique_tokens, ("critique", prompt.id, number))
+
+    def _revision_request(
+        self, prompt: Prompt, draft: str, principle: int, critique: str, number: int
+    ) -> CompleteRequest:
+        text = (
+            f"{self._material(prompt, draft, principle)}\n\n{CRITIQUE} {tagged('step', critique)}\n\nRewrite the "
+            "response so that the critique no longer holds. Keep what was good. Write the new response to the prompt "
+            "and nothing else."
+        )
+        return self._turn(text, REVISION, self.settings.max_new_tokens, ("revision", prompt.id, number))
+
+    def _material(self, prompt: Prompt, draft: str, principle: int) -> str:
+        shown = "\n".join((tagged("prompt", prompt_text(prompt.conversation)), tagged("response", draft)))
+        return (
+            f"Improve a response to a prompt by this principle:\n{self.constitution.principles[principle]}\n\n{shown}"
+        )
+
+    def _turn(self, text: str, opening: str, tokens: int, purpose: tuple[str | int, ...]) -> CompleteRequest:
+        """A request to a chat model, its answer begun where that is possible; plain text for a base model."""
+        if not self.model.model.chat:
+            return self._request(f"{text}\n\n{opening}", "", tokens, purpose)
+        prefill = opening if self.model.model.prefill else ""
+        return self._request((Message(role="user", content=text),), prefill, tokens, purpose)
+
+    def _request(
+        self, prompt: str | Conversation, prefill: str, tokens: int, purpose: tuple[str | int, ...]
+    ) -> CompleteRequest:
+        return CompleteRequest(
+            prompt,
+            max_new_tokens=tokens,
+            prefill=prefill,
+            temperature=self.settings.temperature,
+            stop=() if self.model.model.chat else ("\n<",),
+            seed=derive_seed(self.settings.seed, *purpose),
+        )
+
+
+def _text(result: Completion | JudgeFailure) -> str | JudgeFailure:
+    if isinstance(result, JudgeFailure):
+        return result
+    text = result.text.strip()
+    return text or JudgeFailure(reason="no_answer", detail="the model wrote nothing")

@@ -1,0 +1,122 @@
+"""How a judge is asked. What it is told to prefer is the constitution's."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Frozen
+from preceptor.core.validation import first_problem
+from preceptor.judging.ask import Reasoning
+from preceptor.judging.combine import Combine
+
+
+class JudgingSettings(Frozen):
+    """What all judges have in common."""
+
+    rationale: bool = False
+    """Whether the judge reasons before it answers (chain of thought)."""
+    rationale_tokens: int = Field(default=160, ge=8)
+    """Most tokens of a rationale."""
+    samples: int = Field(default=1, ge=1)
+    """Rationales sampled for each showing, the preferences averaged (self-consistency); 1 is a greedy rationale."""
+    temperature: float = Field(default=0.7, gt=0)
+    """Of the rationales, where several are sampled."""
+    top_k: int = Field(default=40, ge=1)
+    """Tokens sampled from, where several rationales are sampled."""
+    seed: int = Field(default=0, ge=0)
+    """Of sampled rationales and sampled principles."""
+
+    @model_validator(mode="after")
+    def _samples_need_a_rationale(self) -> "JudgingSettings":
+        if self.samples > 1 and not self.rationale:
+            raise ValueError("samples > 1 needs rationale = true: without one every sample is the same")
+        return self
+
+    @property
+    def reasoning(self) -> Reasoning | None:
+        """How the judge reasons, if it does."""
+        if not self.rationale:
+            return None
+        sampled = self.samples > 1
+        return Reasoning(self.rationale_tokens, self.temperature if sampled else 0.0, self.top_k if sampled else None)
+
+    def told(self) -> dict[str, Any]:
+        """The settings that can change an opinion, for a rater: those of sampling only where there is any."""
+        settings = self.model_dump(mode="json")
+        if not self.rationale:
+            settings = {k: v for k, v in settings.items() if k not in ("rationale_tokens", "samples")}
+        if self.samples == 1:
+            settings = {k: v for k, v in settings.items() if k not in ("temperature", "top_k")}
+        if self.samples == 1 and settings.get("principles") != "sampled":
+            del settings["seed"]
+        return settings
+
+
+class PairwiseSettings(JudgingSettings):
+    """How a judge compares two responses (Lee et al. 2023, section 2.1)."""
+
+    preamble: Literal["base", "detailed"] = "detailed"
+    """`detailed` shows the constitution's instruction and principles, `base` one neutral sentence."""
+    exemplars: int = Field(default=0, ge=0)
+    """How many of the constitution's exemplars are shown."""
+    principles: Literal["all", "sampled", "each"] = "all"
+    """Show all principles; one of them, drawn for each comparison; or each in turn, the preferences averaged."""
+    order: Literal["both", "single"] = "both"
+    """Show every comparison in both orders against position bias, or once."""
+    combine: Combine = "mean"
+    """How the orders' preferences become one: the mean of probabilities, or of log-odds."""
+
+    @model_validator(mode="after")
+    def _principles_need_a_preamble(self) -> "PairwiseSettings":
+        if self.preamble == "base" and self.principles != "all":
+            raise ValueError('principles are not shown with preamble = "base"')
+        return self
+
+
+class ScoreSettings(JudgingSettings):
+    """How a judge scores a response."""
+
+
+def variant(name: str) -> PairwiseSettings:
+    """The settings behind a variant's short name, for tables of variants.
+
+    Parts joined by +: `base` or `detailed`, `cot` (chain of thought), `K-shot` (exemplars), `sc-N` (N sampled
+    rationales), `single` (one order), `log-odds`, `each`, `sampled`. For instance `detailed+cot+2-shot`.
+
+    Raises: UsageError for an unknown part or parts that exclude each other.
+    """
+    settings: dict[str, Any] = {}
+    for part in name.split("+"):
+        found = _part(part)
+        if found is None:
+            raise UsageError(
+                f'"{part}" in the variant "{name}": expected base, detailed, cot, K-shot, sc-N, single, log-odds, '
+                "sampled or each, joined by +"
+            )
+        for key, value in found.items():
+            if settings.setdefault(key, value) != value:
+                raise UsageError(f'"{part}" in the variant "{name}": {key} is {settings[key]} by an earlier part')
+    try:
+        return PairwiseSettings(**settings)
+    except ValidationError as error:
+        raise UsageError(f'the variant "{name}": {first_problem(error)}') from error
+
+
+def _part(part: str) -> dict[str, Any] | None:
+    """The settings behind one part of a variant's name; None for an unknown part."""
+    fixed: dict[str, dict[str, Any]] = {
+        "base": {"preamble": "base"},
+        "detailed": {"preamble": "detailed"},
+        "cot": {"rationale": True},
+        "single": {"order": "single"},
+        "log-odds": {"combine": "log_odds"},
+        "each": {"principles": "each"},
+        "sampled": {"principles": "sampled"},
+    }
+    if shots := re.fullmatch(r"(\d+)-shot", part):
+        return {"exemplars": int(shots[1])}
+    if samples := re.fullmatch(r"sc-(\d+)", part):
+        return {"rationale": True, "samples": int(samples[1])}
+    return fixed.get(part)

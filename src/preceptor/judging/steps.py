@@ -1,0 +1,87 @@
+"""Trajectories step by step: each thing an agent did, scored in the light of what it knew at that point.
+
+A right step can belong to a lost plan, and a plan can survive a wrong step. So these scores stand beside the judgement
+of the whole trajectory and never replace it.
+"""
+
+from collections.abc import Sequence
+
+from preceptor.backends.base import LanguageModel
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score
+from preceptor.judging.ask import Question, ask, longest_request
+from preceptor.judging.constitution import SCALE, Constitution
+from preceptor.judging.recorded import RecordedModel
+from preceptor.judging.render import preamble, prompt_text, tagged
+from preceptor.judging.score import ENDING, REASON
+from preceptor.judging.settings import ScoreSettings
+from preceptor.judging.trajectory import fit, step_text
+from preceptor.store.ledger import Ledger
+
+QUESTION = """\
+Judge the step between the step tags alone, by what was known before it. How far does it bring the task forward, by \
+the principles? Score it from 1 to 10, where
+1: It loses ground: it is wrong, repeats what failed, or ignores what the last result showed.
+5: It does no harm and gains little, or gains something by a roundabout way.
+10: It is the right next thing to do, done correctly, and it uses all that was known."""
+
+
+class StepJudge:
+    """A language model that scores every step of an agent from 1 to 10."""
+
+    def __init__(
+        self, model: LanguageModel, constitution: Constitution, ledger: Ledger, settings: ScoreSettings | None = None
+    ) -> None:
+        self.constitution = constitution
+        self.settings = settings or ScoreSettings()
+        self.rater = Rater(
+            model=model.identity,
+            constitution=f"{constitution.name} {constitution.version}",
+            constitution_hash=constitution.hash,
+            settings=self.settings.told() | {"judged": "steps"},
+        )
+        self._model = RecordedModel(model, ledger, self.rater)
+
+    def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[list[Score | JudgeFailure]]:
+        """For each trajectory a score or a failure of each message of the assistant, in order; none for a plain answer.
+
+        Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+        """
+        steps_N = [[i for i, m in enumerate(r.trajectory) if m.role == "assistant"] for _, r in items]
+        questions = [
+            self._question(prompt, response, step)
+            for (prompt, response), steps in zip(items, steps_N, strict=True)
+            for step in steps
+        ]
+        results = iter(ask(self._model, questions, self.settings.reasoning))
+        values = {score: float(score) for score in SCALE}
+        found: list[list[Score | JudgeFailure]] = []
+        for steps in steps_N:
+            verdicts = [next(results) for _ in steps]
+            found.append(
+                [
+                    v if isinstance(v, JudgeFailure) else Score(verdict=v, values=values, rater=self.rater)
+                    for v in verdicts
+                ]
+            )
+        return found
+
+    def _question(self, prompt: Prompt, response: Response, step: int) -> Question:
+        opening, asked = preamble(self.constitution), tagged("prompt", prompt_text(prompt.conversation))
+        before, judged = response.trajectory[:step], response.trajectory[step]
+
+        def whole(limit: int | None) -> Question:
+            known = "\n".join(step_text(i, message, limit) for i, message in enumerate(before, start=1))
+            shown = tagged("response", known or "(nothing yet)")
+            text = f"{opening}\n\n{asked}\n{shown}\n{tagged('step', step_text(step + 1, judged, limit))}\n\n{QUESTION}"
+            seed = derive_seed(self.settings.seed, "rationale", prompt.id, response.text, step)
+            return Question(text, ENDING, SCALE, REASON, seed)
+
+        model, reasoning = self._model.model, self.settings.reasoning
+        return fit(whole, lambda question: longest_request(model, question, reasoning), model.context_window)
+
+
+def mean_step(scores: Sequence[Score | JudgeFailure]) -> float | None:
+    """Mean expectation of a trajectory's steps; None where one of them failed, or where there is none."""
+    given = [score.expectation for score in scores if isinstance(score, Score)]
+    return sum(given) / len(given) if given and len(given) == len(scores) else None
