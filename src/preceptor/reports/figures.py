@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
-_BEFORE, _AFTER, _BOUND = "#8a94a6", "#0f8b6d", "#c4553b"
-_STYLE: Any = {
+GREY, GREEN, RED = "#8a94a6", "#0f8b6d", "#c4553b"
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "preceptor",
     "font.family": "sans-serif",
@@ -49,29 +49,29 @@ def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> str:
     """
     curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
     steps = [row["step"] for row in metrics]
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 6.2), layout="constrained")
         reward, heldout, kl, guards = figure.subplots(2, 2).flat
         reward.plot(
             [row["step"] for row in metrics if row["reward"] is not None],
             [row["reward"] for row in metrics if row["reward"] is not None],
-            color=_BEFORE, linewidth=1.2, label="training prompts",
+            color=GREY, linewidth=1.2, label="training prompts",
         )  # fmt: skip
         _points(reward, curve, "judge_score", "held-out prompts")
         reward.set_title(f"Training judge's reward ({summary['recipe']['judge']['reward'].replace('_', '-')})")
         _points(heldout, curve, "heldout_score", "held-out prompts")
         heldout.set_title(f"Held-out score ({summary['recipe']['evaluation']['heldout']}), trains nothing")
-        kl.plot(steps, [row["kl"] for row in metrics], color=_BEFORE, linewidth=1.2, label="training prompts")
+        kl.plot(steps, [row["kl"] for row in metrics], color=GREY, linewidth=1.2, label="training prompts")
         _points(kl, curve, "kl", "held-out prompts")
-        kl.axhline(bounds["max_kl"], color=_BOUND, linewidth=1, linestyle="--", label="bound")
+        kl.axhline(bounds["max_kl"], color=RED, linewidth=1, linestyle="--", label="bound")
         kl.set_title("KL to the base model, nats per response")
         _guards(guards, metrics, summary)
         for axes in (reward, heldout, kl, guards):
-            axes.axvline(summary["best_step"], color=_AFTER, linewidth=5, alpha=0.18)
+            axes.axvline(summary["best_step"], color=GREEN, linewidth=5, alpha=0.18)
             axes.set_xlabel("training step")
         for axes in (reward, kl, guards):
             axes.legend(loc="best")
-        return _svg(figure, "Curves over training steps: reward, held-out score, KL, and guards against degeneration")
+        return to_svg(figure, "Curves over training steps: reward, held-out score, KL, and guards against degeneration")
 
 
 def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str) -> str:
@@ -79,10 +79,10 @@ def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str)
     names = ["overall", *before[key]["by_cohort"]]
     pairs = [(before[key]["overall"], after[key]["overall"])]
     pairs += [(before[key]["by_cohort"][name], after[key]["by_cohort"].get(name)) for name in names[1:]]
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.6 + 0.46 * len(names)), layout="constrained")
         axes = figure.subplots()
-        for column, (label, colour, shift) in enumerate((("before", _BEFORE, -0.13), ("after", _AFTER, 0.13))):
+        for column, (label, colour, shift) in enumerate((("before", GREY, -0.13), ("after", GREEN, 0.13))):
             rows = [(i, pair[column]) for i, pair in enumerate(pairs) if pair[column] is not None]
             axes.errorbar(
                 [e["value"] for _, e in rows], [i + shift for i, _ in rows], xerr=_reach([e for _, e in rows]),
@@ -92,7 +92,7 @@ def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str)
         axes.invert_yaxis()
         axes.set_title(title)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        return _svg(figure, f"{title} by cohort, before and after training")
+        return to_svg(figure, f"{title} by cohort, before and after training")
 
 
 def _guards(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
@@ -101,7 +101,7 @@ def _guards(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, An
     styles = (
         ("reference_perplexity", "perplexity on references", "#5b6fc4"),
         ("distinct_2", "distinct-2", "#b07b19"),
-        ("tokens_mean", "tokens per response", _BEFORE),
+        ("tokens_mean", "tokens per response", GREY),
     )
     for key, label, colour in styles:
         if first[key]["overall"] is None or first[key]["overall"]["value"] == 0:
@@ -111,7 +111,7 @@ def _guards(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, An
         axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, linewidth=1.2, label=label)
     bounds = summary["recipe"]["evaluation"]["bounds"]
     for bound in (bounds["max_perplexity_ratio"], bounds["min_distinct_ratio"]):
-        axes.axhline(bound, color=_BOUND, linewidth=1, linestyle="--")
+        axes.axhline(bound, color=RED, linewidth=1, linestyle="--")
     axes.set_title("Guards, relative to before training")
 
 
@@ -119,7 +119,7 @@ def _points(axes: Axes, curve: Sequence[dict[str, Any]], key: str, label: str) -
     known = [(s["step"], s[key]["overall"]) for s in curve if s[key]["overall"] is not None]
     axes.errorbar(
         [step for step, _ in known], [e["value"] for _, e in known], yerr=_reach([e for _, e in known]),
-        fmt="o-", markersize=4.5, color=_AFTER, linewidth=1.4, elinewidth=1.4, label=label,
+        fmt="o-", markersize=4.5, color=GREEN, linewidth=1.4, elinewidth=1.4, label=label,
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _reach(estimates: Sequence[dict[str, Any]]) -> list[list[float]]:
     return [below, above]
 
 
-def _svg(figure: Figure, description: str) -> str:
+def to_svg(figure: Figure, description: str) -> str:
     """The figure as an SVG element with a text for those who cannot see it."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})

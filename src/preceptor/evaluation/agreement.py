@@ -1,0 +1,283 @@
+"""How a judge's preferences agree with people's: the measures, each from plain rows.
+
+The measures of Lee et al. 2023 (arXiv 2309.00267): AI labeler alignment (section "Evaluation") and position bias
+(appendix on position bias in LLM labelers), with intervals that know that comparisons of one prompt are not
+independent. A judge's exact 0.5 counts one half wherever a choice is counted. What cannot be computed is None, never 0.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import combinations
+from typing import Literal, TypeAlias, cast
+
+import krippendorff
+import numpy as np
+from scipy import stats
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.proportion import proportion_confint
+
+from preceptor.core.types import Comparison, Frozen, HumanLabel, Preference, Presentation
+from preceptor.evaluation.intervals import LEVEL
+from preceptor.judging.trajectory import response_text
+
+Side: TypeAlias = Literal["a", "b"]
+BINS = 10
+_RESAMPLES = 2000
+_SEED = 20_230_901  # any fixed number: the same data has the same interval
+_BATCH_CELLS = 4_000_000  # resampled numbers held at once
+
+
+class Share(Frozen):
+    """A share of rows, with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Rows it rests on."""
+
+
+class ReliabilityBin(Frozen):
+    """The rows in which a judge was about as sure of the response it preferred."""
+
+    low: float
+    high: float
+    confidence: float
+    """Mean probability that the judge gave to the response it preferred."""
+    correct: float
+    """Share of these rows in which people preferred it too."""
+    n: int
+
+
+def chosen(p_a: float) -> Literal["a", "b", "tie"]:
+    """What a probability of response a prefers; an exact 0.5 prefers neither."""
+    return "a" if p_a > 0.5 else "b" if p_a < 0.5 else "tie"
+
+
+def correctness(p_a: float, majority: Side) -> float:
+    """1 where a judge prefers what people prefer, 0 where it does not, 0.5 where it is undecided."""
+    choice = chosen(p_a)
+    return 0.5 if choice == "tie" else float(choice == majority)
+
+
+def share_by_prompt(values: Sequence[tuple[str, float]]) -> Share | None:
+    """The mean of all rows' values in [0, 1], each row weighing the same, with an interval over prompts.
+
+    A BCa bootstrap of Σ values / Σ rows over prompts. Where that has no spread (all prompts have the same share, or
+    there are fewer than three), Wilson's interval with the prompts as the trials.
+
+    Args:
+        values: (prompt id, value) of each row.
+
+    Returns: None when there is no row.
+    """
+    if not values:
+        return None
+    sums, counts = _sums(values)
+    value, prompts = float(sums.sum() / counts.sum()), len(sums)
+    interval = ratio_interval(sums, counts)
+    if interval is None or interval[0] == interval[1]:
+        low, high = cast(
+            "tuple[float, float]", proportion_confint(value * prompts, prompts, alpha=1 - LEVEL, method="wilson")
+        )
+        interval = (min(float(low), value), max(float(high), value))  # rounding errors at 0 and 1
+    return Share(value=value, low=interval[0], high=interval[1], n=len(values))
+
+
+def mean_with_interval(values: Sequence[tuple[str, float]]) -> tuple[float, tuple[float, float] | None]:
+    """The mean of all rows' values, which need not be shares, and its bootstrap interval over prompts.
+
+    The interval is None with fewer than three prompts, and without width where all prompts have the same mean.
+    """
+    sums, counts = _sums(values)
+    return float(sums.sum() / counts.sum()), ratio_interval(sums, counts)
+
+
+def ratio_interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of Σ sums / Σ counts, bootstrapped over entries (BCa; percentiles where BCa is undefined)."""
+    n = len(sums)
+    if n < 3:
+        return None
+    ratios = sums / counts
+    if np.ptp(ratios) < 1e-12:
+        return float(ratios[0]), float(ratios[0])
+    for method in ("BCa", "percentile"):
+        with np.errstate(all="ignore"):
+            interval = stats.bootstrap(
+                (sums, counts),
+                _ratio,
+                n_resamples=_RESAMPLES,
+                batch=max(1, _BATCH_CELLS // n),
+                confidence_level=LEVEL,
+                paired=True,
+                method=method,
+                rng=np.random.default_rng(_SEED),
+            ).confidence_interval
+        if math.isfinite(interval.low) and math.isfinite(interval.high):
+            return float(interval.low), float(interval.high)
+    return None
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.sum(sums, axis=axis) / np.sum(counts, axis=axis)
+
+
+def _sums(values: Sequence[tuple[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the values of each prompt."""
+    of_prompt: defaultdict[str, list[float]] = defaultdict(list)
+    for prompt, value in values:
+        of_prompt[prompt].append(value)
+    return np.array([sum(v) for v in of_prompt.values()]), np.array([float(len(v)) for v in of_prompt.values()])
+
+
+def reliability(rows: Sequence[tuple[float, Side]]) -> tuple[ReliabilityBin, ...]:
+    """Confidence against correctness in ten equal-width bins over [0.5, 1]; empty bins are left out.
+
+    Which response is called a is arbitrary, so the bins are over the probability of the response that the judge
+    prefers, max(p_a, 1 - p_a), and not over p_a.
+
+    Args:
+        rows: p_a and what most people prefer.
+    """
+    bins: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+    for p_a, majority in rows:
+        confidence = max(p_a, 1.0 - p_a)
+        index = min(int((confidence - 0.5) * 2 * BINS + 1e-9), BINS - 1)
+        bins[index].append((confidence, correctness(p_a, majority)))
+    return tuple(
+        ReliabilityBin(
+            low=0.5 + index / (2 * BINS),
+            high=0.5 + (index + 1) / (2 * BINS),
+            confidence=math.fsum(confidence for confidence, _ in entries) / len(entries),
+            correct=math.fsum(right for _, right in entries) / len(entries),
+            n=len(entries),
+        )
+        for index, entries in sorted(bins.items())
+    )
+
+
+def calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
+    """Expected calibration error: Σ n · |confidence - correct| / Σ n over bins (Guo et al. 2017, equation 3).
+
+    Chance alone makes it positive, the more so the fewer rows there are.
+    """
+    total = sum(each.n for each in bins)
+    return math.fsum(each.n * abs(each.confidence - each.correct) for each in bins) / total if total else None
+
+
+def brier_score(rows: Sequence[tuple[float, Side]]) -> float | None:
+    """Mean of (p_a - y)², y = 1 where most people prefer a, else 0 (Brier 1950). Saying 0.5 always scores 0.25."""
+    return math.fsum((p - (majority == "a")) ** 2 for p, majority in rows) / len(rows) if rows else None
+
+
+def kappa(rows: Sequence[tuple[float, Side]]) -> float | None:
+    """Cohen's kappa of the judge's choice with the majority's, undecided rows left out.
+
+    None where judge and people together only ever name one side: agreement by chance is then certain.
+    """
+    decided = [(chosen(p), majority) for p, majority in rows if chosen(p) != "tie"]
+    if len({side for pair in decided for side in pair}) < 2:
+        return None
+    return float(cohen_kappa_score([judge for judge, _ in decided], [people for _, people in decided]))
+
+
+def human_agreement(labels: Iterable[HumanLabel]) -> float | None:
+    """How often two people agree: the mean over rows of the share of agreeing pairs of raters; a tie is an opinion."""
+    shares = [_agreeing_pairs(label.ratings) for label in labels if len(label.ratings) > 1]
+    return math.fsum(shares) / len(shares) if shares else None
+
+
+def one_person_agreement(rows: Iterable[tuple[float, HumanLabel]]) -> float | None:
+    """How often the judge agrees with one person, over rows that several rated: compare it with `human_agreement`,
+    not alignment, since a majority is easier to agree with than a person. An undecided judge says "tie".
+    """
+    shares = [
+        sum(rating == chosen(p_a) for rating in label.ratings) / len(label.ratings)
+        for p_a, label in rows
+        if len(label.ratings) > 1
+    ]
+    return math.fsum(shares) / len(shares) if shares else None
+
+
+def krippendorff_alpha(opinions: Iterable[Sequence[str]]) -> float | None:
+    """Krippendorff's nominal alpha over rows' opinions; which rater is which does not matter to it.
+
+    None where no row has two opinions, or all opinions are the same.
+    """
+    counts = [Counter(row) for row in opinions if len(row) > 1]
+    values = sorted({value for row in counts for value in row})
+    if len(values) < 2:
+        return None
+    table = np.array([[row[value] for value in values] for row in counts])
+    return float(krippendorff.alpha(value_counts=table, level_of_measurement="nominal"))
+
+
+def single_order(preference: Preference) -> float:
+    """p_a by the showings with a first alone; p_a itself where the judge saw one order only."""
+    shown = _by_order(preference)
+    return _mean(shown["ab"]) if len(shown) == 2 else preference.p_a
+
+
+def position_bias(preferences: Iterable[Preference]) -> float | None:
+    """Share of comparisons shown in both orders in which the same position wins after the swap (Lee et al. 2023)."""
+    both = [shown for shown in map(_by_order, preferences) if len(shown) == 2]
+    same = sum((_mean(shown["ab"]) - 0.5) * (_mean(shown["ba"]) - 0.5) < 0 for shown in both)
+    return same / len(both) if both else None
+
+
+def first_position_rate(preferences: Iterable[Preference]) -> float | None:
+    """Share of all showings in which the response shown first wins."""
+    shown = [each for preference in preferences for each in preference.presentations]
+    firsts = [each.p_a if each.order == "ab" else 1.0 - each.p_a for each in shown]
+    return _mean([correctness(p_first, "a") for p_first in firsts]) if firsts else None
+
+
+def longer(comparison: Comparison) -> Literal["a", "b", "tie"]:
+    """Which response has more characters, a trajectory with all its messages."""
+    a, b = len(response_text(comparison.a)), len(response_text(comparison.b))
+    return "a" if a > b else "b" if b > a else "tie"
+
+
+def longer_preferred_rate(preferences: Iterable[Preference]) -> float | None:
+    """Share of comparisons, lengths in characters differing, in which the judge prefers the longer response."""
+    hits = [correctness(p.p_a, side) for p in preferences if (side := longer(p.comparison)) != "tie"]
+    return _mean(hits) if hits else None
+
+
+def longer_baseline(rows: Iterable[tuple[Comparison, Side]]) -> float | None:
+    """Alignment of a judge that always prefers the longer response; equal lengths count half."""
+    hits = [correctness({"a": 1.0, "b": 0.0, "tie": 0.5}[longer(comparison)], side) for comparison, side in rows]
+    return _mean(hits) if hits else None
+
+
+def self_consistency(preferences: Iterable[Preference]) -> float | None:
+    """How often two samples of one showing (same judge, order, principles) agree: the mean over showings with several
+    samples of the share of agreeing pairs.
+    """
+    shares: list[float] = []
+    for preference in preferences:
+        for each in preference.members or (preference,):
+            samples: defaultdict[Hashable, list[Presentation]] = defaultdict(list)
+            for presentation in each.presentations:
+                samples[presentation.order, presentation.principles].append(presentation)
+            choices = ([chosen(s.p_a) for s in group] for group in samples.values() if len(group) > 1)
+            shares += [_agreeing_pairs(group) for group in choices]
+    return _mean(shares) if shares else None
+
+
+def _agreeing_pairs(opinions: Sequence[str]) -> float:
+    pairs = list(combinations(opinions, 2))
+    return sum(one == other for one, other in pairs) / len(pairs)
+
+
+def _by_order(preference: Preference) -> dict[str, list[float]]:
+    """p_a of the presentations, by order; an order that was not shown is not a key."""
+    shown: defaultdict[str, list[float]] = defaultdict(list)
+    for each in preference.presentations:
+        shown[each.order].append(each.p_a)
+    return dict(shown)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

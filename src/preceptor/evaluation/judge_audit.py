@@ -1,0 +1,268 @@
+"""The audit of judges against people: every judge's measures, and whether two judges differ by more than chance.
+
+A failure never enters a number but `failure_rate` and `failures`; what cannot be computed is None.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Usage
+from preceptor.evaluation import agreement
+from preceptor.evaluation.agreement import ReliabilityBin, Share, Side
+from preceptor.evaluation.paired import JudgeOutcomes, PairedComparison, compare_all
+from preceptor.judging.calibration import Method, cross_validated, fit
+from preceptor.judging.combine import Combine
+
+UNCATEGORISED = "none"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One row of people's data with what one judge made of it."""
+
+    comparison: Comparison
+    human: HumanLabel
+    outcome: Preference | JudgeFailure
+    category: str | None = None
+
+
+@dataclass(frozen=True)
+class JudgeRun:
+    """All that one judge said, and what it took."""
+
+    judge: str
+    """Identity of the judge's model."""
+    constitution: str
+    rows: Sequence[Judged]
+    seconds: float
+    asked: int = 0
+    """Calls that the model answered in these seconds."""
+    ledger_hits: int = 0
+    """Calls answered from the ledger, which takes no time."""
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    """Dollars; None where the price is not known."""
+    variant: str = ""
+    """How the judge was asked, where that tells two rows of the report apart."""
+    combine: Combine = "mean"
+    """How its presentations are combined, for the calibrated preferences."""
+
+
+class Calibrated(Frozen):
+    """What calibration on people's labels is worth: measured on labels that the calibration was not fitted on."""
+
+    method: Method
+    slope: float
+    """Of a fit on all labels; see `preceptor.judging.calibration`."""
+    position_bias: float
+    alignment: float
+    ece: float
+    brier: float
+    reliability: tuple[ReliabilityBin, ...]
+
+
+class JudgeAudit(Frozen):
+    """One judge's measures. Each is defined at the function of `preceptor.evaluation.agreement` that computes it."""
+
+    label: str
+    """Names the judge among those audited: its model, and what else is needed to tell it apart."""
+    judge: str
+    constitution: str
+    variant: str
+    n: int
+    """Rows that alignment rests on: people's majority is no tie, and the judge gave an answer."""
+    rows: int
+    """All rows."""
+    alignment: float | None
+    """Share of these n rows in which the judge prefers what most people prefer."""
+    alignment_ci: tuple[float, float] | None
+    """95 % interval, bootstrapped over prompts."""
+    single_order_alignment: float | None
+    """Alignment with response a first alone; the same as alignment where the judge saw one order only."""
+    single_order_alignment_ci: tuple[float, float] | None
+    position_bias: float | None
+    first_position_rate: float | None
+    longer_preferred_rate: float | None
+    longer_baseline: float | None
+    kappa: float | None
+    ece: float | None
+    brier: float | None
+    reliability: tuple[ReliabilityBin, ...]
+    calibrated: Calibrated | None
+    """Calibrated to people's majority. None with too few labels, and for an ensemble."""
+    human_agreement: float | None
+    one_person_agreement: float | None
+    krippendorff_alpha: float | None
+    """Among people, over all rows that several rated."""
+    krippendorff_alpha_with_judge: float | None
+    """The judge counted as one rater more, over those of these rows it answered."""
+    self_consistency: float | None
+    by_category: dict[str, Share]
+    """Alignment by category; empty where the data have none."""
+    human_ties: int
+    undecided: int
+    """Rows on which the judge's p_a is exactly 0.5."""
+    failure_rate: float | None
+    failures: dict[str, int]
+    labels_per_s: float | None
+    """By the calls that the model answered; None when most answers came from the ledger."""
+    tokens_per_label: float | None
+    cost_per_1000: float | None
+    """Dollars per 1,000 labels."""
+
+
+class Audit(Frozen):
+    """The audit of judges on the same data, ready to be written as JSON."""
+
+    judges: tuple[JudgeAudit, ...]
+    comparisons: tuple[PairedComparison, ...]
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A row that alignment rests on."""
+
+    row: Judged
+    preference: Preference
+    majority: Side
+
+    @property
+    def prompt(self) -> str:
+        return self.row.comparison.prompt.id
+
+
+def audit(runs: Sequence[JudgeRun]) -> Audit:
+    """Measures every judge, and compares every two of them on the rows that both answered."""
+    labels = _labels(runs)
+    outcomes = [
+        JudgeOutcomes(
+            judge=label,
+            correct={
+                s.row.comparison.id: (s.prompt, agreement.correctness(s.preference.p_a, s.majority))
+                for s in _scored(run.rows)
+            },
+        )
+        for label, run in zip(labels, runs, strict=True)
+    ]
+    return Audit(
+        judges=tuple(_audit_one(label, run) for label, run in zip(labels, runs, strict=True)),
+        comparisons=compare_all(outcomes),
+    )
+
+
+def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
+    answered = [(row, row.outcome) for row in run.rows if isinstance(row.outcome, Preference)]
+    failed = [row.outcome for row in run.rows if isinstance(row.outcome, JudgeFailure)]
+    preferences = [preference for _, preference in answered]
+    scored = _scored(run.rows)
+    sides: list[tuple[float, Side]] = [(s.preference.p_a, s.majority) for s in scored]
+    aligned = _alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored])
+    single = _alignment([(s.prompt, agreement.single_order(s.preference), s.majority) for s in scored])
+    bins, tokens = agreement.reliability(sides), run.usage.prompt_tokens + run.usage.completion_tokens
+    return JudgeAudit(
+        label=label,
+        judge=run.judge,
+        constitution=run.constitution,
+        variant=run.variant,
+        n=len(scored),
+        rows=len(run.rows),
+        alignment=aligned and aligned.value,
+        alignment_ci=aligned and (aligned.low, aligned.high),
+        single_order_alignment=single and single.value,
+        single_order_alignment_ci=single and (single.low, single.high),
+        position_bias=agreement.position_bias(preferences),
+        first_position_rate=agreement.first_position_rate(preferences),
+        longer_preferred_rate=agreement.longer_preferred_rate(preferences),
+        longer_baseline=agreement.longer_baseline([(s.row.comparison, s.majority) for s in scored]),
+        kappa=agreement.kappa(sides),
+        ece=agreement.calibration_error(bins),
+        brier=agreement.brier_score(sides),
+        reliability=bins,
+        calibrated=_calibrated(scored, run.combine),
+        human_agreement=agreement.human_agreement(row.human for row in run.rows),
+        one_person_agreement=agreement.one_person_agreement((p.p_a, row.human) for row, p in answered),
+        krippendorff_alpha=agreement.krippendorff_alpha(row.human.ratings for row in run.rows),
+        krippendorff_alpha_with_judge=agreement.krippendorff_alpha(
+            (*row.human.ratings, agreement.chosen(p.p_a)) for row, p in answered if len(row.human.ratings) > 1
+        ),
+        self_consistency=agreement.self_consistency(preferences),
+        by_category=_by_category(scored),
+        human_ties=sum(row.human.majority == "tie" for row in run.rows),
+        undecided=sum(p.p_a == 0.5 for p in preferences),
+        failure_rate=len(failed) / len(run.rows) if run.rows else None,
+        failures=dict(Counter(failure.reason for failure in failed)),
+        labels_per_s=_labels_per_s(run, len(answered)),
+        tokens_per_label=tokens / len(answered) if answered and tokens else None,
+        cost_per_1000=1000 * run.cost / len(answered) if answered and run.cost is not None else None,
+    )
+
+
+def _labels_per_s(run: JudgeRun, labels: int) -> float | None:
+    if not labels or run.seconds <= 0 or run.asked <= run.ledger_hits:
+        return None
+    return labels * run.asked / (run.asked + run.ledger_hits) / run.seconds
+
+
+def _scored(rows: Sequence[Judged]) -> list[_Scored]:
+    return [
+        _Scored(row, row.outcome, row.human.majority)
+        for row in rows
+        if isinstance(row.outcome, Preference) and row.human.majority != "tie"
+    ]
+
+
+def _alignment(rows: Sequence[tuple[str, float, Side]]) -> Share | None:
+    """AI labeler alignment (Lee et al. 2023) from prompt id, p_a and people's majority of each row."""
+    return agreement.share_by_prompt([(prompt, agreement.correctness(p, side)) for prompt, p, side in rows])
+
+
+def _by_category(scored: Sequence[_Scored]) -> dict[str, Share]:
+    names = {s.row.category for s in scored}
+    if names <= {None}:
+        return {}
+    found: dict[str, Share] = {}
+    for name in sorted(names, key=lambda n: (n is None, n or "")):
+        share = _alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored if s.row.category == name])
+        assert share is not None  # a category has a row
+        found[UNCATEGORISED if name is None else name] = share
+    return found
+
+
+def _calibrated(scored: Sequence[_Scored], how: Combine) -> Calibrated | None:
+    """Fitted to the majority, since the majority is what ECE and Brier score are measured against."""
+    pairs = [(s.preference, HumanLabel(p_a=float(s.majority == "a"))) for s in scored]
+    method: Method = "platt"
+    try:
+        calibration, held_out = fit(pairs, method), cross_validated(pairs, method, how=how)
+    except UsageError:  # too few labels or prompts, or an ensemble
+        return None
+    sides: list[tuple[float, Side]] = [(p.p_a, s.majority) for p, s in zip(held_out, scored, strict=True)]
+    bins = agreement.reliability(sides)
+    ece, brier = agreement.calibration_error(bins), agreement.brier_score(sides)
+    if ece is None or brier is None:
+        return None
+    return Calibrated(
+        method=method,
+        slope=calibration.slope,
+        position_bias=calibration.position_bias,
+        alignment=sum(agreement.correctness(p, side) for p, side in sides) / len(sides),
+        ece=ece,
+        brier=brier,
+        reliability=bins,
+    )
+
+
+def _labels(runs: Sequence[JudgeRun]) -> list[str]:
+    """A name for each judge: its model, with constitution and variant where they tell two of one model apart."""
+    names = [run.judge for run in runs]
+    for part in ("constitution", "variant"):
+        values = [str(getattr(run, part)) for run in runs]
+        told_apart = {name for name in names if len({v for n, v in zip(names, values, strict=True) if n == name}) > 1}
+        names = [f"{n} · {v}" if n in told_apart and v else n for n, v in zip(names, values, strict=True)]
+    again, seen = Counter(names), Counter[str]()
+    for i, name in enumerate(names):
+        seen[name] += 1
+        names[i] = f"{name} ({seen[name]})" if again[name] > 1 else name
+    return names

@@ -1,0 +1,164 @@
+"""The report of an audit of judges against people: one HTML file that opens offline and needs nothing else."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from preceptor.evaluation.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.paired import PairedComparison
+from preceptor.reports import audit_figures
+from preceptor.reports.audit_figures import POSITION_BIAS_BOUND
+
+_HASH = re.compile(r"([0-9a-f]{8})[0-9a-f]{4,}")
+FAILURE_BOUND = 0.02
+ECE_BOUND = 0.1
+FEW_ROWS = 100
+
+
+def render_audit(audit: Audit, facts: dict[str, Any]) -> str:
+    """The report as HTML. All text is escaped.
+
+    Args:
+        facts: what was audited and with what, as the page lists it: values are texts, numbers, or a dict of them.
+            "data", the name of the data file, is also in the page's title.
+    """
+    audit = with_short_labels(audit)
+    judges = ranked(audit)
+    models = {judge.judge for judge in judges}
+    environment = Environment(
+        loader=PackageLoader("preceptor.reports", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    measured = [judge for judge in judges if judge.n]
+    return environment.get_template("audit.html.jinja").render(
+        judges=judges,
+        comparisons=audit.comparisons,
+        facts=facts,
+        only_model=models.pop() if len(judges) > 1 and len(models) == 1 else None,
+        headline=headline(audit),
+        context=context(audit),
+        warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
+        categories=list(dict.fromkeys(name for judge in judges for name in judge.by_category)),
+        alignment=Markup(audit_figures.alignment(measured)) if measured else None,
+        biases=Markup(audit_figures.biases(measured)) if measured else None,
+        reliability=Markup(audit_figures.reliability(measured)) if measured else None,
+    )
+
+
+def with_short_labels(audit: Audit) -> Audit:
+    """The audit with labels for reading: hashes cut to 8 digits, and the model left out where all judges have the same.
+
+    Labels stay as they are where two would become one.
+    """
+    labels = [judge.label for judge in audit.judges]
+    short = [_HASH.sub(r"\1", label) for label in labels]
+    if len({label.partition(" · ")[0] for label in short}) == 1 and all(" · " in label for label in short[1:]):
+        short = [label.partition(" · ")[2] or label for label in short]
+    if len(set(short)) < len(short):
+        return audit
+    name = dict(zip(labels, short, strict=True))
+    return Audit(
+        judges=tuple(judge.model_copy(update={"label": name[judge.label]}) for judge in audit.judges),
+        comparisons=tuple(
+            each.model_copy(update={"judge_1": name[each.judge_1], "judge_2": name[each.judge_2]})
+            for each in audit.comparisons
+        ),
+    )
+
+
+def ranked(audit: Audit) -> list[JudgeAudit]:
+    """The judges, the one that agrees most with people first; those without an answer last."""
+    return sorted(audit.judges, key=lambda judge: -1.0 if judge.alignment is None else judge.alignment, reverse=True)
+
+
+def headline(audit: Audit) -> str:
+    """The result in a sentence or two: who agrees most with people, and whether it beats the next by more than luck."""
+    judges = [judge for judge in ranked(audit) if judge.alignment is not None]
+    if not judges:
+        return "No judge gave an answer on a pair on which people have a majority, so there is nothing to compare."
+    best = judges[0]
+    interval = f" (95% interval {_range(best.alignment_ci)})" if best.alignment_ci else ""
+    agrees = f"{_percent(best.alignment)} of {best.n} pairs{interval}"
+    if len(judges) == 1:
+        return f"{best.label} prefers what most people prefer on {agrees}."
+    following = judges[1]
+    return (
+        f"{best.label} agrees most with people: on {agrees}. {following.label} follows with "
+        f"{_percent(following.alignment)}; {_difference(_between(audit.comparisons, best, following))}."
+    )
+
+
+def context(audit: Audit) -> list[str]:
+    """What the best judge's alignment has to be held against."""
+    best = next(iter(ranked(audit)), None)
+    if best is None or best.alignment_ci is None:
+        return []
+    found: list[str] = []
+    if best.longer_baseline is not None:
+        low, high = best.alignment_ci
+        than = "clearly more than" if low > best.longer_baseline else "not clearly more than"
+        than = "less than" if high < best.longer_baseline else than
+        found.append(
+            f"Always preferring the longer response would agree on {_percent(best.longer_baseline)} of the same pairs: "
+            f"the best judge does {than} that."
+        )
+    if best.human_agreement is not None and best.one_person_agreement is not None:
+        found.append(
+            f"Two people agree with each other on {_percent(best.human_agreement)} of pairs, and the best judge agrees "
+            f"with one person on {_percent(best.one_person_agreement)}."
+        )
+    elif best.human_agreement is None:
+        found.append("No pair was rated by several people, so how much people agree with each other is not known.")
+    return found
+
+
+def doubts(judge: JudgeAudit) -> list[str]:
+    """Reasons to doubt one judge, the gravest first."""
+    if judge.alignment is None or judge.alignment_ci is None:
+        return ["it gave no answer that could be compared with people's", *_failures(judge)]
+    low, high = judge.alignment_ci
+    found: list[str] = []
+    if high < 0.5:
+        found.append("it agrees with people less than chance")
+    elif low <= 0.5:
+        found.append(f"its agreement with people may be chance ({_range(judge.alignment_ci)} includes 50%)")
+    if judge.longer_baseline is not None and judge.alignment < judge.longer_baseline:
+        found.append(f"always preferring the longer response does better ({_percent(judge.longer_baseline)})")
+    if judge.position_bias is not None and judge.position_bias > POSITION_BIAS_BOUND:
+        found.append(f"on {_percent(judge.position_bias)} of pairs it keeps to a position when responses are swapped")
+    found += _failures(judge)
+    if judge.ece is not None and judge.ece > ECE_BOUND:
+        found.append(f"its confidence is off by {100 * judge.ece:.0f} points on average (ECE {judge.ece:.2f})")
+    if judge.n < FEW_ROWS:
+        found.append(f"only {judge.n} pairs are behind these numbers")
+    return found
+
+
+def _failures(judge: JudgeAudit) -> list[str]:
+    if judge.failure_rate is None or judge.failure_rate <= FAILURE_BOUND:
+        return []
+    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in judge.failures.items())
+    return [f"it failed on {judge.failure_rate:.1%} of pairs ({reasons})"]
+
+
+def _between(comparisons: Sequence[PairedComparison], one: JudgeAudit, other: JudgeAudit) -> PairedComparison | None:
+    wanted = {one.label, other.label}
+    return next((each for each in comparisons if {each.judge_1, each.judge_2} == wanted), None)
+
+
+def _difference(comparison: PairedComparison | None) -> str:
+    if comparison is None or comparison.p_holm is None:
+        return "whether they differ cannot be told, for want of pairs that both answered"
+    p = "p\u00a0<\u00a00.001" if comparison.p_holm < 0.001 else f"p\u00a0=\u00a0{comparison.p_holm:.2g}"
+    return f"the difference is {'beyond chance' if comparison.significant else 'within noise'} ({p})"
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{value:.0%}"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f}%"

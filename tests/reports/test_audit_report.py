@@ -1,0 +1,122 @@
+"""The audit's report: it says what the numbers say, and all text stays text."""
+
+import random
+import re
+from typing import Literal
+
+from preceptor.core.types import (
+    Comparison,
+    HumanLabel,
+    JudgeFailure,
+    Message,
+    Preference,
+    Presentation,
+    Prompt,
+    Rater,
+    Response,
+    Verdict,
+)
+from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
+from preceptor.reports.audit import context, doubts, headline, ranked, render_audit, with_short_labels
+
+SCRIPT = "<script>document.title = 'taken over'</script>"
+
+
+def judge_run(name: str, skill: float, variant: str = "", n: int = 120, failures: int = 0, people: int = 3) -> JudgeRun:
+    """A judge that is right with probability `skill`; people agree with each other on most pairs."""
+    rng, rows = random.Random(name + variant), list[Judged]()
+    for i in range(n):
+        prompt = Prompt(id=f"{i}", conversation=(Message(role="user", content="q"),))
+        sides = (Response(prompt_id=f"{i}", text="x" * (3 + i % 2)), Response(prompt_id=f"{i}", text="x" * 3))
+        pair = Comparison(id=f"{i}", prompt=prompt, a=sides[0], b=sides[1])
+        opinion: Literal["a", "b"] = "b" if i % 4 > 1 and i % 5 else "a"
+        human = HumanLabel.of(opinion for _ in range(people))
+        p = 0.9 if (human.majority == "a") == (rng.random() < skill) else 0.1
+        verdict = Verdict(probabilities={"1": p, "2": 1 - p}, choice_mass=1)
+        outcome: Preference | JudgeFailure = Preference(
+            comparison=pair,
+            p_a=p,
+            rater=Rater(model=name, constitution="c 1", constitution_hash="h", settings={"v": variant}),
+            presentations=(
+                Presentation(order="ab", p_a=p, verdict=verdict),
+                Presentation(order="ba", p_a=p, verdict=verdict),
+            ),
+        )
+        if i < failures:
+            outcome = JudgeFailure(reason="no_answer", detail=SCRIPT)
+        rows.append(Judged(pair, human, outcome, SCRIPT if i % 2 else r"from $5 to $10 \frac"))
+    return JudgeRun(name, "c 1", rows, seconds=3.0, variant=variant)
+
+
+TWO = audit([judge_run("weak", 0.55), judge_run("strong", 0.95)])
+
+
+def test_all_text_is_escaped_and_nothing_comes_from_outside() -> None:
+    page = render_audit(
+        audit([judge_run(SCRIPT, 0.9), judge_run(f"other {SCRIPT}", 0.6)]), {"data": SCRIPT, "versions": {SCRIPT: 1}}
+    )
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") > 10
+    references = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?(?!#)([^"\')\s>]+)', page.replace("&#34;", '"'))
+    assert [r for r in references if r.startswith(("http", "//"))] == []
+    assert page.count("<svg") == 3
+    assert "currentColor" in page
+
+
+def test_the_headline_names_the_best_judge_and_whether_the_next_is_really_worse() -> None:
+    assert headline(TWO).startswith("strong agrees most with people: on 9")
+    assert "weak follows with" in headline(TWO)
+    assert "the difference is beyond chance (p\u00a0<\u00a00.001)" in headline(TWO)
+    near = audit([judge_run("one", 0.8), judge_run("two", 0.8)])
+    assert "the difference is within noise" in headline(near)
+    assert headline(audit([judge_run("only", 0.9)])).startswith("only prefers what most people prefer on ")
+    assert headline(audit([judge_run("dumb", 0.9, failures=120)])).startswith("No judge gave an answer")
+
+
+def test_alignment_is_held_against_length_and_against_people() -> None:
+    said = " ".join(context(TWO))
+    assert "the best judge does clearly more than that" in said
+    assert "Two people agree with each other on 100% of pairs" in said
+    assert "not known" in " ".join(context(audit([judge_run("only", 0.9, people=1)])))
+
+
+def test_reasons_to_doubt() -> None:
+    strong, weak = ranked(TWO)
+    assert doubts(strong) == []
+    assert any("off by" in reason for reason in doubts(weak))
+    poor = weak.model_copy(
+        update={
+            "alignment": 0.52, "alignment_ci": (0.42, 0.62), "longer_baseline": 0.58, "position_bias": 0.31,
+            "failure_rate": 0.05, "failures": {"no_answer": 6}, "ece": 0.12, "n": 99,
+        }
+    )  # fmt: skip
+    assert doubts(poor) == [
+        "its agreement with people may be chance (42 to 62% includes 50%)",
+        "always preferring the longer response does better (58%)",
+        "on 31% of pairs it keeps to a position when responses are swapped",
+        "it failed on 5.0% of pairs (6 no answer)",
+        "its confidence is off by 12 points on average (ECE 0.12)",
+        "only 99 pairs are behind these numbers",
+    ]
+    assert doubts(poor.model_copy(update={"alignment_ci": (0.3, 0.4)}))[0] == "it agrees with people less than chance"
+
+
+def test_labels_are_shortened_as_long_as_they_stay_apart() -> None:
+    model = "m@0123456789abcdef"
+    same = with_short_labels(audit([judge_run(model, 0.9, "base"), judge_run(model, 0.8, "cot")]))
+    assert [judge.label for judge in same.judges] == ["base", "cot"]
+    assert (same.comparisons[0].judge_1, same.comparisons[0].judge_2) == ("base", "cot")
+    page = render_audit(audit([judge_run(model, 0.9, "base"), judge_run(model, 0.8, "cot")]), {"rows": 120})
+    assert f"Every judge is <code>{model}</code>" in page
+    alone = with_short_labels(audit([judge_run(model, 0.9)]))
+    assert alone.judges[0].label == "m@01234567"
+    twins = audit([judge_run("m@0123456789ab", 0.9), judge_run("m@0123456789ac", 0.8)])
+    assert with_short_labels(twins) == twins
+
+
+def test_a_page_is_there_even_where_there_is_nothing_to_show() -> None:
+    for empty in (Audit(judges=(), comparisons=()), audit([judge_run("dumb", 0.9, failures=120)])):
+        page = render_audit(empty, {})
+        assert "<svg" not in page
+        assert "None" not in page
+        assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page)
