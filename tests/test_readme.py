@@ -5,10 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from preceptor.recipes.judges import JudgesFile
 from preceptor.recipes.load import load_recipe, shipped_recipes
 
 ROOT = Path(__file__).parent.parent
@@ -17,8 +19,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def commands() -> list[list[str]]:
     joined = README.replace("\\\n", " ")
-    lines = re.findall(r"^preceptor (?:run|recipes|models|report)\b.*$", joined, flags=re.MULTILINE)
+    lines = re.findall(r"^preceptor (?:run|label|audit|revise|recipes|models|report)\b.*$", joined, flags=re.MULTILINE)
     return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_the_file_of_judges_is_one() -> None:
+    [judges] = re.findall(r"^```toml\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert len(JudgesFile.model_validate(tomllib.loads(judges)).judges) == 2
 
 
 def test_every_file_it_links_to_exists() -> None:

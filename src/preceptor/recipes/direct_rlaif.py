@@ -52,7 +52,7 @@ def run_direct_rlaif(directory: RunDirectory, progress: Progress, *, merge: bool
     training_prompts, held_out = check_split(usable, recipe)
 
     with Ledger(directory.ledger) as ledger:
-        judge = ScoreJudge(judge_model, inputs.constitution, ledger)
+        judge = ScoreJudge(judge_model, inputs.constitution, ledger, recipe.judge.asking)
         meter = Meter(policy, judge, held_out, inputs.references, recipe)
         progress.stage("measuring before training")
         before = directory.snapshot("before", lambda: meter.measure("final", recipe.evaluation.samples_per_prompt))

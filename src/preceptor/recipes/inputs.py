@@ -44,10 +44,15 @@ def read_inputs(recipe: DirectRlaifRecipe) -> Inputs:
     if recipe.policy.startswith("scripted:") or recipe.policy.endswith(".gguf"):
         raise UsageError(f'policy = "{recipe.policy}": this form cannot be trained; name a folder, hf:... or embedded')
     constitution = load_constitution(recipe.judge.constitution)
-    if recipe.judge.reward == "log_odds" and len(constitution.choices) != 2:
+    if recipe.judge.reward == "log_odds" and len(constitution.score.values) != 2:
         raise UsageError(
             f'judge.reward = "log_odds" needs a constitution of two choices, {recipe.judge.constitution} has '
-            f'{len(constitution.choices)}; use "expectation"'
+            f'{len(constitution.score.values)}; use "expectation"'
+        )
+    if recipe.judge.asking.rationale and not constitution.score.criteria:
+        raise UsageError(
+            f"judge.asking.rationale: {recipe.judge.constitution} scores by an item of its own form, which has no "
+            "place for a rationale; name a constitution with criteria"
         )
     check_algorithm(recipe.rl)
     prompts = read_prompts(recipe.prompts)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from preceptor.core.errors import UsageError, nearest
+from preceptor.core.validation import explain
 from preceptor.recipes.settings import DirectRlaifRecipe
 
 _PACKAGED = files("preceptor.recipes")
@@ -55,7 +56,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> DirectRlaifRecipe:
     try:
         return DirectRlaifRecipe.model_validate(settings)
     except ValidationError as error:
-        raise UsageError(f"{name}: {_explain(error)}") from error
+        raise UsageError(f"{name}: {explain(error, DirectRlaifRecipe)}") from error
 
 
 def with_absolute_paths(recipe: DirectRlaifRecipe) -> DirectRlaifRecipe:
@@ -99,26 +100,3 @@ def _override(settings: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise UsageError(f"--set {override}: {part} is a value, not a table of settings")
     table[last] = value
-
-
-def _explain(error: ValidationError) -> str:
-    """The first problem, unknown keys before the rest: a misspelt key often explains a missing one."""
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    first = problems[0]
-    path = [str(part) for part in first["loc"]]
-    where = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        return f'unknown key "{where}"; {nearest(path[-1], _fields_at(path[:-1]))}'
-    if first["type"] == "missing":
-        return f'"{where}" is missing'
-    return f"{where} = {first['input']!r}: {first['msg'].lower()}"
-
-
-def _fields_at(path: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = DirectRlaifRecipe
-    for part in path:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)

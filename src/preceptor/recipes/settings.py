@@ -6,6 +6,7 @@ from pydantic import Field
 
 from preceptor.core.types import Frozen, NonEmpty
 from preceptor.evaluation.checkpoints import Bounds
+from preceptor.judging.settings import ScoreSettings
 from preceptor.training.lora import LoraSettings
 from preceptor.training.rl.settings import RewardKind, RLSettings
 
@@ -17,6 +18,8 @@ class JudgeSettings(Frozen):
     """A model string."""
     constitution: NonEmpty = "warm_tone"
     """Name of a shipped constitution, or path of a .toml file."""
+    asking: ScoreSettings = ScoreSettings()
+    """Whether it reasons before it scores, and how; for constitutions that score by criteria."""
     reward: RewardKind = "expectation"
     """How a score becomes a reward: its expectation rescaled to [-1, 1], or the log-odds of a scale of two choices."""
 

@@ -1,22 +1,17 @@
 """`summary.json`: every headline number of a run, for machines."""
 
-import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
-
-import torch
 
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.checkpoints import Choice, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.score import ScoreJudge
+from preceptor.recipes.environment import environment
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.store.files import read_rows
 from preceptor.training.rl.rewards import reward_of
-
-PACKAGES = ("preceptor", "torch", "transformers", "peft", "accelerate", "vaderSentiment")
 
 
 @dataclass(frozen=True)
@@ -84,20 +79,9 @@ def summarise(directory: RunDirectory, outcome: Outcome) -> dict[str, Any]:
 def content_free_score(judge: ScoreJudge, directory: RunDirectory) -> float | None:
     """The reward that the judge gives to "N/A"."""
     prompt = Prompt.model_validate({"id": "content-free", "conversation": [{"role": "user", "content": "N/A"}]})
-    response = Response(prompt_id=prompt.id, text="N/A", policy="none", tokens=0, finished=True)
+    response = Response(prompt_id=prompt.id, text="N/A", policy="none")
     [score] = judge.score([(prompt, response)])
     return None if isinstance(score, JudgeFailure) else reward_of(score, directory.recipe.judge.reward)
-
-
-def environment() -> dict[str, Any]:
-    """Exact versions and the machine: what a number depends on beside the recipe."""
-    return {
-        "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
-        "platform": platform.platform(terse=True),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _step_seconds(directory: RunDirectory) -> dict[str, float]:

@@ -16,7 +16,7 @@ from preceptor.backends.transformers.chat import encode_conversation, encode_tex
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Prompt, Response
+from preceptor.core.types import Prompt, Rollout
 from preceptor.training.lora import LoraSettings
 from preceptor.training.packed import TokenGroup, packed_log_probs
 
@@ -29,7 +29,7 @@ class ResponseGroup:
     """A prompt with the responses a policy sampled for it, as text and as tokens."""
 
     prompt: Prompt
-    responses: tuple[Response, ...]
+    responses: tuple[Rollout, ...]
     tokens: TokenGroup
 
 
@@ -121,7 +121,7 @@ class Policy:
             ResponseGroup(
                 prompt,
                 tuple(
-                    Response(
+                    Rollout(
                         prompt_id=prompt.id,
                         text=self.base.decode(sampled),
                         policy=self.identity,

@@ -1,0 +1,56 @@
+"""What a person sees of an audit in the terminal; the report has the rest."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from preceptor.cli.work import percent
+from preceptor.evaluation.judge_audit import Audit
+from preceptor.reports.audit import with_short_labels
+
+
+def show_audit(result: dict[str, Any], out: Path) -> None:
+    """Prints the judges' table, shares in per cent."""
+    audit = with_short_labels(Audit.model_validate(result))
+    table = Table(title="Judges against people, in %", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("judge", overflow="fold")
+    for name in ("n", "aligned", "95 %", "1 order", "bias", "first", "longer", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for judge in audit.judges:
+        shares = (judge.single_order_alignment, judge.position_bias, judge.first_position_rate)
+        interval = (
+            "" if judge.alignment_ci is None else f"{_share(judge.alignment_ci[0])}-{_share(judge.alignment_ci[1])}"
+        )
+        table.add_row(
+            judge.label,
+            str(judge.n),
+            _share(judge.alignment),
+            interval,
+            *(_share(share) for share in shares),
+            _share(judge.longer_preferred_rate),
+            _share(judge.failure_rate),
+        )
+    console = Console(markup=False)
+    console.print(table)
+    console.print(
+        "1 order: aligned when a stands first; bias: the same position wins after the swap;\n"
+        "first, longer: the response shown first, or the longer one, wins",
+        highlight=False,
+    )
+    first = audit.judges[0]
+    people = "" if first.human_agreement is None else f"; two people agree on {percent(first.human_agreement)}"
+    console.print(f"Always the longer response: {percent(first.longer_baseline)}{people}", highlight=False)
+    apart = [pair for pair in audit.comparisons if pair.significant]
+    for pair in apart:
+        by = f"{100 * (pair.difference or 0.0):+.0f} points, p = {pair.p_holm or 0.0:.2g}"
+        console.print(f"{pair.judge_1} against {pair.judge_2}: {by}", highlight=False, soft_wrap=True)
+    if len(audit.judges) > 1 and not apart:
+        console.print("No two judges differ by more than chance.", highlight=False)
+    console.print(f"report {out / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f}"

@@ -1,0 +1,95 @@
+"""Options that several commands have, and what they mean together."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from preceptor.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from preceptor.backends.connection import Connection
+    from preceptor.recipes.judges import JudgeSpec
+
+Judges = Annotated[
+    list[str] | None, typer.Option("--judge", metavar="MODEL", help="A judge's model; repeat for several judges.")
+]
+Constitutions = Annotated[
+    list[str] | None,
+    typer.Option("--constitution", metavar="NAME", help="A shipped constitution or a .toml; repeat for several."),
+]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, joined by +.",
+    ),
+]
+JudgesFile = Annotated[
+    Path | None, typer.Option("--judges", metavar="FILE", help="A TOML file of [[judges]] in place of the three above.")
+]
+Calibrations = Annotated[
+    list[str] | None, typer.Option("--calibration", metavar="FILE", help="Calibration of a judge; one for each.")
+]
+Concurrency = Annotated[int, typer.Option(help="Requests to a model server in flight at once.")]
+PerMinute = Annotated[float | None, typer.Option(metavar="N", help="Requests per minute to a model server, at most.")]
+TokensPerMinute = Annotated[
+    float | None, typer.Option(metavar="N", help="Tokens per minute to a model server, at most.")
+]
+Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="Silence after which a call is tried again.")]
+Prices = Annotated[Path | None, typer.Option(metavar="FILE", help="Prices of models, before the built-in ones.")]
+Budget = Annotated[
+    float | None, typer.Option(metavar="DOLLARS", help="Stop when the calls on record have cost so much.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+def judge_specs(
+    file: Path | None,
+    models: list[str] | None,
+    constitutions: list[str] | None,
+    variants: list[str] | None,
+    calibrations: list[str] | None,
+) -> "tuple[JudgeSpec, ...]":
+    """The judges that the options name: those of the file, or every combination of models, constitutions, variants.
+
+    Raises: UsageError where both are given.
+    """
+    from preceptor.recipes.judges import every_judge, read_judges
+
+    if file is None:
+        return every_judge(
+            models or ["embedded"], constitutions or ["helpful"], variants or ["detailed"], calibrations or []
+        )
+    if models or constitutions or variants or calibrations:
+        raise UsageError("--judges names all judges; give no --judge, --constitution, --variant, --calibration with it")
+    return read_judges(file)
+
+
+def connection(
+    concurrency: int,
+    requests_per_minute: float | None,
+    tokens_per_minute: float | None,
+    timeout: float,
+    prices: Path | None,
+) -> "Connection":
+    """How model servers are reached.
+
+    Raises: UsageError for a value out of bounds.
+    """
+    from pydantic import ValidationError
+
+    from preceptor.backends.connection import Connection
+    from preceptor.core.validation import explain
+
+    try:
+        return Connection(
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            timeout_s=timeout,
+            prices=prices,
+        )
+    except ValidationError as error:
+        raise UsageError(explain(error, Connection)) from error

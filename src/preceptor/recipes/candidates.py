@@ -1,0 +1,108 @@
+"""Comparisons of responses that a policy samples here, from a file of prompts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import Field
+
+from preceptor.backends.base import CompleteRequest, Completion, in_order
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Comparison, Frozen, JudgeFailure, NonEmpty, Prompt, Rater, Response
+from preceptor.judging.recorded import RecordedModel
+from preceptor.store.comparisons import ComparisonRow, Design, pairs_of
+from preceptor.store.prompts import read_prompt_rows
+from preceptor.store.rows import Malformed
+
+
+class Sampling(Frozen):
+    """How candidate responses are sampled."""
+
+    policy: NonEmpty
+    """A model string."""
+    samples: int = Field(default=2, ge=2)
+    """Responses per prompt."""
+    temperature: float = Field(default=1.0, gt=0)
+    max_new_tokens: int = Field(default=256, ge=1)
+    design: Design = "all"
+    """Which pairs of a prompt's responses are compared."""
+    seed: int = Field(default=0, ge=0)
+
+
+Answered: TypeAlias = list[Response | JudgeFailure]
+"""What the policy gave to one prompt."""
+
+
+def sampled_comparisons(path: Path, policy: RecordedModel, sampling: Sampling) -> Iterator[ComparisonRow | Malformed]:
+    """Comparisons of responses that the policy gives to each prompt of a file, in the file's order."""
+    return _comparisons(path, sampling, policy.model.concurrency, lambda prompts: _sample(policy, prompts, sampling))
+
+
+def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonRow | Malformed]:
+    """The same comparisons before anything is sampled, with responses of the greatest length: for estimates."""
+
+    def longest(prompts: Sequence[Prompt]) -> list[Answered]:
+        text = "word " * sampling.max_new_tokens
+        return [[Response(prompt_id=prompt.id, text=text) for _ in range(sampling.samples)] for prompt in prompts]
+
+    return _comparisons(path, sampling, 1, longest)
+
+
+def _comparisons(
+    path: Path, sampling: Sampling, prompts_at_once: int, sample: Callable[[Sequence[Prompt]], list[Answered]]
+) -> Iterator[ComparisonRow | Malformed]:
+    """A prompt takes as many numbers of the stream whether or not the policy answers it, so that a failure which does
+    not happen again moves no other row.
+    """
+    numbers, pairs = count(), pairs_of(sampling.samples, sampling.design)
+    rows = read_prompt_rows(path)
+    while chunk := list(islice(rows, prompts_at_once)):
+        sampled = iter(sample([row for row in chunk if isinstance(row, Prompt)]))
+        for row in chunk:
+            if isinstance(row, Malformed):
+                yield Malformed(next(numbers), row.place, row.reason)
+                continue
+            responses = next(sampled)
+            for i, j in pairs:
+                yield _row(next(numbers), f"{path}: prompt {row.id}", row, responses, (i, j))
+
+
+def candidate_rater(identity: str) -> Rater:
+    """Under whose name the sampling of candidates stands in the ledger: nobody judged."""
+    return Rater(model=identity, constitution="none", constitution_hash="none", settings={"role": "policy"})
+
+
+def _row(
+    number: int, place: str, prompt: Prompt, responses: Answered, pair: tuple[int, int]
+) -> ComparisonRow | Malformed:
+    a, b = responses[pair[0]], responses[pair[1]]
+    for response in (a, b):
+        if isinstance(response, JudgeFailure):
+            return Malformed(number, place, f"the policy gave no response: {response.reason}: {response.detail}")
+    assert isinstance(a, Response)
+    assert isinstance(b, Response)
+    comparison = Comparison(id=f"{prompt.id}-{pair[0]}-{pair[1]}", prompt=prompt, a=a, b=b)
+    return ComparisonRow(number, place, comparison, None, None)
+
+
+def _sample(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Sampling) -> list[Answered]:
+    requests = [
+        CompleteRequest(
+            prompt.conversation if policy.model.chat else prompt.text,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            seed=derive_seed(sampling.seed, "candidate", prompt.id, i),
+        )
+        for prompt in prompts
+        for i in range(sampling.samples)
+    ]
+    results = iter(in_order(policy.complete(requests), len(requests)))
+    identity = policy.model.identity
+
+    def response(prompt: Prompt, result: Completion | JudgeFailure) -> Response | JudgeFailure:
+        if isinstance(result, JudgeFailure):
+            return result
+        return Response(prompt_id=prompt.id, text=result.text.strip(), policy=identity)
+
+    return [[response(prompt, next(results)) for _ in range(sampling.samples)] for prompt in prompts]
