@@ -82,7 +82,7 @@ def test_json_of_each_command(
     assert run(capsys, monkeypatch, "label", COMPARISONS, "--out", "l", *judge)["counts"]["preferences"] == 24
     audited = run(capsys, monkeypatch, "audit", COMPARISONS, *judge, "--variant", "base", "--variant", "detailed")
     assert [judge["n"] for judge in audited["judges"]] == [24, 24]
-    assert Path("audits/comparisons-1/report.html").exists()
+    assert Path("audits/comparisons/report.html").exists()
     revised = run(capsys, monkeypatch, "revise", PROMPTS, "--out", "r", "--model", "scripted:random", "--rounds", "2")
     assert revised["revised"] == 6
     pairs = [json.loads(line) for line in Path("r/preferences.jsonl").read_text().splitlines()]

@@ -10,7 +10,7 @@ from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, Completion
 from preceptor.backends.scripted import ScriptedModel, random_choice
 from preceptor.core.types import JudgeFailure, Message, Response, Score
 from preceptor.judging.settings import ScoreSettings
-from preceptor.judging.steps import StepJudge, mean_step
+from preceptor.judging.steps import StepJudge, TrajectoryJudge
 
 TRAJECTORY = (
     Message(role="assistant", content="first"),
@@ -100,8 +100,14 @@ def test_a_rationale_for_each_step() -> None:
     assert [r.prefill for r in model.asked if isinstance(r, ChooseRequest)] == ["It helps.\n\nFinal score:"] * 2
 
 
-def test_the_mean_of_steps_is_of_all_of_them_or_there_is_none() -> None:
-    [steps] = judge(ScriptedModel("s", by_words)).score([(prompt("q"), acted(*TRAJECTORY))])
-    assert mean_step(steps[:2]) == pytest.approx((9.955 + 1.045) / 2)
-    assert mean_step(steps) is None
-    assert mean_step([]) is None
+def test_trajectories_are_scored_as_a_whole_and_by_step() -> None:
+    model = ScriptedModel("s", random_choice)
+    judge_both = TrajectoryJudge(model, CONSTITUTION, fresh_ledger())
+    acting, plain = judge_both.score(
+        [(prompt("q"), acted(*TRAJECTORY)), (prompt("q"), Response(prompt_id="id-q", text="no"))]
+    )
+    alone = judge(ScriptedModel("s", random_choice)).score([(prompt("q"), acted(*TRAJECTORY))])
+    assert list(acting.steps) == alone[0]
+    assert plain.steps == ()
+    assert isinstance(plain.whole, Score)
+    assert "[Step 1, assistant]" in text_of(model.asked[0])  # the whole trajectory, not its last message

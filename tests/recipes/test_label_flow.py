@@ -216,31 +216,64 @@ def test_what_does_not_get_through_is_reported_and_can_be_asked_again(job: Label
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_server_that_dies_stops_the_run_with_the_reasons_and_the_rest_goes_on_later(job: LabelJob) -> None:
-    with (
-        FaultServer(Script(table=JUDGE, dies_after=60)) as server,
-        pytest.raises(PreceptorError, match="backend_error"),
-    ):
-        label(served(job, server))
-    before = read(job.out / "preferences.jsonl")
+def test_a_server_that_dies_stops_the_run_with_the_reasons(job: LabelJob) -> None:
+    with FaultServer(Script(table=JUDGE, dies_after=80)) as server:
+        dying = served(job, server)
+        with pytest.raises(PreceptorError, match="backend_error"):
+            label(dying)
+        before = read(job.out / "preferences.jsonl")
     with sqlite3.connect(job.out / "ledger.sqlite") as connection:
         (paid,) = connection.execute("SELECT count(*) FROM calls").fetchone()
-    assert paid > 2 * len(before)
-    with FaultServer(Script(table=JUDGE)) as server:
-        port = json.loads((job.out / "label.json").read_text())["judges"][0]["model"]
-        assert port != f"openai:tiny@{server.url}"
-        with pytest.raises(UsageError, match="other judges"):
-            label(served(job, server))
+    assert paid > 2 * len(before) > 0
+    with pytest.raises(PreceptorError, match="no model server answers"):
+        label(dying)
+    assert read(job.out / "preferences.jsonl") == before
+
+
+def test_a_first_start_that_fails_does_not_claim_the_folder(job: LabelJob) -> None:
+    with (
+        FaultServer(Script(models=({"id": "other"},))) as server,
+        pytest.raises(PreceptorError, match='no model "tiny"'),
+    ):
+        label(served(job, server))
+    assert label(job)["counts"]["preferences"] == 70
+
+
+@pytest.mark.usefixtures("impatient")
+def test_too_many_failures_are_too_many_however_often_the_run_was_begun(job: LabelJob) -> None:
+    """One failure in 70 is allowed by the whole, though not by the last chunk alone."""
+    rows = [*ROWS[:69], {**ROWS[69], "prompt": "long " * 100}]
+    table = Script(table=JUDGE, faults={"long long": ["too_long"] * 4})
+    with FaultServer(table) as server:
+        changed = replace(served(job, server, limit=64), data=write(job.data, rows), max_failure_rate=0.05)
+        label(changed)
+        assert label(replace(changed, limit=None))["counts"]["failures_by_reason"] == {"prompt_too_long": 1}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_policy_that_does_not_answer_is_a_failure_and_not_a_malformed_row(tmp_path: Path, job: LabelJob) -> None:
+    prompts = write(tmp_path / "prompts.jsonl", [{"prompt": f"What is {i}?"} for i in range(30)])
+    with FaultServer(Script(votes=("fine",), faults={"What is 3?": ["400"] * 9})) as server:
+        sampling = Sampling(policy=f"openai:tiny@{server.url}", samples=2, max_new_tokens=4)
+        summary = label(replace(job, data=prompts, sampling=sampling, connection=IMPATIENT))
+    assert summary["counts"]["failures_by_reason"] == {"refused": 1}
+    assert summary["counts"]["malformed"] == 0
+    [failed] = read(job.out / "failures.jsonl")
+    assert failed["row"] == 3
+    assert failed["detail"].startswith("policy: 400")
 
 
 @pytest.mark.usefixtures("impatient")
 def test_the_key_is_in_no_file(job: LabelJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-0123456789")
+    monkeypatch.setenv("PRECEPTOR_API_KEY", "sk-very-secret-0123456789")
     with FaultServer(Script(table=JUDGE, key="sk-very-secret-0123456789", faults={"answer 2": ["400"]})) as server:
         label(served(job, server, limit=30))
     for file in job.out.iterdir():
         assert b"very-secret" not in file.read_bytes()
-    with FaultServer(Script(key="another")) as server, pytest.raises(PreceptorError, match="OPENAI_API_KEY") as caught:
+    with (
+        FaultServer(Script(key="another")) as server,
+        pytest.raises(PreceptorError, match="PRECEPTOR_API_KEY") as caught,
+    ):
         label(served(job, server, out=job.out.with_name("refused")))
     assert "very-secret" not in str(caught.value)
 

@@ -95,3 +95,14 @@ def test_half_a_surrogate_pair_in_a_rationale_stops_nothing(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(PreceptorError, match=r"preferences\.jsonl: cannot be written: No such file"):
         Outcomes(tmp_path / "missing").append([{"row": 0}], [])
+
+
+def test_cut_back_to_a_whole_chunk(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path)
+    outcomes.append([{"row": i} for i in (0, 1, 3, 4, 6)], [{"row": i} for i in (2, 5)])
+    assert Outcomes(tmp_path).resume(4) == 4
+    assert [row["row"] for row in outcomes.kept()] == [0, 1, 3]
+    assert [row["row"] for row in outcomes.failed()] == [2]
+    outcomes.resume()
+    outcomes.append([{"row": 4}], [])
+    assert outcomes.resume(4) == 4

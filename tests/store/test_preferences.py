@@ -21,10 +21,12 @@ from preceptor.core.types import (
     Prompt,
     Rater,
     Response,
+    Score,
     ToolCall,
+    TrajectoryScore,
     Verdict,
 )
-from preceptor.store.comparisons import ComparisonRow
+from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.preferences import failure_row, preference_row, write_card, write_parquet
 from preceptor.store.rows import Malformed
@@ -62,7 +64,7 @@ def preference(row: ComparisonRow, p_a: float) -> Preference:
 
 def labelled(number: int, p_a: float, human: HumanLabel | None = None, agent: bool = False) -> dict[str, Any]:
     row = comparison_row(human, agent, number)
-    return preference_row(number, row, preference(row, p_a))
+    return preference_row(row, preference(row, p_a))
 
 
 def without_nulls(value: Any) -> Any:
@@ -81,9 +83,12 @@ def test_a_row_holds_the_label_and_how_it_came_about() -> None:
         "prompt": [{"role": "user", "content": "Why?"}],
         "chosen": [{"role": "assistant", "content": "B"}],
         "rejected": [{"role": "assistant", "content": "A"}],
+        "chosen_policy": "unknown",
+        "rejected_policy": "unknown",
         "chosen_is": "b",
         "p_chosen": 0.75,
         "p_tie": 0.1,
+        "uncalibrated_p_chosen": None,
         "disagreement": 0.0,
         "rationale": "Because.",
         "human_p_chosen": 1.0,
@@ -91,10 +96,21 @@ def test_a_row_holds_the_label_and_how_it_came_about() -> None:
         "constitution": "c",
         "constitution_hash": "h",
         "settings": '{"orders":"both","samples":1}',
+        "chosen_score": None,
+        "rejected_score": None,
         "chosen_steps": None,
         "rejected_steps": None,
         "verdicts": [
-            {"order": order, "p_a": 0.25, "p_tie": 0.0, "sample": 0, "principles": [], "choice_mass": 0.9}
+            {
+                "judge": "m",
+                "constitution_hash": "h",
+                "order": order,
+                "p_a": 0.25,
+                "p_tie": 0.0,
+                "sample": 0,
+                "principles": [],
+                "choice_mass": 0.9,
+            }
             | {"votes": None, "rationale": rationale}
             for order, rationale in (("ab", ""), ("ba", "Because."))
         ],
@@ -116,13 +132,34 @@ def test_a_trajectory_is_several_messages() -> None:
 
 def test_failures_say_why() -> None:
     failure = JudgeFailure(reason="no_answer", detail="d")
-    assert failure_row(1, comparison_row(), [failure]) == {
-        "row": 1,
-        "place": "f:1",
-        "id": "i",
-        "failures": [{"reason": "no_answer", "detail": "d"}],
-    }
-    assert failure_row(2, Malformed(2, "f:3", "bad"))["failures"] == [{"reason": "malformed", "detail": "bad"}]
+    found = {"row": 1, "place": "f:1", "id": "i", "reason": "no_answer", "detail": "d"}
+    assert failure_row(comparison_row(number=1), failure) == found
+    assert failure_row(Unanswered(1, "f:1", "i", failure)) == found
+    malformed = failure_row(Malformed(2, "f:3", "bad"))
+    assert malformed == {"row": 2, "place": "f:3", "id": None, "reason": "malformed", "detail": "bad"}
+
+
+def test_trajectories_keep_their_scores_beside_the_response_that_has_them() -> None:
+    def score(value: float) -> Score:
+        high = (value - 1.0) / 9.0
+        verdict = Verdict(probabilities={"1": 1.0 - high, "10": high}, choice_mass=1.0)
+        return Score(verdict=verdict, values={"1": 1.0, "10": 10.0}, rater=RATER)
+
+    failed = JudgeFailure(reason="no_answer", detail="d")
+    scores = (TrajectoryScore(whole=score(4), steps=(score(2), failed)), TrajectoryScore(whole=failed, steps=()))
+    row = comparison_row()
+    found = preference_row(row, preference(row, 0.2), scores)
+    assert (found["rejected_score"], found["chosen_score"]) == (pytest.approx(4), None)
+    assert (found["rejected_steps"], found["chosen_steps"]) == ([pytest.approx(2), None], [])
+
+
+def test_an_ensemble_s_verdicts_say_whose_they_are() -> None:
+    row = comparison_row()
+    members = tuple(
+        preference(row, 0.3).model_copy(update={"rater": RATER.model_copy(update={"model": name})}) for name in "xy"
+    )
+    both = preference(row, 0.3).model_copy(update={"members": members})
+    assert [verdict["judge"] for verdict in preference_row(row, both)["verdicts"]] == ["x", "x", "y", "y"]
 
 
 @pytest.mark.parametrize("agent", [False, True])

@@ -13,7 +13,7 @@ def audit(
         Path, typer.Argument(help="Comparisons with people's label or ratings (.jsonl, .parquet, folder).")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the audit. Default: audits/DATA-N, the next free N.")
+        Path | None, typer.Option(help="Folder of the audit, given again to go on. Default: audits/DATA.")
     ] = None,
     judge: o.Judges = None,
     constitution: o.Constitutions = None,
@@ -42,11 +42,10 @@ def audit(
     from preceptor.cli.work import Work
     from preceptor.core.errors import UsageError
     from preceptor.recipes.audit import AuditJob, run_audit
-    from preceptor.recipes.run_directory import next_run_path
 
     if method not in ("platt", "temperature"):
         raise UsageError(f'--method {method}: expected "platt" or "temperature"')
-    folder = out or next_run_path(Path("audits"), data.stem)
+    folder = out or Path("audits") / data.stem
     job = AuditJob(
         data=data,
         out=folder,

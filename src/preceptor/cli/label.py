@@ -25,9 +25,11 @@ def label(
     seed: Annotated[int, typer.Option(min=0, help="With --policy: of the candidates.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse malformed rows instead of skipping them.")] = False,
     max_failure_rate: Annotated[float, typer.Option(min=0, max=1, help="Stop when more judgements fail.")] = 0.1,
-    steps: Annotated[bool, typer.Option("--steps", help="Score trajectories step by step as well.")] = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Score trajectories too, as a whole and step by step.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what did not get through.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count calls, tokens and dollars; ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count calls, tokens and dollars first.")] = False,
     budget: o.Budget = None,
     concurrency: o.Concurrency = 8,
     requests_per_minute: o.PerMinute = None,

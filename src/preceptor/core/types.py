@@ -187,6 +187,8 @@ class JudgeFailure(Frozen):
     """`no_answer`: the judge said something, and none of the choices. `refused`: a server will not take this request,
     now or later. `backend_error`: the call did not get through, and may the next time."""
     detail: str
+    usage: Usage = Usage()
+    """Tokens that were paid for all the same."""
 
     @property
     def transient(self) -> bool:
@@ -288,3 +290,11 @@ class Score(Frozen):
         floor = 1e-9
         p_low, p_high = self.verdict.probabilities[low], self.verdict.probabilities[high]
         return max(-20.0, min(20.0, math.log(max(p_high, floor)) - math.log(max(p_low, floor))))
+
+
+class TrajectoryScore(Frozen):
+    """A judge's scores of one trajectory: as a whole, and of each step."""
+
+    whole: Score | JudgeFailure
+    steps: tuple[Score | JudgeFailure, ...]
+    """One for each message of the assistant, in order."""

@@ -19,6 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from preceptor.core.types import Comparison, Frozen, HumanLabel, Preference, Presentation
 from preceptor.evaluation.intervals import LEVEL
+from preceptor.judging.position import Shown, first_wins, mean, p_by_order, same_position_wins
 from preceptor.judging.trajectory import response_text
 
 Side: TypeAlias = Literal["a", "b"]
@@ -214,23 +215,23 @@ def krippendorff_alpha(opinions: Iterable[Sequence[str]]) -> float | None:
 
 
 def single_order(preference: Preference) -> float:
-    """p_a by the showings with a first alone; p_a itself where the judge saw one order only."""
-    shown = _by_order(preference)
-    return _mean(shown["ab"]) if len(shown) == 2 else preference.p_a
+    """p_a by the showings with a first alone; p_a itself where the judge saw one order only. Of an ensemble the mean
+    over all its judges' showings, whatever their weights.
+    """
+    by_order = p_by_order(_shown(preference))
+    return mean(by_order["ab"]) if len(by_order) == 2 else preference.p_a
 
 
 def position_bias(preferences: Iterable[Preference]) -> float | None:
     """Share of comparisons shown in both orders in which the same position wins after the swap (Lee et al. 2023)."""
-    both = [shown for shown in map(_by_order, preferences) if len(shown) == 2]
-    same = sum((_mean(shown["ab"]) - 0.5) * (_mean(shown["ba"]) - 0.5) < 0 for shown in both)
-    return same / len(both) if both else None
+    found = [same for each in preferences if (same := same_position_wins(_shown(each))) is not None]
+    return sum(found) / len(found) if found else None
 
 
 def first_position_rate(preferences: Iterable[Preference]) -> float | None:
     """Share of all showings in which the response shown first wins."""
-    shown = [each for preference in preferences for each in preference.presentations]
-    firsts = [each.p_a if each.order == "ab" else 1.0 - each.p_a for each in shown]
-    return _mean([correctness(p_first, "a") for p_first in firsts]) if firsts else None
+    wins = [win for preference in preferences for win in first_wins(_shown(preference))]
+    return mean(wins) if wins else None
 
 
 def longer(comparison: Comparison) -> Literal["a", "b", "tie"]:
@@ -242,13 +243,13 @@ def longer(comparison: Comparison) -> Literal["a", "b", "tie"]:
 def longer_preferred_rate(preferences: Iterable[Preference]) -> float | None:
     """Share of comparisons, lengths in characters differing, in which the judge prefers the longer response."""
     hits = [correctness(p.p_a, side) for p in preferences if (side := longer(p.comparison)) != "tie"]
-    return _mean(hits) if hits else None
+    return mean(hits) if hits else None
 
 
 def longer_baseline(rows: Iterable[tuple[Comparison, Side]]) -> float | None:
     """Alignment of a judge that always prefers the longer response; equal lengths count half."""
     hits = [correctness({"a": 1.0, "b": 0.0, "tie": 0.5}[longer(comparison)], side) for comparison, side in rows]
-    return _mean(hits) if hits else None
+    return mean(hits) if hits else None
 
 
 def self_consistency(preferences: Iterable[Preference]) -> float | None:
@@ -263,7 +264,7 @@ def self_consistency(preferences: Iterable[Preference]) -> float | None:
                 samples[presentation.order, presentation.principles].append(presentation)
             choices = ([chosen(s.p_a) for s in group] for group in samples.values() if len(group) > 1)
             shares += [_agreeing_pairs(group) for group in choices]
-    return _mean(shares) if shares else None
+    return mean(shares) if shares else None
 
 
 def _agreeing_pairs(opinions: Sequence[str]) -> float:
@@ -271,13 +272,5 @@ def _agreeing_pairs(opinions: Sequence[str]) -> float:
     return sum(one == other for one, other in pairs) / len(pairs)
 
 
-def _by_order(preference: Preference) -> dict[str, list[float]]:
-    """p_a of the presentations, by order; an order that was not shown is not a key."""
-    shown: defaultdict[str, list[float]] = defaultdict(list)
-    for each in preference.presentations:
-        shown[each.order].append(each.p_a)
-    return dict(shown)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+def _shown(preference: Preference) -> list[Shown]:
+    return [(each.order, each.p_a) for each in preference.presentations]

@@ -124,6 +124,8 @@ class Audit(Frozen):
 class _Scored:
     """A row that alignment rests on."""
 
+    number: int
+    """Position among all rows: every judge has the same ones."""
     row: Judged
     preference: Preference
     majority: Side
@@ -140,8 +142,7 @@ def audit(runs: Sequence[JudgeRun]) -> Audit:
         JudgeOutcomes(
             judge=label,
             correct={
-                s.row.comparison.id: (s.prompt, agreement.correctness(s.preference.p_a, s.majority))
-                for s in _scored(run.rows)
+                s.number: (s.prompt, agreement.correctness(s.preference.p_a, s.majority)) for s in _scored(run.rows)
             },
         )
         for label, run in zip(labels, runs, strict=True)
@@ -207,8 +208,8 @@ def _labels_per_s(run: JudgeRun, labels: int) -> float | None:
 
 def _scored(rows: Sequence[Judged]) -> list[_Scored]:
     return [
-        _Scored(row, row.outcome, row.human.majority)
-        for row in rows
+        _Scored(number, row, row.outcome, row.human.majority)
+        for number, row in enumerate(rows)
         if isinstance(row.outcome, Preference) and row.human.majority != "tie"
     ]
 

@@ -19,8 +19,8 @@ class JudgeOutcomes:
     """How right a judge was on each row."""
 
     judge: str
-    correct: Mapping[str, tuple[str, float]]
-    """Comparison id to prompt id and 1 (agrees with people), 0 or 0.5."""
+    correct: Mapping[int, tuple[str, float]]
+    """Number of the row to prompt id and 1 (agrees with people), 0 or 0.5."""
 
 
 class PairedComparison(Frozen):
@@ -29,7 +29,7 @@ class PairedComparison(Frozen):
     judge_1: str
     judge_2: str
     n: int
-    """Rows that both answered and on which people have a majority; a comparison that the data repeat counts once."""
+    """Rows that both answered and on which people have a majority."""
     difference: float | None
     """Alignment of judge 1 less that of judge 2."""
     difference_ci: tuple[float, float] | None

@@ -14,7 +14,7 @@ from preceptor.backends.base import ChooseRequest, CompleteRequest, Completion, 
 from preceptor.core.types import Conversation, JudgeFailure, Message, Usage, Verdict, total_usage
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
-from preceptor.judging.render import without_tags
+from preceptor.judging.render import PLAIN_STOP, without_tags
 
 REASONING = "Reasoning:"
 """Opens a rationale in plain text."""
@@ -112,7 +112,7 @@ def _reasoning_request(model: LanguageModel, question: Question, reasoning: Reas
         max_new_tokens=reasoning.max_tokens,
         temperature=reasoning.temperature,
         top_k=reasoning.top_k if reasoning.temperature > 0 else None,
-        stop=() if model.chat else ("\n<",),  # a base model would go on to the next item
+        stop=() if model.chat else PLAIN_STOP,
         seed=question.seed if reasoning.temperature > 0 else 0,
     )
 

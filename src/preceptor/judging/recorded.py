@@ -71,17 +71,15 @@ class RecordedModel:
                 yield [(index, result) for i, result in batch for index in places[keys[i]]]
 
     def _call(self, operation: str, request: JSON, result: Result) -> Call:
-        failed = isinstance(result, JudgeFailure)
-        usage = Usage() if failed else result.usage
-        price = self.model.price
+        failure, usage, price = isinstance(result, JudgeFailure) and result, result.usage, self.model.price
         return Call(
             operation=operation,
             model=self.model.identity,
             rater=self._rater,
             request=request,
             outcome=_to_json(result),
-            failed=failed,
-            transient=failed and result.transient,
+            failed=bool(failure),
+            transient=failure and failure.transient,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             cost_usd=None if price is None else price.cost(usage),

@@ -67,6 +67,15 @@ def prompt_text(conversation: Conversation) -> str:
     return "\n\n".join(f"{message.role.capitalize()}: {message_text(message)}" for message in conversation)
 
 
+PLAIN_STOP = ("\n<",)
+"""Where a base model that answers a plain request would go on to another item."""
+
+
+def plain_request(prompt: Prompt) -> str:
+    """A prompt as plain text that a base model continues with its answer."""
+    return f"{tagged('prompt', prompt_text(prompt.conversation))}\n\nResponse:"
+
+
 def message_text(message: Message) -> str:
     """A message with its tool calls."""
     calls = [f"[calls {call.function.name}({call.function.arguments})]" for call in message.tool_calls]

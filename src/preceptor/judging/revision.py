@@ -16,7 +16,7 @@ from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Conversation, Frozen, JudgeFailure, Message, Prompt, Rater
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.recorded import RecordedModel
-from preceptor.judging.render import prompt_text, tagged
+from preceptor.judging.render import PLAIN_STOP, plain_request, prompt_text, tagged
 from preceptor.store.ledger import Ledger
 
 CRITIQUE = "Critique:"
@@ -109,7 +109,7 @@ class Reviser:
         critiques = dict(zip(answers, criticised, strict=True))
         found: dict[int, Round | JudgeFailure] = {i: c for i, c in critiques.items() if isinstance(c, JudgeFailure)}
         usable = {i: critique for i, critique in critiques.items() if isinstance(critique, str)}
-        revised = self._complete(
+        revised = self._revisions(
             [self._revision_request(prompts[i], answers[i], principles[i], c, number) for i, c in usable.items()]
         )
         for (i, critique), revision in zip(usable.items(), revised, strict=True):
@@ -118,8 +118,13 @@ class Reviser:
         return found
 
     def _complete(self, requests: Sequence[CompleteRequest]) -> list[str | JudgeFailure]:
+        return [_text(result) for result in in_order(self.model.complete(requests), len(requests))]
+
+    def _revisions(self, requests: Sequence[CompleteRequest]) -> list[str | JudgeFailure]:
+        """As `_complete`; a text that the length limit cut is a failure, since nobody should learn to stop midway."""
         results = in_order(self.model.complete(requests), len(requests))
-        return [_text(result) for result in results]
+        cut = JudgeFailure(reason="no_answer", detail=f"cut after {self.settings.max_new_tokens} tokens")
+        return [cut if isinstance(r, Completion) and not r.finished else _text(r) for r in results]
 
     def _principle(self, prompt: Prompt, number: int) -> int:
         count = len(self.constitution.principles)
@@ -129,7 +134,7 @@ class Reviser:
     def _draft_request(self, prompt: Prompt) -> CompleteRequest:
         question: str | Conversation = prompt.conversation
         if not self.model.model.chat:
-            question = f"{tagged('prompt', prompt_text(prompt.conversation))}\n\nResponse:"
+            question = plain_request(prompt)
         return self._request(question, "", self.settings.max_new_tokens, ("draft", prompt.id))
 
     def _critique_request(self, prompt: Prompt, draft: str, principle: int, number: int) -> CompleteRequest:
@@ -170,7 +175,7 @@ class Reviser:
             max_new_tokens=tokens,
             prefill=prefill,
             temperature=self.settings.temperature,
-            stop=() if self.model.model.chat else ("\n<",),
+            stop=() if self.model.model.chat else PLAIN_STOP,
             seed=derive_seed(self.settings.seed, *purpose),
         )
 

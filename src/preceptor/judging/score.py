@@ -37,12 +37,12 @@ class ScoreJudge:
             constitution_hash=constitution.hash,
             settings=self.settings.told(),
         )
-        self._model = RecordedModel(model, ledger, self.rater)
+        self.model = RecordedModel(model, ledger, self.rater)
 
     @property
     def ledger_hits(self) -> int:
         """Calls answered from the ledger in this process."""
-        return self._model.hits
+        return self.model.hits
 
     def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
         """A score or a failure for each response, in order.
@@ -56,10 +56,10 @@ class ScoreJudge:
         # Each choice stands as the next word, hence the space before it; the ledger has this form too.
         answers = tuple(f" {choice.answer}" for choice in rubric.choices)
         requests = [
-            ChooseRequest(render_item_prompt(self.constitution, prompt, response.text), answers)
+            ChooseRequest(render_item_prompt(self.constitution, prompt, response_text(response)), answers)
             for prompt, response in items
         ]
-        results = in_order(self._model.choose(requests), len(requests))
+        results = in_order(self.model.choose(requests), len(requests))
         verdicts = [parse_choice(list(rubric.values), result) for result in results]
         return [v if isinstance(v, JudgeFailure) else self._score(v) for v in verdicts]
 
@@ -71,7 +71,7 @@ class ScoreJudge:
             for criterion in criteria
             for sample in samples
         ]
-        verdicts = iter(ask(self._model, questions, self.settings.reasoning))
+        verdicts = iter(ask(self.model, questions, self.settings.reasoning))
         return [self._weighted([[next(verdicts) for _ in samples] for _ in criteria]) for _ in items]
 
     def _question(self, criterion: Criterion, prompt: Prompt, response: Response, sample: int) -> Question:
@@ -84,7 +84,7 @@ class ScoreJudge:
 
         if not response.trajectory:
             return whole(None)
-        model, reasoning = self._model.model, self.settings.reasoning
+        model, reasoning = self.model.model, self.settings.reasoning
         return fit(whole, lambda question: longest_request(model, question, reasoning), model.context_window)
 
     def _weighted(self, verdicts_CS: Sequence[Sequence[Verdict | JudgeFailure]]) -> Score | JudgeFailure:

@@ -23,8 +23,8 @@ class JudgingSettings(Frozen):
     """Rationales sampled for each showing, the preferences averaged (self-consistency); 1 is a greedy rationale."""
     temperature: float = Field(default=0.7, gt=0)
     """Of the rationales, where several are sampled."""
-    top_k: int = Field(default=40, ge=1)
-    """Tokens sampled from, where several rationales are sampled."""
+    top_k: int = Field(default=40, ge=0)
+    """Tokens sampled from, where several rationales are sampled; 0 for all, which some servers insist on."""
     seed: int = Field(default=0, ge=0)
     """Of sampled rationales and sampled principles."""
 
@@ -40,7 +40,9 @@ class JudgingSettings(Frozen):
         if not self.rationale:
             return None
         sampled = self.samples > 1
-        return Reasoning(self.rationale_tokens, self.temperature if sampled else 0.0, self.top_k if sampled else None)
+        return Reasoning(
+            self.rationale_tokens, self.temperature if sampled else 0.0, self.top_k or None if sampled else None
+        )
 
     def told(self) -> dict[str, Any]:
         """The settings that can change an opinion, for a rater: those of sampling only where there is any."""

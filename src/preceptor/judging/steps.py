@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from preceptor.backends.base import LanguageModel
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score
+from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score, TrajectoryScore
 from preceptor.judging.ask import Question, ask, longest_request
 from preceptor.judging.constitution import SCALE, Constitution
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import preamble, prompt_text, tagged
-from preceptor.judging.score import ENDING, REASON
+from preceptor.judging.score import ENDING, REASON, ScoreJudge
 from preceptor.judging.settings import ScoreSettings
 from preceptor.judging.trajectory import fit, step_text
 from preceptor.store.ledger import Ledger
@@ -40,7 +40,7 @@ class StepJudge:
             constitution_hash=constitution.hash,
             settings=self.settings.told() | {"judged": "steps"},
         )
-        self._model = RecordedModel(model, ledger, self.rater)
+        self.model = RecordedModel(model, ledger, self.rater)
 
     def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[list[Score | JudgeFailure]]:
         """For each trajectory a score or a failure of each message of the assistant, in order; none for a plain answer.
@@ -53,7 +53,7 @@ class StepJudge:
             for (prompt, response), steps in zip(items, steps_N, strict=True)
             for step in steps
         ]
-        results = iter(ask(self._model, questions, self.settings.reasoning))
+        results = iter(ask(self.model, questions, self.settings.reasoning))
         values = {score: float(score) for score in SCALE}
         found: list[list[Score | JudgeFailure]] = []
         for steps in steps_N:
@@ -77,11 +77,22 @@ class StepJudge:
             seed = derive_seed(self.settings.seed, "rationale", prompt.id, response.text, step)
             return Question(text, ENDING, SCALE, REASON, seed)
 
-        model, reasoning = self._model.model, self.settings.reasoning
+        model, reasoning = self.model.model, self.settings.reasoning
         return fit(whole, lambda question: longest_request(model, question, reasoning), model.context_window)
 
 
-def mean_step(scores: Sequence[Score | JudgeFailure]) -> float | None:
-    """Mean expectation of a trajectory's steps; None where one of them failed, or where there is none."""
-    given = [score.expectation for score in scores if isinstance(score, Score)]
-    return sum(given) / len(given) if given and len(given) == len(scores) else None
+class TrajectoryJudge:
+    """A language model that scores trajectories both ways: as a whole by the constitution's rubric, and by step."""
+
+    def __init__(self, model: LanguageModel, constitution: Constitution, ledger: Ledger) -> None:
+        self._whole = ScoreJudge(model, constitution, ledger)
+        self._steps = StepJudge(model, constitution, ledger)
+        self.models = [self._whole.model, self._steps.model]
+
+    def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[TrajectoryScore]:
+        """Both kinds of score for each response, in order.
+
+        Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+        """
+        wholes, steps = self._whole.score(items), self._steps.score(items)
+        return [TrajectoryScore(whole=w, steps=tuple(s)) for w, s in zip(wholes, steps, strict=True)]

@@ -12,7 +12,7 @@ from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
-from preceptor.core.types import JudgeFailure, Preference, total_usage
+from preceptor.core.types import JudgeFailure, Preference, Rater, total_usage
 from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
 from preceptor.judging import calibration
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
@@ -29,6 +29,9 @@ from preceptor.store.rows import Malformed
 
 UNREACHED = 0.1
 """Share of comparisons whose calls may not get through before an audit stops: it would measure the server."""
+
+
+REMEDY = "Mend the cause and give the same command again: what is answered is not asked again"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def run_audit(
     with writing(job.out):
         job.out.mkdir(parents=True, exist_ok=True)
     runs: dict[int, JudgeRun] = {}
+    raters: dict[int, Rater] = {}
     with exclusive(job.out), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
         for name in dict.fromkeys(spec.model for spec in job.judges):
             on_stage(f"opening {Path(name).name}")
@@ -73,12 +77,14 @@ def run_audit(
             for position, spec in enumerate(job.judges):
                 if spec.model == name:
                     on_stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
-                    runs[position] = _run(make_judge(spec, model, ledger), spec, model, rows, on_progress)
+                    judge = make_judge(spec, model, ledger)
+                    raters[position] = judge.rater
+                    runs[position] = _run(judge, spec, model, rows, on_progress)
             del model
             gc.collect()  # the next model needs the memory
     ordered = [runs[position] for position in range(len(job.judges))]
     if job.ensemble:
-        ordered.append(_ensemble(job.judges, ordered))
+        ordered.append(_ensemble(job.judges, [raters[position] for position in range(len(job.judges))], ordered))
     on_stage("measuring")
     result = audit(ordered)
     if job.save_calibration is not None:
@@ -125,10 +131,10 @@ def _run(
         chunk = judge.compare([row.comparison for row in rows[start : start + at_once]])
         for outcome in chunk:
             if isinstance(outcome, JudgeFailure) and outcome.transient:
-                tally.count(outcome)
+                tally.add(outcome.reason, outcome.detail)
             else:
                 tally.labelled += 1
-        tally.check(UNREACHED, at_end=start + at_once >= len(rows))
+        tally.check(UNREACHED, at_end=start + at_once >= len(rows), remedy=REMEDY)
         outcomes += chunk
         on_progress(len(outcomes), len(rows), "")
     usage = total_usage(outcome.usage for outcome in outcomes if isinstance(outcome, Preference))
@@ -154,10 +160,9 @@ def _judged(rows: Sequence[ComparisonRow], outcomes: Sequence[Preference | Judge
     return judged
 
 
-def _ensemble(specs: Sequence[JudgeSpec], runs: Sequence[JudgeRun]) -> JudgeRun:
+def _ensemble(specs: Sequence[JudgeSpec], raters: Sequence[Rater], runs: Sequence[JudgeRun]) -> JudgeRun:
     """All judges as one, from what each of them said."""
     weights = [spec.weight for spec in specs]
-    raters = [next(j.outcome.rater for j in run.rows if isinstance(j.outcome, Preference)) for run in runs]
     rater = ensemble_rater(raters, weights)
     by_row = zip(*(run.rows for run in runs), strict=True)
     costs = [run.cost for run in runs if run.cost is not None]
@@ -198,6 +203,6 @@ def _rows_of(run: JudgeRun) -> Iterator[dict[str, Any]]:
         who = {"judge": run.judge, "constitution": run.constitution, "variant": run.variant}
         row = ComparisonRow(number, judged.comparison.id, judged.comparison, judged.human, judged.category)
         if isinstance(judged.outcome, JudgeFailure):
-            yield failure_row(number, row, [judged.outcome]) | who
+            yield failure_row(row, judged.outcome) | who
         else:
-            yield preference_row(number, row, judged.outcome) | who
+            yield preference_row(row, judged.outcome) | who

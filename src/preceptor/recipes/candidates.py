@@ -11,7 +11,8 @@ from preceptor.backends.base import CompleteRequest, Completion, in_order
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Comparison, Frozen, JudgeFailure, NonEmpty, Prompt, Rater, Response
 from preceptor.judging.recorded import RecordedModel
-from preceptor.store.comparisons import ComparisonRow, Design, pairs_of
+from preceptor.judging.render import PLAIN_STOP, plain_request
+from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of
 from preceptor.store.prompts import read_prompt_rows
 from preceptor.store.rows import Malformed
 
@@ -34,12 +35,14 @@ Answered: TypeAlias = list[Response | JudgeFailure]
 """What the policy gave to one prompt."""
 
 
-def sampled_comparisons(path: Path, policy: RecordedModel, sampling: Sampling) -> Iterator[ComparisonRow | Malformed]:
+def sampled_comparisons(
+    path: Path, policy: RecordedModel, sampling: Sampling
+) -> Iterator[ComparisonRow | Malformed | Unanswered]:
     """Comparisons of responses that the policy gives to each prompt of a file, in the file's order."""
     return _comparisons(path, sampling, policy.model.concurrency, lambda prompts: _sample(policy, prompts, sampling))
 
 
-def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonRow | Malformed]:
+def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonRow | Malformed | Unanswered]:
     """The same comparisons before anything is sampled, with responses of the greatest length: for estimates."""
 
     def longest(prompts: Sequence[Prompt]) -> list[Answered]:
@@ -51,7 +54,7 @@ def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonR
 
 def _comparisons(
     path: Path, sampling: Sampling, prompts_at_once: int, sample: Callable[[Sequence[Prompt]], list[Answered]]
-) -> Iterator[ComparisonRow | Malformed]:
+) -> Iterator[ComparisonRow | Malformed | Unanswered]:
     """A prompt takes as many numbers of the stream whether or not the policy answers it, so that a failure which does
     not happen again moves no other row.
     """
@@ -75,23 +78,21 @@ def candidate_rater(identity: str) -> Rater:
 
 def _row(
     number: int, place: str, prompt: Prompt, responses: Answered, pair: tuple[int, int]
-) -> ComparisonRow | Malformed:
-    a, b = responses[pair[0]], responses[pair[1]]
-    for response in (a, b):
-        if isinstance(response, JudgeFailure):
-            return Malformed(number, place, f"the policy gave no response: {response.reason}: {response.detail}")
-    assert isinstance(a, Response)
-    assert isinstance(b, Response)
-    comparison = Comparison(id=f"{prompt.id}-{pair[0]}-{pair[1]}", prompt=prompt, a=a, b=b)
-    return ComparisonRow(number, place, comparison, None, None)
+) -> ComparisonRow | Unanswered:
+    a, b, name = responses[pair[0]], responses[pair[1]], f"{prompt.id}-{pair[0]}-{pair[1]}"
+    if isinstance(a, Response) and isinstance(b, Response):
+        return ComparisonRow(number, place, Comparison(id=name, prompt=prompt, a=a, b=b), None, None)
+    failure = next(each for each in (a, b) if isinstance(each, JudgeFailure))
+    return Unanswered(number, place, name, failure.model_copy(update={"detail": f"policy: {failure.detail}"}))
 
 
 def _sample(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Sampling) -> list[Answered]:
     requests = [
         CompleteRequest(
-            prompt.conversation if policy.model.chat else prompt.text,
+            prompt.conversation if policy.model.chat else plain_request(prompt),
             max_new_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
+            stop=() if policy.model.chat else PLAIN_STOP,
             seed=derive_seed(sampling.seed, "candidate", prompt.id, i),
         )
         for prompt in prompts

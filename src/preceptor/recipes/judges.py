@@ -1,7 +1,7 @@
 """Judges as a person names them: a model, a constitution and a way of asking, on the command line or in a file."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, model_validator
 
 from preceptor.backends.base import LanguageModel
-from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
-from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, NonEmpty
 from preceptor.core.validation import explain
@@ -123,12 +121,11 @@ def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> Prefere
     return CalibratedJudge(judge, found)
 
 
-def open_judge(specs: Sequence[JudgeSpec], ledger: Ledger, connection: Connection | None) -> PreferenceJudge:
-    """One judge, or the ensemble of several; each model is opened once.
+def assemble(specs: Sequence[JudgeSpec], models: Mapping[str, LanguageModel], ledger: Ledger) -> PreferenceJudge:
+    """One judge, or the ensemble of several, on models that are open.
 
-    Raises: UsageError, PreceptorError when a model cannot be opened.
+    Raises: UsageError; see `make_judge`.
     """
-    models = {name: open_model(name, connection) for name in dict.fromkeys(spec.model for spec in specs)}
     judges = [make_judge(spec, models[spec.model], ledger) for spec in specs]
     return judges[0] if len(judges) == 1 else EnsembleJudge(judges, [spec.weight for spec in specs])
 

@@ -3,33 +3,36 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
+from preceptor.core.types import Comparison, Usage, total_usage
 from preceptor.judging.ask import request_tokens
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import Tally, label
+from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.position import first_wins, same_position_wins
 from preceptor.judging.recorded import RecordedModel
-from preceptor.judging.steps import StepJudge
+from preceptor.judging.steps import TrajectoryJudge
 from preceptor.recipes.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
 from preceptor.recipes.environment import environment
-from preceptor.recipes.judges import JudgeSpec, check_judges, check_prices, open_judge
-from preceptor.store.comparisons import ComparisonRow, Design, read_comparisons
+from preceptor.recipes.judges import JudgeSpec, assemble, check_judges, check_prices
+from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of, read_comparisons
 from preceptor.store.files import read_json, write_json, writing
 from preceptor.store.ledger import Ledger
 from preceptor.store.lock import exclusive
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.preferences import write_card, write_parquet
-from preceptor.store.rows import Malformed, read_raw_rows
+from preceptor.store.preferences import MALFORMED, write_card, write_parquet
+from preceptor.store.rows import Malformed
 
 ESTIMATED_ON = 200
 """Comparisons whose tokens a dry run counts; it extrapolates from them."""
@@ -54,13 +57,13 @@ class LabelJob:
     budget: float | None = None
     """Most dollars that all calls of this folder may cost."""
     steps: bool = False
-    """Score trajectories step by step as well, with the first judge's model and constitution."""
+    """Score trajectories as well, as a whole and step by step, with the first judge's model and constitution."""
     retry_failed: bool = False
     """Ask once more about comparisons whose calls did not get through."""
     connection: Connection | None = None
 
 
-Rows = Iterator[ComparisonRow | Malformed]
+Rows = Iterator[ComparisonRow | Malformed | Unanswered]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def run_label(
     """Labels a dataset, from wherever an earlier process left it.
 
     Args:
-        on_progress: told the rows done, all rows, and the tally of this process.
+        on_progress: told the rows done, all rows, and the tally.
 
     Returns: the summary, as in `summary.json`.
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when too many judgements fail,
@@ -94,70 +97,128 @@ def run_label(
         on_stage(f"skipping {census.malformed} malformed rows: {shown}{' ...' if census.malformed > 3 else ''}")
     with writing(job.out):
         job.out.mkdir(parents=True, exist_ok=True)
+    outcomes = Outcomes(job.out)
     with exclusive(job.out), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
-        _pin(job)
-        on_stage("opening the judge")
-        judge = open_judge(job.judges, ledger, job.connection)
-        check_prices(job.budget, [member.model.model for member in judge.members])
-        outcomes = Outcomes(job.out)
+        on_stage("opening the models")
+        crew = open_crew(job, ledger)
+        _pin(job, crew)
         if job.retry_failed:
             outcomes.clear()  # everything that was answered comes from the ledger
         on_stage("labelling")
-        tally = label(
-            _rows(job, ledger),
-            judge,
+        label(
+            islice(crew.rows(job), job.limit),
+            crew.judge,
             outcomes,
-            at_once=4 * max(member.model.model.concurrency for member in judge.members),
+            at_once=4 * max(member.model.model.concurrency for member in crew.judge.members),
             max_failure_rate=job.max_failure_rate,
-            step_judge=_step_judge(job, judge, ledger) if job.steps else None,
+            trajectory_judge=crew.trajectory_judge,
             on_chunk=lambda done, tally: on_progress(done, census.rows, tally),
         )
         on_stage("writing the dataset")
-        summary = _summary(job, judge, ledger, outcomes)
-    summary["seconds"] = time.perf_counter() - begun
-    summary["rows_in_this_process"] = tally.labelled + tally.failed + tally.malformed
+        summary = _summary(job, crew, ledger, outcomes) | {"seconds": time.perf_counter() - begun}
     write_parquet(outcomes.preferences, job.out / "preferences.parquet")
     write_json(job.out / "summary.json", summary)
     write_card(job.out, summary)
     return summary
 
 
-def dry_run(job: LabelJob, on_stage: Callable[[str], None]) -> dict[str, Any]:
-    """Counts what labelling would ask, without asking: calls, tokens and dollars, for all rows from the first.
+@dataclass(frozen=True)
+class Crew:
+    """Everything that asks a model."""
 
-    Tokens are those of the first comparisons, extrapolated; rationales are counted at their full length. Where
-    candidates are yet to be sampled their texts are counted at full length too.
+    judge: PreferenceJudge
+    policy: RecordedModel | None
+    trajectory_judge: TrajectoryJudge | None
+
+    def rows(self, job: LabelJob) -> Rows:
+        """The comparisons of a job; those of sampled candidates are sampled as they are taken."""
+        if self.policy is None or job.sampling is None:
+            return read_comparisons(job.data, design=job.design)
+        return sampled_comparisons(job.data, self.policy, job.sampling)
+
+    @property
+    def recorded(self) -> list[RecordedModel]:
+        """The models, each as one of the crew asks it."""
+        asked = [member.model for member in self.judge.members]
+        asked += [self.policy] if self.policy else []
+        return asked + (self.trajectory_judge.models if self.trajectory_judge else [])
+
+
+def open_crew(job: LabelJob, ledger: Ledger) -> Crew:
+    """Opens every model of a job, each once.
+
+    Raises: UsageError, PreceptorError when a model cannot be opened, or has no price and there is a budget.
+    """
+    names = [spec.model for spec in job.judges] + ([job.sampling.policy] if job.sampling else [])
+    models = {name: open_model(name, job.connection) for name in dict.fromkeys(names)}
+    check_prices(job.budget, list(models.values()))
+    judge = assemble(job.judges, models, ledger)
+    policy = None
+    if job.sampling is not None:
+        model = models[job.sampling.policy]
+        policy = RecordedModel(model, ledger, candidate_rater(model.identity))
+    first, trajectory_judge = job.judges[0], None
+    if job.steps:
+        trajectory_judge = TrajectoryJudge(models[first.model], load_constitution(first.constitution), ledger)
+    return Crew(judge, policy, trajectory_judge)
+
+
+def dry_run(job: LabelJob, on_stage: Callable[[str], None]) -> dict[str, Any]:
+    """Counts what labelling would ask of judges and policy, for all rows from the first, and asks neither.
+
+    Tokens are those of the first comparisons, extrapolated; rationales and candidates count at their full length.
+    Scores of trajectories are not counted, nor that a server without log-probabilities is asked for several votes.
     """
     check_job(job)
     on_stage("reading the data")
     census = take_census(job)
-    on_stage("opening the judge")
+    on_stage("opening the models")
     with Ledger(Path(":memory:")) as ledger:
-        judge = open_judge(job.judges, ledger, job.connection)
-        members = judge.members
-        comparisons = [row.comparison for row in islice(_usable(job), ESTIMATED_ON)]
-        calls = prompt_tokens = completion_tokens = 0
-        cost: float | None = 0.0
-        for member in members:
-            asked = [question for c in comparisons for question in member.questions(c)]
-            reasoning = member.settings.reasoning
-            usages = [request_tokens(member.model.model, question, reasoning) for question in asked]
-            calls += len(asked) * (1 if reasoning is None else 2)
-            prompt_tokens += sum(usage.prompt_tokens for usage in usages)
-            completion_tokens += sum(usage.completion_tokens for usage in usages)
-            price = member.model.model.price
-            cost = None if price is None or cost is None else cost + sum(price.cost(usage) for usage in usages)
-    usable = census.rows - census.malformed
-    scale = usable / max(1, len(comparisons))
+        crew = open_crew(job, ledger)
+        rows = islice(_unsampled(job), job.limit)
+        usable = (row.comparison for row in rows if isinstance(row, ComparisonRow))
+        comparisons = list(islice(usable, ESTIMATED_ON))
+        bills = [_bill(member, comparisons) for member in crew.judge.members]
+        if job.sampling is not None and crew.policy is not None:
+            bills.append(_sampling_bill(crew.policy.model, job.sampling, comparisons))
+    scale = (census.rows - census.malformed) / max(1, len(comparisons))
+    costs = [bill.cost for bill in bills if bill.cost is not None]
     return {
         "rows": census.rows,
         "malformed": census.malformed,
-        "calls": round(calls * scale),
-        "prompt_tokens": round(prompt_tokens * scale),
-        "completion_tokens": round(completion_tokens * scale),
-        "cost_usd": None if cost is None else cost * scale,
+        "calls": round(scale * sum(bill.calls for bill in bills)),
+        "prompt_tokens": round(scale * sum(bill.usage.prompt_tokens for bill in bills)),
+        "completion_tokens": round(scale * sum(bill.usage.completion_tokens for bill in bills)),
+        "cost_usd": scale * sum(costs) if len(costs) == len(bills) else None,
         "estimated_on": len(comparisons),
     }
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What asking one model about some comparisons takes."""
+
+    calls: float
+    usage: Usage
+    cost: float | None
+
+
+def _bill(judge: PairwiseJudge, comparisons: Sequence[Comparison]) -> Bill:
+    model, reasoning = judge.model.model, judge.settings.reasoning
+    questions = [question for comparison in comparisons for question in judge.questions(comparison)]
+    usage = total_usage(request_tokens(model, question, reasoning) for question in questions)
+    return Bill(len(questions) * (1 if reasoning is None else 2), usage, model.price and model.price.cost(usage))
+
+
+def _sampling_bill(policy: LanguageModel, sampling: Sampling, comparisons: Sequence[Comparison]) -> Bill:
+    """Of a prompt's candidates, an equal share for each of its comparisons."""
+    share = sampling.samples / len(pairs_of(sampling.samples, sampling.design))
+    prompt_tokens = sum(policy.count_tokens(comparison.prompt.conversation) for comparison in comparisons)
+    usage = Usage(
+        prompt_tokens=round(share * prompt_tokens),
+        completion_tokens=round(share * sampling.max_new_tokens * len(comparisons)),
+    )
+    return Bill(share * len(comparisons), usage, policy.price and policy.price.cost(usage))
 
 
 def check_job(job: LabelJob) -> None:
@@ -197,33 +258,17 @@ def _unsampled(job: LabelJob) -> Rows:
     return expected_comparisons(job.data, job.sampling)
 
 
-def _usable(job: LabelJob) -> Iterator[ComparisonRow]:
-    return (row for row in islice(_unsampled(job), job.limit) if isinstance(row, ComparisonRow))
-
-
-def _rows(job: LabelJob, ledger: Ledger) -> Rows:
-    if job.sampling is None:
-        return islice(read_comparisons(job.data, design=job.design), job.limit)
-    model = open_model(job.sampling.policy, job.connection)
-    policy = RecordedModel(model, ledger, candidate_rater(model.identity))
-    return islice(sampled_comparisons(job.data, policy, job.sampling), job.limit)
-
-
-def _step_judge(job: LabelJob, judge: PreferenceJudge, ledger: Ledger) -> StepJudge:
-    return StepJudge(judge.members[0].model.model, load_constitution(job.judges[0].constitution), ledger)
-
-
-def _pin(job: LabelJob) -> None:
+def _pin(job: LabelJob, crew: Crew) -> None:
     """Writes down what the folder is for, or compares it with what it was for.
 
     Raises: UsageError where they differ.
     """
     path = job.out / "label.json"
-    pinned = {
+    pinned: dict[str, Any] = {
         "data": content_of(job.data),
-        "judges": [spec.model_dump(mode="json") for spec in job.judges],
-        "constitutions": [load_constitution(spec.constitution).hash for spec in job.judges],
-        "sampling": None if job.sampling is None else job.sampling.model_dump(mode="json"),
+        "judges": crew.judge.rater.model_dump(mode="json"),
+        "policy": crew.policy and crew.policy.model.identity,
+        "sampling": job.sampling and job.sampling.model_dump(mode="json"),
         "design": job.design,
         "steps": job.steps,
     }
@@ -248,52 +293,49 @@ def content_of(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _summary(job: LabelJob, judge: PreferenceJudge, ledger: Ledger, outcomes: Outcomes) -> dict[str, Any]:
-    """All of it from the files, so that it is the same however many processes wrote them."""
+def _summary(job: LabelJob, crew: Crew, ledger: Ledger, outcomes: Outcomes) -> dict[str, Any]:
+    """Counts come from the files, so that they are the same however many processes wrote them."""
     constitutions = {c.hash: c for c in (load_constitution(spec.constitution) for spec in job.judges)}
     return {
         "data": str(job.data),
-        "judges": [member.rater.model for member in judge.members],
-        "rater": judge.rater.model_dump(mode="json"),
+        "judges": [member.rater.model for member in crew.judge.members],
+        "rater": crew.judge.rater.model_dump(mode="json"),
         "constitutions": [
             {"name": c.name, "version": c.version, "hash": c.hash, "summary": c.summary} for c in constitutions.values()
         ],
         "counts": count_outcomes(outcomes),
         "ledger": ledger.totals(),
-        "ledger_hits": sum(member.model.hits for member in judge.members),
-        "calls_in_this_process": sum(member.model.asked for member in judge.members),
+        "ledger_hits": sum(model.hits for model in crew.recorded),
+        "calls_in_this_process": sum(model.asked for model in crew.recorded),
         "environment": environment(),
     }
 
 
 def count_outcomes(outcomes: Outcomes) -> dict[str, Any]:
     """Counts over the outcome files, read a line at a time."""
-    preferences = first = showings = swapped = both = 0
+    preferences = failed_scores = 0
     certainty = disagreement = 0.0
-    for _, row in read_raw_rows(outcomes.preferences) if outcomes.preferences.exists() else ():
-        assert isinstance(row, dict)
+    first: Counter[float] = Counter()
+    swapped: Counter[bool | None] = Counter()
+    for row in outcomes.kept():
         preferences += 1
         certainty += row["p_chosen"]
         disagreement += row["disagreement"]
-        for verdict in row["verdicts"]:
-            showings += 1
-            first += (verdict["p_a"] > 0.5) == (verdict["order"] == "ab")
-        sides = {order: [v["p_a"] for v in row["verdicts"] if v["order"] == order] for order in ("ab", "ba")}
-        if all(sides.values()):
-            both += 1
-            swapped += (mean(sides["ab"]) > 0.5) != (mean(sides["ba"]) > 0.5)
-    reasons: Counter[str] = Counter()
-    for _, row in read_raw_rows(outcomes.failures) if outcomes.failures.exists() else ():
-        assert isinstance(row, dict)
-        reasons.update({failure["reason"] for failure in row["failures"]})
-    malformed = reasons.pop("malformed", 0)
+        shown = [(verdict["order"], verdict["p_a"]) for verdict in row["verdicts"]]
+        first.update(first_wins(shown))
+        swapped[same_position_wins(shown)] += 1
+        scores = [s for name in ("chosen", "rejected") if (of := row[f"{name}_steps"]) is not None for s in of]
+        failed_scores += scores.count(None)
+    reasons = Counter(str(row["reason"]) for row in outcomes.failed())
+    malformed, both = reasons.pop(MALFORMED, 0), swapped[True] + swapped[False]
     return {
         "preferences": preferences,
         "failures": sum(reasons.values()),
         "malformed": malformed,
         "failures_by_reason": dict(reasons),
+        "failed_steps": failed_scores,
         "mean_p_chosen": certainty / preferences if preferences else None,
         "mean_disagreement": disagreement / preferences if preferences else None,
-        "first_position_rate": first / showings if showings else None,
-        "position_bias": swapped / both if both else None,
+        "first_position_rate": sum(win * n for win, n in first.items()) / first.total() if first else None,
+        "position_bias": swapped[True] / both if both else None,
     }

@@ -41,7 +41,7 @@ def run_revise(
 ) -> dict[str, Any]:
     """Drafts, criticises and revises; every call is in the ledger, so a second call goes on where the first one ended.
 
-    Writes `preferences.jsonl` (the revision over the draft), `sft.jsonl` (prompt and revision as messages),
+    Writes `preferences.jsonl` (the revision over the draft, where they differ), `sft.jsonl` (prompt and revision),
     `failures.jsonl` and `summary.json`.
 
     Raises: UsageError on faulty input; PreceptorError when nothing could be revised.
@@ -72,16 +72,16 @@ def run_revise(
     if not revised:
         raise PreceptorError(f"no answer could be revised: {failures[0]['reason']}: {failures[0]['detail']}")
     name = f"{constitution.name} {constitution.version}"
-    write_rows(
-        job.out / "preferences.jsonl", [_pair(each, name, constitution.hash, model.identity) for each in revised]
-    )
+    changed = [each for each in revised if each.final != each.draft]
+    pairs = [_pair(each, name, constitution.hash, model.identity) for each in changed]
+    write_rows(job.out / "preferences.jsonl", pairs)
     write_rows(job.out / "sft.jsonl", [_example(each) for each in revised])
     write_rows(job.out / "failures.jsonl", failures)
     summary = {
         "prompts": len(prompts),
         "malformed": len(rows) - len(prompts),
         "revised": len(revised),
-        "unchanged": sum(each.final == each.draft for each in revised),
+        "unchanged": len(revised) - len(changed),
         "failed": len(failures),
         "model": model.identity,
         "constitution": {"name": constitution.name, "version": constitution.version, "hash": constitution.hash},

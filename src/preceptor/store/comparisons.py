@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
-from preceptor.core.types import Comparison, HumanLabel, Message, Prompt, Response
+from preceptor.core.types import Comparison, HumanLabel, JudgeFailure, Message, Prompt, Response
 from preceptor.core.validation import first_problem
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
@@ -52,6 +52,17 @@ class ComparisonRow:
     comparison: Comparison
     human: HumanLabel | None
     category: str | None
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A comparison that there is not, because the policy gave no response."""
+
+    number: int
+    """As in `ComparisonRow`."""
+    place: str
+    id: str
+    failure: JudgeFailure
 
 
 class _WrongRowError(ValueError):

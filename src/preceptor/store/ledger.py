@@ -129,7 +129,7 @@ class Ledger:
         if self.budget is not None and self._spent >= self.budget:
             raise PreceptorError(
                 f"the budget of ${self.budget:g} is spent (${self._spent:.4f} for the calls in {self._path}). Nothing "
-                "paid for is lost: the same command with a larger --budget goes on from here"
+                "paid for is lost: the same command with a larger budget goes on from here"
             )
 
     def totals(self) -> dict[str, Any]:

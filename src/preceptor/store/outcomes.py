@@ -7,12 +7,14 @@ complete, so that work goes on exactly there.
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from preceptor.core.errors import PreceptorError
 from preceptor.store.files import writing
+from preceptor.store.rows import Malformed, Row, read_raw_rows
 
 
 class Outcomes:
@@ -43,19 +45,33 @@ class Outcomes:
             _append(path, text)
         self._next = start + len(numbers)
 
-    def resume(self) -> int:
-        """The number of the first outcome that is missing. All from there on is cut off, torn lines included.
+    def resume(self, multiple: int = 1) -> int:
+        """The number of outcomes that are complete, cut back to a multiple. All from there on is cut off, torn lines
+        included.
 
-        Reads both files once, a line at a time.
+        Reads both files a line at a time.
         """
+        complete = self._accept(None)
+        self._next = self._accept(complete - complete % multiple)
+        return self._next
+
+    def kept(self) -> Iterator[Row]:
+        """The rows of `preferences.jsonl`, one at a time."""
+        return _objects(self.preferences)
+
+    def failed(self) -> Iterator[Row]:
+        """The rows of `failures.jsonl`, one at a time."""
+        return _objects(self.failures)
+
+    def _accept(self, most: int | None) -> int:
+        """Cuts off what is not complete, and what is beyond `most` outcomes. Returns how many are left."""
         files = [_File(self.preferences), _File(self.failures)]
         number = 0
-        while found := [file for file in files if file.head == number]:
+        while number != most and (found := [file for file in files if file.head == number]):
             found[0].advance()
             number += 1
         for file in files:
             file.cut()
-        self._next = number
         return number
 
     def clear(self) -> None:
@@ -111,6 +127,13 @@ def _numbers(path: Path) -> Generator[tuple[int, int]]:
             if not isinstance(number, int):
                 return
             yield number, offset
+
+
+def _objects(path: Path) -> Iterator[Row]:
+    for _, row in read_raw_rows(path) if path.exists() else ():
+        if isinstance(row, Malformed):
+            raise PreceptorError(f"{row.place}: {row.reason}; `label` wrote this file: restore it, or begin anew")
+        yield row
 
 
 def _lines(rows: list[dict[str, Any]]) -> bytes:

@@ -1,7 +1,7 @@
 """Preference datasets: rows that TRL trains on as they are, in JSON lines and Parquet, with a dataset card."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import canonical_json
-from preceptor.core.types import JudgeFailure, Message, Preference, Presentation, Response
-from preceptor.store.comparisons import ComparisonRow
+from preceptor.core.types import (
+    JudgeFailure,
+    Message,
+    Preference,
+    Presentation,
+    Rater,
+    Response,
+    Score,
+    TrajectoryScore,
+)
+from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.files import write_text, writing
 from preceptor.store.rows import Malformed, read_raw_rows
 
@@ -19,25 +28,24 @@ _BATCH = 256
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
 
 
-StepScores = list[float | None]
-"""Expected score of each step of a trajectory, 1 to 10; None where the judge failed on it."""
+MALFORMED = "malformed"
+"""The reason why a row of the input that cannot be used has no preference."""
 
 
 def preference_row(
-    number: int, row: ComparisonRow, preference: Preference, steps: tuple[StepScores, StepScores] | None = None
+    row: ComparisonRow, preference: Preference, scores: tuple[TrajectoryScore, TrajectoryScore] | None = None
 ) -> dict[str, Any]:
     """The row of a preference dataset: what TRL trains on, and all that is known of how the label came about.
 
     Args:
-        number: the number of the outcome, see `Outcomes`.
-        steps: scores of the steps of responses a and b, where they are trajectories that were judged so.
+        scores: of responses a and b, where they are trajectories that were scored as well.
     """
     comparison, rater, human = preference.comparison, preference.rater, row.human
     a_is_chosen = preference.p_a >= 0.5
     chosen, rejected = (comparison.a, comparison.b) if a_is_chosen else (comparison.b, comparison.a)
-    human_p_chosen = None if human is None else human.p_a if a_is_chosen else 1.0 - human.p_a
-    return {
-        "row": number,
+    raw = preference.uncalibrated_p_a
+    columns: dict[str, Any] = {
+        "row": row.number,
         "id": comparison.id,
         "prompt_id": comparison.prompt.id,
         "cohort": comparison.prompt.cohort,
@@ -45,30 +53,41 @@ def preference_row(
         "prompt": [message.wire() for message in comparison.prompt.conversation],
         "chosen": _messages(chosen),
         "rejected": _messages(rejected),
+        "chosen_policy": chosen.policy,
+        "rejected_policy": rejected.policy,
         "chosen_is": "a" if a_is_chosen else "b",
         "p_chosen": max(preference.p_a, 1.0 - preference.p_a),
         "p_tie": preference.p_tie,
+        "uncalibrated_p_chosen": None if raw is None else raw if a_is_chosen else 1.0 - raw,
         "disagreement": preference.disagreement,
         "rationale": next((p.verdict.rationale for p in preference.presentations if p.verdict.rationale), ""),
-        "human_p_chosen": human_p_chosen,
+        "human_p_chosen": None if human is None else human.p_a if a_is_chosen else 1.0 - human.p_a,
         "judge": rater.model,
         "constitution": rater.constitution,
         "constitution_hash": rater.constitution_hash,
         "settings": canonical_json(rater.settings),
-        "chosen_steps": steps and (steps[0] if a_is_chosen else steps[1]),
-        "rejected_steps": steps and (steps[1] if a_is_chosen else steps[0]),
-        "verdicts": [_verdict(presentation) for presentation in preference.presentations],
+        "verdicts": [_verdict(m.rater, p) for m in preference.members or (preference,) for p in m.presentations],
     }
+    for name, score in zip(("chosen", "rejected"), _in_place(scores, a_is_chosen=a_is_chosen), strict=True):
+        columns[f"{name}_score"] = None if score is None else _expectation(score.whole)
+        columns[f"{name}_steps"] = None if score is None else [_expectation(step) for step in score.steps]
+    return columns
 
 
-def failure_row(number: int, row: ComparisonRow | Malformed, failures: Sequence[JudgeFailure] = ()) -> dict[str, Any]:
+def failure_row(row: ComparisonRow | Malformed | Unanswered, failure: JudgeFailure | None = None) -> dict[str, Any]:
     """The row of `failures.jsonl`: why there is no preference. A malformed row has the reason `malformed`."""
     if isinstance(row, Malformed):
-        found = [{"reason": "malformed", "detail": row.reason}]
-    else:
-        found = [failure.model_dump(mode="json") for failure in failures]
-    comparison_id = row.comparison.id if isinstance(row, ComparisonRow) else None
-    return {"row": number, "place": row.place, "id": comparison_id, "failures": found}
+        return {"row": row.number, "place": row.place, "id": None, "reason": MALFORMED, "detail": row.reason}
+    found = row.failure if isinstance(row, Unanswered) else failure
+    assert found is not None
+    comparison_id = row.id if isinstance(row, Unanswered) else row.comparison.id
+    return {
+        "row": row.number,
+        "place": row.place,
+        "id": comparison_id,
+        "reason": found.reason,
+        "detail": found.detail,
+    }
 
 
 def write_parquet(jsonl: Path, parquet: Path) -> None:
@@ -119,8 +138,10 @@ def _messages(response: Response) -> list[dict[str, Any]]:
     return [message.wire() for message in messages]
 
 
-def _verdict(presentation: Presentation) -> dict[str, Any]:
+def _verdict(rater: Rater, presentation: Presentation) -> dict[str, Any]:
     return {
+        "judge": rater.model,
+        "constitution_hash": rater.constitution_hash,
         "order": presentation.order,
         "p_a": presentation.p_a,
         "p_tie": presentation.p_tie,
@@ -130,6 +151,19 @@ def _verdict(presentation: Presentation) -> dict[str, Any]:
         "votes": presentation.verdict.votes,
         "rationale": presentation.verdict.rationale,
     }
+
+
+def _in_place(
+    scores: tuple[TrajectoryScore, TrajectoryScore] | None, *, a_is_chosen: bool
+) -> tuple[TrajectoryScore | None, TrajectoryScore | None]:
+    """The scores of the chosen and of the rejected response."""
+    if scores is None:
+        return None, None
+    return scores if a_is_chosen else (scores[1], scores[0])
+
+
+def _expectation(score: Score | JudgeFailure) -> float | None:
+    return None if isinstance(score, JudgeFailure) else score.expectation
 
 
 def _rows(jsonl: Path) -> Iterator[dict[str, Any]]:
@@ -152,8 +186,10 @@ def _schema(*, tools: bool) -> Any:
         call = pa.struct([("id", text), ("type", text), ("function", pa.struct([("name", text), ("arguments", text)]))])
         message += [("tool_calls", pa.list_(call)), ("tool_call_id", text), ("name", text)]
     messages = pa.list_(pa.struct(message))
+    scores = (("score", number), ("steps", pa.list_(number)))
     verdict = pa.struct(
         [
+            *((name, text) for name in ("judge", "constitution_hash")),
             *(("order", text), ("p_a", number), ("p_tie", number), ("sample", pa.int64())),
             *(("principles", pa.list_(pa.int64())), ("choice_mass", number), ("votes", pa.int64())),
             ("rationale", text),
@@ -164,12 +200,12 @@ def _schema(*, tools: bool) -> Any:
             ("row", pa.int64()),
             *((name, text) for name in ("id", "prompt_id", "cohort", "category")),
             *((name, messages) for name in _MESSAGE_COLUMNS),
-            ("chosen_is", text),
-            *((name, number) for name in ("p_chosen", "p_tie", "disagreement")),
+            *((name, text) for name in ("chosen_policy", "rejected_policy", "chosen_is")),
+            *((name, number) for name in ("p_chosen", "p_tie", "uncalibrated_p_chosen", "disagreement")),
             ("rationale", text),
             ("human_p_chosen", number),
             *((name, text) for name in ("judge", "constitution", "constitution_hash", "settings")),
-            *((name, pa.list_(number)) for name in ("chosen_steps", "rejected_steps")),
             ("verdicts", pa.list_(verdict)),
+            *((f"{name}_{what}", kind) for name in ("chosen", "rejected") for what, kind in scores),
         ]
     )

@@ -68,6 +68,8 @@ def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
     Raises: UsageError that begins with `place`, on an unknown key and on a wrong value.
     """
     fields = dict(row)
+    if isinstance(fields.get("id"), int):
+        fields["id"] = str(fields["id"])
     for key in fields:
         if key not in _KEYS:
             raise UsageError(f'{place}: unknown key "{key}"; {nearest(key, _KEYS)}')

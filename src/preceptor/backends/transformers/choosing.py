@@ -11,6 +11,9 @@ from transformers import DynamicCache
 
 TOKENS_AT_ONCE = 8192
 """Bound on the tokens of one batch, padding included: bounds the memory of a forward pass."""
+LOGITS_AT_ONCE = 2048
+"""Bound on the positions of one batch whose logits are computed: from the end of its shortest context to the end of its
+longest row, for every row. With a large vocabulary logits take more memory than all else."""
 PREFIX_STEP = 16
 """A shared prefix is cut to a multiple of this, so that chance agreement of two texts does not change the cut."""
 
@@ -54,7 +57,7 @@ class PrefixCache:
 
 
 def batches(requests: Sequence[EncodedChoice]) -> Iterator[list[int]]:
-    """Indices of requests to compute together: longest first, each batch within `TOKENS_AT_ONCE`.
+    """Indices of requests to compute together: longest first, each batch within `TOKENS_AT_ONCE` and `LOGITS_AT_ONCE`.
 
     The first batches depend only on the requests in them and those not yet answered, so that a run that was cut
     between two batches forms the remaining ones exactly as it would have.
@@ -65,7 +68,8 @@ def batches(requests: Sequence[EncodedChoice]) -> Iterator[list[int]]:
     for index in order:
         sequences = requests[index].rows
         grown = max(width, *(len(s) for s in sequences))
-        if batch and (rows + len(sequences)) * grown > TOKENS_AT_ONCE:
+        read = grown - len(requests[index].context) + 1  # the contexts come longest first: this one is the shortest
+        if batch and (rows + len(sequences)) * max(grown / TOKENS_AT_ONCE, read / LOGITS_AT_ONCE) > 1:
             yield batch
             batch, rows, grown = [], 0, max(len(s) for s in sequences)
         batch.append(index)

@@ -1,6 +1,8 @@
 """A local causal language model as a `LanguageModel`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from jinja2 import TemplateError
 
 from preceptor.backends.base import FREE, ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
@@ -13,6 +15,7 @@ from preceptor.backends.transformers.choosing import (
 )
 from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.backends.transformers.sampling import SampledResponse, sample_each
+from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation, JudgeFailure, Usage
 
 COMPLETIONS_AT_ONCE = 32
@@ -62,23 +65,18 @@ class LocalModel:
         return str(self.tokenizer.decode(list(response.content_ids), skip_special_tokens=True))
 
     def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """Exact log-probabilities; a request longer than the window fails alone."""
-        encoded = [
-            EncodedChoice(
-                tuple(encode_prompt(self.tokenizer, r.prompt, r.prefill)),
-                tuple(tuple(encode_text(self.tokenizer, choice)) for choice in r.choices),
-            )
-            for r in requests
-        ]
-        longest = [max(len(row) for row in e.rows) for e in encoded]
-        fits = [i for i in range(len(requests)) if longest[i] <= self.context_window]
-        if too_long := [i for i in range(len(requests)) if longest[i] > self.context_window]:
-            yield [(i, self._too_long(longest[i])) for i in too_long]
-        for batch in batches([encoded[i] for i in fits]):
-            chosen = [encoded[fits[i]] for i in batch]
+        """Exact log-probabilities; a request that is longer than the window, or that the chat template refuses, fails
+        alone.
+        """
+        encoded = [self._encoded_choice(request) for request in requests]
+        fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
+        if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
+            yield [(i, failure) for i, failure in failed]
+        for batch in batches([each for _, each in fits]):
+            chosen = [fits[i][1] for i in batch]
             results = choice_log_probs(self.model, chosen, self._prefix_cache)
             yield [
-                (fits[i], ChoiceLogProbs(tuple(log_probs), Usage(prompt_tokens=len(request.context))))
+                (fits[i][0], ChoiceLogProbs(tuple(log_probs), Usage(prompt_tokens=len(request.context))))
                 for i, request, log_probs in zip(batch, chosen, results, strict=True)
             ]
 
@@ -87,26 +85,40 @@ class LocalModel:
 
         `stop` is applied to the finished text: the tokens after it were computed, and are counted in the usage.
         """
-        encoded = [tuple(encode_prompt(self.tokenizer, r.prompt, r.prefill)) for r in requests]
-        lengths = [len(ids) + r.max_new_tokens for ids, r in zip(encoded, requests, strict=True)]
-        if too_long := [i for i in range(len(requests)) if lengths[i] > self.context_window]:
-            yield [(i, self._too_long(lengths[i])) for i in too_long]
-        fitting = [i for i in range(len(requests)) if lengths[i] <= self.context_window]
-        fitting.sort(key=lambda i: (-len(encoded[i]), encoded[i], requests[i].seed))
-        for batch in _completion_batches(requests, lengths, fitting):
+        encoded = [self._encoded(r.prompt, r.prefill, r.max_new_tokens) for r in requests]
+        if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
+            yield [(i, failure) for i, failure in failed]
+        fits = {i: each for i, each in enumerate(encoded) if not isinstance(each, JudgeFailure)}
+        for batch in _completion_batches(requests, fits):
             first = requests[batch[0]]
             sampled = sample_each(
                 self.model,
-                [encoded[i] for i in batch],
+                [fits[i] for i in batch],
                 seeds_B=[requests[i].seed for i in batch],
                 max_new_tokens=first.max_new_tokens,
                 temperature=first.temperature,
                 top_k=first.top_k,
                 eos_ids=self.eos_ids,
-                prefix=shared_prefix([encoded[i] for i in batch]),
+                prefix=shared_prefix([fits[i] for i in batch]),
                 prefix_cache=self._prefix_cache,
             )
-            yield [(i, self._completion(requests[i], len(encoded[i]), s)) for i, s in zip(batch, sampled, strict=True)]
+            yield [(i, self._completion(requests[i], len(fits[i]), s)) for i, s in zip(batch, sampled, strict=True)]
+
+    def _encoded(self, prompt: str | Conversation, prefill: str, new_tokens: int) -> tuple[int, ...] | JudgeFailure:
+        """Token ids of a prompt that leaves room in the window, or why there are none."""
+        try:
+            ids = tuple(encode_prompt(self.tokenizer, prompt, prefill))
+        except (UsageError, TemplateError) as error:  # templates raise where they take no system message, say
+            return JudgeFailure(reason="refused", detail=str(error).splitlines()[0][:300])
+        if len(ids) + new_tokens > self.context_window:
+            detail = f"{len(ids) + new_tokens} tokens, the window holds {self.context_window}"
+            return JudgeFailure(reason="prompt_too_long", detail=detail)
+        return ids
+
+    def _encoded_choice(self, request: ChooseRequest) -> EncodedChoice | JudgeFailure:
+        choices = tuple(tuple(encode_text(self.tokenizer, choice)) for choice in request.choices)
+        context = self._encoded(request.prompt, request.prefill, max(len(choice) for choice in choices) - 1)
+        return context if isinstance(context, JudgeFailure) else EncodedChoice(context, choices)
 
     def _completion(self, request: CompleteRequest, prompt_tokens: int, sampled: SampledResponse) -> Completion:
         text, finished = self.decode(sampled), sampled.finished
@@ -115,21 +127,19 @@ class LocalModel:
                 text, finished = text[: text.index(stop)], True
         return Completion(text, finished, Usage(prompt_tokens=prompt_tokens, completion_tokens=len(sampled.token_ids)))
 
-    def _too_long(self, tokens: int) -> JudgeFailure:
-        return JudgeFailure(reason="prompt_too_long", detail=f"{tokens} tokens, the window holds {self.context_window}")
-
 
 def _completion_batches(
-    requests: Sequence[CompleteRequest], lengths: Sequence[int], order: Sequence[int]
+    requests: Sequence[CompleteRequest], prompts: Mapping[int, tuple[int, ...]]
 ) -> Iterator[list[int]]:
-    """Indices of requests to decode together: of the same settings, in the order given, within the bounds on memory."""
+    """Indices of requests to decode together: of the same settings, the longest first, within the bounds on memory."""
     alike: dict[tuple[int, float, int | None], list[int]] = {}
-    for i in order:
+    for i in sorted(prompts, key=lambda i: (-len(prompts[i]), prompts[i], requests[i].seed)):
         settings = (requests[i].max_new_tokens, requests[i].temperature, requests[i].top_k)
         alike.setdefault(settings, []).append(i)
-    for indices in alike.values():
+    for (new_tokens, _, _), indices in alike.items():
         start = 0
         while start < len(indices):
-            at_once = max(1, min(COMPLETIONS_AT_ONCE, COMPLETION_TOKENS_AT_ONCE // lengths[indices[start]]))
+            longest = len(prompts[indices[start]]) + new_tokens
+            at_once = max(1, min(COMPLETIONS_AT_ONCE, COMPLETION_TOKENS_AT_ONCE // longest))
             yield indices[start : start + at_once]
             start += at_once
