@@ -3,6 +3,7 @@
 PRECEPTOR_SERVER_PYTHON names the Python of an environment that has vLLM; PRECEPTOR_SERVER_URL one that runs already.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +23,16 @@ from preceptor.backends.resolve import open_model
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.core.types import JudgeFailure, Message
+from preceptor.core.types import JudgeFailure, Message, Preference
+from preceptor.judging.constitution import load_constitution
+from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.settings import PairwiseSettings
+from preceptor.recipes.judges import JudgeSpec
+from preceptor.recipes.label import LabelJob, run_label
+from preceptor.store.comparisons import ComparisonRow, read_comparisons
+from preceptor.store.ledger import Ledger
 
+EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "comparisons.jsonl"
 PYTHON = os.environ.get("PRECEPTOR_SERVER_PYTHON")
 pytestmark = pytest.mark.skipif(not PYTHON, reason="PRECEPTOR_SERVER_PYTHON is not set (make test-servers)")
 
@@ -120,3 +130,25 @@ def test_a_request_longer_than_the_window_fails_alone(served: OpenAIModel) -> No
     assert isinstance(too_long, JudgeFailure)
     assert too_long.reason == "prompt_too_long"
     assert isinstance(fine, ChoiceLogProbs)
+
+
+def test_the_same_labels_through_the_server_and_in_this_process(served: OpenAIModel, tmp_path: Path) -> None:
+    def labels(model: str) -> list[dict[str, Any]]:
+        out = tmp_path / model.partition(":")[0]
+        run_label(LabelJob(EXAMPLES, out, (JudgeSpec(model=model),)), lambda _: None, lambda *_: None)
+        rows = [json.loads(line) for line in (out / "preferences.jsonl").read_text().splitlines()]
+        return [verdict for row in rows for verdict in row["verdicts"]]
+
+    remote = labels(str(served.address))
+    assert len(remote) == 48
+    rows = [row.comparison for row in read_comparisons(EXAMPLES) if isinstance(row, ComparisonRow)]
+    local = LocalModel(load("embedded", torch.float32))
+    with Ledger(tmp_path / "fp32.sqlite") as ledger:
+        judged = PairwiseJudge(local, load_constitution("helpful"), PairwiseSettings(), ledger).compare(rows)
+    exact = [p.p_a for each in judged if isinstance(each, Preference) for p in each.presentations]
+    gaps = [abs(verdict["p_a"] - p_a) for verdict, p_a in zip(remote, exact, strict=True)]
+    print(f"p_a, served against local: at most {max(gaps):.1e} apart in fp32")
+    assert max(gaps) < TOLERANCE_NATS
+    rounded = [abs(r["p_a"] - v["p_a"]) for r, v in zip(remote, labels("embedded"), strict=True)]
+    print(f"with the local model in its default precision: at most {max(rounded):.1e}")
+    assert max(rounded) < 0.1
