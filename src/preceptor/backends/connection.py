@@ -8,7 +8,7 @@ from preceptor.core.types import Frozen
 
 
 class Connection(Frozen):
-    """Settings of the connection to a model server. None of them changes what an answer means, except `votes`."""
+    """Settings of the connection to a model server. Only `votes` and `vote_tokens` change what an answer means."""
 
     concurrency: int = Field(default=8, ge=1, le=1024)
     """Requests in flight at once, at most."""
@@ -25,4 +25,5 @@ class Connection(Frozen):
     vote_tokens: int = Field(default=16, ge=1)
     """Tokens that such an answer may take. Raise it for a model that reasons before it answers."""
     prices: Path | None = None
-    """A TOML file of prices, in the form of `backends/openai/prices.toml`, that goes before the built-in one."""
+    """A TOML file of prices, in the form of `backends/openai/prices.toml`, that goes before the built-in one. A server
+    on this machine or a private network that is in neither counts as free."""

@@ -53,6 +53,11 @@ class Abilities:
     """None where nothing makes the server continue a begun answer to a conversation."""
     context_window: int | None
 
+    def sampling(self, prompt: object) -> dict[str, Any]:
+        """The settings, beside those of the API, that the endpoint of a prompt takes."""
+        endpoint = self.endpoint(prompt)
+        return endpoint.sampling if endpoint else {}
+
     def endpoint(self, prompt: object) -> Endpoint | None:
         """The one that a prompt goes to: /completions for a plain text."""
         return self.text if isinstance(prompt, str) else self.chat
@@ -66,7 +71,12 @@ async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities
     try:
         card = await _card(client, address)
         chat, chat_refusal = await _endpoint(client, address, _GREETING, vote_tokens)
-        text, text_refusal = await _endpoint(client, address, "Hi", vote_tokens)
+        try:
+            text, text_refusal = await _endpoint(client, address, "Hi", vote_tokens)
+        except UnavailableError as error:  # some servers answer 500 or 501 where they have no such endpoint
+            if chat is None:
+                raise
+            text, text_refusal = None, str(error)
         if chat is None and text is None:
             raise PreceptorError(
                 f"{address} takes neither conversations ({chat_refusal}) nor plain text ({text_refusal}); "

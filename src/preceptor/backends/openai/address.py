@@ -39,6 +39,11 @@ class Address:
             raise UsageError(f'"openai:{name}@{base_url}": expected {FORM}')
         return cls(name, base_url)
 
+    @property
+    def key_variable(self) -> str:
+        """The environment variable whose key this server is sent: OpenAI's key goes to OpenAI's server alone."""
+        return "OPENAI_API_KEY" if self.hosted else "PRECEPTOR_API_KEY"
+
     def __str__(self) -> str:
         return f"openai:{self.name}@{self.base_url}"
 

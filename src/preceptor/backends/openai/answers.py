@@ -13,7 +13,6 @@ class ModelMeta(BaseModel):
     """What llama.cpp says of a model."""
 
     n_ctx: int | None = None
-    n_ctx_train: int | None = None
 
 
 class ModelCard(BaseModel):
@@ -27,8 +26,7 @@ class ModelCard(BaseModel):
     @property
     def context_window(self) -> int | None:
         """The most tokens of prompt and answer together, where the server says it."""
-        meta = self.meta or ModelMeta()
-        return self.max_model_len or meta.n_ctx or meta.n_ctx_train
+        return self.max_model_len or (self.meta.n_ctx if self.meta else None)
 
 
 class ModelList(BaseModel):

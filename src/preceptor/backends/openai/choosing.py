@@ -14,6 +14,8 @@ PLACES = 3
 """Tokens generated at a time: choices such as " 10" are often three, and the greedy ones are then had in one call."""
 NEGLIGIBLE = 1e-3
 """Another spelling of a choice, in other tokens, is not looked for when it can add no more than this share."""
+UNFOLLOWED = 0.15
+"""So much of the choices' probability may be in beginnings that the server cannot be made to go on from, at most."""
 UNSEEN = 0.05
 """Choices that are not among the most probable tokens may hold this share of the choices' probability, at most."""
 
@@ -36,14 +38,15 @@ class TokenWalk:
         """Probability of each choice, the longer choices that begin with it excluded."""
         self.unseen = dict.fromkeys(choices, 0.0)
         """What each choice may have besides, at most."""
+        self.lost = 0.0
+        """Probability of beginnings that the server cannot be made to go on from."""
 
     async def visit(self, text: str = "", reach: float = 1.0) -> None:
         """Adds the choices that begin with `text`, which the model says with probability `reach`."""
         beyond = [choice for choice in self._choices if choice.startswith(text) and choice != text]
         top = await self._top_after(text)
         if top is None:
-            for choice in beyond:
-                self.unseen[choice] += reach
+            self.lost += reach
             return
         for choice in beyond:
             self.found[choice] += reach * top.get(choice[len(text) :], 0.0)
@@ -92,6 +95,12 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
             reason="no_answer",
             detail=f"no choice among the {exchange.endpoint.listed} most probable answers: {said}",
         )
+    if walk.lost > UNFOLLOWED * total:
+        return JudgeFailure(
+            reason="invalid_log_probs",
+            detail=f"the server does not continue beginnings of probability {walk.lost:.2g} that may lead to choices; "
+            f"the choices that it lists have {total:.2g}",
+        )
     if sum(unseen.values()) > UNSEEN * total:
         return JudgeFailure(
             reason="invalid_log_probs",
@@ -105,7 +114,8 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
 async def by_votes(
     exchange: Exchange, choices: tuple[str, ...], votes: int, vote_tokens: int
 ) -> ChoiceLogProbs | JudgeFailure:
-    """Shares of sampled answers, each of which counts only if it is a choice and nothing else.
+    """Shares of sampled answers, each of which counts only if it is a choice and nothing else. What is missing from 1
+    is the share of the others.
 
     White space around an answer, a full stop after it and bold type are overlooked.
     Raises: ValueError when choices differ in nothing else; RefusedError, UnavailableError, PreceptorError.
@@ -126,7 +136,7 @@ async def by_votes(
             detail=f"{votes - valid} of {votes} answers are no choice, for instance {exchange.shown(other)[:80]!r}",
         )
     return ChoiceLogProbs(
-        tuple(math.log(counts[name] / valid) if counts[name] else -math.inf for name in names),
+        tuple(math.log(counts[name] / votes) if counts[name] else -math.inf for name in names),
         exchange.usage,
         votes=valid,
     )

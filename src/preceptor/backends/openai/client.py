@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
-from preceptor.core.errors import PreceptorError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import JudgeFailure
 
 FIRST_WAIT_S = 0.5
@@ -51,6 +51,19 @@ class UnavailableError(Exception):
         return JudgeFailure(reason="backend_error", detail=str(self)[:300])
 
 
+def key_for(address: Address) -> str:
+    """The key that a server is sent, from the environment; empty where there is none.
+
+    Raises: UsageError for a key that no HTTP header can hold, without showing it.
+    """
+    key = os.environ.get(address.key_variable, "").strip()
+    if not all(" " < c <= "~" for c in key):
+        raise UsageError(
+            f"the environment variable {address.key_variable} holds no key: expected printable ASCII letters"
+        )
+    return key
+
+
 class Client:
     """A pool of connections to one server."""
 
@@ -58,7 +71,7 @@ class Client:
         self._address = address
         self._retries = connection.retries
         self._timeout_s = connection.timeout_s
-        self._key = os.environ.get("OPENAI_API_KEY") or NO_KEY
+        self._key = key_for(address) or NO_KEY
         # The library could retry by itself, but not what is no answer, and past the rate limits. So all of it is here.
         self._openai = AsyncOpenAI(
             api_key=self._key,
@@ -136,7 +149,7 @@ class Client:
             raise PreceptorError(
                 f"{self._address.base_url} refuses the key ({status}); "
                 + ("set" if self._key == NO_KEY else "check")
-                + " the environment variable OPENAI_API_KEY"
+                + f" the environment variable {self._address.key_variable}"
             )
         if status == 403:
             raise PreceptorError(f"{self._address.base_url} forbids this key the use of {self._address.name}: {words}")

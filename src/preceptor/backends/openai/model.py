@@ -49,7 +49,8 @@ class OpenAIModel:
         abilities = self.preflight()
         endpoints = [endpoint for endpoint in (abilities.chat, abilities.text) if endpoint]
         voting = any(endpoint.listed == 0 for endpoint in endpoints)
-        return f"{self.address}#votes{self.connection.votes}" if voting else str(self.address)
+        votes = f"#votes{self.connection.votes}x{self.connection.vote_tokens}"
+        return f"{self.address}{votes}" if voting else str(self.address)
 
     @property
     def chat(self) -> bool:
@@ -114,6 +115,9 @@ class OpenAIModel:
             raise UsageError(f"{self.address} takes {kinds[0]} only, no {kinds[1]}")
         if request.prefill and not isinstance(request.prompt, str) and abilities.prefill is None:
             raise ValueError(f"{self.address} does not continue a begun answer; ask without a prefill")
+        top_k = isinstance(request, CompleteRequest) and request.top_k is not None
+        if top_k and "top_k" not in abilities.sampling(request.prompt):
+            raise UsageError(f"{self.address} samples from all tokens: set top_k = 0 in the judge's settings")
         tokens = self.count_tokens(request.prompt)
         return Exchange(self._client, self.address, abilities, request.prompt, request.prefill, tokens)
 
@@ -121,13 +125,16 @@ class OpenAIModel:
         self, ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]], request: RequestT, exchange: Exchange
     ) -> ResultT | JudgeFailure:
         try:
-            return await ask(request, exchange)
+            result = await ask(request, exchange)
         except UnavailableError as error:
-            return error.failure
+            result = error.failure
         except RefusedError as error:
             if error.status == 404:
                 raise PreceptorError(f"{self.address.base_url} has the model {self.address.name} no longer") from None
-            return error.failure
+            result = error.failure
+        if isinstance(result, JudgeFailure):  # its calls were paid for all the same
+            return result.model_copy(update={"usage": exchange.usage})
+        return result
 
     async def _choose(self, request: ChooseRequest, exchange: Exchange) -> ChoiceLogProbs | JudgeFailure:
         if exchange.endpoint.listed:
@@ -137,8 +144,6 @@ class OpenAIModel:
     async def _complete(self, request: CompleteRequest, exchange: Exchange) -> Completion | JudgeFailure:
         settings: dict[str, Any] = {"temperature": request.temperature, "top_p": 1.0, "seed": request.seed}
         if request.top_k is not None:
-            if "top_k" not in exchange.endpoint.sampling:
-                return JudgeFailure(reason="refused", detail="this server samples from all tokens: it takes no top_k")
             settings["top_k"] = request.top_k
         if request.stop:
             settings["stop"] = list(request.stop)
