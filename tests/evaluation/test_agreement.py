@@ -160,9 +160,9 @@ def test_without_spread_the_interval_is_wilsons_over_prompts() -> None:
 
 
 def test_paired_judges_by_hand() -> None:
-    first = JudgeOutcomes("x", {str(i): (f"p{i}", 1.0) for i in range(10)})
-    second = JudgeOutcomes("y", {str(i): (f"p{i}", 0.0 if i < 8 else 1.0) for i in range(9)})
-    third = JudgeOutcomes("z", {"1": ("p1", 1.0), "2": ("p2", 0.5)})
+    first = JudgeOutcomes("x", {i: (f"p{i}", 1.0) for i in range(10)})
+    second = JudgeOutcomes("y", {i: (f"p{i}", 0.0 if i < 8 else 1.0) for i in range(9)})
+    third = JudgeOutcomes("z", {1: ("p1", 1.0), 2: ("p2", 0.5)})
     xy, xz, yz = compare_all([first, second, third])
     assert (xy.n, xy.difference) == (9, 8 / 9)
     assert xy.p_value == pytest.approx(2 * 0.5**8)  # x alone is right 8 times, y alone never
@@ -173,14 +173,14 @@ def test_paired_judges_by_hand() -> None:
 
 
 def test_judges_without_a_row_in_common_are_not_compared() -> None:
-    (pair,) = compare_all([JudgeOutcomes("x", {"1": ("p", 1.0)}), JudgeOutcomes("y", {"2": ("p", 1.0)})])
+    (pair,) = compare_all([JudgeOutcomes("x", {1: ("p", 1.0)}), JudgeOutcomes("y", {2: ("p", 1.0)})])
     assert (pair.n, pair.difference, pair.p_value, pair.p_holm, pair.significant) == (0, None, None, None, False)
 
 
 def test_prompts_that_repeat_do_not_make_a_difference_significant() -> None:
     """Twelve comparisons of one prompt are right with one judge and wrong with the other: that is one prompt's news."""
-    first = JudgeOutcomes("x", {str(i): ("p" if i < 12 else f"q{i}", 1.0) for i in range(16)})
-    second = JudgeOutcomes("y", {str(i): ("p" if i < 12 else f"q{i}", float(i >= 12)) for i in range(16)})
+    first = JudgeOutcomes("x", {i: ("p" if i < 12 else f"q{i}", 1.0) for i in range(16)})
+    second = JudgeOutcomes("y", {i: ("p" if i < 12 else f"q{i}", float(i >= 12)) for i in range(16)})
     (pair,) = compare_all([first, second])
     assert pair.p_holm is not None
     assert pair.p_holm < 0.05

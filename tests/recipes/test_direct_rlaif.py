@@ -162,7 +162,7 @@ def test_log_odds_need_a_constitution_of_two_choices(tmp_path: Path, tiny_folder
     constitution = tmp_path / "c.toml"
     choices = ", ".join(f'{{ answer = "{i}", value = {i} }}' for i in range(1, 11))
     constitution.write_text(
-        'name = "c"\nversion = "1"\nsummary = "s"\nprinciples = ["p"]\nitem = "Text: {response}\\nScore:"\n'
+        'name = "c"\nversion = "1"\nsummary = "s"\nprinciples = ["p"]\n[score]\nitem = "Text: {response}\\nScore:"\n'
         f"choices = [{choices}]\n"
     )
     overrides = [*settings(tmp_path, tiny_folder), f"judge.constitution={constitution}", "rl.steps=1"]

@@ -101,7 +101,7 @@ def test_ctrl_c_stops_cleanly_and_tells_how_to_go_on(start: tuple[Path, list[str
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("step 2/5"):
+        if line.startswith("step 1/5"):
             process.send_signal(signal.SIGINT)
             break
     rest = process.stderr.read()
