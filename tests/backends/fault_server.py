@@ -3,10 +3,17 @@
 import json
 import math
 import threading
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
+
+from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, in_order
+from preceptor.backends.connection import Connection
+from preceptor.backends.openai.model import OpenAIModel
+from preceptor.backends.resolve import open_model
+from preceptor.core.types import JudgeFailure
 
 End = ""
 """The token that ends an answer."""
@@ -55,7 +62,9 @@ class Script:
 
 
 class FaultServer(ThreadingHTTPServer):
-    """Use as a context manager; `asked` has the bodies of all questions, attempts that went wrong included."""
+    """Use as a context manager; `asked` has the bodies of all questions, attempts that went wrong included, and
+    `headers` the last ones that were sent.
+    """
 
     daemon_threads = True
     request_queue_size = 64
@@ -64,6 +73,7 @@ class FaultServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.script = script
         self.asked: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
         self.in_flight = self.most_in_flight = 0
         self.gone = False
         self.changed = threading.Condition()
@@ -132,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _may(self) -> bool:
         key = self.server.script.key
+        self.server.headers = {name.lower(): value for name, value in self.headers.items()}
         sent = self.headers["Authorization"]
         if key is not None and sent != f"Bearer {key}":
             self._json({"error": {"message": f"Incorrect API key provided: {sent}"}}, 401)
@@ -259,3 +270,37 @@ def _spoilt(content: Any, fault: str) -> Any:
     elif fault == "fewer":
         del content["choices"][0]["logprobs"]["content"][0]["top_logprobs"][1:]
     return content
+
+
+# ---- A model at such a server, and what tests say to it
+
+
+@contextmanager
+def serving(script: Script | None = None, **settings: Any) -> Generator[tuple[OpenAIModel, FaultServer], None, None]:
+    with FaultServer(script or Script()) as server:
+        model = open_model(
+            f"openai:tiny@{server.url}", Connection.model_validate({"timeout_s": 10.0, "retries": 3} | settings)
+        )
+        assert isinstance(model, OpenAIModel)
+        yield model, server
+        model.close()
+
+
+def choose(model: OpenAIModel, *requests: ChooseRequest) -> list[ChoiceLogProbs | JudgeFailure]:
+    return in_order(model.choose(requests), len(requests))
+
+
+def probabilities(result: ChoiceLogProbs | JudgeFailure) -> list[float]:
+    assert isinstance(result, ChoiceLogProbs), result
+    return [math.exp(log_prob) for log_prob in result.log_probs]
+
+
+def failure(result: object) -> JudgeFailure:
+    assert isinstance(result, JudgeFailure), result
+    assert len(result.detail) <= 300
+    assert "\n" not in result.detail
+    return result
+
+
+def questions(count: int) -> list[ChooseRequest]:
+    return [ChooseRequest(f"Question <{i}> Answer:", ("A", "B")) for i in range(count)]

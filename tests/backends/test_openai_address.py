@@ -1,12 +1,17 @@
-"""Model strings, prices and what of a text is sent, without any server."""
+"""Model strings, keys, prices, a list of models, and what of a text is sent."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from backends.fault_server import FaultServer, Script
 from preceptor.backends.base import FREE, Price
+from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.openai.address import Address
+from preceptor.backends.openai.answers import ModelCard
+from preceptor.backends.openai.client import Client, key_for
 from preceptor.backends.openai.prices import price_of
 from preceptor.backends.openai.wire import defused
 from preceptor.backends.resolve import open_model
@@ -27,9 +32,55 @@ def test_model_strings() -> None:
     ):
         with pytest.raises(UsageError, match="openai:"):
             check_name(wrong)
-    with pytest.raises(UsageError, match="user name or a password") as error:
-        check_name("openai:m@https://me:pass@httpbin.example/v1")
-    assert "pass@" not in str(error.value)
+    for host, variable in (("httpbin.example", "PRECEPTOR_API_KEY"), ("api.openai.com", "OPENAI_API_KEY")):
+        with pytest.raises(UsageError, match=f"user name or a password.* variable {variable}") as error:
+            check_name(f"openai:m@https://me:pass@{host}/v1")
+        assert "pass@" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"), [("openai:m", "OPENAI_API_KEY"), ("openai:m@http://h/v1", "PRECEPTOR_API_KEY")]
+)
+@pytest.mark.parametrize("key", ["s\u00e9cret-key", "secret key", "secret\nkey"])
+def test_a_key_that_no_header_can_hold(monkeypatch: pytest.MonkeyPatch, model: str, variable: str, key: str) -> None:
+    monkeypatch.setenv(variable, key)
+    with pytest.raises(UsageError, match=f"variable {variable} holds no key") as error:
+        open_model(model)
+    assert "\n" not in str(error.value)
+    assert "cret" not in str(error.value)
+
+
+def test_a_key_is_masked_in_every_form_it_is_quoted_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "my\\secret'\"token"
+    monkeypatch.setenv("PRECEPTOR_API_KEY", f" {key}\n")
+    address = Address("m", "http://localhost:1/v1")
+    assert key_for(address) == key
+    shown = Client(address, Connection()).shown(f"{key} {key!r} {json.dumps(key)} {key.encode()!r}")
+    assert "token" not in shown
+    assert shown.count("***") == 4
+
+
+def test_nothing_that_is_for_openai_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would send all of these to any server, the custom Authorization in place of the key."""
+    custom = "authorization: Bearer for-openai-a\nX-Token: for-openai-b\n"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", custom)
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"):
+        monkeypatch.setenv(f"OPENAI_{name}", f"for-openai-{name}")
+    for key, sent in (("", "Bearer none"), ("own-key", "Bearer own-key")):
+        monkeypatch.setenv("PRECEPTOR_API_KEY", key)
+        with FaultServer(Script()) as server:
+            assert open_model(f"openai:tiny@{server.url}").chat
+        assert server.headers["authorization"] == sent
+        assert "for-openai" not in str(server.headers)
+
+
+def test_the_window_is_the_one_that_a_server_runs_with() -> None:
+    windows = {
+        '{"id": "m", "max_model_len": 512}': 512,
+        '{"id": "m", "meta": {"n_ctx": 4096, "n_ctx_train": 131072}}': 4096,
+        '{"id": "m", "meta": {"n_ctx_train": 131072}}': None,
+    }
+    assert {text: ModelCard.model_validate_json(text).context_window for text in windows} == windows
 
 
 def test_prices(tmp_path: Path) -> None:
@@ -38,7 +89,13 @@ def test_prices(tmp_path: Path) -> None:
     assert price_of(elsewhere, None) is None
     for private in ("localhost", "127.0.0.1", "192.168.1.2", "gpu-box", "[::1]"):
         assert price_of(Address("m", f"http://{private}:8000/v1"), None) == FREE
+    may, august = Address("gpt-4o-2024-05-13"), Address("gpt-4o-2024-08-06")
+    assert (price_of(may, None), price_of(august, None)) == (Price(5.0, 15.0), Price(2.5, 10.0))
+    for unknown in ("gpt-4o-audio-preview-2024-12-17", "gpt-3.5-turbo-0125", "gpt-4o-2024-08"):
+        assert price_of(Address(unknown), None) is None
     own = tmp_path / "prices.toml"
+    own.write_text("[gpt-4o]\nprompt = 1\ncompletion = 2\n")
+    assert (price_of(may, own), price_of(august, own)) == (Price(5.0, 15.0), Price(1.0, 2.0))
     own.write_text("[gpt-4o-mini]\nprompt = 1\ncompletion = 2\n")
     assert price_of(elsewhere, own) == price_of(listed, own) == Price(1.0, 2.0)
     own.write_text("[gpt-4o-mini]\nprompt = 1\n")

@@ -1,16 +1,12 @@
 """The served model against a real server that can do anything wrong."""
 
 import asyncio
-import math
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from backends.fault_server import FaultServer, Script
+from backends.fault_server import FaultServer, Script, choose, failure, probabilities, questions, serving
 from preceptor.backends.base import (
     FREE,
     ChoiceLogProbs,
@@ -19,7 +15,6 @@ from preceptor.backends.base import (
     Completion,
     in_order,
 )
-from preceptor.backends.connection import Connection
 from preceptor.backends.openai import client
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.resolve import open_model
@@ -29,6 +24,7 @@ from preceptor.core.types import JudgeFailure, Message, Usage
 KEY = "sk-secret-0123456789"
 ASKED = (Message(role="user", content="Which?"),)
 PREFILLED = ChooseRequest(ASKED, (" 1", " 2"), prefill="Answer:")
+ROOT = {"": {" 1": 0.5, " 2": 0.3, " ": 0.03}}
 EXPECTED = {" 1": 0.44, " 10": 0.11, " 2": 0.33, " 3": 0.02}
 TRANSIENT = ("stall", "drop", "429", "500", "truncated", "malformed", "html", "no choices", "an error with status 200")
 
@@ -37,37 +33,6 @@ TRANSIENT = ("stall", "drop", "429", "500", "truncated", "malformed", "html", "n
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
     monkeypatch.delenv("PRECEPTOR_API_KEY", raising=False)
-
-
-@contextmanager
-def serving(script: Script | None = None, **settings: Any) -> Generator[tuple[OpenAIModel, FaultServer], None, None]:
-    with FaultServer(script or Script()) as server:
-        model = open_model(
-            f"openai:tiny@{server.url}", Connection.model_validate({"timeout_s": 10.0, "retries": 3} | settings)
-        )
-        assert isinstance(model, OpenAIModel)
-        yield model, server
-        model.close()
-
-
-def choose(model: OpenAIModel, *requests: ChooseRequest) -> list[ChoiceLogProbs | JudgeFailure]:
-    return in_order(model.choose(requests), len(requests))
-
-
-def probabilities(result: ChoiceLogProbs | JudgeFailure) -> list[float]:
-    assert isinstance(result, ChoiceLogProbs), result
-    return [math.exp(log_prob) for log_prob in result.log_probs]
-
-
-def failure(result: object) -> JudgeFailure:
-    assert isinstance(result, JudgeFailure), result
-    assert len(result.detail) <= 300
-    assert "\n" not in result.detail
-    return result
-
-
-def questions(count: int) -> list[ChooseRequest]:
-    return [ChooseRequest(f"Question <{i}> Answer:", ("A", "B")) for i in range(count)]
 
 
 # ---- What a server can do
@@ -106,10 +71,15 @@ def test_without_prefill_the_first_answers_tokens_are_all_there_is() -> None:
 def test_a_template_that_strips_spaces_is_not_asked_to_continue_one() -> None:
     with serving(Script(strips=True)) as (model, _):
         assert model.prefill
-        # What begins with the token " " cannot be followed: at most 0.1, too much beside the 0.8 of the others.
-        assert failure(choose(model, ChooseRequest(ASKED, (" 1", " 3"), prefill="Answer:"))[0])
-        (result,) = choose(model, PREFILLED)
-        assert probabilities(result) == pytest.approx([0.5, 0.3])
+        # What begins with the token " " cannot be followed: 0.1, too much beside the 0.8 of the choices listed.
+        failed = failure(choose(model, PREFILLED)[0])
+        assert failed.reason == "invalid_log_probs"
+        assert "does not continue beginnings of probability 0.1 " in failed.detail
+        assert "0.8" in failed.detail
+    with serving(Script(table=ROOT, strips=True)) as (model, _):  # 0.03 is little enough
+        assert probabilities(choose(model, PREFILLED)[0]) == pytest.approx([0.5, 0.3])
+    with serving(Script(table={"": {"A": 0.5, " ": 0.4}}, strips=True)) as (model, _):
+        assert failure(choose(model, PREFILLED)[0]).reason == "invalid_log_probs"
 
 
 def test_what_is_not_listed_has_a_bound_or_fails() -> None:
@@ -145,13 +115,32 @@ def test_a_base_model_takes_plain_text_only_and_a_strict_server_no_extras() -> N
         assert not model.prefill
         with pytest.raises(UsageError, match="plain text only"):
             choose(model, PREFILLED)
-    with serving(Script(strict=True, has_text=False, most_listed=5, prefill="none")) as (model, server):
+    with serving(Script(ROOT, strict=True, has_text=False, most_listed=5, prefill="none")) as (model, server):
         assert probabilities(choose(model, ChooseRequest(ASKED, (" 1", " 2")))[0]) == pytest.approx([0.5, 0.3])
         assert "top_k" not in server.asked[-1]
         with pytest.raises(UsageError, match="set top_k = 0"):
             list(model.complete([CompleteRequest(ASKED, 4, top_k=1)]))
         with pytest.raises(UsageError, match="conversations only"):
             choose(model, ChooseRequest("text", (" 1", " 2")))
+
+
+@pytest.mark.parametrize("status", ["500", "501"])
+@pytest.mark.parametrize("broken", ['"content": "Hi"', '"prompt": "Hi"'])
+def test_an_endpoint_that_breaks_is_missing_where_the_other_one_answers(broken: str, status: str) -> None:
+    with serving(Script(faults={broken: [status] * 99}), retries=4) as (model, server):
+        abilities = model.preflight()
+        assert (abilities.chat is None, abilities.text is None) == ("content" in broken, "prompt" in broken)
+        if broken == '"prompt": "Hi"' and status == "500":
+            assert sum("prompt" in body for body in server.asked) == 2
+    both = {"Hi": ["500"] * 99}
+    with serving(Script(faults=both)) as (model, _), pytest.raises(PreceptorError, match=r"no model server .* 500"):
+        model.preflight()
+    away = {broken: ["drop"] * 99}  # says nothing of the endpoint
+    with serving(Script(faults=away)) as (model, _), pytest.raises(PreceptorError, match="no connection"):
+        model.preflight()
+    once = {broken: ["429", "drop", "500"]}  # what passes, passes
+    with serving(Script(faults=once)) as (model, _):
+        assert None not in (model.preflight().chat, model.preflight().text)
 
 
 @pytest.mark.parametrize("echoes", [True, False])
@@ -254,6 +243,39 @@ def test_a_server_that_dies_leaves_failures_and_no_numbers() -> None:
         assert 3 <= len(answered) <= 4
         assert all(probabilities(result) == pytest.approx([0.06, 0.04]) for result in answered)
         assert {failure(r).reason for r in results if isinstance(r, JudgeFailure)} == {"backend_error"}
+
+
+def test_a_server_that_is_gone_is_not_waited_for_by_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(client.random, "uniform", lambda *_: waits.append(0.0) or 1.0)  # type: ignore[func-returns-value]
+    with serving(retries=3, concurrency=2) as (model, server):
+        model.preflight()
+        server.script.dies_after = len(server.asked)
+        details = {failure(result).detail for result in choose(model, *questions(50))}
+        assert len(waits) <= (4 + 1) * 3  # four in a row; another one may be on its way
+        assert len({detail for detail in details if "no connection" in detail}) == 1
+
+
+def test_a_server_that_drops_connections_is_not_given_up() -> None:
+    with serving(retries=0, concurrency=1) as (model, server):
+        model.preflight()
+        server.script.faults = {f"<{i}>": ["drop"] for i in range(9)}  # these have a connection, and lose it
+        *dropped, fine = choose(model, *questions(10))
+        assert all(failure(result).reason == "backend_error" for result in dropped)
+        assert isinstance(fine, ChoiceLogProbs)
+
+
+def test_what_a_failure_has_taken_is_counted() -> None:
+    with serving(Script(most_listed=0, votes=("well", "no")), votes=3, retries=0) as (model, server):
+        voted = failure(choose(model, ChooseRequest(ASKED, ("1", "2")))[0])
+        assert (voted.reason, voted.usage) == ("no_answer", Usage(prompt_tokens=42, completion_tokens=3))
+        server.script.faults = {"Which?": ["", "500"]}
+        halfway = failure(choose(model, ChooseRequest(ASKED, ("1", "2")))[0])
+        assert (halfway.reason, halfway.usage) == ("backend_error", Usage(prompt_tokens=14, completion_tokens=1))
+    with serving() as (model, server):
+        model.preflight()
+        server.script.faults = {"Which?": ["nan"]}
+        assert failure(choose(model, PREFILLED)[0]).usage.prompt_tokens == 21
 
 
 # ---- How many at once

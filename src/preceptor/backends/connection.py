@@ -8,7 +8,11 @@ from preceptor.core.types import Frozen
 
 
 class Connection(Frozen):
-    """Settings of the connection to a model server. Only `votes` and `vote_tokens` change what an answer means."""
+    """Settings of the connection to a model server. Only `votes` and `vote_tokens` change what an answer means.
+
+    The key is no setting: settings are recorded. It comes from the environment variable OPENAI_API_KEY for OpenAI's
+    own server (api.openai.com), and from PRECEPTOR_API_KEY for every other one, which is sent none when that is unset.
+    """
 
     concurrency: int = Field(default=8, ge=1, le=1024)
     """Requests in flight at once, at most."""

@@ -11,7 +11,7 @@ FORMS = {
     "hf:ORG/NAME[@REVISION]": "a model on the Hugging Face hub",
     "FOLDER": "a local folder in Hugging Face format",
     "FILE.gguf": "a local GGUF file, dequantised in memory; as a judge, it cannot be trained",
-    "openai:NAME[@BASE_URL]": "a model behind an OpenAI-compatible server; its key, if any, in OPENAI_API_KEY",
+    "openai:NAME[@BASE_URL]": "an OpenAI-compatible server; key in OPENAI_API_KEY (OpenAI) or PRECEPTOR_API_KEY",
     "scripted:random": "a judge that knows nothing: a control",
     "scripted:first": "a judge that always prefers the first choice: a control",
 }

@@ -1,5 +1,6 @@
 """What a person sees of an audit in the terminal; the report has the rest."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ from preceptor.cli.work import percent
 from preceptor.evaluation.judge_audit import Audit
 from preceptor.reports.audit import with_short_labels
 
+_HASH = re.compile(r"#[0-9a-f]{8,}:\w+")
+"""Version and precision in a model's identity: in the report, too long for a table of 80 columns."""
+
 
 def show_audit(result: dict[str, Any], out: Path) -> None:
     """Prints the judges' table, shares in per cent."""
     audit = with_short_labels(Audit.model_validate(result))
+    names = {judge.label: _HASH.sub("", judge.label) for judge in audit.judges}
+    if len(set(names.values())) < len(names):  # the same model's name with other weights
+        names = {label: label for label in names}
     table = Table(title="Judges against people, in %", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("judge", overflow="fold")
     for name in ("n", "aligned", "95 %", "1 order", "bias", "first", "longer", "failed"):
@@ -25,7 +32,7 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
             "" if judge.alignment_ci is None else f"{_share(judge.alignment_ci[0])}-{_share(judge.alignment_ci[1])}"
         )
         table.add_row(
-            judge.label,
+            names[judge.label],
             str(judge.n),
             _share(judge.alignment),
             interval,
@@ -46,7 +53,7 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
     apart = [pair for pair in audit.comparisons if pair.significant]
     for pair in apart:
         by = f"{100 * (pair.difference or 0.0):+.0f} points, p = {pair.p_holm or 0.0:.2g}"
-        console.print(f"{pair.judge_1} against {pair.judge_2}: {by}", highlight=False, soft_wrap=True)
+        console.print(f"{names[pair.judge_1]} against {names[pair.judge_2]}: {by}", highlight=False, soft_wrap=True)
     if len(audit.judges) > 1 and not apart:
         console.print("No two judges differ by more than chance.", highlight=False)
     console.print(f"report {out / 'report.html'}", highlight=False, soft_wrap=True)

@@ -14,6 +14,8 @@ from preceptor.core.types import Conversation, Message
 MOST_LISTED = 20
 FEWER_LISTED = 5
 """Counts of most probable tokens to ask for: what most servers allow, and what all do that give any."""
+BROKEN_RETRIES = 1
+"""Of an endpoint that answers 500, where the other one works."""
 VLLM_PREFILL = {"continue_final_message": True, "add_generation_prompt": False}
 
 _GREETING: Conversation = (Message(role="user", content="Hi"),)
@@ -70,18 +72,7 @@ async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities
     """
     try:
         card = await _card(client, address)
-        chat, chat_refusal = await _endpoint(client, address, _GREETING, vote_tokens)
-        try:
-            text, text_refusal = await _endpoint(client, address, "Hi", vote_tokens)
-        except UnavailableError as error:  # some servers answer 500 or 501 where they have no such endpoint
-            if chat is None:
-                raise
-            text, text_refusal = None, str(error)
-        if chat is None and text is None:
-            raise PreceptorError(
-                f"{address} takes neither conversations ({chat_refusal}) nor plain text ({text_refusal}); "
-                "is it a language model, and does the address end in /v1?"
-            )
+        chat, text = await _endpoints(client, address, vote_tokens)
         prefill = await _prefill(client, address) if chat else None
     except UnavailableError as error:
         raise PreceptorError(
@@ -105,8 +96,37 @@ async def _card(client: Client, address: Address) -> ModelCard:
     return cards[address.name]
 
 
+async def _endpoints(client: Client, address: Address, vote_tokens: int) -> tuple[Endpoint | None, Endpoint | None]:
+    """Those for conversations and for plain text; None for one that refuses, or breaks while the other one answers.
+
+    (Some servers answer 500 where they have no such endpoint.)
+    Raises: UnavailableError; PreceptorError when there is neither.
+    """
+    found: list[Endpoint | None] = []
+    refusals: list[str] = []
+    broken: UnavailableError | None = None
+    prompts: tuple[str | Conversation, ...] = (_GREETING, "Hi")
+    for prompt in prompts:
+        retries = BROKEN_RETRIES if any(found) else None
+        try:
+            endpoint, refusal = await _endpoint(client, address, prompt, vote_tokens, retries)
+        except UnavailableError as error:
+            if error.status != 500:
+                raise
+            endpoint, refusal, broken = None, str(error), error
+        found.append(endpoint)
+        refusals.append(refusal)
+    chat, text = found
+    if chat is None and text is None:
+        raise broken or PreceptorError(
+            f"{address} takes neither conversations ({refusals[0]}) nor plain text ({refusals[1]}); "
+            "is it a language model, and does the address end in /v1?"
+        )
+    return chat, text
+
+
 async def _endpoint(
-    client: Client, address: Address, prompt: str | Conversation, vote_tokens: int
+    client: Client, address: Address, prompt: str | Conversation, vote_tokens: int, broken_retries: int | None
 ) -> tuple[Endpoint | None, str]:
     """The endpoint for this kind of prompt by the first way of asking that it does not refuse, or its last refusal."""
     path, body = question(address.name, prompt, "", {})
@@ -115,9 +135,9 @@ async def _endpoint(
     for count, sampling in itertools.product((MOST_LISTED, FEWER_LISTED, 0), (neutral, {})):
         answering = most_probable(path, count) if count else WHOLE_DISTRIBUTION
         try:
-            answer = await client.call(
-                path, Answer, body | sampling | answering | length(address, path, 1 if count else vote_tokens)
-            )
+            limit = length(address, path, 1 if count else vote_tokens)
+            whole = body | sampling | answering | limit
+            answer = await client.call(path, Answer, whole, broken_retries=broken_retries)
         except RefusedError as error:
             refusal = str(error)
             continue

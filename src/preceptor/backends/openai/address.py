@@ -33,7 +33,7 @@ class Address:
         if "@" in url.netloc:
             raise UsageError(
                 f'"openai:{name}@...": an address must not hold a user name or a password; '
-                "put the key into the environment variable OPENAI_API_KEY"
+                f"put the key into the environment variable {cls(name, base_url).key_variable}"
             )
         if not (name and url.scheme in ("http", "https") and url.hostname) or port == 0 or url.query or url.fragment:
             raise UsageError(f'"openai:{name}@{base_url}": expected {FORM}')

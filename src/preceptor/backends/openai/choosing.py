@@ -14,10 +14,9 @@ PLACES = 3
 """Tokens generated at a time: choices such as " 10" are often three, and the greedy ones are then had in one call."""
 NEGLIGIBLE = 1e-3
 """Another spelling of a choice, in other tokens, is not looked for when it can add no more than this share."""
-UNFOLLOWED = 0.15
-"""So much of the choices' probability may be in beginnings that the server cannot be made to go on from, at most."""
 UNSEEN = 0.05
-"""Choices that are not among the most probable tokens may hold this share of the choices' probability, at most."""
+"""What is not known may be this share of the choices' probability, at most: choices that are not among the most
+probable tokens, and beginnings that the server cannot be made to go on from."""
 
 
 class TokenWalk:
@@ -89,17 +88,17 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
         return JudgeFailure(reason="invalid_log_probs", detail=str(error))
     total = sum(walk.found.values())
     unseen = {choice: walk.unseen[choice] for choice in choices if walk.found[choice] <= 0.0}
+    if walk.lost > UNSEEN * (total or 1.0):
+        return JudgeFailure(
+            reason="invalid_log_probs",
+            detail=f"the server does not continue beginnings of probability {walk.lost:.2g} that may lead to choices; "
+            f"the choices that it lists have {total:.2g}",
+        )
     if total <= 0.0:
         said = f"the judge would say {exchange.shown(walk.said)[:80]!r}"
         return JudgeFailure(
             reason="no_answer",
             detail=f"no choice among the {exchange.endpoint.listed} most probable answers: {said}",
-        )
-    if walk.lost > UNFOLLOWED * total:
-        return JudgeFailure(
-            reason="invalid_log_probs",
-            detail=f"the server does not continue beginnings of probability {walk.lost:.2g} that may lead to choices; "
-            f"the choices that it lists have {total:.2g}",
         )
     if sum(unseen.values()) > UNSEEN * total:
         return JudgeFailure(

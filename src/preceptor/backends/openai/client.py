@@ -1,6 +1,7 @@
 """Calls to a server: retried where that can help, within the rate limits, and never showing the key."""
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -9,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from aiolimiter import AsyncLimiter
-from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Omit, Timeout
 from pydantic import BaseModel, ValidationError
 
 from preceptor.backends.connection import Connection
@@ -21,6 +22,8 @@ FIRST_WAIT_S = 0.5
 """Before the first retry; doubled before each further one."""
 LONGEST_WAIT_S = 120.0
 """A server that asks for more patience than this is given up."""
+LOST_ROUNDS = 2
+"""So many times `concurrency` calls in a row that find no connection, retries included, and the server is given up."""
 NO_KEY = "none"
 """Sent where there is no key: local servers want none."""
 
@@ -45,6 +48,17 @@ class RefusedError(Exception):
 class UnavailableError(Exception):
     """A call did not get through, in all its attempts."""
 
+    def __init__(
+        self, words: str, *, status: int | None = None, reached: bool = True, wait_s: float | None = None
+    ) -> None:
+        super().__init__(words)
+        self.status = status
+        """None where no answer came at all."""
+        self.reached = reached
+        """Whether there was a connection."""
+        self.wait_s = wait_s or 0.0
+        """How long the server asks to wait; 0 where it does not."""
+
     @property
     def failure(self) -> JudgeFailure:
         """The failure of the request."""
@@ -64,20 +78,37 @@ def key_for(address: Address) -> str:
     return key
 
 
+def _headers_elsewhere(key: str) -> dict[str, Any]:
+    """Headers that keep the library from sending what OPENAI_* variables hold to a server that is not OpenAI's."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
+    withheld = [name for name in names if name.lower() != "authorization"] + ["OpenAI-Organization", "OpenAI-Project"]
+    return {**dict.fromkeys(withheld, Omit()), "Authorization": f"Bearer {key}"}
+
+
 class Client:
-    """A pool of connections to one server."""
+    """A pool of connections to one server.
+
+    A server that is gone is not waited for by every call: after `LOST_ROUNDS` times `concurrency` calls in a row
+    without a connection, all others fail at once with the same words, until a call in flight gets an answer after all
+    or a new client is made. `patient=False` calls (the first one to a server) neither count nor are stopped.
+    """
 
     def __init__(self, address: Address, connection: Connection) -> None:
         self._address = address
         self._retries = connection.retries
         self._timeout_s = connection.timeout_s
         self._key = key_for(address) or NO_KEY
+        self._most_lost_calls = LOST_ROUNDS * connection.concurrency
+        self._lost_calls = 0
+        self._lost_words = ""
         # The library could retry by itself, but not what is no answer, and past the rate limits. So all of it is here.
         self._openai = AsyncOpenAI(
             api_key=self._key,
             base_url=address.base_url,
             max_retries=0,
             timeout=Timeout(connection.timeout_s, connect=min(10.0, connection.timeout_s)),
+            default_headers=None if address.hosted else _headers_elsewhere(self._key),
         )
         per_minute, tokens = connection.requests_per_minute, connection.tokens_per_minute
         self._requests = AsyncLimiter(1, 60.0 / per_minute) if per_minute else None
@@ -92,40 +123,54 @@ class Client:
         *,
         tokens: int = 0,
         patient: bool = True,
+        broken_retries: int | None = None,
     ) -> Shape:
         """Sends a body (or gets, without one) and reads the answer.
 
         Args:
             tokens: how many the call may take, for the rate limit.
             patient: whether a server that cannot be reached is tried again.
+            broken_retries: retries after status 500, where they are to be fewer than after other troubles.
 
         Raises: RefusedError, UnavailableError; PreceptorError when the server takes no call at all with this key.
         """
-        text = trouble = ""
+        trouble, broken = UnavailableError(""), 0
         for attempt in range(self._retries + 1):
+            if patient and self._lost_calls >= self._most_lost_calls:
+                raise UnavailableError(self._lost_words)
             await self._within_limits(tokens)
-            wait_s = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
             try:
-                if body is None:
-                    text = await self._openai.get(path, cast_to=str)
-                else:
-                    text = await self._openai.post(path, cast_to=str, body=body)
-                return shape.model_validate_json(text)
-            except ValidationError:
-                trouble = f"what came is no answer of this API: {self.shown(text)[:80]!r}"
-            except APIConnectionError as error:
-                trouble = self._connection_trouble(error)
-                if not patient:
-                    break
-            except APIStatusError as error:
-                trouble = self._status_trouble(error)
-                wait_s = _asked_wait(error) or wait_s
-                if wait_s > LONGEST_WAIT_S:
-                    trouble += f" (the server asks to wait {wait_s:.0f} s)"
-                    break
-            if attempt < self._retries:
-                await asyncio.sleep(wait_s)
-        raise UnavailableError(trouble)
+                return await self._attempt(path, shape, body)
+            except UnavailableError as error:
+                trouble = error
+            broken += trouble.status == 500
+            hopeless = broken_retries is not None and broken > broken_retries
+            hopeless |= trouble.status is None and not patient
+            if hopeless or attempt == self._retries or trouble.wait_s > LONGEST_WAIT_S:
+                break
+            backoff_s = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
+            await asyncio.sleep(trouble.wait_s or backoff_s)
+        if patient and not trouble.reached:
+            self._lost_calls, self._lost_words = self._lost_calls + 1, str(trouble)
+        raise trouble
+
+    async def _attempt(self, path: str, shape: type[Shape], body: dict[str, Any] | None) -> Shape:
+        try:
+            if body is None:
+                text = await self._openai.get(path, cast_to=str)
+            else:
+                text = await self._openai.post(path, cast_to=str, body=body)
+        except APIConnectionError as error:
+            raise self._connection_trouble(error) from None
+        except APIStatusError as error:
+            self._lost_calls = 0
+            raise self._status_trouble(error) from None
+        self._lost_calls = 0
+        try:
+            return shape.model_validate_json(text)
+        except ValidationError:
+            words = f"what came is no answer of this API: {self.shown(text)[:80]!r}"
+            raise UnavailableError(words, status=200) from None
 
     async def _within_limits(self, tokens: int) -> None:
         if self._requests:
@@ -133,12 +178,15 @@ class Client:
         if self._tokens:
             await self._tokens.acquire(min(float(tokens), self._tokens.max_rate))
 
-    def _connection_trouble(self, error: APIConnectionError) -> str:
-        if isinstance(error, APITimeoutError):
-            return f"no answer within {self._timeout_s:g} s"
-        return f"no connection: {self.shown(str(error.__cause__ or error))[:120] or type(error.__cause__).__name__}"
+    def _connection_trouble(self, error: APIConnectionError) -> UnavailableError:
+        kind = type(error.__cause__).__name__  # of httpx or httpx2, as the library's version has it
+        reached = kind not in ("ConnectError", "ConnectTimeout")
+        if isinstance(error, APITimeoutError) and reached:
+            return UnavailableError(f"no answer within {self._timeout_s:g} s")
+        words = self.shown(str(error.__cause__ or error))[:120] or kind
+        return UnavailableError(f"no connection: {words}", reached=reached)
 
-    def _status_trouble(self, error: APIStatusError) -> str:
+    def _status_trouble(self, error: APIStatusError) -> UnavailableError:
         """What a status that may pass says.
 
         Raises: RefusedError where it will not pass; PreceptorError where it concerns every call.
@@ -155,14 +203,18 @@ class Client:
             raise PreceptorError(f"{self._address.base_url} forbids this key the use of {self._address.name}: {words}")
         if status == 402 or "insufficient_quota" in words:
             raise PreceptorError(f"{self._address.base_url} wants to be paid before it answers: {words}")
-        if status in (408, 409, 429) or status >= 500:
-            return f"{status}: {words}"
-        raise RefusedError(status, words)
+        if status not in (408, 409, 429) and (status < 500 or status == 501):  # 501: not implemented
+            raise RefusedError(status, words)
+        wait_s = _asked_wait(error)
+        if wait_s and wait_s > LONGEST_WAIT_S:
+            words += f" (the server asks to wait {wait_s:.0f} s)"
+        return UnavailableError(f"{status}: {words}", status=status, wait_s=wait_s)
 
     def shown(self, text: str) -> str:
         """A server's words on one line, without the key."""
         if self._key != NO_KEY:
-            text = text.replace(self._key, "***")
+            for form in (self._key, repr(self._key)[1:-1], json.dumps(self._key)[1:-1]):  # as an error may quote it
+                text = text.replace(form, "***")
         visible = "".join(c if c.isprintable() else " " for c in re.sub(r"\bsk-[\w*.-]+", "***", text))
         return " ".join(visible.split())
 

@@ -22,9 +22,15 @@ ResultT = TypeVar("ResultT")
 
 
 class OpenAIModel:
-    """A served model. The server is first contacted when something is asked of it, or of its abilities."""
+    """A served model. The server is first contacted when something is asked of it, or of its abilities.
+
+    The key is read when the model is opened: from OPENAI_API_KEY for OpenAI's own server (api.openai.com), from
+    PRECEPTOR_API_KEY, if that is set, for every other one. Neither is sent to the other's servers.
+    When the server is gone, the requests after the first few fail at once; open the model again when it is back.
+    """
 
     def __init__(self, address: Address, connection: Connection | None = None) -> None:
+        """Raises: UsageError for a key that is none."""
         self.address = address
         self.connection = connection or Connection()
         self.concurrency = self.connection.concurrency

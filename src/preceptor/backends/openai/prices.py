@@ -17,7 +17,8 @@ _TABLE = TypeAdapter(dict[str, Price])
 def price_of(address: Address, user_file: Path | None) -> Price | None:
     """The user's price of the model; else the list price at OpenAI, nothing on a private server, None elsewhere.
 
-    A name with a date (`gpt-4o-2024-08-06`) has the price of the name without.
+    A name with a date (`gpt-4o-2024-08-06`) that is in neither table has the price of the name without: OpenAI seldom
+    prices a model's versions differently. One that was dearer needs an entry of its own (`gpt-4o-2024-05-13` has one).
     Raises: UsageError when the user's file is missing or is no table of prices.
     """
     names = (address.name, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", address.name))
@@ -33,8 +34,8 @@ def price_of(address: Address, user_file: Path | None) -> Price | None:
     if address.hosted:
         shipped = files("preceptor.backends.openai").joinpath("prices.toml").read_text(encoding="utf-8")
         tables.append(_TABLE.validate_python(tomllib.loads(shipped)))
-    for table in tables:
-        for name in names:
+    for name in names:  # the exact one before the user's price of another version
+        for table in tables:
             if name in table:
                 return table[name]
     return FREE if address.private else None
