@@ -100,12 +100,13 @@ def test_ctrl_c_stops_cleanly_and_tells_how_to_go_on(start: tuple[Path, list[str
         env=ONE_THREAD,
     )
     assert process.stderr is not None
+    rest = ""
     for line in process.stderr:
-        if line.startswith("step 1/5"):
+        rest += line
+        # Python drops an interrupt that falls into a finaliser, so it is sent once more where the run went on.
+        if line.startswith(("step 1/5", "step 3/5")):
             process.send_signal(signal.SIGINT)
-            break
-    rest = process.stderr.read()
-    assert process.wait() == 130
+    assert process.wait() == 130, rest
     assert f"preceptor run --resume {run}" in rest.replace("\n", "")
     assert "Traceback" not in rest
     assert '"interrupted"' in (run / "summary.json").read_text()
