@@ -20,11 +20,11 @@ def sample(
     return sample_groups(
         model.model,
         PROMPTS,
+        seeds_P=[seed, seed + 100, seed + 200],
         group_size=group_size,
         max_new_tokens=limit,
         temperature=temperature,
         eos_ids=model.eos_ids,
-        seed=seed,
     )
 
 
@@ -58,7 +58,7 @@ def test_samples_follow_the_model_s_distribution(tiny: LocalModel) -> None:
     first = Counter(
         r.token_ids[0]
         for r in sample_groups(
-            tiny.model, [PROMPTS[1]], group_size=count, max_new_tokens=1, temperature=0.7, eos_ids=[], seed=0
+            tiny.model, [PROMPTS[1]], seeds_P=[0], group_size=count, max_new_tokens=1, temperature=0.7, eos_ids=[]
         )[0]
     )
     logits = tiny.model(torch.tensor([PROMPTS[1]])).logits[0, -1]

@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from preceptor.objectives.advantages import baseline_advantages, kl_penalised_rewards, leave_one_out_advantages
+from preceptor.objectives.advantages import (
+    baseline_advantages,
+    generalised_advantages,
+    group_normalised_advantages,
+    kl_penalised_rewards,
+    leave_one_out_advantages,
+)
 
 
 def test_leave_one_out_by_hand() -> None:
@@ -37,3 +43,41 @@ def test_kl_costs_beta_per_nat() -> None:
 def test_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match="prompts × group"):
         leave_one_out_advantages(torch.zeros(2, 3), torch.ones(3, 2, dtype=torch.bool))
+
+
+def test_group_normalisation_by_hand() -> None:
+    rewards = torch.tensor([[1.0, 2.0, 6.0], [math.nan, 4.0, 8.0], [5.0, math.nan, math.nan], [2.0, 2.0, 2.0]])
+    centred = [[-2.0, -1.0, 3.0], [0.0, -2.0, 2.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    assert group_normalised_advantages(rewards, ~rewards.isnan(), scale=False).tolist() == centred
+    deviations = torch.tensor([[math.sqrt(14 / 2)], [math.sqrt(8)], [1.0], [0.0]])
+    expected = torch.tensor(centred) / (deviations + 1e-4)
+    torch.testing.assert_close(group_normalised_advantages(rewards, ~rewards.isnan(), scale=True), expected)
+
+
+def test_generalised_advantages_by_hand() -> None:
+    rewards = torch.tensor([0.0, 1.0, 5.0])  # responses of two tokens and of one
+    values = torch.tensor([0.5, 0.25, 2.0])
+    advantages, returns = generalised_advantages(rewards, values, torch.tensor([2, 1]), 0.5)
+    # the second token: 1 + 0 - 0.25; the first: (0 + 0.25 - 0.5) + 0.5 · 0.75; the other response: 5 - 2
+    assert advantages.tolist() == [0.125, 0.75, 3.0]
+    assert returns.tolist() == [0.625, 1.0, 5.0]
+
+
+def test_generalised_advantages_with_lambda_one_are_what_follows_minus_the_value() -> None:
+    rewards, values = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.5, -1.0, 3.0])
+    advantages, returns = generalised_advantages(rewards, values, torch.tensor([3]), 1.0)
+    assert returns.tolist() == [7.0, 6.0, 4.0]
+    assert advantages.tolist() == [6.5, 7.0, 1.0]
+
+
+def test_generalised_advantages_check_their_shapes() -> None:
+    with pytest.raises(ValueError, match="responses of 4 tokens do not fit"):
+        generalised_advantages(torch.zeros(3), torch.zeros(3), torch.tensor([4]), 1.0)
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 7])
+def test_equal_rewards_have_no_advantage_however_they_are_rounded(size: int) -> None:
+    rewards = torch.tensor([[tenths / 10 * 1.1] * size for tenths in range(1, 11)])
+    valid = torch.ones_like(rewards, dtype=torch.bool)
+    assert not leave_one_out_advantages(rewards, valid).any()
+    assert not group_normalised_advantages(rewards, valid, scale=True).any()

@@ -89,6 +89,8 @@ class Response(Frozen):
     trajectory: tuple[Message, ...] = ()
     """Every message after the prompt, tool calls and their results included, where an agent acted in several turns.
     Empty for a plain answer."""
+    finished: bool = True
+    """Whether it ends by itself; False where a length limit cut it. True where nothing is known."""
 
 
 class Rollout(Response):
@@ -96,8 +98,6 @@ class Rollout(Response):
 
     tokens: int = Field(ge=0)
     """Number of tokens sampled, the end-of-sequence token included."""
-    finished: bool
-    """Whether the policy ended the response itself; False when the length limit cut it."""
 
 
 class Comparison(Frozen):

@@ -26,11 +26,11 @@ def leave_one_out_advantages(rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
     Returns: advantages PG; 0 at invalid places and in groups with fewer than two valid responses.
     """
     _check_same_shape(rewards_PG, valid_PG)
-    known_PG = torch.where(valid_PG, rewards_PG, 0.0)
+    known_PG = _known(rewards_PG, valid_PG)
     count_P1 = valid_PG.sum(dim=1, keepdim=True)
     siblings_mean_PG = (known_PG.sum(dim=1, keepdim=True) - known_PG) / (count_P1 - 1).clamp(min=1)
     usable_PG = valid_PG & (count_P1 >= 2)
-    return torch.where(usable_PG, known_PG - siblings_mean_PG, 0.0)
+    return torch.where(usable_PG, known_PG - siblings_mean_PG, 0.0).to(rewards_PG.dtype)
 
 
 def baseline_advantages(rewards_PG: Tensor, valid_PG: Tensor, baseline: float) -> Tensor:
@@ -40,6 +40,64 @@ def baseline_advantages(rewards_PG: Tensor, valid_PG: Tensor, baseline: float) -
     """
     _check_same_shape(rewards_PG, valid_PG)
     return torch.where(valid_PG, rewards_PG - baseline, 0.0)
+
+
+def group_normalised_advantages(rewards_PG: Tensor, valid_PG: Tensor, *, scale: bool) -> Tensor:
+    """GRPO: reward minus the mean of the group, divided by its standard deviation if `scale` (Shao et al. 2024,
+    section 4.1.2; Liu et al. 2025 leave the division out, because it favours groups that hardly differ).
+
+    The deviation is the sample's (n - 1), and 1e-4 is added to it.
+
+    Returns: advantages PG; 0 at invalid places and in groups with fewer than two valid responses.
+    """
+    _check_same_shape(rewards_PG, valid_PG)
+    known_PG = _known(rewards_PG, valid_PG)
+    count_P1 = valid_PG.sum(dim=1, keepdim=True)
+    mean_P1 = known_PG.sum(dim=1, keepdim=True) / count_P1.clamp(min=1)
+    centred_PG = torch.where(valid_PG & (count_P1 >= 2), known_PG - mean_P1, 0.0)
+    if not scale:
+        return centred_PG.to(rewards_PG.dtype)
+    deviation_P1 = ((centred_PG**2).sum(dim=1, keepdim=True) / (count_P1 - 1).clamp(min=1)).sqrt()
+    return (centred_PG / (deviation_P1 + 1e-4)).to(rewards_PG.dtype)
+
+
+def generalised_advantages(
+    rewards_N: Tensor, values_N: Tensor, lengths_B: Tensor, gae_lambda: float
+) -> tuple[Tensor, Tensor]:
+    """GAE without discount: A_t = Σ_k λ^k δ_{t+k}, δ_t = r_t + V_{t+1} - V_t, V = 0 after the last token (Schulman et
+    al. 2016, equation 16).
+
+    Args:
+        rewards_N: reward of each of N tokens, B responses one after another.
+        values_N: the value head's estimate before each token.
+        lengths_B: tokens of each response.
+
+    Returns: advantages N, and the returns N that the value head is to learn, A + V. No gradient flows through them.
+    """
+    if rewards_N.shape != values_N.shape or int(lengths_B.sum()) != len(rewards_N):
+        shapes = f"rewards {tuple(rewards_N.shape)}, values {tuple(values_N.shape)}"
+        raise ValueError(f"{shapes} and responses of {int(lengths_B.sum())} tokens do not fit")
+    rewards, values = rewards_N.detach().tolist(), values_N.detach().tolist()
+    advantages = [0.0] * len(rewards)
+    end = 0
+    for length in lengths_B.tolist():
+        start, end = end, end + length
+        following_advantage = following_value = 0.0
+        for t in range(end - 1, start - 1, -1):
+            surprise = rewards[t] + following_value - values[t]
+            following_advantage = advantages[t] = surprise + gae_lambda * following_advantage
+            following_value = values[t]
+    advantages_N = torch.tensor(advantages, dtype=rewards_N.dtype, device=rewards_N.device)
+    return advantages_N, advantages_N + values_N.detach()
+
+
+def _known(rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
+    """Rewards in double precision, 0 where there is none.
+
+    So the mean of equal rewards is exact and their advantages are 0. In single precision something as small as the
+    rounding is left, of which scaling, or an optimiser that scales as Adam does, would make a lesson.
+    """
+    return torch.where(valid_PG, rewards_PG, 0.0).double()
 
 
 def _check_same_shape(rewards_PG: Tensor, other_PG: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Policy-gradient losses over whole responses."""
+"""Policy-gradient losses: over whole responses, over tokens, and of a value head."""
 
 import torch
 from torch import Tensor
@@ -18,25 +18,47 @@ def sequence_sums(values_N: Tensor, sequence_of_N: Tensor, count: int) -> Tensor
     return values_N.new_zeros(count).index_add(0, sequence_of_N, values_N)
 
 
-def clipped_sequence_loss(
-    log_probs_B: Tensor, old_log_probs_B: Tensor, advantages_B: Tensor, clip_range: float
-) -> Tensor:
-    """-min(ρA, clip(ρ, 1-ε, 1+ε)A) for each response, ρ the probability ratio of the whole response.
+def clipped_loss(log_probs_X: Tensor, old_log_probs_X: Tensor, advantages_X: Tensor, clip_range: float) -> Tensor:
+    """-min(ρA, clip(ρ, 1-ε, 1+ε)A) for each act, ρ its probability ratio (Schulman et al. 2017, equation 7).
 
-    With `log_probs_B == old_log_probs_B` the gradient is that of REINFORCE, -A ∇ log π. The ratio at sequence level is
-    RLOO's (Ahmadian et al. 2024), the clipping PPO's (Schulman et al. 2017, equation 7).
+    An act is a token, as in PPO and GRPO, or a whole response, as in RLOO (Ahmadian et al. 2024). With `log_probs_X ==
+    old_log_probs_X` the gradient is that of REINFORCE, -A ∇ log π.
 
     Args:
-        log_probs_B: log-probability of each of B responses under the policy being trained; carries the gradient.
-        old_log_probs_B: the same under the policy that sampled them; no gradient flows into it.
-        advantages_B: one per response.
+        log_probs_X: log-probability of each of X acts under the policy being trained; carries the gradient.
+        old_log_probs_X: the same under the policy that sampled them; no gradient flows into it.
+        advantages_X: one per act.
         clip_range: ε.
 
-    Returns: B losses; the caller averages.
+    Returns: X losses; the caller averages.
     """
-    if not log_probs_B.shape == old_log_probs_B.shape == advantages_B.shape or log_probs_B.ndim != 1:
-        shapes = [tuple(t.shape) for t in (log_probs_B, old_log_probs_B, advantages_B)]
-        raise ValueError(f"expected three arrays of one number per response, got shapes {shapes}")
-    ratio_B = torch.exp(log_probs_B - old_log_probs_B.detach())
-    clipped_B = ratio_B.clamp(1.0 - clip_range, 1.0 + clip_range)
-    return -torch.minimum(ratio_B * advantages_B, clipped_B * advantages_B)
+    _check_same_length(log_probs_X, old_log_probs_X, advantages_X)
+    ratio_X = torch.exp(log_probs_X - old_log_probs_X.detach())
+    clipped_X = ratio_X.clamp(1.0 - clip_range, 1.0 + clip_range)
+    return -torch.minimum(ratio_X * advantages_X, clipped_X * advantages_X)
+
+
+def clipped_value_loss(values_N: Tensor, old_values_N: Tensor, returns_N: Tensor, clip_range: float) -> Tensor:
+    """½ max((V-R)², (clip(V, V_old ± ε) - R)²) for each token: the value head moves little in one batch, as the policy.
+
+    Returns: N losses; gradient flows into `values_N` alone.
+    """
+    _check_same_length(values_N, old_values_N, returns_N)
+    old_N, returns_N = old_values_N.detach(), returns_N.detach()
+    clipped_N = old_N + (values_N - old_N).clamp(-clip_range, clip_range)
+    return 0.5 * torch.maximum((values_N - returns_N) ** 2, (clipped_N - returns_N) ** 2)
+
+
+def kl_estimate(log_probs_N: Tensor, reference_log_probs_N: Tensor) -> Tensor:
+    """k3, an unbiased and never negative estimate of KL(π ‖ π_ref) at each token: exp(d) - 1 - d, d = log π_ref - log π
+    (Schulman 2020; Shao et al. 2024, equation 4). Differentiable; for the loss.
+    """
+    _check_same_length(log_probs_N, reference_log_probs_N)
+    difference_N = reference_log_probs_N.detach() - log_probs_N
+    return torch.exp(difference_N) - 1.0 - difference_N
+
+
+def _check_same_length(*arrays: Tensor) -> None:
+    shapes = [tuple(array.shape) for array in arrays]
+    if len(set(shapes)) != 1 or arrays[0].ndim != 1:
+        raise ValueError(f"expected arrays of one number per token or response, got shapes {shapes}")

@@ -7,11 +7,17 @@ stay text, so contents are put aside before the template is tokenised, and are t
 import re
 from typing import Any
 
+from jinja2 import TemplateError
+
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation
 
 _MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
 _MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
+
+
+class TemplateRefusalError(UsageError):
+    """A chat template does not take a conversation, though it may take others."""
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
@@ -24,14 +30,20 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
     """Token ids of a conversation in the model's chat template, ready for the assistant's answer.
 
     Raises: UsageError when the tokenizer has no chat template, when its template drops or repeats a message, or when
-        the conversation holds tool calls.
+        the conversation holds tool calls; TemplateRefusalError when the template takes no such conversation.
     """
     if any(message.role == "tool" or message.tool_calls for message in conversation):
         raise UsageError("a conversation with tool calls can be judged, but a local model cannot continue it")
     if tokenizer.chat_template is None:
         raise UsageError(f"{tokenizer.name_or_path}: this model has no chat template; name an instruct model")
     marked = [{"role": m.role, "content": _MARK.format(i)} for i, m in enumerate(conversation)]
-    frame: str = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+    try:
+        frame: str = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:  # templates raise where they take no system message, say
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise TemplateRefusalError(
+            f"{tokenizer.name_or_path}: the model's chat template refuses a conversation: {reason}"
+        ) from error
     pieces = _MARK_PATTERN.split(frame)  # frame, index, frame, index, ..., frame
     if [int(i) for i in pieces[1::2]] != list(range(len(conversation))):
         raise UsageError(f"{tokenizer.name_or_path}: the model's chat template drops or reorders messages")

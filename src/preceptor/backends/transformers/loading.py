@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 
 from preceptor.backends.names import check_name
 from preceptor.backends.transformers.embedded import ensure_embedded
-from preceptor.core.errors import PreceptorError
+from preceptor.core.errors import PreceptorError, UsageError
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A causal language model with its tokenizer."""
+    """A language model with its tokenizer."""
 
     model: Any
     tokenizer: Any
@@ -45,7 +45,42 @@ def load(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
 
     Raises: UsageError when there is no such model, PreceptorError when it cannot be fetched or read.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers import AutoModelForCausalLM
+
+    return _load(name, dtype, AutoModelForCausalLM)[0]
+
+
+def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
+    """Loads a sequence classifier with one output, as `load` loads a causal language model.
+
+    Raises: UsageError when there is no such model, or when it is something else than a reward model: transformers would
+        give a language model a random head and say so in its log alone. PreceptorError as in `load`.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    check_name(name)
+    remedy = "name a folder that `RewardModel.save` wrote, or a sequence classifier with one output"
+    if name == "embedded" or name.startswith(("openai:", "scripted:")) or name.endswith(".gguf"):
+        raise UsageError(f'"{name}" is no reward model; {remedy}')
+    source, arguments, _ = _locate(name)
+    try:
+        config: Any = AutoConfig.from_pretrained(source, **arguments)
+    except (OSError, ValueError, KeyError) as error:
+        raise PreceptorError(f'the model "{name}" could not be loaded: {_first_line(error)}') from error
+    kinds = [str(kind) for kind in config.architectures or ["an unnamed architecture"]]
+    if not all(kind.endswith("ForSequenceClassification") for kind in kinds):
+        raise UsageError(f'"{name}" is no reward model but {kinds[0]}, which has no score head; {remedy}')
+    if config.num_labels != 1:
+        raise UsageError(f'"{name}" has {config.num_labels} outputs, a reward model has one; {remedy}')
+    loaded, missing = _load(name, dtype, AutoModelForSequenceClassification)
+    if missing:
+        raise UsageError(f'"{name}" lacks the weights {", ".join(sorted(missing))}, which would be random; {remedy}')
+    return loaded
+
+
+def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel, set[str]]:
+    """A model of a kind (a class of transformers), and the names of the weights that its files do not have."""
+    from transformers import AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -54,16 +89,20 @@ def load(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
     source, arguments, version = _locate(name)
     quantization = {"quantization_config": GgufConfig(dequantize=True)} if "gguf_file" in arguments else {}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **arguments, **quantization)
+        model, found = kind.from_pretrained(source, dtype=dtype, output_loading_info=True, **arguments, **quantization)
         tokenizer: Any = AutoTokenizer.from_pretrained(source, **arguments)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise PreceptorError(f'the model "{name}" could not be loaded: {reason}') from error
+        raise PreceptorError(f'the model "{name}" could not be loaded: {_first_line(error)}') from error
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     version = version or str(getattr(model.config, "_commit_hash", None) or "unknown")
     precision = str(dtype).removeprefix("torch.")
     shown = name if name.startswith("hf:") else Path(name).name
-    return LoadedModel(model, tokenizer, f"{shown}#{version}:{precision}", source, arguments.get("revision"))
+    loaded = LoadedModel(model, tokenizer, f"{shown}#{version}:{precision}", source, arguments.get("revision"))
+    return loaded, set(found["missing_keys"])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _locate(name: str) -> tuple[str, dict[str, str], str]:

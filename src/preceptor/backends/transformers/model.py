@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from jinja2 import TemplateError
-
 from preceptor.backends.base import FREE, ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
 from preceptor.backends.transformers.choosing import (
@@ -108,7 +106,7 @@ class LocalModel:
         """Token ids of a prompt that leaves room in the window, or why there are none."""
         try:
             ids = tuple(encode_prompt(self.tokenizer, prompt, prefill))
-        except (UsageError, TemplateError) as error:  # templates raise where they take no system message, say
+        except UsageError as error:
             return JudgeFailure(reason="refused", detail=str(error).splitlines()[0][:300])
         if len(ids) + new_tokens > self.context_window:
             detail = f"{len(ids) + new_tokens} tokens, the window holds {self.context_window}"

@@ -32,28 +32,25 @@ def sample_groups(
     model: Any,
     prompt_ids_P: Sequence[Sequence[int]],
     *,
+    seeds_P: Sequence[int],
     group_size: int,
     max_new_tokens: int,
     temperature: float,
     eos_ids: Sequence[int],
-    seed: int,
 ) -> list[list[SampledResponse]]:
-    """Samples `group_size` responses (G) for each of P prompts.
+    """Samples `group_size` responses (G) for each of P prompts, each group from a seed of its own.
 
     The end of a response is its first end-of-sequence token, whatever the padding token is. `temperature` divides the
-    logits; 0 is greedy. The same arguments give the same responses. Returns: P lists of G responses.
+    logits; 0 is greedy. A group's random numbers do not depend on the prompts beside it.
+
+    Returns: P lists of G responses.
     """
-    generator = torch.Generator(device=model.device).manual_seed(seed)
-
-    def draw(logits_BV: Tensor, _rows_B: Tensor, _step: int) -> Tensor:
-        uniform_B = None if temperature == 0.0 else _uniform(len(logits_BV), generator)
-        return _draw(logits_BV, temperature, uniform_B)
-
     prompts_at_once = max(1, ROWS_AT_ONCE // group_size)
     groups: list[list[SampledResponse]] = []
     for start in range(0, len(prompt_ids_P), prompts_at_once):
-        batch = prompt_ids_P[start : start + prompts_at_once]
-        rows = _decode(model, batch, group_size, max_new_tokens, eos_ids, draw)
+        batch = slice(start, start + prompts_at_once)
+        draw = _drawing(seeds_P[batch], group_size, max_new_tokens, temperature, None, model.device)
+        rows = _decode(model, prompt_ids_P[batch], group_size, max_new_tokens, eos_ids, draw)
         groups += [rows[i : i + group_size] for i in range(0, len(rows), group_size)]
     return groups
 
@@ -75,15 +72,29 @@ def sample_each(
 
     A row's random numbers do not depend on the rows beside it. `prefix` begins every prompt, and is computed once.
     """
-    uniform_BT = torch.stack(
-        [torch.rand(max_new_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds_B]
-    ).to(model.device)
+    draw = _drawing(seeds_B, 1, max_new_tokens, temperature, top_k, model.device)
+    cache = prefix_cache.expanded(model, prefix, len(prompt_ids_B)) if prefix_cache is not None and prefix else None
+    return _decode(model, prompt_ids_B, 1, max_new_tokens, eos_ids, draw, cache, len(prefix))
+
+
+Draw = Callable[[Tensor, Tensor, int], Tensor]
+"""Picks the next tokens (B) from logits (B × V), the batch's rows (B) and the step."""
+
+
+def _drawing(
+    seeds_P: Sequence[int], group_size: int, steps: int, temperature: float, top_k: int | None, device: torch.device
+) -> Draw:
+    """Drawing with one random number for each row and step, all of a group's from the group's seed."""
+    if not seeds_P:
+        raise ValueError("no prompts to sample for")
+    uniform_BT = torch.cat(
+        [torch.rand(group_size, steps, generator=torch.Generator().manual_seed(seed)) for seed in seeds_P]
+    ).to(device)
 
     def draw(logits_BV: Tensor, rows_B: Tensor, step: int) -> Tensor:
         return _draw(logits_BV, temperature, uniform_BT[rows_B, step], top_k)
 
-    cache = prefix_cache.expanded(model, prefix, len(prompt_ids_B)) if prefix_cache is not None and prefix else None
-    return _decode(model, prompt_ids_B, 1, max_new_tokens, eos_ids, draw, cache, len(prefix))
+    return draw
 
 
 def _decode(
@@ -92,14 +103,13 @@ def _decode(
     group_size: int,
     max_new_tokens: int,
     eos_ids: Sequence[int],
-    draw: Callable[[Tensor, Tensor, int], Tensor],
+    draw: Draw,
     cache: DynamicCache | None = None,
     cached: int = 0,
 ) -> list[SampledResponse]:
     """Decodes P × G rows together; a finished row leaves the batch. Returns the rows prompt by prompt.
 
-    `draw` picks the next tokens (B) from logits (B × V), the batch's rows (B) and the step. `cache` holds the first
-    `cached` tokens of every prompt.
+    `cache` holds the first `cached` tokens of every prompt.
     """
     ids_PT, mask_PT = _left_padded([ids[cached:] for ids in prompt_ids_P], model.device)
     mask_PT = torch.cat([mask_PT.new_ones(len(mask_PT), cached), mask_PT], dim=1)
@@ -140,12 +150,8 @@ def _decode(
     return [SampledResponse(tuple(ids), ended) for ids, ended in zip(taken, finished, strict=True)]
 
 
-def _uniform(rows: int, generator: torch.Generator) -> Tensor:
-    return torch.rand(rows, 1, generator=generator, device=generator.device).squeeze(1)
-
-
-def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor | None, top_k: int | None = None) -> Tensor:
-    if temperature == 0.0 or uniform_B is None:
+def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor, top_k: int | None) -> Tensor:
+    if temperature == 0.0:
         return logits_BV.argmax(dim=-1)
     if top_k is not None and top_k < logits_BV.shape[1]:
         floor_B1 = logits_BV.topk(top_k, dim=-1).values[:, -1:]
