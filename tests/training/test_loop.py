@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,13 +10,14 @@ import torch
 from conftest import make_model, prompt
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.store.files import read_rows
-from preceptor.training.lora import LoraSettings
+from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.processes import Processes
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import prompts_of_step, train
-from preceptor.training.rl.settings import RLSettings
-from preceptor.training.rl.state import TrainingFiles
+from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.rl.update import Updater
+from preceptor.training.tuning import TuningSettings
 
 PROMPTS = [prompt(text) for text in ("a", "bb", "ccc", "dddd", "eeeee")]
 SETTINGS = RLSettings(steps=4, prompts_per_step=2, group_size=2, max_new_tokens=4, learning_rate=1e-2)
@@ -26,15 +28,16 @@ def lengths(groups_P: Sequence[ResponseGroup]) -> list[list[float | None]]:
 
 
 def run(root: Path, settings: RLSettings = SETTINGS, stop_at: int | None = None) -> Policy:
-    policy = Policy(make_model(), LoraSettings(rank=4), seed=0)
+    policy = Policy(make_model(), TuningSettings(rank=4), seed=0, values=needs_values(settings))
 
     def on_step(step: int, facts: object) -> None:
         if step == stop_at:
             raise KeyboardInterrupt
 
     train(
-        policy, Updater(policy, make_algorithm(settings), settings), lengths, PROMPTS, settings,
-        files=TrainingFiles(root), seed=0, checkpoint_every=2, at_checkpoint=lambda step: True, on_step=on_step,
+        policy, Updater(policy, make_algorithm(settings), settings, Processes()), lengths, PROMPTS, settings,
+        files=RunFiles(root), seed=0, processes=Processes(), checkpoint_every=2,
+        at_checkpoint=lambda step: True, on_step=on_step,
     )  # fmt: skip
     return policy
 
@@ -45,9 +48,20 @@ def test_every_epoch_takes_each_prompt_once_in_another_order() -> None:
     assert taken[:5] != taken[5:]
 
 
-@pytest.mark.parametrize("algorithm", ["rloo", "reinforce"])
-def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, algorithm: str) -> None:
-    settings = SETTINGS.model_copy(update={"algorithm": algorithm})
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"algorithm": "rloo"},
+        {"algorithm": "reinforce", "kl_target": 0.01},
+        {"algorithm": "reinforce", "baseline": "value", "optimizer": "adafactor"},
+        {"algorithm": "grpo", "kl_in": "loss", "kl_target": 0.01, "schedule": "cosine", "warmup_steps": 1},
+        {"algorithm": "ppo", "epochs_per_batch": 2, "minibatches": 2},
+        {"algorithm": "online_dpo"},
+    ],
+    ids=str,
+)
+def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, more: dict[str, Any]) -> None:
+    settings = SETTINGS.model_copy(update=more)
     whole = run(tmp_path / "whole", settings)
     for stop in (1, 2, 3):
         with pytest.raises(KeyboardInterrupt):
@@ -60,6 +74,8 @@ def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, algorith
     ]  # fmt: skip
     assert [p.name for p in (tmp_path / "cut/state").iterdir()] == ["step-000004"]
     assert len(read_rows(tmp_path / "cut/timings.jsonl")) == 4
+    betas = {row["kl_coefficient"] for row in read_rows(tmp_path / "cut/metrics.jsonl")}
+    assert len(betas) == (4 if "kl_target" in more else 1)
 
 
 def test_a_row_lost_or_cut_after_its_state_was_written_is_restored(tmp_path: Path) -> None:
@@ -82,9 +98,9 @@ def test_rows_missing_in_the_middle_are_not_made_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["state/step-000004", "checkpoints/step-000004"])
 def test_a_truncated_checkpoint_is_refused(tmp_path: Path, folder: str) -> None:
     run(tmp_path)
-    [weights] = (tmp_path / folder).glob("adapter*.safetensors")
+    [weights] = (tmp_path / folder).glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match=r"adapter.*\.safetensors: has \d+ bytes, expected"):
+    with pytest.raises(CheckpointError, match=r".*\.safetensors: has \d+ bytes, expected"):
         run(tmp_path)
 
 

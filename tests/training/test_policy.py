@@ -9,18 +9,19 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import make_model, prompt
+from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.types import Prompt
 from preceptor.training import policy as policy_module
-from preceptor.training.lora import LoraSettings
 from preceptor.training.packed import TokenGroup, packed_log_probs
 from preceptor.training.policy import Policy
+from preceptor.training.tuning import TuningSettings
 
 GROUPS = [TokenGroup((5, 6, 7), ((10, 11, 12), (13,))), TokenGroup((20, 21), ((22, 23), (22, 24, 25)))]
 
 
 def trained(dtype: torch.dtype = torch.float32) -> Policy:
     """A policy whose adapters do something."""
-    policy = Policy(make_model(dtype=dtype), LoraSettings(rank=4, alpha=8), seed=0)
+    policy = Policy(make_model(dtype=dtype), TuningSettings(rank=4, alpha=8), seed=0)
     torch.manual_seed(1)
     for parameter in policy.trainable:
         parameter.data.add_(0.1 * torch.randn_like(parameter))
@@ -28,7 +29,7 @@ def trained(dtype: torch.dtype = torch.float32) -> Policy:
 
 
 def test_a_new_policy_is_its_reference() -> None:
-    policy = Policy(make_model(dtype=torch.bfloat16), LoraSettings(), seed=0)
+    policy = Policy(make_model(dtype=torch.bfloat16), TuningSettings(), seed=0)
     assert torch.equal(policy.log_probs(GROUPS).detach(), policy.reference_log_probs(GROUPS))
     assert {p.dtype for p in policy.trainable} == {torch.float32}
 
@@ -42,7 +43,7 @@ def test_the_reference_is_the_base_whatever_the_adapters_do() -> None:
 
 def test_kl_is_the_sum_of_log_ratios() -> None:
     policy = trained()
-    groups = policy.sample([prompt("a"), prompt("b c")], 3, 6, 1.0, seed=4)
+    groups = policy.sample([prompt("a"), prompt("b c")], 3, 6, 1.0, [4, 5])
     for group, row in zip(groups, policy.sequence_kl(groups, 0.8), strict=True):
         for response, kl in zip(group.tokens.responses, row, strict=True):
             alone = [TokenGroup(group.tokens.prompt, (response,))]
@@ -78,7 +79,7 @@ def test_merging_is_undone_after_an_error() -> None:
 
 def test_sampled_text_and_tokens_belong_together() -> None:
     policy = trained()
-    [group] = policy.sample([prompt("hello")], 4, 8, 1.0, seed=1)
+    [group] = policy.sample([prompt("hello")], 4, 8, 1.0, [1])
     for response, ids in zip(group.responses, group.tokens.responses, strict=True):
         assert response.tokens == len(ids) <= 8
         content = ids[:-1] if response.finished else ids
@@ -100,7 +101,7 @@ def test_likelihood_of_an_answer_by_hand() -> None:
 def test_a_saved_checkpoint_loads_with_plain_transformers_and_peft(tiny_folder: Path, tmp_path: Path) -> None:
     policy = trained()
     policy.model.peft_config["default"].base_model_name_or_path = str(tiny_folder)
-    policy.save_adapter(tmp_path / "best")
+    policy.save(tmp_path / "best")
     expected = policy.log_probs(GROUPS).detach()
     base: Any = AutoModelForCausalLM.from_pretrained(tiny_folder)
     for loaded in (
@@ -118,3 +119,25 @@ def test_a_merged_model_needs_no_peft(tmp_path: Path) -> None:
     loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
     torch.testing.assert_close(packed_log_probs(loaded.eval(), GROUPS, 1.0).detach(), expected, atol=1e-4, rtol=0)
     assert (tmp_path / "merged" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_reference_samples_as_the_base_and_says_so(method: str) -> None:
+    tuning = TuningSettings.model_validate({"rank": 4, "method": method})
+    policy = Policy(make_model(dtype=torch.bfloat16), tuning, seed=0)
+    torch.manual_seed(1)
+    for parameter in policy.trainable:
+        parameter.data.add_(0.3 * torch.randn_like(parameter))
+    policy.step = 7
+    weights = [p.clone() for p in policy.base.model.parameters()]
+    with policy.as_reference():
+        [group] = policy.sample([prompt("hello")], 4, 8, 1.0, [1])
+    base = make_model(dtype=torch.bfloat16)
+    [expected] = sample_groups(
+        base.model, [group.tokens.prompt], seeds_P=[1], group_size=4, max_new_tokens=8, temperature=1.0,
+        eos_ids=base.eos_ids,
+    )  # fmt: skip
+    assert group.tokens.responses == tuple(sampled.token_ids for sampled in expected)
+    assert {response.policy for response in group.responses} == {policy.base.identity}
+    assert policy.identity.endswith("+step7")
+    assert all(torch.equal(a, b) for a, b in zip(weights, policy.base.model.parameters(), strict=True))

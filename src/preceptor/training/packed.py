@@ -31,22 +31,35 @@ def packed_log_probs(model: Any, groups: Sequence[TokenGroup], temperature: floa
 
     Returns: N log-probabilities, fp32: group by group, response by response, token by token.
     """
+    return packed_forward(model, groups, temperature, hidden=False)[0]
+
+
+def packed_forward(
+    model: Any, groups: Sequence[TokenGroup], temperature: float, *, hidden: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities as `packed_log_probs` gives them and, if wanted, the hidden states they came from.
+
+    Returns: N log-probabilities, and N × H last hidden states: each belongs to the place *before* its token, which
+        knows the prompt and the response so far.
+    """
     if any(not group.prompt or not all(group.responses) for group in groups):
         raise ValueError("an empty prompt or response has no log-probabilities")
     length = max(len(g.prompt) + sum(map(len, g.responses)) for g in groups)
     rows = [_pack(group, length) for group in groups]
     first_read = min(len(group.prompt) for group in groups) - 1
-    logits_PKV = model(
+    output = model(
         torch.tensor([row.tokens for row in rows], device=model.device),
         attention_mask=_attention_mask(rows, model.dtype, model.device),
         position_ids=torch.tensor([row.positions for row in rows], device=model.device),
         logits_to_keep=torch.arange(first_read, length, device=model.device),
         use_cache=False,
-    ).logits
+        output_hidden_states=hidden,
+    )
     row_N = torch.tensor([i for i, row in enumerate(rows) for _ in row.targets], device=model.device)
-    read_N = torch.tensor([read - first_read for row in rows for read in row.reads], device=model.device)
+    read_N = torch.tensor([read for row in rows for read in row.reads], device=model.device)
     tokens_N = torch.tensor([token for row in rows for token in row.targets], device=model.device)
-    return token_log_probs(logits_PKV[row_N, read_N], tokens_N, temperature)
+    log_probs_N = token_log_probs(output.logits[row_N, read_N - first_read], tokens_N, temperature)
+    return log_probs_N, output.hidden_states[-1][row_N, read_N] if hidden else None
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,37 @@
-"""The policy: LoRA adapters over a frozen base. The reference is the same model with the adapters off."""
+"""The policy: a language model that learns, beside the frozen reference that it began as."""
 
+import copy
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.helpers import disable_input_dtype_casting
 from peft.tuners.lora import Linear
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import load_file
 from torch import Tensor
+from transformers import AutoModelForCausalLM
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
+from preceptor.backends.transformers.loading import default_dtype
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt, Rollout
-from preceptor.training.lora import LoraSettings
-from preceptor.training.packed import TokenGroup, packed_log_probs
+from preceptor.training.memory import memory_for
+from preceptor.training.packed import TokenGroup, packed_forward
+from preceptor.training.tuning import TuningSettings
 
 CPU_TOKENS, CUDA_TOKENS = 1024, 16384
 """Tokens of one forward pass."""
+FOR_LESS_MEMORY = "the batch (raise gradient_accumulation_steps) or the length of responses"
+"""What to lower where a forward or backward pass does not fit."""
+VALUE_HEAD = "value_head."
+"""What the names of the value head's weights begin with."""
 
 
 @dataclass(frozen=True)
@@ -33,49 +43,68 @@ class ResponseGroup:
     tokens: TokenGroup
 
 
-class Policy:
-    """A language model that learns. Trainable weights are fp32; the base keeps its own precision and never changes."""
+def dtype_of(tuning: TuningSettings) -> torch.dtype:
+    """The precision that a model is to be loaded in."""
+    return {"auto": default_dtype(), "bf16": torch.bfloat16, "fp32": torch.float32}[tuning.precision]
 
-    def __init__(self, base: LocalModel, lora: LoraSettings, seed: int) -> None:
-        torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
+
+class Policy:
+    """A language model that learns: fp32 adapters over the base, or an fp32 copy of all its weights.
+
+    The base keeps its own precision and never changes: it is the reference.
+
+    Args:
+        base: the model to begin from, loaded in the precision to compute in (`dtype_of`).
+        values: also learn a value head, a linear map of the last hidden state, which begins at 0.
+    """
+
+    def __init__(self, base: LocalModel, tuning: TuningSettings, seed: int, *, values: bool = False) -> None:
         self.base = base
-        self.model: Any = get_peft_model(
-            base.model,
-            LoraConfig(
-                r=lora.rank,
-                lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType]  peft says int, takes any number
-                target_modules="all-linear",
-                lora_dropout=0.0,
-                task_type="CAUSAL_LM",
-            ),
-        )
-        self.model.peft_config["default"].base_model_name_or_path = base.source
-        self.model.peft_config["default"].revision = base.revision
         self.step = 0
+        self._full = tuning.method == "full"
+        self._is_reference = False
+        self.model: Any = _full(base) if self._full else _adapted(base, tuning, seed)
+        self._checkpointed: list[Any] = []
+        if tuning.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self._checkpointed = [m for m in self.model.modules() if isinstance(m, GradientCheckpointingLayer)]
+        self._value_head: torch.nn.Linear | None = None
+        if values:
+            self._value_head = torch.nn.Linear(int(base.model.config.hidden_size), 1).to(base.model.device)
+            torch.nn.init.zeros_(self._value_head.weight)
+            torch.nn.init.zeros_(self._value_head.bias)
 
     @property
     def identity(self) -> str:
-        """Base model and training step."""
-        return f"{self.base.identity}+step{self.step}"
+        """Base model and training step; of the reference, the base model."""
+        return self.base.identity if self._is_reference else f"{self.base.identity}+step{self.step}"
 
     @property
     def trainable(self) -> list[Tensor]:
         """The parameters that learn."""
-        return [p for p in self.model.parameters() if p.requires_grad]
+        head = list(self._value_head.parameters()) if self._value_head is not None else []
+        return [p for p in self.model.parameters() if p.requires_grad] + head
 
     @contextmanager
     def as_reference(self) -> Generator[None]:
-        """Inside, the model computes as the frozen base."""
-        with self.model.disable_adapter():
-            yield
+        """Inside, the model computes, and samples, as the frozen base."""
+        kept, self._is_reference = self.model, True
+        try:
+            if self._full:
+                self.model = self.base.model
+            with nullcontext() if self._full else self.model.disable_adapter():
+                yield
+        finally:
+            self.model, self._is_reference = kept, False
 
     @contextmanager
     def merged(self) -> Generator[None]:
         """Inside, the adapters stand in the base's weights, which makes decoding fast; after it the base is as before.
 
-        In bfloat16 the sum is rounded, so log-probabilities for training are not computed in here.
+        In bfloat16 the sum is rounded, so log-probabilities for training are not computed in here. The reference has
+        nothing to merge.
         """
-        layers: list[Any] = [m for m in self.model.modules() if isinstance(m, Linear)]
+        layers: list[Any] = [m for m in self.model.modules() if isinstance(m, Linear) and not self._is_reference]
         kept = [layer.get_base_layer().weight.data.clone() for layer in layers]
         try:
             for layer in layers:
@@ -88,34 +117,60 @@ class Policy:
 
     @contextmanager
     def _precision(self) -> Generator[None]:
-        """Inside, adapters over a bfloat16 base compute in bfloat16 too, from their fp32 weights."""
+        """Inside, fp32 weights of a model whose base is in bfloat16 compute in bfloat16 too."""
         if self.base.model.dtype != torch.bfloat16:
             yield
             return
-        with (
-            disable_input_dtype_casting(self.model),
-            torch.autocast(self.base.model.device.type, dtype=torch.bfloat16),
-        ):
+        with torch.autocast(self.base.model.device.type, dtype=torch.bfloat16):
             yield
+
+    @contextmanager
+    def _recomputing(self) -> Generator[None]:
+        """Inside, activations are not kept, where the settings say so. Dropout stays off: only the layers' own switch,
+        which transformers asks for checkpointing, is set.
+        """
+        try:
+            for layer in self._checkpointed:
+                layer.training = True
+            yield
+        finally:
+            for layer in self._checkpointed:
+                layer.training = False
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """Token ids of a prompt, ready for the answer."""
         return tuple(encode_conversation(self.base.tokenizer, prompt.conversation))
 
+    def encode_answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
+        """Token ids of an answer, with the end-of-sequence token where it is finished."""
+        end = (int(self.base.tokenizer.eos_token_id),) if finished else ()
+        return (*encode_text(self.base.tokenizer, text), *end)
+
     def sample(
-        self, prompts_P: Sequence[Prompt], group_size: int, max_new_tokens: int, temperature: float, seed: int
+        self,
+        prompts_P: Sequence[Prompt],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seeds_P: Sequence[int],
     ) -> list[ResponseGroup]:
-        """Samples `group_size` responses for each of P prompts; the same arguments give the same responses."""
+        """Samples `group_size` responses for each of P prompts; the same arguments give the same responses, and a
+        prompt's responses do not depend on the prompts beside it but for rounding.
+        """
+        if not prompts_P:
+            return []
         encoded_P = [self.encode(prompt) for prompt in prompts_P]
-        with self.merged():
+        learns_in_fp32 = self._full and not self._is_reference  # merged adapters are in the base's precision already
+        precision = self._precision() if learns_in_fp32 else nullcontext()
+        with self.merged(), precision, memory_for("sampling", "rl.group_size or rl.max_new_tokens"):
             groups_PG = sample_groups(
                 self.model,
                 encoded_P,
+                seeds_P=seeds_P,
                 group_size=group_size,
                 max_new_tokens=max_new_tokens,
                 temperature=temperature,
                 eos_ids=self.base.eos_ids,
-                seed=seed,
             )
         return [
             ResponseGroup(
@@ -140,12 +195,18 @@ class Policy:
 
         Computed in parts: large arrays are slow to come by on a CPU, and a GPU's memory has an end.
         """
-        with self._precision():
-            parts = _parts(groups, CUDA_TOKENS if self.base.model.device.type == "cuda" else CPU_TOKENS)
-            return torch.cat([packed_log_probs(self.model, part, temperature) for part in parts])
+        return self._forward(groups, temperature, hidden=False)[0]
+
+    def log_probs_and_values(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Log-probability of every response token, and the value head's estimate before that token: N and N."""
+        if self._value_head is None:
+            raise ValueError("this policy has no value head")
+        log_probs_N, hidden_NH = self._forward(groups, temperature, hidden=True)
+        assert hidden_NH is not None
+        return log_probs_N, self._value_head(hidden_NH.float()).squeeze(-1)
 
     def reference_log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
-        """The same under the frozen base; without a gradient."""
+        """The log-probabilities under the frozen base; without a gradient."""
         with self.as_reference(), torch.no_grad():
             return self.log_probs(groups, temperature)
 
@@ -167,36 +228,103 @@ class Policy:
         parts = self.log_probs(groups).split([len(group.responses[0]) for group in groups])
         return [(float(log_probs.sum()), len(log_probs)) for log_probs in parts]
 
-    def _answer_group(self, prompt: Prompt) -> TokenGroup:
-        if prompt.reference is None:
-            raise ValueError(f"prompt {prompt.id} has no reference answer")
-        answer = (*encode_text(self.base.tokenizer, prompt.reference), int(self.base.tokenizer.eos_token_id))
-        return TokenGroup(self.encode(prompt), (answer,))
-
-    def adapter_weights(self) -> dict[str, Tensor]:
-        """The adapters' weights by name, detached."""
+    def weights(self) -> dict[str, Tensor]:
+        """What learns, by name, detached: the adapters or the whole model, and the value head."""
+        weights = self.model.state_dict() if self._full else _adapter_weights(self.model)
+        if self._value_head is not None:
+            weights |= {VALUE_HEAD + name: tensor for name, tensor in self._value_head.state_dict().items()}
+        tied: dict[int, str] = {}  # two names of one array are saved once
         return {
             name: tensor.detach()
-            for name, tensor in get_peft_model_state_dict(self.model, save_embedding_layers=False).items()
+            for name, tensor in weights.items()
+            if tied.setdefault(tensor.data_ptr(), name) == name
         }
 
-    def load_adapter_weights(self, weights: dict[str, Tensor], step: int) -> None:
-        """Puts back what `adapter_weights` gave at training step `step`."""
-        set_peft_model_state_dict(self.model, weights)
+    def load_weights(self, weights: dict[str, Tensor], step: int) -> None:
+        """Puts back what `weights` gave at training step `step`. A value head that is not among them stays as it is."""
+        head = {n.removeprefix(VALUE_HEAD): t for n, t in weights.items() if n.startswith(VALUE_HEAD)}
+        if self._value_head is not None and head:
+            self._value_head.load_state_dict(head)
+        rest = {name: tensor for name, tensor in weights.items() if not name.startswith(VALUE_HEAD)}
+        if self._full:
+            self.model.load_state_dict(rest, strict=False)  # of tied names one is there
+        else:
+            set_peft_model_state_dict(self.model, rest)
         self.step = step
 
-    def save_adapter(self, folder: Path) -> None:
-        """Writes the adapters in peft's format, with tokenizer and chat template."""
-        self.model.save_pretrained(folder, save_embedding_layers=False)  # they are never trained
+    def save(self, folder: Path) -> None:
+        """Writes a checkpoint with tokenizer and chat template: adapters in peft's format, or the whole model in the
+        base's precision.
+        """
+        if self._full:
+            copy.deepcopy(self.model).to(self.base.model.dtype).save_pretrained(folder)
+        else:
+            self.model.save_pretrained(folder, save_embedding_layers=False)  # they are never trained
         self.base.tokenizer.save_pretrained(folder)
 
+    def load(self, folder: Path, step: int) -> None:
+        """Puts the weights of a checkpoint into the policy."""
+        if self._full:
+            saved: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            self.load_weights(saved.state_dict(), step)
+        else:
+            self.load_weights(load_file(folder / "adapter_model.safetensors"), step)
+
     def save_merged(self, folder: Path) -> None:
-        """Writes the whole model with the adapters merged into its weights, in the base's precision.
+        """Writes the whole model, adapters merged into its weights, in the base's precision.
 
         The policy is unusable for training afterwards: merging rounds the base weights.
         """
-        self.model.merge_and_unload().save_pretrained(folder)
+        merged = self.model.to(self.base.model.dtype) if self._full else self.model.merge_and_unload()
+        merged.save_pretrained(folder)
         self.base.tokenizer.save_pretrained(folder)
+
+    def _answer_group(self, prompt: Prompt) -> TokenGroup:
+        if prompt.reference is None:
+            raise ValueError(f"prompt {prompt.id} has no reference answer")
+        return TokenGroup(self.encode(prompt), (self.encode_answer(prompt.reference),))
+
+    def _forward(
+        self, groups: Sequence[TokenGroup], temperature: float, *, hidden: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        at_once = CUDA_TOKENS if self.base.model.device.type == "cuda" else CPU_TOKENS
+        with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
+            parts = [packed_forward(self.model, p, temperature, hidden=hidden) for p in _parts(groups, at_once)]
+        log_probs_N = torch.cat([log_probs for log_probs, _ in parts])
+        return log_probs_N, torch.cat([h for _, h in parts if h is not None]) if hidden else None
+
+
+def _adapted(base: LocalModel, tuning: TuningSettings, seed: int) -> Any:
+    """The base under fp32 adapters; under autocast these compute in the base's precision."""
+    torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
+    model: Any = get_peft_model(
+        base.model,
+        LoraConfig(
+            r=tuning.rank,
+            lora_alpha=tuning.alpha,  # pyright: ignore[reportArgumentType]  peft says int, takes any number
+            target_modules="all-linear",
+            lora_dropout=0.0,
+            task_type="CAUSAL_LM",
+        ),
+    )
+    model.peft_config["default"].base_model_name_or_path = base.source
+    model.peft_config["default"].revision = base.revision
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer) and base.model.dtype == torch.bfloat16:
+            setattr(module, "cast_input_dtype_enabled", False)  # noqa: B010  peft does not declare it
+    return model
+
+
+def _full(base: LocalModel) -> Any:
+    """An fp32 copy of the base, whose weights all learn; the base is frozen."""
+    with memory_for("copying the model", "the size of the model"):
+        model = copy.deepcopy(base.model).float().requires_grad_(True)
+    base.model.requires_grad_(False)
+    return model
+
+
+def _adapter_weights(model: Any) -> dict[str, Tensor]:
+    return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
 def _parts(groups: Sequence[TokenGroup], tokens_at_once: int) -> list[Sequence[TokenGroup]]:

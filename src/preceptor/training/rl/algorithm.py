@@ -1,23 +1,28 @@
 """What the loop asks of an algorithm, and which algorithms there are."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
 
-from preceptor.training.rl.reinforce import Reinforce
+from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.grpo import Grpo
+from preceptor.training.rl.online_dpo import OnlineDpo
+from preceptor.training.rl.ppo import Ppo
+from preceptor.training.rl.reinforce import Reinforce, ReinforceWithValue
 from preceptor.training.rl.rloo import Rloo
-from preceptor.training.rl.settings import RLSettings, check_algorithm
+from preceptor.training.rl.settings import AlgorithmName, RLSettings, check_algorithm, needs_values
 
 
 class Algorithm(Protocol):
     """How advantages come from rewards, and which loss they enter."""
 
-    def advantages(self, rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
-        """Advantages of P prompts × G responses from KL-penalised rewards; 0 where `valid_PG` is False."""
+    def targets(self, batch: Batch) -> Targets:
+        """What each token of a whole batch is to be learnt from; nothing where there is no reward."""
         ...
 
-    def loss(self, log_probs_B: Tensor, old_log_probs_B: Tensor, advantages_B: Tensor) -> Tensor:
-        """A loss for each of B responses, from their log-probabilities now and when they were sampled."""
+    def losses(self, part: Part) -> Tensor:
+        """A loss for each of B responses of a part of the batch; the caller averages over the batch."""
         ...
 
     def state(self) -> dict[str, float | None]:
@@ -29,10 +34,21 @@ class Algorithm(Protocol):
         ...
 
 
+_ALGORITHMS: dict[AlgorithmName, Callable[[RLSettings], Algorithm]] = {
+    "reinforce": Reinforce,
+    "rloo": Rloo,
+    "grpo": Grpo,
+    "ppo": Ppo,
+    "online_dpo": OnlineDpo,
+}
+
+
 def make_algorithm(settings: RLSettings) -> Algorithm:
     """The algorithm that the settings name.
 
     Raises: UsageError when the settings do not suit it.
     """
     check_algorithm(settings)
-    return {"reinforce": Reinforce, "rloo": Rloo}[settings.algorithm](settings.clip_range)
+    if settings.algorithm == "reinforce" and needs_values(settings):
+        return ReinforceWithValue(settings)
+    return _ALGORITHMS[settings.algorithm](settings)

@@ -2,39 +2,44 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
+from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
+from preceptor.training.processes import Processes
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.settings import RLSettings
-from preceptor.training.rl.state import TrainingFiles
 from preceptor.training.rl.update import Updater
 
 
 def train(
     policy: Policy,
     updater: Updater,
-    rewards: RewardSource,
+    rewards: RewardSource | None,
     prompts: Sequence[Prompt],
     settings: RLSettings,
     *,
-    files: TrainingFiles,
+    files: RunFiles,
     seed: int,
+    processes: Processes,
     checkpoint_every: int,
     at_checkpoint: Callable[[int], bool],
     on_step: Callable[[int, UpdateFacts], None],
 ) -> int:
-    """Trains the policy, from where the files say it was.
+    """Trains the policy, from where the files say it was. Every process calls it with the same arguments.
 
     Args:
-        at_checkpoint: called at step 0, at every checkpoint and at the last step, after the checkpoint is on disk and
-            again when a restart finds the run there; returns False to stop early.
-        on_step: called after each finished step.
+        rewards: asked by the main process alone, about the whole step; the others may have None.
+        at_checkpoint: called in the main process at step 0, at every checkpoint and at the last step, after the
+            checkpoint is on disk and again when a restart finds the run there; returns False to stop early.
+        on_step: called in the main process after each finished step.
 
     Returns: the number of finished steps.
     """
@@ -43,32 +48,65 @@ def train(
             f"{len(prompts)} training prompts, rl.prompts_per_step asks for {settings.prompts_per_step}; "
             "give more prompts or lower it"
         )
-    step = files.restore(policy, updater)
+    processes.on_main(files.prepare)
+    step = 0
+    if restored := files.restore(policy):
+        step = restored.step
+        updater.load(restored.state, restored.extra)
+
+    def checkpoint() -> bool:
+        files.save_checkpoint(policy)
+        return at_checkpoint(step)
+
     while True:
-        if step % checkpoint_every == 0 or step == settings.steps:
-            files.save_checkpoint(policy)
-            if not at_checkpoint(step):
-                return step
+        if (step % checkpoint_every == 0 or step == settings.steps) and not processes.on_main(checkpoint):
+            return step
         if step == settings.steps:
             return step
         step += 1
-        clock = [time.perf_counter()]
-        groups_P = policy.sample(
-            prompts_of_step(prompts, step, settings.prompts_per_step, seed),
-            settings.group_size,
-            settings.max_new_tokens,
-            settings.temperature,
-            derive_seed(seed, "rollout", step),
-        )
-        clock.append(time.perf_counter())
-        rewards_PG = rewards(groups_P)
-        clock.append(time.perf_counter())
-        facts = updater.update(groups_P, rewards_PG)
-        clock.append(time.perf_counter())
+        facts, seconds = _step(policy, updater, rewards, prompts, settings, processes=processes, seed=seed, step=step)
         policy.step = step
-        spent = [after - before for before, after in pairwise(clock)]
-        files.save_step(policy, updater, facts, dict(zip(("sampling", "judging", "update"), spent, strict=True)))
-        on_step(step, facts)
+
+        state, extra, row = updater.state(), updater.extra(), asdict(facts)
+        processes.on_main(partial(files.save_step, policy, state, extra, row, seconds))
+        processes.on_main(partial(on_step, step, facts))
+
+
+def _step(
+    policy: Policy,
+    updater: Updater,
+    rewards: RewardSource | None,
+    prompts: Sequence[Prompt],
+    settings: RLSettings,
+    *,
+    processes: Processes,
+    seed: int,
+    step: int,
+) -> tuple[UpdateFacts, dict[str, float]]:
+    """Samples, rewards and learns; gives the facts, and the seconds that each part took."""
+    clock = [time.perf_counter()]
+    taken = prompts_of_step(prompts, step, settings.prompts_per_step, seed)
+    seeds = [derive_seed(seed, "rollout", step, place) for place in range(len(taken))]
+    groups = policy.sample(
+        processes.part(taken),
+        settings.group_size,
+        settings.max_new_tokens,
+        settings.temperature,
+        processes.part(seeds),
+    )
+    clock.append(time.perf_counter())
+    groups_P = processes.gather(groups)
+
+    def ask() -> list[list[float | None]]:
+        assert rewards is not None
+        return rewards(groups_P)
+
+    rewards_PG = processes.on_main(ask)
+    clock.append(time.perf_counter())
+    facts = updater.update(groups, rewards_PG)
+    clock.append(time.perf_counter())
+    spent = [after - before for before, after in pairwise(clock)]
+    return facts, dict(zip(("sampling", "judging", "update"), spent, strict=True))
 
 
 def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:

@@ -1,9 +1,11 @@
-"""REINFORCE with a running average of past rewards as the baseline (Williams 1992)."""
+"""REINFORCE with a baseline: the running average of past rewards, or a learned value (Williams 1992)."""
 
 from torch import Tensor
 
 from preceptor.objectives.advantages import baseline_advantages
-from preceptor.objectives.policy_gradient import clipped_sequence_loss
+from preceptor.objectives.policy_gradient import clipped_loss
+from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.settings import RLSettings
 
 DECAY = 0.9
 """Weight of the past in the running average."""
@@ -15,22 +17,23 @@ class Reinforce:
     In the first step, which has no past, the baseline is the mean of the step's own rewards.
     """
 
-    def __init__(self, clip_range: float) -> None:
-        self._clip_range = clip_range
+    def __init__(self, settings: RLSettings) -> None:
+        self._clip_range = settings.clip_range
         self._baseline: float | None = None
 
-    def advantages(self, rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
-        """Advantages of a batch, P × G; then moves the baseline towards the batch's mean reward."""
+    def targets(self, batch: Batch) -> Targets:
+        """Advantages of a batch; then moves the baseline towards the batch's mean reward."""
+        rewards_PG, valid_PG = batch.penalised_PG, batch.valid_PG
         if not bool(valid_PG.any()):
-            return rewards_PG.new_zeros(rewards_PG.shape)
-        mean = float(rewards_PG[valid_PG].mean())
+            return Targets(batch.by_token(rewards_PG.new_zeros(rewards_PG.shape)))
+        mean = float(rewards_PG[valid_PG].double().mean())
         baseline = mean if self._baseline is None else self._baseline
-        self._baseline = DECAY * baseline + (1.0 - DECAY) * mean
-        return baseline_advantages(rewards_PG, valid_PG, baseline)
+        self._baseline = baseline + (1.0 - DECAY) * (mean - baseline)  # in this form equal rewards stay what they are
+        return Targets(batch.by_token(baseline_advantages(rewards_PG, valid_PG, baseline)))
 
-    def loss(self, log_probs_B: Tensor, old_log_probs_B: Tensor, advantages_B: Tensor) -> Tensor:
+    def losses(self, part: Part) -> Tensor:
         """A loss for each response."""
-        return clipped_sequence_loss(log_probs_B, old_log_probs_B, advantages_B, self._clip_range)
+        return response_losses(part, self._clip_range)
 
     def state(self) -> dict[str, float | None]:
         """What must survive a restart."""
@@ -39,3 +42,47 @@ class Reinforce:
     def load_state(self, state: dict[str, float | None]) -> None:
         """Takes back what `state` gave."""
         self._baseline = state["baseline"]
+
+
+class ReinforceWithValue:
+    """A token is as good as the response's reward exceeds what the value head expected before it (Lee et al. 2023,
+    appendix on RL). The value head learns the reward by least squares.
+    """
+
+    def __init__(self, settings: RLSettings) -> None:
+        self._settings = settings
+
+    def targets(self, batch: Batch) -> Targets:
+        """Advantages of a batch, and its rewards as what the value head is to learn."""
+        assert batch.values_N is not None
+        valid_N = batch.by_token(batch.valid_PG)
+        returns_N = batch.by_token(batch.penalised_PG).where(valid_N, batch.values_N)  # no surprise where no reward
+        return Targets(returns_N - batch.values_N, returns_N)
+
+    def losses(self, part: Part) -> Tensor:
+        """A loss for each response."""
+        assert part.values_N is not None and part.returns_N is not None
+        policy_N = part.with_kl(
+            clipped_loss(part.log_probs_N, part.old_log_probs_N, part.advantages_N, self._settings.clip_range)
+        )
+        valid_N = part.valid_PG.flatten().repeat_interleave(part.lengths_B)
+        value_N = 0.5 * (part.values_N - part.returns_N) ** 2 * valid_N
+        return part.sums(policy_N) + self._settings.ppo.value_coefficient * part.sums(value_N) / part.lengths_B
+
+    def state(self) -> dict[str, float | None]:
+        """What must survive a restart: nothing beside the policy's own value head."""
+        return {}
+
+    def load_state(self, state: dict[str, float | None]) -> None:
+        """Takes back what `state` gave."""
+
+
+def response_losses(part: Part, clip_range: float) -> Tensor:
+    """The clipped loss of each whole response, whose tokens share an advantage; with the KL where it is in the loss."""
+    policy_B = clipped_loss(
+        part.sums(part.log_probs_N),
+        part.sums(part.old_log_probs_N),
+        part.first_tokens(part.advantages_N),
+        clip_range,
+    )
+    return policy_B + part.sums(part.with_kl(part.log_probs_N.new_zeros(len(part.log_probs_N))))

@@ -3,22 +3,24 @@
 from torch import Tensor
 
 from preceptor.objectives.advantages import leave_one_out_advantages
-from preceptor.objectives.policy_gradient import clipped_sequence_loss
+from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.reinforce import response_losses
+from preceptor.training.rl.settings import RLSettings
 
 
 class Rloo:
     """A response is as good as its reward exceeds the mean reward of the others sampled for the same prompt."""
 
-    def __init__(self, clip_range: float) -> None:
-        self._clip_range = clip_range
+    def __init__(self, settings: RLSettings) -> None:
+        self._clip_range = settings.clip_range
 
-    def advantages(self, rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
-        """Advantages of a batch, P × G."""
-        return leave_one_out_advantages(rewards_PG, valid_PG)
+    def targets(self, batch: Batch) -> Targets:
+        """Advantages of a batch, the same for all tokens of a response."""
+        return Targets(batch.by_token(leave_one_out_advantages(batch.penalised_PG, batch.valid_PG)))
 
-    def loss(self, log_probs_B: Tensor, old_log_probs_B: Tensor, advantages_B: Tensor) -> Tensor:
-        """A loss for each response."""
-        return clipped_sequence_loss(log_probs_B, old_log_probs_B, advantages_B, self._clip_range)
+    def losses(self, part: Part) -> Tensor:
+        """A loss for each response, whose probability ratio is that of the whole response."""
+        return response_losses(part, self._clip_range)
 
     def state(self) -> dict[str, float | None]:
         """What must survive a restart: nothing."""

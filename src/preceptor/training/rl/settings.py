@@ -1,4 +1,4 @@
-"""Settings of the RL loop."""
+"""Settings of the RL loop. Without torch, so that recipes are checked before it is loaded."""
 
 from typing import Literal
 
@@ -6,39 +6,62 @@ from pydantic import Field
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen
+from preceptor.training.optimizer_settings import OptimizerSettings
 
 RewardKind = Literal["expectation", "log_odds"]
+AlgorithmName = Literal["reinforce", "rloo", "grpo", "ppo", "online_dpo"]
 
 
-class RLSettings(Frozen):
-    """How the policy is trained. One step samples a batch, rewards it and updates the policy once."""
+class PpoSettings(Frozen):
+    """What PPO and value baselines have beside the rest."""
 
-    algorithm: Literal["reinforce", "rloo"] = "rloo"
-    """How rewards become advantages."""
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    """λ of generalised advantage estimation; rewards are not discounted."""
+    value_coefficient: float = Field(default=0.1, ge=0)
+    """Weight of the value head's loss beside the policy's."""
+    value_clip: float = Field(default=0.2, gt=0)
+    """How far the value head may move from its old estimate in one batch."""
+
+
+class RLSettings(OptimizerSettings):
+    """How the policy is trained. One step samples a batch, rewards it and updates the policy from it."""
+
+    algorithm: AlgorithmName = "rloo"
+    """How rewards become advantages, and which loss they enter."""
     steps: int = Field(default=100, ge=1)
-    """Updates of the policy."""
+    """Batches sampled and learnt from."""
     prompts_per_step: int = Field(default=8, ge=1)
     """Prompts sampled from in each step (P)."""
     group_size: int = Field(default=4, ge=1)
-    """Responses sampled for each prompt (G); RLOO compares them with each other."""
+    """Responses sampled for each prompt (G); rloo, grpo and online_dpo compare them with each other."""
     max_new_tokens: int = Field(default=128, ge=1)
     """Length limit of a response."""
     temperature: float = Field(default=0.9, gt=0)
     """Sampling temperature; log-probabilities and KL are those of the distribution sampled from."""
-    learning_rate: float = Field(default=1e-5, gt=0)
-    """Peak learning rate of AdamW."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """The learning rate over the steps; linear and cosine fall towards 0 after the last step."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps before the peak learning rate, over which it rises in equal parts."""
     kl_coefficient: float = Field(default=0.05, ge=0)
-    """β: what a nat of KL to the reference costs, taken off the reward."""
+    """β: what a nat of KL to the reference costs. The β of its loss for online_dpo."""
+    kl_in: Literal["reward", "loss"] = "reward"
+    """Whether the cost is taken off the reward, or added to the loss (the estimator k3)."""
+    kl_target: float | None = Field(default=None, gt=0)
+    """A KL per response, in nats, that β is adapted towards after every step; None keeps β as it is."""
     clip_range: float = Field(default=0.2, gt=0)
-    """ε: how far a response's probability ratio counts. Without effect while each batch is used for one update."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm."""
-    gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Micro-batches that a step's prompts are divided into; more need less memory and give the same update."""
+    """ε: how far a probability ratio counts. Without effect while each batch is used for one update."""
+    epochs_per_batch: int = Field(default=1, ge=1)
+    """How often each batch is learnt from."""
+    minibatches: int = Field(default=1, ge=1)
+    """Updates in one pass over a batch, each from its own part of the prompts."""
+    baseline: Literal["average", "value"] = "average"
+    """Of reinforce: the running average of rewards, or a learned value head."""
+    scale_advantages: bool = True
+    """Of grpo: divide by the standard deviation of the group's rewards."""
+    length_unbiased: bool = False
+    """Of grpo: divide every response's loss by max_new_tokens and not by its own length (Liu et al. 2025)."""
+    ppo: PpoSettings = PpoSettings()
+
+
+def needs_values(settings: RLSettings) -> bool:
+    """Whether the algorithm learns a value head."""
+    return settings.algorithm == "ppo" or (settings.algorithm == "reinforce" and settings.baseline == "value")
 
 
 def check_algorithm(settings: RLSettings) -> None:
@@ -46,5 +69,23 @@ def check_algorithm(settings: RLSettings) -> None:
 
     Raises: UsageError saying what does not fit.
     """
-    if settings.algorithm == "rloo" and settings.group_size < 2:
-        raise UsageError(f"rl.group_size is {settings.group_size}; rloo compares siblings and needs at least 2")
+    name, group = settings.algorithm, settings.group_size
+    if name in ("rloo", "grpo") and group < 2:
+        raise UsageError(f"rl.group_size is {group}; {name} compares siblings and needs at least 2")
+    if name == "online_dpo":
+        if group != 2:
+            raise UsageError(f"rl.group_size is {group}; online_dpo learns from pairs: set it to 2")
+        if settings.kl_target is not None or settings.kl_in == "loss" or settings.kl_coefficient == 0:
+            raise UsageError(
+                "online_dpo holds the policy to the reference by β in its own loss: it needs "
+                "rl.kl_coefficient above 0, and takes neither rl.kl_target nor rl.kl_in"
+            )
+    if settings.minibatches > settings.prompts_per_step:
+        raise UsageError(
+            f"rl.minibatches is {settings.minibatches}, rl.prompts_per_step {settings.prompts_per_step}; every "
+            "minibatch needs a prompt"
+        )
+    if settings.baseline == "value" and name != "reinforce":
+        raise UsageError(f'rl.baseline = "value" is for reinforce; {name} has a baseline of its own')
+    if settings.kl_target is not None and settings.kl_coefficient == 0:
+        raise UsageError("rl.kl_target adapts rl.kl_coefficient, which is 0; give it a value to begin with")

@@ -1,137 +1,190 @@
-"""One update of the policy from one batch of rewarded responses."""
+"""Learning from one batch of rewarded responses."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
-from preceptor.core.errors import PreceptorError
-from preceptor.objectives.advantages import kl_penalised_rewards
+from preceptor.core.hashing import unit_hash
 from preceptor.objectives.policy_gradient import sequence_sums
-from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.memory import memory_for
+from preceptor.training.optimizer import Optimizer, Stepped
+from preceptor.training.policy import FOR_LESS_MEMORY, Policy, ResponseGroup
+from preceptor.training.processes import Processes
 from preceptor.training.rl.algorithm import Algorithm
+from preceptor.training.rl.batch import Batch, Part, Targets
 from preceptor.training.rl.facts import UpdateFacts
-from preceptor.training.rl.settings import RLSettings
+from preceptor.training.rl.settings import RLSettings, needs_values
+
+KL_GAIN = 0.1
+"""How fast β follows the KL's error (Ziegler et al. 2019, section 2.2)."""
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of some groups under the policy: log-probabilities and, where there is a value head, values."""
+
+    log_probs_N: Tensor
+    values_N: Tensor | None
 
 
 class Updater:
-    """Optimiser, schedule and algorithm of one policy."""
+    """Optimiser, algorithm and β of one policy.
 
-    def __init__(self, policy: Policy, algorithm: Algorithm, settings: RLSettings) -> None:
+    Raises: UsageError when the settings do not suit the algorithm.
+    """
+
+    def __init__(self, policy: Policy, algorithm: Algorithm, settings: RLSettings, processes: Processes) -> None:
         self._policy = policy
-        self.algorithm = algorithm
+        self._algorithm = algorithm
         self._settings = settings
-        self._accelerator = Accelerator(mixed_precision="no")
-        optimizer = torch.optim.AdamW(policy.trainable, lr=settings.learning_rate, weight_decay=0.0)
-        scheduler = LambdaLR(optimizer, lambda index: learning_rate_factor(index + 1, settings))
-        policy.model, self.optimizer, self.scheduler = self._accelerator.prepare(policy.model, optimizer, scheduler)
+        self._processes = processes
+        self._beta = settings.kl_coefficient
+        self._optimizer = Optimizer(policy.trainable, settings, settings.steps, processes)
 
-    def update(self, groups_P: Sequence[ResponseGroup], rewards: list[list[float | None]]) -> UpdateFacts:
-        """Updates the policy once.
+    def update(self, groups: Sequence[ResponseGroup], rewards: Sequence[Sequence[float | None]]) -> UpdateFacts:
+        """Learns from a batch, and adapts β where the settings say so.
 
         Args:
-            groups_P: P prompts with G responses each, sampled from the policy as it is.
-            rewards: P × G; None or a number that is not finite abstains.
+            groups: this process's part of the step's P groups of G responses, sampled from the policy as it is.
+            rewards: of the whole step, P × G; None or a number that is not finite abstains.
+
+        Raises: PreceptorError when training diverges or the memory does not suffice.
         """
-        device = self._accelerator.device
+        settings = self._settings
         known = [[r if r is not None and math.isfinite(r) else math.nan for r in row] for row in rewards]
-        rewards_PG = torch.tensor(known, dtype=torch.float32, device=device)
-        valid_PG = ~rewards_PG.isnan()
-        parts = _split(groups_P, self._settings.gradient_accumulation_steps)
-        counts = [sum(len(group.responses) for group in part) for part in parts]
+        rewards_PG = torch.tensor(known, dtype=torch.float32, device=self._policy.base.model.device)
+        mine = self._processes.part(range(len(rewards)))  # the places of this process's groups in the step
 
-        # With a single part its graph is kept and used again for the update: old and new log-probabilities are one.
-        with torch.set_grad_enabled(len(parts) == 1):
-            passes = [self._log_probs(part) for part in parts]
-        old = [log_probs.detach() for log_probs in passes]
-        kl_PG = self._kl(parts, old).view(rewards_PG.shape)
-        penalised_PG = kl_penalised_rewards(rewards_PG, kl_PG, self._settings.kl_coefficient)
-        advantages = self.algorithm.advantages(penalised_PG, valid_PG).flatten().split(counts)
+        # Of one part and one update the graph is kept: old and new log-probabilities are one.
+        once = settings.gradient_accumulation_steps == settings.epochs_per_batch == settings.minibatches == 1
+        with torch.set_grad_enabled(once):
+            passes = [self._forward(part) for part in _split(groups, settings.gradient_accumulation_steps)]
+        batch = self._whole_batch(groups, passes, rewards_PG)
+        targets = self._algorithm.targets(batch)
 
-        loss_sum = 0.0
-        for part, first, old_B, advantages_B in zip(parts, passes, old, advantages, strict=True):
-            log_probs_B = first if len(parts) == 1 else self._log_probs(part)
-            loss = self.algorithm.loss(log_probs_B, old_B, advantages_B).sum() / sum(counts)
-            self._accelerator.backward(loss)
-            loss_sum += float(loss.detach())
-        grad_norm = self._accelerator.clip_grad_norm_(self._policy.trainable, self._settings.max_grad_norm)
-        if not math.isfinite(loss_sum + float(grad_norm or 0.0)):
-            raise PreceptorError(
-                f"training diverged at step {self._policy.step + 1}: loss {loss_sum}, gradient norm {grad_norm}; lower "
-                "rl.learning_rate, or raise rl.kl_coefficient"
-            )
-        learning_rate = float(self.scheduler.get_last_lr()[0])
-        self.optimizer.step()
-        self.scheduler.step()
-        self.optimizer.zero_grad()
-
-        return _facts(groups_P, rewards_PG, kl_PG, loss_sum, float(grad_norm or 0.0), learning_rate)
+        taken: list[tuple[float, Stepped]] = []
+        minibatches = [m for epoch in range(settings.epochs_per_batch) for m in self._minibatches(len(rewards), epoch)]
+        for number, minibatch in enumerate(minibatches, start=1):
+            chosen = [place for place in mine if place in minibatch]
+            parts = _split(chosen, settings.gradient_accumulation_steps)
+            loss = 0.0
+            for part, kept in zip(parts, passes if once else [None] * len(parts), strict=True):
+                tokens = kept or self._forward([groups[place - mine[0]] for place in part])
+                losses_B = self._algorithm.losses(self._part(part, tokens, batch, targets))
+                mean = losses_B.sum() / (len(minibatch) * rewards_PG.shape[1])
+                with memory_for("a backward pass", FOR_LESS_MEMORY):
+                    mean.backward()
+                loss += float(mean.detach())
+            loss = sum(self._processes.gather([loss]))
+            where = f"step {self._policy.step + 1}"
+            taken.append((loss, self._optimizer.step(loss, where, advance=number == len(minibatches))))
+        facts = self._facts(groups, batch, targets, taken)
+        self._adapt(facts.kl)
+        return facts
 
     def state(self) -> dict[str, Any]:
-        """Optimiser and schedule, as tensors and numbers."""
-        return {"optimizer": self.optimizer.state_dict(), "scheduler": self.scheduler.state_dict()}
+        """What the next step needs beside the policy's weights, as tensors and numbers, for torch to save."""
+        return self._optimizer.state()
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` gave."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
+    def extra(self) -> dict[str, Any]:
+        """The rest of it, for JSON."""
+        return {"algorithm": self._algorithm.state(), "kl_coefficient": self._beta}
 
-    def _log_probs(self, part: Sequence[ResponseGroup]) -> Tensor:
-        """Log-probability of each response of a part of the batch under the policy as it is."""
-        groups = [group.tokens for group in part]
-        return _by_response(part, self._policy.log_probs(groups, self._settings.temperature))
+    def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
+        """Takes back what `state` and `extra` gave."""
+        self._optimizer.load_state(state)
+        self._algorithm.load_state(extra["algorithm"])
+        self._beta = float(extra["kl_coefficient"])
 
-    def _kl(self, parts: Sequence[Sequence[ResponseGroup]], old: Sequence[Tensor]) -> Tensor:
-        """Log π - log π_ref of each response of the batch."""
-        temperature = self._settings.temperature
-        reference = [
-            _by_response(part, self._policy.reference_log_probs([group.tokens for group in part], temperature))
-            for part in parts
-        ]
-        return torch.cat(list(old)) - torch.cat(reference)
+    def _forward(self, groups: Sequence[ResponseGroup]) -> _Tokens:
+        tokens = [group.tokens for group in groups]
+        if needs_values(self._settings):
+            return _Tokens(*self._policy.log_probs_and_values(tokens, self._settings.temperature))
+        return _Tokens(self._policy.log_probs(tokens, self._settings.temperature), None)
+
+    def _whole_batch(self, groups: Sequence[ResponseGroup], passes: Sequence[_Tokens], rewards_PG: Tensor) -> Batch:
+        """The step as every process sees it: their parts, put together."""
+        device = rewards_PG.device
+        tokens = [group.tokens for group in groups]
+        gather = self._processes.gather
+        log_probs = gather([each.log_probs_N.detach().cpu() for each in passes])
+        reference = gather(
+            [self._policy.reference_log_probs(tokens, self._settings.temperature).cpu()] if tokens else []
+        )
+        values = gather([each.values_N.detach().cpu() for each in passes if each.values_N is not None])
+        lengths = gather([len(ids) for group in tokens for ids in group.responses])
+        return Batch(
+            rewards_PG=rewards_PG,
+            valid_PG=~rewards_PG.isnan(),
+            lengths_B=torch.tensor(lengths, device=device),
+            old_log_probs_N=torch.cat(log_probs).to(device),
+            reference_log_probs_N=torch.cat(reference).to(device),
+            values_N=torch.cat(values).to(device) if values else None,
+            kl_penalty=self._beta if self._settings.kl_in == "reward" else 0.0,
+        )
+
+    def _part(self, places: Sequence[int], now: _Tokens, batch: Batch, targets: Targets) -> Part:
+        """The batch's numbers for the groups at some places, in order, beside the policy's as it is now."""
+        group_size = batch.rewards_PG.shape[1]
+        rows = torch.tensor(list(places), device=batch.rewards_PG.device)
+        of_N = torch.isin(batch.response_of_N // group_size, rows)
+        return Part(
+            log_probs_N=now.log_probs_N,
+            values_N=now.values_N,
+            old_log_probs_N=batch.old_log_probs_N[of_N],
+            old_values_N=None if batch.values_N is None else batch.values_N[of_N],
+            reference_log_probs_N=batch.reference_log_probs_N[of_N],
+            advantages_N=targets.advantages_N[of_N],
+            returns_N=None if targets.returns_N is None else targets.returns_N[of_N],
+            rewards_PG=batch.rewards_PG[rows],
+            valid_PG=batch.valid_PG[rows],
+            lengths_B=batch.lengths_B.view(-1, group_size)[rows].flatten(),
+            mean_length=float(batch.lengths_B.float().mean()),
+            kl_in_loss=self._beta if self._settings.kl_in == "loss" else 0.0,
+        )
+
+    def _minibatches(self, prompts: int, epoch: int) -> list[list[int]]:
+        """Places of prompts, divided anew in every pass; each part in ascending order."""
+        if self._settings.minibatches == 1:
+            return [list(range(prompts))]
+        order = sorted(range(prompts), key=lambda place: unit_hash(self._policy.step, epoch, place))
+        return [sorted(part) for part in _split(order, self._settings.minibatches)]
+
+    def _adapt(self, kl: float) -> None:
+        """Raises β where the KL is above its target and lowers it below, by 2 % a step at most."""
+        if self._settings.kl_target is not None:
+            error = max(-0.2, min(0.2, kl / self._settings.kl_target - 1.0))
+            self._beta *= 1.0 + KL_GAIN * error
+
+    def _facts(
+        self, groups: Sequence[ResponseGroup], batch: Batch, targets: Targets, taken: Sequence[tuple[float, Stepped]]
+    ) -> UpdateFacts:
+        finished = self._processes.gather([response.finished for group in groups for response in group.responses])
+        known = batch.rewards_PG[batch.valid_PG].double()
+        advantages_B = sequence_sums(targets.advantages_N.abs(), batch.response_of_N, len(batch.lengths_B))
+        return UpdateFacts(
+            reward=float(known.mean()) if len(known) else None,
+            reward_std=float(known.std(correction=0)) if len(known) else None,
+            kl=float(batch.kl_PG.mean()),
+            kl_coefficient=self._beta,
+            tokens=float(batch.lengths_B.float().mean()),
+            finished=sum(finished) / len(finished),
+            abstained=batch.rewards_PG.numel() - len(known),
+            flat_groups=int((advantages_B.view(batch.rewards_PG.shape).sum(dim=1) == 0.0).sum()),
+            loss=sum(loss for loss, _ in taken) / len(taken),
+            grad_norm=max(stepped.grad_norm for _, stepped in taken),
+            learning_rate=taken[-1][1].learning_rate,
+        )
 
 
-def learning_rate_factor(step: int, settings: RLSettings) -> float:
-    """What the peak learning rate is multiplied with at a step, counted from 1. No step is wasted on a rate of 0."""
-    warm_up = min(1.0, step / (settings.warmup_steps + 1))
-    left = (settings.steps + 1 - step) / (settings.steps + 1)
-    decay = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}
-    return warm_up * decay[settings.schedule]
+T = TypeVar("T")
 
 
-def _facts(
-    groups_P: Sequence[ResponseGroup],
-    rewards_PG: Tensor,
-    kl_PG: Tensor,
-    loss: float,
-    grad_norm: float,
-    learning_rate: float,
-) -> UpdateFacts:
-    responses = [response for group in groups_P for response in group.responses]
-    known = rewards_PG[~rewards_PG.isnan()]
-    return UpdateFacts(
-        reward=float(known.mean()) if len(known) else None,
-        reward_std=float(known.std(correction=0)) if len(known) else None,
-        kl=float(kl_PG.mean()),
-        tokens=sum(r.tokens for r in responses) / len(responses),
-        finished=sum(r.finished for r in responses) / len(responses),
-        abstained=rewards_PG.numel() - len(known),
-        loss=loss,
-        grad_norm=grad_norm,
-        learning_rate=learning_rate,
-    )
-
-
-def _by_response(part: Sequence[ResponseGroup], log_probs_N: Tensor) -> Tensor:
-    lengths = [len(ids) for group in part for ids in group.tokens.responses]
-    sequence_of_N = torch.repeat_interleave(torch.tensor(lengths, device=log_probs_N.device))
-    return sequence_sums(log_probs_N, sequence_of_N, len(lengths))
-
-
-def _split(groups: Sequence[ResponseGroup], parts: int) -> list[Sequence[ResponseGroup]]:
-    size = math.ceil(len(groups) / parts)
-    return [groups[start : start + size] for start in range(0, len(groups), size)]
+def _split(items: Sequence[T], parts: int) -> list[Sequence[T]]:
+    """Divides items, in order, into parts of sizes that differ by one at most; there are never more than items."""
+    count = min(parts, len(items))
+    return [items[len(items) * i // count : len(items) * (i + 1) // count] for i in range(count)]

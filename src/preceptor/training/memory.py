@@ -1,0 +1,31 @@
+"""Running out of memory, said so that a person knows which setting to lower."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+
+from preceptor.core.errors import PreceptorError
+
+_OTHER_WORDS = ("allocate memory", "out of memory", "ALLOC_FAILED")
+"""How torch says it on a CPU, from inside CUDA or Metal, and from cuBLAS, without an error type of its own."""
+
+
+@contextmanager
+def memory_for(doing: str, lower: str) -> Generator[None]:
+    """Inside, an error for want of memory becomes one that names the settings to lower.
+
+    Args:
+        doing: what was being done, for instance "sampling".
+        lower: the settings that decide how much memory that takes.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and not any(words in str(error) for words in _OTHER_WORDS):
+            raise
+        raise PreceptorError(
+            f"out of memory in {doing}: lower {lower}; tuning.gradient_checkpointing = true needs less memory too, and "
+            'tuning.method = "lora" less than "full"'
+        ) from error

@@ -1,0 +1,94 @@
+"""The processes of one `accelerate launch`, or the only one there is.
+
+Training is data-parallel: every process holds the model, computes the gradient of its part of each batch, and takes
+part in one sum of all gradients. Whatever touches files or judges is the main process's; the others get the result.
+"""
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
+
+from preceptor.core.errors import PreceptorError
+
+T = TypeVar("T")
+
+OF_MAIN = "raised by the main process"
+"""A note on errors in the other processes, which need not say what the main one says."""
+PATIENCE = timedelta(days=7)
+"""How long processes wait for each other: judging happens in one of them."""
+
+
+class Processes:
+    """The processes that train together. With a single one, everything here is free."""
+
+    def __init__(self) -> None:
+        self._state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._state.num_processes)
+
+    @property
+    def index(self) -> int:
+        """Which one this is, from 0."""
+        return int(self._state.process_index)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the one that judges, writes and speaks."""
+        return self.index == 0
+
+    def on_main(self, work: Callable[[], T]) -> T:
+        """What `work` returns, or raises, on the main process; it runs there alone, and all wait for it."""
+        if self.count == 1:
+            return work()
+        said: list[Any] = [None, None]
+        raised: BaseException | None = None
+        if self.is_main:
+            try:
+                said[0] = work()
+            except BaseException as error:  # told to the others, who would wait for ever, and raised by all
+                raised, said[1] = error, _sendable(error)
+        broadcast_object_list(said)
+        if raised is not None:
+            raise raised
+        if said[1] is not None:
+            said[1].add_note(OF_MAIN)
+            raise said[1]
+        return cast("T", said[0])
+
+    def part(self, items: Sequence[T]) -> list[T]:
+        """This process's part of a batch: contiguous, of sizes that differ by one at most; perhaps empty."""
+        bounds = [len(items) * i // self.count for i in (self.index, self.index + 1)]
+        return list(items[bounds[0] : bounds[1]])
+
+    def gather(self, part: Sequence[T]) -> list[T]:
+        """The whole batch, in order, of every process's part."""
+        if self.count == 1:
+            return list(part)
+        return cast("list[T]", gather_object(list(part)))
+
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replaces each gradient by its sum over the processes. A parameter without one has a gradient of 0."""
+        if self.count == 1:
+            return
+        listed = list(parameters)
+        flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten().float() for p in listed])
+        torch.distributed.all_reduce(flat)
+        for parameter, grad in zip(listed, flat.split([p.numel() for p in listed]), strict=True):
+            parameter.grad = grad.view_as(parameter).to(parameter.dtype)
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """The error itself, or its words where it cannot go to another process: not all errors survive pickling."""
+    try:
+        return cast("BaseException", pickle.loads(pickle.dumps(error)))  # noqa: S301  our own, from a line above
+    except Exception:
+        return PreceptorError(f"the main process failed: {type(error).__name__}: {error}")

@@ -1,0 +1,101 @@
+"""What an algorithm sees of a step: rewards and log-probabilities of B = P × G responses of N tokens in all."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from preceptor.objectives.advantages import kl_penalised_rewards
+from preceptor.objectives.policy_gradient import kl_estimate, sequence_sums
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A whole step, in every process the same. Nothing here carries a gradient."""
+
+    rewards_PG: Tensor
+    """As the source gave them; anything, NaN included, where `valid_PG` is False."""
+    valid_PG: Tensor
+    """True where there is a reward."""
+    lengths_B: Tensor
+    """Tokens of each response."""
+    old_log_probs_N: Tensor
+    """Under the policy that sampled them; responses one after another."""
+    reference_log_probs_N: Tensor
+    values_N: Tensor | None
+    """The value head's estimate before each token, where the algorithm has one."""
+    kl_penalty: float
+    """β where the KL is taken off the reward; 0 where it is in the loss."""
+
+    @property
+    def response_of_N(self) -> Tensor:
+        """The index of the response that each token belongs to."""
+        return torch.repeat_interleave(self.lengths_B)
+
+    @property
+    def kl_N(self) -> Tensor:
+        """Log π - log π_ref of each token."""
+        return self.old_log_probs_N - self.reference_log_probs_N
+
+    @property
+    def kl_PG(self) -> Tensor:
+        """Log π - log π_ref of each response."""
+        return sequence_sums(self.kl_N, self.response_of_N, len(self.lengths_B)).view(self.rewards_PG.shape)
+
+    @property
+    def penalised_PG(self) -> Tensor:
+        """Rewards with the KL taken off, where it is not in the loss."""
+        return kl_penalised_rewards(self.rewards_PG, self.kl_PG, self.kl_penalty)
+
+    def by_token(self, values_PG: Tensor) -> Tensor:
+        """Gives each token its response's number: P × G to N."""
+        return values_PG.flatten()[self.response_of_N]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What an algorithm makes of a batch: what each of N tokens is to be learnt from."""
+
+    advantages_N: Tensor
+    returns_N: Tensor | None = None
+    """What the value head is to learn."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some whole groups of a batch under the policy as it is now; `log_probs_N` and `values_N` carry the gradient."""
+
+    log_probs_N: Tensor
+    values_N: Tensor | None
+    old_log_probs_N: Tensor
+    old_values_N: Tensor | None
+    reference_log_probs_N: Tensor
+    advantages_N: Tensor
+    returns_N: Tensor | None
+    rewards_PG: Tensor
+    valid_PG: Tensor
+    lengths_B: Tensor
+    mean_length: float
+    """Tokens per response in the whole batch."""
+    kl_in_loss: float
+    """β where the KL is in the loss; 0 where it is taken off the reward."""
+
+    def sums(self, values_N: Tensor) -> Tensor:
+        """Sums token values by response: N to B."""
+        return sequence_sums(values_N, torch.repeat_interleave(self.lengths_B), len(self.lengths_B))
+
+    def with_kl(self, losses_N: Tensor) -> Tensor:
+        """Token losses with β times the KL estimate added, where it is in the loss.
+
+        The estimate is weighted with the token's probability ratio, even where that is 1: without the weight its
+        gradient would be that of KL(π_ref ‖ π), the other way round (DeepSeek-AI 2025, arXiv 2512.02556, section 3.1).
+        """
+        if self.kl_in_loss == 0.0:
+            return losses_N
+        ratio_N = torch.exp(self.log_probs_N - self.old_log_probs_N)
+        return losses_N + self.kl_in_loss * ratio_N * kl_estimate(self.log_probs_N, self.reference_log_probs_N)
+
+    def first_tokens(self, values_N: Tensor) -> Tensor:
+        """The value of each response's first token: N to B."""
+        starts_B = self.lengths_B.cumsum(0) - self.lengths_B
+        return values_N[starts_B]

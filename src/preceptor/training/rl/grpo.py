@@ -1,0 +1,39 @@
+"""GRPO: rewards normalised within the group, ratios clipped token by token (Shao et al. 2024), and its length-unbiased
+form (Liu et al. 2025, "Dr. GRPO").
+"""
+
+from torch import Tensor
+
+from preceptor.objectives.advantages import group_normalised_advantages
+from preceptor.objectives.policy_gradient import clipped_loss
+from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.settings import RLSettings
+
+
+class Grpo:
+    """A response is as good as its reward stands out in its group, in units of the group's deviation."""
+
+    def __init__(self, settings: RLSettings) -> None:
+        self._settings = settings
+
+    def targets(self, batch: Batch) -> Targets:
+        """Advantages of a batch, the same for all tokens of a response."""
+        scale = self._settings.scale_advantages
+        return Targets(batch.by_token(group_normalised_advantages(batch.penalised_PG, batch.valid_PG, scale=scale)))
+
+    def losses(self, part: Part) -> Tensor:
+        """A loss for each response: the mean over its tokens, which lets a token of a long response count for less; or,
+        length-unbiased, the sum over its tokens divided by the greatest length there can be.
+        """
+        losses_N = part.with_kl(
+            clipped_loss(part.log_probs_N, part.old_log_probs_N, part.advantages_N, self._settings.clip_range)
+        )
+        divisor = float(self._settings.max_new_tokens) if self._settings.length_unbiased else part.lengths_B
+        return part.sums(losses_N) / divisor
+
+    def state(self) -> dict[str, float | None]:
+        """What must survive a restart: nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, float | None]) -> None:
+        """Takes back what `state` gave."""

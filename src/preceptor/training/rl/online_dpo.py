@@ -1,0 +1,39 @@
+"""Online DPO: two responses of the policy as it is, one preferred, the DPO loss on them (Guo et al. 2024)."""
+
+import torch
+from torch import Tensor
+
+from preceptor.objectives.dpo import dpo_losses
+from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.settings import RLSettings
+
+
+class OnlineDpo:
+    """Of two siblings the first is preferred with probability σ(its reward - the other's), a soft label. With a judge's
+    log-odds as the reward that is the judge's own preference; with a reward model's score, Bradley and Terry's.
+    """
+
+    def __init__(self, settings: RLSettings) -> None:
+        self._beta = settings.kl_coefficient
+
+    def targets(self, batch: Batch) -> Targets:
+        """The probability that each token's response is the preferred one, minus a half; 0 without both rewards."""
+        usable_PG = batch.valid_PG.all(dim=1, keepdim=True).expand_as(batch.valid_PG)
+        difference_PG = batch.rewards_PG - batch.rewards_PG.flip(1)
+        return Targets(batch.by_token(torch.where(usable_PG, torch.sigmoid(difference_PG) - 0.5, 0.0)))
+
+    def losses(self, part: Part) -> Tensor:
+        """Each pair's loss, given to both of its responses so that their mean is the mean over pairs."""
+        now_P2, reference_P2 = (part.sums(x).view(-1, 2) for x in (part.log_probs_N, part.reference_log_probs_N))
+        p_first_P = part.first_tokens(part.advantages_N).view(-1, 2)[:, 0] + 0.5
+        losses_P = dpo_losses(
+            now_P2[:, 0], now_P2[:, 1], reference_P2[:, 0], reference_P2[:, 1], beta=self._beta, p_chosen_B=p_first_P
+        )
+        return torch.where(part.valid_PG.all(dim=1), losses_P, 0.0).repeat_interleave(2)
+
+    def state(self) -> dict[str, float | None]:
+        """What must survive a restart: nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, float | None]) -> None:
+        """Takes back what `state` gave."""

@@ -1,0 +1,34 @@
+"""What is done to rewards between their source and the update. Without torch, as settings are."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from preceptor.core.types import Frozen
+
+Strip = Literal["none", "spaces", "periods_and_spaces"]
+
+
+class RewardProcessing(Frozen):
+    """Reward post-processing, in this order: `strip`, the judgement, `clip`, `length_penalty`, `whiten`."""
+
+    strip: Strip = "none"
+    """What is taken off the end of a response before it is judged. Lee et al. 2023 take off periods and spaces, with
+    which summaries had learned to please the judge."""
+    clip: float | None = Field(default=None, gt=0)
+    """Rewards are cut to [-clip, clip]; None for not."""
+    length_penalty: float = Field(default=0.0, ge=0)
+    """What each token of a response costs, the end-of-sequence token included."""
+    whiten: bool = False
+    """Subtract the mean of a step's rewards and divide by their standard deviation. Without variation, 0."""
+
+    def describe(self) -> str:
+        """What is done, in words, in the order in which it is done."""
+        parts = {
+            "judged without trailing whitespace": self.strip == "spaces",
+            "judged without trailing periods and whitespace": self.strip == "periods_and_spaces",
+            f"clipped to ±{self.clip or 0:g}": self.clip is not None,
+            f"less {self.length_penalty:g} for each token": self.length_penalty > 0,
+            "whitened over each step": self.whiten,
+        }
+        return ", ".join(words for words, done in parts.items() if done) or "as their source gives them"

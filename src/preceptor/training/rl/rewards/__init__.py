@@ -1,0 +1,18 @@
+"""Rewards: rollouts in, one optional number each out. None abstains: the response is masked, never counted as 0."""
+
+from preceptor.training.rl.rewards.combined import PostProcessed, WeightedReward
+from preceptor.training.rl.rewards.comparing import AgainstReference, PairwiseReward
+from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
+from preceptor.training.rl.rewards.source import JudgeReward, RewardSource, reward_of
+
+__all__ = [
+    "AgainstReference",
+    "CallableReward",
+    "JudgeReward",
+    "PairwiseReward",
+    "PostProcessed",
+    "RewardSource",
+    "WeightedReward",
+    "load_reward_function",
+    "reward_of",
+]

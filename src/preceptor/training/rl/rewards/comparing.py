@@ -1,0 +1,138 @@
+"""Rewards from comparisons: with the siblings of a response, or with a response of the reference policy."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, TypeAlias
+
+from preceptor.core.errors import PreceptorError
+from preceptor.core.hashing import content_hash
+from preceptor.core.types import Comparison, JudgeFailure, Prompt, Response
+from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.training.rl.rewards.source import check_judged
+from preceptor.training.rl.settings import RewardKind
+
+if TYPE_CHECKING:
+    from preceptor.training.policy import ResponseGroup
+
+CLAMP = 1e-4
+"""Preferences are clamped to [CLAMP, 1 - CLAMP] before their log-odds are taken, so that these are within ±9.21."""
+
+Opponents: TypeAlias = "Callable[[Sequence[ResponseGroup]], list[Response]]"
+"""Gives for each group a response to its prompt that the group's responses are compared with."""
+_Preferred: TypeAlias = Callable[[Prompt, Response, Response], float | None]
+"""The probability that the first response is the better one; None where the judge failed."""
+
+
+class PairwiseReward:
+    """How a response does against its siblings, each pair of which the judge compares. With p_ij the judge's preference
+    of response i over j, and K distinct responses in the group:
+
+    - `expectation`: the mean over siblings of 2 p_ij - 1, in [-1, 1].
+    - `log_odds`: 1/K Σ_j logit p_ij. Where the judge is a Bradley-Terry model, p_ij = σ(u_i - u_j), that is u_i less
+      the group's mean utility. Of two siblings without others, the rewards differ by the log-odds of the preference.
+
+    Siblings with the same text are one response to the judge: they are no comparison, and have the same reward. A group
+    of one distinct response abstains. Where comparisons of a response failed, the mean is over the others. Of
+    `log_odds` that is (K-1)/K times the mean over the siblings that it was compared with: u_i less the mean of *all* K
+    utilities is (K-1)/K times u_i less the mean of the K-1 others, and that mean is estimated from those at hand. With
+    no comparison left, the response abstains.
+    """
+
+    def __init__(self, judge: PreferenceJudge, kind: RewardKind) -> None:
+        self._judge = judge
+        self._kind: RewardKind = kind
+
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
+        """The rewards of all groups, P × G; the judge is asked about all of them at once.
+
+        Raises: PreceptorError when the judge failed on every comparison, and when there are no siblings at all.
+        """
+        if all(len(group.responses) < 2 for group in groups_P):
+            raise PreceptorError(
+                "no response of a step has a sibling to be compared with; rewards from comparisons among siblings need "
+                "rl.group_size of at least 2"
+            )
+        pairs = [
+            _comparison(group.prompt, one, other)
+            for group in groups_P
+            for one, other in combinations(_distinct(group.responses), 2)
+        ]
+        preferred = _preferences(self._judge, pairs)
+        return [self._rewards(group, preferred) for group in groups_P]
+
+    def _rewards(self, group: "ResponseGroup", preferred: _Preferred) -> list[float | None]:
+        distinct = _distinct(group.responses)
+        rewards: dict[str, float | None] = {}
+        for one in distinct:
+            found = [preferred(group.prompt, one, other) for other in distinct if other is not one]
+            worths = [_worth(p, self._kind) for p in found if p is not None]
+            scale = (len(distinct) - 1) / len(distinct) if self._kind == "log_odds" else 1.0
+            rewards[_content(one)] = scale * math.fsum(worths) / len(worths) if worths else None
+        return [rewards[_content(response)] for response in group.responses]
+
+
+class AgainstReference:
+    """How a response does against one of the reference policy to the same prompt. With p the judge's preference of the
+    response, `expectation` is 2 p - 1 and `log_odds` is logit p. A response whose comparison failed abstains.
+    """
+
+    def __init__(self, judge: PreferenceJudge, kind: RewardKind, opponents: Opponents) -> None:
+        self._judge = judge
+        self._kind: RewardKind = kind
+        self._opponents = opponents
+
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
+        """The rewards of all groups, P × G; the judge is asked about all of them at once.
+
+        Raises: PreceptorError when the judge failed on every comparison.
+        """
+        matches = list(zip(groups_P, self._opponents(groups_P), strict=True))
+        pairs = [_comparison(group.prompt, r, opponent) for group, opponent in matches for r in group.responses]
+        preferred = _preferences(self._judge, pairs)
+        found = [[preferred(group.prompt, r, opponent) for r in group.responses] for group, opponent in matches]
+        return [[None if p is None else _worth(p, self._kind) for p in row] for row in found]
+
+
+def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _Preferred:
+    """Has every comparison judged, the same ones once.
+
+    Raises: PreceptorError when the judge failed on all of them.
+    """
+    unique = {comparison.id: comparison for comparison in comparisons}
+    results = judge.compare(list(unique.values()))
+    check_judged(results, "comparisons")
+    p_a = {c: None if isinstance(r, JudgeFailure) else r.p_a for c, r in zip(unique, results, strict=True)}
+
+    def preferred(prompt: Prompt, one: Response, other: Response) -> float | None:
+        comparison = _comparison(prompt, one, other)
+        p = p_a[comparison.id]
+        return p if p is None or comparison.a is one else 1.0 - p
+
+    return preferred
+
+
+def _comparison(prompt: Prompt, one: Response, other: Response) -> Comparison:
+    """The comparison of two responses: the same whichever comes first, so that no policy has a place of its own."""
+    a, b = sorted((one, other), key=_content)
+    name = content_hash([prompt.id, _content(a), _content(b)])[:16]
+    return Comparison(id=name, prompt=prompt, a=a, b=b)
+
+
+def _worth(p: float, kind: RewardKind) -> float:
+    if kind == "expectation":
+        return 2.0 * p - 1.0
+    clamped = min(max(p, CLAMP), 1.0 - CLAMP)
+    return math.log(clamped) - math.log1p(-clamped)
+
+
+def _distinct(responses: Sequence[Response]) -> list[Response]:
+    """The first response of each content."""
+    found: dict[str, Response] = {}
+    for response in responses:
+        found.setdefault(_content(response), response)
+    return list(found.values())
+
+
+def _content(response: Response) -> str:
+    return content_hash([response.text, [message.wire() for message in response.trajectory]])

@@ -1,0 +1,211 @@
+"""Rewards by a function with the signature of TRL's reward functions, written by anyone.
+
+TRL calls `f(prompts=..., completions=..., completion_ids=..., **columns)` and takes a list with a number or None for
+each completion; here it is called in the same way, with conversations as lists of messages.
+"""
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from preceptor.backends.openai.background import Background
+from preceptor.core.errors import PreceptorError, UsageError, nearest
+from preceptor.training.rl.rewards.source import known
+
+if TYPE_CHECKING:
+    from preceptor.training.policy import ResponseGroup
+
+_OF_TRL = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")
+_COLUMNS = ("reference", "cohort")
+
+
+class CallableReward:
+    """A reward function of TRL's signature, synchronous or not.
+
+    It is given, for all B responses of a step, group after group:
+
+    - `prompts`: conversations, each a list of messages (`role`, `content`); `completions`: each a list of one message
+      of the assistant; `completion_ids`: lists of token ids.
+    - `reference`, `cohort` and every key of the prompts' metadata: lists of B values, None where a prompt has none.
+    - `trainer_state`: what the caller's function of that name returns, where there is one.
+    - `log_extra` and `log_metric`, which do nothing here.
+
+    A function without `**kwargs` is given what it names. None, NaN and infinity abstain.
+
+    Args:
+        function: see above. Asynchronous ones all run in one event loop, in a thread of its own.
+        name: for messages; the function's own where None.
+        trainer_state: called before each step. TRL's functions expect `global_step` and `max_steps` on what it returns.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], name: str | None = None, trainer_state: Callable[[], Any] | None = None
+    ) -> None:
+        self.name = name or _name_of(function)
+        self._function = function
+        self._trainer_state = trainer_state
+        self._background: Background | None = None
+
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
+        """The function's rewards, P × G.
+
+        Raises: UsageError when it takes something else or does not return one number or None for each response,
+            PreceptorError when it raises, and when it has no number for any response of the step.
+        """
+        arguments = self._accepted(self._arguments(groups_P))
+        count = sum(len(group.responses) for group in groups_P)
+        rewards = self._numbers(self._called(arguments), count)
+        if all(reward is None for reward in rewards):
+            raise PreceptorError(f"the reward function {self.name} has no number for any of a step's {count} responses")
+        each = iter(rewards)
+        return [[next(each) for _ in group.responses] for group in groups_P]
+
+    def _arguments(self, groups_P: "Sequence[ResponseGroup]") -> dict[str, Any]:
+        responses = [(group.prompt, response) for group in groups_P for response in group.responses]
+        arguments: dict[str, Any] = {
+            "prompts": [[message.wire() for message in prompt.conversation] for prompt, _ in responses],
+            "completions": [[{"role": "assistant", "content": response.text}] for _, response in responses],
+            "completion_ids": [list(ids) for group in groups_P for ids in group.tokens.responses],
+            "log_extra": _ignore,
+            "log_metric": _ignore,
+            "reference": [prompt.reference for prompt, _ in responses],
+            "cohort": [prompt.cohort for prompt, _ in responses],
+        }
+        for key in dict.fromkeys(key for group in groups_P for key in group.prompt.metadata):
+            if key in (*_OF_TRL, *_COLUMNS):
+                raise UsageError(
+                    f'a prompt\'s metadata has the key "{key}", which means something else to a reward function'
+                )
+            arguments[key] = [prompt.metadata.get(key) for prompt, _ in responses]
+        return arguments if self._trainer_state is None else arguments | {"trainer_state": self._trainer_state()}
+
+    def _accepted(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Those that the function takes."""
+        try:
+            signature = inspect.signature(self._function)
+        except ValueError:  # of a built-in
+            return arguments
+        parameters = signature.parameters
+        if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            arguments = {name: value for name, value in arguments.items() if name in parameters}
+        try:
+            signature.bind(**arguments)
+        except TypeError as error:
+            raise UsageError(
+                f"the reward function {self.name}: {error}; it can take prompts, completions, completion_ids, "
+                "reference, cohort and the keys of the prompts' metadata, by name"
+            ) from error
+        return arguments
+
+    def _called(self, arguments: dict[str, Any]) -> Any:
+        try:
+            returned = self._function(**arguments)
+            return self._awaited(returned) if inspect.isawaitable(returned) else returned
+        except Exception as error:  # whatever somebody else's code may raise
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{_named(error)} ({last.filename}:{last.lineno})"
+            raise PreceptorError(f"the reward function {self.name} failed: {said}") from error
+
+    def _awaited(self, returned: Awaitable[Any]) -> Any:
+        async def waited() -> Any:
+            return await returned
+
+        if self._background is None:
+            self._background = Background(_nothing)
+        future = self._background.start(waited())
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # without effect on one that is done; Ctrl-C leaves none behind
+
+    def _numbers(self, returned: Any, count: int) -> list[float | None]:
+        expected = f"expected a list with one number or None for each of {count} responses"
+        try:
+            listed = list(returned)
+        except TypeError as error:
+            raise UsageError(f"the reward function {self.name} returned {_short(returned)}; {expected}") from error
+        if len(listed) != count:
+            raise UsageError(f"the reward function {self.name} returned {len(listed)} values; {expected}")
+        return [known(self._number(value, expected)) for value in listed]
+
+    def _number(self, value: Any, expected: str) -> float | None:
+        try:
+            if not isinstance(value, str | bytes):
+                return None if value is None else float(value)
+        except (TypeError, ValueError):
+            pass
+        raise UsageError(f"the reward function {self.name} returned a list with {_short(value)}; {expected}")
+
+
+def load_reward_function(name: str) -> Callable[..., Any]:
+    """The function that `package.module:function` or `path/file.py:function` names. The module is executed.
+
+    Raises: UsageError when there is none, it cannot be imported, or it cannot be called.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not (colon and place and attribute):
+        raise UsageError(
+            f'the reward function "{name}": expected package.module:function, or path/file.py:function for a file'
+        )
+    module = _module(name, place)
+    if not hasattr(module, attribute):
+        there = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        hint = f"; {nearest(attribute, there)}" if there else ""
+        raise UsageError(f'the reward function "{name}": {place} has no "{attribute}"{hint}')
+    function: Any = getattr(module, attribute)
+    if not callable(function):
+        raise UsageError(
+            f'the reward function "{name}": expected a function, {attribute} is a {type(function).__name__}'
+        )
+    return function
+
+
+def _module(name: str, place: str) -> ModuleType:
+    try:
+        return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except FileNotFoundError as error:
+        raise UsageError(f'the reward function "{name}": there is no file {error.filename}') from error
+    except (Exception, SystemExit) as error:  # whatever somebody else's module may raise
+        remedy = "" if place.endswith(".py") else "; a file is named by its path: path/file.py:function"
+        raise UsageError(
+            f'the reward function "{name}": {place} cannot be imported: {_named(error)}{remedy}'
+        ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    name = f"preceptor_reward_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.absolute())
+    assert spec is not None and spec.loader is not None  # a .py file has both
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look modules up by name
+    spec.loader.exec_module(module)
+    return module
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _named(error: BaseException) -> str:
+    """Kind and first line of an error."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def _ignore(*_: Any, **__: Any) -> None: ...
+
+
+async def _nothing() -> None: ...

@@ -1,0 +1,22 @@
+"""What of a model is trained, and in which precision."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from preceptor.core.types import Frozen
+
+
+class TuningSettings(Frozen):
+    """Low-rank adapters on every linear layer (Hu et al. 2021), or all weights."""
+
+    method: Literal["lora", "full"] = "lora"
+    """`lora` trains fp32 adapters over a frozen base; `full` trains fp32 copies of all weights."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of each adapter."""
+    alpha: float = Field(default=32.0, gt=0)
+    """Adapter outputs are scaled by alpha / rank."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """What the model computes in; `auto` is bf16 where the hardware multiplies it natively. What is trained is fp32."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: slower, in less memory."""
