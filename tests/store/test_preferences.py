@@ -83,6 +83,8 @@ def test_a_row_holds_the_label_and_how_it_came_about() -> None:
         "prompt": [{"role": "user", "content": "Why?"}],
         "chosen": [{"role": "assistant", "content": "B"}],
         "rejected": [{"role": "assistant", "content": "A"}],
+        "chosen_finished": True,
+        "rejected_finished": True,
         "chosen_policy": "unknown",
         "rejected_policy": "unknown",
         "chosen_is": "b",

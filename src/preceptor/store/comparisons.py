@@ -5,7 +5,7 @@ A row's columns say its shape; null counts as absent, unknown columns are ignore
 - `prompt`, `response_a`, `response_b`, and what people think of them: `label` ("a", "b", "tie", or the probability
   that a is better) or `ratings` (the opinions of several people);
 - `prompt`, `chosen`, `rejected` as TRL has them, plain or conversational, or without a prompt, which is then what both
-  conversations begin with;
+  conversations begin with; `p_chosen` is the probability by an AI judge;
 - `prompt`, `responses`: two or more responses, compared in pairs.
 
 All may have `id`, `cohort`, `category`, `reference`, `metadata` and policies. A prompt is a text or messages; a
@@ -38,7 +38,16 @@ _OPINIONS = ("a", "b", "tie")
 _ABOUT = ("cohort", "reference", "metadata")
 _KNOWN = {
     *("prompt", "response_a", "response_b", "responses", "chosen", "rejected", "id", "category", "label", "ratings"),
-    *("policy_a", "policy_b", "policies", "p_chosen", "human_p_chosen", *_ABOUT),
+    *(
+        "policy_a",
+        "policy_b",
+        "policies",
+        "p_chosen",
+        "chosen_finished",
+        "rejected_finished",
+        "human_p_chosen",
+        *_ABOUT,
+    ),
 }
 
 
@@ -52,6 +61,8 @@ class ComparisonRow:
     comparison: Comparison
     human: HumanLabel | None
     category: str | None
+    ai_p_a: float | None = None
+    """Probability of a by an AI judge, where the row has one."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +110,22 @@ def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> It
         present = {key: value for key, value in row.items() if value is not None}
         try:
             category = _name(present, "category")
-            for comparison, human in _comparisons(present, design):
-                yield ComparisonRow(next(numbers), place, comparison, human, category)
+            for comparison, human, ai_p_a in _comparisons(present, design):
+                yield ComparisonRow(next(numbers), place, comparison, human, category, ai_p_a)
         except _WrongRowError as error:
             yield Malformed(next(numbers), place, str(error))
 
 
-def _comparisons(row: Row, design: Design) -> Iterator[tuple[Comparison, HumanLabel | None]]:
+_Labelled = tuple[Comparison, HumanLabel | None, float | None]
+"""A comparison, what people think of it, and the probability of a by an AI judge."""
+
+
+def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
     if row.keys() & {"response_a", "response_b"}:
         yield _pair(row)
     elif "responses" in row:
         for comparison in _several(row, design):
-            yield comparison, None
+            yield comparison, None, None
     elif row.keys() & {"chosen", "rejected"}:
         yield _preference(row)
     else:
@@ -121,12 +136,12 @@ def _comparisons(row: Row, design: Design) -> Iterator[tuple[Comparison, HumanLa
         )
 
 
-def _pair(row: Row) -> tuple[Comparison, HumanLabel | None]:
+def _pair(row: Row) -> _Labelled:
     _need(row, "prompt", "response_a", "response_b")
     prompt = _prompt(row, row["prompt"])
     a = _response(row["response_a"], "response_a", prompt, _name(row, "policy_a"))
     b = _response(row["response_b"], "response_b", prompt, _name(row, "policy_b"))
-    return Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b), _human(row)
+    return Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b), _human(row), None
 
 
 def _several(row: Row, design: Design) -> Iterator[Comparison]:
@@ -147,22 +162,25 @@ def _several(row: Row, design: Design) -> Iterator[Comparison]:
         yield Comparison(id=f"{row_id}-{i}-{j}", prompt=prompt, a=responses[i], b=responses[j])
 
 
-def _preference(row: Row) -> tuple[Comparison, HumanLabel | None]:
+def _preference(row: Row) -> _Labelled:
     _need(row, "chosen", "rejected")
     asked, chosen_value, rejected_value = _with_prompt(row)
     prompt = _prompt(row, asked)
-    chosen = _response(chosen_value, "chosen", prompt, None)
-    rejected = _response(rejected_value, "rejected", prompt, None)
+    chosen, rejected = (
+        _response(value, name, prompt, None).model_copy(update={"finished": _finished(row, f"{name}_finished")})
+        for name, value in (("chosen", chosen_value), ("rejected", rejected_value))
+    )
     pair = [content_hash(_content(response)) for response in (chosen, rejected)]
     chosen_is_a = (pair[0] <= pair[1]) == (unit_hash("place", prompt.id, *sorted(pair)) < 0.5)
     a, b = (chosen, rejected) if chosen_is_a else (rejected, chosen)
     comparison = Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b)
+    said = {name: _probability(row, name) for name in ("p_chosen", "human_p_chosen") if name in row}
+    p_a = {name: p if chosen_is_a else 1.0 - p for name, p in said.items()}
     if "constitution_hash" not in row:
-        return comparison, HumanLabel.of(["a" if chosen_is_a else "b"])
-    # Written by preceptor: a model chose, and what people think is in a column of its own.
-    p_chosen = _probability(row, "human_p_chosen") if "human_p_chosen" in row else None
-    human = None if p_chosen is None else HumanLabel(p_a=p_chosen if chosen_is_a else 1.0 - p_chosen)
-    return comparison, human
+        return comparison, HumanLabel.of(["a" if chosen_is_a else "b"]), p_a.get("p_chosen")
+    # Written by preceptor: a model chose, or made the pair, and what people think is in a column of its own.
+    human = HumanLabel(p_a=p_a["human_p_chosen"]) if "human_p_chosen" in p_a else None
+    return comparison, human, p_a.get("p_chosen", float(chosen_is_a))
 
 
 def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
@@ -214,6 +232,13 @@ def _response(value: Any, name: str, prompt: Prompt, policy: str | None) -> Resp
     text = [message.content for message in messages if message.role == "assistant"][-1]
     plain = len(messages) == 1 and not messages[0].tool_calls
     return Response(prompt_id=prompt.id, text=text, policy=policy, trajectory=() if plain else messages)
+
+
+def _finished(row: Row, name: str) -> bool:
+    value: Any = row.get(name, True)
+    if not isinstance(value, bool):
+        raise _WrongRowError(f"{name}: expected true or false, got {_kind(value)}")
+    return value
 
 
 def _human(row: Row) -> HumanLabel | None:

@@ -1,0 +1,258 @@
+"""A reward model: a language model whose head says one number for a prompt and a response."""
+
+import copy
+import math
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from preceptor.backends.transformers.loading import LoadedModel, load, load_reward_model
+from preceptor.core.errors import UsageError
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Prompt, Response
+from preceptor.store.files import MANIFEST, check_folder, read_json, write_json, write_text
+from preceptor.training.memory import memory_for
+from preceptor.training.policy import dtype_of
+from preceptor.training.reward_model.card import model_card
+from preceptor.training.reward_model.encoding import NoReward, check_template, encode_exchange
+from preceptor.training.tuning import TuningSettings
+
+CPU_TOKENS, CUDA_TOKENS = 2048, 16384
+"""Tokens of one forward pass, padding included."""
+_ABOUT = "reward_model.json"
+
+
+class RewardModel:
+    """Scores responses. Its head computes in fp32 whatever the precision of the rest, so that close rewards differ.
+
+    Args:
+        model: a sequence classifier of transformers with one output, or one under adapters.
+        max_length: tokens of prompt and response together; a longer text has no reward.
+        precision: what all but the head computes in.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, identity: str, *, max_length: int, precision: torch.dtype = torch.float32
+    ) -> None:
+        check_template(tokenizer)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "right"
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.step = 0
+        self._identity = identity
+        self.made_of: dict[str, Any] = {"identity": identity}
+        """What its weights were before training, and which of them learn."""
+        self._precision = precision
+        self._plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        text_config = self._plain.config.get_text_config()
+        text_config.pad_token_id = tokenizer.pad_token_id
+        self.max_length = min(max_length, int(getattr(text_config, "max_position_embeddings", max_length)))
+        self._plain.score.float()
+        self._checkpointed: list[Any] = []
+
+    @classmethod
+    def from_language_model(cls, name: str, tuning: TuningSettings, seed: int, *, max_length: int) -> "RewardModel":
+        """A reward model to train, made of the language model behind a model string. Its head is new.
+
+        Raises: UsageError when the model has no chat template or its architecture no reward model; as `load`.
+        """
+        if name.startswith(("openai:", "scripted:")):
+            raise UsageError(f'"{name}" cannot be trained; a reward model is made of a local model')
+        precision = dtype_of(tuning)
+        base = load(name, torch.float32 if tuning.method == "full" else precision)
+        model = _classifier(base, seed)
+        if tuning.method == "lora":
+            model = _adapted(model, base, tuning, seed)
+        identity = f"{base.identity}+reward-{tuning.method}-seed{seed}"
+        made = cls(model, base.tokenizer, identity, max_length=max_length, precision=precision)
+        made.made_of |= {"tuning": tuning.model_dump(mode="json")}
+        if tuning.gradient_checkpointing:
+            made._plain.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            made._checkpointed = [m for m in made.model.modules() if isinstance(m, GradientCheckpointingLayer)]
+        return made
+
+    @classmethod
+    def load(cls, name: str | Path, dtype: torch.dtype | None = None, max_length: int | None = None) -> "RewardModel":
+        """A reward model to score with: a folder that `save` wrote, or any sequence classifier with one output.
+
+        Args:
+            max_length: as the folder says, else the model's window, when None.
+
+        Raises: UsageError when it is no reward model, CheckpointError when its files were altered; as
+            `load_reward_model`.
+        """
+        if (Path(name) / MANIFEST).is_file():
+            check_folder(Path(name))
+        loaded = load_reward_model(str(name), dtype)
+        about = Path(loaded.source) / _ABOUT
+        if max_length is None:
+            window = int(loaded.model.config.get_text_config().max_position_embeddings)
+            max_length = int(read_json(about)["max_length"]) if about.is_file() else window
+        loaded.model.requires_grad_(False)
+        precision = loaded.model.dtype
+        return cls(loaded.model, loaded.tokenizer, loaded.identity, max_length=max_length, precision=precision)
+
+    @property
+    def identity(self) -> str:
+        """What the rewards depend on: the folder and its content's hash, or base model, seed and training step."""
+        return f"{self._identity}-step{self.step}" if self.step else self._identity
+
+    @property
+    def trainable(self) -> list[Tensor]:
+        """The parameters that learn, all fp32."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    @property
+    def tokens_at_once(self) -> int:
+        """How many tokens are worth giving to `rewards`, padding included."""
+        return CUDA_TOKENS if self._plain.device.type == "cuda" else CPU_TOKENS
+
+    def encode(self, prompt: Prompt, response: Response) -> tuple[int, ...] | NoReward:
+        """Token ids of a prompt and a response in the model's chat template, or why they have no reward."""
+        ids = encode_exchange(self.tokenizer, prompt, response)
+        if isinstance(ids, tuple) and len(ids) > self.max_length:
+            return NoReward(f"more than {self.max_length} tokens", str(len(ids)))
+        return ids
+
+    def rewards(self, texts_N: Sequence[Sequence[int]]) -> Tensor:
+        """Rewards of N encoded texts, computed together, fp32, with a gradient where one is wanted.
+
+        The reward is read at the last token that is not the padding token, as transformers does: where padding and
+        end-of-sequence token are one, that may be the token before the end.
+        """
+        pad, width = int(self.tokenizer.pad_token_id), max(map(len, texts_N))
+        rows = [[*ids, *[pad] * (width - len(ids))] for ids in texts_N]
+        masks = [[1] * len(ids) + [0] * (width - len(ids)) for ids in texts_N]
+        last_N = [max((i for i, token in enumerate(ids) if token != pad), default=0) for ids in texts_N]
+        device = self._plain.device
+        decoder: Any = getattr(self._plain, self._plain.base_model_prefix)
+        with self._computing():
+            hidden_NTH = decoder(
+                torch.tensor(rows, device=device), attention_mask=torch.tensor(masks, device=device), use_cache=False
+            ).last_hidden_state
+        last_NH = hidden_NTH[torch.arange(len(rows), device=device), torch.tensor(last_N, device=device)]
+        return self._plain.score(last_NH.float()).squeeze(-1)
+
+    @torch.no_grad()
+    def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | NoReward]:
+        """The reward of each response to its prompt, or why it has none. Rewards of one prompt can be compared."""
+        results: list[float | NoReward] = [NoReward("not scored")] * len(items)
+        fits: dict[int, tuple[int, ...]] = {}
+        for i, (prompt, response) in enumerate(items):
+            encoded = self.encode(prompt, response)
+            if isinstance(encoded, NoReward):
+                results[i] = encoded
+            else:
+                fits[i] = encoded
+        for batch in by_length({i: len(ids) for i, ids in fits.items()}, self.tokens_at_once):
+            with memory_for("scoring", "the reward model's max_length"):
+                rewards = self.rewards([fits[i] for i in batch]).tolist()
+            for i, reward in zip(batch, rewards, strict=True):
+                results[i] = float(reward) if math.isfinite(reward) else NoReward(f"the reward is {reward}")
+        return results
+
+    def weights(self) -> dict[str, Tensor]:
+        """What learns, by name, detached: the head and the adapters, or the whole model."""
+        peft = isinstance(self.model, PeftModel)
+        found = get_peft_model_state_dict(self.model, save_embedding_layers=False) if peft else self.model.state_dict()
+        return {name: tensor.detach() for name, tensor in found.items()}
+
+    def load_weights(self, weights: dict[str, Tensor], step: int) -> None:
+        """Puts back what `weights` gave at training step `step`."""
+        if isinstance(self.model, PeftModel):
+            set_peft_model_state_dict(self.model, weights)
+        else:
+            self.model.load_state_dict(weights)
+        self.step = step
+
+    def save(self, folder: Path, facts: Mapping[str, object] | None = None) -> None:
+        """Writes a folder that transformers, TRL's `reward_funcs` and RewardBench take: the whole model in fp32 with
+        the adapters in its weights, tokenizer, chat template and model card. The model itself stays as it is.
+
+        Args:
+            facts: what to say of the model in its card, for instance its accuracy.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        copied: Any = copy.deepcopy(self.model).to("cpu").float()
+        plain = copied.merge_and_unload() if isinstance(copied, PeftModel) else copied
+        plain.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        write_json(folder / _ABOUT, {"identity": self.identity, "max_length": self.max_length})
+        write_text(folder / "README.md", model_card(self.identity, self.max_length, facts or {}))
+
+    @contextmanager
+    def _computing(self) -> Generator[None]:
+        """Inside, fp32 weights compute in bfloat16 where asked for, and activations are not kept where asked for."""
+        for layer in self._checkpointed:  # their own switch, which transformers asks; dropout stays off
+            layer.training = True
+        try:
+            with torch.autocast(
+                self._plain.device.type, dtype=torch.bfloat16, enabled=self._precision == torch.bfloat16
+            ):
+                yield
+        finally:
+            for layer in self._checkpointed:
+                layer.training = False
+
+
+def by_length(lengths: Mapping[int, int], tokens_at_once: int) -> list[list[int]]:
+    """Divides texts, given their lengths by index, into batches of alike lengths: the longest first, each batch of at
+    most `tokens_at_once` tokens, padding included, but of one text where that is longer.
+    """
+    batches: list[list[int]] = []
+    for index in sorted(lengths, key=lambda i: (-lengths[i], i)):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens_at_once:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def _classifier(base: LoadedModel, seed: int) -> Any:
+    """A sequence classifier over the base's own weights. Its head begins as Stiennon et al. 2020 do, N(0, 1/(H + 1))
+    for H hidden units: rewards begin of the order of 1.
+    """
+    config = copy.deepcopy(base.model.config)
+    config.num_labels = 1
+    try:
+        with torch.device("meta"):  # of this one only the form is wanted
+            model: Any = AutoModelForSequenceClassification.from_config(config)
+        decoder = getattr(base.model, model.base_model_prefix)
+        head = torch.nn.Linear(model.score.in_features, 1, bias=False)
+    except (ValueError, AttributeError) as error:
+        raise UsageError(f"no reward model can be made of {type(base.model).__name__}; name another model") from error
+    setattr(model, model.base_model_prefix, decoder)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "reward head"))
+    torch.nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5, generator=generator)
+    model.score = head.to(base.model.device)
+    return model.requires_grad_(True)
+
+
+def _adapted(model: Any, base: LoadedModel, tuning: TuningSettings, seed: int) -> Any:
+    """The classifier under fp32 adapters, its head learning too."""
+    torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
+    adapted: Any = get_peft_model(
+        model,
+        LoraConfig(
+            r=tuning.rank,
+            lora_alpha=tuning.alpha,  # pyright: ignore[reportArgumentType]  peft says int, takes any number
+            target_modules="all-linear",
+            modules_to_save=["score"],
+            lora_dropout=0.0,
+            task_type="SEQ_CLS",
+        ),
+    )
+    adapters: list[Any] = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
+    for adapter in adapters:  # autocast sees to it
+        adapter.cast_input_dtype_enabled = base.model.dtype != torch.bfloat16
+    return adapted

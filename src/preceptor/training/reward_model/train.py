@@ -1,0 +1,236 @@
+"""Training a reward model on labelled pairs, so that it can be killed at any moment and go on.
+
+metrics.jsonl       one row per finished step; the same numbers however often the run was interrupted
+state/step-000012/  everything that the next step needs; the newest one only
+"""
+
+import dataclasses
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash, unit_hash
+from preceptor.objectives.bradley_terry import soft_preference_loss
+from preceptor.store.training_pairs import TrainingPair, hard
+from preceptor.training.memory import memory_for
+from preceptor.training.optimizer import Optimizer
+from preceptor.training.processes import Processes
+from preceptor.training.reward_model.encoding import NoReward
+from preceptor.training.reward_model.model import RewardModel, by_length
+from preceptor.training.reward_model.settings import RewardModelSettings
+from preceptor.training.reward_model.state import RewardModelFiles
+
+
+@dataclass(frozen=True)
+class RewardStepFacts:
+    """What one step saw and did. Deterministic: no times in here."""
+
+    epoch: int
+    """Counted from 1."""
+    loss: float
+    """Mean over the batch's pairs, weights and centring included."""
+    accuracy: float | None
+    """Share of the pairs whose label is no tie that the rewards order as the label does; equal rewards count half."""
+    margin: float
+    """Mean reward of the chosen response less that of the rejected."""
+    reward: float
+    """Mean reward of all responses."""
+    grad_norm: float
+    """Before clipping."""
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class RewardTraining:
+    """What became of a training run."""
+
+    steps: int
+    pairs: int
+    """Pairs that were trained on."""
+    left_out: dict[str, int]
+    """Pairs that were not, by reason."""
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """A pair as the reward model reads it."""
+
+    chosen: "array[int]"
+    rejected: "array[int]"
+    p_chosen: float
+    weight: float
+
+    @property
+    def hash(self) -> str:
+        """Of all that is here."""
+        return content_hash([list(self.chosen), list(self.rejected), self.p_chosen, self.weight])
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longer text."""
+        return max(len(self.chosen), len(self.rejected))
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Which pairs a step is about."""
+
+    step: int
+    epoch: int
+    pairs: list[int]
+    ends_epoch: bool
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A pair's rewards and its loss."""
+
+    chosen: float
+    rejected: float
+    p_chosen: float
+    loss: float
+
+
+def train_reward_model(
+    model: RewardModel,
+    pairs: Sequence[TrainingPair],
+    settings: RewardModelSettings,
+    *,
+    root: Path,
+    seed: int,
+    processes: Processes,
+    on_step: Callable[[int, int, RewardStepFacts], None] = lambda step, total, facts: None,
+) -> RewardTraining:
+    """Trains a reward model, from where the files in `root` say it was.
+
+    Every epoch goes through all pairs in an order of its own, which depends on the seed, the epoch and nothing else.
+
+    Args:
+        pairs: to train on; pairs whose text is too long are left out and counted.
+        root: the folder of metrics and state.
+        on_step: called on the main process after each finished step, with its number, of how many, and what it did.
+
+    Raises: UsageError when the pairs teach nothing, or `root` holds the state of another training (of other pairs,
+        settings, seed or model); PreceptorError when training diverges.
+    """
+    encoded, left_out = encode_pairs(model, pairs, settings)
+    total = math.ceil(len(encoded) / settings.batch_size) * settings.epochs
+    optimizer = Optimizer(model.trainable, settings, total, processes)
+    setup = content_hash([settings.model_dump(mode="json"), seed, model.made_of, [pair.hash for pair in encoded]])
+    files = RewardModelFiles(root, setup, processes)
+    for batch in _batches(len(encoded), settings, seed, after=files.restore(model, optimizer)):
+        facts = _step(model, optimizer, [encoded[i] for i in batch.pairs], settings, processes, batch)
+        model.step = batch.step
+        files.add_row({"step": batch.step, **dataclasses.asdict(facts)})
+        if batch.ends_epoch or batch.step % settings.save_every == 0:
+            files.save_state(model, optimizer)
+        if processes.is_main:
+            on_step(batch.step, total, facts)
+    return RewardTraining(total, len(encoded), left_out)
+
+
+def encode_pairs(
+    model: RewardModel, pairs: Sequence[TrainingPair], settings: RewardModelSettings
+) -> tuple[list[EncodedPair], dict[str, int]]:
+    """The pairs as the model reads them, and how many were left out, by reason.
+
+    Raises: UsageError when no pair is left that teaches something.
+    """
+    left_out: Counter[str] = Counter()
+    usable = hard(pairs) if settings.labels == "hard" else pairs
+    if len(usable) < len(pairs):
+        left_out["a tie, which is no hard label"] = len(pairs) - len(usable)
+    encoded: list[EncodedPair] = []
+    for pair in usable:
+        chosen, rejected = model.encode(pair.prompt, pair.chosen), model.encode(pair.prompt, pair.rejected)
+        if isinstance(chosen, NoReward) or isinstance(rejected, NoReward):
+            found = chosen if isinstance(chosen, NoReward) else rejected
+            assert isinstance(found, NoReward)
+            left_out[found.kind] += 1
+        elif chosen == rejected:
+            left_out["both texts are the same to the model"] += 1
+        else:
+            encoded.append(EncodedPair(array("i", chosen), array("i", rejected), pair.p_chosen, pair.weight))
+    if all(pair.p_chosen == 0.5 for pair in encoded):
+        why = "every label is a tie (0.5)" if encoded else "no pair is left"
+        counts = "".join(f"; left out: {count} times {reason}" for reason, count in left_out.items())
+        raise UsageError(
+            f"the reward model has nothing to learn: of {len(pairs)} training pairs {why}{counts}; give pairs of which "
+            "one response is preferred"
+        )
+    return encoded, dict(left_out)
+
+
+def _batches(count: int, settings: RewardModelSettings, seed: int, *, after: int) -> Iterator[_Batch]:
+    """The batches of the steps after a step."""
+    per_epoch = math.ceil(count / settings.batch_size)
+    for epoch in range(after // per_epoch, settings.epochs):
+        order = sorted(range(count), key=lambda i, epoch=epoch: unit_hash(seed, "reward epoch", epoch, i))
+        for place in range(per_epoch):
+            step = epoch * per_epoch + place + 1
+            if step > after:
+                pairs = order[place * settings.batch_size : (place + 1) * settings.batch_size]
+                yield _Batch(step, epoch + 1, pairs, place + 1 == per_epoch)
+
+
+def _step(
+    model: RewardModel,
+    optimizer: Optimizer,
+    pairs: Sequence[EncodedPair],
+    settings: RewardModelSettings,
+    processes: Processes,
+    place: _Batch,
+) -> RewardStepFacts:
+    """One step on a batch, of which each process computes its part."""
+    scored: list[_Scored] = []
+    for part in _parts(processes.part(pairs), settings.gradient_accumulation_steps, model.tokens_at_once):
+        with memory_for("a step of the reward model", "batch_size or max_length, or raise gradient_accumulation_steps"):
+            scored += _back_propagate(model, part, settings.center_coefficient, len(pairs))
+    scored = processes.gather(scored)
+    loss = math.fsum(each.loss for each in scored) / len(scored)
+    stepped = optimizer.step(loss, f"step {place.step} of the reward model")
+    margins = [each.chosen - each.rejected for each in scored]
+    decided = [
+        0.5 if margin == 0.0 else float((margin > 0.0) == (each.p_chosen > 0.5))
+        for margin, each in zip(margins, scored, strict=True)
+        if each.p_chosen != 0.5
+    ]
+    return RewardStepFacts(
+        epoch=place.epoch,
+        loss=loss,
+        accuracy=math.fsum(decided) / len(decided) if decided else None,
+        margin=math.fsum(margins) / len(scored),
+        reward=math.fsum(each.chosen + each.rejected for each in scored) / (2 * len(scored)),
+        grad_norm=stepped.grad_norm,
+        learning_rate=stepped.learning_rate,
+    )
+
+
+def _back_propagate(
+    model: RewardModel, part: Sequence[EncodedPair], center_coefficient: float, batch_size: int
+) -> list[_Scored]:
+    """Adds the gradient of a part of the batch, both texts of every pair computed together."""
+    rewards_2B = model.rewards([pair.chosen for pair in part] + [pair.rejected for pair in part])
+    chosen_B, rejected_B = rewards_2B.chunk(2)
+    p_chosen_B = torch.tensor([pair.p_chosen for pair in part], device=rewards_2B.device)
+    weights_B = torch.tensor([pair.weight for pair in part], device=rewards_2B.device)
+    losses_B = soft_preference_loss(chosen_B, rejected_B, p_chosen_B, weights_B, center_coefficient)
+    (losses_B.sum() / batch_size).backward()
+    columns = (chosen_B.tolist(), rejected_B.tolist(), [pair.p_chosen for pair in part], losses_B.tolist())
+    return [_Scored(*row) for row in zip(*columns, strict=True)]
+
+
+def _parts(pairs: Sequence[EncodedPair], count: int, tokens_at_once: int) -> list[list[EncodedPair]]:
+    """Divides pairs into parts of alike lengths that fit into memory: `count` parts, or more where those do not."""
+    size = max(1, math.ceil(len(pairs) / count))
+    lengths = {i: 2 * pair.length for i, pair in enumerate(pairs)}
+    batches = by_length(lengths, tokens_at_once)
+    return [
+        [pairs[i] for i in batch[start : start + size]] for batch in batches for start in range(0, len(batch), size)
+    ]
