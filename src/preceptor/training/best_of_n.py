@@ -1,0 +1,55 @@
+"""Best of n: of the responses sampled for a prompt, the one that the reward likes most is learnt (Nakano et al. 2021).
+
+Fine-tuning on it is one round of expert iteration, known as RAFT (Dong et al. 2023).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from preceptor.store.demonstrations import Demonstration
+from preceptor.training.policy import ResponseGroup
+
+_REASONS = {
+    "none": "no response has a reward",
+    "one": "one response alone has a reward, so that nothing was compared",
+    "equal": "all rewards are equal, so that there is nothing to choose",
+    "empty": "the best response is empty",
+}
+
+
+def choose_best(
+    groups_P: Sequence[ResponseGroup], rewards_PG: Sequence[Sequence[float | None]]
+) -> tuple[list[Demonstration | None], list[str]]:
+    """The best response to each of P prompts; the earliest of equally good ones.
+
+    Args:
+        groups_P: P prompts with G responses each.
+        rewards_PG: a reward for each; None, and a number that is not finite, abstains and is never chosen.
+
+    Returns: a demonstration for each prompt, None where there is none, and in words how many groups were left out and
+        why. The answer that a length limit cut is no finished one: its end is not learnt.
+    Raises: ValueError when rewards and responses do not fit.
+    """
+    if [len(row) for row in rewards_PG] != [len(group.responses) for group in groups_P]:
+        raise ValueError(
+            f"rewards for {[len(row) for row in rewards_PG]} responses, "
+            f"groups of {[len(group.responses) for group in groups_P]}"
+        )
+    found = [_best(group, row) for group, row in zip(groups_P, rewards_PG, strict=True)]
+    counts = Counter(each for each in found if isinstance(each, str))
+    notes = [
+        f"{counts[key]} of {len(groups_P)} prompts left out: {why}" for key, why in _REASONS.items() if counts[key]
+    ]
+    return [None if isinstance(each, str) else each for each in found], notes
+
+
+def _best(group: ResponseGroup, rewards_G: Sequence[float | None]) -> Demonstration | str:
+    """The demonstration, or why there is none."""
+    known = {i: reward for i, reward in enumerate(rewards_G) if reward is not None and math.isfinite(reward)}
+    if len(known) < 2:
+        return "one" if known else "none"
+    if len(set(known.values())) == 1:
+        return "equal"
+    best = group.responses[max(known, key=lambda i: (known[i], -i))]
+    return Demonstration(group.prompt, best.text, finished=best.finished) if best.text.strip() else "empty"

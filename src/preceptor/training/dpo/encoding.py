@@ -1,0 +1,71 @@
+"""Pairs as tokens: the prompt once, the chosen and the rejected response packed behind it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from preceptor.backends.transformers.chat import TemplateRefusalError
+from preceptor.store.training_pairs import TrainingPair
+from preceptor.training.packed import TokenGroup
+from preceptor.training.policy import Policy
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """What training needs of a pair."""
+
+    id: str
+    tokens: TokenGroup
+    """The prompt; the chosen response, then the rejected one."""
+    p_chosen: float
+    weight: float
+
+    @property
+    def width(self) -> int:
+        """Tokens of the packed row."""
+        return len(self.tokens.prompt) + sum(map(len, self.tokens.responses))
+
+
+def encode_pairs(
+    policy: Policy, pairs: Sequence[TrainingPair], max_length: int
+) -> tuple[list[EncodedPair], dict[str, int]]:
+    """Encodes pairs in an order that depends on their contents alone.
+
+    Args:
+        max_length: most tokens of a prompt and one response, the end-of-sequence token included.
+
+    Returns: the pairs, and how many were left out for each reason.
+    Raises: UsageError when the policy's tokenizer has no chat template, or one that drops messages.
+    """
+    found = [_encode(policy, pair, max_length) for pair in pairs]
+    reasons = Counter(each for each in found if isinstance(each, str))
+    encoded = [each for each in found if isinstance(each, EncodedPair)]
+    encoded.sort(key=lambda pair: (pair.id, pair.tokens.prompt, pair.tokens.responses, pair.p_chosen, pair.weight))
+    return encoded, dict(reasons)
+
+
+def _encode(policy: Policy, pair: TrainingPair, max_length: int) -> EncodedPair | str:
+    """The encoded pair, or why there is none."""
+    if unfit := _unfit(pair):
+        return unfit
+    try:
+        prompt = policy.encode(pair.prompt)
+    except TemplateRefusalError:
+        return "the policy's chat template refuses the prompt"
+    chosen, rejected = (policy.encode_answer(r.text, finished=r.finished) for r in (pair.chosen, pair.rejected))
+    if chosen == rejected:
+        return "both responses have the same tokens"
+    if len(prompt) + max(len(chosen), len(rejected)) > max_length:
+        return f"longer than {max_length} tokens"
+    return EncodedPair(pair.id, TokenGroup(prompt, (chosen, rejected)), pair.p_chosen, pair.weight)
+
+
+def _unfit(pair: TrainingPair) -> str | None:
+    """Why nothing can be learnt from a pair, as far as its texts say."""
+    if pair.chosen.trajectory or pair.rejected.trajectory:
+        return "a response is a trajectory of several messages"
+    if any(message.role == "tool" or message.tool_calls for message in pair.prompt.conversation):
+        return "the prompt has tool calls"
+    if not pair.chosen.text.strip() or not pair.rejected.text.strip():
+        return "a response is empty"
+    return None

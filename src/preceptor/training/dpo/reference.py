@@ -1,0 +1,76 @@
+"""The reference's log-probabilities of all pairs: computed once before training, kept in the run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash
+from preceptor.store.files import check_folder, read_json, write_folder, write_json
+from preceptor.training.dpo.encoding import EncodedPair
+from preceptor.training.packed import TokenGroup
+from preceptor.training.policy import Policy
+from preceptor.training.processes import Processes
+
+_AT_ONCE = 64
+"""Pairs whose token log-probabilities are held at the same time."""
+
+
+def pair_log_probs(log_probs_N: Tensor, groups: Sequence[TokenGroup]) -> Tensor:
+    """Sums token log-probabilities by response: B × 2, chosen and rejected of each pair."""
+    lengths = [len(ids) for group in groups for ids in group.responses]
+    return torch.stack([part.sum() for part in log_probs_N.split(lengths)]).view(-1, 2)
+
+
+def reference_log_probs(policy: Policy, pairs: Sequence[EncodedPair], folder: Path, processes: Processes) -> Tensor:
+    """Log-probability of both responses of each of M pairs under the reference, M × 2, fp32, on the CPU.
+
+    Where the folder has them already they are verified and used again. Each process computes a part.
+
+    Raises: UsageError when the folder's are of other pairs or of another model, CheckpointError when they are truncated
+        or altered.
+    """
+    about = {
+        "model": policy.base.identity,
+        "pairs": len(pairs),
+        "pairs_hash": content_hash([[pair.tokens.prompt, pair.tokens.responses] for pair in pairs]),
+    }
+    kept = processes.on_main(lambda: _read(folder, about))
+    if kept is not None:
+        return kept
+    computed = torch.tensor(processes.gather(_compute(policy, processes.part(pairs))), dtype=torch.float32)
+
+    def fill(partial: Path) -> None:
+        save_file({"log_probs": computed}, partial / "log_probs.safetensors")
+        write_json(partial / "about.json", about)
+
+    processes.on_main(lambda: write_folder(folder, fill))
+    return computed
+
+
+def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
+    """What an earlier process computed; None where none did."""
+    if not folder.exists():
+        return None
+    check_folder(folder)
+    kept = read_json(folder / "about.json")
+    if changed := [name for name, value in about.items() if kept.get(name) != value]:
+        raise UsageError(
+            f"{folder}: the reference's log-probabilities are of other {', '.join(changed)} than this training's; "
+            "name another run directory"
+        )
+    return load_file(folder / "log_probs.safetensors")["log_probs"]
+
+
+def _compute(policy: Policy, pairs: Sequence[EncodedPair]) -> list[list[float]]:
+    """Two numbers for each pair. Pairs of similar length are computed together."""
+    order = sorted(range(len(pairs)), key=lambda i: pairs[i].width)
+    found: dict[int, list[float]] = {}
+    for start in range(0, len(order), _AT_ONCE):
+        taken = order[start : start + _AT_ONCE]
+        groups = [pairs[i].tokens for i in taken]
+        found |= zip(taken, pair_log_probs(policy.reference_log_probs(groups), groups).tolist(), strict=True)
+    return [found[i] for i in range(len(pairs))]

@@ -1,0 +1,35 @@
+"""Settings of direct preference optimisation."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from preceptor.training.optimizer_settings import OptimizerSettings
+
+
+class DpoSettings(OptimizerSettings):
+    """How a policy learns from pairs (Rafailov et al. 2023)."""
+
+    learning_rate: float = Field(default=1e-5, gt=0)
+    """Peak learning rate, suited to adapters; of all weights (`tuning.method = "full"`) a tenth of it is usual."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over the pairs."""
+    batch_size: int = Field(default=32, ge=1)
+    """Pairs of one update, over all processes and parts; the last one of an epoch may have fewer."""
+    beta: float = Field(default=0.1, gt=0)
+    """β: how dear it is to leave the reference."""
+    labels: Literal["soft", "hard"] = "soft"
+    """`soft` learns the label's probability; `hard` rounds it to 0 or 1 and leaves exact ties out."""
+    kind: Literal["sigmoid", "conservative", "robust"] = "sigmoid"
+    """`sigmoid` takes labels as they are; the others as wrong with probability `label_smoothing`: `conservative` mixes
+    them with their opposite, `robust` takes the expected effect of the wrong ones out of the loss."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """ε: the probability that a label is wrong."""
+    max_length: int = Field(default=1152, ge=2)
+    """Most tokens of a prompt and one response; a pair with more is left out."""
+
+    @model_validator(mode="after")
+    def _smoothing_has_an_effect(self) -> "DpoSettings":
+        if self.label_smoothing and self.kind == "sigmoid":
+            raise ValueError('label_smoothing has no effect with kind "sigmoid"; choose "conservative" or "robust"')
+        return self

@@ -1,0 +1,228 @@
+"""Direct preference optimisation: from pairs with probabilities to a policy."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import unit_hash
+from preceptor.objectives.dpo import dpo_losses, implicit_rewards
+from preceptor.store.training_pairs import TrainingPair, hard
+from preceptor.training.dpo.encoding import EncodedPair, encode_pairs
+from preceptor.training.dpo.reference import pair_log_probs, reference_log_probs
+from preceptor.training.dpo.settings import DpoSettings
+from preceptor.training.files import RunFiles
+from preceptor.training.memory import memory_for
+from preceptor.training.optimizer import Optimizer
+from preceptor.training.policy import FOR_LESS_MEMORY, Policy
+from preceptor.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class DpoFacts:
+    """What one update saw and did. Deterministic: no times in here."""
+
+    loss: float
+    """Mean over the batch, weighted as the pairs are."""
+    accuracy: float | None
+    """Share of pairs whose implicit rewards agree with the label; ties do not count; None where all are."""
+    margin: float
+    """Mean implicit reward of the chosen response minus that of the rejected one."""
+    chosen_log_prob: float
+    """Mean log-probability of the chosen responses, in nats."""
+    rejected_log_prob: float
+    pairs: int
+    grad_norm: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an update saw of one pair."""
+
+    loss: float
+    margin: float
+    chosen: float
+    rejected: float
+    p_chosen: float
+
+
+def train_dpo(
+    policy: Policy,
+    pairs: Sequence[TrainingPair],
+    settings: DpoSettings,
+    *,
+    root: Path,
+    seed: int,
+    processes: Processes,
+    checkpoint_every: int,
+    at_checkpoint: Callable[[int], bool],
+    on_step: Callable[[int, int, DpoFacts], None],
+    on_note: Callable[[str], None],
+) -> int:
+    """Trains the policy, from where the files in the run directory say it was.
+
+    Every process calls it with the same arguments.
+
+    Args:
+        root: the run directory; beside what `RunFiles` keeps there, the reference's log-probabilities are.
+        at_checkpoint: called in the main process at step 0, at every checkpoint and at the last step, after the
+            checkpoint is on disk and again when a restart finds the run there; returns False to stop early.
+        on_step: called in the main process after each finished step with its number, the number of all, and the facts.
+        on_note: called in the main process with how many pairs were left out and why.
+
+    Returns: the number of finished steps.
+    Raises: UsageError when no pair is usable; PreceptorError when training diverges or memory does not suffice.
+    """
+    encoded = _usable(policy, pairs, settings, on_note if processes.is_main else lambda _: None)
+    steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
+    files = RunFiles(root)
+    processes.on_main(files.prepare)
+    reference_M2 = reference_log_probs(policy, encoded, root / "reference", processes)
+    learner = Learner(policy, encoded, reference_M2, settings, steps, processes)
+    step = 0
+    if restored := files.restore(policy):
+        step = restored.step
+        learner.optimizer.load_state(restored.state)
+
+    def checkpoint() -> bool:
+        files.save_checkpoint(policy)
+        return at_checkpoint(step)
+
+    while True:
+        if (step % checkpoint_every == 0 or step == steps) and not processes.on_main(checkpoint):
+            return step
+        if step == steps:
+            return step
+        step += 1
+        start = time.perf_counter()
+        facts = learner.update(batch_of_step([pair.id for pair in encoded], step, settings.batch_size, seed))
+        policy.step = step
+        seconds = {"update": time.perf_counter() - start}
+
+        def save(step: int = step, facts: DpoFacts = facts, seconds: dict[str, float] = seconds) -> None:
+            files.save_step(policy, learner.optimizer.state(), {}, asdict(facts), seconds)
+            on_step(step, steps, facts)
+
+        processes.on_main(save)
+
+
+class Learner:
+    """A policy with its optimiser and M pairs.
+
+    Args:
+        reference_M2: log-probabilities of chosen and rejected under the reference.
+        steps: of the whole training, for the schedule.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        pairs: Sequence[EncodedPair],
+        reference_M2: Tensor,
+        settings: DpoSettings,
+        steps: int,
+        processes: Processes,
+    ) -> None:
+        self._policy = policy
+        self._pairs = pairs
+        self._reference_M2 = reference_M2.to(policy.base.model.device)
+        self._settings = settings
+        self._processes = processes
+        # Over the whole dataset the mean weight is 1, so that the scale of weights is no learning rate.
+        self._mean_weight = sum(pair.weight for pair in pairs) / len(pairs)
+        self.optimizer = Optimizer(policy.trainable, settings, steps, processes)
+
+    def update(self, batch: Sequence[int]) -> DpoFacts:
+        """Learns from a batch of pairs, given by their places.
+
+        Raises: PreceptorError when the loss or the gradient is not finite.
+        """
+        mine = sorted(self._processes.part(batch), key=lambda i: self._pairs[i].width)  # less padding
+        size = max(1, math.ceil(len(mine) / self._settings.gradient_accumulation_steps))
+        seen: list[_Seen] = []
+        for start in range(0, len(mine), size):
+            seen += self._learn(mine[start : start + size], len(batch))
+        everyone = self._processes.gather(seen)
+        loss = sum(each.loss for each in everyone) / len(batch)
+        stepped = self.optimizer.step(loss, f"step {self._policy.step + 1}")
+        labelled = [each for each in everyone if each.p_chosen != 0.5]
+        agree = [
+            0.5 if each.margin == 0.0 else float((each.margin > 0.0) == (each.p_chosen > 0.5)) for each in labelled
+        ]
+        return DpoFacts(
+            loss=loss,
+            accuracy=sum(agree) / len(agree) if agree else None,
+            margin=sum(each.margin for each in everyone) / len(batch),
+            chosen_log_prob=sum(each.chosen for each in everyone) / len(batch),
+            rejected_log_prob=sum(each.rejected for each in everyone) / len(batch),
+            pairs=len(batch),
+            grad_norm=stepped.grad_norm,
+            learning_rate=stepped.learning_rate,
+        )
+
+    def _learn(self, places: Sequence[int], batch_size: int) -> list[_Seen]:
+        """Adds the gradient of some pairs' share of the batch's loss."""
+        settings, device = self._settings, self._reference_M2.device
+        groups = [self._pairs[i].tokens for i in places]
+        p_B = torch.tensor([self._pairs[i].p_chosen for i in places], device=device)
+        weights_B = torch.tensor([self._pairs[i].weight / self._mean_weight for i in places], device=device)
+        reference_B2 = self._reference_M2[torch.tensor(places, device=device)]
+        policy_B2 = pair_log_probs(self._policy.log_probs(groups), groups)
+        losses_B = weights_B * dpo_losses(
+            *policy_B2.unbind(dim=1),
+            *reference_B2.unbind(dim=1),
+            beta=settings.beta,
+            p_chosen_B=p_B,
+            kind=settings.kind,
+            label_smoothing=settings.label_smoothing,
+        )
+        with memory_for("a backward pass", FOR_LESS_MEMORY):
+            (losses_B.sum() / batch_size).backward()
+        policy_B2 = policy_B2.detach()
+        chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], settings.beta) for i in (0, 1))
+        columns = (losses_B.detach(), chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B)
+        return [_Seen(*row) for row in torch.stack(columns, dim=1).tolist()]
+
+
+def batch_of_step(ids: Sequence[str], step: int, batch_size: int, seed: int) -> list[int]:
+    """Places of the pairs of a step, counted from 1. Every epoch goes through all of them in an order of its own."""
+    batches = math.ceil(len(ids) / batch_size)
+    epoch, index = divmod(step - 1, batches)
+    return list(_order_of_epoch(tuple(ids), epoch, seed)[index * batch_size : (index + 1) * batch_size])
+
+
+@lru_cache(maxsize=1)
+def _order_of_epoch(ids: tuple[str, ...], epoch: int, seed: int) -> tuple[int, ...]:
+    return tuple(sorted(range(len(ids)), key=lambda i: unit_hash(seed, "dpo", epoch, ids[i])))
+
+
+def _usable(
+    policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings, on_note: Callable[[str], None]
+) -> list[EncodedPair]:
+    """The pairs to learn from, encoded.
+
+    Raises: UsageError when there is none.
+    """
+    labelled = list(pairs) if settings.labels == "soft" else hard(pairs)
+    longest = min(settings.max_length, policy.base.context_window)
+    encoded, reasons = encode_pairs(policy, labelled, longest)
+    if len(labelled) < len(pairs):
+        reasons = {"a tie is no hard label": len(pairs) - len(labelled), **reasons}
+    notes = [f"{count} of {len(pairs)} pairs left out: {why}" for why, count in reasons.items()]
+    for note in notes:
+        on_note(note)
+    if not encoded:
+        raise UsageError(f"no pair to learn from: {'; '.join(notes) or 'there are none'}")
+    if all(pair.p_chosen == 0.5 for pair in encoded):
+        raise UsageError(
+            f"no pair to learn from: the label of all {len(encoded)} is a tie (0.5); give pairs of which one response "
+            "is preferred"
+        )
+    return encoded

@@ -1,0 +1,52 @@
+"""Demonstrations as tokens, with a label where the loss is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from preceptor.backends.transformers.chat import TemplateRefusalError, encode_conversation, encode_text
+from preceptor.store.demonstrations import Demonstration
+
+NO_LOSS = -100
+"""The label of a token that is not learnt."""
+
+
+def encode_demonstrations(
+    tokenizer: Any, demonstrations: Sequence[Demonstration], max_length: int
+) -> tuple[list[dict[str, list[int]]], list[str]]:
+    """Tokens as a policy samples and learns them: the prompt in the chat template, then the answer, in whose text no
+    control token is read, then the end-of-sequence token where the answer is finished.
+
+    Args:
+        max_length: of prompt and answer together; a longer demonstration is left out.
+
+    Returns: rows of `input_ids` and `labels`, and in words how many demonstrations were left out and why.
+    Raises: UsageError when the tokenizer has no chat template, or one that drops messages.
+    """
+    rows: list[dict[str, list[int]]] = []
+    reasons: Counter[str] = Counter()
+    for each in demonstrations:
+        found = _encode(tokenizer, each, max_length)
+        if isinstance(found, str):
+            reasons[found] += 1
+        else:
+            rows.append(found)
+    return rows, [f"{n} of {len(demonstrations)} demonstrations left out: {why}" for why, n in reasons.items()]
+
+
+def _encode(tokenizer: Any, demonstration: Demonstration, max_length: int) -> dict[str, list[int]] | str:
+    """The row, or why there is none."""
+    if not demonstration.answer.strip():
+        return "the answer is empty"
+    if any(message.role == "tool" or message.tool_calls for message in demonstration.prompt.conversation):
+        return "the prompt has tool calls"
+    try:
+        prompt = encode_conversation(tokenizer, demonstration.prompt.conversation)
+    except TemplateRefusalError:
+        return "the model's chat template refuses the prompt"
+    answer = encode_text(tokenizer, demonstration.answer)
+    if demonstration.finished:
+        answer.append(int(tokenizer.eos_token_id))
+    if len(prompt) + len(answer) > max_length:
+        return f"longer than {max_length} tokens"
+    return {"input_ids": prompt + answer, "labels": [NO_LOSS] * len(prompt) + answer}

@@ -1,0 +1,186 @@
+"""Supervised fine-tuning on demonstrations: a model string in, a folder with a whole new model out.
+
+NAME/            the model with tokenizer, chat template, model card and `metrics.jsonl`
+NAME.training/   `training.json`, what it was made from, and checkpoints to resume from while it trains
+"""
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from preceptor.backends.transformers.loading import LoadedModel, load
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash
+from preceptor.store.demonstrations import Demonstration
+from preceptor.store.files import check_folder, read_json, write_folder, write_json, write_rows, write_text, writing
+from preceptor.training.memory import memory_for
+from preceptor.training.policy import dtype_of
+from preceptor.training.processes import Processes
+from preceptor.training.sft.encoding import encode_demonstrations
+from preceptor.training.sft.settings import SftSettings
+from preceptor.training.tuning import TuningSettings
+
+ABOUT = "training.json"
+"""What a model was made from."""
+
+
+def train_sft(
+    base: str,
+    demonstrations: Sequence[Demonstration],
+    tuning: TuningSettings,
+    settings: SftSettings,
+    *,
+    folder: Path,
+    seed: int,
+    on_log: Callable[[dict[str, Any]], None],
+    on_note: Callable[[str], None],
+) -> Path:
+    """Fine-tunes a model, from the newest checkpoint where there is one.
+
+    Every process of an `accelerate launch` calls it; the main one alone writes and speaks.
+
+    Args:
+        base: the model to begin from, as a model string.
+        folder: where the model goes. A finished one made from the same things is verified and kept.
+        on_log: called with the facts of each update: `steps` there are, and the `FACTS` of the trainer.
+        on_note: called with what a person should know, for instance how many demonstrations were left out.
+
+    Returns: the folder, which is a model string: whole weights in the precision computed in, adapters merged.
+    Raises: UsageError when no demonstration is usable, or the folder holds a model made from other things;
+        CheckpointError when a finished model is truncated or altered; PreceptorError when training diverges.
+    """
+    processes = Processes()
+    made_from = _made_from(base, demonstrations, tuning, settings, seed)
+    work = folder.with_name(folder.name + ".training")
+    if processes.on_main(lambda: _finished(folder, work, made_from)):
+        return folder
+    loaded = load(base, torch.float32 if tuning.method == "full" else dtype_of(tuning))
+    made_from |= {"identity": loaded.identity}
+    processes.on_main(lambda: _begin(work, made_from))
+    longest = min(settings.max_length, int(loaded.model.config.max_position_embeddings))
+    rows, notes = encode_demonstrations(loaded.tokenizer, demonstrations, longest)
+    for note in notes if processes.is_main else []:
+        on_note(note)
+    if not rows:
+        raise UsageError(f"no demonstration to learn: {'; '.join(notes) or 'there are none'}")
+    model, metrics = _train(loaded, rows, tuning, settings, work, seed, processes, on_log)
+    processes.on_main(
+        lambda: write_folder(folder, lambda partial: _fill(partial, model, loaded.tokenizer, metrics, made_from))
+    )
+    processes.on_main(lambda: _remove_checkpoints(work))
+    return folder
+
+
+def _train(
+    loaded: LoadedModel,
+    rows: list[dict[str, list[int]]],
+    tuning: TuningSettings,
+    settings: SftSettings,
+    work: Path,
+    seed: int,
+    processes: Processes,
+    on_log: Callable[[dict[str, Any]], None],
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The trained model, adapters merged, and a row for each update since the beginning."""
+    from preceptor.training.sft.trainer import facts_of, is_step, make_trainer, newest_checkpoint
+
+    verbosity, use_cache = logging.get_verbosity(), loaded.model.config.use_cache
+    try:
+        trainer = make_trainer(loaded, rows, tuning, settings, work=work, seed=seed, processes=processes, on_log=on_log)
+        checkpoint = processes.on_main(lambda: newest_checkpoint(work))
+        with (
+            warnings.catch_warnings(),
+            memory_for("fine-tuning", "sft.max_length, or raise gradient_accumulation_steps"),
+        ):
+            warnings.simplefilter("ignore", FutureWarning)
+            trainer.train(resume_from_checkpoint=checkpoint)
+    finally:
+        logging.set_verbosity(verbosity)  # the trainer sets it for everybody
+        loaded.model.config.use_cache = use_cache
+    model = trainer.model.eval()
+    merged = model.merge_and_unload() if tuning.method == "lora" else model.to(dtype_of(tuning))
+    return merged, [facts_of(row) for row in trainer.state.log_history if is_step(row)]
+
+
+def _made_from(
+    base: str, demonstrations: Sequence[Demonstration], tuning: TuningSettings, settings: SftSettings, seed: int
+) -> dict[str, Any]:
+    listed = [
+        [[message.wire() for message in each.prompt.conversation], each.answer, each.finished]
+        for each in demonstrations
+    ]
+    return {
+        "method": "supervised fine-tuning",
+        "base": base,
+        "demonstrations": len(demonstrations),
+        "demonstrations_hash": content_hash(listed),
+        "tuning": tuning.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+    }
+
+
+def _finished(folder: Path, work: Path, made_from: dict[str, Any]) -> bool:
+    """Whether the model is there already, whole and made from the same things."""
+    if not folder.exists():
+        return False
+    if not (work / ABOUT).is_file():
+        raise UsageError(
+            f"{folder}: is in the way: no {work.name}/{ABOUT} says what it was made from; name another folder"
+        )
+    check_folder(folder)
+    _check_same(work, made_from)
+    _remove_checkpoints(work)
+    return True
+
+
+def _remove_checkpoints(work: Path) -> None:
+    for checkpoint in work.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def _begin(work: Path, made_from: dict[str, Any]) -> None:
+    """Says beside the checkpoints what they are of, or checks that they are of the same."""
+    if (work / ABOUT).exists():
+        _check_same(work, made_from)
+        return
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
+    write_json(work / ABOUT, made_from)
+
+
+def _check_same(work: Path, made_from: dict[str, Any]) -> None:
+    kept = read_json(work / ABOUT)
+    changed = [name for name, value in made_from.items() if kept.get(name) != value]
+    if changed:
+        raise UsageError(
+            f"{work}: is of a training with other {', '.join(changed)}; name another folder, or delete this one and "
+            "the model beside it"
+        )
+
+
+def _fill(folder: Path, model: Any, tokenizer: Any, metrics: list[dict[str, Any]], made_from: dict[str, Any]) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_rows(folder / "metrics.jsonl", metrics)
+    write_text(folder / "README.md", _card(made_from, metrics))
+
+
+def _card(made_from: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
+    """The model card: what the model is and what it was made from."""
+    last = f"{metrics[-1]['loss']:.4f}" if metrics else "unknown"
+    return (
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- preceptor\n- sft\n---\n\n"
+        "# A fine-tuned model\n\n"
+        f"`{made_from['identity']}`, fine-tuned by preceptor on {made_from['demonstrations']} demonstrations "
+        f"(SHA-256 of their content: `{made_from['demonstrations_hash']}`): {len(metrics)} updates, loss of the last "
+        f"one {last} nats per token. The loss is on the answers alone.\n\n"
+        f"It was made with seed {made_from['seed']} and these settings:\n\n```json\n"
+        f"{json.dumps({name: made_from[name] for name in ('tuning', 'settings')}, indent=1)}\n```\n"
+    )

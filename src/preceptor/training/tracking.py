@@ -1,0 +1,72 @@
+"""The numbers of each training step, sent to a tracker of accelerate's. Off unless one is named."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import UsageError
+
+PACKAGES = {
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+    "trackio": ("trackio",),
+}
+"""Trackers, and the packages of which each needs one."""
+
+
+def check_tracker(name: str) -> None:
+    """Raises: UsageError when the tracker's package is not installed. Imports nothing heavy."""
+    packages = PACKAGES.get(name, ())
+    if packages and not any(importlib.util.find_spec(package) for package in packages):
+        raise UsageError(f'tracking.with = "{name}" needs a package that is not installed; pip install {packages[0]}')
+
+
+class Tracker:
+    """Where the numbers go; nowhere where the name is "none". For the main process.
+
+    Args:
+        folder: the run directory, for trackers that write files.
+        settings: of the run, nested as in its recipe.
+
+    Raises: UsageError when the tracker's package is not installed.
+    """
+
+    def __init__(self, name: str, project: str, folder: Path, settings: Mapping[str, Any]) -> None:
+        check_tracker(name)
+        self._tracker: Any = None
+        if name == "none":
+            return
+        from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+        arguments: dict[str, Any] = {"logging_dir": str(folder)} if name in ("tensorboard", "mlflow") else {}
+        arguments |= {"dir": str(folder), "name": folder.name} if name == "wandb" else {}
+        kind: Any = LOGGER_TYPE_TO_CLASS[name]
+        self._tracker = kind(project, **arguments)
+        self._tracker.start()
+        self._tracker.store_init_configuration(flat(settings))
+
+    def log(self, values: Mapping[str, Any], step: int) -> None:
+        """Sends the numbers among the values."""
+        if self._tracker is not None:
+            numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
+            self._tracker.log(numbers, step=step)
+
+    def finish(self) -> None:
+        """Sends what is left. Nothing can be logged after it."""
+        if self._tracker is not None:
+            self._tracker.finish()
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
+    """Nested settings by dotted names, lists as text: what every tracker takes."""
+    found: dict[str, bool | int | float | str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value if isinstance(value, bool | int | float | str) else str(value)
+    return found
