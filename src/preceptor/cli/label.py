@@ -29,6 +29,9 @@ def label(
         bool, typer.Option("--steps", help="Score trajectories too, as a whole and step by step.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what did not get through.")] = False,
+    to_people: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Write the N unlabelled comparisons that judges dispute most.")
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count calls, tokens and dollars first.")] = False,
     budget: o.Budget = None,
     concurrency: o.Concurrency = 8,
@@ -69,6 +72,7 @@ def label(
         budget=budget,
         steps=steps,
         retry_failed=retry_failed,
+        to_people=to_people,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
     if dry_run:

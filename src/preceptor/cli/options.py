@@ -23,7 +23,8 @@ Variants = Annotated[
     typer.Option(
         "--variant",
         metavar="NAME",
-        help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, joined by +.",
+        help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, "
+        "joined by +.",
     ),
 ]
 JudgesFile = Annotated[

@@ -90,6 +90,8 @@ def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     table.add_row("preferences", str(counts["preferences"]))
     table.add_row("failures", f"{counts['failures']} {_reasons(counts['failures_by_reason'])}".strip())
     table.add_row("malformed rows", str(counts["malformed"]))
+    if summary["for_people"] is not None:
+        table.add_row("for people to label", f"{summary['for_people']} in for_people.jsonl")
     table.add_row("mean probability of the chosen", _number(counts["mean_p_chosen"]))
     table.add_row("first shown wins", percent(counts["first_position_rate"]))
     table.add_row("same position wins after the swap", percent(counts["position_bias"]))

@@ -50,6 +50,14 @@ class Reasoning:
     top_k: int | None = None
 
 
+@dataclass(frozen=True)
+class Demand:
+    """What judging something takes: calls of the model, and the tokens that they are billed for."""
+
+    calls: int
+    usage: Usage
+
+
 def ask(
     model: RecordedModel, questions: Sequence[Question], reasoning: Reasoning | None = None
 ) -> list[Verdict | JudgeFailure]:
@@ -72,6 +80,12 @@ def longest_request(model: LanguageModel, question: Question, reasoning: Reasoni
     answer = final.prefill + max(final.choices, key=len)
     asked = model.count_tokens(final.prompt) + model.count_tokens(answer) + 8
     return asked + (0 if reasoning is None else reasoning.max_tokens)
+
+
+def demand_of(model: LanguageModel, questions: Sequence[Question], reasoning: Reasoning | None) -> Demand:
+    """What asking all questions takes, none of them asked yet; a rationale counts at its full length."""
+    usage = total_usage(request_tokens(model, question, reasoning) for question in questions)
+    return Demand(len(questions) * (1 if reasoning is None else 2), usage)
 
 
 def request_tokens(model: LanguageModel, question: Question, reasoning: Reasoning | None) -> Usage:

@@ -4,8 +4,37 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from preceptor.core.types import Comparison, JudgeFailure, Preference, Rater
+from preceptor.judging.ask import Demand
 from preceptor.judging.calibration import Calibration, apply
-from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.recorded import RecordedModel
+from preceptor.judging.settings import PairwiseSettings
+
+
+class MemberJudge(Protocol):
+    """A judge that compares responses by asking one model: `PairwiseJudge` or `ScoredPairJudge`."""
+
+    @property
+    def rater(self) -> Rater:
+        """Who the preferences are by."""
+        ...
+
+    @property
+    def settings(self) -> PairwiseSettings:
+        """How the model is asked."""
+        ...
+
+    @property
+    def model(self) -> RecordedModel:
+        """The model, with every call on record."""
+        ...
+
+    def demand(self, comparisons: Sequence[Comparison]) -> Demand:
+        """What judging the comparisons takes, as if none were on record."""
+        ...
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Preference | JudgeFailure]:
+        """A preference or a failure for each comparison, in order."""
+        ...
 
 
 class PreferenceJudge(Protocol):
@@ -17,7 +46,7 @@ class PreferenceJudge(Protocol):
         ...
 
     @property
-    def members(self) -> Sequence[PairwiseJudge]:
+    def members(self) -> Sequence[MemberJudge]:
         """The judges of which each asks a model."""
         ...
 
@@ -29,7 +58,7 @@ class PreferenceJudge(Protocol):
 class CalibratedJudge:
     """A judge whose preferences are corrected by what people's labels taught about it."""
 
-    def __init__(self, judge: PairwiseJudge, calibration: Calibration) -> None:
+    def __init__(self, judge: MemberJudge, calibration: Calibration) -> None:
         self._judge = judge
         self._calibration = calibration
         self.members = (judge,)

@@ -9,7 +9,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Comparison, JudgeFailure, Preference, Presentation, Rater, Verdict
-from preceptor.judging.ask import Question, ask, longest_request
+from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
 from preceptor.judging.combine import combine
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.recorded import RecordedModel
@@ -48,6 +48,8 @@ class PairwiseJudge:
     def __init__(
         self, model: LanguageModel, constitution: Constitution, settings: PairwiseSettings, ledger: Ledger
     ) -> None:
+        if settings.shown == "alone":
+            raise ValueError("responses that are shown alone are judged by a ScoredPairJudge")
         self.constitution = constitution
         self.settings = settings
         self.rater = Rater(
@@ -75,6 +77,11 @@ class PairwiseJudge:
     def questions(self, comparison: Comparison) -> list[Question]:
         """Everything that would be asked about a comparison."""
         return [self.question(showing) for showing in self._showings(comparison)]
+
+    def demand(self, comparisons: Sequence[Comparison]) -> Demand:
+        """What judging the comparisons takes, as if none were on record."""
+        questions = [question for comparison in comparisons for question in self.questions(comparison)]
+        return demand_of(self.model.model, questions, self.settings.reasoning)
 
     def question(self, showing: Showing) -> Question:
         """What the judge is asked at one showing; a trajectory is fitted to the window."""

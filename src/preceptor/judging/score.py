@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from preceptor.backends.base import ChooseRequest, LanguageModel, in_order
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score, Usage, Verdict, total_usage
-from preceptor.judging.ask import Question, ask, longest_request
+from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
 from preceptor.judging.constitution import SCALE, Constitution, Criterion
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
@@ -51,28 +51,42 @@ class ScoreJudge:
         """
         return self._by_criteria(items) if self.constitution.score.criteria else self._by_item(items)
 
+    def demand(self, items: Sequence[tuple[Prompt, Response]]) -> Demand:
+        """What scoring the responses takes, as if none were on record."""
+        model = self.model.model
+        if self.constitution.score.criteria:
+            return demand_of(model, self._questions(items), self.settings.reasoning)
+        requests = self._item_requests(items)
+        prompt_tokens = sum(model.count_tokens(request.prompt) for request in requests)
+        return Demand(len(requests), Usage(prompt_tokens=prompt_tokens, completion_tokens=len(requests)))
+
     def _by_item(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
-        rubric = self.constitution.score
+        requests = self._item_requests(items)
+        results = in_order(self.model.choose(requests), len(requests))
+        verdicts = [parse_choice(list(self.constitution.score.values), result) for result in results]
+        return [v if isinstance(v, JudgeFailure) else self._score(v) for v in verdicts]
+
+    def _item_requests(self, items: Sequence[tuple[Prompt, Response]]) -> list[ChooseRequest]:
         # Each choice stands as the next word, hence the space before it; the ledger has this form too.
-        answers = tuple(f" {choice.answer}" for choice in rubric.choices)
-        requests = [
+        answers = tuple(f" {choice.answer}" for choice in self.constitution.score.choices)
+        return [
             ChooseRequest(render_item_prompt(self.constitution, prompt, response_text(response)), answers)
             for prompt, response in items
         ]
-        results = in_order(self.model.choose(requests), len(requests))
-        verdicts = [parse_choice(list(rubric.values), result) for result in results]
-        return [v if isinstance(v, JudgeFailure) else self._score(v) for v in verdicts]
 
     def _by_criteria(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
         criteria, samples = self.constitution.score.criteria, range(self.settings.samples)
-        questions = [
+        verdicts = iter(ask(self.model, self._questions(items), self.settings.reasoning))
+        return [self._weighted([[next(verdicts) for _ in samples] for _ in criteria]) for _ in items]
+
+    def _questions(self, items: Sequence[tuple[Prompt, Response]]) -> list[Question]:
+        """One for each response, criterion and sample, in this order."""
+        return [
             self._question(criterion, prompt, response, sample)
             for prompt, response in items
-            for criterion in criteria
-            for sample in samples
+            for criterion in self.constitution.score.criteria
+            for sample in range(self.settings.samples)
         ]
-        verdicts = iter(ask(self.model, questions, self.settings.reasoning))
-        return [self._weighted([[next(verdicts) for _ in samples] for _ in criteria]) for _ in items]
 
     def _question(self, criterion: Criterion, prompt: Prompt, response: Response, sample: int) -> Question:
         opening, asked = preamble(self.constitution), prompt_text(prompt.conversation)

@@ -69,12 +69,39 @@ class PairwiseSettings(JudgingSettings):
     """Show every comparison in both orders against position bias, or once."""
     combine: Combine = "mean"
     """How the orders' preferences become one: the mean of probabilities, or of log-odds."""
+    shown: Literal["together", "alone"] = "together"
+    """Show both responses in one prompt; or each alone, by the constitution's score rubric, and compare the scores."""
 
     @model_validator(mode="after")
     def _principles_need_a_preamble(self) -> "PairwiseSettings":
         if self.preamble == "base" and self.principles != "all":
             raise ValueError('principles are not shown with preamble = "base"')
         return self
+
+    @model_validator(mode="after")
+    def _alone_leaves_nothing_to_arrange(self) -> "PairwiseSettings":
+        if self.shown == "alone":
+            for name in _TOGETHER:
+                if getattr(self, name) != PairwiseSettings.model_fields[name].default:
+                    raise ValueError(f'{name} has no meaning with shown = "alone"')
+        return self
+
+    @property
+    def scoring(self) -> "ScoreSettings":
+        """How a response is scored that is shown alone."""
+        return ScoreSettings(**{name: getattr(self, name) for name in ScoreSettings.model_fields})
+
+    def told(self) -> dict[str, Any]:
+        """As of all judges; of responses shown alone that they are, and nothing of what is about showing both."""
+        settings = super().told()
+        if self.shown == "alone":
+            return {name: value for name, value in settings.items() if name not in _TOGETHER}
+        del settings["shown"]  # what is on record of judges that were asked before there was a choice stays theirs
+        return settings
+
+
+_TOGETHER = ("preamble", "exemplars", "principles", "order", "combine")
+"""What can be chosen where a judge sees both responses at once."""
 
 
 class ScoreSettings(JudgingSettings):
@@ -85,7 +112,8 @@ def variant(name: str) -> PairwiseSettings:
     """The settings behind a variant's short name, for tables of variants.
 
     Parts joined by +: `base` or `detailed`, `cot` (chain of thought), `K-shot` (exemplars), `sc-N` (N sampled
-    rationales), `single` (one order), `log-odds`, `each`, `sampled`. For instance `detailed+cot+2-shot`.
+    rationales), `single` (one order), `log-odds`, `each`, `sampled`, `scored` (each response alone, by the score
+    rubric). For instance `detailed+cot+2-shot`.
 
     Raises: UsageError for an unknown part or parts that exclude each other.
     """
@@ -95,7 +123,7 @@ def variant(name: str) -> PairwiseSettings:
         if found is None:
             raise UsageError(
                 f'"{part}" in the variant "{name}": expected base, detailed, cot, K-shot, sc-N, single, log-odds, '
-                "sampled or each, joined by +"
+                "sampled, each or scored, joined by +"
             )
         for key, value in found.items():
             if settings.setdefault(key, value) != value:
@@ -116,6 +144,7 @@ def _part(part: str) -> dict[str, Any] | None:
         "log-odds": {"combine": "log_odds"},
         "each": {"principles": "each"},
         "sampled": {"principles": "sampled"},
+        "scored": {"shown": "alone"},
     }
     if shots := re.fullmatch(r"(\d+)-shot", part):
         return {"exemplars": int(shots[1])}

@@ -17,6 +17,7 @@ from preceptor.judging import calibration
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge, PreferenceJudge
 from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.scored import ScoredPairJudge, check_scoring
 from preceptor.judging.settings import PairwiseSettings, variant
 from preceptor.store.ledger import Ledger
 
@@ -102,8 +103,9 @@ def check_judges(specs: Sequence[JudgeSpec]) -> None:
     """
     for spec in specs:
         check_name(spec.model)
-        load_constitution(spec.constitution)
-        spec.resolved()
+        constitution, settings = load_constitution(spec.constitution), spec.resolved()
+        if settings.shown == "alone":
+            check_scoring(constitution, settings)
         if spec.calibration:
             calibration.load(Path(spec.calibration))
 
@@ -113,7 +115,9 @@ def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> Prefere
 
     Raises: UsageError when the exemplars do not fit, or the calibration is of another judge.
     """
-    judge = PairwiseJudge(model, load_constitution(spec.constitution), spec.resolved(), ledger)
+    settings = spec.resolved()
+    kind = PairwiseJudge if settings.shown == "together" else ScoredPairJudge
+    judge = kind(model, load_constitution(spec.constitution), settings, ledger)
     if spec.calibration is None:
         return judge
     found = calibration.load(Path(spec.calibration))

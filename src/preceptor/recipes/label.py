@@ -14,12 +14,10 @@ from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Comparison, Usage, total_usage
-from preceptor.judging.ask import request_tokens
+from preceptor.core.types import Comparison, Usage
 from preceptor.judging.constitution import load_constitution
-from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
 from preceptor.judging.label import Tally, label
-from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.position import first_wins, same_position_wins
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.steps import TrajectoryJudge
@@ -28,6 +26,8 @@ from preceptor.recipes.environment import environment
 from preceptor.recipes.judges import JudgeSpec, assemble, check_judges, check_prices
 from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of, read_comparisons
 from preceptor.store.files import read_json, write_json, writing
+from preceptor.store.for_people import FILE as FOR_PEOPLE
+from preceptor.store.for_people import check_unlabelled, write_for_people
 from preceptor.store.ledger import Ledger
 from preceptor.store.lock import exclusive
 from preceptor.store.outcomes import Outcomes
@@ -60,6 +60,8 @@ class LabelJob:
     """Score trajectories as well, as a whole and step by step, with the first judge's model and constitution."""
     retry_failed: bool = False
     """Ask once more about comparisons whose calls did not get through."""
+    to_people: int = 0
+    """Write so many of the comparisons that the judges dispute to `for_people.jsonl`; 0 leaves that file alone."""
     connection: Connection | None = None
 
 
@@ -90,6 +92,8 @@ def run_label(
     """
     begun = time.perf_counter()
     check_job(job)
+    if job.to_people:
+        check_unlabelled(job.out / FOR_PEOPLE)
     on_stage("reading the data")
     census = take_census(job)
     if census.malformed:
@@ -115,7 +119,11 @@ def run_label(
             on_chunk=lambda done, tally: on_progress(done, census.rows, tally),
         )
         on_stage("writing the dataset")
-        summary = _summary(job, crew, ledger, outcomes) | {"seconds": time.perf_counter() - begun}
+        for_people = write_for_people(outcomes, job.out / FOR_PEOPLE, job.to_people) if job.to_people else None
+        summary = _summary(job, crew, ledger, outcomes) | {
+            "for_people": for_people,
+            "seconds": time.perf_counter() - begun,
+        }
     write_parquet(outcomes.preferences, job.out / "preferences.parquet")
     write_json(job.out / "summary.json", summary)
     write_card(job.out, summary)
@@ -203,11 +211,9 @@ class Bill:
     cost: float | None
 
 
-def _bill(judge: PairwiseJudge, comparisons: Sequence[Comparison]) -> Bill:
-    model, reasoning = judge.model.model, judge.settings.reasoning
-    questions = [question for comparison in comparisons for question in judge.questions(comparison)]
-    usage = total_usage(request_tokens(model, question, reasoning) for question in questions)
-    return Bill(len(questions) * (1 if reasoning is None else 2), usage, model.price and model.price.cost(usage))
+def _bill(judge: MemberJudge, comparisons: Sequence[Comparison]) -> Bill:
+    demand, price = judge.demand(comparisons), judge.model.model.price
+    return Bill(demand.calls, demand.usage, price and price.cost(demand.usage))
 
 
 def _sampling_bill(policy: LanguageModel, sampling: Sampling, comparisons: Sequence[Comparison]) -> Bill:

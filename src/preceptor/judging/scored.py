@@ -1,0 +1,144 @@
+"""Comparing by scores: each response is judged alone, and the two score distributions become a preference.
+
+The judge never sees two responses at once, so there is no position for it to favour. With the scores of a and b
+independent,
+
+    p_tie = P(score of a = score of b)
+    p_a   = P(score of a > score of b) + p_tie / 2
+
+Of a rubric with several criteria both are the mean over criteria by their weights: a response's warmth is compared with
+the other one's warmth.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from preceptor.backends.base import LanguageModel
+from preceptor.core.errors import UsageError
+from preceptor.core.types import (
+    Comparison,
+    JudgeFailure,
+    Message,
+    Preference,
+    Presentation,
+    Prompt,
+    Rater,
+    Response,
+    Score,
+    Verdict,
+)
+from preceptor.judging.ask import Demand
+from preceptor.judging.constitution import Constitution
+from preceptor.judging.score import ScoreJudge
+from preceptor.judging.settings import PairwiseSettings
+from preceptor.store.ledger import Ledger
+
+_Key: TypeAlias = tuple[str, tuple[Message, ...], str, tuple[Message, ...]]
+"""Prompt's id, conversation, response's text and trajectory: what a score depends on."""
+
+
+class ScoredPairJudge:
+    """A language model that scores two responses alone, by the constitution's score rubric, and so compares them.
+
+    A preference has two presentations, one for each response: `verdict` is that of the response's score, `order` says
+    whose it is (`ab`: response a was the one shown, `ba`: response b), and `p_a` and `p_tie` are those of the
+    comparison, the same in both. Measures of position bias are therefore 0. A response in several comparisons is scored
+    once. If either response has no score, there is no preference.
+
+    Raises: UsageError when rationales are asked for and the rubric has no place for one.
+    """
+
+    def __init__(
+        self, model: LanguageModel, constitution: Constitution, settings: PairwiseSettings, ledger: Ledger
+    ) -> None:
+        check_scoring(constitution, settings)
+        self.constitution = constitution
+        self.settings = settings
+        self.rater = Rater(
+            model=model.identity,
+            constitution=f"{constitution.name} {constitution.version}",
+            constitution_hash=constitution.hash,
+            settings=settings.told(),
+        )
+        self._scoring = ScoreJudge(model, constitution, ledger, settings.scoring)
+        self.model = self._scoring.model
+        self.members = (self,)
+
+    def compare(self, comparisons: Sequence[Comparison]) -> list[Preference | JudgeFailure]:
+        """A preference or a failure for each comparison, in order.
+
+        Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+        """
+        items = _distinct(comparisons)
+        scores = dict(zip(items, self._scoring.score(list(items.values())), strict=True))
+        return [self._preference(c, scores[_key(c.prompt, c.a)], scores[_key(c.prompt, c.b)]) for c in comparisons]
+
+    def demand(self, comparisons: Sequence[Comparison]) -> Demand:
+        """What judging the comparisons takes, as if none of their responses had a score on record."""
+        return self._scoring.demand(list(_distinct(comparisons).values()))
+
+    def _preference(
+        self, comparison: Comparison, a: Score | JudgeFailure, b: Score | JudgeFailure
+    ) -> Preference | JudgeFailure:
+        if isinstance(a, JudgeFailure):
+            return a.model_copy(update={"detail": f"response a: {a.detail}"})
+        if isinstance(b, JudgeFailure):
+            return b.model_copy(update={"detail": f"response b: {b.detail}"})
+        weights = {criterion.name: criterion.weight for criterion in self.constitution.score.criteria}
+        p_a, p_tie = higher(a, b, weights)
+        return Preference(
+            comparison=comparison,
+            p_a=p_a,
+            p_tie=p_tie,
+            rater=self.rater,
+            presentations=(
+                Presentation(order="ab", p_a=p_a, p_tie=p_tie, verdict=a.verdict),
+                Presentation(order="ba", p_a=p_a, p_tie=p_tie, verdict=b.verdict),
+            ),
+        )
+
+
+def higher(a: Score, b: Score, weights: dict[str, float]) -> tuple[float, float]:
+    """The probability that one of two independent scores is the higher, a tie counted half; and that of the tie.
+
+    Args:
+        weights: of the rubric's criteria; empty where it has none.
+
+    Returns: p_a and p_tie. Equal distributions give 0.5 exactly.
+    """
+    if not weights:
+        return _higher(a.verdict, b.verdict, a.values)
+    by_criterion = [(w, *_higher(a.criteria[name], b.criteria[name], a.values)) for name, w in weights.items()]
+    total = math.fsum(w for w, _, _ in by_criterion)
+    # The mean is taken of what p_a is above or below one half, which keeps equal distributions at 0.5 exactly.
+    p_a = 0.5 + math.fsum(w * (p - 0.5) for w, p, _ in by_criterion) / total
+    return min(1.0, max(0.0, p_a)), min(1.0, math.fsum(w * tie for w, _, tie in by_criterion) / total)
+
+
+def _higher(a: Verdict, b: Verdict, values: dict[str, float]) -> tuple[float, float]:
+    joint = [(values[x] - values[y], p * q) for x, p in a.probabilities.items() for y, q in b.probabilities.items()]
+    wins = math.fsum(p for difference, p in joint if difference > 0)
+    losses = math.fsum(p for difference, p in joint if difference < 0)
+    ties = math.fsum(p for difference, p in joint if difference == 0)
+    return min(1.0, max(0.0, 0.5 + (wins - losses) / 2)), min(1.0, ties)
+
+
+def check_scoring(constitution: Constitution, settings: PairwiseSettings) -> None:
+    """Checks that responses can be scored as the settings ask, without opening a model.
+
+    Raises: UsageError saying why not.
+    """
+    if settings.rationale and not constitution.score.criteria:
+        raise UsageError(
+            f'the constitution "{constitution.name}" scores by an item of its own form, which has no place for a '
+            "rationale; leave out cot and sc-N, or give it criteria"
+        )
+
+
+def _distinct(comparisons: Sequence[Comparison]) -> dict[_Key, tuple[Prompt, Response]]:
+    return {_key(c.prompt, response): (c.prompt, response) for c in comparisons for response in (c.a, c.b)}
+
+
+def _key(prompt: Prompt, response: Response) -> _Key:
+    return prompt.id, prompt.conversation, response.text, response.trajectory
