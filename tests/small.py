@@ -5,13 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.training.rl.facts import UpdateFacts
+from preceptor.recipes.progress import Facts
 
 WORDS = ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx", "mole", "newt")
 
 
-def settings(folder: Path, policy: Path) -> list[str]:
-    """Overrides of the quick start; also writes the prompt files that they name."""
+RL = [
+    "rl.steps=5",
+    "rl.prompts_per_step=2",
+    "rl.group_size=3",
+    "rl.max_new_tokens=6",
+]
+JUDGE = ["judge.model=scripted:random"]
+
+
+def shared(folder: Path, policy: Path) -> list[str]:
+    """Overrides of any recipe; also writes the files that they name."""
     prompts, references = folder / "prompts.jsonl", folder / "references.jsonl"
     rows: list[dict[str, Any]] = [{"prompt": f"Say {w}", "cohort": (w[0] < "h" and "early") or "late"} for w in WORDS]
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -20,17 +29,33 @@ def settings(folder: Path, policy: Path) -> list[str]:
         f"policy={policy}",
         f"prompts={prompts}",
         f"evaluation.references={references}",
-        "judge.model=scripted:random",
         "evaluation.heldout_share=0.4",
         "evaluation.checkpoint_every=2",
         "evaluation.stop_early=false",
         "evaluation.bounds.max_kl=1e6",
-        "rl.steps=5",
-        "rl.prompts_per_step=2",
-        "rl.group_size=3",
-        "rl.max_new_tokens=6",
-        "lora.rank=2",
+        "tuning.rank=2",
     ]
+
+
+def settings(folder: Path, policy: Path) -> list[str]:
+    """Overrides of the quick start; also writes the prompt files that they name."""
+    return [*shared(folder, policy), *JUDGE, *RL]
+
+
+def demonstrations(folder: Path) -> str:
+    """An override that names demonstrations, of prompts that are not measured on."""
+    path = folder / "demonstrations.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"Name {w}", "completion": f"{w}!"}) + "\n" for w in WORDS))
+    return f"sft.demonstrations={path}"
+
+
+def people(folder: Path) -> str:
+    """An override that names comparisons that people labelled, one of a held-out prompt among them."""
+    path = folder / "people.jsonl"
+    rows = [{"prompt": f"Name {w}", "response_a": w, "response_b": "no", "label": "a"} for w in WORDS]
+    rows += [{"prompt": f"Say {w}", "response_a": w, "response_b": "no", "label": "b"} for w in WORDS]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f'preferences.human=["{path}"]'
 
 
 class Told:
@@ -43,7 +68,9 @@ class Told:
 
     def stage(self, name: str) -> None: ...
 
-    def step(self, step: int, total: int, facts: UpdateFacts) -> None:
+    def advance(self, done: int, total: int) -> None: ...
+
+    def step(self, step: int, total: int, facts: Facts) -> None:
         self.steps.append(step)
 
     def measured(self, snapshot: Snapshot) -> None:

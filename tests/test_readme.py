@@ -19,8 +19,18 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def commands() -> list[list[str]]:
     joined = README.replace("\\\n", " ")
-    lines = re.findall(r"^preceptor (?:run|label|audit|revise|recipes|models|report)\b.*$", joined, flags=re.MULTILINE)
-    return [shlex.split(line, comments=True)[1:] for line in lines]
+    lines = re.findall(
+        r"^preceptor (?:run|arms|train reward|label|audit|revise|recipes|models|report)\b.*$",
+        joined,
+        flags=re.MULTILINE,
+    )
+    split = [shlex.split(line, comments=True)[1:] for line in lines]
+    return [["train reward", *words[2:]] if words[0] == "train" else words for words in split]
+
+
+def test_every_shipped_recipe_is_named() -> None:
+    for name in shipped_recipes():
+        assert f"`{name}`" in README, name
 
 
 def test_the_file_of_judges_is_one() -> None:
@@ -50,7 +60,7 @@ def test_every_run_command_has_valid_settings(arguments: list[str]) -> None:
 @pytest.mark.parametrize("command", sorted({c[0] for c in commands()}))
 def test_every_option_it_uses_is_in_the_help(command: str) -> None:
     help_text = subprocess.run(
-        [sys.executable, "-m", "preceptor", command, "--help"],
+        [sys.executable, "-m", "preceptor", *command.split(), "--help"],
         capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "", "NO_COLOR": "1"},
     ).stdout  # fmt: skip
     for arguments in commands():

@@ -1,15 +1,50 @@
 """Recipes: what ships is valid, what is wrong is said."""
 
+import importlib.util
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.recipes.load import dump_recipe, load_recipe, recipe_text, shipped_recipes
+from preceptor.recipes.inputs import read_inputs
+from preceptor.recipes.load import (
+    compose,
+    dump_recipe,
+    load_recipe,
+    load_settings,
+    recipe_data,
+    recipe_text,
+    shipped_recipes,
+    with_absolute_paths,
+)
+from preceptor.recipes.methods import METHODS, DirectRlaifRecipe, DpoRecipe, RlaifRecipe
+from preceptor.training.tracking import PACKAGES
+
+RECIPES = [name for name in shipped_recipes() if load_settings(name)["method"] in METHODS]
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+def test_each_arm_of_the_paper_is_a_recipe() -> None:
+    expected = {"sft", "rlaif", "direct_rlaif", "same_size_rlaif", "rlhf", "rlhf_rlaif", "dpo", "online_dpo"}
+    assert {*expected, "constitutional", "best_of_n", "quickstart"} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("scale", [None, "tiny"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shipped_recipe_can_be_run_and_is_what_its_file_says(name: str, scale: str | None, tmp_path: Path) -> None:
+    recipe = load_recipe(name, scale=scale)
+    assert read_inputs(recipe).prompts
+    assert with_absolute_paths(recipe) == recipe
+    path = tmp_path / "recipe.toml"
+    path.write_text(dump_recipe(recipe))
+    assert load_recipe(str(path)) == recipe
+    if scale == "tiny":
+        assert recipe.policy == "embedded"
+        assert recipe.answering.max_new_tokens == 24
+        assert len(read_inputs(recipe).prompts) == 40
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_shipped_recipe_is_valid_short_and_described(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.description
@@ -23,6 +58,7 @@ def test_a_shipped_recipe_is_valid_short_and_described(name: str) -> None:
 
 def test_the_resolved_recipe_is_the_same_recipe(tmp_path: Path) -> None:
     recipe = load_recipe("quickstart", ["seed=7", "rl.algorithm=reinforce", "judge.model=scripted:random"])
+    assert isinstance(recipe, DirectRlaifRecipe)
     assert (recipe.seed, recipe.rl.algorithm, recipe.judge.model) == (7, "reinforce", "scripted:random")
     path = tmp_path / "recipe.toml"
     path.write_text(dump_recipe(recipe))
@@ -37,7 +73,7 @@ def test_the_resolved_recipe_is_the_same_recipe(tmp_path: Path) -> None:
         (["evaluation.bounds.max_kll=1"], r'did you mean "max_kl"\?'),
         (["rl.steps=many"], r"rl\.steps = 'many': input should be a valid integer"),
         (["rl.steps=0"], r"rl\.steps = 0: input should be greater than or equal to 1"),
-        (["rl.algorithm=rlo"], r"rl\.algorithm = 'rlo': input should be 'reinforce' or 'rloo'"),
+        (["rl.algorithm=rlo"], r"rl\.algorithm = 'rlo': input should be 'reinforce', 'rloo'"),
         (["rl.temperature=0"], r"rl\.temperature = 0"),
         (["rl"], "expected KEY=VALUE"),
         (["seed.x=1"], "seed is a value, not a table"),
@@ -46,6 +82,76 @@ def test_the_resolved_recipe_is_the_same_recipe(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_named(overrides: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_recipe("quickstart", ["seed=0", *overrides])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "message"),
+    [
+        ("rlaif", "dpo.beta=1", r'unknown key "dpo"; known: .*"judge".*"reward_model", "reward_processing", "rl"'),
+        ("dpo", "rl.steps=1", r'unknown key "rl"'),
+        ("dpo", "dop.beta=1", r'unknown key "dop"; did you mean "dpo"\?'),
+        ("sft", "judge.model=embedded", r'unknown key "judge"'),
+        ("sft", "sft.demonstration=x", r'did you mean "demonstrations"\?'),
+        ("rlaif", "judge.mode=score", r'unknown key "judge\.mode"; did you mean "model"\?'),
+        ("best_of_n", "judge.variant=base", r'unknown key "judge\.variant"'),
+        ("rlhf", "preferences.human=[]", "there are no preferences: set ai = true, or name files in human"),
+        ("direct_rlaif", "rewards.weights=[1.0]", "1 weights for 0 functions"),
+        ("direct_rlaif", "rewards.judge_weight=0", "leaves no reward; name functions"),
+        ("direct_rlaif", "method=direct_rlaiff", r'there is no method "direct_rlaiff"; did you mean "direct_rlaif"\?'),
+        ("direct_rlaif", "tracking.with=tensorbord", r"tracking\.with = 'tensorbord'"),
+        ("rlaif", "sft.epochs=0", r"sft\.epochs = 0"),
+    ],
+)
+def test_a_setting_that_a_method_does_not_have_is_named(recipe: str, override: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_recipe(recipe, [override])
+
+
+def test_ai_preferences_always_have_a_judge_and_human_ones_only_if_it_is_named() -> None:
+    recipe = load_recipe("rlhf")
+    assert isinstance(recipe, RlaifRecipe)
+    assert recipe.judge is None
+    recipe = load_recipe("rlhf", ["preferences.ai=true"])
+    assert isinstance(recipe, RlaifRecipe)
+    assert recipe.judge is not None
+    assert load_recipe("rlhf", ["judge.constitution=helpful"]).scoring is not None
+
+
+def test_a_scale_leaves_optional_tables_out_and_overrides_come_after_it() -> None:
+    assert load_recipe("dpo", scale="tiny").first is None
+    recipe = load_recipe("dpo", ["sft.epochs=2", "dpo.batch_size=3"], scale="tiny")
+    assert isinstance(recipe, DpoRecipe)
+    assert recipe.sft is not None
+    assert (recipe.sft.epochs, recipe.dpo.batch_size, recipe.limit) == (2, 3, 40)
+    with pytest.raises(UsageError, match=r'there is no scale "tinny"; did you mean "tiny"\?'):
+        load_recipe("dpo", scale="tinny")
+
+
+def test_a_composed_recipe_takes_common_settings_where_it_has_them_and_its_own_always() -> None:
+    common = {"limit": 7, "rl": {"steps": 3}, "dpo": {"beta": 0.5}, "judge": {"mode": "siblings", "variant": "scored"}}
+    recipe = compose("dpo", common, {"dpo": {"epochs": 9}}, "arm x")
+    assert isinstance(recipe, DpoRecipe)
+    assert (recipe.limit, recipe.dpo.beta, recipe.dpo.epochs) == (7, 0.5, 9)
+    assert "mode" not in recipe_data(recipe)["judge"]
+    with pytest.raises(UsageError, match=r'arm x: .*unknown key "rl"'):
+        compose("dpo", common, {"rl": {"steps": 1}}, "arm x")
+
+
+def test_how_responses_are_measured_is_how_they_are_trained_unless_it_is_said() -> None:
+    assert load_recipe("quickstart").answering.max_new_tokens == 32
+    assert load_recipe("dpo", ["preferences.max_new_tokens=9"]).answering.max_new_tokens == 9
+    assert load_recipe("best_of_n", ["best_of_n.temperature=0.5"]).answering.temperature == 0.5
+    assert load_recipe("quickstart", ["evaluation.max_new_tokens=5"]).answering.max_new_tokens == 5
+
+
+def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_package() -> None:
+    for name, packages in PACKAGES.items():
+        recipe = load_recipe("quickstart", [f"tracking.with={name}"])
+        if any(importlib.util.find_spec(package) for package in packages):
+            read_inputs(recipe)
+        else:
+            with pytest.raises(UsageError, match=f"not installed; pip install {packages[0]}"):
+                read_inputs(recipe)
 
 
 def test_an_unknown_recipe_and_a_broken_file(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def snapshot(step: int, heldout: float, text: str = "fine words here") -> Snapsh
 def data(after: float = 0.7) -> ReportData:
     before, later = snapshot(0, 0.2), snapshot(10, after, text=SCRIPT)
     summary: dict[str, Any] = {
+        "method": "direct RLAIF", "stages": {"training": 9.0},
         "status": "done", "wall_s": 12.0, "steps": 10, "stopped_early": None, "policy": "p", "judge": "j",
         "judge_is_policy": False, "seed": 0, "best_step": 10, "excluded_checkpoints": {"5": "KL 30.0 is above 20"},
         "constitution": {"name": "c", "version": "1", "hash": "abc", "summary": "s", "principles": [SCRIPT]},
@@ -52,6 +53,9 @@ def data(after: float = 0.7) -> ReportData:
         "curve": [before.summary(), later.summary()],
         "over_optimisation": OverOptimisation(detected=False).model_dump(mode="json"),
         "judge_calls": 100, "judge_failures": 0, "judge_tokens": 5000, "judge_content_free_score": None,
+        "judge_score_is": "training judge's reward (log-odds)", "reward_processing": None,
+        "answering": {"max_new_tokens": 32, "temperature": 0.9},
+        **dict.fromkeys(("sft", "fine_tuning", "revision", "labels", "preferences", "reward_model", "best_of_n")),
         "ledger_hits": 1, "seconds": {"sampling": 1.0}, "environment": {"python": "3"},
         "recipe": load_recipe("quickstart").model_dump(mode="json"),
     }  # fmt: skip
@@ -94,6 +98,27 @@ def test_reasons_to_doubt_come_first() -> None:
     assert "The judge failed on 5 of 100 calls (5.0%)." in found
     assert any("same weights" in warning for warning in found)
     assert any("untrained policy was kept" in warning for warning in found)
+
+
+def test_a_reward_model_that_guesses_is_a_reason_to_doubt() -> None:
+    summary = data().summary
+    accuracy = {"value": 0.55, "low": 0.4, "high": 0.7, "n": 30}
+    summary["reward_model"] = {"accuracy": {"accuracy": accuracy}}
+    assert any("not beyond chance: accuracy 0.55 [0.40, 0.70]" in warning for warning in warnings(summary))
+    accuracy["low"] = 0.51
+    assert not any("chance" in warning for warning in warnings(summary))
+
+
+def test_without_a_judge_nothing_is_said_of_one() -> None:
+    whole = data()
+    judge = {"judge": None, "constitution": None, "judge_content_free_score": None, "judge_score_is": None}
+    summary = whole.summary | judge | {"method": "supervised fine-tuning"}
+    summary["recipe"] = load_recipe("sft").model_dump(mode="json")
+    summary["sft"] = {"demonstrations": 5, "updates": 2, "first_loss": 2.0, "last_loss": 1.0}
+    metrics: list[dict[str, Any]] = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
+    page = render_report(ReportData(summary, metrics, whole.before, whole.after))
+    assert "udge" not in page
+    assert "5 demonstrations, 2 updates, loss 2.00 at first, 1.00 at last" in page
 
 
 def test_examples_show_gains_the_middle_and_falls() -> None:

@@ -5,7 +5,7 @@ import warnings
 
 import typer
 
-from preceptor.cli import audit, label, models, recipes, report, revise, run
+from preceptor.cli import arms, audit, label, models, recipes, report, revise, run, train
 from preceptor.core.errors import PreceptorError
 
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
@@ -19,9 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("arms")(arms.arms)
 app.command("audit")(audit.audit)
 app.command("label")(label.label)
 app.command("revise")(revise.revise)
+app.add_typer(train.train, name="train")
 app.command("recipes")(recipes.recipes)
 app.command("models")(models.models)
 app.command("report")(report.report)

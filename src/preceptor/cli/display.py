@@ -12,17 +12,24 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.progress import Facts
 from preceptor.recipes.run_directory import RunDirectory
-from preceptor.training.rl.facts import UpdateFacts
 
 _MEASURES = {
     "heldout_score": "held-out score",
-    "judge_score": "training judge's reward",
+    "judge_score": "",  # the summary says what it is
     "kl": "KL to the base, nats",
     "reference_perplexity": "perplexity on references",
     "distinct_2": "distinct-2",
     "tokens_mean": "tokens per response",
 }
+_SHOWN = {
+    "reward": ("reward", "+.2f"),
+    "loss": ("loss", ".3f"),
+    "accuracy": ("accuracy", ".2f"),
+    "kl": ("KL", ".1f"),
+}
+"""Facts of a step that are shown, where it has them; the loss only where it has no reward."""
 
 
 class Display:
@@ -56,18 +63,27 @@ class Display:
     def stage(self, name: str) -> None:
         """A part of the work begins."""
         self._since = time.perf_counter()
-        self._bars.update(self._task, description=name, facts="")
+        if name != "training":
+            self._durations.clear()
+        self._bars.update(self._task, description=name, total=None, facts="")
         if not self._console.is_terminal and name != "training":
             self._console.print(name, highlight=False)
 
-    def step(self, step: int, total: int, facts: UpdateFacts) -> None:
+    def advance(self, done: int, total: int) -> None:
+        """So much of the part is done."""
+        self._bars.update(self._task, total=total, completed=done, facts=f"{done}/{total}")
+
+    def step(self, step: int, total: int, facts: Facts) -> None:
         """A training step is finished."""
         now = time.perf_counter()
         self._durations.append(now - self._since)
         self._since = now
         rate = median(self._durations)
         parts = [f"{step}/{total}", f"{rate:.1f} s/step", f"{_clock(rate * (total - step))} left"]
-        parts += [f"reward {'none' if facts.reward is None else f'{facts.reward:+.2f}'}", f"KL {facts.kl:.1f}"]
+        for name, (shown, form) in _SHOWN.items():
+            if name in facts and not (name == "loss" and "kl" in facts):
+                value = facts[name]
+                parts.append(f"{shown} {'none' if value is None else format(value, form)}")
         parts += [] if self._heldout is None else [f"held-out {self._heldout:+.2f}"]
         # One space, a short bar and no more words on a terminal: all of it fits 80 columns.
         self._bars.update(self._task, description="step", total=total, completed=step, facts=" ".join(parts))
@@ -99,16 +115,20 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
     table.add_column("before")
     table.add_column(f"after (step {summary['best_step']})")
     for key, name in _MEASURES.items():
+        if key == "judge_score":
+            if summary["judge_score_is"] is None:
+                continue
+            name = summary["judge_score_is"]  # noqa: PLW2901
         table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
     console = Console(markup=False)
     console.print(table)
     over = summary["over_optimisation"]
     if over["detected"]:
         console.print(f"Over-optimisation from step {over['step']} on: {'; '.join(over['reasons'])}", highlight=False)
-    calls, failures = summary["judge_calls"], summary["judge_failures"]
-    console.print(
-        f"{calls} judge calls, {failures} failed; {_clock(summary['wall_s'])} in all", highlight=False, soft_wrap=True
-    )
+    calls = f"{summary['judge_calls']} judge calls, {summary['judge_failures']} failed; " if summary["judge"] else ""
+    if summary["reward_model"] is not None:
+        console.print(f"reward model on held-out pairs: {summary['reward_model']['in_words']}", highlight=False)
+    console.print(f"{calls}{_clock(summary['wall_s'])} in all", highlight=False, soft_wrap=True)
     for name, path in (("model", directory.best), ("merged", directory.merged), ("report", directory.report)):
         if path.exists():
             console.print(f"{name:7}{Path(path)}", highlight=False, soft_wrap=True)

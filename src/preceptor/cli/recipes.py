@@ -7,20 +7,32 @@ import typer
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe with every setting written out.")] = None,
+    scale: Annotated[str | None, typer.Option(metavar="NAME", help="At this scale, for instance tiny.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON on standard output.")] = False,
 ) -> None:
     """List the recipes that ship with preceptor, or print one whole."""
     import json
 
-    from preceptor.recipes.load import dump_recipe, load_recipe, shipped_recipes
+    from preceptor.recipes.load import (
+        dump_recipe,
+        load_recipe,
+        load_settings,
+        recipe_data,
+        shipped_arms,
+        shipped_recipes,
+        shipped_scales,
+    )
 
     if name is not None:
-        recipe = load_recipe(name)
-        print(recipe.model_dump_json(indent=1) if as_json else dump_recipe(recipe), end="")
+        recipe = load_recipe(name, scale=scale)
+        print(json.dumps(recipe_data(recipe), indent=1) if as_json else dump_recipe(recipe), end="")
         return
-    listed = {each: load_recipe(each).description for each in shipped_recipes()}
+    listed = {each: str(load_settings(each).get("description", "")) for each in shipped_recipes()}
     if as_json:
         print(json.dumps(listed, indent=1))
         return
     for each, description in listed.items():
         print(f"{each:16} {description}")
+    print(
+        f"\n--scale: {', '.join(shipped_scales())}; sets of recipes for `preceptor arms`: {', '.join(shipped_arms())}"
+    )

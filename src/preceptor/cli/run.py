@@ -1,9 +1,13 @@
 """`preceptor run`: a whole recipe."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from preceptor.recipes.run_directory import RunDirectory
 
 
 def run(
@@ -12,6 +16,9 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. rl.steps=50.")
     ] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Run smaller: `tiny` tries any recipe on two CPU cores.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this directory.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Also write the model with its adapters merged.")] = False,
@@ -19,23 +26,43 @@ def run(
 ) -> None:
     """Run a recipe: sample, judge, train, measure, report."""
     from preceptor.cli.display import Display, show_summary
-    from preceptor.core.errors import UsageError
-    from preceptor.recipes.load import load_recipe
-    from preceptor.recipes.run_directory import RunDirectory, next_run_path
+    from preceptor.core.errors import PreceptorError, UsageError
 
     if (recipe is None) == (resume is None):
         raise UsageError("give a recipe to start a run, or --resume RUN to go on with one")
-    if resume is not None:
-        if settings or seed is not None or out is not None:
-            raise UsageError("--resume goes on with the recipe in the run directory; it takes no --set, --seed, --out")
-        directory = RunDirectory.open(resume)
-    else:
-        assert recipe is not None
-        overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
-        loaded = load_recipe(recipe, overrides)
-        directory = RunDirectory.create(out or next_run_path(Path("runs"), Path(recipe).stem), loaded)
-    from preceptor.recipes.run import execute  # imports torch: late, so that a mistake is answered at once
+    if resume is not None and (settings or scale or seed is not None or out is not None):
+        raise UsageError(
+            "--resume goes on with the recipe in the run directory; it takes no --set, --scale, --seed, --out"
+        )
+    overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
 
+    def prepare() -> "RunDirectory":
+        from preceptor.recipes.load import load_recipe
+        from preceptor.recipes.run_directory import RunDirectory, next_run_path
+
+        if resume is not None:
+            return RunDirectory.open(resume)
+        assert recipe is not None
+        loaded = load_recipe(recipe, overrides, scale)
+        return RunDirectory.create(out or next_run_path(Path("runs"), Path(recipe).stem), loaded)
+
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # by `accelerate launch`, say
+    # Where this is the only process, a mistake is answered before torch is imported.
+    directory = None if launched else prepare()
+    from preceptor.recipes.progress import Silence
+    from preceptor.recipes.run import execute
+    from preceptor.training.processes import OF_MAIN, Processes
+
+    processes = Processes()
+    try:
+        directory = directory or processes.on_main(prepare)
+        if not processes.is_main:
+            execute(directory, Silence(), merge=merge, processes=processes)
+            return
+    except PreceptorError as error:
+        if processes.is_main or OF_MAIN not in getattr(error, "__notes__", ()):
+            raise
+        raise typer.Exit(error.exit_code) from error  # the main process says why
     with Display() as display:
-        summary = execute(directory, display, merge=merge)
+        summary = execute(directory, display, merge=merge, processes=processes)
     show_summary(summary, directory, as_json=as_json)

@@ -104,6 +104,6 @@ def _sample(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Sampling
     def response(prompt: Prompt, result: Completion | JudgeFailure) -> Response | JudgeFailure:
         if isinstance(result, JudgeFailure):
             return result
-        return Response(prompt_id=prompt.id, text=result.text.strip(), policy=identity)
+        return Response(prompt_id=prompt.id, text=result.text.strip(), policy=identity, finished=result.finished)
 
     return [[response(prompt, next(results)) for _ in range(sampling.samples)] for prompt in prompts]

@@ -2,15 +2,68 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import torch
 
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import JudgeFailure, Prompt
+from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.evaluation.text import vader
 from preceptor.judging.score import ScoreJudge
-from preceptor.recipes.settings import DirectRlaifRecipe
-from preceptor.training.policy import Policy
+from preceptor.recipes.methods import Recipe
+from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.reward_model.encoding import NoReward
+from preceptor.training.reward_model.ensemble import RewardEnsemble
+from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.rl.rewards import reward_of
+from preceptor.training.rl.settings import RewardKind
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What a grader thinks of a response."""
+
+    reward: float | None
+    """None where it failed."""
+    choice_mass: float | None = None
+    """Of a judge: the probability it gave to its choices together."""
+
+
+class Grader(Protocol):
+    """The judge or the reward model whose opinion is measured too."""
+
+    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[Grade]:
+        """A grade for each response, in order."""
+        ...
+
+
+class JudgeGrader:
+    """Grades by a judge's score."""
+
+    def __init__(self, judge: ScoreJudge, kind: RewardKind) -> None:
+        self.judge = judge
+        self.kind: RewardKind = kind if len(judge.constitution.score.values) == 2 else "expectation"
+
+    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[Grade]:
+        """A grade for each response, in order."""
+        return [
+            Grade(None)
+            if isinstance(score, JudgeFailure)
+            else Grade(reward_of(score, self.kind), score.verdict.choice_mass)
+            for score in self.judge.score(items)
+        ]
+
+
+class RewardModelGrader:
+    """Grades by a reward model."""
+
+    def __init__(self, model: RewardModel | RewardEnsemble) -> None:
+        self.model = model
+
+    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[Grade]:
+        """A grade for each response, in order."""
+        return [Grade(None if isinstance(reward, NoReward) else reward) for reward in self.model.score(items)]
 
 
 @dataclass(frozen=True)
@@ -18,39 +71,59 @@ class Meter:
     """What a policy is measured with. Two measurements of one name draw the same random numbers."""
 
     policy: Policy
-    judge: ScoreJudge
+    grader: Grader | None
+    """None where neither judge nor reward model is measured."""
     prompts: Sequence[Prompt]
     references: Sequence[Prompt]
-    recipe: DirectRlaifRecipe
+    recipe: Recipe
+    base: Policy | None = None
+    """What the KL is to, where it is not the policy's own reference."""
 
     def measure(self, name: str, samples_per_prompt: int) -> Snapshot:
         """Measures the policy as it is now."""
-        rl = self.recipe.rl
-        seed = derive_seed(self.recipe.seed, "measure", name)
-        groups_P = self.policy.sample(self.prompts, samples_per_prompt, rl.max_new_tokens, rl.temperature, seed)
-        kl_PG = self.policy.sequence_kl(groups_P, rl.temperature)
-        scores = iter(self.judge.score([(group.prompt, r) for group in groups_P for r in group.responses]))
-        measured: list[MeasuredResponse] = []
-        for group, kl_G in zip(groups_P, kl_PG, strict=True):
-            for response, kl in zip(group.responses, kl_G, strict=True):
-                score = next(scores)
-                measured.append(
-                    MeasuredResponse(
-                        prompt_id=group.prompt.id,
-                        cohort=group.prompt.cohort,
-                        prompt=group.prompt.text,
-                        text=response.text,
-                        tokens=response.tokens,
-                        finished=response.finished,
-                        kl=kl,
-                        judge_score=reward_of(score, self.recipe.judge.reward),
-                        choice_mass=None if isinstance(score, JudgeFailure) else score.verdict.choice_mass,
-                        heldout_score=vader(response.text),
-                    )
-                )
-        likelihoods = self.policy.answer_log_likelihoods(self.references)
+        answering = self.recipe.answering
+        seeds_P = [derive_seed(self.recipe.seed, "measure", name, prompt.id) for prompt in self.prompts]
+        groups_P = self.policy.sample(
+            self.prompts, samples_per_prompt, answering.max_new_tokens, answering.temperature, seeds_P
+        )
+        kl_PG = self._kl(groups_P, answering.temperature)
+        responses = [(group.prompt, response) for group in groups_P for response in group.responses]
+        grades = self.grader(responses) if self.grader else [Grade(None)] * len(responses)
+        measured = [
+            MeasuredResponse(
+                prompt_id=prompt.id,
+                cohort=prompt.cohort,
+                prompt=prompt.text,
+                text=response.text,
+                tokens=response.tokens,
+                finished=response.finished,
+                kl=kl,
+                judge_score=grade.reward,
+                choice_mass=grade.choice_mass,
+                heldout_score=vader(response.text),
+            )
+            for (prompt, response), kl, grade in zip(
+                [(group.prompt, response) for group in groups_P for response in group.responses],
+                [kl for kl_G in kl_PG for kl in kl_G],
+                grades,
+                strict=True,
+            )
+        ]
+        likelihoods = self.policy.answer_log_likelihoods(self.references) if self.references else []
         references = [
             MeasuredReference(prompt_id=p.id, cohort=p.cohort, log_likelihood=log_likelihood, tokens=tokens)
             for p, (log_likelihood, tokens) in zip(self.references, likelihoods, strict=True)
         ]
         return Snapshot(step=self.policy.step, responses=tuple(measured), references=tuple(references))
+
+    def _kl(self, groups_P: Sequence[ResponseGroup], temperature: float) -> list[list[float]]:
+        """Log π - log π_base of each response, in nats."""
+        if self.base is None:
+            return self.policy.sequence_kl(groups_P, temperature)
+        tokens_P = [group.tokens for group in groups_P]
+        with torch.no_grad():
+            log_ratio_N = self.policy.log_probs(tokens_P, temperature) - self.base.reference_log_probs(
+                tokens_P, temperature
+            )
+        ratios = iter(log_ratio_N.split([len(ids) for group in tokens_P for ids in group.responses]))
+        return [[float(next(ratios).sum()) for _ in group.responses] for group in tokens_P]

@@ -1,9 +1,12 @@
 """How a running recipe tells what it is doing. The command line draws it; a program may listen too."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.training.rl.facts import UpdateFacts
+
+Facts = Mapping[str, float | None]
+"""What a training step saw and did, by name: reward, kl, loss, accuracy and so on, as the method has them."""
 
 
 class Progress(Protocol):
@@ -13,7 +16,11 @@ class Progress(Protocol):
         """A part of the work begins, for instance "measuring before training"."""
         ...
 
-    def step(self, step: int, total: int, facts: UpdateFacts) -> None:
+    def advance(self, done: int, total: int) -> None:
+        """So much of the part is done."""
+        ...
+
+    def step(self, step: int, total: int, facts: Facts) -> None:
         """A training step is finished."""
         ...
 
@@ -24,3 +31,22 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Something a person should know."""
         ...
+
+
+class Silence:
+    """Tells nobody: for the processes beside the main one."""
+
+    def stage(self, name: str) -> None:
+        """Says nothing."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Says nothing."""
+
+    def step(self, step: int, total: int, facts: Facts) -> None:
+        """Says nothing."""
+
+    def measured(self, snapshot: Snapshot) -> None:
+        """Says nothing."""
+
+    def note(self, text: str) -> None:
+        """Says nothing."""

@@ -1,33 +1,52 @@
 """What a run gives away: the chosen checkpoint, the merged model where asked for, their model card, the report."""
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from preceptor.recipes.run_directory import RunDirectory
-from preceptor.store.files import check_folder, write_folder, write_text
-from preceptor.training.policy import Policy
+from preceptor.reports import words
+from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
 
 
-def publish(policy: Policy, directory: RunDirectory, summary: dict[str, Any], *, merge: bool) -> None:
+def publish(
+    directory: RunDirectory,
+    summary: dict[str, Any],
+    save: Callable[[Path], None],
+    save_merged: Callable[[Path], None],
+    *,
+    merge: bool,
+) -> None:
     """Writes `checkpoints/best`, and `merged` if asked for, each with a model card. What is there already is verified
-    and kept. The policy must hold the chosen checkpoint.
+    and kept.
+
+    Args:
+        save: writes the chosen model into a folder; `save_merged` writes it whole.
     """
-
-    def adapter(folder: Path) -> None:
-        policy.save_adapter(folder)
-        write_text(folder / "README.md", model_card(summary, "peft"))
-
-    def merged(folder: Path) -> None:
-        policy.save_merged(folder)
-        write_text(folder / "README.md", model_card(summary, "transformers"))
-
-    for folder, fill, wanted in ((directory.best, adapter, True), (directory.merged, merged, merge)):
+    for folder, fill, wanted in ((directory.best, save, True), (directory.merged, save_merged, merge)):
         if folder.exists():
             check_folder(folder)
         elif wanted:
-            write_folder(folder, fill)
+            write_folder(folder, _with_card(fill, summary))
+
+
+def linked(source: Path) -> Callable[[Path], None]:
+    """Saves a model that is on disk already: its files once more by name, copied only where that cannot be."""
+
+    def save(folder: Path) -> None:
+        for file in source.iterdir():
+            if file.name in (MANIFEST, "README.md", "metrics.jsonl") or not file.is_file():
+                continue
+            try:
+                os.link(file, folder / file.name)
+            except OSError:
+                shutil.copy2(file, folder / file.name)
+
+    return save
 
 
 def model_card(summary: dict[str, Any], library: str) -> str:
@@ -39,4 +58,18 @@ def model_card(summary: dict[str, Any], library: str) -> str:
     environment = Environment(
         loader=PackageLoader("preceptor.recipes", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("model_card.md.jinja").render(s=summary, library=library)
+    return environment.get_template("model_card.md.jinja").render(
+        s=summary,
+        library=library,
+        done=words.what_was_done(summary),
+        results=words.results_of_stages(summary),
+    )
+
+
+def _with_card(fill: Callable[[Path], None], summary: dict[str, Any]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        fill(folder)
+        library = "peft" if (folder / "adapter_config.json").exists() else "transformers"
+        write_text(folder / "README.md", model_card(summary, library))
+
+    return write

@@ -1,17 +1,38 @@
-"""Running any recipe in its directory: one process at a time, and a summary that always tells how it ended."""
+"""Running any recipe in its directory: one run at a time, and a summary that always tells how it ended."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from preceptor.core.errors import PreceptorError
-from preceptor.recipes.direct_rlaif import merge_best, run_direct_rlaif
-from preceptor.recipes.progress import Progress
+from preceptor.recipes.best_of_n import run_best_of_n
+from preceptor.recipes.constitutional import run_constitutional
+from preceptor.recipes.direct_rlaif import run_direct_rlaif
+from preceptor.recipes.dpo import run_dpo
+from preceptor.recipes.load import recipe_data
+from preceptor.recipes.merge import merge_best
+from preceptor.recipes.methods import (
+    BestOfNRecipe,
+    ConstitutionalRecipe,
+    DirectRlaifRecipe,
+    DpoRecipe,
+    RlaifRecipe,
+    SftRecipe,
+)
+from preceptor.recipes.progress import Progress, Silence
+from preceptor.recipes.rlaif import run_rlaif
 from preceptor.recipes.run_directory import RunDirectory
+from preceptor.recipes.session import Session
+from preceptor.recipes.sft import run_sft
 from preceptor.store.lock import exclusive
+from preceptor.training.processes import Processes
 
 
-def execute(directory: RunDirectory, progress: Progress, *, merge: bool = False) -> dict[str, Any]:
+def execute(
+    directory: RunDirectory, progress: Progress, *, merge: bool = False, processes: Processes | None = None
+) -> dict[str, Any]:
     """Runs what the run directory's recipe says, or goes on with it; a finished run is not repeated.
+
+    Every process of an `accelerate launch` calls it. The main one alone judges, measures, writes and speaks.
 
     Args:
         merge: also write the chosen model with its adapters merged into the weights.
@@ -19,28 +40,53 @@ def execute(directory: RunDirectory, progress: Progress, *, merge: bool = False)
     Returns: the summary. Its `status` is `running`, `done`, `interrupted` (Ctrl-C) or `failed`; after `kill -9` it
     stays `running`.
     """
-    with exclusive(directory.path):
-        directory.tidy()
-        finished = directory.read_summary()
+    processes = processes or Processes()
+    progress = progress if processes.is_main else Silence()
+    with ExitStack() as held:
+        processes.on_main(lambda: held.enter_context(exclusive(directory.path)))
+        processes.on_main(directory.tidy)
+        finished = processes.on_main(directory.read_summary)
         if finished.get("status") == "done":
             progress.note("this run is finished already")
-            if merge and not directory.merged.exists():
-                merge_best(directory, finished, progress)
+            if merge:
+                processes.on_main(lambda: merge_best(directory, finished, progress))
             return finished
-        return _run(directory, progress, merge=merge)
+        return _run(directory, progress, processes, merge=merge)
 
 
-def _run(directory: RunDirectory, progress: Progress, *, merge: bool) -> dict[str, Any]:
-    begun = {"recipe": directory.recipe.model_dump(mode="json")}
-    directory.write_summary({"status": "running", **begun})
+def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> dict[str, Any]:
+    def write(status: dict[str, Any]) -> None:
+        if processes.is_main:
+            directory.write_summary({**status, "recipe": recipe_data(directory.recipe)})
+
+    write({"status": "running"})
     try:
-        return run_direct_rlaif(directory, progress, merge=merge)
+        return _program(Session(directory, progress, processes, merge=merge))
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
-            directory.write_summary({"status": "interrupted", **begun})
+            write({"status": "interrupted"})
         progress.note(f"stopped; go on with `preceptor run --resume {directory.path}`")
         raise
     except Exception as error:
         with suppress(PreceptorError):
-            directory.write_summary({"status": "failed", "error": str(error), **begun})
+            write({"status": "failed", "error": str(error)})
         raise
+
+
+def _program(session: Session) -> dict[str, Any]:
+    """The program of the recipe's method, run."""
+    match session.recipe:
+        case SftRecipe() as recipe:
+            return run_sft(session, recipe)
+        case DirectRlaifRecipe() as recipe:
+            return run_direct_rlaif(session, recipe)
+        case RlaifRecipe() as recipe:
+            return run_rlaif(session, recipe)
+        case ConstitutionalRecipe() as recipe:
+            return run_constitutional(session, recipe)
+        case DpoRecipe() as recipe:
+            return run_dpo(session, recipe)
+        case BestOfNRecipe() as recipe:
+            return run_best_of_n(session, recipe)
+        case other:
+            raise AssertionError(f"no program for {type(other).__name__}")

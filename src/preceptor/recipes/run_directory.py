@@ -12,22 +12,32 @@ from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.inputs import read_inputs
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
-from preceptor.recipes.settings import DirectRlaifRecipe
+from preceptor.recipes.methods import Recipe
 from preceptor.reports.html import ReportData
-from preceptor.store.files import REMEDY, append_line, read_rows, remove_partials, write_json, write_text, writing
+from preceptor.store.files import (
+    REMEDY,
+    append_line,
+    read_json,
+    read_rows,
+    remove_partials,
+    write_json,
+    write_text,
+    writing,
+)
 
 
 class RunDirectory:
     """One run: `recipe.toml` as resolved, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
-    `summary.json` and `report.html`.
+    `summary.json` and `report.html`; `stages/` with what each finished part of it came to, and as the method has them
+    `labels/`, `reward_model/`, `revision/`, `sft/` and `fine_tuning/`.
     """
 
-    def __init__(self, path: Path, recipe: DirectRlaifRecipe) -> None:
+    def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
         self.recipe = recipe
 
     @classmethod
-    def create(cls, path: Path, recipe: DirectRlaifRecipe) -> "RunDirectory":
+    def create(cls, path: Path, recipe: Recipe) -> "RunDirectory":
         """A new run of a recipe whose inputs are all there: a mistake in them leaves no directory behind.
 
         Raises: UsageError when the recipe cannot be run or the directory is in use, PreceptorError when it cannot be
@@ -68,8 +78,8 @@ class RunDirectory:
         Raises: PreceptorError when the run directory cannot be written.
         """
         with writing(self.path):
-            (self.path / "evaluations").mkdir(exist_ok=True)
-            for folder in (self.path, self.path / "evaluations"):
+            for folder in (self.path, self.path / "evaluations", self.path / "stages"):
+                folder.mkdir(exist_ok=True)
                 remove_partials(folder)
 
     def pin_inputs(self, inputs: dict[str, str]) -> None:
@@ -81,13 +91,38 @@ class RunDirectory:
         if not path.exists():
             write_json(path, inputs)
             return
-        pinned: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        pinned: dict[str, str] = read_json(path)
         for name, value in inputs.items():
-            if pinned.get(name) != value:
+            if pinned.get(name, value) != value:
                 raise UsageError(
                     f"{self.path}: the {name} changed since this run began (was {pinned.get(name)}, is {value}); "
                     "bring back the old one, or start a new run"
                 )
+        if inputs.keys() - pinned.keys():
+            write_json(path, pinned | inputs)
+
+    def stage_result(self, name: str) -> dict[str, Any] | None:
+        """What a finished part of the run came to; None when it is not finished."""
+        path = self.path / "stages" / f"{name}.json"
+        return read_json(path) if path.exists() else None
+
+    def finish_stage(self, name: str, result: dict[str, Any], seconds: float) -> None:
+        """Notes that a part of the run is finished, and what it came to."""
+        append_line(self.timings, {"stage": name, "seconds": round(seconds, 3)})
+        write_json(self.path / "stages" / f"{name}.json", result)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each part of the run so far: its stages, `measuring` and `training`."""
+        found: dict[str, float] = {}
+        for row in read_rows(self.timings):
+            part = str(row["stage"]) if "stage" in row else "measuring" if "measurement" in row else "training"
+            found[part] = found.get(part, 0.0) + sum(value for value in row.values() if isinstance(value, float))
+        return {part: round(seconds, 1) for part, seconds in found.items()}
+
+    @property
+    def timings(self) -> Path:
+        """How long everything took: the one file that is never the same twice."""
+        return self.path / "timings.jsonl"
 
     @property
     def ledger(self) -> Path:
@@ -116,7 +151,7 @@ class RunDirectory:
             begun = time.perf_counter()
             write_text(path, measure().model_dump_json(indent=1) + "\n")
             seconds = round(time.perf_counter() - begun, 3)
-            append_line(self.path / "timings.jsonl", {"measurement": name, "seconds": seconds})
+            append_line(self.timings, {"measurement": name, "seconds": seconds})
         return _read_snapshot(path)
 
     def checkpoint_snapshots(self) -> dict[int, Snapshot]:

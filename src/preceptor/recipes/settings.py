@@ -1,18 +1,24 @@
-"""What a recipe file may say. Every field has a default but the few that make a recipe what it is."""
+"""The tables of recipe files. Every setting has a default; which tables a method has is said in `methods.py`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from preceptor.core.types import Frozen, NonEmpty
 from preceptor.evaluation.checkpoints import Bounds
+from preceptor.judging.revision import RevisionSettings
 from preceptor.judging.settings import ScoreSettings
-from preceptor.training.lora import LoraSettings
-from preceptor.training.rl.settings import RewardKind, RLSettings
+from preceptor.store.comparisons import Design
+from preceptor.training.reward_model.settings import RewardModelSettings
+from preceptor.training.rl.settings import RewardKind
+from preceptor.training.sft.settings import SftSettings
+
+JudgeMode = Literal["score", "siblings", "reference"]
+TrackerName = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 
 
 class JudgeSettings(Frozen):
-    """The judge whose score is the reward."""
+    """The model whose opinion is followed."""
 
     model: NonEmpty = "embedded"
     """A model string."""
@@ -21,7 +27,125 @@ class JudgeSettings(Frozen):
     asking: ScoreSettings = ScoreSettings()
     """Whether it reasons before it scores, and how; for constitutions that score by criteria."""
     reward: RewardKind = "expectation"
-    """How a score becomes a reward: its expectation rescaled to [-1, 1], or the log-odds of a scale of two choices."""
+    """How a judgement becomes a number: its expectation in [-1, 1], or its log-odds (of a score: on a scale of two)."""
+
+
+class ComparingJudgeSettings(JudgeSettings):
+    """A judge that compares two responses."""
+
+    variant: NonEmpty = "detailed"
+    """How it is asked to compare, such as `detailed+cot` or `scored`; see `preceptor label --help`."""
+
+
+class RewardingJudgeSettings(ComparingJudgeSettings):
+    """A judge whose judgement is the reward itself."""
+
+    mode: JudgeMode = "score"
+    """What it judges: each response alone; each against its siblings; or each against one of the reference policy."""
+
+
+class SftTable(SftSettings):
+    """Supervised fine-tuning on demonstrations, before anything else."""
+
+    demonstrations: NonEmpty = "package:reference_answers"
+    """A dataset of prompts with answers, or a packaged set. Prompts that are held out are left out of it."""
+
+    @property
+    def learning(self) -> SftSettings:
+        """The settings of the training alone."""
+        return SftSettings(**{name: getattr(self, name) for name in SftSettings.model_fields})
+
+
+class PreferenceSettings(Frozen):
+    """Where preferences come from: an AI judge, people, or both."""
+
+    ai: bool = True
+    """Sample candidates for the training prompts and let the judge compare them."""
+    human: tuple[NonEmpty, ...] = ()
+    """Datasets of comparisons that people labelled, or packaged sets."""
+    ai_weight: float = Field(default=1.0, gt=0)
+    """Of every AI label in the loss."""
+    human_weight: float = Field(default=1.0, gt=0)
+    """Of every human label in the loss; it replaces AI labels of the same comparison."""
+    samples_per_prompt: int = Field(default=2, ge=2)
+    """Candidates sampled for each training prompt."""
+    design: Design = "all"
+    """Which pairs of a prompt's candidates are compared."""
+    temperature: float | None = Field(default=None, gt=0)
+    """Of the candidates; as in [rl] when absent, 0.9 where there is none."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Length limit of the candidates; as in [rl] when absent, 128 where there is none."""
+    max_failure_rate: float = Field(default=0.1, ge=0, le=1)
+    """Labelling stops when more of the comparisons than this fail."""
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> "PreferenceSettings":
+        if not self.ai and not self.human:
+            raise ValueError("there are no preferences: set ai = true, or name files in human")
+        return self
+
+
+class RewardModelTable(RewardModelSettings):
+    """How the reward model is trained, and what it is made of."""
+
+    model: NonEmpty | None = None
+    """A model string; the policy, as fine-tuning left it, when absent."""
+
+    @property
+    def learning(self) -> RewardModelSettings:
+        """The settings of the training alone."""
+        return RewardModelSettings(**{name: getattr(self, name) for name in RewardModelSettings.model_fields})
+
+
+class RewardFunctionSettings(Frozen):
+    """Reward functions of your own, added to the judge's reward."""
+
+    functions: tuple[NonEmpty, ...] = ()
+    """As `package.module:function` or `path/file.py:function`, with the signature of TRL's reward functions."""
+    weights: tuple[float, ...] = ()
+    """One for each function; 1 when absent."""
+    judge_weight: float = Field(default=1.0, ge=0)
+    """Of the judge's reward; 0 does not ask it in training."""
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> "RewardFunctionSettings":
+        if self.weights and len(self.weights) != len(self.functions):
+            raise ValueError(
+                f"{len(self.weights)} weights for {len(self.functions)} functions; give one for each, or none"
+            )
+        if self.judge_weight == 0 and not self.functions:
+            raise ValueError("judge_weight = 0 leaves no reward; name functions")
+        return self
+
+    @property
+    def weighted(self) -> list[tuple[str, float]]:
+        """Functions with their weights."""
+        return list(zip(self.functions, self.weights or (1.0,) * len(self.functions), strict=True))
+
+
+class BestOfNSettings(Frozen):
+    """How the best response is found."""
+
+    samples: int = Field(default=8, ge=2)
+    """Responses to each training prompt (n)."""
+    temperature: float = Field(default=0.9, gt=0)
+    max_new_tokens: int = Field(default=128, ge=1)
+    prompts_at_once: int = Field(default=32, ge=1)
+    """Prompts between two saves."""
+    reward_model: NonEmpty | None = None
+    """Folder of a reward model that chooses in place of the judge."""
+
+
+class RevisionTable(RevisionSettings):
+    """Critique and revision of the policy's own answers."""
+
+    constitution: NonEmpty = "harmless"
+    """Whose principles the critiques go by."""
+
+    @property
+    def revising(self) -> RevisionSettings:
+        """The settings of the reviser alone."""
+        return RevisionSettings(**{name: getattr(self, name) for name in RevisionSettings.model_fields})
 
 
 class EvaluationSettings(Frozen):
@@ -35,6 +159,10 @@ class EvaluationSettings(Frozen):
     """Prompts with reference answers, whose perplexity guards general ability."""
     samples_per_prompt: int = Field(default=2, ge=1)
     """Responses per held-out prompt before and after training; a checkpoint is measured on one."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Length limit of these responses; as in training when absent."""
+    temperature: float | None = Field(default=None, gt=0)
+    """Of these responses; as in training when absent."""
     checkpoint_every: int = Field(default=10, ge=1)
     """Steps between checkpoints; each one is measured."""
     stop_early: bool = True
@@ -42,19 +170,10 @@ class EvaluationSettings(Frozen):
     bounds: Bounds = Bounds()
 
 
-class DirectRlaifRecipe(Frozen):
-    """Direct RLAIF: the policy is trained by RL with a judge's score as the reward (Lee et al. 2023, section 2.2)."""
+class TrackingSettings(Frozen):
+    """Where the numbers of each training step go, beside the run directory."""
 
-    method: Literal["direct_rlaif"]
-    description: str = ""
-    """One line for `preceptor recipes`."""
-    policy: NonEmpty = "embedded"
-    """A model string; the model that is trained, and its own reference."""
-    prompts: NonEmpty = "package:everyday_prompts"
-    """A JSON-lines file of prompts, or a packaged set."""
-    seed: int = Field(default=0, ge=0)
-    """Everything random derives from it."""
-    judge: JudgeSettings = JudgeSettings()
-    lora: LoraSettings = LoraSettings()
-    rl: RLSettings = RLSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
+    tracker: Annotated[TrackerName, Field(alias="with")] = "none"
+    """A tracker of accelerate's. Nothing leaves this machine unless one is named."""
+    project: NonEmpty = "preceptor"
+    """Name of the project there."""

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from typing import Any
 
-from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.checkpoints import Choice, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
-from preceptor.judging.constitution import Constitution
-from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.environment import environment
+from preceptor.recipes.measure import Grader, JudgeGrader
+from preceptor.recipes.methods import DirectRlaifRecipe, Recipe
 from preceptor.recipes.run_directory import RunDirectory
+from preceptor.recipes.run_judge import RunJudge
+from preceptor.recipes.session import Session, Split
+from preceptor.store.calls import JUDGE, calls_by_role
 from preceptor.store.files import read_rows
-from preceptor.training.rl.rewards import reward_of
+
+STAGES = ("sft", "revision", "fine_tuning", "labels", "preferences", "reward_model", "best_of_n")
+"""Parts of a run whose results are in the summary, where the method has them."""
 
 
 @dataclass(frozen=True)
@@ -25,39 +29,42 @@ class Outcome:
     choice: Choice
     steps: int
     stopped_early: str | None
-    constitution: Constitution
-    judge: ScoreJudge
-    content_free_score: float | None
-    """The reward of a text without content: what the judge leans to by itself. None where it failed."""
-    ledger: dict[str, int]
+    judge: RunJudge | None
+    grader: Grader | None
+    """Whose opinion `judge_score` is."""
     policy: str
-    prompts: tuple[int, int, int]
-    """Numbers of training prompts, held-out prompts, and prompts skipped because they are too long."""
-    seconds: float
+    """Identity of the model that training began with."""
+    prompts: Split
 
 
-def summarise(directory: RunDirectory, outcome: Outcome) -> dict[str, Any]:
+def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
     """The summary of a finished run."""
-    recipe, bounds = directory.recipe, directory.recipe.evaluation.bounds
-    gain = change(outcome.before, outcome.after)
-    training, held_out, skipped = outcome.prompts
+    directory, recipe = session.directory, session.recipe
+    bounds, gain = recipe.evaluation.bounds, change(outcome.before, outcome.after)
+    stages = {name: directory.stage_result(name) for name in STAGES}
     return {
         "status": "done",
-        "wall_s": round(outcome.seconds, 1),
+        "method": recipe.title,
+        "wall_s": round(session.seconds, 1),
+        "stages": directory.seconds(),
         "steps": outcome.steps,
         "stopped_early": outcome.stopped_early,
         "policy": outcome.policy,
-        "judge": outcome.judge.rater.model,
-        "judge_is_policy": outcome.judge.rater.model == outcome.policy,
-        "constitution": {
-            "name": outcome.constitution.name,
-            "version": outcome.constitution.version,
-            "hash": outcome.constitution.hash,
-            "summary": outcome.constitution.summary,
-            "principles": list(outcome.constitution.principles),
-        },
+        **_judge(session, outcome, stages["labels"]),
+        **_calls(directory),
+        "judge_score_is": _judge_score_is(recipe, outcome.grader),
+        "reward_processing": recipe.processing and recipe.processing.describe(),
+        **stages,
         "seed": recipe.seed,
-        "prompts": {"training": training, "held_out": held_out, "skipped": skipped},
+        "prompts": {
+            "training": len(outcome.prompts.training),
+            "held_out": len(outcome.prompts.held_out),
+            "skipped": outcome.prompts.skipped,
+        },
+        "answering": {
+            "max_new_tokens": recipe.answering.max_new_tokens,
+            "temperature": recipe.answering.temperature,
+        },
         "evaluation": {"before": outcome.before.summary(), "after": outcome.after.summary()},
         "heldout_change": gain.model_dump(mode="json") if gain else None,
         "curve": [snapshot.summary() for snapshot in outcome.curve],
@@ -65,28 +72,61 @@ def summarise(directory: RunDirectory, outcome: Outcome) -> dict[str, Any]:
         "best_checkpoint": str(directory.best.relative_to(directory.path)),
         "excluded_checkpoints": {str(step): why for step, why in outcome.choice.excluded.items()},
         "over_optimisation": find_over_optimisation(outcome.curve, bounds).model_dump(mode="json"),
-        "judge_calls": outcome.ledger["calls"],
-        "judge_failures": outcome.ledger["failures"],
-        "judge_tokens": outcome.ledger["prompt_tokens"] + outcome.ledger["completion_tokens"],
-        "judge_content_free_score": outcome.content_free_score,
-        "ledger_hits": outcome.judge.ledger_hits,
         "seconds": _step_seconds(directory),
         "environment": environment(),
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json", by_alias=True),
     }
 
 
-def content_free_score(judge: ScoreJudge, directory: RunDirectory) -> float | None:
-    """The reward that the judge gives to "N/A"."""
-    prompt = Prompt.model_validate({"id": "content-free", "conversation": [{"role": "user", "content": "N/A"}]})
-    response = Response(prompt_id=prompt.id, text="N/A", policy="none")
-    [score] = judge.score([(prompt, response)])
-    return None if isinstance(score, JudgeFailure) else reward_of(score, directory.recipe.judge.reward)
+def _judge(session: Session, outcome: Outcome, labels: dict[str, Any] | None) -> dict[str, Any]:
+    """Who judged, by which constitution; None for each where there is no judge."""
+    judge = outcome.judge
+    if judge is None:
+        names = ("judge", "constitution", "judge_content_free_score")
+        return {**dict.fromkeys(names), "judge_is_policy": False, "ledger_hits": 0}
+    identity = str(labels["judges"][0]) if labels and judge.grader is None else judge.model.identity
+    constitution = judge.constitution
+    return {
+        "judge": identity,
+        "judge_is_policy": identity == outcome.policy or judge.settings.model == session.recipe.policy,
+        "constitution": {
+            "name": constitution.name,
+            "version": constitution.version,
+            "hash": constitution.hash,
+            "summary": constitution.summary,
+            "principles": list(constitution.principles),
+        },
+        "judge_content_free_score": judge.content_free_score(),
+        "ledger_hits": judge.scorer.ledger_hits if judge.grader else 0,
+    }
+
+
+def _calls(directory: RunDirectory) -> dict[str, Any]:
+    """Calls of models over all ledgers of the run."""
+    places = (directory.ledger, *(directory.path / part / "ledger.sqlite" for part in ("labels", "revision")))
+    counted = calls_by_role([place for place in places if place.exists()])
+    return {
+        "judge_calls": counted[JUDGE].calls,
+        "judge_failures": counted[JUDGE].failures,
+        "judge_tokens": counted[JUDGE].tokens,
+        "calls": {role: calls.model_dump(mode="json") for role, calls in counted.items()},
+    }
+
+
+def _judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:
+    """What `judge_score` is, in words; None where there is none."""
+    if grader is None:
+        return None
+    if not isinstance(grader, JudgeGrader):
+        return "reward model's reward"
+    rewards = isinstance(recipe, DirectRlaifRecipe) and recipe.judge.mode == "score"
+    whose = "training judge's reward" if rewards else "judge's score"
+    return f"{whose} ({grader.kind.replace('_', '-')})"
 
 
 def _step_seconds(directory: RunDirectory) -> dict[str, float]:
     """Median seconds of each part of a training step."""
-    rows = [row for row in read_rows(directory.path / "timings.jsonl") if "step" in row]
+    rows = [row for row in read_rows(directory.timings) if "step" in row]
     if not rows:
         return {}
     parts = [name for name in rows[0] if name != "step"]

@@ -44,34 +44,44 @@ STYLE: Any = {
 
 
 def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> str:
-    """Four panels over training steps: reward, held-out score, KL, and text guards. Training is a thin line, the
-    measurements on held-out prompts are points with 95 % intervals; a vertical line marks the checkpoint kept.
+    """Four panels over training steps: what was trained on, held-out score, KL, and text guards. Training is a thin
+    line, the measurements on held-out prompts are points with 95 % intervals; a band marks the checkpoint kept.
     """
     curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
-    steps = [row["step"] for row in metrics]
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 6.2), layout="constrained")
-        reward, heldout, kl, guards = figure.subplots(2, 2).flat
-        reward.plot(
-            [row["step"] for row in metrics if row["reward"] is not None],
-            [row["reward"] for row in metrics if row["reward"] is not None],
-            color=GREY, linewidth=1.2, label="training prompts",
-        )  # fmt: skip
-        _points(reward, curve, "judge_score", "held-out prompts")
-        reward.set_title(f"Training judge's reward ({summary['recipe']['judge']['reward'].replace('_', '-')})")
+        trained, heldout, kl, guards = figure.subplots(2, 2).flat
+        _trained_on(trained, metrics, summary)
         _points(heldout, curve, "heldout_score", "held-out prompts")
         heldout.set_title(f"Held-out score ({summary['recipe']['evaluation']['heldout']}), trains nothing")
-        kl.plot(steps, [row["kl"] for row in metrics], color=GREY, linewidth=1.2, label="training prompts")
+        _line(kl, metrics, "kl", "training prompts")
         _points(kl, curve, "kl", "held-out prompts")
         kl.axhline(bounds["max_kl"], color=RED, linewidth=1, linestyle="--", label="bound")
-        kl.set_title("KL to the base model, nats per response")
-        _guards(guards, metrics, summary)
-        for axes in (reward, heldout, kl, guards):
+        kl.set_title("KL to the reference, nats per response")
+        _guards(guards, summary)
+        for axes in (trained, heldout, kl, guards):
             axes.axvline(summary["best_step"], color=GREEN, linewidth=5, alpha=0.18)
             axes.set_xlabel("training step")
-        for axes in (reward, kl, guards):
+        for axes in (trained, kl, guards):
             axes.legend(loc="best")
-        return to_svg(figure, "Curves over training steps: reward, held-out score, KL, and guards against degeneration")
+        return to_svg(figure, f"Curves over training steps: {trained.get_title()}, held-out score, KL, guards")
+
+
+def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
+    """What training saw of itself: rewards, and those on held-out prompts beside them; else the loss."""
+    key, title = ("reward", "Reward") if any("reward" in row for row in metrics) else ("loss", "Loss")
+    score = summary["judge_score_is"]
+    comparable = key == "reward" and score is not None
+    _line(axes, metrics, key, "training prompts" if key == "reward" else "training")
+    if comparable:
+        _points(axes, summary["curve"], "judge_score", f"held-out prompts: {score}")
+    axes.set_title(f"{title} of each training step")
+
+
+def _line(axes: Axes, metrics: Sequence[dict[str, Any]], key: str, label: str) -> None:
+    known = [(row["step"], row[key]) for row in metrics if row.get(key) is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), color=GREY, linewidth=1.2, label=label)
 
 
 def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str) -> str:
@@ -85,7 +95,7 @@ def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str)
         for column, (label, colour, shift) in enumerate((("before", GREY, -0.13), ("after", GREEN, 0.13))):
             rows = [(i, pair[column]) for i, pair in enumerate(pairs) if pair[column] is not None]
             axes.errorbar(
-                [e["value"] for _, e in rows], [i + shift for i, _ in rows], xerr=_reach([e for _, e in rows]),
+                [e["value"] for _, e in rows], [i + shift for i, _ in rows], xerr=reach([e for _, e in rows]),
                 fmt="o", markersize=5, color=colour, elinewidth=1.6, label=label,
             )  # fmt: skip
         axes.set_yticks(range(len(names)), names)
@@ -95,7 +105,7 @@ def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str)
         return to_svg(figure, f"{title} by cohort, before and after training")
 
 
-def _guards(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
+def _guards(axes: Axes, summary: dict[str, Any]) -> None:
     """Everything relative to before training, so that one axis serves."""
     first = summary["curve"][0]
     styles = (
@@ -107,7 +117,7 @@ def _guards(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, An
         if first[key]["overall"] is None or first[key]["overall"]["value"] == 0:
             continue
         base = first[key]["overall"]["value"]
-        points = [(s["step"], s[key]["overall"]["value"] / base) for s in summary["curve"]]
+        points = [(s["step"], s[key]["overall"]["value"] / base) for s in summary["curve"] if s[key]["overall"]]
         axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, linewidth=1.2, label=label)
     bounds = summary["recipe"]["evaluation"]["bounds"]
     for bound in (bounds["max_perplexity_ratio"], bounds["min_distinct_ratio"]):
@@ -118,12 +128,12 @@ def _guards(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, An
 def _points(axes: Axes, curve: Sequence[dict[str, Any]], key: str, label: str) -> None:
     known = [(s["step"], s[key]["overall"]) for s in curve if s[key]["overall"] is not None]
     axes.errorbar(
-        [step for step, _ in known], [e["value"] for _, e in known], yerr=_reach([e for _, e in known]),
+        [step for step, _ in known], [e["value"] for _, e in known], yerr=reach([e for _, e in known]),
         fmt="o-", markersize=4.5, color=GREEN, linewidth=1.4, elinewidth=1.4, label=label,
     )  # fmt: skip
 
 
-def _reach(estimates: Sequence[dict[str, Any]]) -> list[list[float]]:
+def reach(estimates: Sequence[dict[str, Any]]) -> list[list[float]]:
     """Distances from values to the ends of their intervals, as matplotlib wants them; 0 where there is no interval."""
     below = [max(0.0, e["value"] - e["low"]) if e["low"] is not None else 0.0 for e in estimates]
     above = [max(0.0, e["high"] - e["value"]) if e["high"] is not None else 0.0 for e in estimates]

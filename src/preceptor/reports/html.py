@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
-from preceptor.reports import figures
+from preceptor.reports import figures, words
 
 EXAMPLES_PER_KIND = 3
 
@@ -42,11 +42,16 @@ def render_report(data: ReportData) -> str:
     return environment.get_template("report.html.jinja").render(
         s=data.summary,
         headline=headline(data.summary),
+        done=words.what_was_done(data.summary),
+        results=words.results_of_stages(data.summary),
+        score_is=words.score_title(data.summary),
+        position=words.position(data.summary),
+        tables=settings_tables(data.summary["recipe"]),
         warnings=warnings(data.summary),
         curves=Markup(figures.curves(data.metrics, data.summary)),
         cohorts=Markup(figures.cohorts(evaluation["before"], evaluation["after"], "heldout_score", "Held-out score")),
         examples=examples(data.before, data.after),
-        abstained=sum(row["abstained"] for row in data.metrics),
+        abstained=sum(row.get("abstained", 0) for row in data.metrics),
     )
 
 
@@ -73,7 +78,7 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     if over["detected"]:
         kept = f"The checkpoint kept is step {summary['best_step']}."
         found.append(f"Over-optimisation from step {over['step']} on: {'; '.join(over['reasons'])}. {kept}")
-    if summary["best_step"] == 0:
+    if summary["best_step"] == 0 and summary["steps"] > 0:
         found.append(
             "No checkpoint beat the policy before training within the bounds, so the untrained policy was kept."
         )
@@ -82,10 +87,13 @@ def warnings(summary: dict[str, Any]) -> list[str]:
         found.append(
             f"The judge failed on {summary['judge_failures']} of {summary['judge_calls']} calls ({share:.1%})."
         )
+    if below_chance := words.poor_reward_model(summary):
+        found.append(below_chance)
     agreement = after["judge_agreement"]
     if agreement is not None and agreement < 0.2:
+        whose = "the reward model" if "reward model" in str(summary["judge_score_is"]) else "the judge"
         found.append(
-            "After training, the judge's ranking of responses hardly agrees with the held-out score "
+            f"After training, {whose}'s ranking of responses hardly agrees with the held-out score "
             f"(Spearman {agreement:.2f})."
         )
     if summary["judge_is_policy"]:
@@ -96,6 +104,15 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     if summary["prompts"]["skipped"]:
         found.append(f"{summary['prompts']['skipped']} prompts did not fit the context window and were skipped.")
     return found
+
+
+def settings_tables(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables of a recipe, by name, without what is nested deeper or not set."""
+    tables = {name: value for name, value in recipe.items() if isinstance(value, dict)}
+    return {
+        name: {key: value for key, value in table.items() if value is not None and not isinstance(value, dict)}
+        for name, table in tables.items()
+    }
 
 
 def examples(before: Snapshot, after: Snapshot) -> list[Example]:

@@ -1,0 +1,40 @@
+"""`preceptor arms`: several ways of training side by side."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def arms(
+    name: Annotated[str, typer.Argument(help="Name of a shipped set of arms, or path of a .toml file.")] = "warm_tone",
+    out: Annotated[
+        Path | None, typer.Option(help="Where all runs go; the same again goes on. Default: runs/NAME-N.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. common.rl.steps=10."),
+    ] = None,
+    scale: Annotated[str | None, typer.Option(metavar="NAME", help="Run smaller: `tiny` tries it.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Override the seed of all arms.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
+) -> None:
+    """Run several recipes on the same prompts and compare what they came to."""
+    from preceptor.core.errors import UsageError
+    from preceptor.recipes.arms import begin_arms, load_arms
+    from preceptor.recipes.run_directory import next_run_path
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("arms run in one process; launch several processes for a single recipe with `preceptor run`")
+    recipe = load_arms(name, [*(settings or []), *([f"seed={seed}"] if seed is not None else [])], scale)
+    path = out or next_run_path(Path("runs"), Path(name).stem)
+    begin_arms(path, recipe)
+
+    from preceptor.cli.arms_table import show_arms
+    from preceptor.cli.display import Display
+    from preceptor.recipes.arms import run_arms
+
+    with Display() as display:
+        summary = run_arms(path, recipe, display)
+    show_arms(summary, path, as_json=as_json)

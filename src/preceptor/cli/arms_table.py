@@ -1,0 +1,52 @@
+"""The table of arms in the terminal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from preceptor.reports.arms import headline, warnings
+
+
+def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:
+    """Prints what the arms came to, or their summary as JSON."""
+    if as_json:
+        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        return
+    table = Table(title=f"{summary['prompts']['held_out']} held-out prompts, 95 % intervals", title_justify="left")
+    for column in ("", "held-out score", "gain", "judge", "KL", "perplexity", "calls", "seconds"):
+        table.add_column(column, justify="left" if not column else "right")
+    before = summary["arms"][0]["summary"]["evaluation"]["before"]
+    table.add_row("before training", _shown(before["heldout_score"]), "", _value(before["judge_score"]), *[""] * 4)
+    for arm in summary["arms"]:
+        run, after = arm["summary"], arm["summary"]["evaluation"]["after"]
+        ratio = arm["perplexity_ratio"]
+        table.add_row(
+            arm["name"],
+            _shown(after["heldout_score"]),
+            _shown({"overall": arm["gain"]}),
+            _value(after["judge_score"]),
+            _value(after["kl"], 1),
+            "none" if ratio is None else f"{ratio:.2f}×",
+            str(run["judge_calls"]),
+            f"{run['wall_s']:.0f}",
+        )
+    console = Console(markup=False)
+    console.print(table)
+    for line in (headline(summary), *warnings(summary)):
+        console.print(line, highlight=False)
+    console.print(f"report {path / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _shown(measure: dict[str, Any]) -> str:
+    estimate = measure["overall"]
+    if estimate is None:
+        return "none"
+    interval = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+    return f"{estimate['value']:.2f}{interval}"
+
+
+def _value(measure: dict[str, Any], digits: int = 2) -> str:
+    return "none" if measure["overall"] is None else f"{measure['overall']['value']:.{digits}f}"

@@ -1,0 +1,63 @@
+"""`preceptor train`: one learner by itself."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+train = typer.Typer(help="Train one learner by itself; `preceptor run` has whole methods.", no_args_is_help=True)
+
+
+@train.command("reward")
+def reward(
+    data: Annotated[
+        list[Path],
+        typer.Argument(help="Labelled pairs: what `label` wrote, people's comparisons, or TRL preference rows."),
+    ],
+    out: Annotated[Path, typer.Option(help="Where the model goes; the same again goes on.")],
+    model: Annotated[str, typer.Option(help="Model string of what it begins as.")] = "embedded",
+    test: Annotated[
+        Path | None, typer.Option(help="Labelled pairs to measure it on. Default: a tenth of the prompts in DATA.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, e.g. reward_model.epochs=3 or tuning.method=full."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the head, the adapters and the order of pairs.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
+) -> None:
+    """Train a reward model on preferences and measure it on pairs that it has not seen."""
+    import json
+
+    from preceptor.recipes.load import read_tables
+    from preceptor.training.reward_model.settings import RewardModelSettings
+    from preceptor.training.tuning import TuningSettings
+
+    tables = {"reward_model": RewardModelSettings, "tuning": TuningSettings}
+    chosen: dict[str, Any] = read_tables(settings or [], tables)
+
+    from preceptor.cli.display import Display
+    from preceptor.core.errors import PreceptorError
+    from preceptor.recipes.progress import Silence
+    from preceptor.recipes.train_reward import RewardJob, run_train_reward
+    from preceptor.training.processes import OF_MAIN, Processes
+
+    job = RewardJob(tuple(data), out, model, chosen["reward_model"], chosen["tuning"], test, seed)
+    processes = Processes()
+    if not processes.is_main:
+        silence = Silence()
+        try:
+            run_train_reward(job, processes, silence.note, silence.step)
+        except PreceptorError as error:
+            if OF_MAIN not in getattr(error, "__notes__", ()):
+                raise
+            raise typer.Exit(error.exit_code) from error  # the main process says why
+        return
+    with Display() as display:
+        summary = run_train_reward(job, processes, display.note, display.step)
+    if as_json:
+        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        return
+    print(f"{summary['training_pairs']} pairs ({summary['labels']} labels) in {summary['seconds']:.0f} s")
+    print(f"held out: {summary['in_words']}")
+    print(f"model {out / 'model'}")

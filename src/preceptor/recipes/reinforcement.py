@@ -1,0 +1,82 @@
+"""Training a policy by RL inside a run, whatever rewards it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Prompt, Response
+from preceptor.recipes.ending import Training
+from preceptor.recipes.methods import DirectRlaifRecipe
+from preceptor.recipes.run_judge import RunJudge
+from preceptor.recipes.session import Session
+from preceptor.recipes.tracking import tracked
+from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.rl.algorithm import make_algorithm
+from preceptor.training.rl.loop import train
+from preceptor.training.rl.rewards import (
+    AgainstReference,
+    CallableReward,
+    JudgeReward,
+    PairwiseReward,
+    RewardSource,
+    WeightedReward,
+    load_reward_function,
+)
+from preceptor.training.rl.settings import RLSettings
+from preceptor.training.rl.update import Updater
+
+
+def by_rl(
+    session: Session, policy: Policy, rewards: RewardSource | None, prompts: Sequence[Prompt], settings: RLSettings
+) -> Training:
+    """The training of a policy by RL.
+
+    Args:
+        rewards: on the main process; None on the others.
+    """
+    updater = Updater(policy, make_algorithm(settings), settings, session.processes)
+
+    def run(at_checkpoint: Callable[[int], bool]) -> int:
+        with tracked(session, "rl") as track:
+            return train(
+                policy,
+                updater,
+                rewards,
+                prompts,
+                settings,
+                files=session.files,
+                seed=session.recipe.seed,
+                processes=session.processes,
+                checkpoint_every=session.recipe.evaluation.checkpoint_every,
+                at_checkpoint=at_checkpoint,
+                on_step=lambda step, facts: track(step, settings.steps, asdict(facts)),
+            )
+
+    return Training(settings.steps, run)
+
+
+def judge_rewards(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
+    """The rewards of direct RLAIF: the judge's, and those of functions that the recipe names."""
+    parts = [(_of_judge(recipe, judge, policy), recipe.rewards.judge_weight)] if recipe.rewards.judge_weight else []
+    functions = recipe.rewards.weighted
+    parts += [(CallableReward(load_reward_function(name), name), weight) for name, weight in functions]
+    return WeightedReward(parts) if functions or recipe.rewards.judge_weight != 1.0 else parts[0][0]
+
+
+def _of_judge(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
+    settings = recipe.judge
+    if settings.mode == "score":
+        return JudgeReward(judge.scorer, settings.reward)
+    if settings.mode == "siblings":
+        return PairwiseReward(judge.comparer(settings.variant), settings.reward)
+    return AgainstReference(judge.comparer(settings.variant), settings.reward, partial(_opponents, recipe, policy))
+
+
+def _opponents(recipe: DirectRlaifRecipe, policy: Policy, groups_P: Sequence[ResponseGroup]) -> list[Response]:
+    """A response of the reference to each prompt: of one prompt the same in every step."""
+    seeds_P = [derive_seed(recipe.seed, "opponent", group.prompt.id) for group in groups_P]
+    prompts_P = [group.prompt for group in groups_P]
+    with policy.as_reference():
+        sampled = policy.sample(prompts_P, 1, recipe.rl.max_new_tokens, recipe.rl.temperature, seeds_P)
+    return [group.responses[0] for group in sampled]

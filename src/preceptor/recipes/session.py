@@ -1,0 +1,117 @@
+"""What the programs of all methods share while a run is under way."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from preceptor.backends.transformers.chat import encode_conversation
+from preceptor.backends.transformers.loading import load
+from preceptor.backends.transformers.model import LocalModel
+from preceptor.core.types import Prompt
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.inputs import Inputs, check_split, read_inputs
+from preceptor.recipes.methods import Recipe
+from preceptor.recipes.progress import Progress
+from preceptor.recipes.run_directory import RunDirectory
+from preceptor.training.files import RunFiles
+from preceptor.training.policy import Policy, dtype_of
+from preceptor.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class Split:
+    """The prompts of a run that fit the policy's window."""
+
+    training: list[Prompt]
+    held_out: list[Prompt]
+    skipped: int
+    """Prompts that do not fit."""
+
+
+class Session:
+    """A run under way, in every one of its processes.
+
+    Args:
+        merge: also write the chosen model with its adapters merged into the weights.
+    """
+
+    def __init__(self, directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> None:
+        self.directory = directory
+        self.recipe: Recipe = directory.recipe
+        self.progress = progress
+        self.processes = processes
+        self.merge = merge
+        self.inputs: Inputs = read_inputs(directory.recipe)
+        self.files = RunFiles(directory.path)
+        self._earlier_seconds = self.files.seconds()
+        self._begun = time.perf_counter()
+        processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
+        for note in self.inputs.notes:
+            progress.note(note)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run took so far, in this process and earlier ones."""
+        return self._earlier_seconds + time.perf_counter() - self._begun
+
+    def stage(
+        self, name: str, words: str, work: Callable[[], dict[str, Any]], *, together: bool = False
+    ) -> dict[str, Any]:
+        """A part of the run that is done once: its result, from an earlier process if one finished it.
+
+        Args:
+            name: of its result among `stages/`.
+            words: what it does, for people.
+            work: gives the result, as plain data; whatever else it makes lies in the run directory.
+            together: every process works; else the main one alone.
+        """
+        kept = self.processes.on_main(lambda: self.directory.stage_result(name))
+        if kept is not None:
+            return kept
+        self.progress.stage(words)
+        begun = time.perf_counter()
+        result = work() if together else self.processes.on_main(work)
+        self.processes.on_main(lambda: self.directory.finish_stage(name, result, time.perf_counter() - begun))
+        return result
+
+    def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
+        """The measurement of that name, by the main process, unless it is there already."""
+        return self.processes.on_main(lambda: self.directory.snapshot(name, measure))
+
+    def pin(self, what: str, identity: str) -> None:
+        """Holds later processes to a model."""
+        self.processes.on_main(lambda: self.directory.pin_inputs({what: identity}))
+
+    def load(self, name: str) -> LocalModel:
+        """A model that is to be trained."""
+        return LocalModel(load(name, dtype_of(self.recipe.tuning)))
+
+    def open_policy(self, name: str, *, values: bool = False) -> Policy:
+        """The policy to train, from a model that is also its reference."""
+        return Policy(self.load(name), self.recipe.tuning, self.recipe.seed, values=values)
+
+    def split(self) -> Split:
+        """Training and held-out prompts that leave room for an answer in the policy's context window."""
+        recipe, prompts = self.recipe, self.inputs.prompts
+        longest = max(recipe.answering.max_new_tokens, recipe.trained_on.max_new_tokens)
+
+        def fit() -> dict[str, Any]:
+            model = self.load(recipe.policy)
+            self.directory.pin_inputs({"base model": model.identity})
+            usable = within_window(prompts, model, longest)
+            check_split(usable, recipe)
+            if skipped := len(prompts) - len(usable):
+                self.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
+            return {"usable": [prompt.id for prompt in usable]}
+
+        kept = set(self.stage("prompts", "reading the prompts", fit)["usable"])
+        usable = [prompt for prompt in prompts if prompt.id in kept]
+        training, held_out = check_split(usable, recipe)
+        return Split(training, held_out, len(prompts) - len(usable))
+
+
+def within_window(prompts: list[Prompt], model: LocalModel, max_new_tokens: int) -> list[Prompt]:
+    """The prompts that leave room for an answer in the model's context window."""
+    room = model.context_window - max_new_tokens
+    return [prompt for prompt in prompts if len(encode_conversation(model.tokenizer, prompt.conversation)) <= room]
