@@ -383,4 +383,5 @@ def test_a_process_that_does_not_close_the_model_ends_without_a_word() -> None:
     with FaultServer(Script()) as server:
         arguments = [sys.executable, "-X", "dev", "-c", script, f"openai:tiny@{server.url}"]
         ended = subprocess.run(arguments, capture_output=True, text=True, timeout=20, check=True)
-    assert (ended.stdout, ended.stderr) == ("done\n", "")
+    words = [line for line in ended.stderr.splitlines() if not line.startswith("Executing <")]  # of a busy machine
+    assert (ended.stdout, words) == ("done\n", [])

@@ -23,6 +23,9 @@ from preceptor.training.optimizer import Optimizer
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy
 from preceptor.training.processes import Processes
 
+ROUNDING = 1e-6
+"""A margin below this is 0: before the first step the policy is the reference."""
+
 
 @dataclass(frozen=True)
 class DpoFacts:
@@ -154,7 +157,8 @@ class Learner:
         stepped = self.optimizer.step(loss, f"step {self._policy.step + 1}")
         labelled = [each for each in everyone if each.p_chosen != 0.5]
         agree = [
-            0.5 if each.margin == 0.0 else float((each.margin > 0.0) == (each.p_chosen > 0.5)) for each in labelled
+            0.5 if abs(each.margin) < ROUNDING else float((each.margin > 0.0) == (each.p_chosen > 0.5))
+            for each in labelled
         ]
         return DpoFacts(
             loss=loss,
