@@ -63,6 +63,15 @@ def test_judge_up_and_held_out_down_is_over_optimisation() -> None:
     assert "rose from 1.00 to 3.00 since step 5 while the held-out score fell by 0.40" in found.reasons[0]
 
 
+def test_a_judge_that_rises_within_its_noise_is_no_sign() -> None:
+    later = at(2, -0.2, 0.0)
+    noisy = tuple(r.model_copy(update={"judge_score": (3.0, -2.9)[i % 2]}) for i, r in enumerate(later.responses))
+    found = later.model_copy(update={"responses": noisy})  # on average 0.05 above before training, where it fell by 0.3
+    assert not find_over_optimisation([START, found], BOUNDS).detected
+    surely = tuple(r.model_copy(update={"judge_score": 0.05 + 0.001 * (i % 2)}) for i, r in enumerate(later.responses))
+    assert find_over_optimisation([START, later.model_copy(update={"responses": surely})], BOUNDS).detected
+
+
 def test_both_rising_or_both_falling_is_not() -> None:
     assert not find_over_optimisation([START, at(5, 0.6, 1.0), at(10, 0.7, 3.0)], BOUNDS).detected
     assert not find_over_optimisation([START, at(5, 0.6, 1.0), at(10, 0.2, 0.5)], BOUNDS).detected

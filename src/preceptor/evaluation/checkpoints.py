@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.snapshot import Measure, Snapshot, change
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.snapshot import Measure, Snapshot, change, judge_change
 
 
 class Bounds(Frozen):
@@ -69,14 +70,16 @@ def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
 
 def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> OverOptimisation:
     """The first snapshot at which the training judge is more pleased than at the held-out measure's peak so far, while
-    the held-out measure fell by more than its interval or the text degenerated (Gao et al. 2023 describe the effect).
+    the held-out measure fell, both by more than their intervals, or the text degenerated (Gao et al. 2023 describe the
+    effect).
     """
     before = peak = snapshots[0]
     for now in snapshots[1:]:
         reasons: list[str] = []
         if _overall(now.judge_score) > _overall(peak.judge_score):
-            fall = change(peak, now)
-            if fall is not None and fall.high is not None and fall.high < 0:
+            fall, rise = change(peak, now), judge_change(peak, now)
+            if _below(fall) and rise is not None and rise.low is not None and rise.low > 0:
+                assert fall is not None
                 reasons.append(
                     f"the training judge rose from {_overall(peak.judge_score):.2f} to {_overall(now.judge_score):.2f} "
                     f"since step {peak.step} while the held-out score fell by {-fall.value:.2f}"
@@ -88,6 +91,10 @@ def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> Ove
         if _overall(now.heldout_score) > _overall(peak.heldout_score):
             peak = now
     return OverOptimisation(detected=False)
+
+
+def _below(estimate: Estimate | None) -> bool:
+    return estimate is not None and estimate.high is not None and estimate.high < 0
 
 
 def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:

@@ -156,13 +156,25 @@ class Snapshot(Frozen):
 
 def change(before: Snapshot, after: Snapshot) -> Estimate | None:
     """Mean change of the held-out measure from one snapshot to another on the prompts of both, paired by prompt."""
-    earlier = {group[0].prompt_id: group for group in _by_prompt(before.responses)}
-    differences = [
-        [_mean([r.heldout_score for r in group]) - _mean([r.heldout_score for r in earlier[group[0].prompt_id]])]
-        for group in _by_prompt(after.responses)
-        if group[0].prompt_id in earlier
-    ]
-    return mean_by_prompt(differences)
+    return _change(before, after, lambda r: r.heldout_score)
+
+
+def judge_change(before: Snapshot, after: Snapshot) -> Estimate | None:
+    """The same of the training judge's score, over the responses that have one; None where there are none."""
+    return _change(before, after, lambda r: r.judge_score)
+
+
+def _change(before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]) -> Estimate | None:
+    earlier, later = (
+        {
+            group[0].prompt_id: [known for r in group if (known := value(r)) is not None]
+            for group in _by_prompt(snapshot.responses)
+        }
+        for snapshot in (before, after)
+    )
+    return mean_by_prompt(
+        [[_mean(values) - _mean(earlier[name])] for name, values in later.items() if values and earlier.get(name)]
+    )
 
 
 def _measure(items: Sequence[T], estimate: Callable[[Sequence[T]], Estimate | None]) -> Measure:
