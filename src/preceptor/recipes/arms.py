@@ -24,6 +24,7 @@ from preceptor.recipes.methods import Recipe, SftRecipe
 from preceptor.recipes.progress import Progress
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.reports.arms import render_arms
+from preceptor.reports.html import ReportData
 from preceptor.store.files import write_json, write_text, writing
 
 
@@ -142,7 +143,7 @@ def compared(recipe: ArmsRecipe, directories: list[RunDirectory]) -> dict[str, A
                 "gain": None if gain is None else gain.model_dump(mode="json"),
                 "against_best": None if against_best is None else against_best.model_dump(mode="json"),
                 "perplexity_ratio": after.value / before.value if before and after else None,
-                "measured_responses": _measured_responses(directory),
+                "measured_responses": _measured_responses(each, directory),
                 "summary": each.summary,
             }
         )
@@ -190,8 +191,7 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
     }
 
 
-def _measured_responses(directory: RunDirectory) -> int:
+def _measured_responses(data: ReportData, directory: RunDirectory) -> int:
     """Responses that were judged to measure the policy, not to train it."""
-    data = directory.report_data(directory.read_summary())
     snapshots = [data.before, *directory.checkpoint_snapshots().values(), data.after]
     return sum(len(snapshot.responses) for snapshot in snapshots)

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.evaluation.text import vader
 from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.methods import Recipe
-from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.policy import Policy
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble
 from preceptor.training.reward_model.model import RewardModel
@@ -86,7 +84,7 @@ class Meter:
         groups_P = self.policy.sample(
             self.prompts, samples_per_prompt, answering.max_new_tokens, answering.temperature, seeds_P
         )
-        kl_PG = self._kl(groups_P, answering.temperature)
+        kl_PG = self.policy.sequence_kl(groups_P, answering.temperature, self.base)
         responses = [(group.prompt, response) for group in groups_P for response in group.responses]
         grades = self.grader(responses) if self.grader else [Grade(None)] * len(responses)
         measured = [
@@ -103,7 +101,7 @@ class Meter:
                 heldout_score=vader(response.text),
             )
             for (prompt, response), kl, grade in zip(
-                [(group.prompt, response) for group in groups_P for response in group.responses],
+                responses,
                 [kl for kl_G in kl_PG for kl in kl_G],
                 grades,
                 strict=True,
@@ -115,15 +113,3 @@ class Meter:
             for p, (log_likelihood, tokens) in zip(self.references, likelihoods, strict=True)
         ]
         return Snapshot(step=self.policy.step, responses=tuple(measured), references=tuple(references))
-
-    def _kl(self, groups_P: Sequence[ResponseGroup], temperature: float) -> list[list[float]]:
-        """Log π - log π_base of each response, in nats."""
-        if self.base is None:
-            return self.policy.sequence_kl(groups_P, temperature)
-        tokens_P = [group.tokens for group in groups_P]
-        with torch.no_grad():
-            log_ratio_N = self.policy.log_probs(tokens_P, temperature) - self.base.reference_log_probs(
-                tokens_P, temperature
-            )
-        ratios = iter(log_ratio_N.split([len(ids) for group in tokens_P for ids in group.responses]))
-        return [[float(next(ratios).sum()) for _ in group.responses] for group in tokens_P]

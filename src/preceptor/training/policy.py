@@ -211,13 +211,19 @@ class Policy:
             return self.log_probs(groups, temperature)
 
     @torch.no_grad()
-    def sequence_kl(self, groups_P: Sequence[ResponseGroup], temperature: float) -> list[list[float]]:
+    def sequence_kl(
+        self, groups_P: Sequence[ResponseGroup], temperature: float, base: "Policy | None" = None
+    ) -> list[list[float]]:
         """Log π - log π_ref of each response, summed over its tokens, in nats: P lists of G numbers.
 
         Its mean over samples estimates the KL divergence to the reference.
+
+        Args:
+            base: whose reference it is, where that is not the policy's own.
         """
         tokens_P = [group.tokens for group in groups_P]
-        log_ratio_N = self.log_probs(tokens_P, temperature) - self.reference_log_probs(tokens_P, temperature)
+        reference_N = (base or self).reference_log_probs(tokens_P, temperature)
+        log_ratio_N = self.log_probs(tokens_P, temperature) - reference_N
         ratios = iter(log_ratio_N.split([len(ids) for group in tokens_P for ids in group.responses]))
         return [[float(next(ratios).sum()) for _ in group.responses] for group in tokens_P]
 
