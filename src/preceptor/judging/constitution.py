@@ -4,13 +4,13 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Frozen, NonEmpty
+from preceptor.core.types import Frozen, NonEmpty, Rater
 from preceptor.core.validation import first_problem
 
 _PACKAGED = files("preceptor.judging.constitutions")
@@ -161,6 +161,12 @@ class Constitution(Frozen):
     """Who the judge is and what it is to do; stands before the principles."""
     pairwise: PairwiseRubric = PairwiseRubric()
     score: ScoreRubric = OVERALL
+
+    def rater(self, model: str, settings: dict[str, Any]) -> Rater:
+        """A model, by its identity, that judges by this constitution, and how it is asked."""
+        return Rater(
+            model=model, constitution=f"{self.name} {self.version}", constitution_hash=self.hash, settings=settings
+        )
 
     @property
     def hash(self) -> str:

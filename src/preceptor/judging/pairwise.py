@@ -8,7 +8,7 @@ from preceptor.backends.base import LanguageModel
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Comparison, JudgeFailure, Preference, Presentation, Rater, Verdict
+from preceptor.core.types import Comparison, JudgeFailure, Preference, Presentation, Verdict
 from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
 from preceptor.judging.combine import combine
 from preceptor.judging.constitution import Constitution
@@ -52,12 +52,7 @@ class PairwiseJudge:
             raise ValueError("responses that are shown alone are judged by a ScoredPairJudge")
         self.constitution = constitution
         self.settings = settings
-        self.rater = Rater(
-            model=model.identity,
-            constitution=f"{constitution.name} {constitution.version}",
-            constitution_hash=constitution.hash,
-            settings=settings.told(),
-        )
+        self.rater = constitution.rater(model.identity, settings.told())
         self.model = RecordedModel(model, ledger, self.rater)
         self.members = (self,)
         self._check_exemplars()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from preceptor.backends.base import ChooseRequest, LanguageModel, in_order
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score, Usage, Verdict, total_usage
+from preceptor.core.types import JudgeFailure, Prompt, Response, Score, Usage, Verdict, total_usage
 from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
 from preceptor.judging.constitution import SCALE, Constitution, Criterion
 from preceptor.judging.parsing import parse_choice
@@ -31,12 +31,7 @@ class ScoreJudge:
     ) -> None:
         self.constitution = constitution
         self.settings = settings or ScoreSettings()
-        self.rater = Rater(
-            model=model.identity,
-            constitution=f"{constitution.name} {constitution.version}",
-            constitution_hash=constitution.hash,
-            settings=self.settings.told(),
-        )
+        self.rater = constitution.rater(model.identity, self.settings.told())
         self.model = RecordedModel(model, ledger, self.rater)
 
     @property

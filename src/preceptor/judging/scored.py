@@ -23,7 +23,6 @@ from preceptor.core.types import (
     Preference,
     Presentation,
     Prompt,
-    Rater,
     Response,
     Score,
     Verdict,
@@ -55,12 +54,7 @@ class ScoredPairJudge:
         check_scoring(constitution, settings)
         self.constitution = constitution
         self.settings = settings
-        self.rater = Rater(
-            model=model.identity,
-            constitution=f"{constitution.name} {constitution.version}",
-            constitution_hash=constitution.hash,
-            settings=settings.told(),
-        )
+        self.rater = constitution.rater(model.identity, settings.told())
         self._scoring = ScoreJudge(model, constitution, ledger, settings.scoring)
         self.model = self._scoring.model
         self.members = (self,)
