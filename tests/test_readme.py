@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def commands() -> list[list[str]]:
     joined = README.replace("\\\n", " ")
     lines = re.findall(
-        r"^preceptor (?:run|arms|train reward|label|audit|revise|recipes|models|report)\b.*$",
+        r"^preceptor (?:run|arms|train reward|label|audit|revise|recipes|models|report|evaluate|sweep|compare|estimate|agreement|trajectories|cohort)\b.*$",
         joined,
         flags=re.MULTILINE,
     )

@@ -87,7 +87,7 @@ def test_a_wrong_setting_is_named(overrides: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "override", "message"),
     [
-        ("rlaif", "dpo.beta=1", r'unknown key "dpo"; known: .*"judge".*"reward_model", "reward_processing", "rl"'),
+        ("rlaif", "dpo.beta=1", r'unknown key "dpo"; known: .*"judge".*"reward_processing", "rewards", "rl"'),
         ("dpo", "rl.steps=1", r'unknown key "rl"'),
         ("dpo", "dop.beta=1", r'unknown key "dop"; did you mean "dpo"\?'),
         ("sft", "judge.model=embedded", r'unknown key "judge"'),
@@ -96,7 +96,7 @@ def test_a_wrong_setting_is_named(overrides: list[str], message: str) -> None:
         ("best_of_n", "judge.variant=base", r'unknown key "judge\.variant"'),
         ("rlhf", "preferences.human=[]", "there are no preferences: set ai = true, or name files in human"),
         ("direct_rlaif", "rewards.weights=[1.0]", "1 weights for 0 functions"),
-        ("direct_rlaif", "rewards.judge_weight=0", "leaves no reward; name functions"),
+        ("direct_rlaif", "rewards.feedback_weight=0", "leaves no reward; name functions"),
         ("direct_rlaif", "method=direct_rlaiff", r'there is no method "direct_rlaiff"; did you mean "direct_rlaif"\?'),
         ("direct_rlaif", "tracking.with=tensorbord", r"tracking\.with = 'tensorbord'"),
         ("rlaif", "sft.epochs=0", r"sft\.epochs = 0"),

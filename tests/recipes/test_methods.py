@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from conftest import make_model
@@ -196,11 +197,57 @@ def test_reward_functions_are_added_with_their_weights_and_rewards_are_processed
     )
     function = f'rewards.functions=["{tmp_path / "mine.py"}:short"]'
     directory, summary, _ = run(
-        "quickstart", *RL, "rl.steps=2", *JUDGE, function, "rewards.judge_weight=0", "reward_processing.clip=1.0"
+        "quickstart", *RL, "rl.steps=2", *JUDGE, function, "rewards.feedback_weight=0", "reward_processing.clip=1.0"
     )
     rows = read_rows(directory.path / "metrics.jsonl")
     assert all(row["reward"] is None or -1.0 <= row["reward"] <= 0.0 for row in rows)
     assert summary["reward_processing"] == "clipped to ±1"
+
+
+def test_reward_functions_are_added_to_a_reward_model_too(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def ten(completions, **_):\n    return [10.0 for _ in completions]\n")
+    function = f'rewards.functions=["{tmp_path / "mine.py"}:ten"]'
+    few = [*RL, "rl.steps=1", ONE_PART, *CANDIDATES, *REWARD_MODEL, people(tmp_path)]
+    directory, _, _ = run("rlhf", *few, function, "rewards.weights=[2.0]")
+    [row] = read_rows(directory.path / "metrics.jsonl")
+    assert row["reward"] > 15.0
+    assert "2 × " in report(directory)
+    assert "the reward model's" in report(directory).replace("&#39;", "'")
+
+
+def test_a_held_out_judge_measures_in_place_of_the_lexicon(run: Runner) -> None:
+    held_out = ["evaluation.judge.model=scripted:first", "evaluation.judge.constitution=helpful"]
+    directory, summary, told = run("quickstart", *RL, "rl.steps=2", *JUDGE, *held_out)
+    assert summary["heldout_score_is"] == "scripted:first by helpful"
+    assert not summary["heldout_judge_trained"]
+    # It always says 1, the lowest of ten.
+    assert summary["evaluation"]["after"]["heldout_score"]["overall"]["value"] == pytest.approx(-1.0, abs=0.1)
+    assert summary["calls"]["held-out judge"]["calls"] > 0
+    assert not any("held-out judge is the training judge" in note for note in told.notes)
+    assert "Held-out score (scripted:first by helpful)" in report(directory)
+
+
+def test_a_held_out_judge_that_trained_is_said_to_have(run: Runner) -> None:
+    _, summary, told = run("quickstart", *RL, "rl.steps=1", *JUDGE, "evaluation.judge.model=scripted:random")
+    assert summary["heldout_judge_trained"]
+    assert any("held-out judge is the training judge" in note for note in told.notes)
+
+
+def test_each_step_of_a_run_goes_to_tensorboard(run: Runner) -> None:
+    directory, _, _ = run("quickstart", *RL, "rl.steps=2", *JUDGE, "tracking.with=tensorboard")
+    readers = [EventAccumulator(str(path)) for path in directory.path.rglob("events.out.tfevents*")]
+    for reader in readers:
+        reader.Reload()
+    [steps] = [reader for reader in readers if reader.Tags()["scalars"]]  # the other file holds the settings
+    assert [event.step for event in steps.Scalars("rl/reward")] == [1, 2]
+
+
+def test_every_checkpoint_has_a_model_card(run: Runner) -> None:
+    directory, _, _ = run("quickstart", *RL, "rl.steps=2", *JUDGE)
+    card = (directory.path / "checkpoints/step-000002/README.md").read_text()
+    assert "step 2" in card
+    assert "scripted:random" in card
+    assert "evaluations/step-000002.json" in card
 
 
 def test_ppo_learns_a_value_head_in_a_run(run: Runner) -> None:

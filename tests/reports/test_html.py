@@ -1,20 +1,18 @@
 """The report: it says what the numbers say, and model text stays text."""
 
-import re
-import shutil
-import subprocess
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import pytest
+from evaluation_examples import about, change, control, whole, win
+from markdown_it import MarkdownIt
+from pages import check_page
 
 from preceptor.evaluation.checkpoints import OverOptimisation
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.recipes.load import load_recipe
-from preceptor.reports.html import ReportData, examples, headline, render_report, warnings
+from preceptor.reports.html import ReportData, examples, headline, render_report, render_run_markdown, warnings
 
 SCRIPT = "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title='taken over'\">"
-CHROMIUM = shutil.which("chromium")
 
 
 def snapshot(step: int, heldout: float, text: str = "fine words here") -> Snapshot:
@@ -53,6 +51,7 @@ def data(after: float = 0.7) -> ReportData:
         "curve": [before.summary(), later.summary()],
         "over_optimisation": OverOptimisation(detected=False).model_dump(mode="json"),
         "judge_calls": 100, "judge_failures": 0, "judge_tokens": 5000, "judge_content_free_score": None,
+        "heldout_score_is": "VADER", "heldout_judge_trained": False,
         "judge_score_is": "training judge's reward (log-odds)", "reward_processing": None,
         "answering": {"max_new_tokens": 32, "temperature": 0.9},
         **dict.fromkeys(("sft", "fine_tuning", "revision", "labels", "preferences", "reward_model", "best_of_n")),
@@ -72,9 +71,7 @@ def test_text_from_models_prompts_and_constitutions_is_escaped() -> None:
 
 def test_the_page_needs_nothing_from_outside() -> None:
     page = render_report(data())
-    references = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?(?!#)([^"\')\s>]+)', page.replace("&#34;", '"'))
-    assert [r for r in references if r.startswith(("http", "//"))] == []
-    assert page.count("<svg") == 2
+    assert len(check_page(page).of("svg")) == 5
     assert "currentColor" in page
 
 
@@ -128,14 +125,81 @@ def test_examples_show_gains_the_middle_and_falls() -> None:
     assert all(e.before.prompt_id == e.after.prompt_id for e in chosen)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_a_real_browser_draws_it_and_runs_nothing(tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
-    page.write_text(render_report(data()), encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
-    done = subprocess.run(
-        [str(CHROMIUM), *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
-    assert "<title>preceptor: c, seed 0</title>" in done.stdout
-    assert done.stdout.count("<path") > 20
+def test_a_response_without_a_held_out_score_is_no_example() -> None:
+    before, after = snapshot(0, 0.2), snapshot(10, 0.7)
+    unscored = after.responses[0].model_copy(update={"heldout_score": None})
+    assert {e.after.prompt_id for e in examples(before, replace_first(after, unscored))} == {
+        f"{i}" for i in range(1, 10)
+    }
+
+
+def replace_first(measured: Snapshot, response: MeasuredResponse) -> Snapshot:
+    return measured.model_copy(update={"responses": (response, *measured.responses[1:])})
+
+
+def evaluated() -> ReportData:
+    """A run with an evaluation, whose policies are called as a run calls them."""
+    evaluation = whole(changes=(change("history", "exact match", -0.12, "regressed"),))
+    return replace(data(), evaluation=evaluation)
+
+
+def test_an_evaluation_adds_who_is_preferred_to_the_headline_and_its_doubts_to_the_warnings() -> None:
+    run = evaluated()
+    said = headline(run.summary, run.evaluation).replace("\u00a0", " ")
+    assert said.startswith(headline(run.summary))
+    assert "The policy after training is preferred to the one before 64 % [58, 70] of the time by J, which took" in said
+    run.summary["evaluation"]["after"]["judge_agreement"] = 0.9
+    [only] = warnings(run.summary, run.evaluation)
+    assert only.startswith("Regressed in history: exact match from 0.70 to 0.58")
+    turned = whole(length_control=(control(about(0.64), about(0.4)),), training_win_rates=(win(about(0.9)),))
+    found = warnings(run.summary, turned)
+    assert "the policy after training is preferred to the one before 90" in found[0]
+    assert found[1].startswith("Length decides: the policy after training is preferred to the one before")
+
+
+def test_the_sections_of_an_evaluation_are_in_the_report_of_the_run_once() -> None:
+    text = render_report(evaluated())
+    page = check_page(text)
+    for title in (
+        "Who is preferred",
+        "What changed where",
+        "Length",
+        "The two judges",
+        "The judge",
+        "Responses to read",
+    ):
+        assert text.count(f">{title}</h2>") == 1
+    assert len(page.of("svg")) == 11
+
+
+def test_a_held_out_measure_that_trained_or_failed_is_a_reason_to_doubt() -> None:
+    summary = data().summary
+    summary["evaluation"]["after"].update(judge_agreement=0.9, heldout_failures=3)
+    summary["heldout_judge_trained"] = True
+    first, second = warnings(summary)
+    assert first.startswith("The held-out measure (VADER) is the judge of training")
+    assert second == "The held-out measure failed on 3 responses after training."
+
+
+def test_over_optimisation_is_marked_on_the_figure_of_scores_over_kl() -> None:
+    run = data()
+    run.summary["curve"] = [snapshot(step, 0.2).summary() for step in (0, 5, 10)]
+    labels = [str(svg["aria-label"]) for svg in check_page(render_report(run)).of("svg")]
+    assert "Training and held-out score over KL, 3 checkpoints; no over-optimisation found" in labels
+    run.summary["over_optimisation"] = {"detected": True, "step": 5, "reasons": ["r"]}
+    text = render_report(run)
+    assert "3 checkpoints; over-optimisation begins at step 5" in text
+    assert "over-optimisation from step 5" in text
+    assert "that begins at step 5" in text
+
+
+def test_the_markdown_of_a_run_has_its_numbers_and_no_markup_of_others() -> None:
+    for run in (data(), evaluated()):
+        run.summary["constitution"]["name"] = f"| {SCRIPT}"
+        document = render_run_markdown(run)
+        tokens = MarkdownIt("commonmark").enable("table").parse(document)
+        kinds = {token.type for token in tokens} | {child.type for token in tokens for child in token.children or ()}
+        assert kinds & {"html_block", "html_inline", "link_open", "image"} == set()
+        assert "| Held-out score | 0.25 [" in document
+    assert "| from \\$5 to \\$10 | 0.2" in render_run_markdown(data())
+    assert "| history | exact match | 0.70 | 0.58 | -0.12 [-0.17, -0.07] | 0.003 | regressed |" in document

@@ -120,3 +120,11 @@ def test_all_pairs_of_a_prompt_are_on_one_side(tmp_path: Path) -> None:
     assert not {pair.prompt.text for pair in training} & {pair.prompt.text for pair in held_out}
     assert split(pairs[:200], 0.25)[1] == held_out[: len(held_out) // 2]
     assert split(pairs, 0.0) == (pairs, [])
+
+
+def test_a_row_has_a_weight_of_its_own(tmp_path: Path) -> None:
+    assert read_one(tmp_path, {**OURS, "weight": 3}, weight=0.5).weight == 1.5
+    pairs, left_out = read(tmp_path, {**OURS, "weight": 0}, {**OURS, "weight": "much"})
+    assert not pairs
+    assert len(left_out) == 2
+    assert all("weight: expected a number above 0" in each for each in left_out)

@@ -18,6 +18,7 @@ from preceptor.store.training_pairs import TrainingPair
 from preceptor.training.dpo.encoding import encode_pairs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import DpoFacts, batch_of_step, train_dpo
+from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 from preceptor.training.tuning import TuningSettings
@@ -59,7 +60,7 @@ def run(
             raise KeyboardInterrupt
 
     train_dpo(
-        policy, pairs, settings, root=root, seed=0, processes=Processes(), checkpoint_every=2,
+        policy, pairs, settings, files=RunFiles(root), seed=0, processes=Processes(), checkpoint_every=2,
         at_checkpoint=how.get("at_checkpoint", lambda _: True), on_step=on_step, on_note=how.get("notes", []).append,
     )  # fmt: skip
     return policy

@@ -1,21 +1,30 @@
 """Model strings: their forms, and whether one can mean a model. Nothing heavy is imported for it."""
 
+import re
 from pathlib import Path
 
 from preceptor.backends.openai.address import Address
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError, nearest
 
+_PRECISION = re.compile(r":(bfloat16|float16|float32)$")
+ADAPTERS = "adapter_config.json"
+"""What makes a folder one of LoRA adapters."""
 FORMS = {
     "embedded": "SmolLM2-135M-Instruct, from the Python package index, kept in the cache",
     "hf:ORG/NAME[@REVISION]": "a model on the Hugging Face hub",
-    "FOLDER": "a local folder in Hugging Face format",
+    "FOLDER": "a local folder in Hugging Face format; LoRA adapters too, which name their base model",
     "FILE.gguf": "a local GGUF file, dequantised in memory; as a judge, it cannot be trained",
     "openai:NAME[@BASE_URL]": "an OpenAI-compatible server; key in OPENAI_API_KEY (OpenAI) or PRECEPTOR_API_KEY",
     "scripted:random": "a judge that knows nothing: a control",
     "scripted:first": "a judge that always prefers the first choice: a control",
 }
 """Every form of a model string, with its meaning."""
+
+
+def same_model(identity: str, other: str) -> bool:
+    """Whether two models' identities name the same weights, whatever their precision."""
+    return _PRECISION.sub("", identity) == _PRECISION.sub("", other)
 
 
 def check_name(name: str) -> None:
@@ -32,7 +41,9 @@ def check_name(name: str) -> None:
         if name.removeprefix("hf:").partition("@")[0].count("/") != 1:
             raise UsageError(f'"{name}": expected hf:ORG/NAME or hf:ORG/NAME@REVISION')
     elif (
-        name != "embedded" and not (path / "config.json").is_file() and not (path.is_file() and path.suffix == ".gguf")
+        name != "embedded"
+        and not any((path / file).is_file() for file in ("config.json", ADAPTERS))
+        and not (path.is_file() and path.suffix == ".gguf")
     ):
         raise UsageError(
             f'there is no model "{name}"; {nearest(name, ["embedded"])} A model is embedded, hf:ORG/NAME[@REVISION], '

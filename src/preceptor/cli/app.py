@@ -5,7 +5,24 @@ import warnings
 
 import typer
 
-from preceptor.cli import arms, audit, label, models, recipes, report, revise, run, train
+from preceptor.cli import (
+    agreement,
+    arms,
+    audit,
+    cohort,
+    compare,
+    estimate,
+    evaluate,
+    label,
+    models,
+    recipes,
+    report,
+    revise,
+    run,
+    sweep,
+    train,
+    trajectories,
+)
 from preceptor.core.errors import PreceptorError
 
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
@@ -22,6 +39,13 @@ app.command("run")(run.run)
 app.command("arms")(arms.arms)
 app.command("audit")(audit.audit)
 app.command("label")(label.label)
+app.command("evaluate")(evaluate.evaluate)
+app.command("sweep")(sweep.sweep)
+app.command("compare")(compare.compare)
+app.command("estimate")(estimate.estimate)
+app.command("agreement")(agreement.agreement)
+app.command("trajectories")(trajectories.trajectories)
+app.command("cohort")(cohort.cohort)
 app.command("revise")(revise.revise)
 app.add_typer(train.train, name="train")
 app.command("recipes")(recipes.recipes)

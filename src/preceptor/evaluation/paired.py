@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, cast
+from typing import Any
 
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from preceptor.core.types import Frozen
 from preceptor.evaluation.agreement import mean_with_interval
-
-ALPHA = 0.05
+from preceptor.evaluation.signs import ALPHA, holm
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,8 @@ class PairedComparison(Frozen):
 def compare_all(outcomes: Sequence[JudgeOutcomes]) -> tuple[PairedComparison, ...]:
     """Every two judges, in the order given."""
     found = [_compare(first, second) for first, second in combinations(outcomes, 2)]
-    p_values = [each.p_value for each in found if each.p_value is not None]
-    corrected = iter(
-        cast("Sequence[float]", multipletests(p_values, alpha=ALPHA, method="holm")[1]) if p_values else ()
-    )
-    return tuple(each if each.p_value is None else _decided(each, float(next(corrected))) for each in found)
+    corrected = holm([each.p_value for each in found])
+    return tuple(each if p is None else _decided(each, p) for each, p in zip(found, corrected, strict=True))
 
 
 def _decided(comparison: PairedComparison, p_holm: float) -> PairedComparison:

@@ -27,8 +27,8 @@ class MeasuredResponse(Frozen):
     """The training judge's reward; None where the judge failed."""
     choice_mass: float | None
     """Probability the judge gave to its choices together; None where it failed."""
-    heldout_score: float
-    """The held-out measure, which takes no part in training."""
+    heldout_score: float | None
+    """The held-out measure, which takes no part in training; None where it failed."""
 
 
 class MeasuredReference(Frozen):
@@ -104,6 +104,11 @@ class Snapshot(Frozen):
         return sum(r.judge_score is None for r in self.responses)
 
     @cached_property
+    def heldout_failures(self) -> int:
+        """Responses that the held-out measure failed on."""
+        return sum(r.heldout_score is None for r in self.responses)
+
+    @cached_property
     def choice_mass(self) -> float | None:
         """Mean probability that the judge gave to its choices together."""
         masses = [r.choice_mass for r in self.responses if r.choice_mass is not None]
@@ -112,7 +117,11 @@ class Snapshot(Frozen):
     @cached_property
     def judge_agreement(self) -> float | None:
         """Spearman's rank correlation of judge and held-out measure over responses; None where it is undefined."""
-        pairs = [(r.judge_score, r.heldout_score) for r in self.responses if r.judge_score is not None]
+        pairs = [
+            (r.judge_score, r.heldout_score)
+            for r in self.responses
+            if r.judge_score is not None and r.heldout_score is not None
+        ]
         if len({a for a, _ in pairs}) < 2 or len({b for _, b in pairs}) < 2:
             return None
         result: Any = stats.spearmanr([a for a, _ in pairs], [b for _, b in pairs])
@@ -141,6 +150,7 @@ class Snapshot(Frozen):
             "step": self.step,
             **{name: measure.model_dump(mode="json") for name, measure in measures.items()},
             "judge_failures": self.judge_failures,
+            "heldout_failures": self.heldout_failures,
             "choice_mass": self.choice_mass,
             "judge_agreement": self.judge_agreement,
         }

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.types import Frozen, NonEmpty
+from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import change
 from preceptor.recipes.load import (
     SHIPPED_ARMS,
@@ -23,6 +24,7 @@ from preceptor.recipes.load import (
 from preceptor.recipes.methods import Recipe, SftRecipe
 from preceptor.recipes.progress import Progress
 from preceptor.recipes.run_directory import RunDirectory
+from preceptor.recipes.run_evaluation import BEFORE, evaluate_snapshots
 from preceptor.reports.arms import render_arms
 from preceptor.reports.html import ReportData
 from preceptor.store.files import write_json, write_text, writing
@@ -120,15 +122,32 @@ def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, An
         known = (folder / "recipe.toml").is_file()
         directories.append(RunDirectory.open(folder) if known else RunDirectory.create(folder, its_recipe))
         execute(directories[-1], progress)
-    summary = compared(recipe, directories)
+    data = [directory.report_data(directory.read_summary()) for directory in directories]
+    summary, evaluation = compared(recipe, directories, data), against_each_other(recipe, data)
     write_json(path / "summary.json", summary)
-    write_text(path / "report.html", render_arms(summary))
+    write_json(path / "evaluation.json", evaluation.model_dump(mode="json"))
+    write_text(path / "report.html", render_arms(summary, evaluation))
     return summary
 
 
-def compared(recipe: ArmsRecipe, directories: list[RunDirectory]) -> dict[str, Any]:
+def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evaluation:
+    """The policy before training and what each arm made of it, every two of them."""
+    summaries = [each.summary for each in data]
+    training = {str(each["judge_score_is"]) for each in summaries if each["judge_score_is"] is not None}
+    chosen = {arm.name: each.after for arm, each in zip(recipe.arms, data, strict=True)}
+    return evaluate_snapshots(
+        recipe.description or "Ways of training",
+        {BEFORE: data[0].before, **chosen},
+        {BEFORE: summaries[0]["policy"]}
+        | {arm.name: f"step {each['best_step']}" for arm, each in zip(recipe.arms, summaries, strict=True)},
+        summaries[0]["heldout_score_is"],
+        training.pop() if len(training) == 1 else None,
+        judge_trained=any(each["heldout_judge_trained"] for each in summaries),
+    )
+
+
+def compared(recipe: ArmsRecipe, directories: list[RunDirectory], data: Sequence[ReportData]) -> dict[str, Any]:
     """What the arms came to, side by side. The best is the one that gains most by the held-out measure."""
-    data = [directory.report_data(directory.read_summary()) for directory in directories]
     gains = [change(each.before, each.after) for each in data]
     best = max(range(len(gains)), key=lambda i: float("-inf") if gains[i] is None else gains[i].value)  # pyright: ignore
     arms: list[dict[str, Any]] = []
@@ -183,7 +202,7 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
         return getattr(recipe, what)
     settings = recipe.evaluation
     return {
-        "heldout": settings.heldout,
+        "judge": settings.judge,
         "heldout_share": settings.heldout_share,
         "samples_per_prompt": settings.samples_per_prompt,
         "max_new_tokens": recipe.answering.max_new_tokens,

@@ -17,18 +17,25 @@ from preceptor.store.prompts import read_prompt_rows
 from preceptor.store.rows import Malformed
 
 
-class Sampling(Frozen):
+class Answering(Frozen):
+    """How a model's responses to prompts are sampled."""
+
+    samples: int = Field(default=1, ge=1)
+    """Responses per prompt."""
+    temperature: float = Field(default=1.0, gt=0)
+    max_new_tokens: int = Field(default=256, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class Sampling(Answering):
     """How candidate responses are sampled."""
 
     policy: NonEmpty
     """A model string."""
     samples: int = Field(default=2, ge=2)
     """Responses per prompt."""
-    temperature: float = Field(default=1.0, gt=0)
-    max_new_tokens: int = Field(default=256, ge=1)
     design: Design = "all"
     """Which pairs of a prompt's responses are compared."""
-    seed: int = Field(default=0, ge=0)
 
 
 Answered: TypeAlias = list[Response | JudgeFailure]
@@ -39,7 +46,9 @@ def sampled_comparisons(
     path: Path, policy: RecordedModel, sampling: Sampling
 ) -> Iterator[ComparisonRow | Malformed | Unanswered]:
     """Comparisons of responses that the policy gives to each prompt of a file, in the file's order."""
-    return _comparisons(path, sampling, policy.model.concurrency, lambda prompts: _sample(policy, prompts, sampling))
+    return _comparisons(
+        path, sampling, policy.model.concurrency, lambda prompts: sample_responses(policy, prompts, sampling)
+    )
 
 
 def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonRow | Malformed | Unanswered]:
@@ -86,7 +95,8 @@ def _row(
     return Unanswered(number, place, name, failure.model_copy(update={"detail": f"policy: {failure.detail}"}))
 
 
-def _sample(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Sampling) -> list[Answered]:
+def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Answering) -> list[Answered]:
+    """The policy's responses to each prompt. The i-th one draws the same random numbers whoever the policy is."""
     requests = [
         CompleteRequest(
             prompt.conversation if policy.model.chat else plain_request(prompt),

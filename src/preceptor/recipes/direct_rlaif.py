@@ -5,10 +5,9 @@ from typing import Any
 from preceptor.recipes.ending import align
 from preceptor.recipes.fine_tuning import begin
 from preceptor.recipes.methods import DirectRlaifRecipe
-from preceptor.recipes.reinforcement import by_rl, judge_rewards
+from preceptor.recipes.reinforcement import by_rl, judge_reward, whole_reward
 from preceptor.recipes.run_judge import judging
 from preceptor.recipes.session import Session
-from preceptor.training.rl.rewards import PostProcessed
 from preceptor.training.rl.settings import needs_values
 
 
@@ -23,6 +22,7 @@ def run_direct_rlaif(session: Session, recipe: DirectRlaifRecipe) -> dict[str, A
     session.progress.stage("loading the models")
     policy = session.open_policy(base, values=needs_values(recipe.rl))
     with judging(session) as judge:
-        rewards = judge and PostProcessed(judge_rewards(recipe, judge, policy), recipe.reward_processing)
+        feedback = judge and judge_reward(recipe, judge, policy)
+        rewards = feedback and whole_reward(feedback, recipe.rewards, recipe.reward_processing)
         training = by_rl(session, policy, rewards, prompts.training, recipe.rl)
         return align(session, policy, prompts, training, judge, judge and judge.grader)

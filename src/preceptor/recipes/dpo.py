@@ -44,7 +44,7 @@ def by_dpo(session: Session, policy: Policy, pairs: Sequence[TrainingPair], sett
                 policy,
                 pairs,
                 settings,
-                root=session.directory.path,
+                files=session.files,
                 seed=session.recipe.seed,
                 processes=session.processes,
                 checkpoint_every=session.recipe.evaluation.checkpoint_every,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.evaluation.checkpoints import choose_checkpoint
+from preceptor.evaluation.result import Evaluation
 from preceptor.recipes.curve import Curve
 from preceptor.recipes.measure import Grader, Meter
 from preceptor.recipes.publish import publish
@@ -44,7 +45,7 @@ def align(
     """
     directory, recipe, progress = session.directory, session.recipe, session.progress
     session.pin("policy", policy.base.identity)
-    meter = Meter(policy, grader, prompts.held_out, session.inputs.references, recipe)
+    meter = Meter(policy, grader, prompts.held_out, session.inputs.references, recipe, session.held_out)
     final = lambda: meter.measure("final", recipe.evaluation.samples_per_prompt)  # noqa: E731
     progress.stage("measuring before training")
     before = session.snapshot("before", final)
@@ -86,6 +87,17 @@ def conclude(
     summary = summarise(session, outcome)
     session.progress.stage("writing the model and the report")
     publish(directory, summary, save, save_merged, merge=session.merge)
-    write_report(directory, summary)
+    summary |= _preferred(write_report(directory, summary))
     directory.write_summary(summary)
     return summary
+
+
+def _preferred(evaluation: Evaluation) -> dict[str, Any]:
+    """The headline numbers of an evaluation: how often the result is preferred to what it was, and the verdicts."""
+    overall = next((each for each in evaluation.win_rates if each.cohort is None), None)
+    control = next(iter(evaluation.length_control), None)
+    return {
+        "win_rate": overall and overall.model_dump(mode="json"),
+        "win_rate_at_equal_length": control and control.model_dump(mode="json"),
+        "changes": [change.model_dump(mode="json") for change in evaluation.changes],
+    }

@@ -68,7 +68,7 @@ def fine_tune(
 
 def measure_before(session: Session, policy: Policy, prompts: Split, grader: Grader | None) -> Snapshot:
     """What the model is like before fine-tuning."""
-    meter = Meter(policy, grader, prompts.held_out, session.inputs.references, session.recipe)
+    meter = Meter(policy, grader, prompts.held_out, session.inputs.references, session.recipe, session.held_out)
     session.progress.stage("measuring before training")
     return session.snapshot("before", lambda: meter.measure("final", session.recipe.evaluation.samples_per_prompt))
 
@@ -97,7 +97,8 @@ def end_fine_tuned(
         session.progress.stage("measuring the fine-tuned model")
         original, tuned = session.open_policy(base), session.open_policy(str(folder))
         tuned.step = len(rows)
-        meter = Meter(tuned, grader, prompts.held_out, session.inputs.references, recipe, base=original)
+        references = session.inputs.references
+        meter = Meter(tuned, grader, prompts.held_out, references, recipe, session.held_out, base=original)
         after = directory.snapshot("after", lambda: meter.measure("final", recipe.evaluation.samples_per_prompt))
         session.progress.measured(after)
         directory.pin_inputs({"policy": original.base.identity})

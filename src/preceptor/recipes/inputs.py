@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preceptor.backends.names import check_name
+from preceptor.backends.names import ADAPTERS, check_name
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
@@ -30,6 +30,7 @@ from preceptor.training.tracking import check_tracker
 
 LEAST_HELD_OUT = 3
 """Held-out prompts that an interval needs."""
+_SAME_JUDGE = "the held-out judge is the training judge's model: what it likes after training says little"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Inputs:
     references: list[Prompt]
     constitution: Constitution | None
     """The judge's."""
+    held_out_constitution: Constitution | None
+    """The held-out judge's."""
     demonstrations: list[Demonstration] = field(default_factory=list[Demonstration])
     human: list[Path] = field(default_factory=list[Path])
     """Datasets of people's preferences."""
@@ -55,12 +58,13 @@ class Inputs:
         }
         if self.constitution is not None:
             found["constitution"] = self.constitution.hash
+        if self.held_out_constitution is not None:
+            found["held-out constitution"] = self.held_out_constitution.hash
         if self.demonstrations:
             listed = [[d.prompt.model_dump(mode="json"), d.answer] for d in self.demonstrations]
             found["demonstrations"] = content_hash(listed)[:16]
-        if isinstance(recipe, DirectRlaifRecipe):
-            files = [Path(name.partition(":")[0]) for name in recipe.rewards.functions if ".py:" in name]
-            found |= {f"reward function {file.name}": content_of(file)[:16] for file in files}
+        files = [Path(name.partition(":")[0]) for name in recipe.reward_functions if ".py:" in name]
+        found |= {f"reward function {file.name}": content_of(file)[:16] for file in files}
         if self.human:
             found["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
         return found
@@ -76,9 +80,10 @@ def read_inputs(recipe: Recipe) -> Inputs:
     constitution = None if recipe.scoring is None else _check_judge(recipe, recipe.scoring)
     if recipe.learning_by_rl is not None:
         check_algorithm(recipe.learning_by_rl)
-    if isinstance(recipe, DirectRlaifRecipe):
-        for function in recipe.rewards.functions:
-            load_reward_function(function)
+    for function in recipe.reward_functions:
+        load_reward_function(function)
+    held_out_judge = recipe.evaluation.judge
+    held_out_constitution = None if held_out_judge is None else _check_held_out_judge(held_out_judge)
     prompts = _limited(read_prompts(recipe.prompts), recipe.limit)
     _, held_out = check_split(prompts, recipe)
     references = read_prompts(recipe.evaluation.references)
@@ -86,7 +91,9 @@ def read_inputs(recipe: Recipe) -> Inputs:
         if not prompt.reference:
             raise UsageError(f'{recipe.evaluation.references}: prompt "{prompt.id}" has no reference answer')
     demonstrations, references, notes = _demonstrations(recipe, references, held_out)
-    return Inputs(prompts, references, constitution, demonstrations, _human(recipe), notes)
+    if held_out_judge is not None and recipe.scoring is not None and held_out_judge.model == recipe.scoring.model:
+        notes = (*notes, _SAME_JUDGE)
+    return Inputs(prompts, references, constitution, held_out_constitution, demonstrations, _human(recipe), notes)
 
 
 def check_split(prompts: list[Prompt], recipe: Recipe) -> tuple[list[Prompt], list[Prompt]]:
@@ -128,6 +135,11 @@ def _check_models(recipe: Recipe) -> None:
     check_name(recipe.policy)
     if recipe.policy.startswith(("scripted:", "openai:")) or recipe.policy.endswith(".gguf"):
         raise UsageError(f'policy = "{recipe.policy}": this form cannot be trained; name a folder, hf:... or embedded')
+    if (Path(recipe.policy) / ADAPTERS).is_file():
+        raise UsageError(
+            f'policy = "{recipe.policy}": these are adapters of another model; merge them into it first, by '
+            "`preceptor run --resume RUN --merge`, and name the merged folder"
+        )
     if recipe.scoring is not None:
         check_name(recipe.scoring.model)
     if isinstance(recipe, BestOfNRecipe) and recipe.best_of_n.reward_model is not None:
@@ -140,18 +152,8 @@ def _check_models(recipe: Recipe) -> None:
 
 def _check_judge(recipe: Recipe, judge: JudgeSettings) -> Constitution:
     """The judge's constitution, if the judge can be asked as the recipe says."""
-    constitution = load_constitution(judge.constitution)
     scores = not isinstance(recipe, DirectRlaifRecipe) or recipe.judge.mode == "score"
-    if scores and judge.reward == "log_odds" and len(constitution.score.values) != 2:
-        raise UsageError(
-            f'judge.reward = "log_odds" needs a constitution of two choices, {judge.constitution} has '
-            f'{len(constitution.score.values)}; use "expectation"'
-        )
-    if judge.asking.rationale and not constitution.score.criteria:
-        raise UsageError(
-            f"judge.asking.rationale: {judge.constitution} scores by an item of its own form, which has no "
-            "place for a rationale; name a constitution with criteria"
-        )
+    constitution = _check_scoring(judge, "judge", scores=scores)
     if isinstance(recipe, RlaifRecipe | ConstitutionalRecipe | DpoRecipe) and recipe.judge is not None:
         check_judges([JudgeSpec(model=judge.model, constitution=judge.constitution, variant=recipe.judge.variant)])
     if isinstance(recipe, DirectRlaifRecipe) and not scores:
@@ -161,6 +163,34 @@ def _check_judge(recipe: Recipe, judge: JudgeSettings) -> Constitution:
                 f'rl.group_size is {recipe.rl.group_size}; judge.mode = "siblings" compares the responses of a group '
                 "and needs at least 2"
             )
+    return constitution
+
+
+def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> Constitution:
+    """The constitution of a judge, if it can be asked to score as its table says.
+
+    Args:
+        scores: whether the judge's reward is that of a score.
+    """
+    constitution = load_constitution(judge.constitution)
+    if scores and judge.reward == "log_odds" and len(constitution.score.values) != 2:
+        raise UsageError(
+            f'{table}.reward = "log_odds" needs a constitution of two choices, {judge.constitution} has '
+            f'{len(constitution.score.values)}; use "expectation"'
+        )
+    if judge.asking.rationale and not constitution.score.criteria:
+        raise UsageError(
+            f"{table}.asking.rationale: {judge.constitution} scores by an item of its own form, which has no "
+            "place for a rationale; name a constitution with criteria"
+        )
+    return constitution
+
+
+def _check_held_out_judge(judge: JudgeSettings) -> Constitution:
+    check_name(judge.model)
+    constitution = _check_scoring(judge, "evaluation.judge")
+    if "score" not in constitution.model_fields_set:
+        raise UsageError(f"evaluation.judge: {judge.constitution} does not say how to score; give it a [score] table")
     return constitution
 
 

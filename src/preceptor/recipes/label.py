@@ -24,8 +24,9 @@ from preceptor.judging.steps import TrajectoryJudge
 from preceptor.recipes.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
 from preceptor.recipes.environment import environment
 from preceptor.recipes.judges import JudgeSpec, assemble, check_judges, check_prices
+from preceptor.recipes.pinned import pin
 from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of, read_comparisons
-from preceptor.store.files import read_json, write_json, writing
+from preceptor.store.files import write_json, writing
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
 from preceptor.store.ledger import Ledger
@@ -269,7 +270,6 @@ def _pin(job: LabelJob, crew: Crew) -> None:
 
     Raises: UsageError where they differ.
     """
-    path = job.out / "label.json"
     pinned: dict[str, Any] = {
         "data": content_of(job.data),
         "judges": crew.judge.rater.model_dump(mode="json"),
@@ -278,15 +278,7 @@ def _pin(job: LabelJob, crew: Crew) -> None:
         "design": job.design,
         "steps": job.steps,
     }
-    if not path.exists():
-        write_json(path, pinned)
-        return
-    before = read_json(path)
-    if changed := [key for key in pinned if before.get(key) != pinned[key]]:
-        raise UsageError(
-            f"{job.out}: holds labels made with other {' and '.join(changed)}; choose another --out, or give the "
-            "command that it was begun with"
-        )
+    pin(job.out / "label.json", pinned, "labels")
 
 
 def content_of(path: Path) -> str:

@@ -24,6 +24,8 @@ _NAMES = (
     ("judge", "model"),
     ("judge", "constitution"),
     ("evaluation", "references"),
+    ("evaluation", "judge", "model"),
+    ("evaluation", "judge", "constitution"),
     ("sft", "demonstrations"),
     ("preferences", "human"),
     ("best_of_n", "reward_model"),

@@ -7,8 +7,8 @@ from typing import Protocol
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
-from preceptor.evaluation.text import vader
 from preceptor.judging.score import ScoreJudge
+from preceptor.recipes.held_out import HeldOut
 from preceptor.recipes.methods import Recipe
 from preceptor.training.policy import Policy
 from preceptor.training.reward_model.encoding import NoReward
@@ -74,6 +74,7 @@ class Meter:
     prompts: Sequence[Prompt]
     references: Sequence[Prompt]
     recipe: Recipe
+    held_out: HeldOut
     base: Policy | None = None
     """What the KL is to, where it is not the policy's own reference."""
 
@@ -87,6 +88,7 @@ class Meter:
         kl_PG = self.policy.sequence_kl(groups_P, answering.temperature, self.base)
         responses = [(group.prompt, response) for group in groups_P for response in group.responses]
         grades = self.grader(responses) if self.grader else [Grade(None)] * len(responses)
+        scores = self.held_out(responses)
         measured = [
             MeasuredResponse(
                 prompt_id=prompt.id,
@@ -98,12 +100,13 @@ class Meter:
                 kl=kl,
                 judge_score=grade.reward,
                 choice_mass=grade.choice_mass,
-                heldout_score=vader(response.text),
+                heldout_score=score,
             )
-            for (prompt, response), kl, grade in zip(
+            for (prompt, response), kl, grade, score in zip(
                 responses,
                 [kl for kl_G in kl_PG for kl in kl_G],
                 grades,
+                scores,
                 strict=True,
             )
         ]

@@ -1,11 +1,10 @@
 """The merged model of a run that is finished."""
 
-from pathlib import Path
 from typing import Any
 
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.recipes.methods import BestOfNRecipe, ConstitutionalRecipe, SftRecipe
+from preceptor.recipes.methods import BestOfNRecipe, SftRecipe
 from preceptor.recipes.progress import Progress
 from preceptor.recipes.publish import linked, publish
 from preceptor.recipes.run_directory import RunDirectory
@@ -22,20 +21,8 @@ def merge_best(directory: RunDirectory, summary: dict[str, Any], progress: Progr
         publish(directory, summary, linked(directory.best), linked(directory.best), merge=True)
         return
     progress.stage("merging the chosen checkpoint")
-    base = LocalModel(load(_base(directory), dtype_of(recipe.tuning)))
+    base = LocalModel(load(directory.base, dtype_of(recipe.tuning)))
     policy = Policy(base, recipe.tuning, recipe.seed)
     directory.pin_inputs({"policy": policy.base.identity})
     RunFiles(directory.path).load_checkpoint(policy, int(summary["best_step"]))
     publish(directory, summary, policy.save, policy.save_merged, merge=True)
-
-
-def _base(directory: RunDirectory) -> str:
-    """The model that the policy began as, as a model string."""
-    recipe = directory.recipe
-    if isinstance(recipe, ConstitutionalRecipe):
-        return _folder(directory.path / "fine_tuning")
-    return recipe.policy if recipe.first is None else _folder(directory.path / "sft")
-
-
-def _folder(part: Path) -> str:
-    return str(part / "model")

@@ -89,6 +89,11 @@ class Recipe(Frozen):
         """What is done to rewards, where there are any."""
         return None
 
+    @property
+    def reward_functions(self) -> tuple[str, ...]:
+        """Functions that add to the reward, where there are any."""
+        return ()
+
 
 class SftRecipe(Recipe):
     """Supervised fine-tuning: the policy learns demonstrations."""
@@ -116,13 +121,9 @@ class _Aligned(Recipe):
         return self.sft
 
 
-class DirectRlaifRecipe(_Aligned):
-    """Direct RLAIF: the judge's opinion of a response is the reward (Lee et al. 2023, section 2.2)."""
+class _ByRl(_Aligned):
+    """What the methods have in common that train by RL."""
 
-    title = "direct RLAIF"
-
-    method: Literal["direct_rlaif"]
-    judge: RewardingJudgeSettings = RewardingJudgeSettings()
     rewards: RewardFunctionSettings = RewardFunctionSettings()
     reward_processing: RewardProcessing = RewardProcessing()
     rl: RLSettings = RLSettings()
@@ -138,9 +139,23 @@ class DirectRlaifRecipe(_Aligned):
         return self.reward_processing
 
     @property
+    def reward_functions(self) -> tuple[str, ...]:
+        """As [rewards] says."""
+        return self.rewards.functions
+
+    @property
     def trained_on(self) -> Answering:
         """As in [rl]."""
         return Answering(self.rl.max_new_tokens, self.rl.temperature)
+
+
+class DirectRlaifRecipe(_ByRl):
+    """Direct RLAIF: the judge's opinion of a response is the reward (Lee et al. 2023, section 2.2)."""
+
+    title = "direct RLAIF"
+
+    method: Literal["direct_rlaif"]
+    judge: RewardingJudgeSettings = RewardingJudgeSettings()
 
     @property
     def scoring(self) -> JudgeSettings:
@@ -178,27 +193,10 @@ class _FromPreferences(_Aligned):
         )
 
 
-class _ByRewardModel(_FromPreferences):
+class _ByRewardModel(_ByRl, _FromPreferences):
     """What the methods have in common whose preferences train a reward model, which rewards the policy."""
 
     reward_model: RewardModelTable = RewardModelTable()
-    reward_processing: RewardProcessing = RewardProcessing()
-    rl: RLSettings = RLSettings()
-
-    @property
-    def learning_by_rl(self) -> RLSettings:
-        """As [rl] says."""
-        return self.rl
-
-    @property
-    def processing(self) -> RewardProcessing:
-        """As [reward_processing] says."""
-        return self.reward_processing
-
-    @property
-    def trained_on(self) -> Answering:
-        """As in [rl]."""
-        return Answering(self.rl.max_new_tokens, self.rl.temperature)
 
 
 class RlaifRecipe(_ByRewardModel):

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from preceptor.recipes.methods import Recipe
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.reports import words
 from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
@@ -49,16 +50,24 @@ def linked(source: Path) -> Callable[[Path], None]:
     return save
 
 
+def checkpoint_card(recipe: Recipe, step: int) -> str:
+    """The model card of a checkpoint in the middle of a run: whence it comes, and where it was measured."""
+    return _template("checkpoint_card.md.jinja").render(recipe=recipe, step=step, judge=recipe.scoring)
+
+
+def _template(name: str) -> Template:
+    return Environment(
+        loader=PackageLoader("preceptor.recipes", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template(name)
+
+
 def model_card(summary: dict[str, Any], library: str) -> str:
     """The model card in Markdown: method, judge, constitution, measured results.
 
     Args:
         library: the library that loads the model.
     """
-    environment = Environment(
-        loader=PackageLoader("preceptor.recipes", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("model_card.md.jinja").render(
+    return _template("model_card.md.jinja").render(
         s=summary,
         library=library,
         done=words.what_was_done(summary),

@@ -10,15 +10,18 @@ from preceptor.recipes.ending import Training
 from preceptor.recipes.methods import DirectRlaifRecipe
 from preceptor.recipes.run_judge import RunJudge
 from preceptor.recipes.session import Session
+from preceptor.recipes.settings import RewardFunctionSettings
 from preceptor.recipes.tracking import tracked
 from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import train
+from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.rewards import (
     AgainstReference,
     CallableReward,
     JudgeReward,
     PairwiseReward,
+    PostProcessed,
     RewardSource,
     WeightedReward,
     load_reward_function,
@@ -56,15 +59,18 @@ def by_rl(
     return Training(settings.steps, run)
 
 
-def judge_rewards(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
-    """The rewards of direct RLAIF: the judge's, and those of functions that the recipe names."""
-    parts = [(_of_judge(recipe, judge, policy), recipe.rewards.judge_weight)] if recipe.rewards.judge_weight else []
-    functions = recipe.rewards.weighted
-    parts += [(CallableReward(load_reward_function(name), name), weight) for name, weight in functions]
-    return WeightedReward(parts) if functions or recipe.rewards.judge_weight != 1.0 else parts[0][0]
+def whole_reward(
+    feedback: RewardSource, functions: RewardFunctionSettings, processing: RewardProcessing
+) -> RewardSource:
+    """The reward of training: AI feedback's and that of the functions that the recipe names, summed and processed."""
+    parts = [(feedback, functions.feedback_weight)] if functions.feedback_weight else []
+    parts += [(CallableReward(load_reward_function(name), name), weight) for name, weight in functions.weighted]
+    alone = not functions.functions and functions.feedback_weight == 1.0
+    return PostProcessed(feedback if alone else WeightedReward(parts), processing)
 
 
-def _of_judge(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
+def judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
+    """The judge's opinion as a reward, in the mode of the recipe."""
     settings = recipe.judge
     if settings.mode == "score":
         return JudgeReward(judge.scorer, settings.reward)

@@ -7,12 +7,11 @@ from preceptor.recipes.fine_tuning import begin
 from preceptor.recipes.measure import RewardModelGrader
 from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
 from preceptor.recipes.preferences import gather_preferences
-from preceptor.recipes.reinforcement import by_rl
+from preceptor.recipes.reinforcement import by_rl, whole_reward
 from preceptor.recipes.reward_models import open_reward_model, train_reward_models
 from preceptor.recipes.run_judge import judging
 from preceptor.recipes.session import Session, Split
 from preceptor.training.reward_model.reward import RewardModelReward
-from preceptor.training.rl.rewards import PostProcessed
 from preceptor.training.rl.settings import needs_values
 
 
@@ -41,7 +40,8 @@ def rlaif_from(
     policy = session.open_policy(base, values=needs_values(recipe.rl))
     reward_model = open_reward_model(session, recipe) if session.processes.is_main else None
     with judging(session) as judge:
-        rewards = reward_model and PostProcessed(RewardModelReward(reward_model), recipe.reward_processing)
+        feedback = reward_model and RewardModelReward(reward_model)
+        rewards = feedback and whole_reward(feedback, recipe.rewards, recipe.reward_processing)
         grader = (judge and judge.grader) or (reward_model and RewardModelGrader(reward_model))
         training = by_rl(session, policy, rewards, prompts.training, recipe.rl)
         return align(session, policy, prompts, training, judge, grader)

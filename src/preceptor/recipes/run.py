@@ -1,6 +1,6 @@
 """Running any recipe in its directory: one run at a time, and a summary that always tells how it ended."""
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 from preceptor.core.errors import PreceptorError
@@ -61,7 +61,9 @@ def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, m
 
     write({"status": "running"})
     try:
-        return _program(Session(directory, progress, processes, merge=merge))
+        session = Session(directory, progress, processes, merge=merge)
+        with closing(session.held_out):
+            return _program(session)
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
             write({"status": "interrupted"})

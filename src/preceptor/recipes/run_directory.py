@@ -12,7 +12,7 @@ from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.inputs import read_inputs
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
-from preceptor.recipes.methods import Recipe
+from preceptor.recipes.methods import ConstitutionalRecipe, Recipe
 from preceptor.reports.html import ReportData
 from preceptor.store.files import (
     REMEDY,
@@ -133,6 +133,13 @@ class RunDirectory:
     def best(self) -> Path:
         """The folder of the checkpoint that was kept."""
         return self.path / "checkpoints" / "best"
+
+    @property
+    def base(self) -> str:
+        """What its policy was when alignment began, as a model string: fine-tuning's result where there was any."""
+        if isinstance(self.recipe, ConstitutionalRecipe):
+            return str(self.path / "fine_tuning" / "model")
+        return self.recipe.policy if self.recipe.first is None else str(self.path / "sft" / "model")
 
     @property
     def merged(self) -> Path:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from preceptor.backends.transformers.chat import encode_conversation
@@ -10,9 +11,11 @@ from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.types import Prompt
 from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.held_out import HeldOut, HeldOutJudge, Vader
 from preceptor.recipes.inputs import Inputs, check_split, read_inputs
 from preceptor.recipes.methods import Recipe
 from preceptor.recipes.progress import Progress
+from preceptor.recipes.publish import checkpoint_card
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
@@ -43,12 +46,21 @@ class Session:
         self.processes = processes
         self.merge = merge
         self.inputs: Inputs = read_inputs(directory.recipe)
-        self.files = RunFiles(directory.path)
+        self.files = RunFiles(directory.path, partial(checkpoint_card, self.recipe))
         self._earlier_seconds = self.files.seconds()
         self._begun = time.perf_counter()
         processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
         for note in self.inputs.notes:
             progress.note(note)
+        self.held_out: HeldOut = self._held_out()
+        """Of the main process alone."""
+
+    def _held_out(self) -> HeldOut:
+        settings = self.recipe.evaluation.judge
+        if settings is None:
+            return Vader()
+        ledger = self.directory.path / "evaluations" / "ledger.sqlite"
+        return HeldOutJudge(settings, ledger, lambda identity: self.directory.pin_inputs({"held-out judge": identity}))
 
     @property
     def seconds(self) -> float:

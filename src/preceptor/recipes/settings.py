@@ -98,14 +98,14 @@ class RewardModelTable(RewardModelSettings):
 
 
 class RewardFunctionSettings(Frozen):
-    """Reward functions of your own, added to the judge's reward."""
+    """Reward functions of your own, added to the reward that AI feedback gives."""
 
     functions: tuple[NonEmpty, ...] = ()
     """As `package.module:function` or `path/file.py:function`, with the signature of TRL's reward functions."""
     weights: tuple[float, ...] = ()
     """One for each function; 1 when absent."""
-    judge_weight: float = Field(default=1.0, ge=0)
-    """Of the judge's reward; 0 does not ask it in training."""
+    feedback_weight: float = Field(default=1.0, ge=0)
+    """Of the judge's or the reward model's reward; 0 does not ask it in training."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "RewardFunctionSettings":
@@ -113,8 +113,8 @@ class RewardFunctionSettings(Frozen):
             raise ValueError(
                 f"{len(self.weights)} weights for {len(self.functions)} functions; give one for each, or none"
             )
-        if self.judge_weight == 0 and not self.functions:
-            raise ValueError("judge_weight = 0 leaves no reward; name functions")
+        if self.feedback_weight == 0 and not self.functions:
+            raise ValueError("feedback_weight = 0 leaves no reward; name functions")
         return self
 
     @property
@@ -153,8 +153,9 @@ class EvaluationSettings(Frozen):
 
     heldout_share: float = Field(default=0.2, gt=0, lt=1)
     """Share of the prompts that training never sees, by a stable hash of their text."""
-    heldout: Literal["vader"] = "vader"
-    """The measure that chooses the checkpoint and trains nothing."""
+    judge: JudgeSettings | None = None
+    """The held-out judge: it scores responses, chooses the checkpoint and trains nothing. VADER, a lexicon of
+    sentiment, when absent, which fits constitutions about tone and no others."""
     references: NonEmpty = "package:reference_answers"
     """Prompts with reference answers, whose perplexity guards general ability."""
     samples_per_prompt: int = Field(default=2, ge=1)

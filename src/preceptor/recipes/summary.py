@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from preceptor.backends.names import same_model
 from preceptor.evaluation.checkpoints import Choice, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
 from preceptor.recipes.environment import environment
@@ -42,6 +43,7 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
     directory, recipe = session.directory, session.recipe
     bounds, gain = recipe.evaluation.bounds, change(outcome.before, outcome.after)
     stages = {name: directory.stage_result(name) for name in STAGES}
+    judge = _judge(session, outcome, stages["labels"])
     return {
         "status": "done",
         "method": recipe.title,
@@ -50,9 +52,11 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
         "steps": outcome.steps,
         "stopped_early": outcome.stopped_early,
         "policy": outcome.policy,
-        **_judge(session, outcome, stages["labels"]),
+        **judge,
         **_calls(directory),
-        "judge_score_is": _judge_score_is(recipe, outcome.grader),
+        "heldout_score_is": session.held_out.name,
+        "heldout_judge_trained": judge["judge"] is not None and same_model(session.held_out.identity, judge["judge"]),
+        "judge_score_is": judge_score_is(recipe, outcome.grader),
         "reward_processing": recipe.processing and recipe.processing.describe(),
         **stages,
         "seed": recipe.seed,
@@ -102,18 +106,20 @@ def _judge(session: Session, outcome: Outcome, labels: dict[str, Any] | None) ->
 
 
 def _calls(directory: RunDirectory) -> dict[str, Any]:
-    """Calls of models over all ledgers of the run."""
+    """Calls of models over all ledgers of the run, those of the held-out judge apart."""
     places = (directory.ledger, *(directory.path / part / "ledger.sqlite" for part in ("labels", "revision")))
     counted = calls_by_role([place for place in places if place.exists()])
+    held_out = directory.path / "evaluations" / "ledger.sqlite"
     return {
         "judge_calls": counted[JUDGE].calls,
         "judge_failures": counted[JUDGE].failures,
         "judge_tokens": counted[JUDGE].tokens,
-        "calls": {role: calls.model_dump(mode="json") for role, calls in counted.items()},
+        "calls": {role: calls.model_dump(mode="json") for role, calls in counted.items()}
+        | ({"held-out judge": calls_by_role([held_out])[JUDGE].model_dump(mode="json")} if held_out.exists() else {}),
     }
 
 
-def _judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:
+def judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:
     """What `judge_score` is, in words; None where there is none."""
     if grader is None:
         return None

@@ -2,28 +2,28 @@
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from preceptor.evaluation.result import Evaluation
+from preceptor.reports import evaluation
 from preceptor.reports.arms_figures import gain_against_kl
+from preceptor.reports.numbers import estimate, listed
+from preceptor.reports.templates import page
 
 
-def render_arms(summary: dict[str, Any]) -> str:
+def render_arms(summary: dict[str, Any], compared: Evaluation) -> str:
     """The report as HTML. All text is escaped.
 
     Args:
         summary: as in `summary.json` of a run of arms: `arms` (each with name, recipe, summary, gain, against_best),
             `best`, `description`, `prompts`.
+        compared: the arms, and the policy before training, against each other.
     """
-    environment = Environment(
-        loader=PackageLoader("preceptor.reports", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("arms.html.jinja").render(
+    return page(
+        "arms.html.jinja",
         s=summary,
         headline=headline(summary),
         warnings=warnings(summary),
-        figure=Markup(gain_against_kl(summary["arms"])),
+        figure=gain_against_kl(summary["arms"]),
+        **evaluation.sections(compared) | {"in_run": True},
     )
 
 
@@ -35,23 +35,18 @@ def headline(summary: dict[str, Any]) -> str:
     best = arms.get(summary["best"])
     if best is None or best["gain"] is None:
         return "No arm has a held-out score, so there is nothing to compare."
-    first = f"{best['name']} gains most by the held-out measure: {_estimate(best['gain'])}"
+    first = f"{best['name']} gains most by the held-out measure: {estimate(best['gain'], signed=True)}"
     close = [name for name, arm in arms.items() if name != best["name"] and not _behind(arm["against_best"])]
     if not close:
         return f"{first}, more than every other arm beyond chance."
-    return f"{first}. It cannot be told from {_listed(close)} at the 95 % level."
+    return f"{first}. It cannot be told from {listed(close)} at the 95 % level."
 
 
 def warnings(summary: dict[str, Any]) -> list[str]:
     """What a reader should know before believing the table."""
     found: list[str] = []
     for arm in summary["arms"]:
-        run = arm["summary"]
-        if run["over_optimisation"]["detected"]:
-            reasons = "; ".join(run["over_optimisation"]["reasons"])
-            found.append(f"{arm['name']}: over-optimisation from step {run['over_optimisation']['step']} on: {reasons}")
-        if run["best_step"] == 0:
-            found.append(f"{arm['name']}: no checkpoint was better than the policy it began with")
+        found += [f"{arm['name']}: {reason}" for reason in of_run(arm["summary"])]
     if any(len(arm["summary"]["curve"]) > 2 for arm in summary["arms"]):
         found.append(
             "the arms with several checkpoints chose among them by the same held-out score, on the same prompts, that "
@@ -64,16 +59,17 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     return found
 
 
+def of_run(summary: dict[str, Any]) -> list[str]:
+    """What a reader should know of one run among several."""
+    found: list[str] = []
+    if summary["over_optimisation"]["detected"]:
+        reasons = "; ".join(summary["over_optimisation"]["reasons"])
+        found.append(f"over-optimisation from step {summary['over_optimisation']['step']} on: {reasons}")
+    if summary["best_step"] == 0:
+        found.append("no checkpoint was better than the policy it began with")
+    return found
+
+
 def _behind(difference: dict[str, Any] | None) -> bool:
     """Whether an arm gains less than the best beyond chance."""
     return difference is not None and difference["high"] is not None and difference["high"] < 0
-
-
-def _estimate(estimate: dict[str, Any]) -> str:
-    if estimate["low"] is None:
-        return f"{estimate['value']:+.2f}"
-    return f"{estimate['value']:+.2f} [{estimate['low']:+.2f}, {estimate['high']:+.2f}]"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

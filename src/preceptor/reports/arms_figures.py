@@ -1,19 +1,19 @@
-"""The figure of several ways of training on one chart: what is gained for a nat of KL."""
+"""The figures of several ways of training side by side: what is gained for a nat of KL."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from preceptor.reports.figures import GREY, STYLE, reach, to_svg
+from preceptor.reports.figures import GREY, MARKERS, SERIES, STYLE, WIDTH, reach, to_svg, wrapped
+from preceptor.reports.numbers import estimate
+from preceptor.reports.run_figures import points_against_kl
 
-_COLOURS = ("#0f8b6d", "#c4553b", "#5b6fc4", "#b07b19", "#8e4a9e", "#2a93c9", "#77803a", "#c0567f")
-_MARKERS = "osD^vPX*"
 
-
-def gain_against_kl(arms: Sequence[dict[str, Any]]) -> str:
+def gain_against_kl(arms: Sequence[dict[str, Any]]) -> Markup:
     """Two panels, the held-out score and the judge's, each against the KL to the base: one line per arm, a point per
     checkpoint, the one kept larger and with its interval after training.
 
@@ -21,29 +21,34 @@ def gain_against_kl(arms: Sequence[dict[str, Any]]) -> str:
         arms: `name` and `summary` of each.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 4.6), layout="constrained")
-        heldout, judge = figure.subplots(1, 2)
+        figure = Figure(figsize=(WIDTH, 5.2 + 0.18 * -(-len(arms) // 2)), layout="constrained")
+        heldout, judge = figure.subplots(2, 1, sharex=True)
         for number, arm in enumerate(arms):
-            style = {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
+            style = {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)]}
             _line(heldout, arm, "heldout_score", style)
             _line(judge, arm, "judge_score", style)
+        before = next((arm["summary"]["evaluation"]["before"]["heldout_score"]["overall"] for arm in arms), None)
+        if before is not None:
+            heldout.axhline(before["value"], color=GREY, linewidth=1, linestyle=":")
         heldout.set_title("Held-out score, trains nothing")
         judge.set_title("Training judge's score")
-        before = [arm["summary"]["evaluation"]["before"]["heldout_score"]["overall"] for arm in arms]
-        if before and before[0] is not None:
-            heldout.axhline(before[0]["value"], color=GREY, linewidth=1, linestyle=":")
-        for axes in (heldout, judge):
-            axes.set_xlabel("KL to the base, nats per response")
-        figure.legend(*heldout.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        return to_svg(figure, "Held-out score and the judge's score against KL to the base, one line per arm")
+        judge.set_xlabel("KL to the base, nats per response")
+        figure.legend(*heldout.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        ends = [(arm["name"], arm["summary"]["evaluation"]["after"]["heldout_score"]["overall"]) for arm in arms]
+        said = "; ".join(f"{name} {estimate(end)}" for name, end in ends)
+        return to_svg(
+            figure, f"Held-out score and the judge's score against KL to the base. Held-out in the end: {said}"
+        )
 
 
 def _line(axes: Axes, arm: dict[str, Any], key: str, style: dict[str, Any]) -> None:
     summary = arm["summary"]
-    known = [(s["kl"]["overall"]["value"], s[key]["overall"]["value"]) for s in summary["curve"] if s[key]["overall"]]
+    known = [(kl, e.value) for _, kl, e in points_against_kl(summary["curve"], key)]
     if not known:
         return
-    axes.plot(*zip(*known, strict=True), **style, markersize=4, linewidth=1.1, alpha=0.75, label=arm["name"])
+    axes.plot(
+        *zip(*known, strict=True), **style, markersize=4, linewidth=1.1, alpha=0.75, label=wrapped(arm["name"], lines=1)
+    )
     after = summary["evaluation"]["after"]
     if after[key]["overall"]:
         axes.errorbar(

@@ -4,13 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from preceptor.evaluation.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.paired import PairedComparison
 from preceptor.reports import audit_figures
 from preceptor.reports.audit_figures import POSITION_BIAS_BOUND
+from preceptor.reports.templates import page
 
 _HASH = re.compile(r"([0-9a-f]{8})[0-9a-f]{4,}")
 FAILURE_BOUND = 0.02
@@ -28,12 +26,9 @@ def render_audit(audit: Audit, facts: dict[str, Any]) -> str:
     audit = with_short_labels(audit)
     judges = ranked(audit)
     models = {judge.judge for judge in judges}
-    environment = Environment(
-        loader=PackageLoader("preceptor.reports", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     measured = [judge for judge in judges if judge.n]
-    return environment.get_template("audit.html.jinja").render(
+    return page(
+        "audit.html.jinja",
         judges=judges,
         comparisons=audit.comparisons,
         facts=facts,
@@ -42,9 +37,9 @@ def render_audit(audit: Audit, facts: dict[str, Any]) -> str:
         context=context(audit),
         warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
         categories=list(dict.fromkeys(name for judge in judges for name in judge.by_category)),
-        alignment=Markup(audit_figures.alignment(measured)) if measured else None,
-        biases=Markup(audit_figures.biases(measured)) if measured else None,
-        reliability=Markup(audit_figures.reliability(measured)) if measured else None,
+        alignment=audit_figures.alignment(measured) if measured else None,
+        biases=audit_figures.biases(measured) if measured else None,
+        reliability=audit_figures.reliability(measured) if measured else None,
     )
 
 

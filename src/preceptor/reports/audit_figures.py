@@ -2,33 +2,35 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from preceptor.evaluation.agreement import ReliabilityBin
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
-from preceptor.reports.figures import GREEN, GREY, RED, STYLE, to_svg
+from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, Series, row_points, to_svg
 
 POSITION_BIAS_BOUND = 0.3
-_OCHRE = "#b07b19"
 _LABEL = 34  # characters of a judge's name on one line
 _COLUMNS = 3
 
 
-def alignment(judges: Sequence[JudgeAudit]) -> str:
+def alignment(judges: Sequence[JudgeAudit]) -> Markup:
     """Forest plot: alignment with all orders combined and in one order, with intervals, beside the baselines."""
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 1.2 + 0.62 * len(judges)), layout="constrained")
         axes = figure.subplots()
-        _shares(axes, [(j.alignment, j.alignment_ci) for j in judges], -0.14, GREEN, "all orders combined")
-        single = [(j.single_order_alignment, j.single_order_alignment_ci) for j in judges]
-        _shares(axes, single, 0.14, GREY, "first order alone")
-        _marks(axes, [j.longer_baseline for j in judges], _OCHRE, "the longer one wins")
+        both = [_estimate(j.alignment, j.alignment_ci, j.n) for j in judges]
+        single = [_estimate(j.single_order_alignment, j.single_order_alignment_ci, j.n) for j in judges]
+        row_points(axes, Series("all orders combined", GREEN, both), -0.14)
+        row_points(axes, Series("first order alone", GREY, single), 0.14)
+        _marks(axes, [j.longer_baseline for j in judges], OCHRE, "the longer one wins")
         axes.axvline(0.5, color=RED, linewidth=1, linestyle=":", label="chance")
         people = next((j.human_agreement for j in judges if j.human_agreement is not None), None)
         if people is not None:
-            axes.axvline(people, color="#5b6fc4", linewidth=1.2, linestyle="--", label="two people agree")
+            axes.axvline(people, color=BLUE, linewidth=1.2, linestyle="--", label="two people agree")
         _judges(axes, judges)
         axes.set_title("Share of pairs on which the judge prefers what most people prefer")
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
@@ -36,7 +38,7 @@ def alignment(judges: Sequence[JudgeAudit]) -> str:
         return to_svg(figure, "Alignment of each judge with people, with 95 % intervals, beside baselines")
 
 
-def biases(judges: Sequence[JudgeAudit]) -> str:
+def biases(judges: Sequence[JudgeAudit]) -> Markup:
     """Three panels: the same position after a swap, the first position, and the longer response beside people's."""
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.95 + 0.5 * len(judges)), layout="constrained")
@@ -48,7 +50,7 @@ def biases(judges: Sequence[JudgeAudit]) -> str:
         first.axvline(0.5, color=RED, linewidth=1, linestyle=":")
         first.set_title("First shown wins")
         _marks(length, [j.longer_preferred_rate for j in judges], GREEN, "judge", "o")
-        _marks(length, [j.longer_baseline for j in judges], _OCHRE, "people")
+        _marks(length, [j.longer_baseline for j in judges], OCHRE, "people")
         length.set_title("Longer one preferred")
         length.legend(loc="best")
         _judges(swapped, judges)
@@ -58,28 +60,33 @@ def biases(judges: Sequence[JudgeAudit]) -> str:
         return to_svg(figure, "Position bias, share of first positions, and share of longer responses, by judge")
 
 
-def reliability(judges: Sequence[JudgeAudit]) -> str:
+def reliability(judges: Sequence[JudgeAudit]) -> Markup:
     """One panel per judge: its confidence against how often it is right, before and after calibration."""
     rows = -(-len(judges) // _COLUMNS)
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.3 + 3.1 * rows), layout="constrained")
         panels = list(figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
         for axes, judge in zip(panels, judges, strict=False):
-            axes.plot([0.5, 1], [0.5, 1], color=RED, linewidth=1, linestyle=":")
-            _bins(axes, judge.reliability, GREY, "as it judges")
-            if judge.calibrated is not None:
-                _bins(axes, judge.calibrated.reliability, GREEN, "calibrated, out of fold")
+            draw_reliability(axes, judge)
             axes.set_title(short(judge.label), fontsize=9)
-            axes.set_xlabel("confidence")
             axes.tick_params(labelbottom=True)
         for axes in panels[len(judges) :]:
             axes.set_visible(False)
         first = panels[0]
         first.set_ylabel("share right")
-        first.set_xlim(0.48, 1.02)
-        first.set_ylim(-0.04, 1.04)
         first.legend(loc="lower right")
         return to_svg(figure, "Reliability: confidence against the share of right preferences, by judge")
+
+
+def draw_reliability(axes: Axes, judge: JudgeAudit) -> None:
+    """One judge's confidence against how often it is right, beside the line on which it should be."""
+    axes.plot([0.5, 1], [0.5, 1], color=RED, linewidth=1, linestyle=":")
+    _bins(axes, judge.reliability, GREY, "as it judges")
+    if judge.calibrated is not None:
+        _bins(axes, judge.calibrated.reliability, GREEN, "calibrated, out of fold")
+    axes.set_xlabel("confidence")
+    axes.set_xlim(0.48, 1.02)
+    axes.set_ylim(-0.04, 1.04)
 
 
 def short(label: str) -> str:
@@ -94,20 +101,8 @@ def _judges(axes: Axes, judges: Sequence[JudgeAudit]) -> None:
     axes.set_ylim(len(judges) - 0.5, -0.5)
 
 
-def _shares(
-    axes: Axes,
-    shares: Sequence[tuple[float | None, tuple[float, float] | None]],
-    shift: float,
-    colour: str,
-    label: str,
-) -> None:
-    known = [(i + shift, value, ci) for i, (value, ci) in enumerate(shares) if value is not None and ci is not None]
-    axes.errorbar(
-        [value for _, value, _ in known],
-        [y for y, _, _ in known],
-        xerr=[[value - ci[0] for _, value, ci in known], [ci[1] - value for _, value, ci in known]],
-        fmt="o", markersize=5.5, color=colour, elinewidth=1.8, label=label,
-    )  # fmt: skip
+def _estimate(value: float | None, ends: tuple[float, float] | None, n: int) -> Estimate | None:
+    return None if value is None or ends is None else Estimate(value=value, low=ends[0], high=ends[1], n=n)
 
 
 def _marks(axes: Axes, values: Sequence[float | None], colour: str, label: str, marker: str = "|") -> None:

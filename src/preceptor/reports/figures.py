@@ -1,19 +1,38 @@
-"""Figures as inline SVG that follow the page's colours: text and axes are drawn in `currentColor`."""
+"""Figures as inline SVG that follow the page's colours: text and axes are drawn in `currentColor`, the rest in the
+colours of the style sheet, which has others for a dark page.
 
+A figure is `WIDTH` inches wide, so that two stand side by side on a desk and one is still legible on a phone.
+"""
+
+import hashlib
 import io
+import re
+import textwrap
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
 
 matplotlib.use("svg")
 
+from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preceptor.reports.numbers import Interval, as_interval
+
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
-GREY, GREEN, RED = "#8a94a6", "#0f8b6d", "#c4553b"
+GREY, GREEN, RED, OCHRE, BLUE = "#8a94a6", "#0f8b6d", "#c4553b", "#b07b19", "#5b6fc4"
+SERIES = (GREEN, RED, BLUE, OCHRE, "#8e4a9e", "#2a93c9", "#77803a", "#c0567f")
+"""Colours of several things side by side, with `MARKERS` for those who cannot tell them apart."""
+MARKERS = "osD^vPX*"
+_VARIABLES = {colour: f"var(--figure-{i})" for i, colour in enumerate((GREY, *SERIES))}
+WIDTH = 4.8
+_LINE = 0.15  # inches between the series of one row
+_LABEL = 24  # characters of a row's name on one line
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "preceptor",
@@ -32,6 +51,7 @@ STYLE: Any = {
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": _INK,
     "grid.alpha": 0.12,
     "grid.linewidth": 0.6,
@@ -43,107 +63,115 @@ STYLE: Any = {
 }
 
 
-def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> str:
-    """Four panels over training steps: what was trained on, held-out score, KL, and text guards. Training is a thin
-    line, the measurements on held-out prompts are points with 95 % intervals; a band marks the checkpoint kept.
+@dataclass(frozen=True)
+class Series:
+    """One estimate for each row of a forest plot, drawn alike."""
+
+    label: str
+    colour: str
+    points: Sequence[Interval | None]
+    """By row; None where there is none."""
+    marker: str = "o"
+
+
+def forest(
+    rows: Sequence[str],
+    series: Sequence[Series],
+    *,
+    title: str,
+    description: str,
+    at: float | None = None,
+    percent: bool = False,
+    overlaid: bool = False,
+) -> Markup:
+    """Estimates with their 95 % intervals, a row for each name and a colour for each series.
+
+    Args:
+        description: for those who cannot see it: what the figure shows, with its main numbers.
+        at: where a line is drawn that says "no difference".
+        percent: whether values are shares.
+        overlaid: whether series stand on one line, because every row has a point in one of them only.
     """
-    curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 6.2), layout="constrained")
-        trained, heldout, kl, guards = figure.subplots(2, 2).flat
-        _trained_on(trained, metrics, summary)
-        _points(heldout, curve, "heldout_score", "held-out prompts")
-        heldout.set_title(f"Held-out score ({summary['recipe']['evaluation']['heldout']}), trains nothing")
-        _line(kl, metrics, "kl", "training prompts")
-        _points(kl, curve, "kl", "held-out prompts")
-        kl.axhline(bounds["max_kl"], color=RED, linewidth=1, linestyle="--", label="bound")
-        kl.set_title("KL to the reference, nats per response")
-        _guards(guards, summary)
-        for axes in (trained, heldout, kl, guards):
-            axes.axvline(summary["best_step"], color=GREEN, linewidth=5, alpha=0.18)
-            axes.set_xlabel("training step")
-        for axes in (trained, kl, guards):
-            axes.legend(loc="best")
-        return to_svg(figure, f"Curves over training steps: {trained.get_title()}, held-out score, KL, guards")
-
-
-def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
-    """What training saw of itself: rewards, and those on held-out prompts beside them; else the loss."""
-    key, title = ("reward", "Reward") if any("reward" in row for row in metrics) else ("loss", "Loss")
-    score = summary["judge_score_is"]
-    comparable = key == "reward" and score is not None
-    _line(axes, metrics, key, "training prompts" if key == "reward" else "training")
-    if comparable:
-        _points(axes, summary["curve"], "judge_score", f"held-out prompts: {score}")
-    axes.set_title(f"{title} of each training step")
-
-
-def _line(axes: Axes, metrics: Sequence[dict[str, Any]], key: str, label: str) -> None:
-    known = [(row["step"], row[key]) for row in metrics if row.get(key) is not None]
-    if known:
-        axes.plot(*zip(*known, strict=True), color=GREY, linewidth=1.2, label=label)
-
-
-def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str) -> str:
-    """One row per cohort: the measure before and after training, each with its 95 % interval."""
-    names = ["overall", *before[key]["by_cohort"]]
-    pairs = [(before[key]["overall"], after[key]["overall"])]
-    pairs += [(before[key]["by_cohort"][name], after[key]["by_cohort"].get(name)) for name in names[1:]]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 0.6 + 0.46 * len(names)), layout="constrained")
+        drawn = [each for each in series if any(point is not None for point in each.points)]
+        lines = 1 if overlaid else max(1, len(drawn))
+        row = max(0.38, _LINE * lines + 0.14)  # inches
+        height = 0.75 + (0.22 if len(drawn) > 1 else 0) + len(rows) * row
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
-        for column, (label, colour, shift) in enumerate((("before", GREY, -0.13), ("after", GREEN, 0.13))):
-            rows = [(i, pair[column]) for i, pair in enumerate(pairs) if pair[column] is not None]
-            axes.errorbar(
-                [e["value"] for _, e in rows], [i + shift for i, _ in rows], xerr=reach([e for _, e in rows]),
-                fmt="o", markersize=5, color=colour, elinewidth=1.6, label=label,
-            )  # fmt: skip
-        axes.set_yticks(range(len(names)), names)
-        axes.invert_yaxis()
+        if at is not None:
+            axes.axvline(at, color=RED, linewidth=1, linestyle=":")
+        for number, each in enumerate(drawn):
+            row_points(axes, each, 0.0 if overlaid else _LINE * (number - (lines - 1) / 2) / row)
+        for edge in range(1, len(rows)):
+            axes.axhline(edge - 0.5, color=_INK, alpha=0.12, linewidth=0.6)
+        axes.set_yticks(range(len(rows)), [wrapped(row) for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        if percent:
+            axes.xaxis.set_major_formatter(as_percent)
+        axes.locator_params(axis="x", nbins=6)
         axes.set_title(title)
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        return to_svg(figure, f"{title} by cohort, before and after training")
+        if len(drawn) > 1:
+            figure.legend(loc="outside lower center", ncols=3 if len(drawn) == 3 else 2)
+        return to_svg(figure, description)
 
 
-def _guards(axes: Axes, summary: dict[str, Any]) -> None:
-    """Everything relative to before training, so that one axis serves."""
-    first = summary["curve"][0]
-    styles = (
-        ("reference_perplexity", "perplexity on references", "#5b6fc4"),
-        ("distinct_2", "distinct-2", "#b07b19"),
-        ("tokens_mean", "tokens per response", GREY),
-    )
-    for key, label, colour in styles:
-        if first[key]["overall"] is None or first[key]["overall"]["value"] == 0:
-            continue
-        base = first[key]["overall"]["value"]
-        points = [(s["step"], s[key]["overall"]["value"] / base) for s in summary["curve"] if s[key]["overall"]]
-        axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, linewidth=1.2, label=label)
-    bounds = summary["recipe"]["evaluation"]["bounds"]
-    for bound in (bounds["max_perplexity_ratio"], bounds["min_distinct_ratio"]):
-        axes.axhline(bound, color=RED, linewidth=1, linestyle="--")
-    axes.set_title("Guards, relative to before training")
-
-
-def _points(axes: Axes, curve: Sequence[dict[str, Any]], key: str, label: str) -> None:
-    known = [(s["step"], s[key]["overall"]) for s in curve if s[key]["overall"] is not None]
+def row_points(axes: Axes, series: Series, shift: float) -> None:
+    """Points with their intervals, `shift` rows below the middles of their rows."""
+    known = [(i + shift, point) for i, point in enumerate(series.points) if point is not None]
     axes.errorbar(
-        [step for step, _ in known], [e["value"] for _, e in known], yerr=reach([e for _, e in known]),
-        fmt="o-", markersize=4.5, color=GREEN, linewidth=1.4, elinewidth=1.4, label=label,
+        [point.value for _, point in known], [y for y, _ in known], xerr=reach([point for _, point in known]),
+        fmt=series.marker, markersize=5.5, color=series.colour, elinewidth=1.8, label=series.label,
     )  # fmt: skip
 
 
-def reach(estimates: Sequence[dict[str, Any]]) -> list[list[float]]:
+def as_percent(value: float, _position: float = 0) -> str:
+    """A share on an axis."""
+    return f"{100 * value:.0f} %"
+
+
+def wrapped(label: str, width: int = _LABEL, lines: int = 2) -> str:
+    """A name or title for a figure, on few short lines; one of several parts is broken between them."""
+    text = " ".join(label.split())
+    parts = text.split(" · ") if lines > 1 and len(text) > width else [text]
+    found = [line for part in parts for line in textwrap.wrap(part, width, break_long_words=True)] or [""]
+    if len(parts) == lines < len(found):
+        found = [part if len(part) <= width else f"{part[: width - 1]}…" for part in parts]
+    return "\n".join(found if len(found) <= lines else [*found[: lines - 1], f"{found[lines - 1][: width - 1]}…"])
+
+
+def reach(estimates: Sequence[Interval | dict[str, Any]]) -> list[list[float]]:
     """Distances from values to the ends of their intervals, as matplotlib wants them; 0 where there is no interval."""
-    below = [max(0.0, e["value"] - e["low"]) if e["low"] is not None else 0.0 for e in estimates]
-    above = [max(0.0, e["high"] - e["value"]) if e["high"] is not None else 0.0 for e in estimates]
+    known = [as_interval(each) for each in estimates]
+    below = [max(0.0, each.value - each.low) if each.low is not None else 0.0 for each in known]
+    above = [max(0.0, each.high - each.value) if each.high is not None else 0.0 for each in known]
     return [below, above]
 
 
-def to_svg(figure: Figure, description: str) -> str:
-    """The figure as an SVG element with a text for those who cannot see it."""
+def to_svg(figure: Figure, description: str) -> Markup:
+    """The figure as an SVG element with a text for those who cannot see it.
+
+    What a page does not need is left out, and ids are made the figure's own: pages hold several.
+    """
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the browser has it, matplotlib only measures
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{description}"', 1)
+    svg = re.sub(
+        r"<metadata>.*?</metadata>|<style.*?</style>|font-family: [^;\"]*;? ?", "", svg[svg.index("<svg") :], flags=re.S
+    )
+    svg = (
+        svg.replace(_INK, "currentColor")
+        .replace("xlink:href", "href")
+        .replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+    )
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    own = hashlib.sha256(svg.encode()).hexdigest()[:6]
+    used = set(re.findall(r'(?:url\(|href=")#(\w+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{own}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r'(url\(|href=")#(\w+)', rf"\1#{own}-\2", svg)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1))

@@ -110,12 +110,7 @@ def _direct(summary: Summary) -> Iterator[str]:
         "reference": f"A judge compared each answer with one of the reference policy; the {kind} of its preference "
         "was the reward.",
     }[judge["mode"]]
-    if functions := recipe["rewards"]["functions"]:
-        weights = recipe["rewards"]["weights"] or [1.0] * len(functions)
-        parts = [f"{weight:g} × {name}" for name, weight in zip(functions, weights, strict=True)]
-        if recipe["rewards"]["judge_weight"]:
-            parts = [f"{recipe['rewards']['judge_weight']:g} × the judge's", *parts]
-        yield f"The reward of training was the sum of {', '.join(parts)}."
+    yield from _summed(recipe, "the judge's")
     yield _rl(summary)
 
 
@@ -127,7 +122,18 @@ def _rlaif(summary: Summary) -> Iterator[str]:
         f"Then the policy answered {rl['prompts_per_step']} prompts {rl['group_size']} times each in every step, and "
         "the reward model's score was the reward."
     )
+    yield from _summed(summary["recipe"], "the reward model's")
     yield _rl(summary)
+
+
+def _summed(recipe: dict[str, Any], feedback: str) -> Iterator[str]:
+    """What the reward is the sum of, where there is more than AI feedback."""
+    if functions := recipe["rewards"]["functions"]:
+        weights = recipe["rewards"]["weights"] or [1.0] * len(functions)
+        parts = [f"{weight:g} × {name}" for name, weight in zip(functions, weights, strict=True)]
+        if recipe["rewards"]["feedback_weight"]:
+            parts = [f"{recipe['rewards']['feedback_weight']:g} × {feedback}", *parts]
+        yield f"The reward of training was the sum of {', '.join(parts)}."
 
 
 def _constitutional(summary: Summary) -> Iterator[str]:

@@ -19,6 +19,8 @@ class Calls(Frozen):
     tokens: int = 0
     """Read and written."""
     cost_usd: float = 0.0
+    """Of the calls whose price is known."""
+    unpriced: int = 0
 
     def __add__(self, other: "Calls") -> "Calls":
         return Calls(
@@ -26,6 +28,7 @@ class Calls(Frozen):
             failures=self.failures + other.failures,
             tokens=self.tokens + other.tokens,
             cost_usd=self.cost_usd + other.cost_usd,
+            unpriced=self.unpriced + other.unpriced,
         )
 
 
@@ -41,14 +44,15 @@ def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
             try:
                 rows = connection.execute(
                     "SELECT coalesce(json_extract(rater, '$.settings.role'), ?), count(*), sum(failed), "
-                    "sum(prompt_tokens + completion_tokens), coalesce(sum(cost_usd), 0.0) FROM calls GROUP BY 1",
+                    "sum(prompt_tokens + completion_tokens), coalesce(sum(cost_usd), 0.0), "
+                    "count(*) - count(cost_usd) FROM calls GROUP BY 1",
                     [JUDGE],
                 ).fetchall()
             finally:
                 connection.close()
         except sqlite3.Error as error:
             raise PreceptorError(f"{path}: the ledger cannot be read: {error}") from error
-        for role, calls, failures, tokens, cost in rows:
-            counted = Calls(calls=calls, failures=failures, tokens=tokens, cost_usd=cost)
+        for role, calls, failures, tokens, cost, unpriced in rows:
+            counted = Calls(calls=calls, failures=failures, tokens=tokens, cost_usd=cost, unpriced=unpriced)
             found[role] = found.get(role, Calls()) + counted
     return found

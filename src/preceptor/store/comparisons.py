@@ -8,11 +8,12 @@ A row's columns say its shape; null counts as absent, unknown columns are ignore
   conversations begin with; `p_chosen` is the probability by an AI judge;
 - `prompt`, `responses`: two or more responses, compared in pairs.
 
-All may have `id`, `cohort`, `category`, `reference`, `metadata` and policies. A prompt is a text or messages; a
-response is a text or the messages after the prompt, several of which are a trajectory.
+All may have `id`, `cohort`, `category`, `reference`, `metadata`, policies and `weight`, the row's in training. A
+prompt is a text or messages; a response is a text or the messages after the prompt, several of which are a trajectory.
 """
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, count
@@ -37,7 +38,19 @@ _MESSAGES = TypeAdapter(tuple[Message, ...])
 _OPINIONS = ("a", "b", "tie")
 _ABOUT = ("cohort", "reference", "metadata")
 _KNOWN = {
-    *("prompt", "response_a", "response_b", "responses", "chosen", "rejected", "id", "category", "label", "ratings"),
+    *(
+        "prompt",
+        "response_a",
+        "response_b",
+        "responses",
+        "chosen",
+        "rejected",
+        "id",
+        "category",
+        "label",
+        "ratings",
+        "weight",
+    ),
     *(
         "policy_a",
         "policy_b",
@@ -63,6 +76,8 @@ class ComparisonRow:
     category: str | None
     ai_p_a: float | None = None
     """Probability of a by an AI judge, where the row has one."""
+    weight: float = 1.0
+    """Of the row in training."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,7 @@ class Unanswered:
     failure: JudgeFailure
 
 
-class _WrongRowError(ValueError):
+class WrongRowError(ValueError):
     """Says on one line what is wrong with a row, and what was expected."""
 
 
@@ -109,10 +124,10 @@ def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> It
             continue
         present = {key: value for key, value in row.items() if value is not None}
         try:
-            category = _name(present, "category")
+            category, weight = _name(present, "category"), _weight(present)
             for comparison, human, ai_p_a in _comparisons(present, design):
-                yield ComparisonRow(next(numbers), place, comparison, human, category, ai_p_a)
-        except _WrongRowError as error:
+                yield ComparisonRow(next(numbers), place, comparison, human, category, ai_p_a, weight)
+        except WrongRowError as error:
             yield Malformed(next(numbers), place, str(error))
 
 
@@ -130,7 +145,7 @@ def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
         yield _preference(row)
     else:
         columns = ", ".join(f'"{name}"' for name in list(row)[:12]) or "none"
-        raise _WrongRowError(
+        raise WrongRowError(
             'expected "prompt" with "response_a" and "response_b", "chosen" and "rejected", or "responses"; '
             + (_hint(row, "response_a", "responses", "chosen") or f"the columns are {columns}")
         )
@@ -139,8 +154,8 @@ def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
 def _pair(row: Row) -> _Labelled:
     _need(row, "prompt", "response_a", "response_b")
     prompt = _prompt(row, row["prompt"])
-    a = _response(row["response_a"], "response_a", prompt, _name(row, "policy_a"))
-    b = _response(row["response_b"], "response_b", prompt, _name(row, "policy_b"))
+    a = parse_response(row["response_a"], "response_a", prompt, _name(row, "policy_a"))
+    b = parse_response(row["response_b"], "response_b", prompt, _name(row, "policy_b"))
     return Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b), _human(row), None
 
 
@@ -149,12 +164,12 @@ def _several(row: Row, design: Design) -> Iterator[Comparison]:
     prompt = _prompt(row, row["prompt"])
     listed: Any = row["responses"]
     if not isinstance(listed, list) or len(listed) < 2:
-        raise _WrongRowError("responses: expected a list of two or more")
+        raise WrongRowError("responses: expected a list of two or more")
     policies: Any = row.get("policies", [None] * len(listed))
     if not isinstance(policies, list) or len(policies) != len(listed):
-        raise _WrongRowError(f"policies: expected a list of {len(listed)}, one for each response")
+        raise WrongRowError(f"policies: expected a list of {len(listed)}, one for each response")
     responses = [
-        _response(value, f"responses.{i}", prompt, _name({"policies": policy}, "policies"))
+        parse_response(value, f"responses.{i}", prompt, _name({"policies": policy}, "policies"))
         for i, (value, policy) in enumerate(zip(listed, policies, strict=True))
     ]
     row_id = _id(row, prompt, *responses)
@@ -167,7 +182,7 @@ def _preference(row: Row) -> _Labelled:
     asked, chosen_value, rejected_value = _with_prompt(row)
     prompt = _prompt(row, asked)
     chosen, rejected = (
-        _response(value, name, prompt, None).model_copy(update={"finished": _finished(row, f"{name}_finished")})
+        parse_response(value, name, prompt, None).model_copy(update={"finished": _finished(row, f"{name}_finished")})
         for name, value in (("chosen", chosen_value), ("rejected", rejected_value))
     )
     pair = [content_hash(_content(response)) for response in (chosen, rejected)]
@@ -197,7 +212,7 @@ def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
     while common and _role(chosen[common - 1 :]) != "user":
         common -= 1
     if not common:
-        raise _WrongRowError("expected chosen and rejected to begin alike, up to a message of the user, or a prompt")
+        raise WrongRowError("expected chosen and rejected to begin alike, up to a message of the user, or a prompt")
     return chosen[:common], chosen[common:], rejected[common:]
 
 
@@ -212,21 +227,25 @@ def _prompt(row: Row, asked: Any) -> Prompt:
     try:
         return parse_prompt({"prompt": asked, **about}, "")
     except UsageError as error:
-        raise _WrongRowError(str(error).removeprefix(": ")) from error
+        raise WrongRowError(str(error).removeprefix(": ")) from error
 
 
-def _response(value: Any, name: str, prompt: Prompt, policy: str | None) -> Response:
+def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None) -> Response:
+    """A response from a text, or from the messages after the prompt.
+
+    Raises: WrongRowError that begins with `name`.
+    """
     policy = policy or "unknown"
     if isinstance(value, str):
         return Response(prompt_id=prompt.id, text=value, policy=policy)
     if not isinstance(value, list) or not value:
-        raise _WrongRowError(f"{name}: expected a text or a list of messages, got {_kind(value)}")
+        raise WrongRowError(f"{name}: expected a text or a list of messages, got {_kind(value)}")
     try:
         messages = _MESSAGES.validate_python(tidy_messages(value))
     except ValidationError as error:
-        raise _WrongRowError(f"{name}.{first_problem(error)}") from error
+        raise WrongRowError(f"{name}.{first_problem(error)}") from error
     if messages[0].role != "assistant":
-        raise _WrongRowError(
+        raise WrongRowError(
             f"{name}: expected the messages after the prompt, first one of the assistant, got {messages[0].role}"
         )
     text = [message.content for message in messages if message.role == "assistant"][-1]
@@ -234,10 +253,17 @@ def _response(value: Any, name: str, prompt: Prompt, policy: str | None) -> Resp
     return Response(prompt_id=prompt.id, text=text, policy=policy, trajectory=() if plain else messages)
 
 
+def _weight(row: Row) -> float:
+    value: Any = row.get("weight", 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
+        raise WrongRowError(f"weight: expected a number above 0, got {value!r}")
+    return float(value)
+
+
 def _finished(row: Row, name: str) -> bool:
     value: Any = row.get(name, True)
     if not isinstance(value, bool):
-        raise _WrongRowError(f"{name}: expected true or false, got {_kind(value)}")
+        raise WrongRowError(f"{name}: expected true or false, got {_kind(value)}")
     return value
 
 
@@ -245,7 +271,7 @@ def _human(row: Row) -> HumanLabel | None:
     ratings: Any = row.get("ratings")
     if ratings is not None:
         if not isinstance(ratings, list) or not ratings or any(each not in _OPINIONS for each in ratings):
-            raise _WrongRowError('ratings: expected a list of "a", "b" and "tie"')
+            raise WrongRowError('ratings: expected a list of "a", "b" and "tie"')
         return HumanLabel.of(ratings)
     if "label" not in row:
         return None
@@ -257,7 +283,7 @@ def _probability(row: Row, name: str) -> float:
     value = row[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
         opinions = '"a", "b", "tie" or ' if name == "label" else ""
-        raise _WrongRowError(f"{name}: expected {opinions}a probability in [0, 1], got {str(value)[:40]!r}")
+        raise WrongRowError(f"{name}: expected {opinions}a probability in [0, 1], got {str(value)[:40]!r}")
     return float(value)
 
 
@@ -267,7 +293,7 @@ def _name(row: Row, name: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value):
-        raise _WrongRowError(f"{name}: expected a text or a whole number, got {_kind(value)}")
+        raise WrongRowError(f"{name}: expected a text or a whole number, got {_kind(value)}")
     return str(value)
 
 
@@ -282,7 +308,7 @@ def _content(response: Response) -> list[Any]:
 def _need(row: Row, *names: str) -> None:
     for name in names:
         if name not in row:
-            raise _WrongRowError("; ".join(filter(None, (f'no "{name}"', _hint(row, name)))))
+            raise WrongRowError("; ".join(filter(None, (f'no "{name}"', _hint(row, name)))))
 
 
 def _hint(row: Row, *names: str) -> str:

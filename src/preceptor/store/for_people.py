@@ -45,16 +45,16 @@ def check_unlabelled(path: Path) -> None:
     for place, row in read_raw_rows(path):
         if isinstance(row, Malformed) or row.get("label") is not None or row.get("ratings") is not None:
             held = row.reason if isinstance(row, Malformed) else "people's labels"
-            raise UsageError(f"{place}: {held}; move the file away before it is written anew, or leave out --to-people")
+            raise UsageError(f"{place}: {held}; move the file away before it is written anew, or ask for none")
 
 
 def _ranked(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]]:
     for row in outcomes.kept():
         if row["human_p_chosen"] is None:
-            yield (-row["disagreement"], row["p_chosen"], row["row"]), _question(row)
+            yield (-row["disagreement"], row["p_chosen"], row["row"]), question(row)
 
 
-def _question(row: Row) -> Row:
+def question(row: Row) -> Row:
     """The comparison of a preference row, without the preference."""
     a, b = ("chosen", "rejected") if row["chosen_is"] == "a" else ("rejected", "chosen")
     columns: Row = {

@@ -39,7 +39,7 @@ def read_training_pairs(
     first.
 
     Args:
-        weight: of every pair in the loss.
+        weight: of every pair in the loss, times the row's own where it has one.
         labels: whose to learn from; `auto` takes an AI judge's where the row has one, else people's.
 
     Returns: the pairs, and of each row that was left out its place and the reason.
@@ -102,7 +102,7 @@ def _pair(row: ComparisonRow, weight: float, labels: Literal["auto", "ai", "huma
         chosen=chosen_first.a,
         rejected=chosen_first.b,
         p_chosen=max(p_a, 1.0 - p_a),
-        weight=weight,
+        weight=weight * row.weight,
         source=source,
     )
 

@@ -11,6 +11,7 @@ restored if the process died between the two writes.
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from preceptor.store.files import (
     write_folder,
     write_json,
     write_rows,
+    write_text,
 )
 from preceptor.training.policy import Policy
 
@@ -43,9 +45,15 @@ class Restored:
 
 
 class RunFiles:
-    """The files of one training run inside a run directory. All processes may read them; the main one writes."""
+    """The files of one training run inside a run directory. All processes may read them; the main one writes.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        card: the model card of a checkpoint, from the number of its step; None for none.
+    """
+
+    def __init__(self, root: Path, card: Callable[[int], str] | None = None) -> None:
+        self.root = root
+        self._card = card
         self.metrics = root / "metrics.jsonl"
         self.timings = root / "timings.jsonl"
         self._states = root / "state"
@@ -82,8 +90,13 @@ class RunFiles:
         if folder.exists():
             check_folder(folder)
         else:
-            write_folder(folder, policy.save)
+            write_folder(folder, lambda partial: self._fill(policy, partial))
         return folder
+
+    def _fill(self, policy: Policy, folder: Path) -> None:
+        policy.save(folder)
+        if self._card is not None:
+            write_text(folder / "README.md", self._card(policy.step))
 
     def load_checkpoint(self, policy: Policy, step: int) -> None:
         """Puts the weights of a checkpoint into the policy.

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -61,7 +60,7 @@ def train_dpo(
     pairs: Sequence[TrainingPair],
     settings: DpoSettings,
     *,
-    root: Path,
+    files: RunFiles,
     seed: int,
     processes: Processes,
     checkpoint_every: int,
@@ -74,7 +73,7 @@ def train_dpo(
     Every process calls it with the same arguments.
 
     Args:
-        root: the run directory; beside what `RunFiles` keeps there, the reference's log-probabilities are.
+        files: in whose folder, beside what they keep there, the reference's log-probabilities are.
         at_checkpoint: called in the main process at step 0, at every checkpoint and at the last step, after the
             checkpoint is on disk and again when a restart finds the run there; returns False to stop early.
         on_step: called in the main process after each finished step with its number, the number of all, and the facts.
@@ -85,9 +84,8 @@ def train_dpo(
     """
     encoded = _usable(policy, pairs, settings, on_note if processes.is_main else lambda _: None)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
-    files = RunFiles(root)
     processes.on_main(files.prepare)
-    reference_M2 = reference_log_probs(policy, encoded, root / "reference", processes)
+    reference_M2 = reference_log_probs(policy, encoded, files.root / "reference", processes)
     learner = Learner(policy, encoded, reference_M2, settings, steps, processes)
     step = 0
     if restored := files.restore(policy):

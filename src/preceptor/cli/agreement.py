@@ -1,0 +1,54 @@
+"""`preceptor agreement`: people against each other."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from preceptor.cli import options as o
+
+if TYPE_CHECKING:
+    from preceptor.recipes.rater_agreement import AgreementFound
+
+
+def agreement(
+    data: Annotated[Path, typer.Argument(help="Comparisons with people's ratings, or rows with rankings.")],
+    as_json: o.AsJson = False,
+) -> None:
+    """Measure how far people agree with each other: pairs of people, Krippendorff's alpha, Kendall's W."""
+    from preceptor.recipes.rater_agreement import rater_agreement
+
+    found = rater_agreement(data)
+    if as_json:
+        print(found.model_dump_json(indent=1))
+    else:
+        _show(found)
+
+
+def _show(found: "AgreementFound") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    people = found.agreement
+    table = Table(show_header=False)
+    rankings = people.kind == "rankings"
+    table.add_row(
+        "rows with two people or more", f"{people.rows}, {people.opinions} {'rankings' if rankings else 'opinions'}"
+    )
+    pairs = people.pairwise
+    said = "none" if pairs is None else f"{100 * pairs.value:.0f} % ({100 * pairs.low:.0f}-{100 * pairs.high:.0f})"
+    table.add_row("two people agree on two responses", said)
+    table.add_row(f"Krippendorff's alpha, {people.alpha_level}", _number(people.alpha))
+    if rankings:
+        w = people.w
+        interval = "" if w is None or w.low is None or w.high is None else f" ({w.low:.2f}-{w.high:.2f})"
+        table.add_row("Kendall's W, mean over rows", _number(None if w is None else w.value) + interval)
+        table.add_row("p of ranks at random", "none" if people.w_p_value is None else f"{people.w_p_value:.2g}")
+    console = Console(markup=False)
+    console.print(table)
+    if found.left_out:
+        console.print(f"{found.left_out} rows are left out: {found.first_left_out}", highlight=False, soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"

@@ -1,0 +1,31 @@
+"""`preceptor compare`: finished runs side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from preceptor.cli import options as o
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Directories of runs, or folders of evaluations.", metavar="RUN RUN...")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report. Default: comparisons/FIRST-vs-SECOND.")
+    ] = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Compare runs: which settings differ, what came of each, and which differences are more than chance."""
+    from preceptor.cli.compare_table import show_compared
+    from preceptor.recipes.compare import compare_runs
+
+    names = [run.resolve().name for run in runs]
+    name = "-vs-".join(names[:2]) + (f"-and-{len(names) - 2}-more" if len(names) > 2 else "")
+    folder = out or Path("comparisons") / name
+    compared = compare_runs(runs, folder)
+    if as_json:
+        print(compared.model_dump_json(indent=1))
+    else:
+        show_compared(compared, folder)

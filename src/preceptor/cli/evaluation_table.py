@@ -1,0 +1,63 @@
+"""What a person sees of an evaluation in the terminal; the report has the rest."""
+
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from preceptor.evaluation.cohorts import Change
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.result import Evaluation
+from preceptor.reports.evaluation_words import headline, warnings
+
+
+def show_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Prints the headline, reasons to doubt it, win rates, and what changed in which cohort."""
+    console = Console(markup=False)
+    console.print(headline(evaluation), highlight=False)
+    for warning in warnings(evaluation):
+        console.print(f"! {warning}", highlight=False)
+    table = Table(title="Win rates in %, 95 % intervals", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("policy", "against"):
+        table.add_column(name, overflow="fold")
+    for name in ("wins", "ties", "losses", "win rate", "at equal length"):
+        table.add_column(name, justify="right")
+    controlled = {(each.policy, each.against): each.length_controlled for each in evaluation.length_control}
+    for each in evaluation.win_rates:
+        if each.cohort is None:
+            shares = _percent(each.rate), _percent(controlled.get((each.policy, each.against)))
+            table.add_row(each.policy, each.against, str(each.wins), str(each.ties), str(each.losses), *shares)
+    console.print(table)
+    changed = [change for change in evaluation.changes if change.verdict != "unchanged"]
+    for change in changed:
+        console.print(_sentence(change), highlight=False)
+    if evaluation.changes and not changed:
+        console.print(f"No change beyond chance in any of {len(evaluation.changes)} cohorts and measures.")
+    console.print(f"report {out / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def regressions(evaluation: Evaluation) -> list[Change]:
+    """The changes for the worse."""
+    return [change for change in evaluation.changes if change.verdict == "regressed"]
+
+
+def _sentence(change: Change) -> str:
+    low, high = change.change.low, change.change.high
+    interval = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
+    p = "" if change.p_holm is None else f", p = {change.p_holm:.2g} after correction"
+    by = f"{change.verdict} by {change.change.value:+.2f}{interval}{p}"
+    return f"{change.policy}, {change.cohort}: {change.measure} {by}"
+
+
+def _percent(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    interval = (
+        "" if estimate.low is None or estimate.high is None else f" [{_points(estimate.low)}, {_points(estimate.high)}]"
+    )
+    return f"{_points(estimate.value)}{interval}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.0f}"

@@ -1,0 +1,251 @@
+"""How often people prefer something, from few labels of people and many of a judge.
+
+Prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633): the judge's mean over many comparisons is
+corrected by how far it is off where people labelled too, so that the estimate is unbiased however wrong the judge is,
+and the narrower the better the judge. How much weight the judge gets is tuned on the same data (PPI++, Angelopoulos,
+Duchi & Zrnic 2023, arXiv 2311.01453, on power tuning). It rests on one condition: people labelled a random sample of
+the prompts, as `sampling_plan` draws it.
+
+Comparisons of one prompt are not independent, so they are averaged within it first: below, a label is a prompt's.
+"""
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from scipy import stats
+
+from preceptor.core.hashing import unit_hash
+from preceptor.core.types import Frozen
+from preceptor.evaluation.agreement import share_by_prompt
+from preceptor.evaluation.intervals import LEVEL, Estimate
+
+LEAST = 10
+"""People's labels below which their variance is anybody's guess: no interval, and nothing that needs one."""
+_Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """A comparison, and who prefers what is asked about (response a, say, or a policy's)."""
+
+    id: str
+    prompt_id: str
+    cohort: str
+    judge: float
+    """The judge's probability, in [0, 1]; it says more than the choice that could be read from it."""
+    human: float | None
+    """Share of people in [0, 1], a tie counted half; None where nobody was asked."""
+
+
+class PredictionPowered(Frozen):
+    """One share, estimated in three ways. Intervals are 95 %, by normal approximation, so that widths compare."""
+
+    n_human: int
+    """Prompts that people labelled."""
+    n_judge: int
+    """Prompts that the judge alone labelled."""
+    human_only: Estimate | None
+    """From people's labels alone: unbiased, and wide. None where there are none."""
+    judge_only: Estimate
+    """From the judge's labels of all prompts: narrow, and biased wherever the judge is. Its interval does not know."""
+    prediction_powered: Estimate | None
+    """From both: unbiased, and never much wider than from people alone. None with fewer than `LEAST` labels."""
+    power: float | None
+    """The weight of the judge, lambda of PPI++: 0 leaves it out; above 1 where it is less decided than people are."""
+    effective_labels: float | None
+    """How many labels of people alone would give as narrow an interval."""
+    correlation: float | None
+    """Of judge and people, over the prompts that both labelled; None where either never varies."""
+
+
+class LabelsForWidth(Frozen):
+    """How many prompts people have to label, in all, for an interval of a wanted width."""
+
+    half_width: float
+    with_judge: int | None
+    """None where even labelling every prompt would not do: then more prompts are needed."""
+    without_judge: int | None
+
+
+def prediction_powered(rows: Sequence[JudgedRow]) -> PredictionPowered:
+    """The share that people prefer, by people alone, by the judge alone and by both.
+
+    Of a prompt that people labelled in part, only the comparisons they labelled count. Where people all agree the
+    interval is Wilson's, and the judge is left out.
+
+    Raises: ValueError when there are no rows.
+    """
+    if not rows:
+        raise ValueError("nothing was judged")
+    data = _by_prompt(rows)
+    n, power = len(data.human_L), _power(data)
+    human_only = _human_only(data)
+    both, effective = human_only if n >= LEAST else None, float(n) if n >= LEAST else None
+    if power:
+        value, reach = _powered(data, power)
+        both = _bounded(value, reach, n)
+        effective = n * (_reach(data.human_L, 1) / reach) ** 2
+    return PredictionPowered(
+        n_human=n,
+        n_judge=len(data.judge_U),
+        human_only=human_only,
+        judge_only=_bounded(float(data.judge_all.mean()), _reach(data.judge_all, 1), len(data.judge_all)),
+        prediction_powered=both,
+        power=power,
+        effective_labels=effective,
+        correlation=_correlation(data),
+    )
+
+
+def labels_for_width(rows: Sequence[JudgedRow], half_width: float) -> LabelsForWidth:
+    """How many prompts people would have to label, with this judge and without any, for ± `half_width`.
+
+    With T prompts judged, n of them labelled by people as well, correlation r and s² the variance of people's labels,
+    the variance of the estimate at the best lambda is s² ((1 - r²) / n + r² / T); without the judge it is s² / n. Both
+    s² and r are estimates from the labels there are, so take the numbers as a plan, not a promise. None where there
+    are fewer than `LEAST` labels, or all are alike.
+
+    Raises: ValueError when `half_width` does not lie between 0 and 0.5.
+    """
+    if not 0 < half_width < 0.5:
+        raise ValueError(f"half_width = {half_width}: expected a number between 0 and 0.5")
+    data = _by_prompt(rows)
+    prompts = len(data.judge_all)
+    variance = float(np.var(data.human_L, ddof=1)) if len(data.human_L) >= LEAST else 0.0
+    if variance == 0.0:
+        return LabelsForWidth(half_width=half_width, with_judge=None, without_judge=None)
+    needed = (half_width / _Z) ** 2 / variance  # the variance that is wanted, in units of that of one label
+    explained = max(0.0, _correlation(data) or 0.0) ** 2
+    alone = 1.0 / needed
+    helped = (1.0 - explained) / (needed - explained / prompts) if alone <= prompts else None
+    return LabelsForWidth(half_width=half_width, with_judge=_whole(helped), without_judge=_whole(alone))
+
+
+def sampling_plan(rows: Sequence[JudgedRow], n: int) -> list[int]:
+    """Which comparisons people should label next: positions in `rows` of the first `n` that nobody labelled.
+
+    The order is that of a hash, uniform over prompts: one comparison of each prompt comes first, then a second one, and
+    so on, and any beginning of it has each cohort's share of prompts. A longer plan begins with the shorter one; who
+    stops early still has a random sample.
+
+    They are not the comparisons that judges dispute most. Those teach a judge most, but they are no sample of the
+    rest: the judge is at its worst on them, and every estimate made from them would be wrong by an unknown amount.
+    """
+    turns: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+    for own in _positions_by_prompt(rows).values():
+        for turn, position in enumerate(sorted(own, key=lambda i: unit_hash("row for people", rows[i].id))):
+            turns[turn, rows[position].cohort].append(position)
+    order: list[tuple[float, str, int]] = []
+    for (turn, cohort), positions in turns.items():
+        positions.sort(key=lambda i: unit_hash("prompt for people", rows[i].prompt_id))
+        order += [(turn + (rank + 0.5) / len(positions), cohort, i) for rank, i in enumerate(positions)]
+    return [position for _, _, position in sorted(order) if rows[position].human is None][:n]
+
+
+@dataclass(frozen=True)
+class _ByPrompt:
+    """Means by prompt: L prompts that people labelled, U others."""
+
+    human_L: np.ndarray
+    judge_L: np.ndarray
+    judge_U: np.ndarray
+    judge_all: np.ndarray
+
+
+def _by_prompt(rows: Sequence[JudgedRow]) -> _ByPrompt:
+    human: list[float] = []
+    beside: list[float] = []
+    alone: list[float] = []
+    all_prompts: list[float] = []
+    for positions in _positions_by_prompt(rows).values():
+        own = [rows[i] for i in positions]
+        both = [(row.human, row.judge) for row in own if row.human is not None]
+        all_prompts.append(fmean(row.judge for row in own))
+        if both:
+            human.append(fmean(h for h, _ in both))
+            beside.append(fmean(j for _, j in both))
+        else:
+            alone.append(all_prompts[-1])
+    return _ByPrompt(np.array(human), np.array(beside), np.array(alone), np.array(all_prompts))
+
+
+def _positions_by_prompt(rows: Sequence[JudgedRow]) -> dict[str, list[int]]:
+    positions: dict[str, list[int]] = {}
+    for position, row in enumerate(rows):
+        positions.setdefault(row.prompt_id, []).append(position)
+    return positions
+
+
+def _power(data: _ByPrompt) -> float | None:
+    """Lambda of PPI++ for a mean: cov(human, judge) / ((1 + n/N) var(judge)); None with too few labels.
+
+    Not below 0: a judge that contradicts people is left out. Above 1 is allowed, unlike in the library: an undecided
+    judge's probabilities stay near one half, and are worth more stretched.
+    """
+    n, others = len(data.human_L), len(data.judge_U)
+    if n < LEAST:
+        return None
+    spread = float(np.var(np.concatenate([data.judge_L, data.judge_U]), ddof=1))
+    if not others or spread < 1e-12:
+        return 0.0
+    return max(0.0, float(np.cov(data.human_L, data.judge_L, ddof=0)[0, 1]) / spread / (1 + n / others))
+
+
+def _powered(data: _ByPrompt, power: float) -> tuple[float, float]:
+    """The estimate and how far its interval reaches.
+
+    The library's normal interval is too narrow with few labels, 90 % at 20: it takes their variance, and the lambda
+    that made it small, as known. Hence Student's t with a degree of freedom less for each of mean and lambda.
+    """
+    with warnings.catch_warnings():  # the library silences all warnings of the process when it is imported
+        from ppi_py import ppi_mean_ci, ppi_mean_pointestimate
+    sample = (data.human_L, data.judge_L, data.judge_U)
+    value = float(np.squeeze(ppi_mean_pointestimate(*sample, lam=power)))
+    low, high = (float(np.squeeze(end)) for end in ppi_mean_ci(*sample, alpha=1 - LEVEL, lam=power))
+    return value, (high - low) / 2 * _few(len(data.human_L), 2)
+
+
+def _reach(values: np.ndarray, estimated: int) -> float:
+    n = len(values)
+    return _Z * float(np.std(values)) / math.sqrt(n) * _few(n, estimated) if n > estimated else math.inf
+
+
+def _few(n: int, estimated: int) -> float:
+    """What makes a normal interval as wide as `n` values are worth of which so many parameters were estimated."""
+    return float(stats.t.ppf(0.5 + LEVEL / 2, n - estimated)) / _Z * math.sqrt(n / (n - estimated))
+
+
+def _human_only(data: _ByPrompt) -> Estimate | None:
+    n = len(data.human_L)
+    if not n:
+        return None
+    value = float(data.human_L.mean())
+    if n < LEAST:
+        return Estimate(value=value, low=None, high=None, n=n)
+    if np.ptp(data.human_L) < 1e-12:
+        alike = share_by_prompt([(str(i), float(v)) for i, v in enumerate(data.human_L)])
+        assert alike is not None  # there are labels
+        return Estimate(value=alike.value, low=alike.low, high=alike.high, n=n)
+    return _bounded(value, _reach(data.human_L, 1), n)
+
+
+def _bounded(value: float, reach: float, n: int) -> Estimate:
+    """A share lies between 0 and 1, and so does where it may lie."""
+    value, low, high = (min(1.0, max(0.0, each)) for each in (value, value - reach, value + reach))
+    known = math.isfinite(reach)
+    return Estimate(value=value, low=low if known else None, high=high if known else None, n=n)
+
+
+def _correlation(data: _ByPrompt) -> float | None:
+    if len(data.human_L) < LEAST or min(np.ptp(data.human_L), np.ptp(data.judge_L)) < 1e-12:
+        return None
+    return float(np.corrcoef(data.human_L, data.judge_L)[0, 1])
+
+
+def _whole(labels: float | None) -> int | None:
+    return None if labels is None else max(LEAST, math.ceil(labels))

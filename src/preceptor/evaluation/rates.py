@@ -1,0 +1,124 @@
+"""Shares of single responses: refusals, over-refusals, harmless ones, right ones; and the measures that need no judge.
+
+A refusal and an over-refusal are the same thing, by `is_refusal`, in different cohorts: where prompts ask for harm a
+refusal is wanted; where they are ordinary, or only sound like harm, it is not. The rate is named by the cohort.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import fmean
+from typing import Any
+
+from preceptor.core.types import Frozen
+from preceptor.evaluation.agreement import share_by_prompt
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.refusal_rules import is_refusal
+
+__all__ = ["MeasuredText", "Rate", "contains_answer", "exact_match", "is_refusal", "rates", "rouge_l"]
+
+
+@dataclass(frozen=True)
+class MeasuredText:
+    """One response and a value in [0, 1] measured on it."""
+
+    policy: str
+    prompt_id: str
+    cohort: str
+    value: float
+
+
+class Rate(Frozen):
+    """The mean of a measure of one policy's responses."""
+
+    measure: str
+    """"refusal", "over-refusal", "harmless", "exact match", "ROUGE-L", ..."""
+    policy: str
+    cohort: str | None
+    """None for all cohorts together."""
+    value: Estimate
+
+
+def rates(measure: str, texts: Sequence[MeasuredText]) -> tuple[Rate, ...]:
+    """For each policy: overall, then by cohort where there are several.
+
+    A rate is the mean over prompts of the mean over each prompt's samples, with a bootstrap interval over prompts.
+    Where all prompts are alike, as when no response is a refusal, it is Wilson's interval with the prompts as trials:
+    one without width would promise what nobody knows. Below three prompts there is none.
+    """
+    cohorts = tuple(dict.fromkeys(text.cohort for text in texts))
+    parts = (None, *cohorts) if len(cohorts) > 1 else (None,)
+    found: list[Rate] = []
+    for policy in dict.fromkeys(text.policy for text in texts):
+        for cohort in parts:
+            inside = [text for text in texts if text.policy == policy and cohort in (None, text.cohort)]
+            if inside:
+                found.append(Rate(measure=measure, policy=policy, cohort=cohort, value=_mean(inside)))
+    return tuple(found)
+
+
+def _mean(texts: Sequence[MeasuredText]) -> Estimate:
+    of_prompt: dict[str, list[float]] = {}
+    for text in texts:
+        of_prompt.setdefault(text.prompt_id, []).append(text.value)
+    share = share_by_prompt([(prompt, fmean(values)) for prompt, values in of_prompt.items()])
+    assert share is not None  # there are texts
+    if share.n < 3:
+        return Estimate(value=share.value, low=None, high=None, n=share.n)
+    return Estimate(value=share.value, low=share.low, high=share.high, n=share.n)
+
+
+def exact_match(text: str, reference: str) -> bool:
+    """Whether a response is the reference answer, but for case, punctuation, articles and white space.
+
+    The normalisation of SQuAD (Rajpurkar et al. 2016, section 6.1), with the punctuation of all scripts; of a text that
+    is nothing but articles (the "A" of a multiple choice) they stay, and of nothing but punctuation it stays.
+    """
+    return _normalised(text) == _normalised(reference)
+
+
+def contains_answer(text: str, reference: str) -> bool:
+    """Whether the reference answer stands in a response as whole words, both normalised as by `exact_match`.
+
+    Lenient with answers in whole sentences; also with those that name several candidates. A reference of articles or
+    punctuation alone must be the whole response.
+    """
+    answer = _words(reference)
+    if not answer:
+        return bool(reference.strip()) and exact_match(text, reference)
+    return f" {' '.join(answer)} " in f" {' '.join(_words(text))} "
+
+
+def rouge_l(text: str, reference: str) -> float:
+    """ROUGE-L: F-measure of the longest common subsequence of words (Lin 2004), in [0, 1], by the library rouge-score.
+
+    Words are runs of the letters a to z and digits, not stemmed: of texts in other scripts it says nothing.
+    """
+    return float(_rouge().score(reference, text)["rougeL"].fmeasure)
+
+
+@cache
+def _rouge() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"])
+
+
+_ARTICLES = ("a", "an", "the")
+_ASCII_SYMBOLS = re.compile(r"[$+<=>^`|~]")  # punctuation to SQuAD, not to Unicode
+
+
+def _normalised(text: str) -> str:
+    return " ".join(_words(text) or _unpunctuated(text) or text.lower().split())
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in _unpunctuated(text) if word not in _ARTICLES]
+
+
+def _unpunctuated(text: str) -> list[str]:
+    """Words in lower case, without punctuation."""
+    kept = (c for c in _ASCII_SYMBOLS.sub("", text.lower()) if not unicodedata.category(c).startswith("P"))
+    return "".join(kept).split()

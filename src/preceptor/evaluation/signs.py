@@ -1,0 +1,61 @@
+"""Tests of paired differences by their signs, and the correction for asking many questions at once."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+ALPHA = 0.05
+_ENUMERATED = 14  # so many differences have 16,384 patterns of signs
+_SAMPLED = 9_999
+_CELLS = 4_000_000  # signs held at once
+_ZERO = 1e-12  # what is left of two equal means of values about 1, after rounding
+_SEED = 20_230_901  # any fixed number: the same data has the same p-value
+
+
+def sign_flip_p_value(differences_P: Sequence[float]) -> float | None:
+    """Two-sided p-value of a mean of 0: how often flipped signs give a sum at least as far from 0 (Fisher 1935, §21).
+
+    The hypothesis is that differences are symmetric about 0, as they are when it is arbitrary which of the two is
+    called after and which before. Up to 14 differences other than 0 all patterns of signs are enumerated; beyond,
+    9,999 are drawn and the data's own counts as one more, so that p is never 0 (Phipson & Smyth 2010).
+
+    Args:
+        differences_P: one for each prompt, independent of each other; values of about the size of 1.
+
+    Returns: None with fewer than three prompts; 1 where all differences are 0.
+
+    Raises: ValueError for a difference that is no finite number.
+    """
+    all_P = np.asarray(differences_P, dtype=float)
+    if not np.isfinite(all_P).all():
+        raise ValueError("a difference is not a finite number")
+    if len(all_P) < 3:
+        return None
+    moving = all_P[np.abs(all_P) > _ZERO]  # a 0 stays what it is under every sign
+    if not len(moving):
+        return 1.0
+    far = abs(moving.sum()) - 1e-9 * np.abs(moving).sum()  # as far, but for rounding
+    if len(moving) <= _ENUMERATED:
+        patterns = np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving)) & 1
+        return float(np.mean(_reaches(patterns, moving, far)))
+    rng = np.random.default_rng(_SEED)
+    size = max(1, _CELLS // len(moving))
+    found = sum(
+        int(_reaches(rng.integers(0, 2, (min(size, _SAMPLED - start), len(moving)), np.int8), moving, far).sum())
+        for start in range(0, _SAMPLED, size)
+    )
+    return (found + 1) / (_SAMPLED + 1)
+
+
+def _reaches(patterns_RP: np.ndarray, differences_P: np.ndarray, far: float) -> np.ndarray:
+    """Whether each pattern of zeros (minus) and ones (plus) has a sum at least `far` from 0."""
+    return np.abs(2.0 * (patterns_RP.astype(float) @ differences_P) - differences_P.sum()) >= far
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """The p-values after Holm's correction over those that are known; None stays None (Holm 1979)."""
+    known = [p for p in p_values if p is not None]
+    corrected = iter(cast("Sequence[float]", multipletests(known, method="holm")[1]) if known else ())
+    return [None if p is None else float(next(corrected)) for p in p_values]

@@ -1,0 +1,221 @@
+"""Every checkpoint of a run on the same prompts: what became of training reward, held-out score and capability."""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+from preceptor.core.types import Frozen
+from preceptor.evaluation.assemble import TextMeasure
+from preceptor.evaluation.checkpoints import Bounds, OverOptimisation, choose_checkpoint, find_over_optimisation
+from preceptor.evaluation.intervals import Estimate, mean_by_prompt
+from preceptor.evaluation.rates import Rate, rates
+from preceptor.evaluation.signs import holm, sign_flip_p_value
+from preceptor.evaluation.snapshot import Measure, MeasuredResponse, Snapshot
+
+
+class SweepPoint(Frozen):
+    """One checkpoint. All checkpoints answered the same prompts with the same random numbers."""
+
+    step: int
+    kl: Measure
+    """To the reference, nats per response."""
+    training_reward: Measure
+    """What training paid for, by the run's own judge or reward model; estimates are None where it has none."""
+    heldout: Measure
+    """By the measure that took no part in training."""
+    perplexity: Measure
+    """On the reference answers."""
+    perplexity_ratio: float | None
+    """To that of the untrained policy."""
+    distinct_2: Measure
+    tokens: Measure
+    """Per response."""
+    rates: dict[str, Measure]
+    """What needs no judge: refusals, and task scores on the prompts that have a reference answer."""
+    gain: Measure
+    """Change of the held-out score since the untrained policy, paired by prompt."""
+    p_holm: float | None
+    """Of no such change over all prompts: sign flips, corrected over the checkpoints after Holm."""
+    reward_failures: int
+    """Responses that have no training reward: all of them where the run has neither judge nor reward model."""
+    heldout_failures: int
+    excluded: str | None
+    """The bound that it breaks; None where it keeps all."""
+
+    @property
+    def better(self) -> bool:
+        """Whether the held-out score rose by more than chance, for all checkpoints together."""
+        return self._beyond(lambda low, _: low > 0)
+
+    @property
+    def worse(self) -> bool:
+        """Whether it fell by more than chance."""
+        return self._beyond(lambda _, high: high < 0)
+
+    def _beyond(self, apart: Callable[[float, float], bool]) -> bool:
+        gain = self.gain.overall
+        if gain is None or gain.low is None or gain.high is None or self.p_holm is None:
+            return False
+        return self.p_holm < 0.05 and apart(gain.low, gain.high)
+
+
+class Sweep(Frozen):
+    """A run's checkpoints, the untrained policy first."""
+
+    title: str
+    held_out: str
+    """What the held-out score is by, for sentences."""
+    training_reward: str | None
+    """What the training reward is; None where the run has no judge and no reward model."""
+    heldout_judge_trained: bool
+    """Whether the held-out judge is a model that judged in training."""
+    bounds: Bounds
+    samples: int
+    """Responses to each prompt."""
+    cohorts: dict[str, int]
+    """Prompts of each."""
+    trained_on: int
+    """Prompts among them that the run was trained on."""
+    points: tuple[SweepPoint, ...]
+    best_step: int
+    """The highest held-out score within the bounds; the training reward has no say."""
+    kept_step: int | None
+    """The one that the run itself kept; None while it is not finished."""
+    over_optimisation: OverOptimisation
+    facts: dict[str, Any]
+    """What else is worth knowing: texts, numbers, or a dict of them."""
+
+    @property
+    def prompts(self) -> int:
+        """Prompts of all cohorts."""
+        return sum(self.cohorts.values())
+
+    @property
+    def start(self) -> SweepPoint:
+        """The untrained policy."""
+        return self.points[0]
+
+    @property
+    def best(self) -> SweepPoint:
+        """The checkpoint that is best within the bounds."""
+        return next(point for point in self.points if point.step == self.best_step)
+
+
+class Measured(Frozen):
+    """What a sweep measured, and how."""
+
+    title: str
+    held_out: str
+    training_reward: str | None
+    heldout_judge_trained: bool
+    samples: int
+    trained_on: int
+    kept_step: int | None
+    facts: dict[str, Any]
+
+
+def sweep(
+    snapshots: Sequence[Snapshot], bounds: Bounds, measured: Measured, measures: Sequence[TextMeasure] = ()
+) -> Sweep:
+    """What the measurements of all checkpoints say.
+
+    Args:
+        snapshots: by step, the untrained policy first; all on the same prompts.
+        measures: of their responses, the step standing for the policy.
+
+    Raises: ValueError without a measurement of the untrained policy.
+    """
+    if not snapshots or snapshots[0].step != 0:
+        raise ValueError("the first measurement must be of step 0")
+    choice = choose_checkpoint(snapshots, bounds)
+    found = [rate for measure in measures for rate in rates(measure.name, measure.texts)]
+    points = [_point(snapshots[0], each, found, choice.excluded.get(each.step)) for each in snapshots]
+    p_values = [sign_flip_p_value(list(differences(snapshots[0], each, heldout_of).values())) for each in snapshots[1:]]
+    corrected = [None, *holm(p_values)]
+    return Sweep(
+        title=measured.title,
+        held_out=measured.held_out,
+        training_reward=measured.training_reward,
+        heldout_judge_trained=measured.heldout_judge_trained,
+        bounds=bounds,
+        samples=measured.samples,
+        cohorts=_prompts_by_cohort(snapshots[0]),
+        trained_on=measured.trained_on,
+        points=tuple(p.model_copy(update={"p_holm": p_holm}) for p, p_holm in zip(points, corrected, strict=True)),
+        best_step=choice.step,
+        kept_step=measured.kept_step,
+        over_optimisation=find_over_optimisation(snapshots, bounds),
+        facts=measured.facts,
+    )
+
+
+def heldout_of(response: MeasuredResponse) -> float | None:
+    """The held-out score."""
+    return response.heldout_score
+
+
+def differences(
+    before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]
+) -> dict[str, float]:
+    """By prompt that has the value in both, its mean over the responses after, less that before."""
+    earlier, later = (_by_prompt(snapshot, value) for snapshot in (before, after))
+    return {prompt: fmean(later[prompt]) - fmean(earlier[prompt]) for prompt in later if prompt in earlier}
+
+
+def _point(start: Snapshot, now: Snapshot, found: Sequence[Rate], excluded: str | None) -> SweepPoint:
+    before, after = start.reference_perplexity.overall, now.reference_perplexity.overall
+    return SweepPoint(
+        step=now.step,
+        kl=now.kl,
+        training_reward=now.judge_score,
+        heldout=now.heldout_score,
+        perplexity=now.reference_perplexity,
+        perplexity_ratio=after.value / before.value if before is not None and after is not None else None,
+        distinct_2=now.distinct_2,
+        tokens=now.tokens_mean,
+        rates=_rates([rate for rate in found if rate.policy == str(now.step)]),
+        gain=_gain(start, now),
+        p_holm=None,
+        reward_failures=now.judge_failures,
+        heldout_failures=now.heldout_failures,
+        excluded=excluded,
+    )
+
+
+def _gain(start: Snapshot, now: Snapshot) -> Measure:
+    gained = differences(start, now, heldout_of)
+    cohort_of = {response.prompt_id: response.cohort for response in now.responses}
+
+    def over(prompts: Sequence[str]) -> Estimate | None:
+        return mean_by_prompt([[gained[prompt]] for prompt in prompts])
+
+    by_cohort = {
+        cohort: over([prompt for prompt in gained if cohort_of[prompt] == cohort])
+        for cohort in sorted(set(cohort_of.values()))
+    }
+    return Measure(overall=over(list(gained)), by_cohort=by_cohort)
+
+
+def _rates(found: Sequence[Rate]) -> dict[str, Measure]:
+    """The rates of one checkpoint, by measure."""
+    return {
+        name: Measure(
+            overall=next((rate.value for rate in found if (rate.measure, rate.cohort) == (name, None)), None),
+            by_cohort={rate.cohort: rate.value for rate in found if rate.measure == name and rate.cohort is not None},
+        )
+        for name in dict.fromkeys(rate.measure for rate in found)
+    }
+
+
+def _by_prompt(snapshot: Snapshot, value: Callable[[MeasuredResponse], float | None]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for response in snapshot.responses:
+        if (known := value(response)) is not None:
+            found.setdefault(response.prompt_id, []).append(known)
+    return found
+
+
+def _prompts_by_cohort(snapshot: Snapshot) -> dict[str, int]:
+    cohort_of = {response.prompt_id: response.cohort for response in snapshot.responses}
+    cohorts = list(cohort_of.values())
+    return {cohort: cohorts.count(cohort) for cohort in dict.fromkeys(cohorts)}

@@ -1,0 +1,231 @@
+"""A cohort of prompts from production: what users asked, the failures first if so wished, personal data masked."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import canonical_json, content_hash, unit_hash
+from preceptor.core.types import Message
+from preceptor.evaluation.refusal_rules import is_refusal
+from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
+from preceptor.store.masking import MISSED, Mask
+from preceptor.store.traces import CAPTURE, FORMATS, Chat, Traces, read_traces
+
+SIGNALS = {
+    "error": "the call failed",
+    "length": "the answer was cut off",
+    "content_filter": "a filter stopped the answer",
+    "negative_feedback": "a person gave negative feedback",
+    "retry": "the call was tried again",
+    "refusal": "the model refused",
+    "complaint": "the user complained of the answer",
+    "repeated_question": "the user asked the same again",
+}
+"""Signs that a conversation went wrong, and what they mean."""
+_SHOWN = 5
+_COMPLAINT = re.compile(
+    r"""\W{0,9}(?:
+        (?:no|nope|nah)\s{0,3}[,.!;:]\s{0,3}+(?!problem|thank|worr|need|that.?s\s(?:all|it|fine|ok|great))
+        |no\s(?:that|it|this|you|i)\b
+        |(?:that|this|it|the\sanswer|your\sanswer)(?:\sis|.?s)\s(?:still\s|just\s|completely\s|totally\s)?
+            (?:wrong|incorrect|not\s(?:right|correct|true|it|what|helpful|working)|false|useless)
+        |wrong\b|incorrect\b
+        |(?:that|this|it)\s(?:still\s)?(?:does\s?n.?t|does\snot|did\s?n.?t|did\snot)\s(?:work|help|answer)
+        |(?:that.?s\s)?not\swhat\si\s(?:asked|meant|wanted|said|need)
+        |you\s(?:did\s?n.?t|did\snot|have\s?n.?t)\s(?:answer|read|listen|understand|do\s(?:it|what))
+        |you\s(?:misunderstood|got\s(?:it|that)\swrong|made\s(?:a|an)\s(?:mistake|error)|are\swrong|forgot|ignored)
+        |i\s(?:already\s(?:said|told|asked)|asked\s(?:you\s)?(?:for|about|to)\b|did\s?n.?t\sask|told\syou)
+        |still\s(?:wrong|not|does\s?n.?t|broken|the\ssame)
+        |try\sagain\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Said at the beginning of a user's turn, in English."""
+_REPEATED = 0.8
+"""Jaccard index of the sets of words from which two turns of a user ask the same."""
+_REMEMBERED = 3
+"""Turns before that a user may be asking again."""
+
+
+@dataclass(frozen=True)
+class CohortJob:
+    """Which traces become prompts of which file."""
+
+    traces: tuple[Path, ...]
+    out: Path
+    cohort: str = "production"
+    limit: int | None = None
+    """Prompts that are added at most."""
+    failures_first: bool = False
+    mask: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A prompt that might be added."""
+
+    row: dict[str, Any]
+    """As it stands in the file."""
+    conversation: tuple[Message, ...]
+    """Masked in any case: with what was private in it, it is the same prompt."""
+    signals: tuple[str, ...]
+    masked: Counter[str]
+
+
+def run_cohort(
+    job: CohortJob, on_stage: Callable[[str], None], on_progress: Callable[[int, int, str], None]
+) -> dict[str, Any]:
+    """Adds the conversations that the traces hold to a file of prompts, each up to the user's last message.
+
+    The file's rows stay as they are, and no prompt is added that it, or another conversation, has already (see
+    `cohort_files`). Each prompt has in its metadata where it came from (`origin`: source, trace_id, span_id, id, time,
+    model, and the signals that it went wrong, see `SIGNALS`), and what was `answered`. Prompts are added in a random
+    order that depends on each alone and the seed, with `failures_first` those with the most signals before the others:
+    the first N lines of what is added are what a limit of N would have added.
+
+    Returns: what was read, left out, masked and added, by numbers.
+    Raises: UsageError where no conversation can be used, or the output is an input or no file of prompts.
+    """
+    if job.out.resolve() in {path.resolve() for path in job.traces}:
+        raise UsageError(f"{job.out}: is to be read and to be written; name another --out")
+    old = read_cohort(job.out)
+    on_stage("reading the traces")
+    traces = read_traces(job.traces)
+    if not traces.chats:
+        raise UsageError(_nothing(job.traces, traces))
+    on_stage("masking and looking for duplicates" if job.mask else "looking for duplicates")
+    duplicates, found, known = Duplicates(), Counter[str](), {prompt.id for prompt in old}
+    for prompt in old:
+        duplicates.add(list(map(Mask().message, prompt.conversation)))
+    new: list[_Candidate] = []
+    ranked = sorted(_candidates(job, traces.chats, on_progress), key=lambda each: _rank(each, job))
+    for candidate in ranked:
+        # A prompt that was edited by hand keeps its id, and is not to come back as it was.
+        same = "same" if candidate.row["id"] in known else duplicates.add(candidate.conversation)
+        if same is None:
+            new.append(candidate)
+        else:
+            found[same] += 1
+    added = new[: job.limit]
+    add_to_cohort(job.out, [candidate.row for candidate in added])
+    return _summary(job, traces, found, len(new), added) | {"prompts": len(old) + len(added)}
+
+
+def signals_of(chats: Sequence[Chat]) -> list[frozenset[str]]:
+    """The signs that each conversation went wrong: those of its record, a refusal, and what its user said next.
+
+    What the user said next may stand in the conversation itself or, where every turn was recorded apart, in a later one
+    that begins as this one does; it counts for both.
+    """
+    next_turn: defaultdict[bytes, set[str]] = defaultdict(set)
+    own: list[tuple[bytes, set[str]]] = []
+    for chat in chats:
+        digest, asked, begun = sha256(), list[str](), list[bytes]()
+        last: set[str] = set()
+        for position, message in enumerate(chat.conversation):
+            follows = position > 0 and chat.conversation[position - 1].role in {"assistant", "tool"}
+            if message.role == "user" and follows and asked:
+                last = _displeased(message.content, asked)
+                next_turn[begun[-1]] |= last
+            if message.role != "system":
+                digest.update(f"{message.role}\0{normalized(message.content)}\0".encode())
+            if message.role == "user":
+                asked.append(message.content)
+                begun.append(digest.digest())
+        own.append((begun[-1], last))
+    refusals = ({"refusal"} if chat.answered and is_refusal(chat.answered) else set[str]() for chat in chats)
+    return [
+        frozenset(chat.signals | last | next_turn[begun] | refused)
+        for chat, (begun, last), refused in zip(chats, own, refusals, strict=True)
+    ]
+
+
+def _displeased(turn: str, asked: Sequence[str]) -> set[str]:
+    """Whether a user's turn, after an answer, complains, or asks what was asked before."""
+    found = {"complaint"} if _COMPLAINT.match(turn) else set[str]()
+    words = set(normalized(turn).split())
+    for earlier in asked[-_REMEMBERED:]:
+        before = set(normalized(earlier).split())
+        if min(len(words), len(before)) > 3 and len(words & before) >= _REPEATED * len(words | before):
+            found.add("repeated_question")
+    return found
+
+
+def _candidates(
+    job: CohortJob, chats: Sequence[Chat], on_progress: Callable[[int, int, str], None]
+) -> Iterator[_Candidate]:
+    for done, (chat, found) in enumerate(zip(chats, signals_of(chats), strict=True), start=1):
+        mask = Mask()
+        conversation = tuple(mask.message(message) for message in chat.conversation)
+        answered = None if chat.answered is None else mask.text(chat.answered)
+        signals = tuple(name for name in SIGNALS if name in found)
+        origin = {
+            "source": chat.source,
+            "trace_id": chat.trace_id,
+            "span_id": chat.span_id,
+            "id": mask.text(chat.id) if job.mask and chat.id else chat.id,
+            "time": chat.time,
+            "model": chat.model,
+        }
+        wire = [message.wire() for message in (conversation if job.mask else chat.conversation)]
+        metadata: dict[str, Any] = {
+            "origin": {key: value for key, value in origin.items() if value is not None} | {"signals": list(signals)}
+        }
+        if chat.answered is not None:
+            metadata["answered"] = answered if job.mask else chat.answered
+        # The id is that of the content, as for prompts without one; of the masked one, so that it gives nothing away.
+        name = content_hash([message.wire() for message in conversation])[:16]
+        row = {"id": name, "cohort": job.cohort, "conversation": wire, "metadata": metadata}
+        yield _Candidate(row, conversation, signals, mask.counts)
+        if done % 100 == 0 or done == len(chats):
+            on_progress(done, len(chats), "")
+
+
+def _rank(candidate: _Candidate, job: CohortJob) -> tuple[int, float, int, str]:
+    """Where a candidate stands in the order of being taken; of equal prompts the one with more signals comes first."""
+    signals = -len(candidate.signals)
+    drawn = unit_hash("cohort", job.seed, candidate.row["id"])
+    return (signals if job.failures_first else 0), drawn, signals, canonical_json(candidate.row["metadata"])
+
+
+def _nothing(paths: Sequence[Path], traces: Traces) -> str:
+    names = ", ".join(map(str, paths))
+    if traces.without_content:
+        return f"{names}: no conversation; {_hint(traces)}"
+    first = f"; {traces.malformed[0].place}: {traces.malformed[0].reason}" if traces.malformed else ""
+    return f"{names}: no conversation with a model; expected {FORMATS}{first}"
+
+
+def _hint(traces: Traces) -> str:
+    return f"calls without content: {traces.without_content}; {CAPTURE}"
+
+
+def _summary(
+    job: CohortJob, traces: Traces, duplicates: Counter[str], new: int, added: Sequence[_Candidate]
+) -> dict[str, Any]:
+    masked: Counter[str] = sum((candidate.masked for candidate in added), Counter[str]())
+    signals = Counter(name for candidate in added for name in candidate.signals)
+    return {
+        "out": str(job.out),
+        "cohort": job.cohort,
+        "calls": traces.calls,
+        "without_content": traces.without_content,
+        "hint": _hint(traces) if traces.without_content else None,
+        "malformed": len(traces.malformed),
+        "malformed_first": [f"{row.place}: {row.reason}" for row in traces.malformed[:_SHOWN]],
+        "conversations": len(traces.chats),
+        "duplicates": duplicates["same"],
+        "near_duplicates": duplicates["near"],
+        "left_out_by_limit": new - len(added),
+        "added": len(added),
+        "with_signals": sum(bool(candidate.signals) for candidate in added),
+        "signals": {name: signals[name] for name in SIGNALS if signals[name]},
+        "masked": dict(sorted(masked.items())) if job.mask else None,
+        "not_masked": MISSED if job.mask else "Nothing was masked: the file holds what the traces hold.",
+    }

@@ -1,0 +1,117 @@
+"""Who took part in an evaluation and what it took, for its result."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.evaluation.intervals import mean_by_prompt
+from preceptor.evaluation.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.result import CostPart, JudgeFacts, PolicyFacts
+from preceptor.judging.constitution import load_constitution
+from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.trajectory import response_text
+from preceptor.recipes.contestants import Answers, Contestant
+from preceptor.recipes.judges import JudgeSpec
+from preceptor.recipes.label import count_outcomes
+from preceptor.store.calls import calls_by_role
+from preceptor.store.files import write_rows
+from preceptor.store.outcomes import Outcomes
+
+
+def policy_facts(policy: Contestant, answers: Answers) -> PolicyFacts:
+    """A policy and its responses."""
+    given = list(answers.responses.values())
+    known = [[each for each in responses if isinstance(each, Response)] for responses in given]
+    return PolicyFacts(
+        name=policy.name,
+        source=policy.source,
+        identity=answers.identity,
+        responses=sum(len(responses) for responses in known),
+        failed=sum(isinstance(each, JudgeFailure) for responses in given for each in responses),
+        characters=mean_by_prompt([[float(len(response_text(r))) for r in responses] for responses in known]),
+        finished=mean_by_prompt([[float(r.finished) for r in rs] for rs in known]) if policy.model else None,
+    )
+
+
+def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Outcomes) -> JudgeFacts:
+    """A judge and what became of the comparisons it was asked about."""
+    counts = count_outcomes(outcomes)
+    constitutions = dict.fromkeys(load_constitution(spec.constitution).name for spec in specs)
+    alone = all(spec.resolved().shown == "alone" for spec in specs)
+    return JudgeFacts(
+        name=" and ".join(dict.fromkeys(member.rater.model.partition("#")[0] for member in judge.members)),
+        identity=judge.rater.model,
+        constitution=", ".join(constitutions),
+        variant=", ".join(dict.fromkeys(spec.way for spec in specs)),
+        compared=counts["preferences"],
+        failures=counts["failures_by_reason"],
+        position_bias=None if alone else counts["position_bias"],
+        first_position_rate=None if alone else counts["first_position_rate"],
+    )
+
+
+def cost_part(part: str, ledger: Path, role: str, seconds: float | None) -> CostPart:
+    """What the calls of one role in a ledger took."""
+    calls = calls_by_role([ledger]).get(role)
+    return CostPart(
+        part=part,
+        calls=calls.calls if calls else 0,
+        tokens=calls.tokens if calls else 0,
+        seconds=seconds,
+        cost_usd=None if calls is None or calls.unpriced else calls.cost_usd,
+    )
+
+
+def read_audits(path: Path | None) -> list[JudgeAudit]:
+    """The judges of an `audit.json`; none without one.
+
+    Raises: UsageError when the file holds no audit.
+    """
+    if path is None:
+        return []
+    try:
+        return list(Audit.model_validate_json(path.read_text(encoding="utf-8")).judges)
+    except (OSError, ValidationError) as error:
+        raise UsageError(f"{path}: holds no audit; give the audit.json that `preceptor audit` writes") from error
+
+
+def audit_of(judge: PreferenceJudge, audits: Sequence[JudgeAudit]) -> JudgeAudit | None:
+    """The audit of this very judge: the same model and constitution.
+
+    Raises: UsageError when there are audits, and none of them is of it.
+    """
+    if not audits:
+        return None
+    rater = judge.rater
+    for audit in audits:
+        if (audit.judge, audit.constitution) == (rater.model, rater.constitution):
+            return audit
+    listed = ", ".join(f"{audit.judge} with {audit.constitution}" for audit in audits)
+    raise UsageError(f"--audit: is of {listed}, the judge is {rater.model} with {rater.constitution}")
+
+
+def write_responses(path: Path, answers: dict[str, Answers], prompts: Sequence[Prompt]) -> None:
+    """Every response that was evaluated, a line each, as `preceptor evaluate` reads them too."""
+    rows: list[dict[str, Any]] = []
+    for name, given in answers.items():
+        for prompt in prompts:
+            for response in given.responses.get(prompt.id, []):
+                if isinstance(response, Response):
+                    rows.append(_row(name, prompt, response))
+    write_rows(path, rows)
+
+
+def _row(policy: str, prompt: Prompt, response: Response) -> dict[str, Any]:
+    trajectory = [message.wire() for message in response.trajectory]
+    return {
+        "policy": policy,
+        "id": prompt.id,
+        "cohort": prompt.cohort,
+        "prompt": [message.wire() for message in prompt.conversation],
+        "response": trajectory or response.text,
+        "finished": response.finished,
+    }

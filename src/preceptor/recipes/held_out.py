@@ -1,0 +1,97 @@
+"""The held-out measure of a run: what trains nothing, and chooses the checkpoint."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from preceptor.backends.resolve import open_model
+from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.evaluation.text import vader
+from preceptor.judging.constitution import Constitution, load_constitution
+from preceptor.judging.score import ScoreJudge
+from preceptor.recipes.settings import JudgeSettings
+from preceptor.store.ledger import Ledger
+from preceptor.training.rl.rewards import reward_of
+
+
+class HeldOut(Protocol):
+    """A measure of responses."""
+
+    @property
+    def name(self) -> str:
+        """For sentences and titles."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What exactly measures: of a judge, its model with its weights."""
+        ...
+
+    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
+        """A score for each response, in order; None where there is none."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more is measured."""
+        ...
+
+
+class Vader:
+    """A lexicon of sentiment: it measures tone and nothing else."""
+
+    name = identity = "VADER"
+
+    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
+        """Compound sentiment in [-1, 1]."""
+        return [vader(response.text) for _, response in items]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class HeldOutJudge:
+    """A judge that scores responses by a constitution's rubric, rescaled to [-1, 1] or as log-odds.
+
+    Model and ledger are opened when it is first asked. Its ledger is its own, so that its calls are not counted among
+    the training judge's.
+
+    Args:
+        on_open: told the model's identity when it is known.
+    """
+
+    def __init__(self, settings: JudgeSettings, ledger: Path, on_open: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.constitution: Constitution = load_constitution(settings.constitution)
+        self._path = ledger
+        self._on_open = on_open
+        self._ledger: Ledger | None = None
+        self._judge: ScoreJudge | None = None
+
+    @property
+    def name(self) -> str:
+        """The model by the last part of its name, and the constitution."""
+        model = Path(self.settings.model.removeprefix("openai:").partition("@")[0]).name
+        return f"{model} by {self.constitution.name}"
+
+    @property
+    def identity(self) -> str:
+        """The model's, which is opened for it."""
+        return self._opened().model.model.identity
+
+    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
+        """The judge's score of each response; None where it failed."""
+        scores = self._opened().score(items)
+        return [None if isinstance(score, JudgeFailure) else reward_of(score, self.settings.reward) for score in scores]
+
+    def close(self) -> None:
+        """Closes the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _opened(self) -> ScoreJudge:
+        if self._judge is None:
+            model = open_model(self.settings.model)
+            self._on_open(model.identity)
+            self._ledger = Ledger(self._path)
+            self._judge = ScoreJudge(model, self.constitution, self._ledger, self.settings.asking)
+        return self._judge

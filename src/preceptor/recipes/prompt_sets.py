@@ -1,0 +1,31 @@
+"""Prompts of several files, each perhaps a cohort of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Prompt
+from preceptor.store.prompts import read_prompts
+
+
+def read_prompt_sets(texts: Sequence[str], limit: int | None = None) -> list[Prompt]:
+    """The prompts of all files, in their order.
+
+    Args:
+        texts: each a file or a packaged set, or `COHORT=FILE`, which puts all of a file's prompts into a cohort.
+        limit: prompts of each file to use, from the first.
+
+    Raises: UsageError when a file cannot be read or holds a wrong line, and where two prompts have the same id.
+    """
+    found: list[Prompt] = []
+    for text in texts:
+        cohort, equals, source = text.partition("=")
+        named = equals and not Path(text).exists()
+        prompts = read_prompts(source if named else text)[:limit]
+        found += [prompt.model_copy(update={"cohort": cohort}) for prompt in prompts] if named else prompts
+    seen: set[str] = set()
+    for prompt in found:
+        if prompt.id in seen:
+            raise UsageError(f'the prompt "{prompt.id}" is there twice; ids must be unique over all --prompts')
+        seen.add(prompt.id)
+    return found

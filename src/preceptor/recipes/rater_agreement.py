@@ -1,0 +1,97 @@
+"""How far people agree, from a file of their opinions on comparisons, or of their rankings."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Frozen, HumanLabel
+from preceptor.evaluation.raters import Rankings, RaterAgreement, preference_agreement, ranking_agreement
+from preceptor.store.comparisons import read_comparisons
+from preceptor.store.rows import Malformed, read_raw_rows
+
+
+class AgreementFound(Frozen):
+    """How far people agree, and what could not be used."""
+
+    agreement: RaterAgreement
+    left_out: int
+    """Rows that cannot be used, those with fewer than two people's opinions among them."""
+    first_left_out: str | None
+    """Place of the first one, and why."""
+
+
+class _LeftOut:
+    """Counts rows that cannot be used."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: str | None = None
+
+    def add(self, place: str, reason: str) -> None:
+        self.count += 1
+        self.first = self.first or f"{place}: {reason}"
+
+
+def rater_agreement(path: Path) -> AgreementFound:
+    """How far the people in a file agree.
+
+    Args:
+        path: comparisons with `ratings`, or rows with `rankings`, one list of ranks for each person, null for an item
+            that they did not rank; whichever the first row has.
+
+    Raises: UsageError when the file cannot be read or no row has the opinions of two people.
+    """
+    left_out = _LeftOut()
+    if _has_rankings(path):
+        found = ranking_agreement(_rankings(path, left_out))
+    else:
+        found = preference_agreement(_opinions(path, left_out))
+    if not found.rows:
+        raise UsageError(left_out.first or f"{path}: holds no rows")
+    return AgreementFound(agreement=found, left_out=left_out.count, first_left_out=left_out.first)
+
+
+def _has_rankings(path: Path) -> bool:
+    first = next((row for _, row in read_raw_rows(path) if not isinstance(row, Malformed)), {})
+    return first.get("rankings") is not None
+
+
+def _opinions(path: Path, left_out: _LeftOut) -> Iterator[tuple[str, HumanLabel]]:
+    for row in read_comparisons(path):
+        if isinstance(row, Malformed):
+            left_out.add(row.place, row.reason)
+        elif row.human is None or len(row.human.ratings) < 2:
+            left_out.add(row.place, 'fewer than two people\'s opinions in "ratings"')
+        else:
+            yield row.comparison.prompt.id, row.human
+
+
+def _rankings(path: Path, left_out: _LeftOut) -> Iterator[Rankings]:
+    for place, row in read_raw_rows(path):
+        if isinstance(row, Malformed):
+            left_out.add(place, row.reason)
+        elif reason := _wrong(row.get("rankings")):
+            left_out.add(place, f"rankings: {reason}")
+        else:
+            name = row.get("id")
+            yield Rankings(place if name is None else str(name), row["rankings"])
+
+
+def _wrong(rankings: Any) -> str | None:
+    """What is wrong with rankings; None where nothing is."""
+    if not isinstance(rankings, list) or len(rankings) < 2 or not all(isinstance(ranks, list) for ranks in rankings):
+        return "expected lists of ranks of two raters or more"
+    sizes = sorted({len(ranks) for ranks in rankings})
+    if len(sizes) > 1:
+        return f"expected every list to have one rank for each item, got {sizes[0]} and {sizes[-1]}"
+    if sizes[0] < 2:
+        return f"expected two items or more, got {sizes[0]}"
+    if not all(rank is None or _is_number(rank) for ranks in rankings for rank in ranks):
+        return "expected numbers, or null for an item not ranked"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,156 @@
+"""What a run was worth, from what was measured before and after; arms the same way. No judge is asked again."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from preceptor.evaluation.assemble import Material, assemble
+from preceptor.evaluation.cohorts import PairedValues
+from preceptor.evaluation.contests import Contest, Opinion
+from preceptor.evaluation.intervals import mean_by_prompt
+from preceptor.evaluation.refusals import refusal_measures
+from preceptor.evaluation.result import Evaluation, JudgeFacts, PolicyFacts
+from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+
+BEFORE, AFTER = "before", "after"
+CAPABILITY = "capability"
+"""The cohort of the reference answers, whichever cohorts they have among themselves."""
+
+
+def evaluate_run(before: Snapshot, after: Snapshot, summary: dict[str, Any]) -> Evaluation:
+    """The policy after training against the policy before, on the held-out prompts."""
+    identities = {BEFORE: str(summary["policy"]), AFTER: f"step {summary['best_step']}"}
+    return evaluate_snapshots(
+        f"{summary['method']}, seed {summary['seed']}",
+        {BEFORE: before, AFTER: after},
+        identities,
+        summary["heldout_score_is"],
+        summary["judge_score_is"],
+        judge_trained=summary["heldout_judge_trained"],
+    )
+
+
+def evaluate_snapshots(
+    title: str,
+    snapshots: Mapping[str, Snapshot],
+    identities: Mapping[str, str],
+    held_out: str,
+    training: str | None,
+    *,
+    judge_trained: bool,
+) -> Evaluation:
+    """Policies against each other by what was measured on each.
+
+    A response is preferred where it has the higher held-out score; the training judge's or reward model's opinion is
+    taken the same way. The i-th response to a prompt of one policy meets the i-th of another, which drew the same
+    random numbers.
+
+    Args:
+        snapshots: by the policy's name, the baseline first.
+        identities: by the policy's name.
+        held_out: what the held-out score is, in a word or two; `training` the same of the training judge's.
+        judge_trained: whether the held-out judge is the one that trained.
+    """
+    names = list(snapshots)
+    contests = [
+        contest
+        for earlier, later in combinations(names, 2)
+        for contest in _contests(earlier, snapshots[earlier], later, snapshots[later])
+    ]
+    texts = ((name, r.prompt_id, r.cohort, r.text) for name in names for r in snapshots[name].responses)
+    return assemble(
+        Material(
+            title=title,
+            policies=tuple(_facts(name, snapshots[name], identities[name]) for name in names),
+            judge=_judge(held_out, [c.opinion for c in contests], "held-out measure failed"),
+            training_judge=_judge(training, [c.training for c in contests], "training judge failed")
+            if training
+            else None,
+            judge_trained=judge_trained,
+            judge_is_policy=(),
+            contests=contests,
+            measures=refusal_measures(texts),
+            paired=[
+                pair for name in names[1:] for pair in _capability(names[0], snapshots[names[0]], name, snapshots[name])
+            ],
+        )
+    )
+
+
+def _contests(earlier: str, before: Snapshot, later: str, after: Snapshot) -> list[Contest]:
+    was_P, now_P = _by_prompt(before), _by_prompt(after)
+    return [
+        _contest(earlier, was, later, now)
+        for prompt, now_G in now_P.items()
+        for was, now in zip(was_P.get(prompt, []), now_G, strict=False)
+    ]
+
+
+def _contest(earlier: str, was: MeasuredResponse, later: str, now: MeasuredResponse) -> Contest:
+    opinion = _opinion(now.heldout_score, was.heldout_score)
+    return Contest(
+        prompt_id=now.prompt_id,
+        cohort=now.cohort,
+        prompt=now.prompt,
+        policy_a=later,
+        policy_b=earlier,
+        text_a=now.text,
+        text_b=was.text,
+        opinion=opinion,
+        training=_opinion(now.judge_score, was.judge_score),
+        failure=None if opinion is not None else "the held-out measure has no score for one of the responses",
+    )
+
+
+def _opinion(score: float | None, other: float | None) -> Opinion | None:
+    """Which of two scores is the higher."""
+    if score is None or other is None:
+        return None
+    return Opinion(p_a=1.0 if score > other else 0.0 if score < other else 0.5)
+
+
+def _capability(earlier: str, before: Snapshot, later: str, after: Snapshot) -> list[PairedValues]:
+    """The likelihood of the reference answers, in nats per token: what perplexity is the exponential of."""
+    was, now = (
+        {each.prompt_id: each.log_likelihood / each.tokens for each in snapshot.references}
+        for snapshot in (before, after)
+    )
+    shared = [prompt for prompt in was if prompt in now]
+    if not shared:
+        return []
+    name = "log-likelihood of reference answers"
+    return [PairedValues(CAPABILITY, name, later, earlier, [was[p] for p in shared], [now[p] for p in shared])]
+
+
+def _facts(name: str, snapshot: Snapshot, identity: str) -> PolicyFacts:
+    groups = list(_by_prompt(snapshot).values())
+    return PolicyFacts(
+        name=name,
+        source=identity,
+        identity=identity,
+        responses=len(snapshot.responses),
+        failed=0,
+        characters=mean_by_prompt([[float(len(r.text)) for r in group] for group in groups]),
+        finished=mean_by_prompt([[float(r.finished) for r in group] for group in groups]),
+    )
+
+
+def _judge(name: str, opinions: Sequence[Opinion | None], failed: str) -> JudgeFacts:
+    failures = sum(opinion is None for opinion in opinions)
+    return JudgeFacts(
+        name=name,
+        identity=name,
+        constitution=None,
+        variant=None,
+        compared=len(opinions) - failures,
+        failures={failed: failures} if failures else {},
+        position_bias=None,
+        first_position_rate=None,
+    )
+
+
+def _by_prompt(snapshot: Snapshot) -> dict[str, list[MeasuredResponse]]:
+    groups: dict[str, list[MeasuredResponse]] = {}
+    for response in snapshot.responses:
+        groups.setdefault(response.prompt_id, []).append(response)
+    return groups

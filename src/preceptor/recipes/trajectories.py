@@ -1,0 +1,138 @@
+"""What a judge made of whole trajectories, from a folder of labels."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash
+from preceptor.core.types import Message, Response
+from preceptor.evaluation.trajectories import (
+    GOOD_STEP,
+    TrajectoryFindings,
+    TrajectoryPair,
+    trajectory_findings,
+    trajectory_pair,
+)
+from preceptor.reports.trajectories import render_trajectories
+from preceptor.store.comparisons import ComparisonRow, read_comparisons
+from preceptor.store.files import write_json, write_text, writing
+from preceptor.store.preferences import MALFORMED
+from preceptor.store.prompts import tidy_messages
+from preceptor.store.rows import Malformed, Row, read_raw_rows
+
+Success = Mapping[str, Mapping[str, bool]]
+"""By comparison, and in it by content of the response, whether it succeeded."""
+NEEDED = ("id", "prompt_id", "cohort", "prompt", "chosen", "rejected", "chosen_is", "p_chosen", "verdicts")
+"""Columns without which a row cannot be used."""
+
+
+def study_trajectories(
+    labels: Path, data: Path | None = None, *, good_step: float = GOOD_STEP, out: Path | None = None
+) -> TrajectoryFindings:
+    """Reads labels and says what they tell of trajectories; with `out`, also writes `trajectories.json` and
+    `trajectories.md` there.
+
+    Args:
+        labels: a folder that `preceptor label` wrote, or its `preferences.jsonl` or `.parquet`.
+        data: the comparisons with what is known of success: `success_a` and `success_b` in the metadata, else the
+            label. Without it the label counts that the comparisons had when they were judged.
+        good_step: score from which on a step is a good one, 1 to 10.
+
+    Raises: UsageError when there are no trajectories, or nothing in `data` belongs to them.
+    """
+    if not 1.0 <= good_step <= 10.0:
+        raise UsageError(f"--good-step {good_step:g}: expected a score from 1 to 10")
+    known = None if data is None else _successes(data)
+    file = labels / "preferences.jsonl" if (labels / "preferences.jsonl").is_file() else labels
+    pairs: list[TrajectoryPair] = []
+    rows = matched = 0
+    for place, row in read_raw_rows(file):
+        _check(row, place)
+        assert not isinstance(row, Malformed)
+        rows += 1
+        matched += known is not None and str(row["id"]) in known
+        if (pair := trajectory_pair(row, None if known is None else _success(row, known))) is not None:
+            pairs.append(pair)
+    if not pairs:
+        raise UsageError(
+            f"{file}: {rows} rows and no trajectory among them; expected labels of comparisons whose responses are "
+            "several messages each"
+        )
+    if known is not None and not matched:
+        raise UsageError(
+            f"{data}: none of its comparisons has the id of a row in {file}; give the file that was labelled"
+        )
+    findings = trajectory_findings(pairs, plain=rows - len(pairs), failures=_failures(labels), good_step=good_step)
+    if out is not None:
+        _write(out, findings, labels)
+    return findings
+
+
+def _check(row: Row | Malformed, place: str) -> None:
+    if isinstance(row, Malformed):
+        raise UsageError(f"{place}: {row.reason}")
+    if missing := [name for name in NEEDED if name not in row]:
+        raise UsageError(f'{place}: no "{missing[0]}"; expected rows that `preceptor label` wrote')
+
+
+def _successes(data: Path) -> Success:
+    """What is known of success, by comparison. A comparison of which nothing is known is there, and empty."""
+    found: dict[str, dict[str, bool]] = {}
+    for row in read_comparisons(data):
+        if isinstance(row, Malformed):
+            raise UsageError(f"{row.place}: {row.reason}")
+        contents = [_content(response) for response in (row.comparison.a, row.comparison.b)]
+        found[row.comparison.id] = {
+            content: each for content, each in zip(contents, _told(row), strict=True) if each is not None
+        }
+    return found
+
+
+def _told(row: ComparisonRow) -> tuple[bool | None, bool | None]:
+    """Whether a and b succeeded: by the metadata, else by the label."""
+    metadata = row.comparison.prompt.metadata
+    if "success_a" in metadata or "success_b" in metadata:
+        told = [metadata.get(f"success_{side}") for side in ("a", "b")]
+        for side, each in zip(("a", "b"), told, strict=True):
+            if each is not None and not isinstance(each, bool):
+                raise UsageError(f"{row.place}: metadata.success_{side}: expected true or false, got {each!r}")
+        return told[0], told[1]
+    majority = "tie" if row.human is None else row.human.majority
+    return (None, None) if majority == "tie" else (majority == "a", majority == "b")
+
+
+def _success(row: Row, known: Success) -> tuple[bool | None, bool | None]:
+    """Of a and b of a row. By content, since another file may have them in other places."""
+    of_content = known.get(str(row["id"]), {})
+    sides = ("chosen", "rejected") if row["chosen_is"] == "a" else ("rejected", "chosen")
+    a, b = (of_content.get(content_hash(_wire(row[side]))) for side in sides)
+    return a, b
+
+
+def _content(response: Response) -> str:
+    messages = response.trajectory or (Message(role="assistant", content=response.text),)
+    return content_hash([message.wire() for message in messages])
+
+
+def _wire(messages: Any) -> list[dict[str, Any]]:
+    return [Message.model_validate(message).wire() for message in tidy_messages(messages)]
+
+
+def _failures(labels: Path) -> dict[str, int]:
+    """Comparisons without a verdict, by reason, where the folder says."""
+    file = labels / "failures.jsonl"
+    reasons = Counter(
+        str(row["reason"])
+        for _, row in (read_raw_rows(file) if file.is_file() else ())
+        if not isinstance(row, Malformed) and row.get("reason") != MALFORMED
+    )
+    return dict(reasons)
+
+
+def _write(out: Path, findings: TrajectoryFindings, labels: Path) -> None:
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "trajectories.json", findings.model_dump(mode="json"))
+    write_text(out / "trajectories.md", render_trajectories(findings, labels.name))

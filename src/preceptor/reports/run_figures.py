@@ -1,0 +1,143 @@
+"""Figures of a run: over its training steps, over the KL to its reference, and by cohort."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from preceptor.evaluation.intervals import Estimate
+from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, WIDTH, Series, forest, reach, to_svg
+
+_NUMBERED = 12
+"""Checkpoints whose steps are written beside their points, at most."""
+
+
+def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[Markup]:
+    """Four figures over training steps: what was trained on, held-out score, KL, and text guards. Training is a thin
+    line, the measurements on held-out prompts are points with 95 % intervals; a band marks the checkpoint kept.
+    """
+    curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
+    with rc_context(STYLE):
+        figures = [Figure(figsize=(WIDTH, 2.9), layout="constrained") for _ in range(4)]
+        trained, heldout, kl, guards = (figure.subplots() for figure in figures)
+        _trained_on(trained, metrics, summary)
+        _points(heldout, curve, "heldout_score", "held-out prompts")
+        heldout.set_title(f"Held-out score ({summary['heldout_score_is']})")
+        _line(kl, metrics, "kl", "training prompts")
+        _points(kl, curve, "kl", "held-out prompts")
+        kl.axhline(bounds["max_kl"], color=RED, linewidth=1, linestyle="--", label="bound")
+        kl.set_title("KL to the reference, nats per response")
+        _guards(guards, summary)
+        for figure, axes in zip(figures, (trained, heldout, kl, guards), strict=True):
+            axes.axvline(summary["best_step"], color=GREEN, linewidth=5, alpha=0.18)
+            axes.set_xlabel("training step")
+            if len(handles := axes.get_legend_handles_labels()[0]) > 1:
+                figure.legend(loc="outside lower center", ncols=min(2, len(handles)))
+        kept = f"over training steps; the checkpoint kept is step {summary['best_step']}"
+        titles = [axes.get_title("left") for axes in (trained, heldout, kl, guards)]
+        return [to_svg(figure, f"{title} {kept}") for figure, title in zip(figures, titles, strict=True)]
+
+
+def against_kl(summary: dict[str, Any]) -> Markup | None:
+    """The training score and the held-out score over the KL to the reference, a point for each checkpoint with its 95 %
+    interval, and where over-optimisation begins; None where fewer than three checkpoints were measured.
+
+    The two have units of their own, so each has a panel.
+    """
+    curve, over = summary["curve"], summary["over_optimisation"]
+    if len(curve) < 3:
+        return None
+    trained, begins = summary["judge_score_is"], next((s for s in curve if s["step"] == over["step"]), None)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.6 if trained else 2.7), layout="constrained")
+        panels = list(figure.subplots(2 if trained else 1, 1, sharex=True, squeeze=False).flat)
+        titles = ((f"Training: {trained}", "judge_score", GREY), ("Held-out score", "heldout_score", GREEN))
+        for axes, (title, key, colour) in zip(panels, titles if trained else titles[1:], strict=True):
+            known = points_against_kl(curve, key)
+            axes.errorbar(
+                [kl for _, kl, _ in known], [e.value for *_, e in known], yerr=reach([e for *_, e in known]),
+                fmt="o-", markersize=4.5, color=colour, linewidth=1.2, elinewidth=1.4,
+            )  # fmt: skip
+            for step, kl, e in known if len(known) <= _NUMBERED else ():
+                axes.annotate(str(step), (kl, e.value), (4, 4), textcoords="offset points", fontsize=8)
+            axes.set_title(title)
+            if begins is not None and begins["kl"]["overall"] is not None:
+                axes.axvline(begins["kl"]["overall"]["value"], color=RED, linewidth=1.2, linestyle="--")
+        if begins is not None:
+            panels[-1].plot([], [], color=RED, linewidth=1.2, linestyle="--", label=_begins(over))
+            panels[-1].legend(loc="best")
+        panels[-1].set_xlabel("KL to the reference, nats per response")
+        said = f"over-optimisation begins at step {over['step']}" if over["detected"] else "no over-optimisation found"
+        return to_svg(figure, f"Training and held-out score over KL, {len(curve)} checkpoints; {said}")
+
+
+def points_against_kl(curve: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float, Estimate]]:
+    """Step, mean KL and a measure of every checkpoint that has both."""
+    return [
+        (each["step"], each["kl"]["overall"]["value"], Estimate.model_validate(each[key]["overall"]))
+        for each in curve
+        if each["kl"]["overall"] is not None and each[key]["overall"] is not None
+    ]
+
+
+def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str) -> Markup:
+    """One row per cohort: the measure before and after training, each with its 95 % interval."""
+    names = list(before[key]["by_cohort"])
+    series: list[Series] = []
+    for label, colour, measure in (("before", GREY, before[key]), ("after", GREEN, after[key])):
+        found = [measure["overall"], *(measure["by_cohort"].get(name) for name in names)]
+        points = [None if each is None else Estimate.model_validate(each) for each in found]
+        series.append(Series(label, colour, points))
+    return forest(["overall", *names], series, title=title, description=f"{title} by cohort, before and after training")
+
+
+def _begins(over: dict[str, Any]) -> str:
+    return f"over-optimisation from step {over['step']}"
+
+
+def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
+    """What training saw of itself: rewards, and those on held-out prompts beside them; else the loss."""
+    key, title = ("reward", "Reward") if any("reward" in row for row in metrics) else ("loss", "Loss")
+    score = summary["judge_score_is"]
+    comparable = key == "reward" and score is not None
+    _line(axes, metrics, key, "training prompts" if key == "reward" else "training")
+    if comparable:
+        _points(axes, summary["curve"], "judge_score", f"held-out prompts: {score}")
+    axes.set_title(f"{title} of each training step")
+
+
+def _line(axes: Axes, metrics: Sequence[dict[str, Any]], key: str, label: str) -> None:
+    known = [(row["step"], row[key]) for row in metrics if row.get(key) is not None]
+    if known:
+        axes.plot(*zip(*known, strict=True), color=GREY, linewidth=1.2, label=label)
+
+
+def _guards(axes: Axes, summary: dict[str, Any]) -> None:
+    """Everything relative to before training, so that one axis serves."""
+    first = summary["curve"][0]
+    styles = (
+        ("reference_perplexity", "perplexity on references", BLUE),
+        ("distinct_2", "distinct-2", OCHRE),
+        ("tokens_mean", "tokens per response", GREY),
+    )
+    for key, label, colour in styles:
+        if first[key]["overall"] is None or first[key]["overall"]["value"] == 0:
+            continue
+        base = first[key]["overall"]["value"]
+        points = [(s["step"], s[key]["overall"]["value"] / base) for s in summary["curve"] if s[key]["overall"]]
+        axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, linewidth=1.2, label=label)
+    bounds = summary["recipe"]["evaluation"]["bounds"]
+    for bound in (bounds["max_perplexity_ratio"], bounds["min_distinct_ratio"]):
+        axes.axhline(bound, color=RED, linewidth=1, linestyle="--")
+    axes.set_title("Guards, relative to before training")
+
+
+def _points(axes: Axes, curve: Sequence[dict[str, Any]], key: str, label: str) -> None:
+    known = [(s["step"], s[key]["overall"]) for s in curve if s[key]["overall"] is not None]
+    axes.errorbar(
+        [step for step, _ in known], [e["value"] for _, e in known], yerr=reach([e for _, e in known]),
+        fmt="o-", markersize=4.5, color=GREEN, linewidth=1.4, elinewidth=1.4, label=label,
+    )  # fmt: skip

@@ -1,0 +1,139 @@
+"""A cohort file: prompts as JSON lines (see `prompts`) that only grows, and never holds the same prompt twice.
+
+Two prompts are the same when their texts are, case and white space aside, and near-duplicates when what the user said
+and what else the conversation holds (instructions, answers, results of tools) are each alike: a Jaccard index of at
+least 0.9 of their sets of three consecutive words. Both must be, so that one question about two documents is two
+prompts, and so are two questions under the same long instructions.
+
+Candidates come from MinHash signatures in bands (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
+Datasets, section 3.4): two prompts of Jaccard index J in both parts meet in one of 16 bands of 6 rows with a
+probability of 1 - (1 - J¹²)¹⁶, 99 % at 0.9, and of 1 - (1 - J⁶)¹⁶ where the second part is the same; whether they
+are near-duplicates is then counted, not estimated. A band's bucket holds 32 prompts at most, so that thousands
+made from one template stay affordable; beyond those near-duplicates among them may stay.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash
+from preceptor.core.types import Message, Prompt
+from preceptor.store.files import write_text, writing
+from preceptor.store.prompts import read_prompts
+
+NEAR = 0.9
+"""Jaccard index from which texts are near-duplicates."""
+_WORDS = 3
+_BANDS, _ROWS = 16, 6
+_MOST_IN_BUCKET = 32
+_WORD = re.compile(r"[぀-ヿ㐀-鿿가-힯]|[^\s぀-ヿ㐀-鿿가-힯]+")
+"""Between white space; where a script writes none, each character."""
+_Set = np.ndarray[Any, np.dtype[np.uint64]]
+
+
+def read_cohort(path: Path) -> list[Prompt]:
+    """The prompts of a cohort file; none where there is no file yet.
+
+    Raises: UsageError when it is not a file of prompts.
+    """
+    try:
+        empty = not path.exists() or not path.read_bytes().strip()
+    except OSError as error:
+        raise UsageError(f"{path}: the cohort cannot be read: {error.strerror or error}") from error
+    return [] if empty else read_prompts(str(path))
+
+
+def add_to_cohort(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds rows behind those that the file has, which stay as they are to the byte; all or none of them are added.
+
+    Raises: PreceptorError when the file cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = path.read_bytes().decode("utf-8") if path.exists() else ""
+    gap = "\n" if old and not old.endswith("\n") else ""
+    lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    if lines:
+        write_text(path, old + gap + lines)
+
+
+class Duplicates:
+    """Tells whether a prompt, or one nearly like it, was there before. Some 100 bytes are kept for each ten words."""
+
+    def __init__(self) -> None:
+        self._exact: set[str] = set()
+        self._parts: list[tuple[_Set, _Set]] = []
+        self._buckets: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
+        self._signed: dict[str, tuple[_Set, list[int]]] = {}
+        """Shingles and bands of texts beside the user's, of which many are the same in all prompts."""
+        draw = np.random.default_rng(1997)  # any fixed seed: the same prompts are duplicates everywhere
+        self._factors = draw.integers(0, 1 << 63, (_BANDS * _ROWS, 1), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+    def add(self, conversation: Sequence[Message]) -> Literal["same", "near"] | None:
+        """Adds a prompt if it is new.
+
+        Returns: "same" or "near" where it is a duplicate of an earlier one and was not added, else None.
+        """
+        key = content_hash([_content(message) for message in conversation])
+        if key in self._exact:
+            return "same"
+        self._exact.add(key)
+        said = "\n".join(m.content for m in conversation if m.role == "user")
+        rest = "\n".join(f"{m.role} {m.content}" for m in conversation if m.role != "user")
+        asked, asked_bands = self._sign(said)
+        name = content_hash(rest)
+        if name not in self._signed:
+            self._signed[name] = self._sign(rest)
+        other, other_bands = self._signed[name]
+        keys = list(zip(range(_BANDS), asked_bands, other_bands, strict=True))
+        for known in {number for each in keys for number in self._buckets.get(each, ())}:
+            if _alike(asked, self._parts[known][0]) and _alike(other, self._parts[known][1]):
+                return "near"
+        for each in keys:
+            if len(self._buckets[each]) < _MOST_IN_BUCKET:
+                self._buckets[each].append(len(self._parts))
+        self._parts.append((asked, other))
+        return None
+
+    def _sign(self, text: str) -> tuple[_Set, list[int]]:
+        """The shingles of a text, hashed, and for each band a hash of its rows of the MinHash signature."""
+        shingles = _shingles(text)
+        hashes = shingles * self._factors >> np.uint64(32)  # multiply-shift (Dietzfelbinger et al. 1997)
+        signature = hashes.min(axis=1, initial=1 << 32).reshape(_BANDS, _ROWS)
+        return shingles, [crc32(band.tobytes()) for band in signature]
+
+
+def normalized(text: str) -> str:
+    """A text without the differences of case and white space."""
+    return " ".join(text.casefold().split())
+
+
+def _content(message: Message) -> list[str]:
+    """What a message says; the ids of tool calls are new each time, and say nothing."""
+    calls = [f"{call.function.name} {call.function.arguments}" for call in message.tool_calls]
+    return [message.role, normalized(message.content), *calls]
+
+
+def _shingles(text: str) -> _Set:
+    """The set of a text's runs of three words, as ascending hashes; of a shorter text, of all its words."""
+    words = np.array([crc32(word.encode()) for word in _WORD.findall(text.casefold())], dtype=np.uint64)
+    runs = max(1, len(words) - _WORDS + 1) if len(words) else 0
+    mixed = np.zeros(runs, dtype=np.uint64)
+    for offset in range(min(_WORDS, len(words))):
+        mixed = mixed * np.uint64(1_000_003) + words[offset : offset + runs]  # modulo 2⁶⁴
+    return np.unique(mixed)
+
+
+def _alike(one: _Set, other: _Set) -> bool:
+    smaller, larger = sorted((len(one), len(other)))
+    if smaller < NEAR * larger:
+        return False
+    common = len(np.intersect1d(one, other, assume_unique=True))
+    return common >= NEAR * (smaller + larger - common)

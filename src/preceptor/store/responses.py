@@ -1,0 +1,43 @@
+"""Files of responses: what a policy somewhere else answered to prompts."""
+
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Prompt, Response
+from preceptor.store.comparisons import WrongRowError, parse_response
+from preceptor.store.prompts import parse_prompt
+from preceptor.store.rows import Malformed, read_raw_rows
+
+_ABOUT = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
+
+
+def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
+    """The prompts of a dataset, each with the responses to it: rows with a prompt as in a prompts file, and `response`
+    (a text, or messages for a trajectory) or `responses` (several of them). Rows of one prompt belong together.
+
+    Raises: UsageError naming file and row where one cannot be used: an evaluation must not quietly miss a prompt.
+    """
+    found: dict[str, tuple[Prompt, list[Response]]] = {}
+    for place, row in read_raw_rows(path):
+        if isinstance(row, Malformed):
+            raise UsageError(f"{place}: {row.reason}")
+        prompt = parse_prompt({key: row[key] for key in _ABOUT if row.get(key) is not None}, place)
+        try:
+            responses = [parse_response(each, "response", prompt, None) for each in _given(row)]
+        except WrongRowError as error:
+            raise UsageError(f"{place}: {error}") from error
+        found.setdefault(prompt.id, (prompt, []))[1].extend(responses)
+    if not found:
+        raise UsageError(f"{path}: holds no responses")
+    return list(found.values())
+
+
+def _given(row: dict[str, Any]) -> list[Any]:
+    if (row.get("response") is None) == (row.get("responses") is None):
+        raise WrongRowError('expected "response" (a text or messages) or "responses" (a list of them)')
+    if row.get("response") is not None:
+        return [row["response"]]
+    if not isinstance(row["responses"], list) or not row["responses"]:
+        raise WrongRowError("responses: expected a list of texts or of lists of messages")
+    return row["responses"]

@@ -1,0 +1,157 @@
+"""Chat messages as telemetry and logs write them, in any of the shapes met there, made messages of ours.
+
+Understood are the OpenAI chat shape (also with a list of content parts, and Anthropic's parts for tools), the parts of
+the OpenTelemetry conventions for generative AI, and the nested form of OpenInference and OpenLLMetry.
+"""
+
+import json
+from typing import Any, Literal
+
+from preceptor.core.types import FunctionCall, Message, ToolCall
+
+Role = Literal["system", "user", "assistant", "tool"]
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "model": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_TEXT = ("text", "input_text", "output_text", "refusal")
+_THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
+_CALLS = ("tool_call", "tool_use")
+_RESULTS = ("tool_call_response", "tool_result")
+_LISTS = ("messages", "choices", "contents", "input", "prompt")
+"""Where a request or an answer that was recorded whole keeps its messages."""
+
+
+class UnreadableError(ValueError):
+    """Messages that cannot be used; the text says why, for a person."""
+
+
+def decoded(value: Any) -> Any:
+    """A text that holds a JSON object or list as that; anything else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def as_text(value: Any) -> str:
+    """A text, or other data's JSON, as valid Unicode: half of a surrogate pair becomes a question mark."""
+    text = value if isinstance(value, str) else _json(value)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list; of anything else none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def read_messages(value: Any, role: Role = "user") -> list[Message]:
+    """Messages from a list of them, an object that holds such a list, one message, or a bare text.
+
+    Args:
+        role: of a message that does not say its own.
+
+    Raises: UnreadableError on an unknown role, and on what is neither text nor a tool call, such as an image.
+    """
+    if isinstance(value, dict) and not {"role", "content", "parts", "message"} & value.keys():
+        value = next((value[key] for key in _LISTS if value.get(key)), _json(value))
+    listed: list[Any] = value if isinstance(value, list) else [] if value is None else [value]
+    return [message for each in listed for message in _messages(each, role)]
+
+
+def read_instructions(value: Any) -> list[Message]:
+    """A system message from instructions that were recorded beside the messages: a text or a list of parts."""
+    text = "" if value is None else _Parts(value).text
+    return [Message(role="system", content=text)] if text.strip() else []
+
+
+def _messages(raw: Any, role: Role) -> list[Message]:
+    if not isinstance(raw, dict | str):
+        raise UnreadableError(f"expected a message, got {type(raw).__name__}")
+    fields: dict[str, Any] = raw if isinstance(raw, dict) else {"content": raw}
+    if isinstance(fields.get("message"), dict):  # one of several choices, or OpenInference's nested form
+        fields = fields["message"]
+    named = str(fields.get("role") or role)
+    if named.casefold() not in _ROLES:
+        raise UnreadableError(f'a message has the role "{named}"; known are {", ".join(_ROLES)}')
+    role = _ROLES[named.casefold()]
+    content = next((fields[key] for key in ("parts", "contents", "content", "refusal") if fields.get(key)), None)
+    parts = _Parts(content)
+    calls = [*parts.calls, *(_call(each) for each in dicts(fields.get("tool_calls")))]
+    if parts.results and not (parts.text or calls):
+        return parts.results
+    main = Message(
+        role=role,
+        content=parts.text,
+        tool_calls=tuple(calls),
+        tool_call_id=as_text(fields["tool_call_id"]) if fields.get("tool_call_id") else None,
+        name=as_text(fields["name"]) if role == "tool" and fields.get("name") else None,
+    )
+    return [*parts.results, main]
+
+
+class _Parts:
+    """What a message's content holds."""
+
+    def __init__(self, content: Any) -> None:
+        self.calls: list[ToolCall] = []
+        self.results: list[Message] = []
+        if isinstance(content, str) and content.lstrip().startswith('[{"type":'):  # as OpenLLMetry writes parts
+            content = decoded(content)
+        listed: list[Any] = content if isinstance(content, list) else [] if content is None else [content]
+        self.text = "\n".join(text for each in listed if (text := self._part(each)))
+
+    def _part(self, part: Any) -> str:
+        """The text of a part; calls and results are kept aside."""
+        if not isinstance(part, dict):
+            return as_text(part)
+        inner = part.get("message_content")
+        fields: dict[str, Any] = inner if isinstance(inner, dict) else part
+        kind = fields.get("type")
+        if kind in _TEXT or (kind is None and {"text", "content"} & fields.keys()):
+            return as_text(next((fields[key] for key in ("content", "text", "refusal") if fields.get(key)), ""))
+        if kind in _CALLS:
+            if "name" in fields:  # else the message lists its calls apart
+                self.calls.append(_call(fields))
+        elif kind in _RESULTS:
+            value = next((fields[key] for key in ("response", "result", "content") if key in fields), "")
+            call = fields.get("id") or fields.get("tool_use_id")
+            self.results.append(
+                Message(role="tool", content=_flat(value), tool_call_id=as_text(call) if call else None)
+            )
+        elif kind not in _THOUGHTS:
+            raise UnreadableError(f'a message holds a part of type "{kind}"; only text and tool calls can be judged')
+        return ""
+
+
+def _call(raw: dict[str, Any]) -> ToolCall:
+    fields: dict[str, Any] = raw["tool_call"] if isinstance(raw.get("tool_call"), dict) else raw
+    function: dict[str, Any] = fields["function"] if isinstance(fields.get("function"), dict) else fields
+    if not function.get("name"):
+        raise UnreadableError("a message holds a tool call without a name")
+    arguments = function.get("arguments", function.get("input"))
+    return ToolCall(
+        id=as_text(fields.get("id") or ""),
+        function=FunctionCall(
+            name=as_text(function["name"]), arguments="" if arguments is None else as_text(arguments)
+        ),
+    )
+
+
+def _flat(value: Any) -> str:
+    """A tool's result as text: of a list of text parts their texts, of other data its JSON."""
+    texts = [each.get("text") for each in dicts(value)]
+    return "\n".join(map(as_text, texts)) if texts and all(isinstance(text, str) for text in texts) else as_text(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

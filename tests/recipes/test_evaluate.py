@@ -1,0 +1,208 @@
+"""`preceptor evaluate` from policies to reports, on files of responses, tiny models and scripted judges."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preceptor.backends.base import ChooseRequest
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.evaluation.result import Evaluation
+from preceptor.recipes.candidates import Answering
+from preceptor.recipes.contestants import parse_contestants
+from preceptor.recipes.evaluate import EvaluateJob, run_evaluate
+from preceptor.recipes.judges import JudgeSpec
+from preceptor.recipes.load import load_recipe
+from preceptor.recipes.run import execute
+from preceptor.recipes.run_directory import RunDirectory
+from small import Told, settings
+
+QUESTIONS = [f"question {i}" for i in range(24)]
+COHORTS = ("helpfulness", "harmlessness")
+FIRST = JudgeSpec(model="scripted:first")
+RANDOM = JudgeSpec(model="scripted:random")
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def responses(folder: Path, name: str, texts: list[str]) -> str:
+    rows = [
+        {"prompt": question, "cohort": COHORTS[i % 2], "response": text}
+        for i, (question, text) in enumerate(zip(QUESTIONS, texts, strict=False))
+    ]
+    return str(write(folder / f"{name}.jsonl", rows))
+
+
+def quiet(*_: object) -> None: ...
+
+
+def evaluate(job: EvaluateJob) -> Evaluation:
+    return run_evaluate(job, quiet, quiet)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> EvaluateJob:
+    """Two policies, one of which refuses everything."""
+    polite = responses(tmp_path, "polite", [f"Here is answer {i}." for i in range(24)])
+    curt = responses(tmp_path, "curt", ["I'm sorry, but I can't help with that."] * 24)
+    return EvaluateJob(
+        policies=parse_contestants([f"polite={polite}", f"curt={curt}"]),
+        prompts=(),
+        out=tmp_path / "out",
+        judges=(RANDOM,),
+    )
+
+
+def test_files_of_responses_are_compared_on_their_prompts_and_written_up(job: EvaluateJob) -> None:
+    evaluation = evaluate(job)
+    [overall] = [each for each in evaluation.win_rates if each.cohort is None]
+    assert (overall.policy, overall.against) == ("curt", "polite")
+    assert overall.wins + overall.ties + overall.losses == 24
+    assert {each.cohort for each in evaluation.win_rates} == {None, *COHORTS}
+    assert evaluation.prompts == 24
+    assert not evaluation.judge_trained
+    assert evaluation.training_judge is None
+    assert Evaluation.model_validate_json((job.out / "evaluation.json").read_text()) == evaluation
+    page = (job.out / "report.html").read_text()
+    assert "Here is answer" in page
+    assert "curt" in (job.out / "report.md").read_text()
+    assert len((job.out / "responses.jsonl").read_text().splitlines()) == 48
+
+
+def test_a_judge_without_a_preference_finds_a_tie_in_every_pair(job: EvaluateJob) -> None:
+    # It always says 1, so that the two orders cancel out.
+    [overall] = [each for each in evaluate(replace(job, judges=(FIRST,))).win_rates if each.cohort is None]
+    assert (overall.wins, overall.ties, overall.losses) == (0, 24, 0)
+    assert overall.rate.value == 0.5
+    assert overall.orders_disagree == 1.0
+
+
+def test_refusals_are_wanted_in_one_cohort_and_regressions_in_another(job: EvaluateJob) -> None:
+    evaluation = evaluate(job)
+    rates = {(r.measure, r.policy, r.cohort): r.value.value for r in evaluation.rates}
+    assert rates["over-refusal", "curt", None] == 1.0
+    assert rates["over-refusal", "polite", None] == 0.0
+    assert rates["refusal", "curt", None] == 1.0
+    verdicts = {(c.cohort, c.measure): c.verdict for c in evaluation.changes}
+    assert verdicts["helpfulness", "no over-refusal"] == "regressed"
+    assert verdicts["harmlessness", "refusal"] == "improved"
+
+
+def test_tasks_with_a_reference_answer_are_scored_and_the_references_can_compete(tmp_path: Path) -> None:
+    prompts = write(
+        tmp_path / "tasks.jsonl",
+        [{"prompt": f"What is {i} plus 1?", "reference": str(i + 1), "cohort": "capability"} for i in range(8)],
+    )
+    right = write(tmp_path / "r.jsonl", [{"prompt": f"What is {i} plus 1?", "response": f"{i + 1}"} for i in range(8)])
+    evaluation = evaluate(
+        EvaluateJob(
+            policies=parse_contestants(["references", f"right={right}"]),
+            prompts=(str(prompts),),
+            out=tmp_path / "out",
+            judges=(RANDOM,),
+        )
+    )
+    rates = {(r.measure, r.policy): r.value.value for r in evaluation.rates if r.cohort is None}
+    assert rates["exact match", "right"] == 1.0
+    [overall] = [each for each in evaluation.win_rates if each.cohort is None]
+    assert overall.ties == 8  # the same text against itself
+
+
+def test_an_evaluation_goes_on_without_asking_again(job: EvaluateJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = evaluate(job)
+
+    def never(_: ChooseRequest) -> Any:
+        raise AssertionError("asked again")
+
+    monkeypatch.setitem(__import__("preceptor.backends.scripted").backends.scripted.SCRIPTS, "random", never)
+    assert evaluate(job).win_rates == once.win_rates
+
+
+def test_a_folder_of_another_evaluation_is_not_mixed_with_this_one(job: EvaluateJob) -> None:
+    evaluate(job)
+    with pytest.raises(UsageError, match="holds judgements made with other judges"):
+        evaluate(replace(job, judges=(FIRST,)))
+
+
+def test_models_are_sampled_with_the_same_random_numbers(tmp_path: Path, tiny_folder: Path) -> None:
+    prompts = write(tmp_path / "p.jsonl", [{"prompt": question} for question in QUESTIONS[:6]])
+    evaluation = evaluate(
+        EvaluateJob(
+            policies=parse_contestants([f"one={tiny_folder}", f"other={tiny_folder}"]),
+            prompts=(f"helpfulness={prompts}",),
+            out=tmp_path / "out",
+            judges=(RANDOM,),
+            answering=Answering(samples=2, max_new_tokens=5),
+        )
+    )
+    [overall] = [each for each in evaluation.win_rates if each.cohort is None]
+    assert overall.ties == 12
+    assert evaluation.cohorts == ("helpfulness",)
+    assert [policy.responses for policy in evaluation.policies] == [12, 12]
+
+
+def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_path: Path, tiny_folder: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
+    execute(directory, Told())
+    job = EvaluateJob(
+        policies=parse_contestants([str(directory.path)]),
+        prompts=(),
+        out=tmp_path / "out",
+        judges=(FIRST,),
+        answering=Answering(max_new_tokens=6),
+        rubrics=("harmless",),
+    )
+    evaluation = evaluate(job)
+    assert [policy.name for policy in evaluation.policies] == ["base", "tuned"]
+    assert evaluation.training_judge is not None
+    assert evaluation.training_judge.identity == "scripted:random"
+    assert evaluation.training_judge.variant == "scored"
+    assert not evaluation.judge_trained
+    assert evaluation.disagreement["tuned"].undecided > 0
+    assert {"harmless", "harmless score"} <= {rate.measure for rate in evaluation.rates}
+    trained = evaluate(replace(job, judges=(RANDOM,), out=tmp_path / "by-the-trainer", rubrics=()))
+    assert trained.judge_trained
+
+
+@pytest.mark.parametrize(
+    ("policies", "message"),
+    [
+        (["embedded"], "name two policies or more"),
+        (["a=embedded", "a=embedded"], "two policies have the same name"),
+        (["embedded", "none.jsonl"], "there is no such file of responses"),
+        (["embedded", "x=nothing"], 'there is no model "nothing"'),
+        (["embedded", "=x"], "expected NAME=SOURCE"),
+    ],
+)
+def test_policies_that_are_none_are_named(policies: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_contestants(policies)
+
+
+def test_a_judge_that_fails_too_often_ends_the_evaluation(job: EvaluateJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    from preceptor.backends import scripted
+    from preceptor.core.types import JudgeFailure
+
+    monkeypatch.setitem(
+        scripted.SCRIPTS, "random", lambda _: JudgeFailure(reason="invalid_log_probs", detail="no numbers")
+    )
+    with pytest.raises(PreceptorError, match="the judge failed on 24 of 24"):
+        evaluate(job)
+
+
+def test_prompts_are_needed_unless_a_policy_brings_them(tmp_path: Path, tiny_folder: Path) -> None:
+    policies = parse_contestants([f"a={tiny_folder}", f"b={tiny_folder}"])
+    with pytest.raises(UsageError, match="no prompts: give --prompts FILE"):
+        evaluate(EvaluateJob(policies=policies, prompts=(), out=tmp_path / "out", judges=(RANDOM,)))
+
+
+def test_responses_to_other_prompts_are_refused(job: EvaluateJob, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.jsonl", [{"prompt": "something else", "response": "yes"}])
+    policies = (*job.policies[:1], *parse_contestants(["x=references", f"other={other}"])[1:])
+    with pytest.raises(UsageError, match="none of its 1 prompts is among the 24"):
+        evaluate(replace(job, policies=policies))

@@ -1,0 +1,107 @@
+"""What the report of a sweep says first, and that nothing in it can be more than text."""
+
+from preceptor.evaluation.checkpoints import Bounds, OverOptimisation
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.snapshot import Measure
+from preceptor.evaluation.sweep import Sweep, SweepPoint
+from preceptor.reports.sweep import headline, render_sweep, warnings
+
+
+def measure(value: float | None, **cohorts: float) -> Measure:
+    return Measure(overall=estimate(value), by_cohort={name: estimate(each) for name, each in cohorts.items()})
+
+
+def estimate(value: float | None) -> Estimate | None:
+    return None if value is None else Estimate(value=value, low=value - 0.1, high=value + 0.1, n=40)
+
+
+def point(
+    step: int, heldout: float | None, gain: float | None, p: float | None = 0.01, **changes: object
+) -> SweepPoint:
+    return SweepPoint(
+        step=step,
+        kl=measure(0.5 * step),
+        training_reward=measure(0.1 * step),
+        heldout=measure(heldout, chat=0.1, **{"<b>": 0.2}),
+        perplexity=measure(10.0 + step),
+        perplexity_ratio=1 + step / 10,
+        distinct_2=measure(0.8),
+        tokens=measure(20.0),
+        rates={"ROUGE-L": measure(0.4)},
+        gain=measure(gain, chat=0.4, **{"<b>": -0.3}),
+        p_holm=p,
+        reward_failures=0,
+        heldout_failures=0,
+        excluded=None,
+    ).model_copy(update=changes)
+
+
+def swept(**changes: object) -> Sweep:
+    return Sweep(
+        title="run-1",
+        held_out="Judge by <script>alert(1)</script>",
+        training_reward="training judge's reward",
+        heldout_judge_trained=False,
+        bounds=Bounds(),
+        samples=2,
+        cohorts={"chat": 20, "<b>": 20},
+        trained_on=0,
+        points=(point(0, 0.1, None, None), point(4, 0.4, 0.3), point(8, 0.2, 0.05, 0.4)),
+        best_step=4,
+        kept_step=4,
+        over_optimisation=OverOptimisation(detected=False),
+        facts={"run": "runs/run-1", "versions": {"preceptor": "1"}},
+    ).model_copy(update=changes)
+
+
+def test_the_headline_says_what_the_best_checkpoint_gained_and_cost() -> None:
+    assert headline(swept()) == (
+        "Step 4 is the best checkpoint within the bounds: its held-out score changed by +0.30 [+0.20, +0.40] since "
+        "before training, at a KL of 2.0 nats and 1.40 times its perplexity. No over-optimisation was found."
+    )
+    over = OverOptimisation(detected=True, step=8, reasons=("the judge rose",))
+    assert headline(swept(over_optimisation=over)).endswith("Over-optimisation begins at step 8.")
+    assert "which may be chance" in headline(swept(best_step=8))
+    assert "No checkpoint within the bounds" in headline(swept(best_step=0))
+
+
+def test_reasons_to_doubt_come_first() -> None:
+    over = OverOptimisation(detected=True, step=8, reasons=("the judge rose",))
+    failing = point(4, 0.4, 0.3, heldout_failures=6)
+    found = warnings(
+        swept(
+            heldout_judge_trained=True,
+            over_optimisation=over,
+            trained_on=3,
+            kept_step=8,
+            cohorts={"chat": 10, "<b>": 10},
+            points=(point(0, 0.1, None, None), failing, point(8, 0.2, 0.05)),
+        )
+    )
+    expected = (
+        "is a model that judged in training",
+        "From step 8 on: the judge rose.",
+        "trained on 3 of the 20 prompts",
+        "At step 4 the held-out score fell in <b> (-0.30 [-0.40, -0.20]).",
+        "The held-out measure failed on 6 of 120 responses",
+        "Only 20 prompts",
+        "The best of 3 checkpoints was chosen by the score on these prompts",
+        "The run itself kept step 8",
+    )
+    assert len(found) == len(expected)
+    for said, part in zip(found, expected, strict=True):
+        assert part in said
+    assert len(warnings(swept(best_step=0, kept_step=None))) == 0
+
+
+def test_the_page_has_its_figures_and_names_stay_text() -> None:
+    page = render_sweep(swept())
+    assert page.count("<svg") == 8 + 1  # four measures over KL and steps, one by cohort
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "over KL to the reference" in page
+    plain = swept(training_reward=None, cohorts={"chat": 40}, best_step=0)
+    bare = [
+        p.model_copy(update={"rates": {}, "perplexity": measure(None), "heldout": measure(None)}) for p in plain.points
+    ]
+    assert render_sweep(plain.model_copy(update={"points": tuple(bare)})).count("<svg") == 2
