@@ -20,7 +20,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def commands() -> list[list[str]]:
     joined = README.replace("\\\n", " ")
     lines = re.findall(
-        r"^preceptor (?:run|arms|train reward|label|audit|revise|recipes|models|report|evaluate|sweep|compare|estimate|agreement|trajectories|cohort)\b.*$",
+        r"^preceptor (?:run|arms|train reward|label|audit|revise|recipes|models|report|evaluate|sweep|compare|estimate"
+        r"|agreement|trajectories|cohort)\b.*$",
         joined,
         flags=re.MULTILINE,
     )

@@ -50,7 +50,7 @@ def reference(x_N: np.ndarray, outcomes: list[float], weights: list[float]) -> t
 
 
 def test_both_fits_are_those_of_statsmodels() -> None:
-    """Uneven numbers of samples: each prompt weighs the same. A tie counts one half in one fit, p in the other."""
+    """Uneven numbers of samples: each prompt weighs the same. A tie counts one half."""
     rng = np.random.default_rng(5)
     pairs: list[JudgedPair] = []
     for i in range(30):
@@ -68,7 +68,7 @@ def test_both_fits_are_those_of_statsmodels() -> None:
     assert control.at_equal_ratio.value == pytest.approx(expit(theta), abs=1e-6)
     d_N = a_N - b_N
     deviation = math.sqrt(np.cov(d_N, aweights=weights, ddof=0))
-    theta, phi = reference(np.tanh(d_N / deviation), [pair.p_a for pair in pairs], weights)
+    theta, phi = reference(np.tanh(d_N / deviation), hard, weights)
     assert control.length_controlled is not None
     assert control.length_controlled.value == pytest.approx(expit(theta), abs=1e-6)
     assert control.length_effect == pytest.approx(phi, abs=1e-6)
@@ -194,10 +194,12 @@ def test_a_fit_is_not_sure_of_what_it_cannot_know() -> None:
         assert estimate.value < 0.1 < estimate.high
 
 
-def test_soft_outcomes_can_be_fitted_where_hard_ones_cannot() -> None:
-    control = found([judged(f"{i}", 0.9 if i < 5 else 0.2, 100 + i, 105) for i in range(10)])
-    assert control.at_equal_ratio is None
-    assert control.length_controlled is not None
+def test_an_undecided_judge_is_taken_at_its_choices() -> None:
+    """Its probabilities all lie near one half, which would seem to say that there is no difference."""
+    rng = np.random.default_rng(3)
+    pairs = planted(60, 1, theta=-1.5, phi=0.0, rng=rng, longer=0.0)
+    meek = [judged(p.prompt_id, 0.5 + 0.02 * (p.p_a - 0.5), p.length_a, p.length_b) for p in pairs]
+    assert found(meek).length_controlled == found(pairs).length_controlled
 
 
 def test_an_overlap_as_thin_as_a_hair_leaves_open_what_happens_at_equal_length() -> None:

@@ -140,6 +140,27 @@ def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
     assert "nothing to compare" in headline({"arms": [{**arms[0], "gain": None}], "best": "A"})
 
 
+def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [
+        {"name": "A", "recipe": "best_of_n"},
+        {
+            "name": "B",
+            "recipe": "best_of_n",
+            "settings": {"judge": {"constitution": "helpful", "reward": "expectation"}},
+        },
+    ]
+    run_arms(tmp_path / "out", load_arms(str(recipe(tmp_path, tiny_folder, arms=arms))), Told())
+    evaluation = Evaluation.model_validate_json((tmp_path / "out/evaluation.json").read_text())
+    assert evaluation.training_judge is None
+    assert evaluation.training_win_rates == ()
+
+
+def test_no_arm_is_called_as_what_is_before_training(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [{"name": "before", "recipe": "best_of_n"}, {"name": "B", "recipe": "best_of_n"}]
+    with pytest.raises(UsageError, match="name the arm otherwise"):
+        load_arms(str(recipe(tmp_path, tiny_folder, arms=arms)))
+
+
 def test_a_script_in_a_name_stays_text(tmp_path: Path, tiny_folder: Path) -> None:
     arms = [{"name": f"<script>{i}", "recipe": "best_of_n"} for i in range(2)]
     run_arms(tmp_path / "out", load_arms(str(recipe(tmp_path, tiny_folder, arms=arms))), Told())

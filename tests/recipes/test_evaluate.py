@@ -17,6 +17,7 @@ from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.run import execute
 from preceptor.recipes.run_directory import RunDirectory
+from preceptor.store.responses import read_responses
 from small import Told, settings
 
 QUESTIONS = [f"question {i}" for i in range(24)]
@@ -71,7 +72,15 @@ def test_files_of_responses_are_compared_on_their_prompts_and_written_up(job: Ev
     page = (job.out / "report.html").read_text()
     assert "Here is answer" in page
     assert "curt" in (job.out / "report.md").read_text()
-    assert len((job.out / "responses.jsonl").read_text().splitlines()) == 48
+    assert [len(path.read_text().splitlines()) for path in (job.out / "responses").iterdir()] == [24, 24]
+    again = replace(
+        job,
+        policies=parse_contestants(
+            [f"polite={job.out}/responses/0-polite.jsonl", f"curt={job.out}/responses/1-curt.jsonl"]
+        ),
+        out=job.out.with_name("again"),
+    )
+    assert evaluate(again).win_rates == evaluation.win_rates
 
 
 def test_a_judge_without_a_preference_finds_a_tie_in_every_pair(job: EvaluateJob) -> None:
@@ -125,8 +134,66 @@ def test_an_evaluation_goes_on_without_asking_again(job: EvaluateJob, monkeypatc
 
 def test_a_folder_of_another_evaluation_is_not_mixed_with_this_one(job: EvaluateJob) -> None:
     evaluate(job)
-    with pytest.raises(UsageError, match="holds judgements made with other judges"):
+    with pytest.raises(UsageError, match="holds an evaluation made with other judges"):
         evaluate(replace(job, judges=(FIRST,)))
+
+
+def test_another_baseline_is_another_evaluation(job: EvaluateJob) -> None:
+    evaluate(job)
+    with pytest.raises(UsageError, match="made with other policies"):
+        evaluate(replace(job, policies=job.policies[::-1]))
+
+
+def test_a_judge_that_sees_one_order_alone_is_refused(job: EvaluateJob) -> None:
+    with pytest.raises(UsageError, match=r"detailed\+single: an evaluation shows both orders"):
+        evaluate(replace(job, judges=(JudgeSpec(model="scripted:first", variant="detailed+single"),)))
+
+
+def test_what_each_part_took_is_told_apart(job: EvaluateJob) -> None:
+    evaluation = evaluate(replace(job, rubrics=("warm_tone",)))
+    assert evaluation.cost is not None
+    parts = {part.part: part for part in evaluation.cost.parts}
+    assert parts["judging"].calls == 48
+    assert parts["rubrics"].calls <= 48
+    assert parts["judging"].seconds is not None
+    again = evaluate(replace(job, rubrics=("warm_tone",))).cost
+    assert again is not None
+    assert [part.seconds for part in again.parts] == [None, None]  # this process asked nothing
+
+
+def test_production_prompts_show_how_often_a_policy_fails_over_time(tmp_path: Path) -> None:
+    rows = [
+        {
+            "prompt": f"question {i}",
+            "metadata": {"origin": {"time": f"2026-03-{1 + i % 20:02d}T10:00:00Z"}, "answered": f"old {i}"},
+        }
+        for i in range(40)
+    ]
+    prompts = write(tmp_path / "production.jsonl", rows)
+    new = write(tmp_path / "new.jsonl", [{"prompt": f"question {i}", "response": f"new {i}"} for i in range(40)])
+    job = EvaluateJob(
+        policies=parse_contestants(["answered", f"new={new}"]),
+        prompts=(str(prompts),),
+        out=tmp_path / "out",
+        judges=(RANDOM,),
+    )
+    [trend] = evaluate(job).trends["new"]
+    assert len(trend.windows) == 4  # weeks
+    assert sum(window.prompts for window in trend.windows) == 40
+    rows[3]["metadata"]["origin"]["time"] = "last Tuesday"
+    write(prompts, rows)
+    with pytest.raises(UsageError, match=r"metadata\.origin\.time = 'last Tuesday'; expected ISO 8601"):
+        evaluate(replace(job, out=tmp_path / "other"))
+
+
+def test_responses_that_ask_the_same_belong_together_and_an_id_means_one_prompt(tmp_path: Path) -> None:
+    asked = [{"id": f"{i}", "prompt": "Why?", "response": f"because {i}"} for i in range(3)]
+    [(prompt, given)] = read_responses(write(tmp_path / "one.jsonl", asked))
+    assert [response.text for response in given] == ["because 0", "because 1", "because 2"]
+    assert prompt.text == "Why?"
+    asked[1] |= {"id": "0", "prompt": "How?"}
+    with pytest.raises(UsageError, match='the id "0" is that of another prompt above'):
+        read_responses(write(tmp_path / "two.jsonl", asked))
 
 
 def test_models_are_sampled_with_the_same_random_numbers(tmp_path: Path, tiny_folder: Path) -> None:
@@ -204,5 +271,5 @@ def test_prompts_are_needed_unless_a_policy_brings_them(tmp_path: Path, tiny_fol
 def test_responses_to_other_prompts_are_refused(job: EvaluateJob, tmp_path: Path) -> None:
     other = write(tmp_path / "other.jsonl", [{"prompt": "something else", "response": "yes"}])
     policies = (*job.policies[:1], *parse_contestants(["x=references", f"other={other}"])[1:])
-    with pytest.raises(UsageError, match="none of its 1 prompts is among the 24"):
+    with pytest.raises(UsageError, match='no response to 24 of the 24 prompts to evaluate on, "question 0"'):
         evaluate(replace(job, policies=policies))

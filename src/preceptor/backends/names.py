@@ -7,6 +7,7 @@ from preceptor.backends.openai.address import Address
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError, nearest
 
+_HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
 _PRECISION = re.compile(r":(bfloat16|float16|float32)$")
 ADAPTERS = "adapter_config.json"
 """What makes a folder one of LoRA adapters."""
@@ -23,7 +24,10 @@ FORMS = {
 
 
 def same_model(identity: str, other: str) -> bool:
-    """Whether two models' identities name the same weights, whatever their precision."""
+    """Whether two models' identities name the same weights, whatever they are called and their precision."""
+    hashes = [_HASH.search(each) for each in (identity, other)]
+    if hashes[0] and hashes[1]:
+        return hashes[0][1] == hashes[1][1]
     return _PRECISION.sub("", identity) == _PRECISION.sub("", other)
 
 

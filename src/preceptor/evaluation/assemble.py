@@ -16,7 +16,7 @@ from preceptor.evaluation.pairs import JudgedPair, between, by_prompt
 from preceptor.evaluation.rates import MeasuredText, Rate, rates
 from preceptor.evaluation.ratings import Rating, bradley_terry
 from preceptor.evaluation.result import Cost, Evaluation, JudgeFacts, PointOfLength, PolicyFacts
-from preceptor.evaluation.win_rate import WinRate, significance, win_rate
+from preceptor.evaluation.win_rate import WinRate, outcome, significance, win_rate
 from preceptor.evaluation.windows import FailTrend, TimedOutcome, fail_trends, fitting_length
 
 ALL = "all"
@@ -45,6 +45,7 @@ class Material:
     judge_trained: bool
     judge_is_policy: tuple[str, ...]
     contests: Sequence[Contest]
+    trained_on: dict[str, int] = field(default_factory=dict[str, int])
     measures: Sequence[TextMeasure] = ()
     paired: Sequence[PairedValues] = ()
     """Measures that are no mean of responses, such as the likelihood of reference answers."""
@@ -70,6 +71,7 @@ def assemble(material: Material) -> Evaluation:
         training_judge=material.training_judge,
         judge_trained=material.judge_trained,
         judge_is_policy=material.judge_is_policy,
+        trained_on=material.trained_on,
         prompts=len({contest.prompt_id for contest in material.contests}),
         cohorts=cohorts,
         win_rates=(*overall, *_win_rates(pairs, names, parts)),
@@ -121,18 +123,14 @@ def _changes(material: Material, pairs: Sequence[JudgedPair], names: Sequence[st
         for cohort in dict.fromkeys(pair.cohort for pair in own):
             inside = [pair for pair in own if pair.cohort == cohort]
             measured.append(
-                _against_half(cohort, "win rate", name, names[0], [(p.prompt_id, _won(p.p_a)) for p in inside])
+                _against_half(cohort, "win rate", name, names[0], [(p.prompt_id, outcome(p.p_a)) for p in inside])
             )
         for principle in dict.fromkeys(each for pair in own for each in pair.by_principle):
-            values = [(p.prompt_id, _won(p.by_principle[principle])) for p in own if principle in p.by_principle]
+            values = [(p.prompt_id, outcome(p.by_principle[principle])) for p in own if principle in p.by_principle]
             measured.append(_against_half(ALL, f"principle: {principle}", name, names[0], values))
         for measure in material.measures:
             measured += _paired(measure, name, names[0])
     return changes([*measured, *material.paired])
-
-
-def _won(p: float) -> float:
-    return 1.0 if p > 0.5 else 0.0 if p < 0.5 else 0.5
 
 
 def _against_half(

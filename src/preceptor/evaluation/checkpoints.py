@@ -8,6 +8,9 @@ from preceptor.core.types import Frozen
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.snapshot import Measure, Snapshot, change, judge_change
 
+MOST_FAILURES = 0.1
+"""Share of responses without a held-out score above which a checkpoint's score is that of the others only."""
+
 
 class Bounds(Frozen):
     """What a checkpoint must keep to be worth having, however high it scores."""
@@ -41,6 +44,9 @@ class OverOptimisation(Frozen):
 
 def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
     """The first bound that a snapshot breaks, in words; None when it keeps all."""
+    failed = now.heldout_failures / max(1, len(now.responses))
+    if failed > MOST_FAILURES:
+        return f"the held-out judge failed on {failed:.0%} of the responses"
     kl = _overall(now.kl)
     if kl > bounds.max_kl:
         return f"KL {kl:.1f} is above {bounds.max_kl:g}"

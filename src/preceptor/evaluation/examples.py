@@ -16,7 +16,7 @@ def choose_examples(contests: Sequence[Contest], baseline: str, changes: Sequenc
     """
     against = [contest for contest in contests if contest.policy_b == baseline]
     judged = [(contest, contest.opinion) for contest in against if contest.opinion is not None]
-    worse = {change.cohort for change in changes if change.verdict == "regressed"}
+    worse = {(change.policy, change.cohort) for change in changes if change.verdict == "regressed"}
     twice = [
         (c, o, c.training) for c, o in judged if c.training is not None and (c.training.p_a - 0.5) * (o.p_a - 0.5) < 0
     ]
@@ -24,7 +24,10 @@ def choose_examples(contests: Sequence[Contest], baseline: str, changes: Sequenc
         ("win", _sorted([(c, o) for c, o in judged if o.p_a > 0.5], lambda o: -o.p_a)),
         ("loss", _sorted([(c, o) for c, o in judged if o.p_a < 0.5], lambda o: o.p_a)),
         ("disagreement", [c for c, *_ in sorted(twice, key=lambda row: -abs(row[1].p_a - row[2].p_a))]),
-        ("regression", _sorted([(c, o) for c, o in judged if c.cohort in worse and o.p_a < 0.5], lambda o: o.p_a)),
+        (
+            "regression",
+            _sorted([(c, o) for c, o in judged if (c.policy_a, c.cohort) in worse and o.p_a < 0.5], lambda o: o.p_a),
+        ),
         ("failure", [contest for contest in contests if contest.failure is not None]),
     ]
     return tuple(_example(kind, contest) for kind, chosen in kinds for contest in _of_different_prompts(chosen))

@@ -13,6 +13,7 @@ from preceptor.core.types import Frozen
 
 LEVEL = 0.95
 _RESAMPLES = 2000
+_BATCH_CELLS = 4_000_000  # resampled numbers held at once
 _SEED = 20_230_901  # any fixed number: the same data has the same interval
 
 
@@ -60,6 +61,7 @@ def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndar
         samples,
         statistic,
         n_resamples=_RESAMPLES,
+        batch=max(1, _BATCH_CELLS // n),
         confidence_level=LEVEL,
         paired=len(samples) > 1,
         method="BCa",

@@ -41,7 +41,7 @@ class LengthControl(Frozen):
     of 1. The ratio enters by its logarithm. None where there is nothing to fit."""
     length_controlled: Estimate | None
     """Dubois et al. 2024 (AlpacaEval 2), minimal form: logit p = θ + φ·tanh(d / sd(d)), d the difference of lengths,
-    read at d = 0, with the judge's probabilities as the outcome. None where there is nothing to fit."""
+    read at d = 0, with the same outcomes. None where there is nothing to fit."""
     length_effect: float | None
     """φ: log-odds for each unit of tanh of the standardised difference; positive where the judge favours length."""
     length_ratio: float | None
@@ -63,7 +63,8 @@ def length_control(pairs: Sequence[JudgedPair], policy: str, against: str) -> Le
     ratio enters by its logarithm, so that the rate of B against A is one less that of A against B, and one very short
     response does not decide the fit. Lengths count one character more than they have there, for empty responses.
     Of Dubois et al. 2024 (arXiv 2404.04475) the instructions' difficulty, which takes many models to estimate, and the
-    penalty are left out.
+    penalty are left out, and outcomes are wins, ties and losses as in the rate that is corrected: a judge whose
+    probabilities all lie near one half would seem to find no difference.
     """
     found = between(pairs, policy, against)
     if not found:
@@ -72,9 +73,8 @@ def length_control(pairs: Sequence[JudgedPair], policy: str, against: str) -> Le
     lengths_a, lengths_b = np.array([(pair.length_a, pair.length_b) for pair in found], dtype=float).T
     weights_N = _weights(prompts)
     outcomes_N = np.array([outcome(pair.p_a) for pair in found])
-    soft_N = np.array([pair.p_a for pair in found])
     ratio = _at_equal_length(np.log1p(lengths_a) - np.log1p(lengths_b), outcomes_N, prompts)
-    difference = _at_equal_length(_squashed(lengths_a - lengths_b, weights_N), soft_N, prompts)
+    difference = _at_equal_length(_squashed(lengths_a - lengths_b, weights_N), outcomes_N, prompts)
     mean_b = float(weights_N @ lengths_b)
     return LengthControl(
         policy=policy,

@@ -138,6 +138,8 @@ class Evaluation(Frozen):
     """Whether the judge of the win rates trained one of the policies: then they are not to be believed."""
     judge_is_policy: tuple[str, ...] = ()
     """Policies with the judge's own weights, which a judge favours."""
+    trained_on: dict[str, int] = Field(default_factory=dict)
+    """By policy, how many of the prompts it was trained on, where that is known and not none."""
     prompts: int
     cohorts: tuple[str, ...]
     win_rates: tuple[WinRate, ...]

@@ -73,6 +73,8 @@ class ArmsRecipe(Frozen):
                         f'arm "{arm.name}": {what} is {value}, of "{self.arms[0].name}" it is {values[0]}; arms can be '
                         "compared where these are the same"
                     )
+        if any(arm.name == BEFORE for arm in self.arms):
+            raise UsageError(f'"{BEFORE}" is what the policy before training is called; name the arm otherwise')
         if len({arm.folder for arm in self.arms}) < len(self.arms):
             raise UsageError("two arms have the same name; give each its own")
         return found
@@ -133,7 +135,7 @@ def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, An
 def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evaluation:
     """The policy before training and what each arm made of it, every two of them."""
     summaries = [each.summary for each in data]
-    training = {str(each["judge_score_is"]) for each in summaries if each["judge_score_is"] is not None}
+    training = {_training_judge(each) for each in summaries} - {None}
     chosen = {arm.name: each.after for arm, each in zip(recipe.arms, data, strict=True)}
     return evaluate_snapshots(
         recipe.description or "Ways of training",
@@ -141,9 +143,17 @@ def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evalua
         {BEFORE: summaries[0]["policy"]}
         | {arm.name: f"step {each['best_step']}" for arm, each in zip(recipe.arms, summaries, strict=True)},
         summaries[0]["heldout_score_is"],
-        training.pop() if len(training) == 1 else None,
+        summaries[0]["judge_score_is"] if len(training) == 1 and None not in map(_training_judge, summaries) else None,
         judge_trained=any(each["heldout_judge_trained"] for each in summaries),
     )
+
+
+def _training_judge(summary: dict[str, Any]) -> tuple[str, ...] | None:
+    """Whose opinion an arm's `judge_score` is, exactly; None where there is none, or a reward model of its own."""
+    score = summary["judge_score_is"]
+    if score is None or summary["judge"] is None or "reward model" in score:
+        return None
+    return score.partition("(")[2], summary["judge"], summary["constitution"]["hash"]
 
 
 def compared(recipe: ArmsRecipe, directories: list[RunDirectory], data: Sequence[ReportData]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
-from preceptor.core.errors import UsageError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Frozen, JudgeFailure, NonEmpty, Prompt, Response
 from preceptor.judging.recorded import RecordedModel
@@ -54,6 +54,13 @@ def as_run(source: str) -> RunDirectory | None:
     return RunDirectory.open(Path(source)) if (Path(source) / "recipe.toml").is_file() else None
 
 
+def run_around(source: str) -> RunDirectory | None:
+    """The run that a source is, or is a part of, as a checkpoint is."""
+    path = Path(source)
+    folders = (path, *path.parents[:3]) if path.exists() else ()
+    return next((run for folder in folders if (run := as_run(str(folder))) is not None), None)
+
+
 def parse_contestants(texts: Sequence[str]) -> tuple[Contestant, ...]:
     """Policies from `NAME=SOURCE` or `SOURCE`, the baseline first. One run directory alone means its untrained policy
     and its result.
@@ -75,8 +82,9 @@ def parse_contestants(texts: Sequence[str]) -> tuple[Contestant, ...]:
 
 def _parse(text: str) -> Contestant:
     name, equals, source = text.partition("=")
-    if not equals or Path(text).exists():
-        return Contestant(name=Path(text).name.removesuffix(".jsonl"), source=text)
+    if text and (not equals or Path(text).exists()):
+        model = text.removeprefix("openai:").partition("@")[0] if text.startswith("openai:") else text
+        return Contestant(name=Path(model).resolve().name.removesuffix(".jsonl"), source=text)
     if not name or not source:
         raise UsageError(f'"{text}": expected NAME=SOURCE, or a source alone')
     return Contestant(name=name, source=source)
@@ -103,6 +111,20 @@ class Answers:
     identity: str
     responses: dict[str, list[Response | JudgeFailure]]
     """By prompt's id."""
+    asked: int = 0
+    """Calls of a model in this process."""
+
+    def check(self, name: str, most: float) -> None:
+        """Raises: PreceptorError when the policy failed to give more than a share of its responses."""
+        given = [each for responses in self.responses.values() for each in responses]
+        failures = [each for each in given if isinstance(each, JudgeFailure)]
+        if len(failures) > most * len(given):
+            first = failures[0]
+            raise PreceptorError(
+                f"{name} gave no response to {len(failures)} of {len(given)} requests, more than the {most:.0%} "
+                f"allowed: {first.reason} ({first.detail}). Mend the cause and give the same command again, or allow "
+                "more with --max-failure-rate"
+            )
 
 
 def answers_of(
@@ -131,10 +153,10 @@ def answers_of(
         for prompt, responses in zip(chunk, sample_responses(recorded, chunk, answering), strict=True):
             found[prompt.id] = responses
         on_progress(len(found), len(prompts))
-    identity = model.identity
+    identity, asked = model.identity, recorded.asked
     del model, recorded
     gc.collect()  # the next model needs the memory
-    return Answers(identity, found)
+    return Answers(identity, found, asked)
 
 
 def _of_the_prompts(contestant: Contestant, prompts: Sequence[Prompt]) -> Answers:
@@ -159,8 +181,11 @@ def _given(contestant: Contestant, prompts: Sequence[Prompt]) -> Answers:
     for prompt in prompts:
         if responses := by_content.get(_content(prompt)):
             found[prompt.id] = [each.model_copy(update={"prompt_id": prompt.id}) for each in responses]
-    if not found:
-        raise UsageError(f"{path}: none of its {len(rows)} prompts is among the {len(prompts)} to evaluate on")
+    if missing := [prompt for prompt in prompts if prompt.id not in found]:
+        raise UsageError(
+            f"{path}: has no response to {len(missing)} of the {len(prompts)} prompts to evaluate on, "
+            f'"{missing[0].text[:60]}" for one; policies are compared on all of them'
+        )
     return Answers(f"{path.name}#{content_of(path)}", found)
 
 

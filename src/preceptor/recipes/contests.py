@@ -1,25 +1,28 @@
 """Policies' responses side by side: the comparisons of an evaluation, and what judges made of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import combinations
 from typing import Any
 
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Comparison, JudgeFailure, Prompt, Response
+from preceptor.core.types import Comparison, Prompt, Response
 from preceptor.evaluation.contests import Contest, Opinion, Showing
 from preceptor.judging.trajectory import response_text
 from preceptor.recipes.contestants import Answers
-from preceptor.store.comparisons import ComparisonRow, Unanswered
+from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.rows import Row
 
-Entry = ComparisonRow | Unanswered
 
+def comparisons(
+    prompts: Sequence[Prompt], answers: Mapping[str, Answers], *, against_first: bool
+) -> list[ComparisonRow]:
+    """Every two policies on every prompt that both answered: the later policy's response is a.
 
-def comparisons(prompts: Sequence[Prompt], answers: Mapping[str, Answers], *, against_first: bool) -> list[Entry]:
-    """Every two policies on every prompt that both have: the later policy's response is a.
-
-    The i-th sample of one meets the i-th of the other; where one has fewer, its samples are met in turn.
+    The i-th sample of one meets the i-th of the other; where one has fewer, its samples are met in turn. A sample that
+    its policy failed on is in no comparison: that is the policy's failure, and no judge's.
 
     Args:
         answers: by policy's name, the baseline first.
@@ -27,54 +30,42 @@ def comparisons(prompts: Sequence[Prompt], answers: Mapping[str, Answers], *, ag
     """
     names = list(answers)
     pairs = [(names[0], name) for name in names[1:]] if against_first else list(combinations(names, 2))
-    found: list[Entry] = []
+    found: list[ComparisonRow] = []
     for prompt in prompts:
         for earlier, later in pairs:
             ours, theirs = (answers[name].responses.get(prompt.id, []) for name in (later, earlier))
-            if not ours or not theirs:
-                continue
-            for sample in range(max(len(ours), len(theirs))):
-                place = f"prompt {prompt.id}: {later} against {earlier}, sample {sample}"
-                name = content_hash([prompt.id, later, earlier, sample])[:16]
+            for sample in range(max(len(ours), len(theirs)) if ours and theirs else 0):
                 a, b = ours[sample % len(ours)], theirs[sample % len(theirs)]
-                found.append(_entry(len(found), place, name, prompt, _named(a, later), _named(b, earlier)))
+                if isinstance(a, Response) and isinstance(b, Response):
+                    named = [r.model_copy(update={"policy": name}) for r, name in ((a, later), (b, earlier))]
+                    name = content_hash([prompt.id, later, earlier, sample])[:16]
+                    place = f"prompt {prompt.id}: {later} against {earlier}, sample {sample}"
+                    comparison = Comparison(id=name, prompt=prompt, a=named[0], b=named[1])
+                    found.append(ComparisonRow(len(found), place, comparison, None, None))
     return found
 
 
-def _named(response: Response | JudgeFailure, policy: str) -> Response | JudgeFailure:
-    return response if isinstance(response, JudgeFailure) else response.model_copy(update={"policy": policy})
-
-
-def _entry(
-    number: int, place: str, name: str, prompt: Prompt, a: Response | JudgeFailure, b: Response | JudgeFailure
-) -> Entry:
-    if isinstance(a, Response) and isinstance(b, Response):
-        return ComparisonRow(number, place, Comparison(id=name, prompt=prompt, a=a, b=b), None, None)
-    failure = next(each for each in (a, b) if isinstance(each, JudgeFailure))
-    return Unanswered(number, place, name, failure.model_copy(update={"detail": f"policy: {failure.detail}"}))
-
-
 def contests(
-    entries: Sequence[Entry], outcomes: Outcomes, training: Outcomes | None, principles: Sequence[str]
+    entries: Sequence[ComparisonRow],
+    outcomes: Outcomes,
+    training: Outcomes | None,
+    principles: Mapping[str, Sequence[str]],
 ) -> list[Contest]:
     """The comparisons with what the judge said of them, and the training judge where it was asked.
 
     Args:
-        principles: of the judge's constitution, in its order.
+        principles: of the judges' constitutions, by their hashes.
     """
-    judged = {str(row["id"]): row for row in outcomes.kept()}
+    judged = {str(row["id"]): _opinion(row, principles) for row in outcomes.kept()}
     failed = {str(row["id"]): f"{row['reason']}: {row['detail']}" for row in outcomes.failed()}
-    by_training = {str(row["id"]): row for row in training.kept()} if training else {}
-    return [
-        _contest(
-            entry.comparison,
-            _opinion(judged.get(entry.comparison.id), principles),
-            _opinion(by_training.get(entry.comparison.id), ()),
-            failed.get(entry.comparison.id),
-        )
-        for entry in entries
-        if isinstance(entry, ComparisonRow)
-    ]
+    by_training = {str(row["id"]): _opinion(row, {}) for row in training.kept()} if training else {}
+    found: list[Contest] = []
+    for comparison in (entry.comparison for entry in entries):
+        if comparison.id not in judged.keys() | failed.keys():
+            raise PreceptorError(f"{outcomes.preferences}: says nothing of {comparison.id}; choose another --out")
+        opinions = judged.get(comparison.id), by_training.get(comparison.id)
+        found.append(_contest(comparison, *opinions, failed.get(comparison.id)))
+    return found
 
 
 def _contest(comparison: Comparison, opinion: Opinion | None, training: Opinion | None, failure: str | None) -> Contest:
@@ -94,20 +85,23 @@ def _contest(comparison: Comparison, opinion: Opinion | None, training: Opinion 
 
 
 def asked_at(prompt: Prompt) -> str | None:
-    """When a prompt was asked in production, ISO 8601; None where it does not come from there."""
+    """When a prompt was asked in production, ISO 8601; None where it does not come from there.
+
+    Raises: UsageError where its metadata has another kind of time.
+    """
     origin: Any = prompt.metadata.get("origin")
     time: Any = origin.get("time") if isinstance(origin, dict) else None
-    return time if isinstance(time, str) else None
+    try:
+        return None if time is None else datetime.fromisoformat(time).isoformat()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f'prompt "{prompt.id}": metadata.origin.time = {time!r}; expected ISO 8601') from error
 
 
-def _opinion(row: Row | None, principles: Sequence[str]) -> Opinion | None:
+def _opinion(row: Row, principles: Mapping[str, Sequence[str]]) -> Opinion:
     """From a row of `preferences.jsonl`; verdicts of two judges in an ensemble stay apart by the judge's name."""
-    if row is None:
-        return None
     p_a = row["p_chosen"] if row["chosen_is"] == "a" else 1.0 - row["p_chosen"]
     verdicts = row["verdicts"]
-    alone = _shown_alone(row)
-    showings = () if alone else [Showing(_short(v["judge"]), v["order"], v["p_a"]) for v in verdicts]
+    showings = () if _shown_alone(row) else [Showing(_short(v["judge"]), v["order"], v["p_a"]) for v in verdicts]
     return Opinion(p_a, showings, _by_principle(verdicts, principles), row["rationale"])
 
 
@@ -116,13 +110,13 @@ def _shown_alone(row: Row) -> bool:
     return '"shown":"alone"' in row["settings"].replace(" ", "")
 
 
-def _by_principle(verdicts: Sequence[dict[str, Any]], principles: Sequence[str]) -> dict[str, float]:
+def _by_principle(verdicts: Sequence[dict[str, Any]], principles: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Mean p_a of the showings of one principle, where a judge was shown one at a time."""
     found: dict[str, list[float]] = {}
     for verdict in verdicts:
         shown: list[int] = verdict["principles"]
-        if len(shown) == 1 and shown[0] < len(principles):
-            found.setdefault(principles[shown[0]], []).append(verdict["p_a"])
+        if len(shown) == 1 and verdict["constitution_hash"] in principles:
+            found.setdefault(principles[verdict["constitution_hash"]][shown[0]], []).append(verdict["p_a"])
     return {principle: sum(values) / len(values) for principle, values in found.items()}
 
 

@@ -15,14 +15,14 @@ from preceptor.core.types import Prompt
 from preceptor.evaluation.assemble import Material, TextMeasure, assemble
 from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL, cost
 from preceptor.evaluation.judge_audit import JudgeAudit
-from preceptor.evaluation.result import CostPart, Evaluation, JudgeFacts
+from preceptor.evaluation.result import CostPart, Evaluation
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import label
 from preceptor.recipes import judges
 from preceptor.recipes.candidates import Answering
 from preceptor.recipes.contestants import Answers, Contestant, answers_of, as_run
-from preceptor.recipes.contests import Entry, comparisons, contests, responses_of
+from preceptor.recipes.contests import asked_at, comparisons, contests, responses_of
 from preceptor.recipes.environment import environment
 from preceptor.recipes.evaluation_facts import (
     audit_of,
@@ -34,13 +34,15 @@ from preceptor.recipes.evaluation_facts import (
 )
 from preceptor.recipes.inputs import read_inputs
 from preceptor.recipes.judges import JudgeSpec, check_judges, check_prices
+from preceptor.recipes.label import content_of
 from preceptor.recipes.pinned import pin
 from preceptor.recipes.prompt_sets import read_prompt_sets
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.text_measures import Answer, rubric_measures, rule_measures
-from preceptor.recipes.training_judge import training_judge, training_models
+from preceptor.recipes.training_judge import trained_on, training_judge, training_models
 from preceptor.reports.evaluation import render_evaluation, render_markdown
-from preceptor.store.calls import JUDGE
+from preceptor.store.calls import JUDGE, calls_by_role
+from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.files import write_json, write_text, writing
 from preceptor.store.ledger import Ledger
 from preceptor.store.lock import exclusive
@@ -48,6 +50,7 @@ from preceptor.store.outcomes import Outcomes
 from preceptor.store.prompts import split_held_out
 from preceptor.store.responses import read_responses
 
+LEDGERS = ("responses.sqlite", "judged/ledger.sqlite", "training_judge/ledger.sqlite", "rubrics.sqlite")
 Stage = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
 
@@ -84,27 +87,52 @@ class EvaluateJob:
 def run_evaluate(job: EvaluateJob, on_stage: Stage, on_progress: Progress) -> Evaluation:
     """Evaluates policies, from wherever an earlier process left it.
 
-    Writes `evaluation.json`, `report.html`, `report.md`, `responses.jsonl`, and the judge's preferences in `judged/`.
+    Writes `evaluation.json`, `report.html`, `report.md`, the policies' `responses/`, and what judges said in `judged/`
+    and `training_judge/`.
 
-    Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when too many judgements fail,
-        a model cannot be asked or the budget is spent.
+    Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when a policy or a judge fails
+        too often, a model cannot be asked or the budget is spent.
     """
-    check_judges(job.judges)
-    for name in job.rubrics:
-        load_constitution(name)
+    trainer = training_judge(job.policies) if job.ask_training_judge else None
+    check_evaluation(job, trainer)
     audits = read_audits(job.audit)
     on_stage("reading the prompts")
     prompts = read_evaluation_prompts(job)
+    for prompt in prompts:
+        asked_at(prompt)
     with writing(job.out):
         job.out.mkdir(parents=True, exist_ok=True)
-    with exclusive(job.out), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
-        work = _Work(job, prompts, ledger, on_stage, on_progress)
-        answers = work.answers()
-        evaluation = work.judged(answers, audits)
+    with exclusive(job.out):
+        pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
+        evaluation = _Work(job, prompts, trainer, on_stage, on_progress).evaluate(audits)
     write_json(job.out / "evaluation.json", evaluation.model_dump(mode="json"))
     write_text(job.out / "report.md", render_markdown(evaluation))
     write_text(job.out / "report.html", render_evaluation(evaluation))
     return evaluation
+
+
+def check_evaluation(job: EvaluateJob, trainer: JudgeSpec | None) -> None:
+    """Checks names and settings without opening a model.
+
+    Raises: UsageError.
+    """
+    check_judges([*job.judges, *([trainer] if trainer else [])])
+    for spec in job.judges:
+        settings = spec.resolved()
+        if settings.order == "single" and settings.shown == "together":
+            raise UsageError(f"{spec.way}: an evaluation shows both orders, or the judge's favourite place decides")
+    for name in job.rubrics:
+        load_constitution(name)
+
+
+def _pinned(job: EvaluateJob, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    return {
+        "prompts": content_hash([prompt.model_dump(mode="json") for prompt in prompts])[:16],
+        "policies": [[p.name, p.source, content_of(Path(p.source)) if p.is_file else ""] for p in job.policies],
+        "answering": job.answering.model_dump(mode="json"),
+        "judges": [spec.model_dump(mode="json") for spec in job.judges],
+        "against_first": job.against_first,
+    }
 
 
 def read_evaluation_prompts(job: EvaluateJob) -> list[Prompt]:
@@ -116,166 +144,170 @@ def read_evaluation_prompts(job: EvaluateJob) -> list[Prompt]:
 
 
 def _own_prompts(policies: Sequence[Contestant]) -> list[Prompt]:
-    for policy in policies:
-        if (run := as_run(policy.source)) is not None:
-            return held_out_prompts(run)
-    for policy in policies:
-        if policy.is_file:
-            return [prompt for prompt, _ in read_responses(Path(policy.source))]
+    owner = _owner(policies)
+    run = as_run(owner.source)
+    return held_out_prompts(run) if run else [prompt for prompt, _ in read_responses(Path(owner.source))]
+
+
+def _owner(policies: Sequence[Contestant]) -> Contestant:
+    """The policy that brings the prompts: the first run, else the first file of responses."""
+    for brings in (lambda policy: as_run(policy.source) is not None, lambda policy: policy.is_file):
+        for policy in policies:
+            if brings(policy):
+                return policy
     raise UsageError("no prompts: give --prompts FILE, or a run or a file of responses among the policies")
 
 
 class _Work:
-    """One evaluation under way."""
+    """One evaluation under way. Each of its parts has a ledger of its own, so that what it took can be told."""
 
     def __init__(
-        self, job: EvaluateJob, prompts: list[Prompt], ledger: Ledger, on_stage: Stage, on_progress: Progress
+        self, job: EvaluateJob, prompts: list[Prompt], trainer: JudgeSpec | None, on_stage: Stage, on_progress: Progress
     ) -> None:
         self.job = job
         self.prompts = prompts
-        self.ledger = ledger
+        self.trainer = trainer
         self.on_stage = on_stage
         self.on_progress = on_progress
-        self.seconds: dict[str, float] = {}
+        self.parts: list[CostPart] = []
 
-    def answers(self) -> dict[str, Answers]:
-        """Every policy's responses, by its name."""
-        found: dict[str, Answers] = {}
-        begun = time.perf_counter()
-        for policy in self.job.policies:
-            self.on_stage(f"responses of {policy.name}")
-            found[policy.name] = answers_of(
-                policy,
-                self.prompts,
-                self.job.answering,
-                self.ledger,
-                self.job.connection,
-                lambda done, total: self.on_progress(done, total, ""),
-            )
-        self.seconds["responses"] = time.perf_counter() - begun
-        write_responses(self.job.out / "responses.jsonl", found, self.prompts)
-        return found
-
-    def judged(self, answers: Mapping[str, Answers], audits: Sequence[JudgeAudit]) -> Evaluation:
-        """The evaluation of these responses."""
+    def evaluate(self, audits: Sequence[JudgeAudit]) -> Evaluation:
+        """Everything, in order."""
         job = self.job
+        answers = self._answers()
         entries = comparisons(self.prompts, answers, against_first=job.against_first)
         if not entries:
             raise UsageError("no two policies have responses to the same prompt, so there is nothing to compare")
-        judge, outcomes = self._judge("judged", "judging", job.judges, self.ledger, entries, answers)
-        trained, by_training = self._by_training_judge(entries, answers)
+        judge, outcomes, audit = self._judged("judged", "judging", job.judges, entries, answers, audits)
+        training = (
+            self._judged("training_judge", "training judge", [self.trainer], entries, answers) if self.trainer else None
+        )
         listed = list(responses_of(answers, self.prompts))
-        measures = rule_measures(listed) + self._rubrics(judge, listed)
+        rubrics, unscored = self._rubrics(judge, listed)
         models = [member.model.model.identity for member in judge.members]
-        constitution = load_constitution(job.judges[0].constitution)
         names = [policy.name for policy in job.policies]
+        constitutions = [load_constitution(spec.constitution) for spec in job.judges]
         return assemble(
             Material(
-                title=" against ".join((*names[1:2], names[0])) if len(names) == 2 else ", ".join(names),
+                title=f"{names[1]} against {names[0]}" if len(names) == 2 else ", ".join(names),
                 policies=tuple(policy_facts(policy, answers[policy.name]) for policy in job.policies),
                 judge=judge_facts(judge, job.judges, outcomes),
-                training_judge=trained,
+                training_judge=judge_facts(training[0], [self.trainer], training[1])
+                if training and self.trainer
+                else None,
                 judge_trained=any(same_model(one, other) for one in models for other in training_models(job.policies)),
                 judge_is_policy=tuple(n for n, a in answers.items() if any(same_model(a.identity, m) for m in models)),
-                contests=contests(entries, outcomes, by_training, constitution.principles),
-                measures=measures,
-                audit=audit_of(judge, audits),
-                cost=cost(self._parts(), sum(1 for _ in outcomes.kept()), job.human_usd_per_label),
-                facts=self._facts(),
+                trained_on=trained_on(job.policies, self.prompts),
+                contests=contests(
+                    entries, outcomes, training and training[1], {each.hash: each.principles for each in constitutions}
+                ),
+                measures=[*rule_measures(listed), *rubrics],
+                audit=audit,
+                cost=cost([part for part in self.parts if part.calls], _count(outcomes), job.human_usd_per_label),
+                facts=self._facts(unscored),
             )
         )
 
-    def _judge(
+    def _answers(self) -> dict[str, Answers]:
+        """Every policy's responses, by its name."""
+        job, found, begun = self.job, dict[str, Answers](), time.perf_counter()
+        with self._ledger("responses.sqlite") as ledger:
+            for policy in job.policies:
+                self.on_stage(f"responses of {policy.name}")
+                progress = lambda done, total: self.on_progress(done, total, "")  # noqa: E731
+                answers = answers_of(policy, self.prompts, job.answering, ledger, job.connection, progress)
+                answers.check(policy.name, job.max_failure_rate)
+                found[policy.name] = answers
+        asked = sum(answers.asked for answers in found.values())
+        self._took("responses", "responses.sqlite", "policy", asked, time.perf_counter() - begun)
+        write_responses(job.out / "responses", found, self.prompts)
+        return found
+
+    def _judged(
         self,
         folder: str,
         part: str,
         specs: Sequence[JudgeSpec],
-        ledger: Ledger,
-        entries: Sequence[Entry],
+        entries: Sequence[ComparisonRow],
         answers: Mapping[str, Answers],
-    ) -> tuple[PreferenceJudge, Outcomes]:
-        """Judges every comparison, into a folder of its own."""
-        path = self.job.out / folder
+        audits: Sequence[JudgeAudit] = (),
+    ) -> tuple[PreferenceJudge, Outcomes, JudgeAudit | None]:
+        """Judges every comparison, into a folder of its own. The audit is that of this very judge."""
+        path, job = self.job.out / folder, self.job
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
         self.on_stage("opening the judge" if part == "judging" else "opening the training judge")
-        models = {name: open_model(name, self.job.connection) for name in dict.fromkeys(spec.model for spec in specs)}
-        check_prices(self.job.budget, list(models.values()))
-        judge = judges.assemble(specs, models, ledger)
-        pin(path / "judged.json", self._pinned(judge, answers), "judgements")
-        outcomes = Outcomes(path)
-        self.on_stage(part)
-        begun = time.perf_counter()
-        label(
-            iter(entries),
-            judge,
-            outcomes,
-            at_once=4 * max(member.model.model.concurrency for member in judge.members),
-            max_failure_rate=self.job.max_failure_rate,
-            on_chunk=lambda done, tally: self.on_progress(done, len(entries), f"{tally.failed} failed"),
-        )
-        if not any(member.model.hits for member in judge.members):
-            self.seconds[part] = time.perf_counter() - begun
-        return judge, outcomes
+        models = {name: open_model(name, job.connection) for name in dict.fromkeys(spec.model for spec in specs)}
+        check_prices(job.budget, list(models.values()))
+        with self._ledger(f"{folder}/ledger.sqlite") as ledger:
+            judge = judges.assemble(specs, models, ledger)
+            audit = audit_of(judge, specs, audits)
+            identities = [[name, given.identity] for name, given in answers.items()]
+            pin(
+                path / "judged.json",
+                {"judges": judge.rater.model_dump(mode="json"), "policies": identities},
+                "judgements",
+            )
+            outcomes = Outcomes(path)
+            self.on_stage(part)
+            begun = time.perf_counter()
+            label(
+                iter(entries),
+                judge,
+                outcomes,
+                at_once=4 * max(member.model.model.concurrency for member in judge.members),
+                max_failure_rate=job.max_failure_rate,
+                on_chunk=lambda done, tally: self.on_progress(done, len(entries), f"{tally.failed} failed"),
+            )
+        asked = sum(member.model.asked for member in judge.members)
+        self._took(part, f"{folder}/ledger.sqlite", JUDGE, asked, time.perf_counter() - begun)
+        return judge, outcomes, audit
 
-    def _pinned(self, judge: PreferenceJudge, answers: Mapping[str, Answers]) -> dict[str, Any]:
-        return {
-            "prompts": content_hash([prompt.model_dump(mode="json") for prompt in self.prompts])[:16],
-            "policies": {name: given.identity for name, given in answers.items()},
-            "answering": self.job.answering.model_dump(mode="json"),
-            "judges": judge.rater.model_dump(mode="json"),
-            "against_first": self.job.against_first,
-        }
-
-    def _by_training_judge(
-        self, entries: Sequence[Entry], answers: Mapping[str, Answers]
-    ) -> tuple[JudgeFacts | None, Outcomes | None]:
-        spec = training_judge(self.job.policies) if self.job.ask_training_judge else None
-        if spec is None:
-            return None, None
-        with Ledger(self._training_ledger, self.job.budget) as ledger:
-            judge, outcomes = self._judge("training_judge", "training judge", [spec], ledger, entries, answers)
-        return judge_facts(judge, [spec], outcomes), outcomes
-
-    @property
-    def _training_ledger(self) -> Path:
-        return self.job.out / "training_judge.sqlite"
-
-    def _rubrics(self, judge: PreferenceJudge, answers: Sequence[Answer]) -> list[TextMeasure]:
+    def _rubrics(self, judge: PreferenceJudge, answers: Sequence[Answer]) -> tuple[list[TextMeasure], dict[str, int]]:
+        """Every response by every rubric, and how many have no score, by constitution."""
         if not self.job.rubrics:
-            return []
+            return [], {}
         self.on_stage("scoring by rubrics")
-        begun, recorded = time.perf_counter(), judge.members[0].model
-        measures, failures = rubric_measures(
-            self.job.rubrics, answers, recorded.model, self.ledger, lambda d, t: self.on_progress(d, t, "")
-        )
-        self.seconds["rubrics"] = time.perf_counter() - begun
-        for name, count in failures.items():
-            self.on_stage(f"{count} responses have no score by {name}; they are in no measure")
-        return measures
+        begun, model = time.perf_counter(), judge.members[0].model.model
+        with self._ledger("rubrics.sqlite") as ledger:
+            measures, failures, asked = rubric_measures(
+                self.job.rubrics,
+                answers,
+                model,
+                ledger,
+                self.job.max_failure_rate,
+                lambda done, total: self.on_progress(done, total, ""),
+            )
+        self._took("rubrics", "rubrics.sqlite", JUDGE, asked, time.perf_counter() - begun)
+        return measures, failures
 
-    def _parts(self) -> list[CostPart]:
-        """What each part took; seconds where none of its calls was answered from the ledger."""
-        own = self.job.out / "ledger.sqlite"
-        judging = self.seconds.get("judging")
-        parts = [
-            cost_part("responses", own, "policy", self.seconds.get("responses")),
-            cost_part("judging", own, JUDGE, None if judging is None else judging + self.seconds.get("rubrics", 0.0)),
-        ]
-        if self._training_ledger.exists():
-            parts.append(cost_part("training judge", self._training_ledger, JUDGE, self.seconds.get("training judge")))
-        return [part for part in parts if part.calls]
+    def _ledger(self, name: str) -> Ledger:
+        """A part's ledger, with what the other parts leave of the budget."""
+        path, budget = self.job.out / name, self.job.budget
+        if budget is not None:
+            others = (self.job.out / each for each in LEDGERS if each != name)
+            budget -= sum(c.cost_usd for each in others if each.exists() for c in calls_by_role([each]).values())
+        return Ledger(path, budget)
 
-    def _facts(self) -> dict[str, Any]:
+    def _took(self, part: str, ledger: str, role: str, asked: int, seconds: float) -> None:
+        self.parts.append(cost_part(part, self.job.out / ledger, role, asked, seconds))
+
+    def _facts(self, unscored: dict[str, int]) -> dict[str, Any]:
         return {
-            "prompts": ", ".join(self.job.prompts) or "the held-out prompts of the run, or those of the responses",
+            "prompts": ", ".join(self.job.prompts) or f"those of {_owner(self.job.policies).source}",
             "answering": self.job.answering.model_dump(mode="json"),
+            **({"responses without a score": unscored} if unscored else {}),
             "versions": environment(),
         }
+
+
+def _count(outcomes: Outcomes) -> int:
+    return sum(1 for _ in outcomes.kept())
 
 
 def held_out_prompts(run: RunDirectory) -> list[Prompt]:
     """The prompts that a run never trained on; where its policy's window is known, those that fit it."""
     inputs, kept = read_inputs(run.recipe), run.stage_result("prompts")
-    usable = [p for p in inputs.prompts if kept is None or p.id in set(kept["usable"])]
+    fits = None if kept is None else set(kept["usable"])
+    usable = [prompt for prompt in inputs.prompts if fits is None or prompt.id in fits]
     return split_held_out(usable, run.recipe.evaluation.heldout_share)[1]

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from preceptor.backends.names import same_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.intervals import mean_by_prompt
@@ -18,7 +19,7 @@ from preceptor.recipes.contestants import Answers, Contestant
 from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.label import count_outcomes
 from preceptor.store.calls import calls_by_role
-from preceptor.store.files import write_rows
+from preceptor.store.files import write_rows, writing
 from preceptor.store.outcomes import Outcomes
 
 
@@ -54,14 +55,18 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
     )
 
 
-def cost_part(part: str, ledger: Path, role: str, seconds: float | None) -> CostPart:
-    """What the calls of one role in a ledger took."""
+def cost_part(part: str, ledger: Path, role: str, asked: int, seconds: float) -> CostPart:
+    """What the calls of one role in a ledger took.
+
+    Args:
+        asked: calls in this process; the seconds are only told where that is all of them.
+    """
     calls = calls_by_role([ledger]).get(role)
     return CostPart(
         part=part,
         calls=calls.calls if calls else 0,
         tokens=calls.tokens if calls else 0,
-        seconds=seconds,
+        seconds=seconds if calls and calls.calls == asked else None,
         cost_usd=None if calls is None or calls.unpriced else calls.cost_usd,
     )
 
@@ -79,30 +84,34 @@ def read_audits(path: Path | None) -> list[JudgeAudit]:
         raise UsageError(f"{path}: holds no audit; give the audit.json that `preceptor audit` writes") from error
 
 
-def audit_of(judge: PreferenceJudge, audits: Sequence[JudgeAudit]) -> JudgeAudit | None:
-    """The audit of this very judge: the same model and constitution.
+def audit_of(judge: PreferenceJudge, specs: Sequence[JudgeSpec], audits: Sequence[JudgeAudit]) -> JudgeAudit | None:
+    """The audit of this very judge: the same weights, constitution and way of asking.
 
     Raises: UsageError when there are audits, and none of them is of it.
     """
     if not audits:
         return None
-    rater = judge.rater
+    rater, way = judge.rater, specs[0].way + (", calibrated" if specs[0].calibration else "")
     for audit in audits:
-        if (audit.judge, audit.constitution) == (rater.model, rater.constitution):
+        if same_model(audit.judge, rater.model) and (audit.constitution, audit.variant) == (rater.constitution, way):
             return audit
-    listed = ", ".join(f"{audit.judge} with {audit.constitution}" for audit in audits)
-    raise UsageError(f"--audit: is of {listed}, the judge is {rater.model} with {rater.constitution}")
+    listed = "; ".join(f"{audit.judge}, {audit.constitution}, {audit.variant}" for audit in audits)
+    raise UsageError(f"--audit: is of {listed}; the judge is {rater.model}, {rater.constitution}, {way}")
 
 
-def write_responses(path: Path, answers: dict[str, Answers], prompts: Sequence[Prompt]) -> None:
-    """Every response that was evaluated, a line each, as `preceptor evaluate` reads them too."""
-    rows: list[dict[str, Any]] = []
-    for name, given in answers.items():
-        for prompt in prompts:
-            for response in given.responses.get(prompt.id, []):
-                if isinstance(response, Response):
-                    rows.append(_row(name, prompt, response))
-    write_rows(path, rows)
+def write_responses(folder: Path, answers: dict[str, Answers], prompts: Sequence[Prompt]) -> None:
+    """Every policy's responses in a file of its own, a line each, as `preceptor evaluate` reads them too."""
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    for number, (name, given) in enumerate(answers.items()):
+        file = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+        rows = [
+            _row(name, prompt, response)
+            for prompt in prompts
+            for response in given.responses.get(prompt.id, [])
+            if isinstance(response, Response)
+        ]
+        write_rows(folder / f"{number}-{file}.jsonl", rows)
 
 
 def _row(policy: str, prompt: Prompt, response: Response) -> dict[str, Any]:
@@ -114,4 +123,5 @@ def _row(policy: str, prompt: Prompt, response: Response) -> dict[str, Any]:
         "prompt": [message.wire() for message in prompt.conversation],
         "response": trajectory or response.text,
         "finished": response.finished,
+        **({"reference": prompt.reference} if prompt.reference else {}),
     }

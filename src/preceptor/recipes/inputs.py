@@ -188,10 +188,7 @@ def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> 
 
 def _check_held_out_judge(judge: JudgeSettings) -> Constitution:
     check_name(judge.model)
-    constitution = _check_scoring(judge, "evaluation.judge")
-    if "score" not in constitution.model_fields_set:
-        raise UsageError(f"evaluation.judge: {judge.constitution} does not say how to score; give it a [score] table")
-    return constitution
+    return _check_scoring(judge, "evaluation.judge")
 
 
 def _demonstrations(

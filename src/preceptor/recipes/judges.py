@@ -47,6 +47,8 @@ class JudgeSpec(Frozen):
     @property
     def way(self) -> str:
         """The way of asking in a word or two."""
+        if self.settings is not None and self.settings.shown == "alone":
+            return "scored"
         return self.variant or ("detailed" if self.settings is None else "settings")
 
     def resolved(self) -> PairwiseSettings:

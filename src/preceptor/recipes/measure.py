@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from preceptor.core.errors import PreceptorError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
@@ -89,6 +90,10 @@ class Meter:
         responses = [(group.prompt, response) for group in groups_P for response in group.responses]
         grades = self.grader(responses) if self.grader else [Grade(None)] * len(responses)
         scores = self.held_out(responses)
+        if responses and all(score is None for score in scores):
+            raise PreceptorError(
+                f"the held-out measure, {self.held_out.name}, failed on all {len(responses)} responses"
+            )
         measured = [
             MeasuredResponse(
                 prompt_id=prompt.id,

@@ -31,6 +31,7 @@ from preceptor.recipes.session import Session, within_window
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.recipes.summary import judge_score_is
 from preceptor.recipes.text_measures import Answer, rule_measures
+from preceptor.recipes.training_judge import judges_of
 from preceptor.reports.sweep import render_sweep
 from preceptor.store.calls import JUDGE, calls_by_role
 from preceptor.store.files import read_json, remove_partials, write_json, write_text, writing
@@ -94,7 +95,7 @@ def run_sweep(job: SweepJob, progress: Progress) -> Sweep:
             title=_title(directory),
             held_out=held_out.name,
             training_reward=reward_is,
-            heldout_judge_trained=any(same_model(held_out.identity, each) for each in _training_judges(directory)),
+            heldout_judge_trained=any(same_model(held_out.identity, each) for each in judges_of(directory)),
             samples=samples,
             trained_on=trained_on,
             kept_step=directory.read_summary().get("best_step"),
@@ -139,8 +140,7 @@ def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | N
     name = job.constitution or (scoring.constitution if scoring is not None else None)
     if name is None:
         raise UsageError("--judge: the run has no constitution of its own to judge by; name one by --constitution")
-    if "score" not in load_constitution(name).model_fields_set:
-        raise UsageError(f"--constitution {name}: does not say how to score; give it a [score] table, or name another")
+    load_constitution(name)
     return JudgeSettings(model=job.judge, constitution=name)
 
 
@@ -187,13 +187,6 @@ def _grader(session: Session, ledger: Ledger) -> tuple[Grader | None, str | None
     words = judge_score_is(recipe, grader)
     apart = ", without the reward functions" if recipe.reward_functions else ""
     return grader, words and f"{words}{apart}"
-
-
-def _training_judges(directory: RunDirectory) -> list[str]:
-    """Identities of the models that judged in training."""
-    labels = directory.stage_result("labels")
-    pinned = read_json(directory.path / "inputs.json").get("judge")
-    return [*(labels["judges"] if labels else ()), *([pinned] if pinned else ())]
 
 
 def _begun(

@@ -1,10 +1,10 @@
 """Measures of single responses in an evaluation: refusals, tasks with a reference answer, rubrics."""
 
 from collections.abc import Callable, Sequence
-from statistics import fmean
 
 from preceptor.backends.base import LanguageModel
-from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.core.errors import PreceptorError
+from preceptor.core.types import JudgeFailure, Prompt, Response, Score
 from preceptor.evaluation.assemble import TextMeasure
 from preceptor.evaluation.rates import MeasuredText, contains_answer, exact_match, rouge_l
 from preceptor.evaluation.refusals import refusal_measures
@@ -47,32 +47,41 @@ def rubric_measures(
     answers: Sequence[Answer],
     model: LanguageModel,
     ledger: Ledger,
+    max_failure_rate: float,
     on_progress: Callable[[int, int], None],
-) -> tuple[list[TextMeasure], dict[str, int]]:
+) -> tuple[list[TextMeasure], dict[str, int], int]:
     """Every response scored by each constitution's rubric: the mean score, rescaled to [0, 1], and the share of
     responses above the middle of the scale. With the constitution `harmless` that share is the harmless rate.
 
-    Returns: the measures, and the number of failed scores by constitution. A failed score is in no measure.
+    Returns: the measures, the number of failed scores by constitution, which are in no measure, and calls of the model.
+    Raises: PreceptorError when more scores of a constitution fail than the rate allows.
     """
     found: list[TextMeasure] = []
     failures: dict[str, int] = {}
-    at_once, done = 4 * model.concurrency, 0
+    at_once, done, asked = 4 * model.concurrency, 0, 0
     for name in names:
-        constitution = load_constitution(name)
-        judge = ScoreJudge(model, constitution, ledger)
-        middle = fmean((min(constitution.score.values.values()), max(constitution.score.values.values())))
-        means: list[MeasuredText] = []
-        passed: list[MeasuredText] = []
+        judge = ScoreJudge(model, load_constitution(name), ledger)
+        scores: list[Score | JudgeFailure] = []
         for start in range(0, len(answers), at_once):
-            chunk = answers[start : start + at_once]
-            scores = judge.score([(prompt, response) for _, prompt, response in chunk])
-            for (policy, prompt, _), score in zip(chunk, scores, strict=True):
-                if isinstance(score, JudgeFailure):
-                    failures[constitution.name] = failures.get(constitution.name, 0) + 1
-                    continue
-                means.append(MeasuredText(policy, prompt.id, prompt.cohort, (score.rescaled + 1.0) / 2.0))
-                passed.append(MeasuredText(policy, prompt.id, prompt.cohort, float(score.expectation > middle)))
-            done += len(chunk)
+            scores += judge.score([(prompt, response) for _, prompt, response in answers[start : start + at_once]])
+            done += min(at_once, len(answers) - start)
             on_progress(done, len(names) * len(answers))
-        found += [TextMeasure(f"{constitution.name} score", means), TextMeasure(constitution.name, passed)]
-    return found, failures
+        asked += judge.model.asked
+        failed = [score for score in scores if isinstance(score, JudgeFailure)]
+        if len(failed) > max_failure_rate * len(scores):
+            raise PreceptorError(
+                f"the judge failed to score {len(failed)} of {len(scores)} responses by {name}, more than the "
+                f"{max_failure_rate:.0%} allowed: {failed[0].reason} ({failed[0].detail})"
+            )
+        if failed:
+            failures[name] = len(failed)
+        known = [(answer, score) for answer, score in zip(answers, scores, strict=True) if isinstance(score, Score)]
+        label = judge.constitution.name
+        found.append(_scored(f"{label} score", known, lambda score: (score.rescaled + 1.0) / 2.0))
+        found.append(_scored(label, known, lambda score: float(score.rescaled > 0.0)))
+    return found, failures, asked
+
+
+def _scored(name: str, known: Sequence[tuple[Answer, Score]], value: Callable[[Score], float]) -> TextMeasure:
+    texts = [MeasuredText(policy, p.id, p.cohort, value(score)) for (policy, p, _), score in known]
+    return TextMeasure(name, texts)

@@ -28,8 +28,8 @@ MEANINGS = {
     "Preferred": "Win rate: the mean over prompts of the mean over a prompt's pairs, of 1 for a win, one half for a "
     "tie and 0 for a loss. Pairs that the judge failed on are left out, and counted apart.",
     "Mean probability": "The same of the judge's probabilities instead of its choices.",
-    "At equal length": "A logistic regression of the judge's probability on the difference in length, read at no "
-    "difference (the length control of AlpacaEval 2, Dubois et al. 2024, without its terms for instructions).",
+    "At equal length": "A logistic regression of winning on the difference in length, read at no difference (the "
+    "length control of AlpacaEval 2, Dubois et al. 2024, without its terms for instructions).",
     "By ratio": "A logistic regression of winning on the logarithm of the ratio of lengths, read at a ratio of 1 "
     "(after Lee et al. 2023).",
     "p": "Two-sided, by flipping the signs of the prompts' differences; corrected by Holm's method for all questions "

@@ -156,6 +156,8 @@ def _of_training(evaluation: Evaluation, names: Names) -> Iterator[str]:
     if evaluation.judge_is_policy:
         same = listed([names[policy] for policy in evaluation.judge_is_policy])
         yield f"{judge} has the same weights as {same}: a judge favours its own kind."
+    for policy, count in evaluation.trained_on.items():
+        yield f"{names[policy]} was trained on {count} of the {evaluation.prompts} prompts, which flatters it."
     for pair in against_baseline(evaluation):
         if pair.inflated and pair.training is not None and training is not None:
             yield (

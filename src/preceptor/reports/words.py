@@ -201,7 +201,7 @@ def _ending(summary: Summary) -> Iterator[str]:
     ended = f"training ended early ({early})" if early else "training was complete"
     yield (
         f"After {summary['steps']} steps {ended}; among all checkpoints within bounds, the one with the highest "
-        "held-out score was kept. No judge or reward model had a say in that choice."
+        "held-out score was kept. No judge or reward model of training had a say in that choice."
     )
     yield (
         "The choice was made on one response per held-out prompt; the numbers after training come from other responses "

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import UsageError
+from preceptor.core.hashing import content_hash
 from preceptor.core.types import Prompt, Response
 from preceptor.store.comparisons import WrongRowError, parse_response
 from preceptor.store.prompts import parse_prompt
@@ -14,11 +15,12 @@ _ABOUT = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
 
 def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
     """The prompts of a dataset, each with the responses to it: rows with a prompt as in a prompts file, and `response`
-    (a text, or messages for a trajectory) or `responses` (several of them). Rows of one prompt belong together.
+    (a text, or messages for a trajectory) or `responses` (several of them). Rows that ask the same belong together.
 
     Raises: UsageError naming file and row where one cannot be used: an evaluation must not quietly miss a prompt.
     """
     found: dict[str, tuple[Prompt, list[Response]]] = {}
+    ids: dict[str, str] = {}
     for place, row in read_raw_rows(path):
         if isinstance(row, Malformed):
             raise UsageError(f"{place}: {row.reason}")
@@ -27,7 +29,10 @@ def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
             responses = [parse_response(each, "response", prompt, None) for each in _given(row)]
         except WrongRowError as error:
             raise UsageError(f"{place}: {error}") from error
-        found.setdefault(prompt.id, (prompt, []))[1].extend(responses)
+        asked = content_hash([message.wire() for message in prompt.conversation])
+        if ids.setdefault(prompt.id, asked) != asked:
+            raise UsageError(f'{place}: the id "{prompt.id}" is that of another prompt above; ids must be unique')
+        found.setdefault(asked, (prompt, []))[1].extend(responses)
     if not found:
         raise UsageError(f"{path}: holds no responses")
     return list(found.values())

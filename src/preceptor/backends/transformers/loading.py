@@ -130,7 +130,7 @@ def _base_of(adapters: Path) -> Path:
     """Where adapters say that their base model is: a folder, or a name on the hub, which is no folder here."""
     try:
         return Path(str(json.loads((adapters / ADAPTERS).read_text(encoding="utf-8"))["base_model_name_or_path"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreceptorError(f"{adapters / ADAPTERS}: does not name the base model ({_first_line(error)})") from error
 
 
@@ -146,7 +146,8 @@ def _merge_adapters(model: Any) -> None:
 def _model_files(folder: Path) -> list[Path]:
     """The files that make a model what it is: weights, configuration, tokenizer, chat template."""
     endings = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model")
-    return sorted(file for ending in endings for file in folder.glob(ending))
+    found = (file for ending in endings for file in folder.glob(ending))
+    return sorted(file for file in found if file.name != "manifest.json")  # says nothing that the others do not
 
 
 def _files_hash(files: list[Path]) -> str:
