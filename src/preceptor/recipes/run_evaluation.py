@@ -1,6 +1,7 @@
 """What a run was worth, from what was measured before and after; arms the same way. No judge is asked again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -48,7 +49,8 @@ def evaluate_snapshots(
     Args:
         snapshots: by the policy's name, the baseline first.
         identities: by the policy's name.
-        held_out: what the held-out score is, in a word or two; `training` the same of the training judge's.
+        held_out: what the held-out score is, in a word or two.
+        training: the same of the training judge's; None where the policies had none in common.
         judge_trained: whether the held-out judge is the one that trained.
     """
     names = list(snapshots)
@@ -57,6 +59,8 @@ def evaluate_snapshots(
         for earlier, later in combinations(names, 2)
         for contest in _contests(earlier, snapshots[earlier], later, snapshots[later])
     ]
+    if training is None:
+        contests = [replace(contest, training=None) for contest in contests]
     texts = ((name, r.prompt_id, r.cohort, r.text) for name in names for r in snapshots[name].responses)
     return assemble(
         Material(
