@@ -162,7 +162,7 @@ def test_what_each_part_took_is_told_apart(job: EvaluateJob) -> None:
 
 
 def test_production_prompts_show_how_often_a_policy_fails_over_time(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "prompt": f"question {i}",
             "metadata": {"origin": {"time": f"2026-03-{1 + i % 20:02d}T10:00:00Z"}, "answered": f"old {i}"},

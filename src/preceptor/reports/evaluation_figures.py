@@ -119,8 +119,8 @@ def _changes(found: Sequence[Change], title: str) -> Markup:
 
 
 def length_scatter(points: Sequence[PointOfLength], control: LengthControl | None, policy: str, base: str) -> Markup:
-    """The judge's preference of each pair against the difference in length, with the means of groups and the fit that
-    the length-controlled win rate is read from.
+    """The judge's preference of each pair against the difference in length, with the share won in groups and the fit
+    that the length-controlled win rate is read from.
     """
     x = np.array([point.length_difference for point in points], dtype=float)
     y = np.array([point.p for point in points])
@@ -131,7 +131,7 @@ def length_scatter(points: Sequence[PointOfLength], control: LengthControl | Non
         axes.scatter(x[drawn], y[drawn], s=14, color=GREY, alpha=0.45, linewidths=0)
         axes.axhline(0.5, color=RED, linewidth=1, linestyle=":")
         axes.axvline(0.0, color=RED, linewidth=1, linestyle=":")
-        _group_means(axes, x, y)
+        _group_means(axes, x, np.sign(y - 0.5) / 2 + 0.5)
         _fit(axes, x, control)
         axes.set_ylim(-0.04, 1.04)
         axes.yaxis.set_major_formatter(as_percent)
@@ -149,13 +149,13 @@ def length_scatter(points: Sequence[PointOfLength], control: LengthControl | Non
 
 
 def _group_means(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """The mean preference in groups of pairs of similar length, as many pairs in each."""
+    """The share won, a tie counted half, in groups of pairs of similar length, as many pairs in each."""
     if len(x) < 5 * _GROUPS:
         return
     groups = np.array_split(np.argsort(x, kind="stable"), _GROUPS)
     axes.plot(
         [float(x[group].mean()) for group in groups], [float(y[group].mean()) for group in groups],
-        linestyle="none", marker="o", markersize=7, color=GREEN, label="mean of a sixth of the pairs",
+        linestyle="none", marker="o", markersize=7, color=GREEN, label="won, of a sixth of the pairs",
     )  # fmt: skip
 
 
