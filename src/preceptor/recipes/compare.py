@@ -28,7 +28,7 @@ from preceptor.reports.compare import (
     render_compare,
     render_compare_markdown,
 )
-from preceptor.store.files import write_json, write_text, writing
+from preceptor.store.files import read_json, write_json, write_text, writing
 
 _SAYS_NOTHING = ("description",)
 """Settings that change nothing."""
@@ -41,6 +41,8 @@ class _Read:
     side: RunSide
     after: Snapshot | None
     """Of the checkpoint kept; None where the run is not finished, and of an evaluation alone."""
+    held_out: tuple[str | None, ...] = ()
+    """Identities of the held-out judge and its constitution, where it has one."""
 
 
 def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns:
@@ -103,7 +105,10 @@ def _read(path: Path, name: str) -> _Read:
         constitution=constitution_text(directory.recipe, summary if done else None),
         evaluation=evaluation,
     )
-    return _Read(side, directory.report_data(summary).after if done else None)
+    inputs = directory.path / "inputs.json"
+    pinned = read_json(inputs) if inputs.exists() else {}
+    held_out = (pinned.get("held-out judge"), pinned.get("held-out constitution"))
+    return _Read(side, directory.report_data(summary).after if done else None, held_out)
 
 
 def _evaluation(path: Path) -> Evaluation | None:
@@ -253,11 +258,13 @@ def _paired(earlier: _Read, later: _Read) -> list[float]:
     return [value for name, value in differences(earlier.after, later.after, heldout_of).items() if name in same]
 
 
-def _measure(read: _Read) -> tuple[Any, Any]:
-    """By what the held-out score is: its name, and the judge's settings where it is a judge."""
+def _measure(read: _Read) -> tuple[Any, ...]:
+    """By what the held-out score is: its name; where it is a judge its settings, and which model and constitution these
+    named.
+    """
     assert read.side.summary is not None  # it has a measurement
     recipe = read.side.recipe or {}
-    return read.side.summary["heldout_score_is"], recipe.get("evaluation", {}).get("judge")
+    return read.side.summary["heldout_score_is"], recipe.get("evaluation", {}).get("judge"), *read.held_out
 
 
 def _notes(read: Sequence[_Read]) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, WIDT
 
 _NUMBERED = 12
 """Checkpoints whose steps are written beside their points, at most."""
+_WIDE = 30
+"""Characters of a legend's entry that takes a line of its own."""
 
 
 def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[Markup]:
@@ -34,8 +36,9 @@ def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[M
         for figure, axes in zip(figures, (trained, heldout, kl, guards), strict=True):
             axes.axvline(summary["best_step"], color=GREEN, linewidth=5, alpha=0.18)
             axes.set_xlabel("training step")
-            if len(handles := axes.get_legend_handles_labels()[0]) > 1:
-                figure.legend(loc="outside lower center", ncols=min(2, len(handles)))
+            labels = axes.get_legend_handles_labels()[1]
+            if len(labels) > 1:  # side by side where that is not too wide
+                figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > _WIDE else 2)
         kept = f"over training steps; the checkpoint kept is step {summary['best_step']}"
         titles = [axes.get_title("left") for axes in (trained, heldout, kl, guards)]
         return [to_svg(figure, f"{title} {kept}") for figure, title in zip(figures, titles, strict=True)]
