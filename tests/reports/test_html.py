@@ -51,6 +51,7 @@ def data(after: float = 0.7) -> ReportData:
         "curve": [before.summary(), later.summary()],
         "over_optimisation": OverOptimisation(detected=False).model_dump(mode="json"),
         "judge_calls": 100, "judge_failures": 0, "judge_tokens": 5000, "judge_content_free_score": None,
+        "calls": {"judge": {"calls": 100, "failures": 0, "tokens": 5000, "cost_usd": 0.25, "unpriced": 3}},
         "heldout_score_is": "VADER", "heldout_judge_trained": False,
         "judge_score_is": "training judge's reward (log-odds)", "reward_processing": None,
         "answering": {"max_new_tokens": 32, "temperature": 0.9},
@@ -108,7 +109,13 @@ def test_a_reward_model_that_guesses_is_a_reason_to_doubt() -> None:
 
 def test_without_a_judge_nothing_is_said_of_one() -> None:
     whole = data()
-    judge = {"judge": None, "constitution": None, "judge_content_free_score": None, "judge_score_is": None}
+    judge = {
+        "judge": None,
+        "constitution": None,
+        "judge_content_free_score": None,
+        "judge_score_is": None,
+        "judge_calls": 0,
+    }
     summary = whole.summary | judge | {"method": "supervised fine-tuning"}
     summary["recipe"] = load_recipe("sft").model_dump(mode="json")
     summary["sft"] = {"demonstrations": 5, "updates": 2, "first_loss": 2.0, "last_loss": 1.0}
@@ -203,3 +210,9 @@ def test_the_markdown_of_a_run_has_its_numbers_and_no_markup_of_others() -> None
         assert "| Held-out score | 0.25 [" in document
     assert "| from \\$5 to \\$10 | 0.2" in render_run_markdown(data())
     assert "| history | exact match | 0.70 | 0.58 | -0.12 [-0.17, -0.07] | 0.003 | regressed |" in document
+
+
+def test_what_the_judging_cost_stands_beside_what_people_would_have_been_paid() -> None:
+    page = " ".join(render_report(data()).split())
+    assert "judge 100 calls, 5,000 tokens, $0.25 and 3 calls of unknown price" in page
+    assert "people would have been paid $67.00 for as many judgements" in page

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
 from preceptor.reports import evaluation, evaluation_words, run_figures, words
@@ -61,6 +62,7 @@ def render_report(data: ReportData) -> str:
         cohorts=run_figures.cohorts(of_run["before"], of_run["after"], "heldout_score", "Held-out score"),
         examples=examples(data.before, data.after),
         abstained=sum(row.get("abstained", 0) for row in data.metrics),
+        human_price=HUMAN_USD_PER_LABEL,
     )
 
 
