@@ -12,11 +12,12 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.evaluation.result import Evaluation
 from preceptor.recipes.candidates import Answering
 from preceptor.recipes.contestants import parse_contestants
-from preceptor.recipes.evaluate import EvaluateJob, run_evaluate
+from preceptor.recipes.evaluate import EvaluateJob, read_evaluation_prompts, run_evaluate
 from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.run import execute
 from preceptor.recipes.run_directory import RunDirectory
+from preceptor.recipes.training_judge import trained_on
 from preceptor.store.responses import read_responses
 from small import Told, settings
 
@@ -234,6 +235,12 @@ def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_pat
     assert {"harmless", "harmless score"} <= {rate.measure for rate in evaluation.rates}
     trained = evaluate(replace(job, judges=(RANDOM,), out=tmp_path / "by-the-trainer", rubrics=()))
     assert trained.judge_trained
+    more = write(tmp_path / "more.jsonl", [{"prompt": "Say zebra"}])
+    both = read_evaluation_prompts(replace(job, prompts=("held-out", f"new={more}")))
+    assert {prompt.cohort for prompt in both} == {*evaluation.cohorts, "new"}
+    assert len(both) == evaluation.prompts + 1
+    seen = str(tmp_path / "prompts.jsonl")  # training and held-out prompts
+    assert trained_on(job.policies, read_evaluation_prompts(replace(job, prompts=(seen,)))) == {"tuned": 8}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder of the evaluation; give it again to go on.")],
     prompts: Annotated[
         list[str] | None,
-        typer.Option(metavar="[COHORT=]FILE", help="Prompts; repeat for several. Default: the run's held-out prompts."),
+        typer.Option(
+            metavar="[COHORT=]FILE",
+            help="Prompts; repeat for several. Default: held-out, the prompts that the run held out.",
+        ),
     ] = None,
     judge: o.Judges = None,
     constitution: o.Constitutions = None,

@@ -36,7 +36,7 @@ from preceptor.recipes.inputs import read_inputs
 from preceptor.recipes.judges import JudgeSpec, check_judges, check_prices
 from preceptor.recipes.label import content_of
 from preceptor.recipes.pinned import pin
-from preceptor.recipes.prompt_sets import read_prompt_sets
+from preceptor.recipes.prompt_sets import check_unique, read_prompt_sets
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.text_measures import Answer, rubric_measures, rule_measures
 from preceptor.recipes.training_judge import trained_on, training_judge, training_models
@@ -50,6 +50,8 @@ from preceptor.store.outcomes import Outcomes
 from preceptor.store.prompts import split_held_out
 from preceptor.store.responses import read_responses
 
+HELD_OUT = "held-out"
+"""Names, among prompt files, the prompts that a policy brings."""
 LEDGERS = ("responses.sqlite", "judged/ledger.sqlite", "training_judge/ledger.sqlite", "rubrics.sqlite")
 Stage = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
@@ -62,8 +64,8 @@ class EvaluateJob:
     policies: tuple[Contestant, ...]
     """The baseline first."""
     prompts: tuple[str, ...]
-    """Prompt files, `COHORT=FILE` to put all of a file's prompts into a cohort; the held-out prompts of the first run
-    among the policies when empty, or the prompts of the first file of responses."""
+    """Prompt files, `COHORT=FILE` to put all of a file's prompts into a cohort; `held-out` for the held-out prompts of
+    the first run among the policies, or the prompts of the first file of responses. That alone when empty."""
     out: Path
     judges: tuple[JudgeSpec, ...]
     """Several are an ensemble."""
@@ -140,7 +142,9 @@ def read_evaluation_prompts(job: EvaluateJob) -> list[Prompt]:
 
     Raises: UsageError where none are named and no policy has any.
     """
-    return read_prompt_sets(job.prompts, job.limit) if job.prompts else _own_prompts(job.policies)[: job.limit]
+    named = [text for text in job.prompts if text != HELD_OUT]
+    own = _own_prompts(job.policies)[: job.limit] if len(named) < len(job.prompts) or not named else []
+    return check_unique([*own, *read_prompt_sets(named, job.limit)])
 
 
 def _own_prompts(policies: Sequence[Contestant]) -> list[Prompt]:

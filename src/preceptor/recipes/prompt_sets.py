@@ -23,9 +23,17 @@ def read_prompt_sets(texts: Sequence[str], limit: int | None = None) -> list[Pro
         named = equals and not Path(text).exists()
         prompts = read_prompts(source if named else text)[:limit]
         found += [prompt.model_copy(update={"cohort": cohort}) for prompt in prompts] if named else prompts
+    return check_unique(found)
+
+
+def check_unique(prompts: list[Prompt]) -> list[Prompt]:
+    """The same prompts.
+
+    Raises: UsageError where two of them have the same id.
+    """
     seen: set[str] = set()
-    for prompt in found:
+    for prompt in prompts:
         if prompt.id in seen:
             raise UsageError(f'the prompt "{prompt.id}" is there twice; ids must be unique over all --prompts')
         seen.add(prompt.id)
-    return found
+    return prompts
