@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
+from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.progress import Facts
 from preceptor.recipes.run_directory import RunDirectory
+from preceptor.reports.html import headline, warnings
 
 _MEASURES = {
     "heldout_score": "held-out score",
@@ -122,9 +124,11 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
         table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
     console = Console(markup=False)
     console.print(table)
-    over = summary["over_optimisation"]
-    if over["detected"]:
-        console.print(f"Over-optimisation from step {over['step']} on: {'; '.join(over['reasons'])}", highlight=False)
+    kept = directory.path / "evaluation.json"
+    evaluation = Evaluation.model_validate_json(kept.read_text(encoding="utf-8")) if kept.exists() else None
+    console.print(headline(summary, evaluation), highlight=False)
+    for warning in warnings(summary, evaluation):
+        console.print(f"! {warning}", highlight=False)
     calls = f"{summary['judge_calls']} judge calls, {summary['judge_failures']} failed; " if summary["judge"] else ""
     if summary["reward_model"] is not None:
         console.print(f"reward model on held-out pairs: {summary['reward_model']['in_words']}", highlight=False)
