@@ -61,6 +61,7 @@ def test_every_arm_is_a_run_and_all_are_compared(tmp_path: Path, tiny_folder: Pa
     assert len([each for each in evaluation.win_rates if each.cohort is None]) == 6
     assert len(evaluation.ratings) == 4
     assert "Every policy against every other" in page
+    assert "direct RLAIF" in (tmp_path / "out/report.md").read_text()
 
     ledgers = [path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("ledger.sqlite")]
     again = run_arms(tmp_path / "out", load_arms(str(file)), Told())

@@ -26,6 +26,7 @@ from preceptor.recipes.progress import Progress
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.run_evaluation import BEFORE, evaluate_snapshots
 from preceptor.reports.arms import render_arms
+from preceptor.reports.evaluation import render_markdown
 from preceptor.reports.html import ReportData
 from preceptor.store.files import write_json, write_text, writing
 
@@ -129,6 +130,7 @@ def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, An
     write_json(path / "summary.json", summary)
     write_json(path / "evaluation.json", evaluation.model_dump(mode="json"))
     write_text(path / "report.html", render_arms(summary, evaluation))
+    write_text(path / "report.md", render_markdown(evaluation))
     return summary
 
 
