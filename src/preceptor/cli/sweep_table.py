@@ -16,7 +16,7 @@ def show_sweep(sweep: Sweep, out: Path) -> None:
     title = f"{sweep.prompts} prompts, held-out score by {sweep.held_out}; * is the best"
     table = Table(title=title, title_justify="left")
     for column in ("step", "KL", "held-out", "change", *_reward(sweep), "perplexity", ""):
-        table.add_column(column, justify="left" if column == "change" or not column else "right", no_wrap=bool(column))
+        table.add_column(column, justify="left" if column == "change" or not column else "right", no_wrap=True)
     for point in sweep.points:
         table.add_row(
             f"* {point.step}" if point.step == sweep.best_step else str(point.step),
@@ -25,11 +25,12 @@ def show_sweep(sweep: Sweep, out: Path) -> None:
             estimate(point.gain.overall, signed=True) if point.step else "",
             *([_value(point.training_reward)] if sweep.training_reward is not None else []),
             number(point.perplexity_ratio) + ("×" if point.perplexity_ratio is not None else ""),
-            mark(point),
+            "out" if point.excluded is not None else mark(point),
         )
     console = Console(markup=False)
     console.print(table)
-    for line in (headline(sweep), *warnings(sweep)):
+    excluded = [f"Step {point.step}: {mark(point)}." for point in sweep.points if point.excluded is not None]
+    for line in (*excluded, headline(sweep), *warnings(sweep)):
         console.print(line, highlight=False)
     console.print(f"report {out / 'report.html'}", highlight=False, soft_wrap=True)
 
