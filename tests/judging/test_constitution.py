@@ -9,7 +9,7 @@ from preceptor.core.errors import UsageError
 from preceptor.judging.constitution import OVERALL, Constitution, load_constitution
 from preceptor.judging.render import contained, without_tags
 
-SHIPPED = ("harmless", "helpful", "honest", "summarisation", "warm_tone")
+SHIPPED = ("correct", "harmless", "helpful", "honest", "summarisation", "warm_tone")
 YES_NO: dict[str, Any] = {
     "item": "Text: {response}\nGood:",
     "choices": [{"answer": "yes", "value": 1.0}, {"answer": "no", "value": 0.0}],

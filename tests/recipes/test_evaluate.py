@@ -1,6 +1,7 @@
 """`preceptor evaluate` from policies to reports, on files of responses, tiny models and scripted judges."""
 
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,31 @@ def test_tasks_with_a_reference_answer_are_scored_and_the_references_can_compete
     assert rates["exact match", "right"] == 1.0
     [overall] = [each for each in evaluation.win_rates if each.cohort is None]
     assert overall.ties == 8  # the same text against itself
+
+
+def test_a_judge_grades_against_the_reference_answers_where_there_are_any(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"prompt": f"What is {i} plus 1?", "reference": f"{i + 1}"} for i in range(4)]
+    prompts = write(tmp_path / "tasks.jsonl", [*rows, {"prompt": "Say hello."}])
+    given = [write(tmp_path / f"{n}.jsonl", [{"prompt": p, "response": n} for p in _asked(prompts)]) for n in "ab"]
+    job = EvaluateJob(
+        policies=parse_contestants([str(path) for path in given]),
+        prompts=(str(prompts),),
+        out=tmp_path / "out",
+        judges=(RANDOM,),
+        grade=True,
+    )
+    rates = {(r.measure, r.policy): r.value for r in evaluate(job).rates if r.cohort is None}
+    assert rates["correct score", "a"].n == 4  # the fifth prompt has no reference
+    with sqlite3.connect(tmp_path / "out/rubrics.sqlite") as ledger:
+        asked = [str(row[0]) for row in ledger.execute("SELECT request FROM calls")]
+    assert len(asked) == 8
+    assert all("Reference answer:" in request for request in asked)
+    with pytest.raises(UsageError, match="leave out --rubric correct"):
+        evaluate(replace(job, rubrics=("correct",)))
+
+
+def _asked(prompts: Path) -> list[str]:
+    return [json.loads(line)["prompt"] for line in prompts.read_text().splitlines()]
 
 
 def test_an_evaluation_goes_on_without_asking_again(job: EvaluateJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,9 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="CONSTITUTION", help="Score every response by its rubric, e.g. harmless; repeatable."),
     ] = None,
+    grade: Annotated[
+        bool, typer.Option("--grade", help="Let the judge grade responses against the prompts' reference answers too.")
+    ] = False,
     audit: Annotated[Path | None, typer.Option(metavar="FILE", help="audit.json with an audit of the judge.")] = None,
     fail_on_regression: Annotated[
         bool, typer.Option("--fail-on-regression", help="Exit with 1 when a cohort regressed.")
@@ -78,6 +81,7 @@ def evaluate(
         against_first=against_first,
         ask_training_judge=not no_training_judge,
         rubrics=tuple(rubric or ()),
+        grade=grade,
         audit=audit,
         limit=limit,
         max_failure_rate=max_failure_rate,

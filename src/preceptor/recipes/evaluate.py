@@ -38,7 +38,7 @@ from preceptor.recipes.label import content_of
 from preceptor.recipes.pinned import pin
 from preceptor.recipes.prompt_sets import check_unique, read_prompt_sets
 from preceptor.recipes.run_directory import RunDirectory
-from preceptor.recipes.text_measures import Answer, rubric_measures, rule_measures
+from preceptor.recipes.text_measures import CORRECT, Answer, rubric_measures, rule_measures, with_references
 from preceptor.recipes.training_judge import trained_on, training_judge, training_models
 from preceptor.reports.evaluation import render_evaluation, render_markdown
 from preceptor.store.calls import JUDGE, calls_by_role
@@ -76,6 +76,8 @@ class EvaluateJob:
     """Ask the judge that trained a run among the policies as well, for the rate of disagreement."""
     rubrics: tuple[str, ...] = ()
     """Constitutions by whose rubrics the first judge's model scores every response."""
+    grade: bool = False
+    """Let the first judge's model grade responses against the prompts' reference answers too."""
     audit: Path | None = None
     """An `audit.json` with an audit of the judge."""
     limit: int | None = None
@@ -125,6 +127,8 @@ def check_evaluation(job: EvaluateJob, trainer: JudgeSpec | None) -> None:
             raise UsageError(f"{spec.way}: an evaluation shows both orders, or the judge's favourite place decides")
     for name in job.rubrics:
         load_constitution(name)
+    if job.grade and CORRECT in job.rubrics:
+        raise UsageError(f"--grade asks by {CORRECT} already, with the reference answers; leave out --rubric {CORRECT}")
 
 
 def _pinned(job: EvaluateJob, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -269,21 +273,26 @@ class _Work:
 
     def _rubrics(self, judge: PreferenceJudge, answers: Sequence[Answer]) -> tuple[list[TextMeasure], dict[str, int]]:
         """Every response by every rubric, and how many have no score, by constitution."""
-        if not self.job.rubrics:
-            return [], {}
-        self.on_stage("scoring by rubrics")
-        begun, model = time.perf_counter(), judge.members[0].model.model
-        with self._ledger("rubrics.sqlite") as ledger:
-            measures, failures, asked = rubric_measures(
-                self.job.rubrics,
-                answers,
-                model,
-                ledger,
-                self.job.max_failure_rate,
-                lambda done, total: self.on_progress(done, total, ""),
-            )
-        self._took("rubrics", "rubrics.sqlite", JUDGE, asked, time.perf_counter() - begun)
-        return measures, failures
+        graded = with_references(answers) if self.job.grade else []
+        asked_for = [(self.job.rubrics, answers), ((CORRECT,), graded)]
+        found, failures, asked, begun = list[TextMeasure](), dict[str, int](), 0, time.perf_counter()
+        for names, items in asked_for:
+            if not names or not items:
+                continue
+            self.on_stage(f"scoring by {', '.join(names)}")
+            with self._ledger("rubrics.sqlite") as ledger:
+                measures, failed, calls = rubric_measures(
+                    names,
+                    items,
+                    judge.members[0].model.model,
+                    ledger,
+                    self.job.max_failure_rate,
+                    lambda done, total: self.on_progress(done, total, ""),
+                )
+            found, failures, asked = [*found, *measures], failures | failed, asked + calls
+        if found:
+            self._took("rubrics", "rubrics.sqlite", JUDGE, asked, time.perf_counter() - begun)
+        return found, failures
 
     def _ledger(self, name: str) -> Ledger:
         """A part's ledger, with what the other parts leave of the budget."""

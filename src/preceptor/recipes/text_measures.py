@@ -15,6 +15,8 @@ from preceptor.store.ledger import Ledger
 Answer = tuple[str, Prompt, Response]
 """A policy's name, the prompt, and what the policy answered."""
 
+CORRECT = "correct"
+"""The constitution by which responses are graded against reference answers."""
 SHORT = 8
 """Words up to which a reference answer is one to be hit; a longer one is one to be near to."""
 
@@ -80,6 +82,17 @@ def rubric_measures(
         found.append(_scored(f"{label} score", known, lambda score: (score.rescaled + 1.0) / 2.0))
         found.append(_scored(label, known, lambda score: float(score.rescaled > 0.0)))
     return found, failures, asked
+
+
+def with_references(answers: Sequence[Answer]) -> list[Answer]:
+    """The answers to prompts with a reference answer, which stands at the end of what a judge reads as the prompt."""
+    return [(name, _shown(prompt), response) for name, prompt, response in answers if prompt.reference]
+
+
+def _shown(prompt: Prompt) -> Prompt:
+    *before, last = prompt.conversation
+    asked = last.model_copy(update={"content": f"{last.content}\n\nReference answer:\n{prompt.reference}"})
+    return prompt.model_copy(update={"conversation": (*before, asked)})
 
 
 def _scored(name: str, known: Sequence[tuple[Answer, Score]], value: Callable[[Score], float]) -> TextMeasure:
