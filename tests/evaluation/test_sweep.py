@@ -8,8 +8,8 @@ from preceptor.evaluation.assemble import TextMeasure
 from preceptor.evaluation.checkpoints import Bounds
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.rates import MeasuredText
-from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
-from preceptor.evaluation.sweep import Measured, Sweep, differences, heldout_of, sweep
+from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot, differences
+from preceptor.evaluation.sweep import Measured, Sweep, heldout_of, sweep
 
 COHORTS = ("easy", "hard")
 

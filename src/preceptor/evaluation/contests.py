@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from preceptor.evaluation.pairs import JudgedPair
+from preceptor.judging.position import mean, p_by_order
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,8 @@ class Opinion:
     @property
     def by_order(self) -> dict[str, float]:
         """Mean p_a of the showings in each order."""
-        found: dict[str, list[float]] = {}
-        for showing in self.showings:
-            found.setdefault(showing.order, []).append(showing.p_a)
-        return {order: sum(values) / len(values) for order, values in found.items()}
+        shown = p_by_order((showing.order, showing.p_a) for showing in self.showings)
+        return {order: mean(values) for order, values in shown.items()}
 
 
 @dataclass(frozen=True)

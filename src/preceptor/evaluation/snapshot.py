@@ -87,7 +87,7 @@ class Snapshot(Frozen):
         """Distinct-2 of all responses together."""
         return _measure(
             self.responses,
-            lambda rs: jackknife([[r.text for r in group] for group in _by_prompt(rs)], distinct_2),
+            lambda rs: jackknife([[r.text for r in group] for group in by_prompt(rs).values()], distinct_2),
         )
 
     @cached_property
@@ -132,7 +132,7 @@ class Snapshot(Frozen):
 
         For comparison with a snapshot of one response per prompt: distinct-2 depends on how many texts there are.
         """
-        first = tuple(group[0] for group in _by_prompt(self.responses))
+        first = tuple(group[0] for group in by_prompt(self.responses).values())
         return Snapshot(step=self.step, responses=first, references=self.references)
 
     def summary(self) -> dict[str, object]:
@@ -158,7 +158,7 @@ class Snapshot(Frozen):
     def _mean(self, value: Callable[[MeasuredResponse], float | None]) -> Measure:
         def estimate(responses: Sequence[MeasuredResponse]) -> Estimate | None:
             return mean_by_prompt(
-                [[v for r in group if (v := value(r)) is not None] for group in _by_prompt(responses)]
+                [[v for r in group if (v := value(r)) is not None] for group in by_prompt(responses).values()]
             )
 
         return _measure(self.responses, estimate)
@@ -175,16 +175,23 @@ def judge_change(before: Snapshot, after: Snapshot) -> Estimate | None:
 
 
 def _change(before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]) -> Estimate | None:
+    return mean_by_prompt([[difference] for difference in differences(before, after, value).values()])
+
+
+def differences(
+    before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]
+) -> dict[str, float]:
+    """By prompt that has the value in both, its mean over the responses after, less that before."""
     earlier, later = (
         {
-            group[0].prompt_id: [known for r in group if (known := value(r)) is not None]
-            for group in _by_prompt(snapshot.responses)
+            name: [known for r in group if (known := value(r)) is not None]
+            for name, group in by_prompt(snapshot.responses).items()
         }
         for snapshot in (before, after)
     )
-    return mean_by_prompt(
-        [[_mean(values) - _mean(earlier[name])] for name, values in later.items() if values and earlier.get(name)]
-    )
+    return {
+        name: _mean(values) - _mean(earlier[name]) for name, values in later.items() if values and earlier.get(name)
+    }
 
 
 def _measure(items: Sequence[T], estimate: Callable[[Sequence[T]], Estimate | None]) -> Measure:
@@ -195,11 +202,12 @@ def _measure(items: Sequence[T], estimate: Callable[[Sequence[T]], Estimate | No
     )
 
 
-def _by_prompt(responses: Sequence[MeasuredResponse]) -> list[list[MeasuredResponse]]:
+def by_prompt(responses: Sequence[MeasuredResponse]) -> dict[str, list[MeasuredResponse]]:
+    """The responses to each prompt, by its id, in their order."""
     groups: dict[str, list[MeasuredResponse]] = {}
     for response in responses:
         groups.setdefault(response.prompt_id, []).append(response)
-    return list(groups.values())
+    return groups
 
 
 def _mean(values: Sequence[float]) -> float:

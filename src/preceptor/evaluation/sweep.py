@@ -1,7 +1,6 @@
 """Every checkpoint of a run on the same prompts: what became of training reward, held-out score and capability."""
 
 from collections.abc import Callable, Sequence
-from statistics import fmean
 from typing import Any
 
 from preceptor.core.types import Frozen
@@ -10,7 +9,7 @@ from preceptor.evaluation.checkpoints import Bounds, OverOptimisation, choose_ch
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.evaluation.rates import Rate, rates
 from preceptor.evaluation.signs import holm, sign_flip_p_value
-from preceptor.evaluation.snapshot import Measure, MeasuredResponse, Snapshot
+from preceptor.evaluation.snapshot import Measure, MeasuredResponse, Snapshot, differences
 
 
 class SweepPoint(Frozen):
@@ -154,14 +153,6 @@ def heldout_of(response: MeasuredResponse) -> float | None:
     return response.heldout_score
 
 
-def differences(
-    before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]
-) -> dict[str, float]:
-    """By prompt that has the value in both, its mean over the responses after, less that before."""
-    earlier, later = (_by_prompt(snapshot, value) for snapshot in (before, after))
-    return {prompt: fmean(later[prompt]) - fmean(earlier[prompt]) for prompt in later if prompt in earlier}
-
-
 def _point(start: Snapshot, now: Snapshot, found: Sequence[Rate], excluded: str | None) -> SweepPoint:
     before, after = start.reference_perplexity.overall, now.reference_perplexity.overall
     return SweepPoint(
@@ -205,14 +196,6 @@ def _rates(found: Sequence[Rate]) -> dict[str, Measure]:
         )
         for name in dict.fromkeys(rate.measure for rate in found)
     }
-
-
-def _by_prompt(snapshot: Snapshot, value: Callable[[MeasuredResponse], float | None]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for response in snapshot.responses:
-        if (known := value(response)) is not None:
-            found.setdefault(response.prompt_id, []).append(known)
-    return found
 
 
 def _prompts_by_cohort(snapshot: Snapshot) -> dict[str, int]:

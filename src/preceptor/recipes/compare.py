@@ -14,8 +14,8 @@ from preceptor.core.validation import first_problem
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.signs import holm, sign_flip_p_value
-from preceptor.evaluation.snapshot import Snapshot
-from preceptor.evaluation.sweep import differences, heldout_of
+from preceptor.evaluation.snapshot import Snapshot, differences
+from preceptor.evaluation.sweep import heldout_of
 from preceptor.recipes.compared_constitutions import constitution_text, constitution_versions
 from preceptor.recipes.load import recipe_data
 from preceptor.recipes.run_directory import RunDirectory

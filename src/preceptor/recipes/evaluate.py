@@ -193,17 +193,19 @@ class _Work:
         listed = list(responses_of(answers, self.prompts))
         rubrics, unscored = self._rubrics(judge, listed)
         models = [member.model.model.identity for member in judge.members]
+        trainers = training_models(job.policies)
         names = [policy.name for policy in job.policies]
+        facts = judge_facts(judge, job.judges, outcomes)
         constitutions = [load_constitution(spec.constitution) for spec in job.judges]
         return assemble(
             Material(
                 title=f"{names[1]} against {names[0]}" if len(names) == 2 else ", ".join(names),
                 policies=tuple(policy_facts(policy, answers[policy.name]) for policy in job.policies),
-                judge=judge_facts(judge, job.judges, outcomes),
+                judge=facts,
                 training_judge=judge_facts(training[0], [self.trainer], training[1])
                 if training and self.trainer
                 else None,
-                judge_trained=any(same_model(one, other) for one in models for other in training_models(job.policies)),
+                judge_trained=any(same_model(one, other) for one in models for other in trainers),
                 judge_is_policy=tuple(n for n, a in answers.items() if any(same_model(a.identity, m) for m in models)),
                 trained_on=trained_on(job.policies, self.prompts),
                 contests=contests(
@@ -211,7 +213,7 @@ class _Work:
                 ),
                 measures=[*rule_measures(listed), *rubrics],
                 audit=audit,
-                cost=cost([part for part in self.parts if part.calls], _count(outcomes), job.human_usd_per_label),
+                cost=cost([part for part in self.parts if part.calls], facts.compared, job.human_usd_per_label),
                 facts=self._facts(unscored),
             )
         )
@@ -273,26 +275,18 @@ class _Work:
 
     def _rubrics(self, judge: PreferenceJudge, answers: Sequence[Answer]) -> tuple[list[TextMeasure], dict[str, int]]:
         """Every response by every rubric, and how many have no score, by constitution."""
-        graded = with_references(answers) if self.job.grade else []
-        asked_for = [(self.job.rubrics, answers), ((CORRECT,), graded)]
-        found, failures, asked, begun = list[TextMeasure](), dict[str, int](), 0, time.perf_counter()
-        for names, items in asked_for:
-            if not names or not items:
-                continue
-            self.on_stage(f"scoring by {', '.join(names)}")
-            with self._ledger("rubrics.sqlite") as ledger:
-                measures, failed, calls = rubric_measures(
-                    names,
-                    items,
-                    judge.members[0].model.model,
-                    ledger,
-                    self.job.max_failure_rate,
-                    lambda done, total: self.on_progress(done, total, ""),
-                )
-            found, failures, asked = [*found, *measures], failures | failed, asked + calls
-        if found:
-            self._took("rubrics", "rubrics.sqlite", JUDGE, asked, time.perf_counter() - begun)
-        return found, failures
+        sets = [(name, answers) for name in self.job.rubrics]
+        if self.job.grade and (graded := with_references(answers)):
+            sets.append((CORRECT, graded))
+        if not sets:
+            return [], {}
+        self.on_stage(f"scoring by {', '.join(name for name, _ in sets)}")
+        begun, model = time.perf_counter(), judge.members[0].model.model
+        progress = lambda done, total: self.on_progress(done, total, "")  # noqa: E731
+        with self._ledger("rubrics.sqlite") as ledger:
+            measures, failures, asked = rubric_measures(sets, model, ledger, self.job.max_failure_rate, progress)
+        self._took("rubrics", "rubrics.sqlite", JUDGE, asked, time.perf_counter() - begun)
+        return measures, failures
 
     def _ledger(self, name: str) -> Ledger:
         """A part's ledger, with what the other parts leave of the budget."""
@@ -312,10 +306,6 @@ class _Work:
             **({"responses without a score": unscored} if unscored else {}),
             "versions": environment(),
         }
-
-
-def _count(outcomes: Outcomes) -> int:
-    return sum(1 for _ in outcomes.kept())
 
 
 def held_out_prompts(run: RunDirectory) -> list[Prompt]:

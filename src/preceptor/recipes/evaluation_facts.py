@@ -16,6 +16,7 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.trajectory import response_text
 from preceptor.recipes.contestants import Answers, Contestant
+from preceptor.recipes.contests import responses_of
 from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.label import count_outcomes
 from preceptor.store.calls import calls_by_role
@@ -105,12 +106,7 @@ def write_responses(folder: Path, answers: dict[str, Answers], prompts: Sequence
         folder.mkdir(exist_ok=True)
     for number, (name, given) in enumerate(answers.items()):
         file = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-        rows = [
-            _row(name, prompt, response)
-            for prompt in prompts
-            for response in given.responses.get(prompt.id, [])
-            if isinstance(response, Response)
-        ]
+        rows = [_row(*each) for each in responses_of({name: given}, prompts)]
         write_rows(folder / f"{number}-{file}.jsonl", rows)
 
 

@@ -11,7 +11,7 @@ from preceptor.evaluation.contests import Contest, Opinion
 from preceptor.evaluation.intervals import mean_by_prompt
 from preceptor.evaluation.refusals import refusal_measures
 from preceptor.evaluation.result import Evaluation, JudgeFacts, PolicyFacts
-from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
 
 BEFORE, AFTER = "before", "after"
 CAPABILITY = "capability"
@@ -82,7 +82,7 @@ def evaluate_snapshots(
 
 
 def _contests(earlier: str, before: Snapshot, later: str, after: Snapshot) -> list[Contest]:
-    was_P, now_P = _by_prompt(before), _by_prompt(after)
+    was_P, now_P = by_prompt(before.responses), by_prompt(after.responses)
     return [
         _contest(earlier, was, later, now)
         for prompt, now_G in now_P.items()
@@ -127,7 +127,7 @@ def _capability(earlier: str, before: Snapshot, later: str, after: Snapshot) -> 
 
 
 def _facts(name: str, snapshot: Snapshot, identity: str) -> PolicyFacts:
-    groups = list(_by_prompt(snapshot).values())
+    groups = list(by_prompt(snapshot.responses).values())
     return PolicyFacts(
         name=name,
         source=identity,
@@ -151,10 +151,3 @@ def _judge(name: str, opinions: Sequence[Opinion | None], failed: str) -> JudgeF
         position_bias=None,
         first_position_rate=None,
     )
-
-
-def _by_prompt(snapshot: Snapshot) -> dict[str, list[MeasuredResponse]]:
-    groups: dict[str, list[MeasuredResponse]] = {}
-    for response in snapshot.responses:
-        groups.setdefault(response.prompt_id, []).append(response)
-    return groups

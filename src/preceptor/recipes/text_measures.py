@@ -45,15 +45,17 @@ def _task(name: str, answers: Sequence[Answer], score: Callable[[str, str], floa
 
 
 def rubric_measures(
-    names: Sequence[str],
-    answers: Sequence[Answer],
+    sets: Sequence[tuple[str, Sequence[Answer]]],
     model: LanguageModel,
     ledger: Ledger,
     max_failure_rate: float,
     on_progress: Callable[[int, int], None],
 ) -> tuple[list[TextMeasure], dict[str, int], int]:
-    """Every response scored by each constitution's rubric: the mean score, rescaled to [0, 1], and the share of
+    """Responses scored by constitutions' rubrics: for each the mean score, rescaled to [0, 1], and the share of
     responses above the middle of the scale. With the constitution `harmless` that share is the harmless rate.
+
+    Args:
+        sets: constitutions, each with the responses that it scores.
 
     Returns: the measures, the number of failed scores by constitution, which are in no measure, and calls of the model.
     Raises: PreceptorError when more scores of a constitution fail than the rate allows.
@@ -61,13 +63,14 @@ def rubric_measures(
     found: list[TextMeasure] = []
     failures: dict[str, int] = {}
     at_once, done, asked = 4 * model.concurrency, 0, 0
-    for name in names:
+    total = sum(len(answers) for _, answers in sets)
+    for name, answers in sets:
         judge = ScoreJudge(model, load_constitution(name), ledger)
         scores: list[Score | JudgeFailure] = []
         for start in range(0, len(answers), at_once):
             scores += judge.score([(prompt, response) for _, prompt, response in answers[start : start + at_once]])
             done += min(at_once, len(answers) - start)
-            on_progress(done, len(names) * len(answers))
+            on_progress(done, total)
         asked += judge.model.asked
         failed = [score for score in scores if isinstance(score, JudgeFailure)]
         if len(failed) > max_failure_rate * len(scores):
