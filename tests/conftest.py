@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from preceptor.backends.transformers import attention
 from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.types import Message, Prompt
@@ -51,6 +52,7 @@ def make_model(seed: int = 0, dtype: torch.dtype = torch.float32, window: int = 
         tie_word_embeddings=True,
     )
     model: Any = LlamaForCausalLM(config)
+    attention.use(model)
     return LocalModel(LoadedModel(model.to(dtype).eval(), tokenizer, f"tiny-{seed}", "tiny"))
 
 

@@ -7,7 +7,7 @@ import torch
 
 from conftest import make_model
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, in_order
-from preceptor.backends.transformers import choosing
+from preceptor.backends.transformers import attention
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.types import JudgeFailure, Message
@@ -66,7 +66,7 @@ def test_the_prefix_is_kept_from_call_to_call_and_changes_nothing(tiny: LocalMod
 def test_many_small_batches_give_the_same(tiny: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     requests = [ChooseRequest(SHARED + "x" * i, (" yes", " no")) for i in range(9)]
     whole = in_order(tiny.choose(requests), 9)
-    monkeypatch.setattr(choosing, "TOKENS_AT_ONCE", 200)
+    monkeypatch.setattr(attention, "CPU_TOKENS", 16)
     batches = list(tiny.choose(requests))
     assert len(batches) > 2
     for one, other in zip(in_order(batches, 9), whole, strict=True):
@@ -77,7 +77,7 @@ def test_many_small_batches_give_the_same(tiny: LocalModel, monkeypatch: pytest.
 
 def test_what_is_left_after_some_batches_is_batched_the_same(tiny: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run cut between two batches must compute the rest bit for bit as it would have."""
-    monkeypatch.setattr(choosing, "TOKENS_AT_ONCE", 200)
+    monkeypatch.setattr(attention, "CPU_TOKENS", 16)
     requests = [ChooseRequest(SHARED + "y" * (i % 5) + str(i), (" yes", " no")) for i in range(9)]
     batches = list(tiny.choose(requests))
     done = {index for index, _ in batches[0]}

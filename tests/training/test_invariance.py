@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from conftest import make_model
-from preceptor.training import policy as policy_module
+from preceptor.backends.transformers import attention
 from preceptor.training.files import RunFiles
 from preceptor.training.packed import TokenGroup, packed_log_probs
 from preceptor.training.policy import Policy
@@ -68,7 +68,7 @@ def test_division_and_order_change_nothing(
     # Minibatches of one size, between which the weights do not move: the mean of their gradients.
     divided = learnt(settings_of(variant, minibatches=2, learning_rate=1e-30), tuning)
     same(whole, divided)
-    monkeypatch.setattr(policy_module, "CPU_TOKENS", 60)  # about one group at once, so that none is padded
+    monkeypatch.setattr(attention, "CPU_TOKENS", 60)  # about one group at once, so that none is padded
     same(whole, learnt(settings, tuning))
 
 

@@ -45,8 +45,8 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 def forward_fails(policy: Policy) -> None:
-    model: Any = policy.model
-    model.register_forward_pre_hook(lambda *_: huge())
+    decoder: Any = policy.base.model.model
+    decoder.register_forward_pre_hook(lambda *_: huge())
 
 
 def backward_fails(policy: Policy) -> None:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from conftest import make_model, prompt
 from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.types import Prompt
-from preceptor.training import policy as policy_module
+from preceptor.backends.transformers import attention
 from preceptor.training.packed import TokenGroup, packed_log_probs
 from preceptor.training.policy import Policy
 from preceptor.training.tuning import TuningSettings
@@ -55,7 +55,7 @@ def test_division_into_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     policy = trained()
     whole = policy.log_probs(GROUPS * 3).detach()
     for tokens in (1, 15, 30):
-        monkeypatch.setattr(policy_module, "CPU_TOKENS", tokens)
+        monkeypatch.setattr(attention, "CPU_TOKENS", tokens)
         torch.testing.assert_close(policy.log_probs(GROUPS * 3).detach(), whole, atol=1e-5, rtol=0)
 
 

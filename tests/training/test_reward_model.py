@@ -21,7 +21,7 @@ from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import ResponseGroup
 from preceptor.training.reward_model.encoding import NoReward, encode_exchange
 from preceptor.training.reward_model.ensemble import RewardEnsemble, member_seed
-from preceptor.training.reward_model.model import RewardModel, by_length
+from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.reward import RewardModelReward
 from preceptor.training.tuning import TuningSettings
 
@@ -177,11 +177,6 @@ def test_a_template_may_end_with_the_padding_token(saved: Path, ending: str) -> 
         text = model.tokenizer.apply_chat_template(messages(item), tokenize=False)
         alone = plain(**model.tokenizer(text, add_special_tokens=False, return_tensors="pt")).logits
         assert score == pytest.approx(float(alone.detach()), abs=1e-5)
-
-
-def test_batches_of_alike_lengths() -> None:
-    assert by_length({0: 3, 1: 9, 2: 4, 3: 30, 4: 5}, 12) == [[3], [1], [4, 2], [0]]
-    assert by_length({}, 12) == []
 
 
 def test_a_long_text_has_no_reward(model: RewardModel) -> None:

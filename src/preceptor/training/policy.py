@@ -8,26 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import Linear
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
+from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import default_dtype
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import sample_groups
-from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt, Rollout
+from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
-from preceptor.training.packed import TokenGroup, packed_forward
+from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward
 from preceptor.training.tuning import TuningSettings
 
-CPU_TOKENS, CUDA_TOKENS = 1024, 16384
-"""Tokens of one forward pass."""
 FOR_LESS_MEMORY = "the batch (raise gradient_accumulation_steps) or the length of responses"
 """What to lower where a forward or backward pass does not fit."""
 VALUE_HEAD = "value_head."
@@ -63,6 +62,7 @@ class Policy:
         self.step = 0
         self._full = tuning.method == "full"
         self._is_reference = False
+        self._plain_head = has_plain_head(base.model)
         self.model: Any = _full(base) if self._full else _adapted(base, tuning, seed)
         self._checkpointed: list[Any] = []
         if tuning.gradient_checkpointing:
@@ -195,14 +195,13 @@ class Policy:
 
         Computed in parts: large arrays are slow to come by on a CPU, and a GPU's memory has an end.
         """
-        return self._forward(groups, temperature, hidden=False)[0]
+        return self._forward(groups, temperature)[0]
 
     def log_probs_and_values(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """Log-probability of every response token, and the value head's estimate before that token: N and N."""
         if self._value_head is None:
             raise ValueError("this policy has no value head")
-        log_probs_N, hidden_NH = self._forward(groups, temperature, hidden=True)
-        assert hidden_NH is not None
+        log_probs_N, hidden_NH = self._forward(groups, temperature)
         return log_probs_N, self._value_head(hidden_NH.float()).squeeze(-1)
 
     def reference_log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
@@ -290,34 +289,21 @@ class Policy:
             raise ValueError(f"prompt {prompt.id} has no reference answer")
         return TokenGroup(self.encode(prompt), (self.encode_answer(prompt.reference),))
 
-    def _forward(
-        self, groups: Sequence[TokenGroup], temperature: float, *, hidden: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        at_once = CUDA_TOKENS if self.base.model.device.type == "cuda" else CPU_TOKENS
+    def _forward(self, groups: Sequence[TokenGroup], temperature: float) -> tuple[Tensor, Tensor]:
+        sizes = [len(group.prompt) + sum(map(len, group.responses)) for group in groups]
         with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
-            parts = [packed_forward(self.model, p, temperature, hidden=hidden) for p in _parts(groups, at_once)]
-        log_probs_N = torch.cat([log_probs for log_probs, _ in parts])
-        return log_probs_N, torch.cat([h for _, h in parts if h is not None]) if hidden else None
+            parts = [
+                packed_forward(self.model, [groups[i] for i in part], temperature, plain_head=self._plain_head)
+                for part in in_parts(sizes, tokens_at_once(self.base.model))
+            ]
+        return torch.cat([log_probs for log_probs, _ in parts]), torch.cat([hidden for _, hidden in parts])
 
 
 def _adapted(base: LocalModel, tuning: TuningSettings, seed: int) -> Any:
-    """The base under fp32 adapters; under autocast these compute in the base's precision."""
-    torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
-    model: Any = get_peft_model(
-        base.model,
-        LoraConfig(
-            r=tuning.rank,
-            lora_alpha=tuning.alpha,  # pyright: ignore[reportArgumentType]  peft says int, takes any number
-            target_modules="all-linear",
-            lora_dropout=0.0,
-            task_type="CAUSAL_LM",
-        ),
-    )
+    """The base under adapters that name it."""
+    model = adapted(base.model, lora_config(tuning, "CAUSAL_LM"), seed)
     model.peft_config["default"].base_model_name_or_path = base.source
     model.peft_config["default"].revision = base.revision
-    for module in model.modules():
-        if isinstance(module, BaseTunerLayer) and base.model.dtype == torch.bfloat16:
-            setattr(module, "cast_input_dtype_enabled", False)  # noqa: B010  peft does not declare it
     return model
 
 
@@ -331,16 +317,3 @@ def _full(base: LocalModel) -> Any:
 
 def _adapter_weights(model: Any) -> dict[str, Tensor]:
     return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
-
-
-def _parts(groups: Sequence[TokenGroup], tokens_at_once: int) -> list[Sequence[TokenGroup]]:
-    """Divides groups, in order, into parts of about `tokens_at_once` tokens, padding included; never an empty part."""
-    parts: list[Sequence[TokenGroup]] = []
-    start = widest = 0
-    for index, group in enumerate(groups):
-        width = len(group.prompt) + sum(map(len, group.responses))
-        if index > start and (index + 1 - start) * max(widest, width) > tokens_at_once:
-            parts.append(groups[start:index])
-            start, widest = index, 0
-        widest = max(widest, width)
-    return [*parts, groups[start:]]

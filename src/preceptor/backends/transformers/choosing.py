@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-TOKENS_AT_ONCE = 8192
-"""Bound on the tokens of one batch, padding included: bounds the memory of a forward pass."""
-LOGITS_AT_ONCE = 2048
-"""Bound on the positions of one batch whose logits are computed: from the end of its shortest context to the end of its
-longest row, for every row. With a large vocabulary logits take more memory than all else."""
-PREFIX_STEP = 16
-"""A shared prefix is cut to a multiple of this, so that chance agreement of two texts does not change the cut."""
+from preceptor.backends.transformers.attention import forest_arguments, looks_back_all_the_way
+from preceptor.backends.transformers.forest import Forest, common_length
+
+PREFIX_BLOCK = 64
+"""A shared prefix is computed and cut in blocks of so many tokens: what is kept of it does not depend on what was asked
+before.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,73 +43,100 @@ class PrefixCache:
         self._layers: list[tuple[Tensor, Tensor]] = []
 
     def expanded(self, model: Any, prefix: tuple[int, ...], rows: int) -> DynamicCache:
-        """A fresh cache that holds `prefix` for a batch of `rows`."""
-        if prefix != self._prefix:
-            cache = DynamicCache(config=model.config)
-            model(torch.tensor([prefix], device=model.device), past_key_values=cache, logits_to_keep=1)
+        """A fresh cache that holds `prefix`, whole blocks of it, for a batch of `rows`."""
+        known = common_length(prefix, self._prefix) // PREFIX_BLOCK * PREFIX_BLOCK
+        if known < len(prefix):
+            cache = self._first(model, known, 1)
+            for start in range(known, len(prefix), PREFIX_BLOCK):
+                block = torch.tensor([prefix[start : start + PREFIX_BLOCK]], device=model.device)
+                model(block, past_key_values=cache, logits_to_keep=1)
             layers: list[Any] = cache.layers
             self._layers = [(layer.keys, layer.values) for layer in layers]
             self._prefix = prefix
-        fresh = DynamicCache(config=model.config)
-        for index, (keys, values) in enumerate(self._layers):
-            fresh.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)
-        return fresh
+        return self._first(model, len(prefix), rows)
+
+    def _first(self, model: Any, length: int, rows: int) -> DynamicCache:
+        """A cache of the first tokens of the prefix."""
+        cache = DynamicCache(config=model.config)
+        if length:
+            for index, (keys, values) in enumerate(self._layers):
+                shape = (rows, -1, -1, -1)
+                cache.update(keys[:, :, :length].expand(shape), values[:, :, :length].expand(shape), index)
+        return cache
 
 
-def batches(requests: Sequence[EncodedChoice]) -> Iterator[list[int]]:
-    """Indices of requests to compute together: longest first, each batch within `TOKENS_AT_ONCE` and `LOGITS_AT_ONCE`.
+def batches(requests: Sequence[EncodedChoice], at_once: int) -> Iterator[list[int]]:
+    """Indices of requests to compute together, at most `at_once` tokens, those that begin alike beside each other.
 
     The first batches depend only on the requests in them and those not yet answered, so that a run that was cut
     between two batches forms the remaining ones exactly as it would have.
     """
-    order = sorted(range(len(requests)), key=lambda i: (-len(requests[i].context), requests[i].context))
+    order = sorted(range(len(requests)), key=lambda i: requests[i].context)
     batch: list[int] = []
-    rows = width = 0
+    alone = shared = 0
     for index in order:
-        sequences = requests[index].rows
-        grown = max(width, *(len(s) for s in sequences))
-        read = grown - len(requests[index].context) + 1  # the contexts come longest first: this one is the shortest
-        if batch and (rows + len(sequences)) * max(grown / TOKENS_AT_ONCE, read / LOGITS_AT_ONCE) > 1:
-            yield batch
-            batch, rows, grown = [], 0, max(len(s) for s in sequences)
+        context = requests[index].context
+        own = len(context) + sum(len(row) - len(context) for row in requests[index].rows)
+        if batch:
+            common = common_length(requests[batch[-1]].context, context)
+            if alone + own - common - min(shared, common) > at_once:
+                yield batch
+                batch = []
+            else:
+                alone, shared = alone + own - common, min(shared, common)
+        if not batch:
+            alone, shared = own, len(context)
         batch.append(index)
-        rows, width = rows + len(sequences), grown
     if batch:
         yield batch
 
 
 @torch.inference_mode()
 def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache: PrefixCache) -> list[list[float]]:
-    """Log-probability of each choice of each request, all computed in one padded batch behind their shared prefix."""
-    rows = [row for request in requests for row in request.rows]
-    prefix = shared_prefix([request.context for request in requests])
-    tails = [row[len(prefix) :] for row in rows]
-    width = max(len(tail) for tail in tails)
-    ids_BT = torch.tensor([[*t, *[0] * (width - len(t))] for t in tails], device=model.device)
-    mask_BT = torch.tensor([[1] * (len(prefix) + len(t)) + [0] * (width - len(t)) for t in tails], device=model.device)
-    cache = prefix_cache.expanded(model, prefix, len(rows)) if prefix else DynamicCache(config=model.config)
-    positions_1T = torch.arange(len(prefix), len(prefix) + width, device=model.device)[None]
-    first_read = min(len(request.context) for request in requests) - 1 - len(prefix)
-    logits_BKV = model(
-        ids_BT,
-        attention_mask=mask_BT,
-        position_ids=positions_1T,
-        past_key_values=cache,
-        logits_to_keep=torch.arange(first_read, width, device=model.device),
-    ).logits
+    """Log-probability of each choice of each request: all in one row behind their shared prefix, whatever some of them
+    share beyond that computed once too. A model of sliding windows computes every text by itself.
+    """
+    rows = [(row, len(request.context) - 1) for request in requests for row in request.rows]
+    logits = _logits(model, rows, prefix_cache) if looks_back_all_the_way(model) else _padded_logits(model, rows)
 
     results: list[list[float]] = []
     row = 0
     for request in requests:
         request_rows = request.rows
-        start = len(request.context) - 1 - len(prefix) - first_read
         log_probs = [
-            _log_prob(logits_BKV[row + _row_of(request, choice, request_rows), start:], choice)
-            for choice in request.choices
+            _log_prob(logits[row + _row_of(request, choice, request_rows)], choice) for choice in request.choices
         ]
         results.append(without_longer_choices(request.choices, log_probs))
         row += len(request_rows)
     return results
+
+
+Read = tuple[tuple[int, ...], int]
+"""A text, and from which of its tokens on the logits are wanted."""
+
+
+def _logits(model: Any, rows: Sequence[Read], prefix_cache: PrefixCache) -> Sequence[Tensor]:
+    """The wanted logits of each text."""
+    prefix = shared_prefix([text[: first + 1] for text, first in rows])
+    forest = Forest.of([text for text, _ in rows], len(prefix))
+    reads = [places[first - len(prefix) :] for places, (_, first) in zip(forest.places, rows, strict=True)]
+    logits_RV = model(
+        **forest_arguments(model, forest),
+        past_key_values=prefix_cache.expanded(model, prefix, 1) if prefix else None,
+        logits_to_keep=torch.tensor([place for each in reads for place in each], device=model.device),
+    ).logits[0]
+    return logits_RV.split([len(each) for each in reads])
+
+
+def _padded_logits(model: Any, rows: Sequence[Read]) -> Sequence[Tensor]:
+    """The same from a padded batch."""
+    width = max(len(text) for text, _ in rows)
+    ids_BT = torch.tensor([[*text, *[0] * (width - len(text))] for text, _ in rows], device=model.device)
+    mask_BT = torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text, _ in rows], device=model.device)
+    first = min(first for _, first in rows)
+    kept = torch.arange(first, width, device=model.device)
+    logits_BKV = model(ids_BT, attention_mask=mask_BT, logits_to_keep=kept, use_cache=False).logits
+    return [logits_BKV[i, start - first : len(text) - first] for i, (text, start) in enumerate(rows)]
 
 
 def without_longer_choices(choices: Sequence[tuple[int, ...]], log_probs: Sequence[float]) -> list[float]:
@@ -138,10 +165,7 @@ def _log_prob(logits_KV: Tensor, choice: tuple[int, ...]) -> float:
 
 
 def shared_prefix(contexts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The longest common prefix, at least one token short of the shortest context, cut to a multiple of PREFIX_STEP."""
-    low, high = min(contexts), max(contexts)
+    """Whole blocks of the longest common prefix, at least one token short of the shortest context."""
     limit = min(len(context) for context in contexts) - 1
-    length = 0
-    while length < limit and low[length] == high[length]:
-        length += 1
-    return low[: length - length % PREFIX_STEP]
+    length = min(limit, common_length(min(contexts), max(contexts)))
+    return contexts[0][: length - length % PREFIX_BLOCK]

@@ -84,6 +84,8 @@ def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel,
     from transformers import AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
+    from preceptor.backends.transformers import attention
+
     logging.disable_progress_bar()
     check_name(name)
     dtype = dtype or default_dtype()
@@ -97,6 +99,7 @@ def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel,
     if (Path(source) / ADAPTERS).is_file():
         _merge_adapters(model)
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    attention.use(model)
     version = version or str(getattr(model.config, "_commit_hash", None) or "unknown")
     precision = str(dtype).removeprefix("torch.")
     shown = name if name.startswith("hf:") else Path(name).name

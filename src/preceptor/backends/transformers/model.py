@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from preceptor.backends.base import FREE, ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed
+from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
 from preceptor.backends.transformers.choosing import (
     EncodedChoice,
@@ -70,7 +71,7 @@ class LocalModel:
         fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
         if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
             yield [(i, failure) for i, failure in failed]
-        for batch in batches([each for _, each in fits]):
+        for batch in batches([each for _, each in fits], tokens_at_once(self.model)):
             chosen = [fits[i][1] for i in batch]
             results = choice_log_probs(self.model, chosen, self._prefix_cache)
             yield [

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
+from preceptor.backends.transformers.attention import in_use
 from preceptor.backends.transformers.choosing import PrefixCache
 
 ROWS_AT_ONCE = 64
@@ -121,7 +123,13 @@ def _decode(
         ids_PT, attention_mask=mask_PT, position_ids=positions_PT, past_key_values=cache, logits_to_keep=last
     ).logits[:, 0]
     cache.batch_repeat_interleave(group_size)
+    cache = _with_room(model, cache, max_new_tokens)
     mask_BT = mask_PT.repeat_interleave(group_size, dim=0)
+    positions_B1 = mask_BT.sum(dim=1, keepdim=True) - 1
+    mask_BT = torch.nn.functional.pad(mask_BT, (0, max_new_tokens), value=1)
+    if in_use(model):  # of four dimensions, a mask is taken as it is
+        lowest = torch.finfo(model.dtype).min
+        mask_BT = torch.zeros(mask_BT.shape, dtype=model.dtype).masked_fill(mask_BT == 0, lowest)[:, None, None]
     taken: list[list[int]] = [[] for _ in range(len(mask_BT))]
     finished = [False] * len(taken)
     active_B = torch.arange(len(taken), device=model.device)  # the row of `taken` that each row of the batch fills
@@ -138,13 +146,17 @@ def _decode(
             if len(keep) == 0:
                 break
             cache.batch_select_indices(keep)
-            active_B, next_B, mask_BT = active_B[keep], next_B[keep], mask_BT[keep]
+            active_B, next_B = active_B[keep], next_B[keep]
+            positions_B1, mask_BT = positions_B1[keep], mask_BT[keep]
         if step + 1 == max_new_tokens:
             break
-        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(mask_BT), 1)], dim=1)
-        positions_B1 = mask_BT.sum(dim=1, keepdim=True) - 1
+        positions_B1 = positions_B1 + 1
+        seen = mask_PT.shape[1] + step + 1
         logits_BV = model(
-            next_B[:, None], attention_mask=mask_BT, position_ids=positions_B1, past_key_values=cache
+            next_B[:, None],
+            attention_mask=mask_BT[..., :seen],
+            position_ids=positions_B1,
+            past_key_values=cache,
         ).logits[:, -1]
         next_B = draw(logits_BV, active_B, step + 1)
     return [SampledResponse(tuple(ids), ended) for ids, ended in zip(taken, finished, strict=True)]
@@ -157,9 +169,45 @@ def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor, top_k: int |
         floor_B1 = logits_BV.topk(top_k, dim=-1).values[:, -1:]
         logits_BV = logits_BV.masked_fill(logits_BV < floor_B1, -torch.inf)
     # Inverse of the cumulative distribution: one random number per row, where `multinomial` draws one per token.
-    cumulative_BV = torch.softmax(logits_BV.float() / temperature, dim=-1).cumsum(dim=-1)
-    threshold_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
-    return torch.searchsorted(cumulative_BV, threshold_B1, right=True).squeeze(1).clamp(max=logits_BV.shape[1] - 1)
+    shares_BV = logits_BV.to(torch.float32, copy=True).div_(temperature)
+    torch.softmax(shares_BV, dim=-1, out=shares_BV)
+    torch.cumsum(shares_BV, dim=-1, out=shares_BV)
+    threshold_B1 = uniform_B[:, None] * shares_BV[:, -1:]
+    return torch.searchsorted(shares_BV, threshold_B1, right=True).squeeze(1).clamp(max=logits_BV.shape[1] - 1)
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values in arrays with room for what is to come, where appending to the end moves nothing."""
+
+    def __init__(self, layer: Any, room: int) -> None:
+        super().__init__()
+        self.lazy_initialization(layer.keys, layer.values)
+        self._length = 0
+        self._keys, self._values = (
+            x.new_empty(*x.shape[:2], x.shape[2] + room, x.shape[3]) for x in (layer.keys, layer.values)
+        )
+        self.update(layer.keys, layer.values)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Appends, and gives all that there is."""
+        new = slice(self._length, self._length + key_states.shape[2])
+        self._keys[:, :, new], self._values[:, :, new] = key_states, value_states
+        self._length = new.stop
+        self.keys, self.values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keeps some rows of the batch."""
+        self._keys, self._values = self._keys[indices], self._values[indices]
+        self.keys, self.values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+
+
+def _with_room(model: Any, cache: DynamicCache, room: int) -> DynamicCache:
+    """The same cache with room for more tokens; layers of another kind, those of a sliding window say, stay."""
+    layers: list[Any] = cache.layers
+    roomy: Any = DynamicCache(config=model.config)
+    roomy.layers = [_RoomyLayer(layer, room) if type(layer) is DynamicLayer else layer for layer in layers]
+    return roomy
 
 
 def _left_padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

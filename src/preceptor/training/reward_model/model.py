@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from preceptor.backends.transformers.attention import forest_arguments, tokens_at_once
+from preceptor.backends.transformers.forest import Forest, in_parts
 from preceptor.backends.transformers.loading import LoadedModel, load, load_reward_model
 from preceptor.core.errors import UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt, Response
 from preceptor.store.files import MANIFEST, check_folder, read_json, write_json, write_text
+from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
 from preceptor.training.policy import dtype_of
 from preceptor.training.reward_model.card import model_card
 from preceptor.training.reward_model.encoding import NoReward, check_template, encode_exchange
 from preceptor.training.tuning import TuningSettings
 
-CPU_TOKENS, CUDA_TOKENS = 2048, 16384
-"""Tokens of one forward pass, padding included."""
 _ABOUT = "reward_model.json"
 
 
@@ -72,7 +72,7 @@ class RewardModel:
         base = load(name, torch.float32 if tuning.method == "full" else precision)
         model = _classifier(base, seed)
         if tuning.method == "lora":
-            model = _adapted(model, base, tuning, seed)
+            model = adapted(model, lora_config(tuning, "SEQ_CLS", trained="score"), seed)
         identity = f"{base.identity}+reward-{tuning.method}-seed{seed}"
         made = cls(model, base.tokenizer, identity, max_length=max_length, precision=precision)
         made.made_of |= {"tuning": tuning.model_dump(mode="json")}
@@ -114,8 +114,8 @@ class RewardModel:
 
     @property
     def tokens_at_once(self) -> int:
-        """How many tokens are worth giving to `rewards`, padding included."""
-        return CUDA_TOKENS if self._plain.device.type == "cuda" else CPU_TOKENS
+        """How many tokens are worth giving to `rewards`."""
+        return tokens_at_once(self._plain)
 
     def encode(self, prompt: Prompt, response: Response) -> tuple[int, ...] | NoReward:
         """Token ids of a prompt and a response in the model's chat template, or why they have no reward."""
@@ -125,22 +125,20 @@ class RewardModel:
         return ids
 
     def rewards(self, texts_N: Sequence[Sequence[int]]) -> Tensor:
-        """Rewards of N encoded texts, computed together, fp32, with a gradient where one is wanted.
+        """Rewards of N encoded texts, computed together, fp32, with a gradient where one is wanted. What a text shares
+        with the one before it is computed once.
 
         The reward is read at the last token that is not the padding token, as transformers does: where padding and
         end-of-sequence token are one, that may be the token before the end.
         """
-        pad, width = int(self.tokenizer.pad_token_id), max(map(len, texts_N))
-        rows = [[*ids, *[pad] * (width - len(ids))] for ids in texts_N]
-        masks = [[1] * len(ids) + [0] * (width - len(ids)) for ids in texts_N]
-        last_N = [max((i for i, token in enumerate(ids) if token != pad), default=0) for ids in texts_N]
-        device = self._plain.device
+        pad, device = int(self.tokenizer.pad_token_id), self._plain.device
+        forest = Forest.of(texts_N)
+        last_N = [places[_last(ids, pad)] for ids, places in zip(texts_N, forest.places, strict=True)]
         decoder: Any = getattr(self._plain, self._plain.base_model_prefix)
         with self._computing():
-            hidden_NTH = decoder(
-                torch.tensor(rows, device=device), attention_mask=torch.tensor(masks, device=device), use_cache=False
-            ).last_hidden_state
-        last_NH = hidden_NTH[torch.arange(len(rows), device=device), torch.tensor(last_N, device=device)]
+            last_NH = decoder(**forest_arguments(self._plain, forest)).last_hidden_state[
+                0, torch.tensor(last_N, device=device)
+            ]
         return self._plain.score(last_NH.float()).squeeze(-1)
 
     @torch.no_grad()
@@ -154,7 +152,9 @@ class RewardModel:
                 results[i] = encoded
             else:
                 fits[i] = encoded
-        for batch in by_length({i: len(ids) for i, ids in fits.items()}, self.tokens_at_once):
+        order = sorted(fits, key=lambda i: fits[i])  # texts of one prompt side by side
+        for part in in_parts([len(fits[i]) for i in order], self.tokens_at_once):
+            batch = order[part.start : part.stop]
             with memory_for("scoring", "the reward model's max_length"):
                 rewards = self.rewards([fits[i] for i in batch]).tolist()
             for i, reward in zip(batch, rewards, strict=True):
@@ -205,17 +205,9 @@ class RewardModel:
                 layer.training = False
 
 
-def by_length(lengths: Mapping[int, int], tokens_at_once: int) -> list[list[int]]:
-    """Divides texts, given their lengths by index, into batches of alike lengths: the longest first, each batch of at
-    most `tokens_at_once` tokens, padding included, but of one text where that is longer.
-    """
-    batches: list[list[int]] = []
-    for index in sorted(lengths, key=lambda i: (-lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= tokens_at_once:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
+def _last(ids: Sequence[int], pad: int) -> int:
+    """The place of the last token that is not the padding token."""
+    return max((i for i, token in enumerate(ids) if token != pad), default=0)
 
 
 def _classifier(base: LoadedModel, seed: int) -> Any:
@@ -236,23 +228,3 @@ def _classifier(base: LoadedModel, seed: int) -> Any:
     torch.nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5, generator=generator)
     model.score = head.to(base.model.device)
     return model.requires_grad_(True)
-
-
-def _adapted(model: Any, base: LoadedModel, tuning: TuningSettings, seed: int) -> Any:
-    """The classifier under fp32 adapters, its head learning too."""
-    torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
-    adapted: Any = get_peft_model(
-        model,
-        LoraConfig(
-            r=tuning.rank,
-            lora_alpha=tuning.alpha,  # pyright: ignore[reportArgumentType]  peft says int, takes any number
-            target_modules="all-linear",
-            modules_to_save=["score"],
-            lora_dropout=0.0,
-            task_type="SEQ_CLS",
-        ),
-    )
-    adapters: list[Any] = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
-    for adapter in adapters:  # autocast sees to it
-        adapter.cast_input_dtype_enabled = base.model.dtype != torch.bfloat16
-    return adapted

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.objectives.bradley_terry import soft_preference_loss
@@ -22,7 +23,7 @@ from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.processes import Processes
 from preceptor.training.reward_model.encoding import NoReward
-from preceptor.training.reward_model.model import RewardModel, by_length
+from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.reward_model.state import RewardModelFiles
 
@@ -216,21 +217,17 @@ def _back_propagate(
     model: RewardModel, part: Sequence[EncodedPair], center_coefficient: float, batch_size: int
 ) -> list[_Scored]:
     """Adds the gradient of a part of the batch, both texts of every pair computed together."""
-    rewards_2B = model.rewards([pair.chosen for pair in part] + [pair.rejected for pair in part])
-    chosen_B, rejected_B = rewards_2B.chunk(2)
-    p_chosen_B = torch.tensor([pair.p_chosen for pair in part], device=rewards_2B.device)
-    weights_B = torch.tensor([pair.weight for pair in part], device=rewards_2B.device)
+    chosen_B, rejected_B = model.rewards([text for pair in part for text in (pair.chosen, pair.rejected)]).view(-1, 2).T
+    p_chosen_B = torch.tensor([pair.p_chosen for pair in part], device=chosen_B.device)
+    weights_B = torch.tensor([pair.weight for pair in part], device=chosen_B.device)
     losses_B = soft_preference_loss(chosen_B, rejected_B, p_chosen_B, weights_B, center_coefficient)
     (losses_B.sum() / batch_size).backward()
     columns = (chosen_B.tolist(), rejected_B.tolist(), [pair.p_chosen for pair in part], losses_B.tolist())
     return [_Scored(*row) for row in zip(*columns, strict=True)]
 
 
-def _parts(pairs: Sequence[EncodedPair], count: int, tokens_at_once: int) -> list[list[EncodedPair]]:
-    """Divides pairs into parts of alike lengths that fit into memory: `count` parts, or more where those do not."""
+def _parts(pairs: Sequence[EncodedPair], count: int, tokens_at_once: int) -> list[Sequence[EncodedPair]]:
+    """Divides pairs, in order, into parts that fit into memory: `count` parts, or more where those do not."""
     size = max(1, math.ceil(len(pairs) / count))
-    lengths = {i: 2 * pair.length for i, pair in enumerate(pairs)}
-    batches = by_length(lengths, tokens_at_once)
-    return [
-        [pairs[i] for i in batch[start : start + size]] for batch in batches for start in range(0, len(batch), size)
-    ]
+    fitting = in_parts([len(pair.chosen) + len(pair.rejected) for pair in pairs], tokens_at_once)
+    return [pairs[i : min(i + size, part.stop)] for part in fitting for i in range(part.start, part.stop, size)]

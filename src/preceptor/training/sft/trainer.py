@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from accelerate.state import AcceleratorState
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -20,6 +19,7 @@ from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.store.files import MANIFEST, check_folder, write_json
+from preceptor.training.adapters import lora_config
 from preceptor.training.policy import dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.sft.settings import SftSettings
@@ -97,13 +97,7 @@ def make_trainer(
     """
     # An earlier training in this process may have had another precision, which accelerate would hold on to.
     AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
-    lora = LoraConfig(
-        r=tuning.rank,
-        lora_alpha=tuning.alpha,  # pyright: ignore[reportArgumentType]  peft says int, takes any number
-        target_modules="all-linear",
-        lora_dropout=0.0,
-        task_type="CAUSAL_LM",
-    )
+    lora = lora_config(tuning, "CAUSAL_LM")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # TRL passes on settings that transformers will rename
         arguments = _arguments(tuning, settings, work, seed, processes)

@@ -1,0 +1,125 @@
+"""Texts that begin alike, laid out so that every shared beginning is computed once.
+
+Texts become trees of segments: a segment holds the tokens that some texts share from one branching to the next. All
+segments stand one after another in one row. A token attends to its own segment up to itself and to the segments that
+lead to it, and counts its position from the beginning of its text; so it is computed as in a row of its own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+LONGEST_SEGMENT = 128
+"""Longer ones are divided, which keeps the scores of one segment's attention in a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Tokens start..end of the row, and what they attend to beside themselves."""
+
+    start: int
+    end: int
+    position: int
+    """Of its first token in the text."""
+    before: tuple[tuple[int, int], ...]
+    """Ranges of the row that lead to it, from the beginning of the text on; the cached prefix is not among them."""
+
+
+@dataclass
+class Forest:
+    """Texts laid out in one row.
+
+    Args:
+        prefix: how many tokens, the same of every text, are in a cache already and not part of the row.
+    """
+
+    prefix: int = 0
+    tokens: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    places: list[list[int]] = field(default_factory=list)
+    """For each text, where in the row each of its tokens is, from the first after the prefix on."""
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]], prefix: int = 0) -> "Forest":
+        """Lays out texts; what a text shares with the one before it is not repeated, so texts that begin alike should
+        be neighbours.
+
+        Raises: ValueError when a text has no token beyond the prefix.
+        """
+        forest = cls(prefix)
+        for text in texts:
+            forest.add(text)
+        return forest
+
+    def add(self, text: Sequence[int]) -> None:
+        """Lays out one more text."""
+        if len(text) <= self.prefix:
+            raise ValueError(f"a text of {len(text)} tokens has none beyond the prefix of {self.prefix}")
+        places = self._shared_with_last(text)
+        before = self._ranges(places)
+        rest = text[self.prefix + len(places) :]
+        for cut in range(0, len(rest), LONGEST_SEGMENT):
+            piece = rest[cut : cut + LONGEST_SEGMENT]
+            start, position = len(self.tokens), self.prefix + len(places)
+            self.segments.append(Segment(start, start + len(piece), position, before))
+            self.tokens += piece
+            self.positions += range(position, position + len(piece))
+            places = [*places, *range(start, start + len(piece))]
+            before = self._ranges(places)
+        self.places.append(places)
+
+    def mask(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The same as an additive mask, for any attention: 1 × 1 × T × (prefix + T), 0 where a token may look and the
+        lowest number where it may not.
+        """
+        size = len(self.tokens)
+        allowed_TT = torch.zeros(size, size, dtype=torch.bool)
+        for segment in self.segments:
+            rows = slice(segment.start, segment.end)
+            for start, end in segment.before:
+                allowed_TT[rows, start:end] = True
+            own = segment.end - segment.start
+            allowed_TT[rows, rows] = torch.ones(own, own, dtype=torch.bool).tril()
+        allowed_TS = torch.cat([torch.ones(size, self.prefix, dtype=torch.bool), allowed_TT], dim=1).to(device)
+        return torch.zeros(allowed_TS.shape, dtype=dtype, device=device).masked_fill(
+            ~allowed_TS, torch.finfo(dtype).min
+        )[None, None]
+
+    def _shared_with_last(self, text: Sequence[int]) -> list[int]:
+        """Where the tokens are that a text shares with the last one laid out."""
+        if not self.places:
+            return []
+        last = self.places[-1]
+        return last[: common_length([self.tokens[place] for place in last], text[self.prefix :])]
+
+    @staticmethod
+    def _ranges(places: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Ascending places as ranges."""
+        ranges: list[tuple[int, int]] = []
+        for place in places:
+            if ranges and ranges[-1][1] == place:
+                ranges[-1] = (ranges[-1][0], place + 1)
+            else:
+                ranges.append((place, place + 1))
+        return tuple(ranges)
+
+
+def common_length(first: Sequence[int], second: Sequence[int]) -> int:
+    """With how many equal tokens two texts begin."""
+    limit = min(len(first), len(second))
+    return next((i for i in range(limit) if first[i] != second[i]), limit)
+
+
+def in_parts(sizes: Sequence[int], at_once: int) -> list[range]:
+    """Divides things of some sizes, in order, into parts of at most `at_once`; a larger one is a part by itself."""
+    parts: list[range] = []
+    start = tokens = 0
+    for index, size in enumerate(sizes):
+        if index > start and tokens + size > at_once:
+            parts.append(range(start, index))
+            start, tokens = index, 0
+        tokens += size
+    return [*parts, range(start, len(sizes))] if sizes else []
