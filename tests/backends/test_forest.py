@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from conftest import make_model
 from preceptor.backends.transformers import attention
 from preceptor.backends.transformers.attention import forest_arguments
 from preceptor.backends.transformers.choosing import PrefixCache
 from preceptor.backends.transformers.forest import LONGEST_SEGMENT, Forest, in_parts
-from conftest import make_model
 
 TEXTS = [(1, 2, 3, 4), (1, 2, 3, 9, 8), (1, 2, 3, 9), (1, 7), (5, 6), (5, 6)]
 

@@ -9,9 +9,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import make_model, prompt
+from preceptor.backends.transformers import attention
 from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.types import Prompt
-from preceptor.backends.transformers import attention
 from preceptor.training.packed import TokenGroup, packed_log_probs
 from preceptor.training.policy import Policy
 from preceptor.training.tuning import TuningSettings

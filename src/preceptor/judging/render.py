@@ -21,6 +21,8 @@ _TAG = re.compile(r"<(\s*(?:/\s*)?(?:prompt|response|step)(?:[\s_]*\d+)?\b[^<>]{
 _JOINERS = "\u200c\u200d"
 """Invisible, and part of the spelling of some languages; no other character without a form of its own is shown."""
 _JOINER_RUN = re.compile(f"[{_JOINERS}]+")
+_KEPT = frozenset("\n\t" + _JOINERS)
+_UNUSUAL = re.compile(r"[^\n\t\x20-\x7e]")
 
 
 def principles_text(principles: Sequence[str]) -> str:
@@ -52,7 +54,10 @@ def visible(text: str) -> str:
     """The text without characters that cannot be seen. A joiner stays between two letters outside ASCII only: beside
     another it spells nothing, and could hide a tag or a label.
     """
-    seen = "".join(c for c in text if c in "\n\t" + _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    if not _UNUSUAL.search(text):
+        return text
+    hidden = [c for c in set(text) - _KEPT if unicodedata.category(c) in ("Cc", "Cf", "Cs")]
+    seen = text.translate(dict.fromkeys(map(ord, hidden))) if hidden else text
 
     def joins(run: re.Match[str]) -> bool:
         return not (seen[max(0, run.start() - 1) : run.start()].isascii() or seen[run.end() : run.end() + 1].isascii())
@@ -120,4 +125,4 @@ def contained(text: str, rubric: ScoreRubric) -> str:
 
 def one_line(text: str) -> str:
     """The text on a single line: every kind of white space becomes a space, what cannot be seen is dropped."""
-    return " ".join(visible("".join(" " if c.isspace() else c for c in text)).split())
+    return " ".join(visible(" ".join(text.split())).split())
