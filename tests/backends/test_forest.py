@@ -110,6 +110,7 @@ def test_a_kept_prefix_does_not_depend_on_what_was_asked_before() -> None:
     fresh, used = PrefixCache(), PrefixCache()
     used.expanded(model, prefix[:64] + tuple(reversed(prefix[64:])), 2)
     used.expanded(model, prefix[:128], 1)
-    for one, other in zip(fresh.expanded(model, prefix, 2).layers, used.expanded(model, prefix, 2).layers, strict=True):
+    kept: list[Any] = [cache.expanded(model, prefix, 2).layers for cache in (fresh, used)]
+    for one, other in zip(*kept, strict=True):
         assert torch.equal(one.keys, other.keys)
         assert torch.equal(one.values, other.values)
