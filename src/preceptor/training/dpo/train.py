@@ -9,6 +9,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from preceptor.backends.transformers.attention import tokens_at_once
+from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.objectives.dpo import dpo_losses, implicit_rewards
@@ -145,11 +147,12 @@ class Learner:
 
         Raises: PreceptorError when the loss or the gradient is not finite.
         """
-        mine = sorted(self._processes.part(batch), key=lambda i: self._pairs[i].width)  # less padding
+        mine = self._processes.part(batch)
         size = max(1, math.ceil(len(mine) / self._settings.gradient_accumulation_steps))
         seen: list[_Seen] = []
-        for start in range(0, len(mine), size):
-            seen += self._learn(mine[start : start + size], len(batch))
+        for part in in_parts([self._pairs[i].width for i in mine], tokens_at_once(self._policy.base.model)):
+            for start in range(part.start, part.stop, size):
+                seen += self._learn(mine[start : min(start + size, part.stop)], len(batch))
         everyone = self._processes.gather(seen)
         loss = sum(each.loss for each in everyone) / len(batch)
         stepped = self.optimizer.step(loss, f"step {self._policy.step + 1}")
