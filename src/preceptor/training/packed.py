@@ -23,6 +23,11 @@ class TokenGroup:
     prompt: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]
 
+    @property
+    def size(self) -> int:
+        """Tokens to compute."""
+        return len(self.prompt) + sum(map(len, self.responses))
+
 
 def packed_log_probs(model: Any, groups: Sequence[TokenGroup], temperature: float) -> Tensor:
     """Log-probability of every response token of every group at a sampling temperature.

@@ -290,7 +290,7 @@ class Policy:
         return TokenGroup(self.encode(prompt), (self.encode_answer(prompt.reference),))
 
     def _forward(self, groups: Sequence[TokenGroup], temperature: float) -> tuple[Tensor, Tensor]:
-        sizes = [len(group.prompt) + sum(map(len, group.responses)) for group in groups]
+        sizes = [group.size for group in groups]
         with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
             parts = [
                 packed_forward(self.model, [groups[i] for i in part], temperature, plain_head=self._plain_head)

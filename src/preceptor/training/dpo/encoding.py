@@ -20,11 +20,6 @@ class EncodedPair:
     p_chosen: float
     weight: float
 
-    @property
-    def width(self) -> int:
-        """Tokens of the packed row."""
-        return len(self.tokens.prompt) + sum(map(len, self.tokens.responses))
-
 
 def encode_pairs(
     policy: Policy, pairs: Sequence[TrainingPair], max_length: int

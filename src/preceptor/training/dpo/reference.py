@@ -67,7 +67,7 @@ def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
 
 def _compute(policy: Policy, pairs: Sequence[EncodedPair]) -> list[list[float]]:
     """Two numbers for each pair. Pairs of similar length are computed together."""
-    order = sorted(range(len(pairs)), key=lambda i: pairs[i].width)
+    order = sorted(range(len(pairs)), key=lambda i: pairs[i].tokens.size)
     found: dict[int, list[float]] = {}
     for start in range(0, len(order), _AT_ONCE):
         taken = order[start : start + _AT_ONCE]

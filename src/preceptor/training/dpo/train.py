@@ -150,7 +150,7 @@ class Learner:
         mine = self._processes.part(batch)
         size = max(1, math.ceil(len(mine) / self._settings.gradient_accumulation_steps))
         seen: list[_Seen] = []
-        for part in in_parts([self._pairs[i].width for i in mine], tokens_at_once(self._policy.base.model)):
+        for part in in_parts([self._pairs[i].tokens.size for i in mine], tokens_at_once(self._policy.base.model)):
             for start in range(part.start, part.stop, size):
                 seen += self._learn(mine[start : min(start + size, part.stop)], len(batch))
         everyone = self._processes.gather(seen)

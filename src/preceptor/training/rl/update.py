@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.hashing import unit_hash
 from preceptor.objectives.policy_gradient import sequence_sums
 from preceptor.training.memory import memory_for
@@ -19,6 +20,8 @@ from preceptor.training.rl.batch import Batch, Part, Targets
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.settings import RLSettings, needs_values
 
+CPU_TOKENS, CUDA_TOKENS = 512, 16384
+"""Tokens whose graph is kept at once; a token of a 135M-parameter model takes some 0.9 MB."""
 KL_GAIN = 0.1
 """How fast β follows the KL's error (Ziegler et al. 2019, section 2.2)."""
 
@@ -60,21 +63,20 @@ class Updater:
         mine = self._processes.part(range(len(rewards)))  # the places of this process's groups in the step
 
         # Of one part and one update the graph is kept: old and new log-probabilities are one.
-        once = settings.gradient_accumulation_steps == settings.epochs_per_batch == settings.minibatches == 1
+        parts = self._parts(groups, range(len(groups)))
+        once = len(parts) == settings.epochs_per_batch == settings.minibatches == 1
         with torch.set_grad_enabled(once):
-            passes = [self._forward(part) for part in _split(groups, settings.gradient_accumulation_steps)]
+            passes = [self._forward([groups[i] for i in part]) for part in parts]
         batch = self._whole_batch(groups, passes, rewards_PG)
         targets = self._algorithm.targets(batch)
 
         taken: list[tuple[float, Stepped]] = []
         minibatches = [m for epoch in range(settings.epochs_per_batch) for m in self._minibatches(len(rewards), epoch)]
         for number, minibatch in enumerate(minibatches, start=1):
-            chosen = [place for place in mine if place in minibatch]
-            parts = _split(chosen, settings.gradient_accumulation_steps)
             loss = 0.0
-            for part, kept in zip(parts, passes if once else [None] * len(parts), strict=True):
-                tokens = kept or self._forward([groups[place - mine[0]] for place in part])
-                losses_B = self._algorithm.losses(self._part(part, tokens, batch, targets))
+            for part in self._parts(groups, [place - mine[0] for place in mine if place in minibatch]):
+                tokens = passes[0] if once else self._forward([groups[i] for i in part])
+                losses_B = self._algorithm.losses(self._part([mine[0] + i for i in part], tokens, batch, targets))
                 mean = losses_B.sum() / (len(minibatch) * rewards_PG.shape[1])
                 with memory_for("a backward pass", FOR_LESS_MEMORY):
                     mean.backward()
@@ -99,6 +101,16 @@ class Updater:
         self._optimizer.load_state(state)
         self._algorithm.load_state(extra["algorithm"])
         self._beta = float(extra["kl_coefficient"])
+
+    def _parts(self, groups: Sequence[ResponseGroup], chosen: Sequence[int]) -> list[Sequence[int]]:
+        """Divides some of the groups, given by their places, into parts whose graphs the memory is to hold at once."""
+        cuda = self._policy.base.model.device.type == "cuda"
+        runs = _split(chosen, self._settings.gradient_accumulation_steps)
+        return [
+            run[part.start : part.stop]
+            for run in runs
+            for part in in_parts([groups[i].tokens.size for i in run], CUDA_TOKENS if cuda else CPU_TOKENS)
+        ]
 
     def _forward(self, groups: Sequence[ResponseGroup]) -> _Tokens:
         tokens = [group.tokens for group in groups]
