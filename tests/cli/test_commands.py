@@ -85,15 +85,30 @@ def test_recipes_and_models(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert "embedded" in json.loads(out)["forms"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["recipes"], ["run", "quickstart", "--set", "polcy=x"]])
-def test_what_needs_no_torch_does_not_import_it(arguments: list[str]) -> None:
+COMPARISONS = Path(__file__).parents[2] / "examples" / "comparisons.jsonl"
+LABEL = ["label", str(COMPARISONS), "--judge", "scripted:random", "--out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--help"], "numpy, pydantic, importlib.metadata"),
+        (["recipes"], ""),
+        (["run", "quickstart", "--set", "polcy=x"], ""),
+        ([*LABEL, "nowhere", "--dry-run"], "numpy, scipy, pyarrow, jinja2"),
+        ([*LABEL, "here"], "pandas, scipy"),
+    ],
+    ids=["help", "recipes", "run", "dry run", "label"],
+)
+def test_what_is_not_needed_is_not_imported(arguments: list[str], unneeded: str, tmp_path: Path) -> None:
     """Start-up is fast because nothing heavy is imported."""
+    arguments = [str(tmp_path / "out") if word == "here" else word for word in arguments]
     script = (
         f"import sys; sys.argv = ['preceptor', *{arguments}]\n"
         "from preceptor.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'transformers'} & set(sys.modules)"
+        f"assert not set({['torch', 'transformers', *unneeded.split(', ')]}) & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 

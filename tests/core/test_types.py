@@ -1,9 +1,10 @@
 import math
+from statistics import pstdev
 
 import pytest
 from pydantic import ValidationError
 
-from preceptor.core.types import Message, Prompt, Rater, Score, Verdict
+from preceptor.core.types import Comparison, Message, Preference, Presentation, Prompt, Rater, Response, Score, Verdict
 
 RATER = Rater(model="m", constitution="c 1", constitution_hash="h")
 
@@ -49,3 +50,18 @@ def test_types_are_frozen_and_strict_about_fields() -> None:
         prompt.id = "2"  # pyright: ignore
     with pytest.raises(ValidationError):
         Prompt.model_validate({"id": "1", "conversation": [], "cohort": "x"})
+
+
+@pytest.mark.parametrize("shown", [[0.3], [0.1, 0.7], [1e-9, 0.0], [0.1, 0.1, 0.1], [0.9, 0.2, 0.4, 0.35]])
+def test_disagreement_is_the_standard_deviation_and_nothing_where_all_agree(shown: list[float]) -> None:
+    verdict = Verdict(probabilities={"1": 0.5, "2": 0.5}, choice_mass=1.0)
+    prompt = Prompt(id="p", conversation=(Message(role="user", content="?"),))
+    preference = Preference(
+        comparison=Comparison(
+            id="i", prompt=prompt, a=Response(prompt_id="p", text="a"), b=Response(prompt_id="p", text="b")
+        ),
+        p_a=0.5,
+        rater=RATER,
+        presentations=tuple(Presentation(order="ab", p_a=p_a, verdict=verdict) for p_a in shown),
+    )
+    assert preference.disagreement == pytest.approx(pstdev(shown), rel=1e-14, abs=0.0)

@@ -1,5 +1,8 @@
 """What a candidate writes stays in its place."""
 
+import random
+import unicodedata
+
 import pytest
 from judging_examples import CONSTITUTION as PAIRWISE
 from test_constitution import FIELDS, YES_NO
@@ -16,6 +19,7 @@ from preceptor.judging.render import (
     prompt_text,
     render_item_prompt,
     tagged,
+    visible,
     without_tags,
 )
 
@@ -150,3 +154,29 @@ def test_labels_lose_their_colon_in_any_spelling() -> None:
 def test_other_scripts_are_left_as_they_are(text: str) -> None:
     assert one_line(f"  {text}\t\n") == text
     assert without_tags(text) == text
+
+
+JOINERS = "\u200c\u200d"
+
+
+def plainly_visible(text: str) -> str:
+    """What `visible` gives, a character at a time."""
+    seen = [c for c in text if c in "\n\t" + JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs")]
+    shown = ""
+    for i, c in enumerate(seen):
+        before = [each for each in seen[:i] if each not in JOINERS][-1:]
+        after = [each for each in seen[i:] if each not in JOINERS][:1]
+        if c not in JOINERS or (before and after and not before[0].isascii() and not after[0].isascii()):
+            shown += c
+    return shown
+
+
+def test_a_text_is_shown_as_a_plain_reading_of_it_says() -> None:
+    rng = random.Random(0)
+    odd = "\n\t\r\x00\x0b\x1c\x7f\x85\xa0\xad\u0600\u200b\u200c\u200d\u200d\u2028\u202e\u3000\ud800\ufeff\U000e0041"
+    for _ in range(3000):
+        text = "".join(rng.choice(rng.choice((odd, "ab <>/:", "éяж漢ش🎉"))) for _ in range(rng.randrange(25)))
+        text += chr(rng.randrange(0x110000))
+        spaced = plainly_visible("".join(" " if c.isspace() else c for c in text))
+        assert visible(text) == plainly_visible(text), ascii(text)
+        assert one_line(text) == " ".join(spaced.split()), ascii(text)

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from trl.data_utils import apply_chat_template, is_conversational, unpair_preference_dataset
 
 from conftest import make_tokenizer
-from preceptor.core.errors import PreceptorError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import (
     Comparison,
     FunctionCall,
@@ -187,15 +188,40 @@ def test_json_lines_and_parquet_hold_the_same_and_trl_takes_both(tmp_path: Path,
         assert unpair_preference_dataset(columns)["label"] == [True, True, False, False]
 
 
+@pytest.mark.parametrize("agent", [False, True])
+def test_rows_of_any_length_come_through_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: bool
+) -> None:
+    monkeypatch.setattr("preceptor.store.preferences._BLOCK", 5000)
+    said = '\x00\n\r\u2028\ufeff\\ 🎉 "name": "tool_calls" {"role": 1} '
+    rows = [labelled(0, 0.1 + 0.2), labelled(1, 1.0, HumanLabel(p_a=0.0)), labelled(2, 1 / 3, agent=agent)]
+    rows[0] |= {"chosen_steps": [0.1, None], "rejected_steps": [], "chosen_score": 5e-324, "category": None}
+    rows[1] |= {"p_tie": 0, "chosen": [{"role": "assistant", "content": said * 1000}], "rationale": said}
+    jsonl, parquet = tmp_path / "p.jsonl", tmp_path / "p.parquet"
+    lines = [json.dumps(row | {"row": i}, ensure_ascii=False) for i, row in enumerate(rows * 20)]
+    jsonl.write_text("\n".join(lines), encoding="utf-8", newline="\n")
+    write_parquet(jsonl, parquet)
+    table = pq.read_table(parquet)
+    assert table == pa.Table.from_pylist([json.loads(line) for line in lines], schema=table.schema)
+    fields = {field.name for field in table.schema.field("chosen").type.value_type}
+    assert fields == {"role", "content", *(("tool_calls", "tool_call_id", "name") if agent else ())}
+    assert pq.ParquetFile(parquet).num_row_groups > 3
+
+
 def test_parquet_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     jsonl, parquet = tmp_path / "p.jsonl", tmp_path / "p.parquet"
     jsonl.write_text(json.dumps(labelled(0, 0.5)) + "\n" + json.dumps(labelled(1, 0.5) | {"p_chosen": "x"}) + "\n")
     parquet.write_text("old")
     with pytest.raises(PreceptorError, match=r"p\.jsonl: a row does not fit the columns"):
         write_parquet(jsonl, parquet)
+    jsonl.write_text(json.dumps(labelled(0, 0.5) | {"p_other": 0.5}))
+    with pytest.raises(PreceptorError, match=r"p\.jsonl: a row does not fit the columns"):
+        write_parquet(jsonl, parquet)
     jsonl.write_text("{")
     with pytest.raises(PreceptorError, match=r"p\.jsonl:1: not a line of JSON"):
         write_parquet(jsonl, parquet)
+    with pytest.raises(UsageError, match=r"q\.jsonl: cannot be read: No such file"):
+        write_parquet(tmp_path / "q.jsonl", parquet)
     assert parquet.read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.jsonl", "p.parquet"]
 
@@ -207,7 +233,8 @@ def test_no_preferences_at_all(tmp_path: Path) -> None:
     assert (table.num_rows, table.column_names) == (0, list(labelled(0, 0.5)))
 
 
-def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preceptor.store.preferences._BLOCK", 1 << 18)
     jsonl, parquet = tmp_path / "p.jsonl", tmp_path / "p.parquet"
     peaks: list[int] = []
     for count in (700, 2800):

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
-from statistics import pstdev
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -240,7 +239,10 @@ class Preference(Frozen):
         """Standard deviation of p_a among an ensemble's judges; among the presentations of a single judge, position
         bias included.
         """
-        return pstdev([each.p_a for each in self.members or self.presentations])
+        first, *others = (each.p_a for each in self.members or self.presentations)
+        shifts = [0.0, *(p_a - first for p_a in others)]  # exact where all agree; `pstdev` takes 25 times as long
+        mean = sum(shifts) / len(shifts)
+        return math.sqrt(sum((shift - mean) ** 2 for shift in shifts) / len(shifts))
 
     @property
     def usage(self) -> Usage:

@@ -12,12 +12,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
 from pydantic import Field, ValidationError
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
@@ -25,6 +22,9 @@ from preceptor.core.types import Frozen, HumanLabel, Preference, Presentation, R
 from preceptor.core.validation import first_problem
 from preceptor.judging.combine import Combine, combine, log_odds, sigmoid
 from preceptor.store.files import write_json
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Method: TypeAlias = Literal["temperature", "platt"]
 
@@ -161,16 +161,19 @@ def load(path: Path) -> Calibration:
 class _Data:
     """One entry per presentation."""
 
-    logits: np.ndarray
+    logits: "np.ndarray"
     """The judge's log-odds of the response shown first."""
-    targets: np.ndarray
+    targets: "np.ndarray"
     """Share of people who prefer it."""
-    weights: np.ndarray
+    weights: "np.ndarray"
     """Sum to 1 within a label."""
 
 
 def _fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Calibration:
     """In (slope, offset = slope · position_bias) the problem is convex."""
+    import numpy as np
+    from scipy.optimize import minimize
+
     data = _data(pairs)
     bounds = [(0.0, None), (None, None) if method == "platt" else (0.0, 0.0)]
     found = minimize(_objective, np.array([1.0, 0.0]), args=(data,), jac=True, method="L-BFGS-B", bounds=bounds)
@@ -192,6 +195,8 @@ def _fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Cali
 
 
 def _data(pairs: Sequence[tuple[Preference, HumanLabel]]) -> _Data:
+    import numpy as np
+
     rows = [
         (log_odds(each.p_a), label.p_a, 1.0 if each.order == "ab" else -1.0, 1.0 / len(preference.presentations))
         for preference, label in pairs
@@ -203,11 +208,16 @@ def _data(pairs: Sequence[tuple[Preference, HumanLabel]]) -> _Data:
 
 def _nll(slope: float, offset: float, data: _Data) -> float:
     """Cross-entropy in nats, summed over labels: log(1 + eᶻ) - target · z."""
+    import numpy as np
+
     z = slope * data.logits - offset
     return float(np.sum(data.weights * (np.logaddexp(0.0, z) - data.targets * z)))
 
 
-def _objective(x: np.ndarray, data: _Data) -> tuple[float, np.ndarray]:
+def _objective(x: "np.ndarray", data: _Data) -> "tuple[float, np.ndarray]":
+    import numpy as np
+    from scipy.special import expit
+
     slope, offset = float(x[0]), float(x[1])
     value = _nll(slope, offset, data) + RIDGE * ((slope - 1.0) ** 2 + offset**2)
     residuals = data.weights * (expit(slope * data.logits - offset) - data.targets)

@@ -1,7 +1,7 @@
 """A language model whose every call is in the ledger before its result is used."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed, LanguageModel
@@ -98,9 +98,7 @@ def _unicode(text: str) -> str:
 
 
 def _request_json(request: ChooseRequest | CompleteRequest) -> JSON:
-    content: JSON = {
-        key: list(value) if key in ("choices", "stop") else value for key, value in asdict(request).items()
-    }
+    content: JSON = {key: list(value) if key in ("choices", "stop") else value for key, value in vars(request).items()}
     if not isinstance(request.prompt, str):
         content["prompt"] = [message.wire() for message in request.prompt]
     return content

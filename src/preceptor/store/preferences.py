@@ -1,14 +1,12 @@
 """Preference datasets: rows that TRL trains on as they are, in JSON lines and Parquet, with a dataset card."""
 
 import os
+import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from preceptor.core.errors import PreceptorError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import canonical_json
 from preceptor.core.types import (
     JudgeFailure,
@@ -24,10 +22,11 @@ from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.files import write_text, writing
 from preceptor.store.rows import Malformed, read_raw_rows
 
-_BATCH = 256
+_BLOCK = 1 << 22
+"""Bytes of whole JSON lines, about, that are converted at once and become a row group."""
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
-
-
+_TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
+"""A key that messages alone have: within a text, its quotation marks are escaped."""
 MALFORMED = "malformed"
 """The reason why a row of the input that cannot be used has no preference."""
 
@@ -104,20 +103,20 @@ def write_parquet(jsonl: Path, parquet: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(tools=any(_uses_tools(row) for row in _rows(jsonl)))
-    rows = _rows(jsonl)
+    schema = _schema(tools=_uses_tools(jsonl))
     partial = parquet.with_name(parquet.name + ".partial")
     with writing(parquet):
         try:
             with partial.open("wb") as stream:
                 with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
-                    while batch := list(islice(rows, _BATCH)):
-                        writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                    for table in _tables(jsonl, schema):
+                        writer.write_table(table)
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(parquet)
         except pa.ArrowException as error:
-            raise PreceptorError(f"{jsonl}: a row does not fit the columns of a preference dataset: {error}") from error
+            fault = _malformed(jsonl) or f"{jsonl}: a row does not fit the columns of a preference dataset: {error}"
+            raise PreceptorError(fault) from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -129,6 +128,8 @@ def write_card(folder: Path, summary: dict[str, Any]) -> None:
         summary: `judges` (identities), `constitutions` (each with name, version, hash, summary), `counts` (preferences,
             failures, malformed) and `environment` (preceptor: its version).
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("preceptor.store", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -168,15 +169,31 @@ def _expectation(score: Score | JudgeFailure) -> float | None:
     return None if isinstance(score, JudgeFailure) else score.expectation
 
 
-def _rows(jsonl: Path) -> Iterator[dict[str, Any]]:
-    for place, row in read_raw_rows(jsonl):
-        if isinstance(row, Malformed):
-            raise PreceptorError(f"{place}: {row.reason}")
-        yield row
+def _uses_tools(jsonl: Path) -> bool:
+    """Whether a message has more fields than role and content."""
+    try:
+        with jsonl.open("rb") as stream:
+            return any(map(_TOOL_FIELD.search, stream))
+    except OSError as error:
+        raise UsageError(f"{jsonl}: cannot be read: {error.strerror or error}") from error
 
 
-def _uses_tools(row: dict[str, Any]) -> bool:
-    return any(message.keys() - {"role", "content"} for column in _MESSAGE_COLUMNS for message in row.get(column, []))
+def _tables(jsonl: Path, schema: Any) -> Iterator[Any]:
+    """The rows as Arrow tables, straight from their bytes: Python objects of them would take several times as long."""
+    import pyarrow as pa
+    from pyarrow.json import ParseOptions, ReadOptions, read_json
+
+    parse = ParseOptions(schema, unexpected_field_behavior="error")
+    with jsonl.open("rb") as stream:
+        while lines := stream.readlines(_BLOCK):
+            block = b"".join(lines)
+            yield read_json(pa.BufferReader(block), ReadOptions(use_threads=False, block_size=len(block)), parse)
+
+
+def _malformed(jsonl: Path) -> str | None:
+    """What is wrong with the first line that is no JSON object; None where all are."""
+    rows = read_raw_rows(jsonl)
+    return next((f"{place}: {row.reason}" for place, row in rows if isinstance(row, Malformed)), None)
 
 
 def _schema(*, tools: bool) -> Any:

@@ -4,6 +4,7 @@ Rows are streamed: memory holds one line, or one small batch of a columnar file.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -85,21 +86,25 @@ def _json_lines(path: Path) -> _Read:
 
 def _parse(raw: bytes) -> Row | str:
     try:
-        row: Any = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        row: Any = _DECODER.decode(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         return f"not a line of JSON ({error}); expected one JSON object"
     if not isinstance(row, dict):
         return f"expected a JSON object, got {type(row).__name__}"
-    if b"\\ud" in raw.lower():  # an escaped surrogate; a lone one is in no way text that a model can read
+    if _SURROGATE.search(raw):  # escaped; a lone one is in no way text that a model can read
         try:
             json.dumps(row, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
             return "half of a surrogate pair; expected text that is valid Unicode"
-    return {str(key): value for key, value in row.items()}
+    return row
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_SURROGATE = re.compile(rb"\\u[dD]")
 
 
 def _parquet(path: Path) -> _Read:

@@ -96,20 +96,27 @@ class OpenAIModel:
     def _each(
         self, requests: Sequence[RequestT], ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]]
     ) -> Iterator[Indexed[ResultT | JudgeFailure]]:
-        """Asks with at most `concurrency` requests in flight; new ones start only while results are taken."""
+        """Asks with at most `concurrency` requests in flight; new ones start only while results are taken.
+
+        A batch is all that is answered by then, and the next requests are in flight before it is handed out: a caller
+        who waits for the disk does so once a batch, and no request waits for that.
+        """
         exchanges = [self._exchange(request) for request in requests]  # before anything is spent
         waiting = iter(range(len(requests)))
         flying: dict[Future[ResultT | JudgeFailure], int] = {}
+        batch: Indexed[ResultT | JudgeFailure] = []
         try:
             while True:
                 while len(flying) < self.concurrency and (index := next(waiting, None)) is not None:
                     flying[self._background.start(self._one(ask, requests[index], exchanges[index]))] = index
+                if batch:
+                    yield batch
                 if not flying:
                     return
                 done = wait(flying, return_when=FIRST_COMPLETED).done
                 # What has been answered is handed out before an error ends it all.
-                future = min(done, key=lambda each: each.exception() is not None)
-                yield [(flying.pop(future), future.result())]
+                answered = [future for future in done if future.exception() is None]
+                batch = [(flying.pop(future), future.result()) for future in answered or done]
         finally:
             for future in flying:
                 future.cancel()
