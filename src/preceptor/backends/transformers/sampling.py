@@ -193,8 +193,9 @@ class _RoomyLayer(DynamicLayer):
         new = slice(self._length, self._length + key_states.shape[2])
         self._keys[:, :, new], self._values[:, :, new] = key_states, value_states
         self._length = new.stop
-        self.keys, self.values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
-        return self.keys, self.values
+        keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+        self.keys, self.values = keys, values
+        return keys, values
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keeps some rows of the batch."""

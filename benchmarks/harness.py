@@ -1,0 +1,141 @@
+"""Runs contestants in turn, each in a process of its own, and says how they compare."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+REPETITIONS = 5
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way of doing a case's work."""
+
+    name: str
+    """As the table names it; the first contestant of a case is preceptor."""
+    module: str
+    """What `python -m` runs: a module that calls `worker.serve`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside those of this process."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one contestant's repetitions gave."""
+
+    name: str
+    repetitions: tuple[dict[str, Any], ...]
+    failed: str | None = None
+    """Why there are none."""
+
+    def median(self, key: str) -> float | None:
+        """Median of a fact over the repetitions; None where it was not told."""
+        values = [float(r[key]) for r in self.repetitions if r.get(key) is not None]
+        return statistics.median(values) if values else None
+
+    def part(self, name: str) -> float | None:
+        """Median seconds of one part."""
+        values = [float(r["parts"][name]) for r in self.repetitions if name in r.get("parts", {})]
+        return statistics.median(values) if values else None
+
+    def ratios(self, other: "Result") -> list[float]:
+        """This contestant's seconds over the other's, repetition by repetition."""
+        return [a["seconds"] / b["seconds"] for a, b in zip(self.repetitions, other.repetitions, strict=False)]
+
+    def row(self, variant: str, against: "Result") -> dict[str, Any]:
+        """The row of a case's table, with seconds as a ratio to those of `against` in the same repetitions."""
+        seconds = [float(r["seconds"]) for r in self.repetitions]
+        ratios = self.ratios(against)
+        median, units = self.median("seconds"), self.median("units")
+        return {
+            "variant": variant,
+            "contestant": self.name,
+            "seconds": median,
+            "spread": [min(seconds), max(seconds)] if seconds else None,
+            "units_per_second": units / median if units is not None and median else None,
+            "tokens": self.median("tokens"),
+            "peak_mib": self.median("peak_mib"),
+            "ratio": [statistics.median(ratios), min(ratios), max(ratios)] if ratios else None,
+            "failed": self.failed,
+        }
+
+
+def compete(contestants: Sequence[Contestant], repetitions: int = REPETITIONS) -> list[Result]:
+    """Lets all contestants work in turn: one warm-up each, then `repetitions` rounds. The others wait meanwhile.
+
+    A contestant that cannot start, or fails in the middle, is a result with its reason; the others go on.
+    """
+    running = {c.name: _Process(c) for c in contestants}
+    failed: dict[str, str] = {}
+    done: dict[str, list[dict[str, Any]]] = {c.name: [] for c in contestants}
+    try:
+        for round_number in range(-2, repetitions):  # -2: until it is ready; -1: the warm-up
+            for name, process in running.items():
+                if name in failed:
+                    continue
+                answer = process.ready() if round_number == -2 else process.go()
+                if isinstance(answer, str):
+                    failed[name] = answer
+                elif round_number >= 0:
+                    done[name].append(answer)
+                    print(f"  {name}: {answer['seconds']:.2f} s", file=sys.stderr, flush=True)
+    finally:
+        for process in running.values():
+            process.close()
+    return [Result(c.name, () if c.name in failed else tuple(done[c.name]), failed.get(c.name)) for c in contestants]
+
+
+class _Process:
+    def __init__(self, contestant: Contestant) -> None:
+        log = Path(os.environ.get("BENCH_LOGS") or Path(tempfile.gettempdir()) / "preceptor-bench")
+        log.mkdir(parents=True, exist_ok=True)
+        self._log = log / f"{contestant.module}.{contestant.name.replace(' ', '_').replace('/', '_')}.log"
+        self._process = subprocess.Popen(
+            [contestant.python, "-m", contestant.module, json.dumps(contestant.settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log.open("w"),
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **contestant.environment},
+        )
+
+    def ready(self) -> dict[str, Any] | str:
+        """Waits until the contestant has prepared itself."""
+        return self._answer()
+
+    def go(self) -> dict[str, Any] | str:
+        """Has the work done once; its facts, or why there are none."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _answer(self) -> dict[str, Any] | str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line)
+        lines = [line for line in self._log.read_text().splitlines() if line.strip()]
+        return f"{lines[-1][:200] if lines else 'it said nothing'} (see {self._log})"

@@ -1,0 +1,124 @@
+"""An epoch of learning from pairs, as a reward model and by DPO, by preceptor and by TRL."""
+
+import json
+import os
+import tempfile
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from benchmarks.environments import training_peer_python
+from benchmarks.harness import REPETITIONS, ROOT, Contestant, compete
+from benchmarks.rl_step import parts, pinned
+from preceptor.backends.transformers.embedded import ensure_embedded
+from preceptor.core.hashing import unit_hash
+from preceptor.store.training_pairs import TrainingPair, read_training_pairs
+from preceptor.training.tuning import TuningSettings
+
+DATA = ROOT.parent / "shared" / "data" / "human_preferences_oasst.jsonl"
+PACKAGED = ROOT / "src" / "preceptor" / "data" / "human_preferences.jsonl"
+PAIRS, QUICK_PAIRS = 48, 16
+BATCH = 16
+MAX_LENGTH = 256
+"""Tokens of a prompt and a response; longer pairs are not taken."""
+LEARNING_RATE = 1e-4
+AT_ONCE = {"reward": 4, "dpo": 4}
+"""Pairs in one forward and backward pass of TRL's, the fastest of 4, 8 and 16."""
+
+
+def run(quick: bool) -> dict[str, Any]:
+    """Trains for epochs in turn, each from the base model; the first one of each contestant is the warm-up."""
+    count, repetitions = (QUICK_PAIRS, 1) if quick else (PAIRS, REPETITIONS)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="pairs-") as scratch:
+        file = Path(scratch) / "pairs.jsonl"
+        source, tokens = _write_pairs(file, count)
+        for variant, method in (("reward model", "reward"), ("DPO", "dpo")):
+            results = compete(_contestants(method, file), repetitions)
+            told = {"variant": variant, "tokens": tokens}
+            rows += [{**result.row(variant, results[0]), **told, "parts": parts(result)} for result in results]
+    return {"title": "An epoch on pairs", "setup": _setup(source, count), "rows": rows}
+
+
+def _contestants(method: str, file: Path) -> list[Contestant]:
+    threads, tuning = len(os.sched_getaffinity(0)), TuningSettings()
+    training: dict[str, Any] = {
+        "epochs": 1,
+        "batch_size": BATCH,
+        "learning_rate": LEARNING_RATE,
+        "max_length": MAX_LENGTH,
+        "labels": "hard",
+    }
+    arguments: dict[str, Any] = {
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": AT_ONCE[method],
+        "gradient_accumulation_steps": BATCH // AT_ONCE[method],
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "max_length": MAX_LENGTH,
+        "bf16": True,
+        "gradient_checkpointing": False,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    lora = {"r": tuning.rank, "lora_alpha": tuning.alpha, "lora_dropout": 0.0}
+    common = {"method": method, "pairs": str(file), "threads": threads}
+    return [
+        Contestant("preceptor", "benchmarks.workers.preceptor_pairs", {**common, "training": training}),
+        Contestant(
+            "TRL RewardTrainer" if method == "reward" else "TRL DPOTrainer",
+            "benchmarks.workers.trl_pairs",
+            {**common, "model": str(ensure_embedded()), "arguments": arguments, "lora": lora},
+            training_peer_python(),
+        ),
+    ]
+
+
+def _write_pairs(file: Path, count: int) -> tuple[str, int]:
+    """Writes pairs that are short enough, in an order that depends on their content; the package's own, repeated, where
+    there are no others.
+
+    Returns: where they come from, and their tokens: of both texts of each pair, the prompt in both.
+    """
+    tokenizer: Any = AutoTokenizer.from_pretrained(ensure_embedded())
+    read, _ = read_training_pairs(DATA if DATA.is_file() else PACKAGED)
+    rows = [_row(pair) for pair in sorted(read, key=lambda pair: unit_hash("bench", pair.id))]
+    sized = [(row, [_length(tokenizer, row["prompt"] + row[name]) for name in ("chosen", "rejected")]) for row in rows]
+    taken = list(islice(cycle([each for each in sized if max(each[1]) <= MAX_LENGTH]), count))
+    lines = [json.dumps({**row, "length": max(lengths)}) for row, lengths in taken]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    source = "Open-Assistant rankings" if DATA.is_file() else "the package's human preferences, repeated"
+    return source, sum(sum(lengths) for _, lengths in taken)
+
+
+def _row(pair: TrainingPair) -> dict[str, Any]:
+    """The pair in TRL's conversational form, which preceptor reads too."""
+    return {
+        "prompt": [{"role": message.role, "content": message.content} for message in pair.prompt.conversation],
+        "chosen": [{"role": "assistant", "content": pair.chosen.text}],
+        "rejected": [{"role": "assistant", "content": pair.rejected.text}],
+    }
+
+
+def _length(tokenizer: Any, messages: list[dict[str, str]]) -> int:
+    return len(tokenizer.apply_chat_template(messages, tokenize=True)["input_ids"])
+
+
+def _setup(source: str, count: int) -> dict[str, Any]:
+    tuning = TuningSettings()
+    return {
+        "work": "from pairs as text and a loaded model: tokenise, one epoch (DPO: the reference's log-probabilities "
+        "too); preceptor also saves its state",
+        "pairs": f"{count}, {source}, at most {MAX_LENGTH} tokens of prompt and response; batches of {BATCH}",
+        "model": "SmolLM2-135M-Instruct, bf16 base, fp32 LoRA adapters of rank "
+        f"{tuning.rank} on all linear layers, under bf16 autocast; AdamW",
+        "preceptor": "default settings",
+        "TRL": f"{pinned('trl')}; no gradient checkpointing, {AT_ONCE['reward']} pairs at once (DPO "
+        f"{AT_ONCE['dpo']}), accumulated to one update; nothing saved or tracked",
+        "units": "pairs",
+        "tokens": "of both texts of every pair, the prompt in both",
+    }

@@ -1,0 +1,156 @@
+"""Labelling with a model that answers at once, so that what is left is preceptor's own work."""
+
+import json
+import linecache
+import random
+import shutil
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import preceptor
+from benchmarks.worker import serve
+from benchmarks.workers.words import random_text
+from preceptor.backends.base import FREE, ChoiceLogProbs, ChooseRequest, Indexed
+from preceptor.core.types import Conversation, JudgeFailure, Usage
+from preceptor.recipes import label as recipe
+from preceptor.recipes.judges import JudgeSpec
+
+PACKAGE = str(Path(preceptor.__file__).parent) + "/"
+WARM_UP = 100
+"""Comparisons labelled before anything is measured: what is imported at the first of them is the case `startup`'s."""
+RESPONSE_TOKENS = 100
+TICK = 0.001
+"""Seconds between two looks at where the process is."""
+KINDS = {"json": "JSON", "pydantic": "pydantic", "pyarrow": "pyarrow", "pandas": "pandas", "copy.py": "copies"}
+"""Libraries that are told apart inside a function, by the name of a folder or file of theirs."""
+WAITS = ("COMMIT", "fsync")
+"""What waits for the disk, as the line says that does it."""
+
+
+class InstantModel:
+    """A `LanguageModel` that knows its answers beforehand and keeps nothing."""
+
+    identity = "instant"
+    chat = prefill = True
+    context_window = None
+    price = FREE
+    concurrency = 32
+    answers = (ChoiceLogProbs((-0.2, -1.8), Usage(prompt_tokens=1)), ChoiceLogProbs((-1.1, -0.5), Usage()))
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+
+    def count_tokens(self, prompt: str | Conversation) -> int:
+        """None: nothing depends on it here."""
+        return 0
+
+    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+        """The answers, so many at once."""
+        for start in range(0, len(requests), self._at_once):
+            stop = min(start + self._at_once, len(requests))
+            yield [(i, self.answers[i % 2]) for i in range(start, stop)]
+
+    def complete(self, requests: Sequence[Any]) -> Iterator[Any]:
+        """Nothing here asks for text."""
+        raise NotImplementedError
+
+
+class Sampler:
+    """Looks every millisecond where the process is. What it finds is the innermost function of preceptor and the
+    library at work inside; it gets the seconds since the last look, so that long calls count in full.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._last = 0.0
+
+    def __enter__(self) -> "Sampler":
+        signal.signal(signal.SIGALRM, self._look)
+        self._last = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    def _look(self, _signal: int, frame: FrameType | None) -> None:
+        now = time.perf_counter()
+        self.seconds[place_of(frame)] += now - self._last
+        self._last = now
+
+
+def place_of(frame: FrameType | None) -> str:
+    """`file function`, with the library or the wait inside, where it is one of `KINDS` or `WAITS`."""
+    kind = ""
+    while frame is not None and not frame.f_code.co_filename.startswith(PACKAGE):
+        file = frame.f_code.co_filename
+        kind = kind or next((kind for name, kind in KINDS.items() if name in file.split("/")), "")
+        frame = frame.f_back
+    if frame is None:
+        return "outside preceptor"
+    caller = frame.f_back
+    if not kind and caller is not None and "pydantic" in caller.f_code.co_filename.split("/"):
+        kind = KINDS["pydantic"]  # a validator: called from the library
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    kind = kind or next((word for word in WAITS if word in line), "")
+    function = frame.f_code.co_qualname.split(".<locals>")[0]
+    return f"{frame.f_code.co_filename.removeprefix(PACKAGE)} {function}{kind and f' ({kind})'}"
+
+
+def write_rows(path: Path, rows: int, responses: int, prompt_tokens: int) -> Path:
+    """Writes a dataset of random words."""
+    draw = random.Random(0)  # noqa: S311
+    with path.open("w") as stream:
+        for _ in range(rows):
+            prompt = random_text(draw, prompt_tokens)
+            answers = [random_text(draw, RESPONSE_TOKENS) for _ in range(responses)]
+            row: dict[str, Any] = {"prompt": prompt, "responses": answers}
+            if responses == 2:
+                row = {"prompt": prompt, "response_a": answers[0], "response_b": answers[1]}
+            stream.write(json.dumps(row) + "\n")
+    return path
+
+
+def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """Labels a dataset of `rows` of `responses` to a prompt of `prompt_tokens`, in `folder`; the model gives `at_once`
+    answers together; `sampled` looks where the time goes.
+    """
+    folder = Path(settings["folder"])
+    shape = (settings["responses"], settings["prompt_tokens"])
+    rows = write_rows(folder / "rows.jsonl", settings["rows"], *shape)
+    first = [write_rows(folder / "first.jsonl", WARM_UP, *shape)]
+    model = InstantModel(settings["at_once"])
+    # The only change to what `preceptor label` does:
+    recipe.open_model = lambda *_: model  # pyright: ignore[reportPrivateImportUsage]
+
+    def work() -> dict[str, Any]:
+        out = folder / "out"
+        job = recipe.LabelJob(data=first.pop() if first else rows, out=out, judges=(JudgeSpec(model="scripted:first"),))
+        stages: list[tuple[float, str]] = []
+        sampler = Sampler() if settings["sampled"] else None
+        start, cpu = time.perf_counter(), time.process_time()
+        with sampler or nullcontext():
+            summary = _label(job, stages)
+        end, cpu = time.perf_counter(), time.process_time() - cpu
+        parts = sampler.seconds if sampler else {a[1]: b[0] - a[0] for a, b in pairwise([*stages, (end, "")])}
+        written = {f"{file.suffix[1:]}_mib": file.stat().st_size / 2**20 for file in out.glob("[pl]*.[psj]*")}
+        shutil.rmtree(out)
+        counted = {"units": summary["counts"]["preferences"], "parts": parts, **written}
+        return {"seconds": end - start, "cpu_seconds": cpu, **counted}
+
+    return work
+
+
+def _label(job: recipe.LabelJob, stages: list[tuple[float, str]]) -> dict[str, Any]:
+    return recipe.run_label(job, lambda name: stages.append((time.perf_counter(), name)), lambda *_: None)
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,29 @@
+"""The prompts of a labelling, rendered by preceptor, for contestants that bring none of their own."""
+
+from pathlib import Path
+
+from preceptor.backends.base import ChooseRequest
+from preceptor.backends.scripted import ScriptedModel, first_choice
+from preceptor.core.types import Comparison
+from preceptor.recipes.judges import JudgeSpec, make_judge
+from preceptor.store.comparisons import ComparisonRow, read_comparisons
+from preceptor.store.ledger import Ledger
+
+
+def comparisons(data: Path) -> list[Comparison]:
+    """The comparisons of a dataset. Raises: ValueError when a row is none."""
+    rows = list(read_comparisons(data))
+    found = [row.comparison for row in rows if isinstance(row, ComparisonRow)]
+    if len(found) < len(rows):
+        raise ValueError(f"{data}: {len(rows) - len(found)} rows are no comparisons")
+    return found
+
+
+def requests(data: Path, variant: str) -> list[ChooseRequest]:
+    """What a judge is asked about the comparisons, in their order, nothing twice: of a comparison both orders (ab, ba),
+    of a response that is scored each criterion.
+    """
+    model = ScriptedModel("rendering", first_choice)
+    with Ledger(Path(":memory:")) as ledger:
+        make_judge(JudgeSpec(variant=variant), model, ledger).compare(comparisons(data))
+    return [request for request in model.asked if isinstance(request, ChooseRequest)]
