@@ -21,8 +21,6 @@ class Segment:
 
     start: int
     end: int
-    position: int
-    """Of its first token in the text."""
     before: tuple[tuple[int, int], ...]
     """Ranges of the row that lead to it, from the beginning of the text on; the cached prefix is not among them."""
 
@@ -64,7 +62,7 @@ class Forest:
         for cut in range(0, len(rest), LONGEST_SEGMENT):
             piece = rest[cut : cut + LONGEST_SEGMENT]
             start, position = len(self.tokens), self.prefix + len(places)
-            self.segments.append(Segment(start, start + len(piece), position, before))
+            self.segments.append(Segment(start, start + len(piece), before))
             self.tokens += piece
             self.positions += range(position, position + len(piece))
             places = [*places, *range(start, start + len(piece))]
