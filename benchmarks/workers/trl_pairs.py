@@ -11,7 +11,10 @@ import torch
 from datasets import Dataset, disable_caching
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.reward_config import RewardConfig
+from trl.trainer.reward_trainer import RewardTrainer
 
 from benchmarks.worker import Parts, serve
 from benchmarks.workers.training import Facts, use_threads
@@ -40,7 +43,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
         model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", modules_to_save=["score"], **lora))
         arguments = RewardConfig(output_dir=tempfile.mkdtemp(), **settings["arguments"])
         begun = time.perf_counter()
-        trainer = RewardTrainer(model=model, args=arguments, train_dataset=pairs, processing_class=tokenizer)
+        trainer: Any = RewardTrainer(model=model, args=arguments, train_dataset=pairs, processing_class=tokenizer)
         trainer.train()
         return {"seconds": time.perf_counter() - begun, "units": len(trainer.train_dataset)}
 
@@ -48,7 +51,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
         model: Any = AutoModelForCausalLM.from_pretrained(settings["model"], dtype=torch.bfloat16)
         arguments, parts = DPOConfig(output_dir=tempfile.mkdtemp(), **settings["arguments"]), Parts()
         begun = time.perf_counter()
-        trainer = DPOTrainer(
+        trainer: Any = DPOTrainer(
             model=model,
             args=arguments,
             train_dataset=pairs,

@@ -12,13 +12,19 @@ from datasets import Dataset
 from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import TrainerCallback
-from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.rloo_config import RLOOConfig
+from trl.trainer.rloo_trainer import RLOOTrainer
 
 from benchmarks.worker import Parts
 from benchmarks.workers.training import Facts, quick_start_judge, serve_steps, timed, use_threads
 from preceptor.core.types import JudgeFailure, Prompt, Response
 
-TRAINERS = {"RLOOTrainer": (RLOOTrainer, RLOOConfig), "GRPOTrainer": (GRPOTrainer, GRPOConfig)}
+TRAINERS: dict[str, tuple[Any, Any]] = {
+    "RLOOTrainer": (RLOOTrainer, RLOOConfig),
+    "GRPOTrainer": (GRPOTrainer, GRPOConfig),
+}
 
 
 class Held(TrainerCallback):
