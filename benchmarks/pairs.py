@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from benchmarks.environments import training_peer_python
 from benchmarks.harness import REPETITIONS, ROOT, Contestant, compete
-from benchmarks.rl_step import parts, pinned
+from benchmarks.rl_step import TRL_SETTINGS, parts, pinned
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.core.hashing import unit_hash
 from preceptor.store.training_pairs import TrainingPair, read_training_pairs
@@ -56,16 +56,10 @@ def _contestants(method: str, file: Path) -> list[Contestant]:
         "per_device_train_batch_size": AT_ONCE,
         "gradient_accumulation_steps": BATCH // AT_ONCE,
         "learning_rate": LEARNING_RATE,
-        "lr_scheduler_type": "constant",
         "train_sampling_strategy": "group_by_length",
         "remove_unused_columns": False,  # the lengths are one
         "max_length": MAX_LENGTH,
-        "bf16": True,
-        "gradient_checkpointing": False,
-        "use_cpu": True,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
+        **TRL_SETTINGS,
     }
     lora = {"r": tuning.rank, "lora_alpha": tuning.alpha, "lora_dropout": 0.0}
     common = {"method": method, "pairs": str(file), "threads": threads}

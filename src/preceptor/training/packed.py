@@ -63,9 +63,11 @@ def packed_forward(
     tokens_N = torch.tensor([t for g in groups for response in g.responses for t in response], device=model.device)
     plain: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     head: Any = model.get_output_embeddings()
-    if (has_plain_head(plain) if plain_head is None else plain_head) and not head.weight.requires_grad:
+    if has_plain_head(plain) if plain_head is None else plain_head:
         decoder = getattr(plain, plain.base_model_prefix)
         hidden_NH = decoder(**forest_arguments(plain, forest)).last_hidden_state[0, read_N]
+        if head.weight.requires_grad:
+            return token_log_probs(head(hidden_NH), tokens_N, temperature), hidden_NH
         return head_log_probs(hidden_NH, head.weight, tokens_N, temperature), hidden_NH
     output = model(**forest_arguments(plain, forest), logits_to_keep=read_N, output_hidden_states=True)
     return token_log_probs(output.logits[0], tokens_N, temperature), output.hidden_states[-1][0, read_N]

@@ -58,7 +58,7 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    forest: Forest | None = None,
+    forest: "Sequence[_Part] | None" = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it.
@@ -66,7 +66,7 @@ def attention(
     Args:
         query: B × H × T × D, key and value: B × K × S × D, of H query heads and K heads of keys.
         attention_mask: what is added to the scores, B × 1 × T × S; of no account with a forest.
-        forest: how the one row is laid out, T tokens of it in `query`, behind S - T of a cached prefix.
+        forest: the segments of the one row, T tokens of it in `query`, behind S - T of a cached prefix.
 
     Returns: B × T × H × D, and no attention weights.
     """
@@ -90,44 +90,6 @@ def _padded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: floa
     scores.view(B, H, T, S).add_(mask)
     summed = torch.bmm(torch.softmax(scores, dim=-1), value.reshape(B * K, S, -1))
     return summed.view(B, H, T, -1).transpose(1, 2)
-
-
-class _ForestAttention(torch.autograd.Function):
-    """Attention segment by segment; the backward pass computes the probabilities anew instead of keeping them."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Forest, scale: float) -> Tensor:
-        _, H, T, _ = query.shape
-        output = query.new_empty(1, T, H, value.shape[-1])
-        with torch.autocast(query.device.type, enabled=False):
-            for part in _parts(forest, key.shape[2] - T):
-                summed = torch.bmm(part.probabilities(query, key, scale), part.keys(value))
-                output[0, part.start : part.end] = summed.view(H, part.end - part.start, -1).transpose(0, 1)
-        ctx.save_for_backward(query, key, value, output)
-        ctx.rest = (forest, scale)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, output = ctx.saved_tensors
-        forest, scale = ctx.rest
-        _, H, T, _ = query.shape
-        K = key.shape[1]
-        grad_query = torch.empty_like(query)
-        grad_key = torch.zeros_like(key, dtype=torch.float32)  # a shared beginning gathers from all that follows it
-        grad_value = torch.zeros_like(value, dtype=torch.float32)
-        for part in _parts(forest, key.shape[2] - T):
-            rows = slice(part.start, part.end)
-            grad = grads[0][0, rows].transpose(0, 1).reshape(K, -1, value.shape[-1])
-            given = output[0, rows].transpose(0, 1).reshape(K, -1, value.shape[-1])
-            probabilities = part.probabilities(query, key, scale)
-            part.add(grad_value, torch.bmm(probabilities.transpose(1, 2), grad))
-            of_scores = torch.bmm(grad, part.keys(value).transpose(1, 2))
-            of_scores.sub_((grad.float() * given.float()).sum(dim=-1, keepdim=True).to(grad.dtype)).mul_(probabilities)
-            of_query = torch.bmm(of_scores, part.keys(key)).mul_(scale)
-            grad_query[0, :, rows] = of_query.view(H, part.end - part.start, -1)
-            part.add(grad_key, torch.bmm(of_scores.transpose(1, 2), part.queries(query, K)).mul_(scale))
-        return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
 
 
 class _Part:
@@ -164,9 +126,46 @@ class _Part:
         return torch.softmax(scores, dim=-1)
 
 
-def _parts(forest: Forest, prefix: int) -> list[_Part]:
+class _ForestAttention(torch.autograd.Function):
+    """Attention segment by segment; the backward pass computes the probabilities anew instead of keeping them."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Sequence[_Part], scale: float) -> Tensor:
+        _, H, T, _ = query.shape
+        output = query.new_empty(1, T, H, value.shape[-1])
+        with torch.autocast(query.device.type, enabled=False):
+            for part in forest:
+                summed = torch.bmm(part.probabilities(query, key, scale), part.keys(value))
+                output[0, part.start : part.end] = summed.view(H, part.end - part.start, -1).transpose(0, 1)
+        ctx.save_for_backward(query, key, value, output)
+        ctx.rest = (forest, scale)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, output = ctx.saved_tensors
+        forest, scale = ctx.rest
+        H, K = query.shape[1], key.shape[1]
+        grad_query = torch.empty_like(query)
+        grad_key = torch.zeros_like(key, dtype=torch.float32)  # a shared beginning gathers from all that follows it
+        grad_value = torch.zeros_like(value, dtype=torch.float32)
+        for part in forest:
+            rows = slice(part.start, part.end)
+            grad = grads[0][0, rows].transpose(0, 1).reshape(K, -1, value.shape[-1])
+            given = output[0, rows].transpose(0, 1).reshape(K, -1, value.shape[-1])
+            probabilities = part.probabilities(query, key, scale)
+            part.add(grad_value, torch.bmm(probabilities.transpose(1, 2), grad))
+            of_scores = torch.bmm(grad, part.keys(value).transpose(1, 2))
+            of_scores.sub_((grad.float() * given.float()).sum(dim=-1, keepdim=True).to(grad.dtype)).mul_(probabilities)
+            of_query = torch.bmm(of_scores, part.keys(key)).mul_(scale)
+            grad_query[0, :, rows] = of_query.view(H, part.end - part.start, -1)
+            part.add(grad_key, torch.bmm(of_scores.transpose(1, 2), part.queries(query, K)).mul_(scale))
+        return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
+
+
+def _parts(forest: Forest) -> list[_Part]:
     """Segments with the ranges of keys that they see: the cached prefix stands before the row."""
-    parts: list[_Part] = []
+    prefix, parts = forest.prefix, list[_Part]()
     for segment in forest.segments:
         ranges = [(0, prefix)] if prefix else []
         for start, end in (*segment.before, (segment.start, segment.end)):
@@ -204,5 +203,5 @@ def forest_arguments(model: Any, forest: Forest) -> dict[str, Any]:
         # of four dimensions, a mask is taken as it is
         "attention_mask": torch.zeros(1, 1, 1, 1) if fast else forest.mask(model.dtype, device),
         "use_cache": False,
-        **({"forest": forest} if fast else {}),
+        **({"forest": _parts(forest)} if fast else {}),  # once for all layers
     }
