@@ -23,6 +23,9 @@ NAME = "preceptor"
 """Of the attention, as transformers' configurations call it."""
 CPU_TOKENS, CUDA_TOKENS = 1024, 4096
 """Tokens of one row: more fill an accelerator better, and take more memory."""
+ROW_ROUND, QUERIES_ROUND, KEYS_ROUND = 64, 32, 64
+"""Rows, and a segment's queries and keys, are filled up to multiples of so many tokens: oneDNN makes a program for every
+shape that it has not met, which takes some 10 ms, and keeps a thousand of them."""
 SCORES_AT_ONCE = 1 << 22
 """Scores of a padded batch beyond which PyTorch's fused attention is used: it does not keep them all."""
 
@@ -93,20 +96,20 @@ def _padded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: floa
 
 
 class _Part:
-    """One segment: its queries, and the keys and values that they see."""
+    """One segment: its queries, and the keys and values that they see; both filled up with zeros to a round number."""
 
     def __init__(self, start: int, end: int, seen: Sequence[tuple[int, int]]) -> None:
-        self.start, self.end = start, end
+        self.rows, self.length = slice(start, end), end - start
         self._seen = seen
+        self._keys = sum(end - start for start, end in seen)
 
     def queries(self, query: Tensor, kv_heads: int) -> Tensor:
         """K × (H / K · L) × D: the query heads of each of K key heads one after another."""
-        return query[0, :, self.start : self.end].reshape(kv_heads, -1, query.shape[-1])
+        return _filled(query[0, :, self.rows], QUERIES_ROUND).view(kv_heads, -1, query.shape[-1])
 
     def keys(self, keys: Tensor) -> Tensor:
         """K × S × D: the keys, or values, that the segment sees, its own last."""
-        seen = [keys[0, :, start:end] for start, end in self._seen]
-        return seen[0] if len(seen) == 1 else torch.cat(seen, dim=1)
+        return _filled([keys[0, :, start:end] for start, end in self._seen], KEYS_ROUND)
 
     def add(self, sums: Tensor, grads: Tensor) -> None:
         """Adds gradients of what `keys` gave to their places."""
@@ -116,14 +119,23 @@ class _Part:
             at += end - start
 
     def probabilities(self, query: Tensor, key: Tensor, scale: float) -> Tensor:
-        """K × (H / K · L) × S attention weights."""
+        """K × (H / K · L) × S attention weights; those of queries that only fill up are of no account."""
         keys = self.keys(key)
         scores = _scores(self.queries(query, key.shape[1]), keys, scale)
-        length, seen = self.end - self.start, keys.shape[1]
-        by_head = scores.view(-1, length, seen)
-        if length > 1:
-            by_head[:, :, seen - length :] += _ahead(length, scores.dtype, scores.device)
+        by_head = scores.view(query.shape[1], -1, keys.shape[1])
+        own = self._keys - self.length
+        by_head[:, : self.length, own : self._keys] += _ahead(self.length, scores.dtype, scores.device)
+        by_head[:, :, self._keys :] = -torch.inf
         return torch.softmax(scores, dim=-1)
+
+
+def _filled(pieces: Tensor | Sequence[Tensor], multiple: int) -> Tensor:
+    """Pieces, heads × length × D each, one after another, with zeros up to a multiple of tokens."""
+    pieces = [pieces] if isinstance(pieces, Tensor) else list(pieces)
+    length = sum(piece.shape[1] for piece in pieces)
+    filling = -length % multiple
+    zeros = [pieces[0].new_zeros(pieces[0].shape[0], filling, pieces[0].shape[2])] if filling else []
+    return torch.cat([*pieces, *zeros], dim=1)
 
 
 class _ForestAttention(torch.autograd.Function):
@@ -132,11 +144,11 @@ class _ForestAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Sequence[_Part], scale: float) -> Tensor:
         _, H, T, _ = query.shape
-        output = query.new_empty(1, T, H, value.shape[-1])
+        output = query.new_zeros(1, T, H, value.shape[-1])
         with torch.autocast(query.device.type, enabled=False):
             for part in forest:
                 summed = torch.bmm(part.probabilities(query, key, scale), part.keys(value))
-                output[0, part.start : part.end] = summed.view(H, part.end - part.start, -1).transpose(0, 1)
+                output[0, part.rows] = summed.view(H, -1, value.shape[-1])[:, : part.length].transpose(0, 1)
         ctx.save_for_backward(query, key, value, output)
         ctx.rest = (forest, scale)
         return output
@@ -146,19 +158,17 @@ class _ForestAttention(torch.autograd.Function):
         query, key, value, output = ctx.saved_tensors
         forest, scale = ctx.rest
         H, K = query.shape[1], key.shape[1]
-        grad_query = torch.empty_like(query)
+        grad_query = torch.zeros_like(query)
         grad_key = torch.zeros_like(key, dtype=torch.float32)  # a shared beginning gathers from all that follows it
         grad_value = torch.zeros_like(value, dtype=torch.float32)
         for part in forest:
-            rows = slice(part.start, part.end)
-            grad = grads[0][0, rows].transpose(0, 1).reshape(K, -1, value.shape[-1])
-            given = output[0, rows].transpose(0, 1).reshape(K, -1, value.shape[-1])
+            grad, given = (part.queries(each.transpose(1, 2), K) for each in (grads[0], output))
             probabilities = part.probabilities(query, key, scale)
             part.add(grad_value, torch.bmm(probabilities.transpose(1, 2), grad))
             of_scores = torch.bmm(grad, part.keys(value).transpose(1, 2))
             of_scores.sub_((grad.float() * given.float()).sum(dim=-1, keepdim=True).to(grad.dtype)).mul_(probabilities)
             of_query = torch.bmm(of_scores, part.keys(key)).mul_(scale)
-            grad_query[0, :, rows] = of_query.view(H, part.end - part.start, -1)
+            grad_query[0, :, part.rows] = of_query.view(H, -1, query.shape[-1])[:, : part.length]
             part.add(grad_key, torch.bmm(of_scores.transpose(1, 2), part.queries(query, K)).mul_(scale))
         return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
 
@@ -196,12 +206,18 @@ AttentionMaskInterface.register(NAME, eager_mask)
 def forest_arguments(model: Any, forest: Forest) -> dict[str, Any]:
     """What a model is called with to compute a forest's row; results are in the row's order, 1 × T."""
     device = model.device
-    fast = in_use(model)
+    if not in_use(model):
+        return {
+            "input_ids": torch.tensor([forest.tokens], device=device),
+            "position_ids": torch.tensor([forest.positions], device=device),
+            "attention_mask": forest.mask(model.dtype, device),  # of four dimensions, it is taken as it is
+            "use_cache": False,
+        }
+    filling = [0] * (-len(forest.tokens) % ROW_ROUND)  # attended to by nothing
     return {
-        "input_ids": torch.tensor([forest.tokens], device=device),
-        "position_ids": torch.tensor([forest.positions], device=device),
-        # of four dimensions, a mask is taken as it is
-        "attention_mask": torch.zeros(1, 1, 1, 1) if fast else forest.mask(model.dtype, device),
+        "input_ids": torch.tensor([forest.tokens + filling]),
+        "position_ids": torch.tensor([forest.positions + filling]),
+        "attention_mask": torch.zeros(1, 1, 1, 1),
         "use_cache": False,
-        **({"forest": _parts(forest)} if fast else {}),  # once for all layers
+        "forest": _parts(forest),  # once for all layers
     }

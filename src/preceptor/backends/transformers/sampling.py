@@ -9,9 +9,11 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from preceptor.backends.transformers.attention import in_use
+from preceptor.backends.transformers.attention import KEYS_ROUND, in_use
 from preceptor.backends.transformers.choosing import PrefixCache
 
+PROMPTS_ROUND = 16
+"""Prompts are padded to a multiple of so many tokens, for the reason that `KEYS_ROUND` gives."""
 ROWS_AT_ONCE = 64
 """Responses decoded together. More rows use the hardware better and need more memory for the key-value cache."""
 
@@ -113,7 +115,8 @@ def _decode(
 
     `cache` holds the first `cached` tokens of every prompt.
     """
-    ids_PT, mask_PT = _left_padded([ids[cached:] for ids in prompt_ids_P], model.device)
+    round_to = KEYS_ROUND if in_use(model) else 1
+    ids_PT, mask_PT = _left_padded([ids[cached:] for ids in prompt_ids_P], min(PROMPTS_ROUND, round_to), model.device)
     mask_PT = torch.cat([mask_PT.new_ones(len(mask_PT), cached), mask_PT], dim=1)
     cache = cache or DynamicCache(config=model.config)
     positions_PT = (mask_PT.cumsum(dim=1) - 1).clamp(min=0)[:, cached:]
@@ -123,13 +126,15 @@ def _decode(
         ids_PT, attention_mask=mask_PT, position_ids=positions_PT, past_key_values=cache, logits_to_keep=last
     ).logits[:, 0]
     cache.batch_repeat_interleave(group_size)
-    cache = _with_room(model, cache, max_new_tokens)
+    cache = _with_room(model, cache, max_new_tokens, round_to)
     mask_BT = mask_PT.repeat_interleave(group_size, dim=0)
     positions_B1 = mask_BT.sum(dim=1, keepdim=True) - 1
-    mask_BT = torch.nn.functional.pad(mask_BT, (0, max_new_tokens), value=1)
-    if in_use(model):  # of four dimensions, a mask is taken as it is
+    if in_use(model):  # to add to scores: of four dimensions, a mask is taken as it is
         lowest = torch.finfo(model.dtype).min
-        mask_BT = torch.zeros(mask_BT.shape, dtype=model.dtype).masked_fill(mask_BT == 0, lowest)[:, None, None]
+        hidden_BT = torch.nn.functional.pad(mask_BT == 0, (0, max_new_tokens + round_to), value=True)
+        mask_BT = torch.zeros(hidden_BT.shape, dtype=model.dtype).masked_fill(hidden_BT, lowest)[:, None, None]
+    else:
+        mask_BT = torch.nn.functional.pad(mask_BT, (0, max_new_tokens), value=1)
     taken: list[list[int]] = [[] for _ in range(len(mask_BT))]
     finished = [False] * len(taken)
     active_B = torch.arange(len(taken), device=model.device)  # the row of `taken` that each row of the batch fills
@@ -152,9 +157,11 @@ def _decode(
             break
         positions_B1 = positions_B1 + 1
         seen = mask_PT.shape[1] + step + 1
+        if in_use(model):
+            mask_BT[..., seen - 1] = 0
         logits_BV = model(
             next_B[:, None],
-            attention_mask=mask_BT[..., :seen],
+            attention_mask=mask_BT[..., : seen + -seen % round_to],
             position_ids=positions_B1,
             past_key_values=cache,
         ).logits[:, -1]
@@ -177,14 +184,18 @@ def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor, top_k: int |
 
 
 class _RoomyLayer(DynamicLayer):
-    """Keys and values in arrays with room for what is to come, where appending to the end moves nothing."""
+    """Keys and values in arrays with room for what is to come, where appending to the end moves nothing.
 
-    def __init__(self, layer: Any, room: int) -> None:
+    Args:
+        round_to: what it gives are whole multiples of so many tokens, zeros where there is none yet.
+    """
+
+    def __init__(self, layer: Any, room: int, round_to: int) -> None:
         super().__init__()
         self.lazy_initialization(layer.keys, layer.values)
-        self._length = 0
+        self._length, self._round_to = 0, round_to
         self._keys, self._values = (
-            x.new_empty(*x.shape[:2], x.shape[2] + room, x.shape[3]) for x in (layer.keys, layer.values)
+            x.new_zeros(*x.shape[:2], x.shape[2] + room + round_to, x.shape[3]) for x in (layer.keys, layer.values)
         )
         self.update(layer.keys, layer.values)
 
@@ -193,26 +204,32 @@ class _RoomyLayer(DynamicLayer):
         new = slice(self._length, self._length + key_states.shape[2])
         self._keys[:, :, new], self._values[:, :, new] = key_states, value_states
         self._length = new.stop
-        keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
-        self.keys, self.values = keys, values
-        return keys, values
+        return self._shown()
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keeps some rows of the batch."""
         self._keys, self._values = self._keys[indices], self._values[indices]
-        self.keys, self.values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+        self._shown()
+
+    def _shown(self) -> tuple[Tensor, Tensor]:
+        length = self._length + -self._length % self._round_to
+        keys, values = self._keys[:, :, :length], self._values[:, :, :length]
+        self.keys, self.values = keys, values
+        return keys, values
 
 
-def _with_room(model: Any, cache: DynamicCache, room: int) -> DynamicCache:
+def _with_room(model: Any, cache: DynamicCache, room: int, round_to: int) -> DynamicCache:
     """The same cache with room for more tokens; layers of another kind, those of a sliding window say, stay."""
     layers: list[Any] = cache.layers
     roomy: Any = DynamicCache(config=model.config)
-    roomy.layers = [_RoomyLayer(layer, room) if type(layer) is DynamicLayer else layer for layer in layers]
+    roomy.layers = [_RoomyLayer(layer, room, round_to) if type(layer) is DynamicLayer else layer for layer in layers]
     return roomy
 
 
-def _left_padded(sequences: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+def _left_padded(sequences: Sequence[Sequence[int]], round_to: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens and mask, a multiple of `round_to` wide."""
     longest = max(len(s) for s in sequences)
+    longest += -longest % round_to
     ids_PT = torch.tensor([[0] * (longest - len(s)) + list(s) for s in sequences], device=device)
     mask_PT = torch.tensor([[0] * (longest - len(s)) + [1] * len(s) for s in sequences], device=device)
     return ids_PT, mask_PT
