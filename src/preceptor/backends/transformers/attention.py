@@ -24,8 +24,8 @@ NAME = "preceptor"
 CPU_TOKENS, CUDA_TOKENS = 1024, 4096
 """Tokens of one row: more fill an accelerator better, and take more memory."""
 ROW_ROUND, QUERIES_ROUND, KEYS_ROUND = 64, 32, 64
-"""Rows, and a segment's queries and keys, are filled up to multiples of so many tokens: oneDNN makes a program for every
-shape that it has not met, which takes some 10 ms, and keeps a thousand of them."""
+"""Rows, and a segment's queries and keys, are filled up to multiples of so many tokens: oneDNN makes a program for
+every shape that it has not met, which takes some 10 ms, and keeps a thousand of them."""
 SCORES_AT_ONCE = 1 << 22
 """Scores of a padded batch beyond which PyTorch's fused attention is used: it does not keep them all."""
 
