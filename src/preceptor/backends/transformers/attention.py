@@ -5,7 +5,9 @@ of a key's head together take a half of it for prompts and a tenth for decoding.
 results differ by rounding.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import AttentionInterface
 
-from preceptor.backends.transformers.forest import Forest
+from preceptor.backends.transformers.forest import Forest, Segment
 
 NAME = "preceptor"
 """Of the attention, as transformers' configurations call it."""
@@ -26,6 +28,8 @@ CPU_TOKENS, CUDA_TOKENS = 1024, 4096
 ROW_ROUND, QUERIES_ROUND, KEYS_ROUND = 64, 32, 64
 """Rows, and a segment's queries and keys, are filled up to multiples of so many tokens: oneDNN makes a program for
 every shape that it has not met, which takes some 10 ms, and keeps a thousand of them."""
+PART_SCORES = 1 << 17
+"""Scores of one head, of segments computed together, that a processor's cache holds."""
 SCORES_AT_ONCE = 1 << 22
 """Scores of a padded batch beyond which PyTorch's fused attention is used: it does not keep them all."""
 
@@ -95,102 +99,137 @@ def _padded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: floa
     return summed.view(B, H, T, -1).transpose(1, 2)
 
 
+@dataclass(frozen=True)
+class _Heads:
+    """H query heads and the K heads of keys that they share."""
+
+    queries: int
+    keys: int
+
+
 class _Part:
-    """One segment: its queries, and the keys and values that they see; both filled up with zeros to a round number."""
+    """G segments whose filled lengths are equal: L queries of each, and the S keys that they see.
 
-    def __init__(self, start: int, end: int, seen: Sequence[tuple[int, int]]) -> None:
-        self.rows, self.length = slice(start, end), end - start
-        self._seen = seen
-        self._keys = sum(end - start for start, end in seen)
+    Args:
+        lengths: L and S.
+        prefix: keys before those of the row.
+        nowhere: a row that nothing reads; queries that only fill up are taken from it, and their results go to it.
+    """
 
-    def queries(self, query: Tensor, kv_heads: int) -> Tensor:
-        """K × (H / K · L) × D: the query heads of each of K key heads one after another."""
-        return _filled(query[0, :, self.rows], QUERIES_ROUND).view(kv_heads, -1, query.shape[-1])
+    def __init__(self, segments: Sequence[Segment], lengths: tuple[int, int], prefix: int, nowhere: int) -> None:
+        self._shape = (len(segments), *lengths)
+        queries_GL = torch.full(self._shape[:2], nowhere)
+        keys_GS = torch.full(self._shape[::2], prefix + nowhere)
+        bias_GLS = torch.full(self._shape, -torch.inf)
+        for g, segment in enumerate(segments):
+            own = range(segment.start, segment.end)
+            seen = [*range(-prefix, 0), *(row for start, end in segment.before for row in range(start, end)), *own]
+            queries_GL[g, : len(own)] = torch.tensor(own)
+            keys_GS[g, : len(seen)] = prefix + torch.tensor(seen)
+            bias_GLS[g, :, : len(seen)] = torch.zeros(lengths[0], len(seen))
+            bias_GLS[g, : len(own), len(seen) - len(own) : len(seen)] = _ahead(len(own))
+        self._queries_N, self._keys_N, self._bias_GLS = queries_GL.flatten(), keys_GS.flatten(), bias_GLS
 
-    def keys(self, keys: Tensor) -> Tensor:
-        """K × S × D: the keys, or values, that the segment sees, its own last."""
-        return _filled([keys[0, :, start:end] for start, end in self._seen], KEYS_ROUND)
+    def queries(self, rows: Tensor, heads: _Heads) -> Tensor:
+        """(G · K) × (H / K · L) × D of T × (H · D): the query heads of each head of keys one after another."""
+        G, L, _ = self._shape
+        of_queries = rows.index_select(0, self._queries_N).view(G, L, heads.keys, heads.queries // heads.keys, -1)
+        return of_queries.permute(0, 2, 3, 1, 4).reshape(G * heads.keys, heads.queries // heads.keys * L, -1)
 
-    def add(self, sums: Tensor, grads: Tensor) -> None:
-        """Adds gradients of what `keys` gave to their places."""
-        at = 0
-        for start, end in self._seen:
-            sums[0, :, start:end] += grads[:, at : at + end - start]
-            at += end - start
+    def keys(self, rows: Tensor, heads: _Heads) -> Tensor:
+        """(G · K) × S × D of the rows' keys or values, (prefix + T) × (K · D)."""
+        G, _, S = self._shape
+        of_keys = rows.index_select(0, self._keys_N).view(G, S, heads.keys, -1)
+        return of_keys.transpose(1, 2).reshape(G * heads.keys, S, -1)
 
-    def probabilities(self, query: Tensor, key: Tensor, scale: float) -> Tensor:
-        """K × (H / K · L) × S attention weights; those of queries that only fill up are of no account."""
-        keys = self.keys(key)
-        scores = _scores(self.queries(query, key.shape[1]), keys, scale)
-        by_head = scores.view(query.shape[1], -1, keys.shape[1])
-        own = self._keys - self.length
-        by_head[:, : self.length, own : self._keys] += _ahead(self.length, scores.dtype, scores.device)
-        by_head[:, :, self._keys :] = -torch.inf
+    def put(self, rows: Tensor, of_queries: Tensor, heads: _Heads) -> None:
+        """Writes what has the form that `queries` gives to its rows."""
+        G, L, _ = self._shape
+        by_row = of_queries.view(G, heads.keys, heads.queries // heads.keys, L, -1).permute(0, 3, 1, 2, 4)
+        rows.index_copy_(0, self._queries_N, by_row.reshape(G * L, -1))
+
+    def add(self, rows: Tensor, of_keys: Tensor, heads: _Heads) -> None:
+        """Adds what has the form that `keys` gives to its rows."""
+        G, _, S = self._shape
+        by_row = of_keys.view(G, heads.keys, S, -1).transpose(1, 2).reshape(G * S, -1)
+        rows.index_add_(0, self._keys_N, by_row.to(rows.dtype))
+
+    def probabilities(self, query: Tensor, key: Tensor, heads: _Heads, scale: float) -> Tensor:
+        """(G · K) × (H / K · L) × S attention weights; those of queries that only fill up are of no account."""
+        G, L, S = self._shape
+        scores = _scores(self.queries(query, heads), self.keys(key, heads), scale)
+        self._bias_GLS = self._bias_GLS.to(scores.dtype)
+        scores.view(G, heads.queries, L, S).add_(self._bias_GLS[:, None])
         return torch.softmax(scores, dim=-1)
 
 
-def _filled(pieces: Tensor | Sequence[Tensor], multiple: int) -> Tensor:
-    """Pieces, heads × length × D each, one after another, with zeros up to a multiple of tokens."""
-    pieces = [pieces] if isinstance(pieces, Tensor) else list(pieces)
-    length = sum(piece.shape[1] for piece in pieces)
-    filling = -length % multiple
-    zeros = [pieces[0].new_zeros(pieces[0].shape[0], filling, pieces[0].shape[2])] if filling else []
-    return torch.cat([*pieces, *zeros], dim=1)
-
-
 class _ForestAttention(torch.autograd.Function):
-    """Attention segment by segment; the backward pass computes the probabilities anew instead of keeping them."""
+    """Attention part by part; the backward pass computes the probabilities anew instead of keeping them."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Sequence[_Part], scale: float) -> Tensor:
-        _, H, T, _ = query.shape
-        output = query.new_zeros(1, T, H, value.shape[-1])
+        heads = _Heads(query.shape[1], key.shape[1])
+        query, key, value = _rows(query), _rows(key), _rows(value)
+        output = query.new_zeros(len(query), heads.queries * value.shape[1] // heads.keys)
         with torch.autocast(query.device.type, enabled=False):
             for part in forest:
-                summed = torch.bmm(part.probabilities(query, key, scale), part.keys(value))
-                output[0, part.rows] = summed.view(H, -1, value.shape[-1])[:, : part.length].transpose(0, 1)
+                probabilities = part.probabilities(query, key, heads, scale)
+                part.put(output, torch.bmm(probabilities, part.keys(value, heads)), heads)
         ctx.save_for_backward(query, key, value, output)
-        ctx.rest = (forest, scale)
-        return output
+        ctx.rest = (forest, heads, scale)
+        return output.view(1, len(query), heads.queries, -1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, output = ctx.saved_tensors
-        forest, scale = ctx.rest
-        H, K = query.shape[1], key.shape[1]
+        forest, heads, scale = ctx.rest
+        grad = grads[0].reshape(output.shape)
+        of_softmax = (grad.float() * output.float()).view(len(query), heads.queries, -1).sum(dim=-1).to(grad.dtype)
         grad_query = torch.zeros_like(query)
         grad_key = torch.zeros_like(key, dtype=torch.float32)  # a shared beginning gathers from all that follows it
         grad_value = torch.zeros_like(value, dtype=torch.float32)
         for part in forest:
-            grad, given = (part.queries(each.transpose(1, 2), K) for each in (grads[0], output))
-            probabilities = part.probabilities(query, key, scale)
-            part.add(grad_value, torch.bmm(probabilities.transpose(1, 2), grad))
-            of_scores = torch.bmm(grad, part.keys(value).transpose(1, 2))
-            of_scores.sub_((grad.float() * given.float()).sum(dim=-1, keepdim=True).to(grad.dtype)).mul_(probabilities)
-            of_query = torch.bmm(of_scores, part.keys(key)).mul_(scale)
-            grad_query[0, :, part.rows] = of_query.view(H, -1, query.shape[-1])[:, : part.length]
-            part.add(grad_key, torch.bmm(of_scores.transpose(1, 2), part.queries(query, K)).mul_(scale))
-        return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
+            probabilities, of_output = part.probabilities(query, key, heads, scale), part.queries(grad, heads)
+            part.add(grad_value, torch.bmm(probabilities.transpose(1, 2), of_output), heads)
+            of_scores = torch.bmm(of_output, part.keys(value, heads).transpose(1, 2))
+            of_scores.sub_(part.queries(of_softmax, heads)).mul_(probabilities)
+            part.put(grad_query, torch.bmm(of_scores, part.keys(key, heads)).mul_(scale), heads)
+            part.add(grad_key, torch.bmm(of_scores.transpose(1, 2), part.queries(query, heads)).mul_(scale), heads)
+        of_heads = (
+            rows.view(1, len(rows), count, -1).transpose(1, 2)
+            for rows, count in (
+                (grad_query, heads.queries),
+                (grad_key.to(key.dtype), heads.keys),
+                (grad_value.to(value.dtype), heads.keys),
+            )
+        )
+        return *of_heads, None, None
 
 
-def _parts(forest: Forest) -> list[_Part]:
-    """Segments with the ranges of keys that they see: the cached prefix stands before the row."""
-    prefix, parts = forest.prefix, list[_Part]()
+def _rows(of_heads: Tensor) -> Tensor:
+    """T × (H · D) of 1 × H × T × D."""
+    return of_heads[0].transpose(0, 1).reshape(of_heads.shape[2], -1)
+
+
+def _parts(forest: Forest, nowhere: int) -> list[_Part]:
+    """A forest's segments, those of equal filled lengths together."""
+    alike: defaultdict[tuple[int, int], list[Segment]] = defaultdict(list)
     for segment in forest.segments:
-        ranges = [(0, prefix)] if prefix else []
-        for start, end in (*segment.before, (segment.start, segment.end)):
-            if ranges and ranges[-1][1] == prefix + start:
-                ranges[-1] = (ranges[-1][0], prefix + end)
-            else:
-                ranges.append((prefix + start, prefix + end))
-        parts.append(_Part(segment.start, segment.end, ranges))
+        own = segment.end - segment.start
+        seen = forest.prefix + sum(end - start for start, end in segment.before) + own
+        alike[own + -own % QUERIES_ROUND, seen + -seen % KEYS_ROUND].append(segment)
+    parts: list[_Part] = []
+    for (queries, keys), segments in alike.items():
+        together = max(1, PART_SCORES // (queries * keys))
+        for start in range(0, len(segments), together):
+            parts.append(_Part(segments[start : start + together], (queries, keys), forest.prefix, nowhere))
     return parts
 
 
-@lru_cache(maxsize=1024)
-def _ahead(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+@lru_cache(maxsize=128)
+def _ahead(length: int) -> Tensor:
     """L × L: -inf where a key comes after its query, 0 elsewhere."""
-    return torch.full((length, length), -torch.inf, dtype=dtype, device=device).triu(1)
+    return torch.full((length, length), -torch.inf).triu(1)
 
 
 def _scores(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
@@ -213,11 +252,11 @@ def forest_arguments(model: Any, forest: Forest) -> dict[str, Any]:
             "attention_mask": forest.mask(model.dtype, device),  # of four dimensions, it is taken as it is
             "use_cache": False,
         }
-    filling = [0] * (-len(forest.tokens) % ROW_ROUND)  # attended to by nothing
+    filling = [0] * (ROW_ROUND - len(forest.tokens) % ROW_ROUND)  # read by nothing, and one token at least
     return {
         "input_ids": torch.tensor([forest.tokens + filling]),
         "position_ids": torch.tensor([forest.positions + filling]),
         "attention_mask": torch.zeros(1, 1, 1, 1),
         "use_cache": False,
-        "forest": _parts(forest),  # once for all layers
+        "forest": _parts(forest, nowhere=len(forest.tokens)),  # once for all layers
     }

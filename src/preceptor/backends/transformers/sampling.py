@@ -126,7 +126,7 @@ def _decode(
         ids_PT, attention_mask=mask_PT, position_ids=positions_PT, past_key_values=cache, logits_to_keep=last
     ).logits[:, 0]
     cache.batch_repeat_interleave(group_size)
-    cache = _with_room(model, cache, max_new_tokens, round_to)
+    cache = _with_room(model, cache)
     mask_BT = mask_PT.repeat_interleave(group_size, dim=0)
     positions_B1 = mask_BT.sum(dim=1, keepdim=True) - 1
     if in_use(model):  # to add to scores: of four dimensions, a mask is taken as it is
@@ -184,24 +184,27 @@ def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor, top_k: int |
 
 
 class _RoomyLayer(DynamicLayer):
-    """Keys and values in arrays with room for what is to come, where appending to the end moves nothing.
+    """Keys and values in arrays that have room for more tokens and grow by whole numbers of them.
 
     Args:
-        round_to: what it gives are whole multiples of so many tokens, zeros where there is none yet.
+        room: by how many tokens they grow.
+        whole: whether all of an array is given, zeros where there is no token yet: a product of a part of an array
+            copies it first.
     """
 
-    def __init__(self, layer: Any, room: int, round_to: int) -> None:
+    def __init__(self, layer: Any, room: int, whole: bool) -> None:
         super().__init__()
         self.lazy_initialization(layer.keys, layer.values)
-        self._length, self._round_to = 0, round_to
-        self._keys, self._values = (
-            x.new_zeros(*x.shape[:2], x.shape[2] + room + round_to, x.shape[3]) for x in (layer.keys, layer.values)
-        )
+        self._length, self._room, self._whole = 0, room, whole
+        self._keys, self._values = (x.new_empty(*x.shape[:2], 0, x.shape[3]) for x in (layer.keys, layer.values))
         self.update(layer.keys, layer.values)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Appends, and gives all that there is."""
         new = slice(self._length, self._length + key_states.shape[2])
+        if new.stop > self._keys.shape[2]:
+            more = new.stop + -new.stop % self._room - self._keys.shape[2]
+            self._keys, self._values = (torch.nn.functional.pad(x, (0, 0, 0, more)) for x in (self._keys, self._values))
         self._keys[:, :, new], self._values[:, :, new] = key_states, value_states
         self._length = new.stop
         return self._shown()
@@ -212,17 +215,18 @@ class _RoomyLayer(DynamicLayer):
         self._shown()
 
     def _shown(self) -> tuple[Tensor, Tensor]:
-        length = self._length + -self._length % self._round_to
+        length = self._keys.shape[2] if self._whole else self._length
         keys, values = self._keys[:, :, :length], self._values[:, :, :length]
         self.keys, self.values = keys, values
         return keys, values
 
 
-def _with_room(model: Any, cache: DynamicCache, room: int, round_to: int) -> DynamicCache:
+def _with_room(model: Any, cache: DynamicCache) -> DynamicCache:
     """The same cache with room for more tokens; layers of another kind, those of a sliding window say, stay."""
     layers: list[Any] = cache.layers
     roomy: Any = DynamicCache(config=model.config)
-    roomy.layers = [_RoomyLayer(layer, room, round_to) if type(layer) is DynamicLayer else layer for layer in layers]
+    whole = in_use(model)
+    roomy.layers = [_RoomyLayer(layer, KEYS_ROUND, whole) if type(layer) is DynamicLayer else layer for layer in layers]
     return roomy
 
 

@@ -20,7 +20,7 @@ from preceptor.training.rl.batch import Batch, Part, Targets
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.settings import RLSettings, needs_values
 
-CPU_TOKENS, CUDA_TOKENS = 512, 16384
+CPU_TOKENS, CUDA_TOKENS = 2048, 16384
 """Tokens whose graph is kept at once; a token of a 135M-parameter model takes some 0.9 MB."""
 KL_GAIN = 0.1
 """How fast β follows the KL's error (Ziegler et al. 2019, section 2.2)."""
