@@ -48,6 +48,18 @@ def test_parts_hold_everything_once_and_keep_to_the_bound() -> None:
     assert all(a.stop == b.start for a, b in pairwise(parts))
 
 
+def test_parts_for_several_workers_are_about_as_large() -> None:
+    sizes = [5, 5, 5, 5, 5, 5, 1]
+    assert [len(part) for part in in_parts(sizes, 31, 2)] == [3, 4]
+    assert [len(part) for part in in_parts(sizes, 12, 2)] == [2, 2, 2, 1]
+    assert in_parts([40], 12, 4) == [range(0, 1)]
+    assert in_parts([], 12, 2) == []
+    for at_once in range(5, 40):
+        parts = in_parts(sizes, at_once, 2)
+        assert [i for part in parts for i in part] == list(range(len(sizes)))
+        assert all(sum(sizes[i] for i in part) <= at_once for part in parts)
+
+
 def random_texts() -> list[tuple[int, ...]]:
     """Two trees of three levels, with texts longer than a segment."""
     generator = torch.Generator().manual_seed(0)

@@ -17,6 +17,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
+from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import default_dtype
 from preceptor.backends.transformers.model import LocalModel
@@ -84,6 +85,11 @@ class Policy:
         """The parameters that learn."""
         head = list(self._value_head.parameters()) if self._value_head is not None else []
         return [p for p in self.model.parameters() if p.requires_grad] + head
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether activations are computed anew for the backward pass, to save memory."""
+        return bool(self._checkpointed)
 
     @contextmanager
     def as_reference(self) -> Generator[None]:
@@ -290,13 +296,14 @@ class Policy:
         return TokenGroup(self.encode(prompt), (self.encode_answer(prompt.reference),))
 
     def _forward(self, groups: Sequence[TokenGroup], temperature: float) -> tuple[Tensor, Tensor]:
-        sizes = [group.size for group in groups]
+        def forward(part: range) -> tuple[Tensor, Tensor]:
+            return packed_forward(self.model, [groups[i] for i in part], temperature, plain_head=self._plain_head)
+
+        device = self.base.model.device
+        parts = in_parts([group.size for group in groups], tokens_at_once(self.base.model), workers(device))
         with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
-            parts = [
-                packed_forward(self.model, [groups[i] for i in part], temperature, plain_head=self._plain_head)
-                for part in in_parts(sizes, tokens_at_once(self.base.model))
-            ]
-        return torch.cat([log_probs for log_probs, _ in parts]), torch.cat([hidden for _, hidden in parts])
+            done = list(side_by_side(device, forward, parts))
+        return torch.cat([log_probs for log_probs, _ in done]), torch.cat([hidden for _, hidden in done])
 
 
 def _adapted(base: LocalModel, tuning: TuningSettings, seed: int) -> Any:

@@ -10,12 +10,15 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from preceptor.backends.transformers.attention import forest_arguments, looks_back_all_the_way
-from preceptor.backends.transformers.forest import Forest, common_length
+from preceptor.backends.transformers.cores import side_by_side, workers
+from preceptor.backends.transformers.forest import Forest, common_length, in_parts
 
 PREFIX_BLOCK = 64
 """A shared prefix is computed and cut in blocks of so many tokens: what is kept of it does not depend on what was asked
 before.
 """
+WORTH_A_WORKER = 128
+"""Tokens that are worth computing beside others instead of with them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class PrefixCache:
 
     def expanded(self, model: Any, prefix: tuple[int, ...], rows: int) -> DynamicCache:
         """A fresh cache that holds `prefix`, whole blocks of it, for a batch of `rows`."""
+        self.keep(model, prefix)
+        return self._first(model, len(prefix), rows)
+
+    def keep(self, model: Any, prefix: tuple[int, ...]) -> None:
+        """Computes what is not kept of a prefix; `expanded` is then for several threads at once."""
         known = common_length(prefix, self._prefix) // PREFIX_BLOCK * PREFIX_BLOCK
         if known < len(prefix):
             cache = self._first(model, known, 1)
@@ -53,7 +61,6 @@ class PrefixCache:
             layers: list[Any] = cache.layers
             self._layers = [(layer.keys, layer.values) for layer in layers]
             self._prefix = prefix
-        return self._first(model, len(prefix), rows)
 
     def _first(self, model: Any, length: int, rows: int) -> DynamicCache:
         """A cache of the first tokens of the prefix."""
@@ -93,8 +100,8 @@ def batches(requests: Sequence[EncodedChoice], at_once: int) -> Iterator[list[in
 
 @torch.inference_mode()
 def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache: PrefixCache) -> list[list[float]]:
-    """Log-probability of each choice of each request: all in one row behind their shared prefix, whatever some of them
-    share beyond that computed once too. A model of sliding windows computes every text by itself.
+    """Log-probability of each choice of each request: all behind their shared prefix, and whatever some of them share
+    beyond that computed once too. A model of sliding windows computes every text by itself.
     """
     rows = [(row, len(request.context) - 1) for request in requests for row in request.rows]
     logits = _logits(model, rows, prefix_cache) if looks_back_all_the_way(model) else _padded_logits(model, rows)
@@ -116,16 +123,25 @@ Read = tuple[tuple[int, ...], int]
 
 
 def _logits(model: Any, rows: Sequence[Read], prefix_cache: PrefixCache) -> Sequence[Tensor]:
-    """The wanted logits of each text."""
+    """The wanted logits of each text, a forest for every worker."""
     prefix = shared_prefix([text[: first + 1] for text, first in rows])
-    forest = Forest.of([text for text, _ in rows], len(prefix))
-    reads = [places[first - len(prefix) :] for places, (_, first) in zip(forest.places, rows, strict=True)]
-    logits_RV = model(
-        **forest_arguments(model, forest),
-        past_key_values=prefix_cache.expanded(model, prefix, 1) if prefix else None,
-        logits_to_keep=torch.tensor([place for each in reads for place in each], device=model.device),
-    ).logits[0]
-    return logits_RV.split([len(each) for each in reads])
+    prefix_cache.keep(model, prefix)
+
+    def compute(part: range) -> Sequence[Tensor]:
+        forest = Forest.of([rows[i][0] for i in part], len(prefix))
+        reads = [places[rows[i][1] - len(prefix) :] for places, i in zip(forest.places, part, strict=True)]
+        logits_RV = model(
+            **forest_arguments(model, forest),
+            past_key_values=prefix_cache.expanded(model, prefix, 1) if prefix else None,
+            logits_to_keep=torch.tensor([place for each in reads for place in each], device=model.device),
+        ).logits[0]
+        return logits_RV.split([len(each) for each in reads])
+
+    before: list[tuple[int, ...]] = [prefix, *(text for text, _ in rows[:-1])]
+    sizes = [len(text) - common_length(text, other) for (text, _), other in zip(rows, before, strict=True)]
+    count = min(workers(model.device), max(1, sum(sizes) // WORTH_A_WORKER))
+    parts = in_parts(sizes, sum(sizes), count)
+    return [logits for part in side_by_side(model.device, compute, parts) for logits in part]
 
 
 def _padded_logits(model: Any, rows: Sequence[Read]) -> Sequence[Tensor]:

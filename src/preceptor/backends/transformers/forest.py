@@ -5,6 +5,8 @@ segments stand one after another in one row. A token attends to its own segment 
 lead to it, and counts its position from the beginning of its text; so it is computed as in a row of its own.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -111,8 +113,21 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
     return next((i for i in range(limit) if first[i] != second[i]), limit)
 
 
-def in_parts(sizes: Sequence[int], at_once: int) -> list[range]:
-    """Divides things of some sizes, in order, into parts of at most `at_once`; a larger one is a part by itself."""
+def in_parts(sizes: Sequence[int], at_once: int, workers: int = 1) -> list[range]:
+    """Divides things of some sizes, in order, into parts of at most `at_once`; a larger one is a part by itself.
+
+    Args:
+        workers: who share the parts: they are then about as many for each, and about as large.
+    """
+    parts = _in_parts(sizes, at_once)
+    if workers == 1 or len(sizes) == 1:
+        return parts
+    count = workers * math.ceil(len(parts) / workers)
+    enough = bisect_left(range(at_once), True, key=lambda limit: len(_in_parts(sizes, limit)) <= count)
+    return _in_parts(sizes, enough)
+
+
+def _in_parts(sizes: Sequence[int], at_once: int) -> list[range]:
     parts: list[range] = []
     start = tokens = 0
     for index, size in enumerate(sizes):

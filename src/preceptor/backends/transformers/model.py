@@ -12,6 +12,7 @@ from preceptor.backends.transformers.choosing import (
     choice_log_probs,
     shared_prefix,
 )
+from preceptor.backends.transformers.cores import workers
 from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.backends.transformers.sampling import SampledResponse, sample_each
 from preceptor.core.errors import UsageError
@@ -71,7 +72,8 @@ class LocalModel:
         fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
         if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
             yield [(i, failure) for i, failure in failed]
-        for batch in batches([each for _, each in fits], tokens_at_once(self.model)):
+        at_once = tokens_at_once(self.model) * workers(self.model.device)
+        for batch in batches([each for _, each in fits], at_once):
             chosen = [fits[i][1] for i in batch]
             results = choice_log_probs(self.model, chosen, self._prefix_cache)
             yield [

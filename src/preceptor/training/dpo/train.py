@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from preceptor.backends.transformers.attention import tokens_at_once
+from preceptor.backends.transformers.cores import workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
@@ -19,6 +20,7 @@ from preceptor.training.dpo.encoding import EncodedPair, encode_pairs
 from preceptor.training.dpo.reference import pair_log_probs, reference_log_probs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.files import RunFiles
+from preceptor.training.gradients import accumulate
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy
@@ -149,11 +151,21 @@ class Learner:
         """
         mine = self._processes.part(batch)
         size = max(1, math.ceil(len(mine) / self._settings.gradient_accumulation_steps))
-        seen: list[_Seen] = []
-        for part in in_parts([self._pairs[i].tokens.size for i in mine], tokens_at_once(self._policy.base.model)):
-            for start in range(part.start, part.stop, size):
-                seen += self._learn(mine[start : min(start + size, part.stop)], len(batch))
-        everyone = self._processes.gather(seen)
+        model = self._policy.base.model
+        at_once = tokens_at_once(model) // workers(model.device)
+        parts = [
+            mine[start : min(start + size, part.stop)]
+            for part in in_parts([self._pairs[i].tokens.size for i in mine], at_once, workers(model.device))
+            for start in range(part.start, part.stop, size)
+        ]
+        with memory_for("a backward pass", FOR_LESS_MEMORY):
+            seen = accumulate(
+                lambda part: self._loss(part, len(batch)),
+                parts,
+                self._policy.trainable,
+                one_by_one=self._policy.recomputes,
+            )
+        everyone = self._processes.gather([each for part in seen for each in part])
         loss = sum(each.loss for each in everyone) / len(batch)
         stepped = self.optimizer.step(loss, f"step {self._policy.step + 1}")
         labelled = [each for each in everyone if each.p_chosen != 0.5]
@@ -172,8 +184,8 @@ class Learner:
             learning_rate=stepped.learning_rate,
         )
 
-    def _learn(self, places: Sequence[int], batch_size: int) -> list[_Seen]:
-        """Adds the gradient of some pairs' share of the batch's loss."""
+    def _loss(self, places: Sequence[int], batch_size: int) -> tuple[Tensor, list[_Seen]]:
+        """Some pairs' share of the batch's loss."""
         settings, device = self._settings, self._reference_M2.device
         groups = [self._pairs[i].tokens for i in places]
         p_B = torch.tensor([self._pairs[i].p_chosen for i in places], device=device)
@@ -188,12 +200,10 @@ class Learner:
             kind=settings.kind,
             label_smoothing=settings.label_smoothing,
         )
-        with memory_for("a backward pass", FOR_LESS_MEMORY):
-            (losses_B.sum() / batch_size).backward()
         policy_B2 = policy_B2.detach()
         chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], settings.beta) for i in (0, 1))
         columns = (losses_B.detach(), chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B)
-        return [_Seen(*row) for row in torch.stack(columns, dim=1).tolist()]
+        return losses_B.sum() / batch_size, [_Seen(*row) for row in torch.stack(columns, dim=1).tolist()]
 
 
 def batch_of_step(ids: Sequence[str], step: int, batch_size: int, seed: int) -> list[int]:

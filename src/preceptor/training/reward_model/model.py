@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from preceptor.backends.transformers.attention import forest_arguments, tokens_at_once
+from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import Forest, in_parts
 from preceptor.backends.transformers.loading import LoadedModel, load, load_reward_model
 from preceptor.core.errors import UsageError
@@ -113,6 +114,16 @@ class RewardModel:
         return [p for p in self.model.parameters() if p.requires_grad]
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._plain.device
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether activations are computed anew for the backward pass, to save memory."""
+        return bool(self._checkpointed)
+
+    @property
     def tokens_at_once(self) -> int:
         """How many tokens are worth giving to `rewards`."""
         return tokens_at_once(self._plain)
@@ -153,12 +164,12 @@ class RewardModel:
             else:
                 fits[i] = encoded
         order = sorted(fits, key=lambda i: fits[i])  # texts of one prompt side by side
-        for part in in_parts([len(fits[i]) for i in order], self.tokens_at_once):
-            batch = order[part.start : part.stop]
-            with memory_for("scoring", "the reward model's max_length"):
-                rewards = self.rewards([fits[i] for i in batch]).tolist()
-            for i, reward in zip(batch, rewards, strict=True):
-                results[i] = float(reward) if math.isfinite(reward) else NoReward(f"the reward is {reward}")
+        parts = in_parts([len(fits[i]) for i in order], self.tokens_at_once, workers(self.device))
+        with memory_for("scoring", "the reward model's max_length"):
+            by_part = side_by_side(self.device, lambda part: self.rewards([fits[order[i]] for i in part]), parts)
+            rewards = [float(reward) for part in by_part for reward in part]
+        for i, reward in zip(order, rewards, strict=True):
+            results[i] = reward if math.isfinite(reward) else NoReward(f"the reward is {reward}")
         return results
 
     def weights(self) -> dict[str, Tensor]:

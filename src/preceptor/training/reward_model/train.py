@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from preceptor.backends.transformers.cores import workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.objectives.bradley_terry import soft_preference_loss
 from preceptor.store.training_pairs import TrainingPair, hard
+from preceptor.training.gradients import accumulate
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.processes import Processes
@@ -189,11 +192,14 @@ def _step(
     place: _Batch,
 ) -> RewardStepFacts:
     """One step on a batch, of which each process computes its part."""
-    scored: list[_Scored] = []
-    for part in _parts(processes.part(pairs), settings.gradient_accumulation_steps, model.tokens_at_once):
-        with memory_for("a step of the reward model", "batch_size or max_length, or raise gradient_accumulation_steps"):
-            scored += _back_propagate(model, part, settings.center_coefficient, len(pairs))
-    scored = processes.gather(scored)
+    with memory_for("a step of the reward model", "batch_size or max_length, or raise gradient_accumulation_steps"):
+        by_part = accumulate(
+            lambda part: _loss(model, part, settings.center_coefficient, len(pairs)),
+            _parts(processes.part(pairs), settings.gradient_accumulation_steps, model),
+            model.trainable,
+            one_by_one=model.recomputes,
+        )
+    scored = processes.gather([each for part in by_part for each in part])
     loss = math.fsum(each.loss for each in scored) / len(scored)
     stepped = optimizer.step(loss, f"step {place.step} of the reward model")
     margins = [each.chosen - each.rejected for each in scored]
@@ -213,21 +219,21 @@ def _step(
     )
 
 
-def _back_propagate(
+def _loss(
     model: RewardModel, part: Sequence[EncodedPair], center_coefficient: float, batch_size: int
-) -> list[_Scored]:
-    """Adds the gradient of a part of the batch, both texts of every pair computed together."""
+) -> tuple[Tensor, list[_Scored]]:
+    """A part's share of the batch's loss, both texts of every pair computed together."""
     chosen_B, rejected_B = model.rewards([text for pair in part for text in (pair.chosen, pair.rejected)]).view(-1, 2).T
     p_chosen_B = torch.tensor([pair.p_chosen for pair in part], device=chosen_B.device)
     weights_B = torch.tensor([pair.weight for pair in part], device=chosen_B.device)
     losses_B = soft_preference_loss(chosen_B, rejected_B, p_chosen_B, weights_B, center_coefficient)
-    (losses_B.sum() / batch_size).backward()
     columns = (chosen_B.tolist(), rejected_B.tolist(), [pair.p_chosen for pair in part], losses_B.tolist())
-    return [_Scored(*row) for row in zip(*columns, strict=True)]
+    return losses_B.sum() / batch_size, [_Scored(*row) for row in zip(*columns, strict=True)]
 
 
-def _parts(pairs: Sequence[EncodedPair], count: int, tokens_at_once: int) -> list[Sequence[EncodedPair]]:
+def _parts(pairs: Sequence[EncodedPair], count: int, model: RewardModel) -> list[Sequence[EncodedPair]]:
     """Divides pairs, in order, into parts that fit into memory: `count` parts, or more where those do not."""
     size = max(1, math.ceil(len(pairs) / count))
-    fitting = in_parts([len(pair.chosen) + len(pair.rejected) for pair in pairs], tokens_at_once)
+    sizes = [len(pair.chosen) + len(pair.rejected) for pair in pairs]
+    fitting = in_parts(sizes, model.tokens_at_once // workers(model.device), workers(model.device))
     return [pairs[i : min(i + size, part.stop)] for part in fitting for i in range(part.start, part.stop, size)]

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.hashing import unit_hash
 from preceptor.objectives.policy_gradient import sequence_sums
+from preceptor.training.gradients import accumulate
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer, Stepped
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy, ResponseGroup
@@ -46,6 +48,8 @@ class Updater:
         self._settings = settings
         self._processes = processes
         self._beta = settings.kl_coefficient
+        self._device = policy.base.model.device
+        self._tokens_at_once = CUDA_TOKENS if self._device.type == "cuda" else CPU_TOKENS
         self._optimizer = Optimizer(policy.trainable, settings, settings.steps, processes)
 
     def update(self, groups: Sequence[ResponseGroup], rewards: Sequence[Sequence[float | None]]) -> UpdateFacts:
@@ -59,29 +63,36 @@ class Updater:
         """
         settings = self._settings
         known = [[r if r is not None and math.isfinite(r) else math.nan for r in row] for row in rewards]
-        rewards_PG = torch.tensor(known, dtype=torch.float32, device=self._policy.base.model.device)
+        rewards_PG = torch.tensor(known, dtype=torch.float32, device=self._device)
         mine = self._processes.part(range(len(rewards)))  # the places of this process's groups in the step
 
-        # Of one part and one update the graph is kept: old and new log-probabilities are one.
+        # Of a small batch and one update the graph is kept: old and new log-probabilities are one.
         parts = self._parts(groups, range(len(groups)))
-        once = len(parts) == settings.epochs_per_batch == settings.minibatches == 1
+        small = sum(group.tokens.size for group in groups) <= self._tokens_at_once
+        once = small and settings.epochs_per_batch * settings.minibatches * settings.gradient_accumulation_steps == 1
         with torch.set_grad_enabled(once):
-            passes = [self._forward([groups[i] for i in part]) for part in parts]
+            passes = list(side_by_side(self._device, lambda part: self._forward([groups[i] for i in part]), parts))
+        kept = {part[0]: tokens for part, tokens in zip(parts, passes, strict=True)} if once else {}
         batch = self._whole_batch(groups, passes, rewards_PG)
         targets = self._algorithm.targets(batch)
 
         taken: list[tuple[float, Stepped]] = []
         minibatches = [m for epoch in range(settings.epochs_per_batch) for m in self._minibatches(len(rewards), epoch)]
         for number, minibatch in enumerate(minibatches, start=1):
-            loss = 0.0
-            for part in self._parts(groups, [place - mine[0] for place in mine if place in minibatch]):
-                tokens = passes[0] if once else self._forward([groups[i] for i in part])
+            learned = [place - mine[0] for place in mine if place in minibatch]
+            size = len(minibatch) * rewards_PG.shape[1]
+
+            def loss_of(part: Sequence[int], size: int = size) -> tuple[Tensor, float]:
+                tokens = kept.pop(part[0]) if kept else self._forward([groups[i] for i in part])
                 losses_B = self._algorithm.losses(self._part([mine[0] + i for i in part], tokens, batch, targets))
-                mean = losses_B.sum() / (len(minibatch) * rewards_PG.shape[1])
-                with memory_for("a backward pass", FOR_LESS_MEMORY):
-                    mean.backward()
-                loss += float(mean.detach())
-            loss = sum(self._processes.gather([loss]))
+                loss = losses_B.sum() / size
+                return loss, float(loss.detach())
+
+            with memory_for("a backward pass", FOR_LESS_MEMORY):
+                losses = accumulate(
+                    loss_of, self._parts(groups, learned), self._policy.trainable, one_by_one=self._policy.recomputes
+                )
+            loss = sum(self._processes.gather(losses))
             where = f"step {self._policy.step + 1}"
             taken.append((loss, self._optimizer.step(loss, where, advance=number == len(minibatches))))
         facts = self._facts(groups, batch, targets, taken)
@@ -104,12 +115,12 @@ class Updater:
 
     def _parts(self, groups: Sequence[ResponseGroup], chosen: Sequence[int]) -> list[Sequence[int]]:
         """Divides some of the groups, given by their places, into parts whose graphs the memory is to hold at once."""
-        cuda = self._policy.base.model.device.type == "cuda"
+        at_once = self._tokens_at_once // workers(self._device)
         runs = _split(chosen, self._settings.gradient_accumulation_steps)
         return [
             run[part.start : part.stop]
             for run in runs
-            for part in in_parts([groups[i].tokens.size for i in run], CUDA_TOKENS if cuda else CPU_TOKENS)
+            for part in in_parts([groups[i].tokens.size for i in run], at_once, workers(self._device))
         ]
 
     def _forward(self, groups: Sequence[ResponseGroup]) -> _Tokens:

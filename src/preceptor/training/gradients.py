@@ -1,0 +1,48 @@
+"""Gradients of a batch that is computed in parts."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from preceptor.backends.transformers.cores import side_by_side, workers
+
+MOST_PARAMETERS = 1 << 25
+"""Of what learns. Beyond, parts are computed one by one: each one's gradients take as much memory."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def accumulate(
+    work: Callable[[T], tuple[Tensor, R]], parts: Sequence[T], parameters: Sequence[Tensor], *, one_by_one: bool
+) -> list[R]:
+    """Adds up the gradients of the losses of a batch's parts, in the parts' order: the sum is always the same.
+
+    Args:
+        work: gives a part's loss, and what else is to be known of it.
+        one_by_one: never computes parts side by side, which takes more memory.
+
+    Returns: what is to be known of each part.
+    """
+    device = parameters[0].device
+    large = sum(parameter.numel() for parameter in parameters) > MOST_PARAMETERS
+    facts: list[R] = []
+    if one_by_one or large or workers(device) == 1:
+        for part in parts:
+            loss, fact = work(part)
+            loss.backward()
+            facts.append(fact)
+        return facts
+
+    def gradients(part: T) -> tuple[Sequence[Tensor | None], R]:
+        loss, fact = work(part)
+        return torch.autograd.grad(loss, parameters, allow_unused=True), fact
+
+    for grads, fact in side_by_side(device, gradients, parts):
+        for parameter, grad in zip(parameters, grads, strict=True):
+            if grad is not None:
+                parameter.grad = grad if parameter.grad is None else parameter.grad + grad
+        facts.append(fact)
+    return facts

@@ -1,0 +1,77 @@
+"""Work on several cores at once: order, modes, errors."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from preceptor.backends.transformers.cores import side_by_side, workers
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_order_and_work_is_done_at_once() -> None:
+    met = threading.Barrier(4, timeout=20.0)
+
+    def work(item: int) -> int:
+        met.wait()  # nobody gets past it alone
+        time.sleep(0.01 * (4 - item))
+        return item * item
+
+    assert list(side_by_side(CPU, work, range(4))) == [0, 1, 4, 9]
+
+
+def test_a_worker_has_its_share_of_the_threads_and_no_workers_of_its_own() -> None:
+    seen = list(side_by_side(CPU, lambda _: (torch.get_num_threads(), workers(CPU)), range(2)))
+    assert seen == [(2, 1), (2, 1)]
+    assert (torch.get_num_threads(), workers(CPU), workers(torch.device("cuda"))) == (4, 4, 1)
+    fresh: list[int] = []
+    thread = threading.Thread(target=lambda: fresh.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert fresh == [4]
+
+
+def test_modes_are_those_of_the_caller() -> None:
+    def modes(_: int) -> tuple[bool, bool, bool, torch.dtype]:
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+        return (
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+            torch.is_autocast_enabled("cpu"),
+            product.dtype,
+        )
+
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert set(side_by_side(CPU, modes, range(2))) == {(False, False, True, torch.bfloat16)}
+    with torch.inference_mode():
+        assert set(side_by_side(CPU, modes, range(2))) == {(False, True, False, torch.float32)}
+    assert set(side_by_side(CPU, modes, range(2))) == {(True, False, False, torch.float32)}
+
+
+def test_an_error_is_raised_when_what_was_begun_has_ended() -> None:
+    ended: list[int] = []
+
+    def work(item: int) -> int:
+        if item == 0:
+            raise ValueError("the first fails")
+        time.sleep(0.05)
+        ended.append(item)
+        return item
+
+    with pytest.raises(ValueError, match="the first fails"):
+        list(side_by_side(CPU, work, range(20)))
+    count = len(ended)
+    assert 1 <= count < 19
+    time.sleep(0.2)
+    assert len(ended) == count
