@@ -66,11 +66,9 @@ def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
 
 
 def _compute(policy: Policy, pairs: Sequence[EncodedPair]) -> list[list[float]]:
-    """Two numbers for each pair. Pairs of similar length are computed together."""
-    order = sorted(range(len(pairs)), key=lambda i: pairs[i].tokens.size)
-    found: dict[int, list[float]] = {}
-    for start in range(0, len(order), _AT_ONCE):
-        taken = order[start : start + _AT_ONCE]
-        groups = [pairs[i].tokens for i in taken]
-        found |= zip(taken, pair_log_probs(policy.reference_log_probs(groups), groups).tolist(), strict=True)
-    return [found[i] for i in range(len(pairs))]
+    """Two numbers for each pair."""
+    found: list[list[float]] = []
+    for start in range(0, len(pairs), _AT_ONCE):
+        groups = [pair.tokens for pair in pairs[start : start + _AT_ONCE]]
+        found += pair_log_probs(policy.reference_log_probs(groups), groups).tolist()
+    return found
