@@ -21,6 +21,8 @@ from benchmarks.worker import serve
 from benchmarks.workers.words import random_text
 from preceptor.backends.base import ChooseRequest
 from preceptor.backends.scripted import ScriptedModel, first_choice
+from preceptor.backends.transformers.cores import workers
+from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import sample_groups
@@ -29,8 +31,10 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.store.ledger import Ledger
+from preceptor.training.gradients import accumulate
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
+from preceptor.training.rl.update import CPU_TOKENS
 from preceptor.training.tuning import TuningSettings
 
 ROWS, DECODED_ROWS = 2048, 32
@@ -159,9 +163,16 @@ def decode(model: Any, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
 
 
 def update(policy: Policy, groups: Sequence[TokenGroup]) -> dict[str, float]:
-    """Log-probabilities of sampled responses and their gradient. Tokens are those of prompts and responses."""
+    """Log-probabilities of sampled responses and their gradient, in parts as an RL update has them. Tokens are those of
+    prompts and responses.
+    """
+
+    def loss(part: range) -> tuple[Tensor, None]:
+        return policy.log_probs([groups[i] for i in part]).sum(), None
+
     start = time.perf_counter()
-    policy.log_probs(groups).mean().backward()
+    parts = in_parts([group.size for group in groups], CPU_TOKENS, workers(torch.device("cpu")))
+    accumulate(loss, parts, policy.trainable, one_by_one=False)
     seconds = time.perf_counter() - start
     for parameter in policy.trainable:
         parameter.grad = None
