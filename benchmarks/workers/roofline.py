@@ -21,7 +21,7 @@ from benchmarks.worker import serve
 from benchmarks.workers.words import random_text
 from preceptor.backends.base import ChooseRequest
 from preceptor.backends.scripted import ScriptedModel, first_choice
-from preceptor.backends.transformers.cores import workers
+from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
@@ -37,6 +37,7 @@ from preceptor.training.policy import Policy
 from preceptor.training.rl.update import CPU_TOKENS
 from preceptor.training.tuning import TuningSettings
 
+CPU = torch.device("cpu")
 ROWS, DECODED_ROWS = 2048, 32
 GROUPS, GROUP_SIZE, NEW_TOKENS = 8, 4, 32
 PROMPT_TOKENS, RESPONSE_TOKENS = 60, 120
@@ -95,6 +96,7 @@ class Machine:
         return 2 * ARRAY_BYTES / _seconds(lambda: self._written.copy_(self._read))
 
     def _products(self, shapes: Sequence[tuple[int, int]], rows: int, dtype: torch.dtype) -> float:
+        """By all threads together, or by workers side by side where that is faster."""
         weights = [torch.randn(shape).to(dtype) for shape in shapes]
         inputs = {size: torch.randn(rows, size).to(dtype) for _, size in shapes}
 
@@ -102,7 +104,12 @@ class Machine:
             for weight in weights:
                 linear(inputs[weight.shape[1]], weight)
 
-        return sum(2 * rows * weight.numel() for weight in weights) / _seconds(multiply)
+        def multiply_side_by_side() -> None:
+            list(side_by_side(CPU, lambda _: multiply(), range(share)))
+
+        flop, share = sum(2 * rows * weight.numel() for weight in weights), workers(CPU)
+        together = flop / _seconds(multiply)
+        return max(together, share * flop / _seconds(multiply_side_by_side)) if share > 1 else together
 
 
 @torch.inference_mode()
@@ -171,7 +178,7 @@ def update(policy: Policy, groups: Sequence[TokenGroup]) -> dict[str, float]:
         return policy.log_probs([groups[i] for i in part]).sum(), None
 
     start = time.perf_counter()
-    parts = in_parts([group.size for group in groups], CPU_TOKENS, workers(torch.device("cpu")))
+    parts = in_parts([group.size for group in groups], CPU_TOKENS, workers(CPU))
     accumulate(loss, parts, policy.trainable, one_by_one=False)
     seconds = time.perf_counter() - start
     for parameter in policy.trainable:
