@@ -30,8 +30,8 @@ def _setup(result: Result, showings: int) -> dict[str, str]:
     return {
         "model": "embedded, in its default precision",
         "parameters": " and ".join(f"{count:.1f} M of the {name}" for name, count in sizes.items()),
-        "matrix products": "those of the linear layers, weighted by their FLOP, one block's weights in the cache; by all "
-        "threads together or on each core by itself, whichever is faster",
+        "matrix products": "those of the linear layers, weighted by their FLOP, one block's weights in the cache; by "
+        "all threads together or on each core by itself, whichever is faster",
         "judge prefill": f"{showings} showings without exemplars; 2 FLOP for each parameter of the blocks and token "
         "computed, padding included; attention scores and logits count as nothing",
         "decode": "8 prompts × 4 responses × 32 tokens; a step against the slower of two bounds: reading all weights "
