@@ -94,7 +94,8 @@ def _padded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: floa
     B, H, T, D = query.shape
     K, S = key.shape[1:3]
     scores = _scores(query.reshape(B * K, -1, D), key.reshape(B * K, S, D), scale)
-    scores.view(B, H, T, S).add_(mask)
+    # Under autocast the lowest number may be fp32's, which bf16 has not: infinite, it would make rows of padding NaN.
+    scores.view(B, H, T, S).add_(mask.clamp(min=torch.finfo(scores.dtype).min))
     summed = torch.bmm(torch.softmax(scores, dim=-1), value.reshape(B * K, S, -1))
     return summed.view(B, H, T, -1).transpose(1, 2)
 
