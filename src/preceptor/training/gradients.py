@@ -1,5 +1,6 @@
 """Gradients of a batch that is computed in parts."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -7,12 +8,22 @@ import torch
 from torch import Tensor
 
 from preceptor.backends.transformers.cores import side_by_side, workers
+from preceptor.backends.transformers.forest import in_parts
 
 MOST_PARAMETERS = 1 << 25
 """Of what learns. Beyond, parts are computed one by one: each one's gradients take as much memory."""
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def parts_to_learn(sizes: Sequence[int], at_once: int, device: torch.device, count: int = 1) -> list[range]:
+    """Divides things of some sizes, in order, into `count` parts, or more where those that are computed side by side
+    would be more than `at_once` together.
+    """
+    size = max(1, math.ceil(len(sizes) / count))
+    fitting = in_parts(sizes, at_once // workers(device), workers(device))
+    return [range(i, min(i + size, part.stop)) for part in fitting for i in range(part.start, part.stop, size)]
 
 
 def accumulate(

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 
 from preceptor.backends.transformers.attention import tokens_at_once
-from preceptor.backends.transformers.cores import workers
-from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.objectives.dpo import dpo_losses, implicit_rewards
@@ -20,7 +18,7 @@ from preceptor.training.dpo.encoding import EncodedPair, encode_pairs
 from preceptor.training.dpo.reference import pair_log_probs, reference_log_probs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.files import RunFiles
-from preceptor.training.gradients import accumulate
+from preceptor.training.gradients import accumulate, parts_to_learn
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy
@@ -150,17 +148,13 @@ class Learner:
         Raises: PreceptorError when the loss or the gradient is not finite.
         """
         mine = self._processes.part(batch)
-        size = max(1, math.ceil(len(mine) / self._settings.gradient_accumulation_steps))
         model = self._policy.base.model
-        at_once = tokens_at_once(model) // workers(model.device)
-        parts = [
-            mine[start : min(start + size, part.stop)]
-            for part in in_parts([self._pairs[i].tokens.size for i in mine], at_once, workers(model.device))
-            for start in range(part.start, part.stop, size)
-        ]
+        sizes = [self._pairs[i].tokens.size for i in mine]
+        count = self._settings.gradient_accumulation_steps
+        parts = parts_to_learn(sizes, tokens_at_once(model), model.device, count)
         with memory_for("a backward pass", FOR_LESS_MEMORY):
             seen = accumulate(
-                lambda part: self._loss(part, len(batch)),
+                lambda part: self._loss(mine[part.start : part.stop], len(batch)),
                 parts,
                 self._policy.trainable,
                 one_by_one=self._policy.recomputes,

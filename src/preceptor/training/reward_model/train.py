@@ -15,13 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from preceptor.backends.transformers.cores import workers
-from preceptor.backends.transformers.forest import in_parts
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.objectives.bradley_terry import soft_preference_loss
 from preceptor.store.training_pairs import TrainingPair, hard
-from preceptor.training.gradients import accumulate
+from preceptor.training.gradients import accumulate, parts_to_learn
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.processes import Processes
@@ -192,10 +190,12 @@ def _step(
     place: _Batch,
 ) -> RewardStepFacts:
     """One step on a batch, of which each process computes its part."""
+    mine, count = processes.part(pairs), settings.gradient_accumulation_steps
+    sizes = [len(pair.chosen) + len(pair.rejected) for pair in mine]
     with memory_for("a step of the reward model", "batch_size or max_length, or raise gradient_accumulation_steps"):
         by_part = accumulate(
-            lambda part: _loss(model, part, settings.center_coefficient, len(pairs)),
-            _parts(processes.part(pairs), settings.gradient_accumulation_steps, model),
+            lambda part: _loss(model, mine[part.start : part.stop], settings.center_coefficient, len(pairs)),
+            parts_to_learn(sizes, model.tokens_at_once, model.device, count),
             model.trainable,
             one_by_one=model.recomputes,
         )
@@ -229,11 +229,3 @@ def _loss(
     losses_B = soft_preference_loss(chosen_B, rejected_B, p_chosen_B, weights_B, center_coefficient)
     columns = (chosen_B.tolist(), rejected_B.tolist(), [pair.p_chosen for pair in part], losses_B.tolist())
     return losses_B.sum() / batch_size, [_Scored(*row) for row in zip(*columns, strict=True)]
-
-
-def _parts(pairs: Sequence[EncodedPair], count: int, model: RewardModel) -> list[Sequence[EncodedPair]]:
-    """Divides pairs, in order, into parts that fit into memory: `count` parts, or more where those do not."""
-    size = max(1, math.ceil(len(pairs) / count))
-    sizes = [len(pair.chosen) + len(pair.rejected) for pair in pairs]
-    fitting = in_parts(sizes, model.tokens_at_once // workers(model.device), workers(model.device))
-    return [pairs[i : min(i + size, part.stop)] for part in fitting for i in range(part.start, part.stop, size)]

@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from preceptor.backends.transformers.cores import side_by_side, workers
-from preceptor.backends.transformers.forest import in_parts
+from preceptor.backends.transformers.cores import side_by_side
 from preceptor.core.hashing import unit_hash
 from preceptor.objectives.policy_gradient import sequence_sums
-from preceptor.training.gradients import accumulate
+from preceptor.training.gradients import accumulate, parts_to_learn
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer, Stepped
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy, ResponseGroup
@@ -72,7 +71,7 @@ class Updater:
         once = small and settings.epochs_per_batch * settings.minibatches * settings.gradient_accumulation_steps == 1
         with torch.set_grad_enabled(once):
             passes = list(side_by_side(self._device, lambda part: self._forward([groups[i] for i in part]), parts))
-        kept = {part[0]: tokens for part, tokens in zip(parts, passes, strict=True)} if once else {}
+        kept = {part[0]: tokens for part, tokens in zip(parts, passes, strict=True)}
         batch = self._whole_batch(groups, passes, rewards_PG)
         targets = self._algorithm.targets(batch)
 
@@ -83,7 +82,7 @@ class Updater:
             size = len(minibatch) * rewards_PG.shape[1]
 
             def loss_of(part: Sequence[int], size: int = size) -> tuple[Tensor, float]:
-                tokens = kept.pop(part[0]) if kept else self._forward([groups[i] for i in part])
+                tokens = kept[part[0]] if once else self._forward([groups[i] for i in part])
                 losses_B = self._algorithm.losses(self._part([mine[0] + i for i in part], tokens, batch, targets))
                 loss = losses_B.sum() / size
                 return loss, float(loss.detach())
@@ -115,12 +114,11 @@ class Updater:
 
     def _parts(self, groups: Sequence[ResponseGroup], chosen: Sequence[int]) -> list[Sequence[int]]:
         """Divides some of the groups, given by their places, into parts whose graphs the memory is to hold at once."""
-        at_once = self._tokens_at_once // workers(self._device)
         runs = _split(chosen, self._settings.gradient_accumulation_steps)
         return [
             run[part.start : part.stop]
             for run in runs
-            for part in in_parts([groups[i].tokens.size for i in run], at_once, workers(self._device))
+            for part in parts_to_learn([groups[i].tokens.size for i in run], self._tokens_at_once, self._device)
         ]
 
     def _forward(self, groups: Sequence[ResponseGroup]) -> _Tokens:
