@@ -58,9 +58,9 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("no exemplars", "detailed", 2, comparisons=24, fewer=3, llama=True),
-    Variant("4 exemplars", "detailed+4-shot", 2, comparisons=20, fewer=3),
-    Variant("scores 1 to 10", "scored", 10, comparisons=10, fewer=2),
+    Variant("no exemplars", "detailed", 2, comparisons=200, fewer=3, llama=True),
+    Variant("4 exemplars", "detailed+4-shot", 2, comparisons=60, fewer=3),
+    Variant("scores 1 to 10", "scored", 10, comparisons=24, fewer=2),
 )
 QUICK = {"no exemplars": (4, 2), "4 exemplars": (4, 2), "scores 1 to 10": (2, 1)}
 

@@ -111,57 +111,63 @@ class _Heads:
 class _Part:
     """G segments whose filled lengths are equal: L queries of each, and the S keys that they see.
 
+    What belongs to a head of keys stands together: products are of K · G matrices, of H / K · L queries each.
+
     Args:
         lengths: L and S.
         prefix: keys before those of the row.
-        nowhere: a row that nothing reads; queries that only fill up are taken from it, and their results go to it.
+        row: T, its length. Nothing reads its last token: queries that only fill up are taken from it, and their results
+            go to it.
     """
 
-    def __init__(self, segments: Sequence[Segment], lengths: tuple[int, int], prefix: int, nowhere: int) -> None:
-        self._shape = (len(segments), *lengths)
-        queries_GL = torch.full(self._shape[:2], nowhere)
-        keys_GS = torch.full(self._shape[::2], prefix + nowhere)
-        bias_GLS = torch.full(self._shape, -torch.inf)
+    def __init__(self, segments: Sequence[Segment], lengths: tuple[int, int], prefix: int, row: int) -> None:
+        self._shape = G, L, S = (len(segments), *lengths)
+        self._keys_of_head, self._seen_by_all = prefix + row, min(_seen_before(each, prefix) for each in segments)
+        self._queries_GL = torch.full((G, L), row - 1)
+        self._keys_GS = torch.full((G, S), prefix + row - 1)
+        self._bias_GLR = torch.full((G, L, S - self._seen_by_all), -torch.inf)
+        self._places: dict[_Heads, tuple[Tensor, Tensor]] = {}
         for g, segment in enumerate(segments):
             own = range(segment.start, segment.end)
-            seen = [*range(-prefix, 0), *(row for start, end in segment.before for row in range(start, end)), *own]
-            queries_GL[g, : len(own)] = torch.tensor(own)
-            keys_GS[g, : len(seen)] = prefix + torch.tensor(seen)
-            bias_GLS[g, :, : len(seen)] = torch.zeros(lengths[0], len(seen))
-            bias_GLS[g, : len(own), len(seen) - len(own) : len(seen)] = _ahead(len(own))
-        self._queries_N, self._keys_N, self._bias_GLS = queries_GL.flatten(), keys_GS.flatten(), bias_GLS
+            seen = [*range(-prefix, 0), *(place for start, end in segment.before for place in range(start, end)), *own]
+            self._queries_GL[g, : len(own)] = torch.tensor(own)
+            self._keys_GS[g, : len(seen)] = prefix + torch.tensor(seen)
+            end = len(seen) - self._seen_by_all
+            self._bias_GLR[g, :, :end] = 0.0
+            self._bias_GLR[g, : len(own), end - len(own) : end] = _ahead(len(own))
 
     def queries(self, rows: Tensor, heads: _Heads) -> Tensor:
-        """(G · K) × (H / K · L) × D of T × (H · D): the query heads of each head of keys one after another."""
-        G, L, _ = self._shape
-        of_queries = rows.index_select(0, self._queries_N).view(G, L, heads.keys, heads.queries // heads.keys, -1)
-        return of_queries.permute(0, 2, 3, 1, 4).reshape(G * heads.keys, heads.queries // heads.keys * L, -1)
+        """(K · G) × (H / K · L) × D of (T · H) × D."""
+        return rows.index_select(0, self._of(heads)[0]).view(heads.keys * self._shape[0], -1, rows.shape[1])
 
     def keys(self, rows: Tensor, heads: _Heads) -> Tensor:
-        """(G · K) × S × D of the rows' keys or values, (prefix + T) × (K · D)."""
-        G, _, S = self._shape
-        of_keys = rows.index_select(0, self._keys_N).view(G, S, heads.keys, -1)
-        return of_keys.transpose(1, 2).reshape(G * heads.keys, S, -1)
+        """(K · G) × S × D of the rows of keys or values, (K · (prefix + T)) × D."""
+        return rows.index_select(0, self._of(heads)[1]).view(heads.keys * self._shape[0], -1, rows.shape[1])
 
     def put(self, rows: Tensor, of_queries: Tensor, heads: _Heads) -> None:
         """Writes what has the form that `queries` gives to its rows."""
-        G, L, _ = self._shape
-        by_row = of_queries.view(G, heads.keys, heads.queries // heads.keys, L, -1).permute(0, 3, 1, 2, 4)
-        rows.index_copy_(0, self._queries_N, by_row.reshape(G * L, -1))
+        rows.index_copy_(0, self._of(heads)[0], of_queries.view(-1, rows.shape[1]))
 
     def add(self, rows: Tensor, of_keys: Tensor, heads: _Heads) -> None:
         """Adds what has the form that `keys` gives to its rows."""
-        G, _, S = self._shape
-        by_row = of_keys.view(G, heads.keys, S, -1).transpose(1, 2).reshape(G * S, -1)
-        rows.index_add_(0, self._keys_N, by_row.to(rows.dtype))
+        rows.index_add_(0, self._of(heads)[1], of_keys.view(-1, rows.shape[1]).to(rows.dtype))
 
     def probabilities(self, query: Tensor, key: Tensor, heads: _Heads, scale: float) -> Tensor:
-        """(G · K) × (H / K · L) × S attention weights; those of queries that only fill up are of no account."""
+        """(K · G) × (H / K · L) × S attention weights; those of queries that only fill up are of no account."""
         G, L, S = self._shape
         scores = _scores(self.queries(query, heads), self.keys(key, heads), scale)
-        self._bias_GLS = self._bias_GLS.to(scores.dtype)
-        scores.view(G, heads.queries, L, S).add_(self._bias_GLS[:, None])
+        self._bias_GLR = self._bias_GLR.to(scores.dtype)
+        scores.view(heads.keys, G, -1, L, S)[..., self._seen_by_all :].add_(self._bias_GLR[:, None])
         return torch.softmax(scores, dim=-1)
+
+    def _of(self, heads: _Heads) -> tuple[Tensor, Tensor]:
+        """Where the rows of its queries are, token by token and head by head, and those of its keys, head by head."""
+        if heads not in self._places:
+            heads_KH = torch.arange(heads.queries).view(heads.keys, 1, -1, 1)
+            queries_KGHL = self._queries_GL[:, None] * heads.queries + heads_KH
+            keys_KGS = torch.arange(heads.keys)[:, None, None] * self._keys_of_head + self._keys_GS
+            self._places[heads] = queries_KGHL.flatten(), keys_KGS.flatten()
+        return self._places[heads]
 
 
 class _ForestAttention(torch.autograd.Function):
@@ -169,23 +175,23 @@ class _ForestAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Sequence[_Part], scale: float) -> Tensor:
-        heads = _Heads(query.shape[1], key.shape[1])
-        query, key, value = _rows(query), _rows(key), _rows(value)
-        output = query.new_zeros(len(query), heads.queries * value.shape[1] // heads.keys)
+        heads, tokens = _Heads(query.shape[1], key.shape[1]), query.shape[2]
+        query, key, value = _rows(query.transpose(1, 2)), _rows(key), _rows(value)
+        output = query.new_zeros(len(query), value.shape[1])
         with torch.autocast(query.device.type, enabled=False):
             for part in forest:
                 probabilities = part.probabilities(query, key, heads, scale)
                 part.put(output, torch.bmm(probabilities, part.keys(value, heads)), heads)
         ctx.save_for_backward(query, key, value, output)
         ctx.rest = (forest, heads, scale)
-        return output.view(1, len(query), heads.queries, -1)
+        return output.view(1, tokens, heads.queries, -1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, output = ctx.saved_tensors
         forest, heads, scale = ctx.rest
-        grad = grads[0].reshape(output.shape)
-        of_softmax = (grad.float() * output.float()).view(len(query), heads.queries, -1).sum(dim=-1).to(grad.dtype)
+        grad = _rows(grads[0])
+        of_softmax = (grad.float() * output.float()).sum(dim=1, keepdim=True).to(grad.dtype)
         grad_query = torch.zeros_like(query)
         grad_key = torch.zeros_like(key, dtype=torch.float32)  # a shared beginning gathers from all that follows it
         grad_value = torch.zeros_like(value, dtype=torch.float32)
@@ -196,41 +202,47 @@ class _ForestAttention(torch.autograd.Function):
             of_scores.sub_(part.queries(of_softmax, heads)).mul_(probabilities)
             part.put(grad_query, torch.bmm(of_scores, part.keys(key, heads)).mul_(scale), heads)
             part.add(grad_key, torch.bmm(of_scores.transpose(1, 2), part.queries(query, heads)).mul_(scale), heads)
-        of_heads = (
-            rows.view(1, len(rows), count, -1).transpose(1, 2)
-            for rows, count in (
-                (grad_query, heads.queries),
-                (grad_key.to(key.dtype), heads.keys),
-                (grad_value.to(value.dtype), heads.keys),
-            )
+        of_query = grad_query.view(1, -1, heads.queries, query.shape[1]).transpose(1, 2)
+        of_key, of_value = (
+            rows.to(key.dtype).view(1, heads.keys, -1, rows.shape[1]) for rows in (grad_key, grad_value)
         )
-        return *of_heads, None, None
+        return of_query, of_key, of_value, None, None
 
 
 def _rows(of_heads: Tensor) -> Tensor:
-    """T × (H · D) of 1 × H × T × D."""
-    return of_heads[0].transpose(0, 1).reshape(of_heads.shape[2], -1)
+    """All but the last dimension as one; of one text."""
+    return of_heads.reshape(-1, of_heads.shape[-1])
 
 
-def _parts(forest: Forest, nowhere: int) -> list[_Part]:
-    """A forest's segments, those of equal filled lengths together."""
+def _parts(forest: Forest, row: int) -> list[_Part]:
+    """A forest's segments, those of equal filled lengths together; `row` is the row's length."""
     alike: defaultdict[tuple[int, int], list[Segment]] = defaultdict(list)
     for segment in forest.segments:
         own = segment.end - segment.start
-        seen = forest.prefix + sum(end - start for start, end in segment.before) + own
-        alike[own + -own % QUERIES_ROUND, seen + -seen % KEYS_ROUND].append(segment)
+        seen = _seen_before(segment, forest.prefix) + own
+        alike[round_up(own, QUERIES_ROUND), round_up(seen, KEYS_ROUND)].append(segment)
     parts: list[_Part] = []
     for (queries, keys), segments in alike.items():
         together = max(1, PART_SCORES // (queries * keys))
         for start in range(0, len(segments), together):
-            parts.append(_Part(segments[start : start + together], (queries, keys), forest.prefix, nowhere))
+            parts.append(_Part(segments[start : start + together], (queries, keys), forest.prefix, row))
     return parts
+
+
+def _seen_before(segment: Segment, prefix: int) -> int:
+    """How many keys all of a segment's tokens see."""
+    return prefix + sum(end - start for start, end in segment.before)
 
 
 @lru_cache(maxsize=128)
 def _ahead(length: int) -> Tensor:
     """L × L: -inf where a key comes after its query, 0 elsewhere."""
     return torch.full((length, length), -torch.inf).triu(1)
+
+
+def round_up(length: int, multiple: int) -> int:
+    """The next multiple."""
+    return length + -length % multiple
 
 
 def _scores(queries: Tensor, keys: Tensor, scale: float) -> Tensor:
@@ -253,11 +265,12 @@ def forest_arguments(model: Any, forest: Forest) -> dict[str, Any]:
             "attention_mask": forest.mask(model.dtype, device),  # of four dimensions, it is taken as it is
             "use_cache": False,
         }
-    filling = [0] * (ROW_ROUND - len(forest.tokens) % ROW_ROUND)  # read by nothing, and one token at least
+    row = round_up(len(forest.tokens) + 1, ROW_ROUND)  # its last token at least is read by nothing
+    filling = [0] * (row - len(forest.tokens))
     return {
         "input_ids": torch.tensor([forest.tokens + filling]),
         "position_ids": torch.tensor([forest.positions + filling]),
         "attention_mask": torch.zeros(1, 1, 1, 1),
         "use_cache": False,
-        "forest": _parts(forest, nowhere=len(forest.tokens)),  # once for all layers
+        "forest": _parts(forest, row),  # once for all layers
     }

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from preceptor.backends.transformers.attention import KEYS_ROUND, in_use
+from preceptor.backends.transformers.attention import KEYS_ROUND, in_use, round_up
 from preceptor.backends.transformers.choosing import PrefixCache
 
 PROMPTS_ROUND = 16
@@ -161,7 +161,7 @@ def _decode(
             mask_BT[..., seen - 1] = 0
         logits_BV = model(
             next_B[:, None],
-            attention_mask=mask_BT[..., : seen + -seen % round_to],
+            attention_mask=mask_BT[..., : round_up(seen, round_to)],
             position_ids=positions_B1,
             past_key_values=cache,
         ).logits[:, -1]
@@ -203,7 +203,7 @@ class _RoomyLayer(DynamicLayer):
         """Appends, and gives all that there is."""
         new = slice(self._length, self._length + key_states.shape[2])
         if new.stop > self._keys.shape[2]:
-            more = new.stop + -new.stop % self._room - self._keys.shape[2]
+            more = round_up(new.stop, self._room) - self._keys.shape[2]
             self._keys, self._values = (torch.nn.functional.pad(x, (0, 0, 0, more)) for x in (self._keys, self._values))
         self._keys[:, :, new], self._values[:, :, new] = key_states, value_states
         self._length = new.stop
@@ -232,8 +232,7 @@ def _with_room(model: Any, cache: DynamicCache) -> DynamicCache:
 
 def _left_padded(sequences: Sequence[Sequence[int]], round_to: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens and mask, a multiple of `round_to` wide."""
-    longest = max(len(s) for s in sequences)
-    longest += -longest % round_to
+    longest = round_up(max(len(s) for s in sequences), round_to)
     ids_PT = torch.tensor([[0] * (longest - len(s)) + list(s) for s in sequences], device=device)
     mask_PT = torch.tensor([[0] * (longest - len(s)) + [1] * len(s) for s in sequences], device=device)
     return ids_PT, mask_PT
