@@ -53,12 +53,10 @@ class Variant:
     comparisons: int
     fewer: int
     """For contestants that are much slower: rates are per label."""
-    llama: bool = False
-    """Whether llama.cpp takes part."""
 
 
 VARIANTS = (
-    Variant("no exemplars", "detailed", 2, comparisons=200, fewer=3, llama=True),
+    Variant("no exemplars", "detailed", 2, comparisons=200, fewer=3),
     Variant("4 exemplars", "detailed+4-shot", 2, comparisons=60, fewer=3),
     Variant("scores 1 to 10", "scored", 10, comparisons=24, fewer=2),
 )
@@ -107,8 +105,6 @@ def _compete(variant: Variant, many: Portion, few: Portion, servers: Servers, re
     taking_part = [_contestant(PRECEPTOR, "preceptor", local), _contestant(LOOP, "loop", loop)]
     absent: list[Result] = []
     for name, server, portion in ((ON_VLLM, servers.vllm, many), (ON_LLAMA, servers.llama, few)):
-        if name == ON_LLAMA and not variant.llama:
-            continue
         if isinstance(server, str):
             absent.append(Result(name, (), server))
             continue
@@ -158,11 +154,10 @@ def _row(variant: Variant, result: Result, own: Result) -> dict[str, Any]:
 def _about(variant: Variant, many: Portion, few: Portion, results: Sequence[Result]) -> str:
     """What was labelled, and how near the contestants' answers are."""
     label = "response by 3 criteria" if variant.judge == "scored" else "comparison in both orders"
-    slow = f"{LOOP} and llama.cpp" if variant.llama else LOOP
     own = next((r.repetitions[0] for r in results if r.name == PRECEPTOR and r.repetitions), {})
     said = [
         f"a label is one {label}; {many.comparisons} comparisons ({_tokens(many, variant):.0f} tokens of prompts for a "
-        f"label), {slow} {few.comparisons} of them ({_tokens(few, variant):.0f})"
+        f"label), {LOOP} and llama.cpp {few.comparisons} of them ({_tokens(few, variant):.0f})"
     ]
     for result in results:
         answers = result.repetitions[0].get("p_a") if result.repetitions else None
