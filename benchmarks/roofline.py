@@ -33,11 +33,13 @@ def _setup(result: Result, showings: int) -> dict[str, str]:
         "matrix products": "those of the linear layers, weighted by their FLOP, one block's weights in the cache; by "
         "all threads together or on each core by itself, whichever is faster",
         "judge prefill": f"{showings} showings without exemplars; 2 FLOP for each parameter of the blocks and token "
-        "computed, padding included; attention scores and logits count as nothing",
+        "computed, padding included; logits count as nothing",
         "decode": "8 prompts × 4 responses × 32 tokens; a step against the slower of two bounds: reading all weights "
         "once, and 2 FLOP for each of them and row at the rate of products of 32 rows",
         "RL update": "log-probabilities and gradient, 8 prompts × 4 responses × 32 tokens, LoRA of rank 16; 4 FLOP for "
         "each parameter of the blocks and token, and of the head and response token; adapters count as nothing",
+        "with attention": "its products counted too: 4 FLOP for each block, number of a query, token and token that it "
+        "sees, three times as many with the gradient (the model FLOP of Chowdhery et al. 2022)",
         "fraction": "in each repetition, of the machine's rate just before and just after",
     }
 
@@ -65,11 +67,14 @@ def _fractions(result: Result) -> dict[str, Any]:
                 _shown([1e3 * work[key] for work in each]) for key in ("step", "by arithmetic", "by traffic")
             )
             reached, bound = f"{step} ms a step", f"{arithmetic} ms by arithmetic, {traffic} ms by traffic"
+            counted = ""
         else:
             reached = f"{_shown([work['flop'] / work['seconds'] / 1e9 for work in each])} GFLOP/s"
             bound = "products of 2048 rows"
-        rows.append([name, reached, bound, percent(_spread([work["fraction"] for work in each]))])
-    return {"title": "Of what the machine can do", "columns": ["work", "reached", "bound", "fraction"], "rows": rows}
+            counted = percent(_spread([work["with attention"] for work in each]))
+        rows.append([name, reached, bound, percent(_spread([work["fraction"] for work in each])), counted])
+    columns = ["work", "reached", "bound", "fraction", "with attention"]
+    return {"title": "Of what the machine can do", "columns": columns, "rows": rows}
 
 
 def _machine(result: Result) -> dict[str, Any]:

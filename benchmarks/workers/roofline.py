@@ -6,7 +6,7 @@ with their mean.
 
 import random
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,8 @@ class Sizes:
     shapes: tuple[tuple[int, int], ...]
     """Outputs and inputs of the linear layers of one block."""
     head: int
+    pair: int
+    """FLOP of attention, all blocks together, for a token and one that it sees."""
 
     @property
     def body(self) -> int:
@@ -67,7 +69,8 @@ class Sizes:
         layers = model.config.num_hidden_layers
         linears = [m for m in model.model.layers[0].modules() if isinstance(m, torch.nn.Linear)]
         shapes = tuple((m.out_features, m.in_features) for m in linears)
-        return cls(layers, shapes, model.get_output_embeddings().weight.numel())
+        width = model.config.num_attention_heads * model.config.head_dim
+        return cls(layers, shapes, model.get_output_embeddings().weight.numel(), pair=2 * 2 * width * layers)
 
 
 class Machine:
@@ -123,15 +126,26 @@ def _seconds(work: Callable[[], Any]) -> float:
     return took / done
 
 
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass."""
+
+    begun: float
+    tokens: int
+    """Padding included."""
+    pairs: int
+    """Of a token and one that it sees."""
+
+
 @contextmanager
-def _watched(model: Any) -> Generator[list[tuple[float, int]]]:
-    """Inside, notes of every forward pass when it began and how many tokens it computes, padding included."""
-    passes: list[tuple[float, int]] = []
+def _watched(model: Any) -> Generator[list[Pass]]:
+    """Inside, notes every forward pass."""
+    passes: list[Pass] = []
 
-    def note(_module: Any, inputs: tuple[Tensor, ...]) -> None:
-        passes.append((time.perf_counter(), inputs[0].numel()))
+    def note(_module: Any, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
+        passes.append(Pass(time.perf_counter(), inputs[0].shape[:2].numel(), int((named["position_ids"] + 1).sum())))
 
-    hook = model.get_input_embeddings().register_forward_pre_hook(note)
+    hook = model.model.rotary_emb.register_forward_pre_hook(note, with_kwargs=True)
     try:
         yield passes
     finally:
@@ -139,14 +153,14 @@ def _watched(model: Any) -> Generator[list[tuple[float, int]]]:
 
 
 def judge_prefill(judge: LocalModel, requests: Sequence[ChooseRequest]) -> dict[str, float]:
-    """Answers the requests; FLOP of the blocks alone: no attention scores, no logits."""
+    """Answers the requests."""
     with _watched(judge.model) as passes:
         start = time.perf_counter()
         answers = [answer for batch in judge.choose(requests) for _, answer in batch]
         seconds = time.perf_counter() - start
-    tokens = sum(count for _, count in passes)
     given = sum(answer.usage.prompt_tokens for answer in answers)
-    return {"seconds": seconds, "units": len(requests), "tokens": tokens, "prompt_tokens": given}
+    tokens, pairs = sum(each.tokens for each in passes), sum(each.pairs for each in passes)
+    return {"seconds": seconds, "units": len(requests), "tokens": tokens, "prompt_tokens": given, "pairs": pairs}
 
 
 def decode(model: Any, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
@@ -163,7 +177,7 @@ def decode(model: Any, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
             eos_ids=[-1],  # nothing ends early
         )
         end = time.perf_counter()
-    steps = [begun for begun, _ in passes[1:]]
+    steps = [each.begun for each in passes[1:]]
     assert len(steps) == NEW_TOKENS - 1
     tokens = len(prompts) * GROUP_SIZE * NEW_TOKENS
     return {"seconds": end - start, "units": tokens, "tokens": tokens, "step": (end - steps[0]) / len(steps)}
@@ -177,15 +191,17 @@ def update(policy: Policy, groups: Sequence[TokenGroup]) -> dict[str, float]:
     def loss(part: range) -> tuple[Tensor, None]:
         return policy.log_probs([groups[i] for i in part]).sum(), None
 
-    start = time.perf_counter()
-    parts = in_parts([group.size for group in groups], CPU_TOKENS, workers(CPU))
-    accumulate(loss, parts, policy.trainable, one_by_one=False)
-    seconds = time.perf_counter() - start
+    with _watched(policy.base.model) as passes:
+        start = time.perf_counter()
+        parts = in_parts([group.size for group in groups], CPU_TOKENS, workers(CPU))
+        accumulate(loss, parts, policy.trainable, one_by_one=False)
+        seconds = time.perf_counter() - start
     for parameter in policy.trainable:
         parameter.grad = None
     responses = sum(len(response) for group in groups for response in group.responses)
     tokens = sum(len(group.prompt) for group in groups) + responses
-    return {"seconds": seconds, "units": responses, "tokens": tokens}
+    pairs = sum(each.pairs for each in passes)
+    return {"seconds": seconds, "units": responses, "tokens": tokens, "pairs": pairs}
 
 
 def rendered(comparisons: int) -> list[ChooseRequest]:
@@ -236,9 +252,12 @@ def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
         decoding["by traffic"] = weights * dtype.itemsize / fmean(traffic)
         decoding["fraction"] = max(decoding["by arithmetic"], decoding["by traffic"]) / decoding["step"]
         judging["flop"] = 2 * sizes.body * judging["tokens"]
-        judging["fraction"] = judging["flop"] / judging["seconds"] / fmean(full[1:3])
+        judging["attention flop"] = sizes.pair * judging["pairs"]
         learning["flop"] = 4 * (sizes.body * learning["tokens"] + sizes.head * learning["units"])
-        learning["fraction"] = learning["flop"] / learning["seconds"] / fmean(full[2:])
+        learning["attention flop"] = 3 * sizes.pair * learning["pairs"]
+        for work, rate in ((judging, fmean(full[1:3])), (learning, fmean(full[2:]))):
+            work["fraction"] = work["flop"] / work["seconds"] / rate
+            work["with attention"] = (work["flop"] + work["attention flop"]) / work["seconds"] / rate
         name = str(dtype).removeprefix("torch.")
         rates = {
             f"{name}, the layers' products, {ROWS} rows": fmean(full),
