@@ -34,8 +34,10 @@ CACHE_GIB = 2
 """Of vLLM, for keys and values."""
 LLAMA_SLOTS = 1
 """The fastest of 1 and 8: every slot computes the shared beginning for itself."""
-VERDICT_WORKERS = 128
-"""Its default; its rate limits are switched off."""
+VERDICT_WORKERS = 64
+"""Of 128, its default, some requests never came back, and it waited for them for ten minutes. Its rate limits are
+switched off.
+"""
 
 PRECEPTOR, LOOP, VERDICT = "preceptor", "transformers loop", "Verdict on vLLM"
 ON_VLLM, ON_LLAMA = "preceptor on vLLM", "preceptor on llama.cpp"
@@ -56,9 +58,9 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("no exemplars", "detailed", 2, comparisons=200, fewer=3),
-    Variant("4 exemplars", "detailed+4-shot", 2, comparisons=60, fewer=3),
-    Variant("scores 1 to 10", "scored", 10, comparisons=24, fewer=2),
+    Variant("no exemplars", "detailed", 2, comparisons=60, fewer=3),
+    Variant("4 exemplars", "detailed+4-shot", 2, comparisons=40, fewer=3),
+    Variant("scores 1 to 10", "scored", 10, comparisons=20, fewer=2),
 )
 QUICK = {"no exemplars": (4, 2), "4 exemplars": (4, 2), "scores 1 to 10": (2, 1)}
 

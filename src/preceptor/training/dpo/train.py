@@ -3,8 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy
 from preceptor.training.processes import Processes
+from preceptor.training.steps import take_steps
 
 ROUNDING = 1e-6
 """A margin below this is 0: before the first step the policy is the reference."""
@@ -70,14 +72,10 @@ def train_dpo(
     on_step: Callable[[int, int, DpoFacts], None],
     on_note: Callable[[str], None],
 ) -> int:
-    """Trains the policy, from where the files in the run directory say it was.
-
-    Every process calls it with the same arguments.
+    """Trains the policy, from where the files in the run directory say it was, as `take_steps` does.
 
     Args:
         files: in whose folder, beside what they keep there, the reference's log-probabilities are.
-        at_checkpoint: called in the main process at step 0, at every checkpoint and at the last step, after the
-            checkpoint is on disk and again when a restart finds the run there; returns False to stop early.
         on_step: called in the main process after each finished step with its number, the number of all, and the facts.
         on_note: called in the main process with how many pairs were left out and why.
 
@@ -89,31 +87,23 @@ def train_dpo(
     processes.on_main(files.prepare)
     reference_M2 = reference_log_probs(policy, encoded, files.root / "reference", processes)
     learner = Learner(policy, encoded, reference_M2, settings, steps, processes)
-    step = 0
-    if restored := files.restore(policy):
-        step = restored.step
-        learner.optimizer.load_state(restored.state)
 
-    def checkpoint() -> bool:
-        files.save_checkpoint(policy)
-        return at_checkpoint(step)
-
-    while True:
-        if (step % checkpoint_every == 0 or step == steps) and not processes.on_main(checkpoint):
-            return step
-        if step == steps:
-            return step
-        step += 1
+    def take(step: int) -> tuple[DpoFacts, dict[str, float]]:
         start = time.perf_counter()
         facts = learner.update(batch_of_step([pair.id for pair in encoded], step, settings.batch_size, seed))
-        policy.step = step
-        seconds = {"update": time.perf_counter() - start}
+        return facts, {"update": time.perf_counter() - start}
 
-        def save(step: int = step, facts: DpoFacts = facts, seconds: dict[str, float] = seconds) -> None:
-            files.save_step(policy, learner.optimizer.state(), {}, asdict(facts), seconds)
-            on_step(step, steps, facts)
-
-        processes.on_main(save)
+    return take_steps(
+        policy,
+        learner,
+        steps,
+        take,
+        files=files,
+        processes=processes,
+        checkpoint_every=checkpoint_every,
+        at_checkpoint=at_checkpoint,
+        on_step=lambda step, facts: on_step(step, steps, facts),
+    )
 
 
 class Learner:
@@ -140,7 +130,7 @@ class Learner:
         self._processes = processes
         # Over the whole dataset the mean weight is 1, so that the scale of weights is no learning rate.
         self._mean_weight = sum(pair.weight for pair in pairs) / len(pairs)
-        self.optimizer = Optimizer(policy.trainable, settings, steps, processes)
+        self._optimizer = Optimizer(policy.trainable, settings, steps, processes)
 
     def update(self, batch: Sequence[int]) -> DpoFacts:
         """Learns from a batch of pairs, given by their places.
@@ -161,7 +151,7 @@ class Learner:
             )
         everyone = self._processes.gather([each for part in seen for each in part])
         loss = sum(each.loss for each in everyone) / len(batch)
-        stepped = self.optimizer.step(loss, f"step {self._policy.step + 1}")
+        stepped = self._optimizer.step(loss, f"step {self._policy.step + 1}")
         labelled = [each for each in everyone if each.p_chosen != 0.5]
         agree = [
             0.5 if abs(each.margin) < ROUNDING else float((each.margin > 0.0) == (each.p_chosen > 0.5))
@@ -177,6 +167,18 @@ class Learner:
             grad_norm=stepped.grad_norm,
             learning_rate=stepped.learning_rate,
         )
+
+    def state(self) -> dict[str, Any]:
+        """What the next step needs beside the policy's weights."""
+        return self._optimizer.state()
+
+    def extra(self) -> dict[str, Any]:
+        """Nothing more."""
+        return {}
+
+    def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
+        """Takes back what `state` gave."""
+        self._optimizer.load_state(state)
 
     def _loss(self, places: Sequence[int], batch_size: int) -> tuple[Tensor, list[_Seen]]:
         """Some pairs' share of the batch's loss."""

@@ -1,9 +1,7 @@
-"""The RL loop: sample, reward, update; a checkpoint every so often."""
+"""The RL loop: sample, reward, update."""
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
 from itertools import pairwise
 
 from preceptor.core.errors import UsageError
@@ -17,6 +15,7 @@ from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
+from preceptor.training.steps import take_steps
 
 
 def train(
@@ -33,15 +32,13 @@ def train(
     at_checkpoint: Callable[[int], bool],
     on_step: Callable[[int, UpdateFacts], None],
 ) -> int:
-    """Trains the policy, from where the files say it was. Every process calls it with the same arguments.
+    """Trains the policy, from where the files say it was, as `take_steps` does.
 
     Args:
         rewards: asked by the main process alone, about the whole step; the others may have None.
-        at_checkpoint: called in the main process at step 0, at every checkpoint and at the last step, after the
-            checkpoint is on disk and again when a restart finds the run there; returns False to stop early.
-        on_step: called in the main process after each finished step.
 
     Returns: the number of finished steps.
+    Raises: UsageError when there are fewer prompts than a step takes.
     """
     if len(prompts) < settings.prompts_per_step:
         raise UsageError(
@@ -49,27 +46,17 @@ def train(
             "give more prompts or lower it"
         )
     processes.on_main(files.prepare)
-    step = 0
-    if restored := files.restore(policy):
-        step = restored.step
-        updater.load(restored.state, restored.extra)
-
-    def checkpoint() -> bool:
-        files.save_checkpoint(policy)
-        return at_checkpoint(step)
-
-    while True:
-        if (step % checkpoint_every == 0 or step == settings.steps) and not processes.on_main(checkpoint):
-            return step
-        if step == settings.steps:
-            return step
-        step += 1
-        facts, seconds = _step(policy, updater, rewards, prompts, settings, processes=processes, seed=seed, step=step)
-        policy.step = step
-
-        state, extra, row = updater.state(), updater.extra(), asdict(facts)
-        processes.on_main(partial(files.save_step, policy, state, extra, row, seconds))
-        processes.on_main(partial(on_step, step, facts))
+    return take_steps(
+        policy,
+        updater,
+        settings.steps,
+        lambda step: _step(policy, updater, rewards, prompts, settings, processes=processes, seed=seed, step=step),
+        files=files,
+        processes=processes,
+        checkpoint_every=checkpoint_every,
+        at_checkpoint=at_checkpoint,
+        on_step=on_step,
+    )
 
 
 def _step(
