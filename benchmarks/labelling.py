@@ -58,7 +58,7 @@ class Variant:
 
 
 VARIANTS = (
-    Variant("no exemplars", "detailed", 2, comparisons=60, fewer=3),
+    Variant("no exemplars", "detailed", 2, comparisons=200, fewer=3),
     Variant("4 exemplars", "detailed+4-shot", 2, comparisons=40, fewer=3),
     Variant("scores 1 to 10", "scored", 10, comparisons=20, fewer=2),
 )
