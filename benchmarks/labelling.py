@@ -34,10 +34,8 @@ CACHE_GIB = 2
 """Of vLLM, for keys and values."""
 LLAMA_SLOTS = 1
 """The fastest of 1 and 8: every slot computes the shared beginning for itself."""
-VERDICT_WORKERS = 64
-"""Of 128, its default, some requests never came back, and it waited for them for ten minutes. Its rate limits are
-switched off.
-"""
+VERDICT_WORKERS = 128
+"""Its default; its rate limits are switched off."""
 
 PRECEPTOR, LOOP, VERDICT = "preceptor", "transformers loop", "Verdict on vLLM"
 ON_VLLM, ON_LLAMA = "preceptor on vLLM", "preceptor on llama.cpp"
@@ -53,16 +51,20 @@ class Variant:
     highest: int
     """Verdict's scale begins at 1 and ends here."""
     comparisons: int
+    verdict: int
+    """For Verdict, which gives up on all when its threads get in each other's way: of 400 prompts it never got to the
+    end.
+    """
     fewer: int
-    """For contestants that are much slower: rates are per label."""
+    """For contestants that are much slower. Rates are per label."""
 
 
 VARIANTS = (
-    Variant("no exemplars", "detailed", 2, comparisons=200, fewer=3),
-    Variant("4 exemplars", "detailed+4-shot", 2, comparisons=40, fewer=3),
-    Variant("scores 1 to 10", "scored", 10, comparisons=20, fewer=2),
+    Variant("no exemplars", "detailed", 2, comparisons=200, verdict=24, fewer=3),
+    Variant("4 exemplars", "detailed+4-shot", 2, comparisons=40, verdict=20, fewer=3),
+    Variant("scores 1 to 10", "scored", 10, comparisons=20, verdict=10, fewer=2),
 )
-QUICK = {"no exemplars": (4, 2), "4 exemplars": (4, 2), "scores 1 to 10": (2, 1)}
+QUICK = {"no exemplars": (4, 4, 2), "4 exemplars": (4, 4, 2), "scores 1 to 10": (2, 2, 1)}
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,19 @@ def run(quick: bool) -> dict[str, Any]:
     setup = _setup(repetitions)
     with tempfile.TemporaryDirectory(prefix="labelling-") as scratch, _servers(Path(scratch)) as servers:
         for variant in VARIANTS:
-            counts = QUICK[variant.name] if quick else (variant.comparisons, variant.fewer)
-            many, few = _portions(Path(scratch), variant, counts)
-            results = _compete(variant, many, few, servers, repetitions)
+            counts = QUICK[variant.name] if quick else (variant.comparisons, variant.verdict, variant.fewer)
+            portions = _portions(Path(scratch), variant, counts)
+            results = _compete(variant, portions, servers, repetitions)
             rows += [_row(variant, result, results[0]) for result in results]
-            setup[variant.name] = _about(variant, many, few, results)
+            setup[variant.name] = _about(variant, portions, results)
     return {"title": "Labelling", "setup": setup, "rows": rows, "headline": _headline(rows)}
 
 
-def _compete(variant: Variant, many: Portion, few: Portion, servers: Servers, repetitions: int) -> list[Result]:
+def _compete(variant: Variant, portions: Sequence[Portion], servers: Servers, repetitions: int) -> list[Result]:
     """All contestants; those that cannot take part come last, with the reason."""
-    prompts = many.file.with_suffix(".prompts.json")
-    prompts.write_text(json.dumps([_text(request.prompt) for request in requests(many.file, variant.judge)]))
+    many, some, few = portions
+    prompts = some.file.with_suffix(".prompts.json")
+    prompts.write_text(json.dumps([_text(request.prompt) for request in requests(some.file, variant.judge)]))
     local = {"model": "embedded", **_work(variant, many)}
     loop = {"folder": str(ensure_embedded()), "dtype": _dtype(), **_work(variant, few)}
     taking_part = [_contestant(PRECEPTOR, "preceptor", local), _contestant(LOOP, "loop", loop)]
@@ -117,7 +120,7 @@ def _compete(variant: Variant, many: Portion, few: Portion, servers: Servers, re
         if isinstance(servers.vllm, str):
             raise RuntimeError(servers.vllm)
         asked = {"name": NAME, "server": servers.vllm.settings, "concurrency": VERDICT_WORKERS}
-        judged = {"prompts": str(prompts), "highest": variant.highest, **_work(variant, many)}
+        judged = {"prompts": str(prompts), "highest": variant.highest, **_work(variant, some)}
         taking_part.append(_contestant(VERDICT, "verdict", {**asked, **judged}, labelling_peer_python()))
     except RuntimeError as error:
         absent.append(Result(VERDICT, (), str(error)))
@@ -153,13 +156,18 @@ def _row(variant: Variant, result: Result, own: Result) -> dict[str, Any]:
     }
 
 
-def _about(variant: Variant, many: Portion, few: Portion, results: Sequence[Result]) -> str:
+def _about(variant: Variant, portions: Sequence[Portion], results: Sequence[Result]) -> str:
     """What was labelled, and how near the contestants' answers are."""
+    (many, *others), slower = portions, (VERDICT, f"{LOOP} and llama.cpp")
     label = "response by 3 criteria" if variant.judge == "scored" else "comparison in both orders"
     own = next((r.repetitions[0] for r in results if r.name == PRECEPTOR and r.repetitions), {})
     said = [
         f"a label is one {label}; {many.comparisons} comparisons ({_tokens(many, variant):.0f} tokens of prompts for a "
-        f"label), {LOOP} and llama.cpp {few.comparisons} of them ({_tokens(few, variant):.0f})"
+        "label)",
+        *(
+            f"{who} {portion.comparisons} of them ({_tokens(portion, variant):.0f})"
+            for who, portion in zip(slower, others, strict=True)
+        ),
     ]
     for result in results:
         answers = result.repetitions[0].get("p_a") if result.repetitions else None
@@ -204,8 +212,8 @@ def _text(prompt: Any) -> str:
     return message.content
 
 
-def _portions(folder: Path, variant: Variant, counts: tuple[int, int]) -> tuple[Portion, Portion]:
-    """The comparisons of a variant, and the fewer of them for slow contestants."""
+def _portions(folder: Path, variant: Variant, counts: Sequence[int]) -> list[Portion]:
+    """The comparisons of a variant, and ever fewer of them."""
     rows = list(_pandalm()) if PANDALM.is_file() else [json.loads(line) for line in PACKAGED.read_text().splitlines()]
     portions: list[Portion] = []
     for count in counts:
@@ -215,7 +223,7 @@ def _portions(folder: Path, variant: Variant, counts: tuple[int, int]) -> tuple[
         found = comparisons(file)
         responses = {(c.prompt.id, response.text) for c in found for response in (c.a, c.b)}
         portions.append(Portion(file, len(found), len(responses)))
-    return portions[0], portions[1]
+    return portions
 
 
 def _pandalm() -> Iterator[dict[str, str]]:
