@@ -158,16 +158,14 @@ def _row(variant: Variant, result: Result, own: Result) -> dict[str, Any]:
 
 def _about(variant: Variant, portions: Sequence[Portion], results: Sequence[Result]) -> str:
     """What was labelled, and how near the contestants' answers are."""
-    (many, *others), slower = portions, (VERDICT, f"{LOOP} and llama.cpp")
+    many, some, few = portions
     label = "response by 3 criteria" if variant.judge == "scored" else "comparison in both orders"
     own = next((r.repetitions[0] for r in results if r.name == PRECEPTOR and r.repetitions), {})
     said = [
         f"a label is one {label}; {many.comparisons} comparisons ({_tokens(many, variant):.0f} tokens of prompts for a "
         "label)",
-        *(
-            f"{who} {portion.comparisons} of them ({_tokens(portion, variant):.0f})"
-            for who, portion in zip(slower, others, strict=True)
-        ),
+        f"{VERDICT} {some.comparisons} of them ({_tokens(some, variant):.0f})",
+        f"{LOOP} and llama.cpp {few.comparisons} of them ({_tokens(few, variant):.0f})",
     ]
     for result in results:
         answers = result.repetitions[0].get("p_a") if result.repetitions else None
