@@ -1,0 +1,177 @@
+"""Whether a person could read what a policy wrote.
+
+Training on a reward can end in text that scores well and says nothing: a row of emoji, one phrase without end, words in
+no order. The rules here find the plain cases. They know no language, so they hold for every script, for code and for
+tables. They are made to miss a bad text rather than to accuse a good one.
+"""
+
+import re
+import statistics
+import unicodedata
+from collections.abc import Sequence
+from typing import Literal
+
+Unreadable = Literal["empty", "no words", "broken characters", "symbols", "repetition"]
+"""Why a text cannot be read."""
+
+BROKEN_SHARE = 0.1
+"""Characters that stand for nothing (replacement and control characters, code points without a meaning), as a share of
+what is not white space, above which a text is broken. One alone is not counted: a length limit may cut a character."""
+SYMBOL_SHARE = 0.5
+"""Emoji, boxes and other signs as a share of signs, letters and digits, above which a text is made of symbols."""
+REPEATED_SHARE = 0.5
+"""Share of a text's runs of six words that stood in it before, above which it repeats itself."""
+REPEATED_FROM = 15
+"""Words from which on repetition is looked for: a short answer may say one thing three times."""
+FAR_BELOW = 4.0
+"""Nats per token below the median of the reference's own responses from which on a text is not its language. With
+SmolLM2-135M, whose own responses have a median of -1.8: answers by people -2.5, other languages -3.4 to -4.7, praise
+without grammar -7.3, shuffled words -7.2, random tokens -13.8."""
+LIKELIHOOD_FROM = 8
+"""Tokens from which on a likelihood says something: a model expects sentences, and "42" is as unlikely as nonsense."""
+
+_RUN = 6
+_DRAWN = range(0x2500, 0x25A0)  # lines and blocks, which draw tables, folder trees and bars
+# Scripts that put no space between words: each character counts as a word.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+")
+_NUMBERING = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
+_STUTTER = re.compile(r"([^\W\d_]{1,12}?)\1{9,}")
+
+
+def unreadable(text: str) -> Unreadable | None:
+    """Why a person could not read the text, or None where none of the rules finds a reason.
+
+    Args:
+        text: a whole response. That it was cut at a length limit is no reason; `share` counts such responses.
+
+    Returns: the first that holds of
+        "empty": there is nothing but white space;
+        "no words": there is no letter and no digit;
+        "broken characters": more than `BROKEN_SHARE` of it, and at least two, are replacement or control characters,
+        or code points that mean nothing;
+        "symbols": more than `SYMBOL_SHARE` of its signs, letters and digits are signs. ASCII punctuation, lines of
+        tables, currencies and mathematics are not counted as signs;
+        "repetition": more than `REPEATED_SHARE` of its runs of six words stood in it before, or more than that share
+        of its letters repeat one piece of a word ten times or more in a row.
+
+    Example:
+        >>> unreadable("😍▯▯▯▯▯")
+        'no words'
+        >>> unreadable("42")
+    """
+    letters, signs, broken, others = _counted(text)
+    solid = letters + signs + broken + others
+    if solid == 0:
+        return "empty"
+    if letters == 0:
+        return "no words"
+    if broken >= 2 and broken > BROKEN_SHARE * solid:
+        return "broken characters"
+    if signs > SYMBOL_SHARE * (signs + letters):
+        return "symbols"
+    return "repetition" if _repeats(text) else None
+
+
+def share_unreadable(
+    texts: Sequence[str],
+    mean_log_probs: Sequence[float | None] | None = None,
+    floor: float | None = None,
+) -> float | None:
+    """Share of the texts in [0, 1] that a person could not read, by `unreadable` or by the reference's likelihood.
+
+    Args:
+        texts: responses.
+        mean_log_probs: of each text, what `mean_log_prob` gave, under the reference model. None instead of all of them
+            where nothing was measured: then the rules alone decide.
+        floor: what `likelihood_floor` gave; texts below it count as unreadable. None leaves likelihoods out.
+
+    Returns: None where there are no texts.
+    Raises: ValueError when there is not one log-probability for each text.
+
+    Example:
+        >>> share_unreadable(["Get well soon!", "😍▯▯▯▯▯"])
+        0.5
+    """
+    if mean_log_probs is not None and len(mean_log_probs) != len(texts):
+        raise ValueError(f"{len(mean_log_probs)} log-probabilities for {len(texts)} texts")
+    known = [None] * len(texts) if mean_log_probs is None or floor is None else mean_log_probs
+    return share(
+        [
+            unreadable(text) is not None or (value is not None and floor is not None and value < floor)
+            for text, value in zip(texts, known, strict=True)
+        ]
+    )
+
+
+def mean_log_prob(log_prob: float, tokens: int) -> float | None:
+    """Mean log-probability per token, in nats; None for a text of fewer than `LIKELIHOOD_FROM` tokens.
+
+    Args:
+        log_prob: of the whole response under the reference model, in nats.
+    """
+    return log_prob / tokens if tokens >= LIKELIHOOD_FROM else None
+
+
+def share_cut(finished: Sequence[bool]) -> float | None:
+    """Share in [0, 1] of the responses that did not end by themselves, but at the token limit; None without responses.
+
+    Args:
+        finished: of each response whether it ended by itself.
+    """
+    return share([not each for each in finished])
+
+
+def likelihood_floor(own_mean_log_probs: Sequence[float | None]) -> float | None:
+    """Mean log-probability per token, in nats, below which a text is not in the reference model's language.
+
+    It is `FAR_BELOW` under the median of the reference's own responses, or their lowest where that is lower still: no
+    response that the reference itself wrote is called unreadable for its likelihood.
+
+    Args:
+        own_mean_log_probs: what `mean_log_prob` gave of responses that the reference itself sampled to these prompts.
+
+    Returns: None where no response was long enough.
+    """
+    known = [value for value in own_mean_log_probs if value is not None]
+    return min(*known, statistics.median(known) - FAR_BELOW) if known else None
+
+
+def share(held: Sequence[bool]) -> float | None:
+    """Share of what holds, in [0, 1]; None of nothing."""
+    return sum(held) / len(held) if held else None
+
+
+def _counted(text: str) -> tuple[int, int, int, int]:
+    """Letters and digits, signs, broken characters, and all other characters that are not white space."""
+    letters = signs = broken = others = 0
+    for character in text:
+        if character.isspace():
+            continue
+        category = unicodedata.category(character)
+        if category[0] in "LMN":
+            letters += character not in "\ufe0e\ufe0f"  # choose how an emoji is drawn
+        elif character == "\ufffd" or category in ("Cc", "Cn", "Co", "Cs"):
+            broken += 1
+        elif category == "So" and ord(character) not in _DRAWN:
+            signs += 1
+        else:
+            others += 1
+    return letters, signs, broken, others
+
+
+def _repeats(text: str) -> bool:
+    plain = _NUMBERING.sub("", text.lower())
+    words: list[str] = _WORD.findall(plain)
+    stuttered = sum(len(match[0]) for match in _STUTTER.finditer(plain))
+    if stuttered > REPEATED_SHARE * sum(map(len, words)):
+        return True
+    if len(words) < REPEATED_FROM:
+        return False
+    runs = [tuple(words[i : i + _RUN]) for i in range(len(words) - _RUN + 1)]
+    seen: set[tuple[str, ...]] = set()
+    again = 0
+    for run in runs:
+        again += run in seen and any(word.isalpha() for word in run)  # a matrix repeats numbers, and may
+        seen.add(run)
+    return again > REPEATED_SHARE * len(runs)
