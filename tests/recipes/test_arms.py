@@ -26,7 +26,7 @@ def recipe(folder: Path, policy: Path, **changes: Any) -> Path:
             table = table.setdefault(part, {})
         value = override.partition("=")[2]
         table[last] = json.loads(value) if value[:1].isdigit() or value in ("true", "false") else value
-    common["judge"] = {"model": "scripted:random", "constitution": "warm_tone", "reward": "log_odds"}
+    common["judge"] = {"model": "scripted:random", "constitution": "warm_tone"}
     common["rl"] = {"steps": 2, "prompts_per_step": 2, "max_new_tokens": 6, "gradient_accumulation_steps": 1}
     common["evaluation"] |= {"max_new_tokens": 6, "temperature": 0.9}
     common["best_of_n"] = {"samples": 2, "max_new_tokens": 6}
@@ -147,7 +147,7 @@ def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path
         {
             "name": "B",
             "recipe": "best_of_n",
-            "settings": {"judge": {"constitution": "helpful", "reward": "expectation"}},
+            "settings": {"judge": {"constitution": "helpful"}},
         },
     ]
     run_arms(tmp_path / "out", load_arms(str(recipe(tmp_path, tiny_folder, arms=arms))), Told())

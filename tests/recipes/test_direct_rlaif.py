@@ -158,19 +158,40 @@ def test_a_mistake_in_the_inputs_leaves_no_directory_behind(
     assert not (tmp_path / "run").exists()
 
 
-def test_log_odds_need_a_constitution_of_two_choices(tmp_path: Path, tiny_folder: Path) -> None:
-    constitution = tmp_path / "c.toml"
+def of_ten_choices(folder: Path) -> Path:
+    """A constitution that scores from 1 to 10."""
+    path = folder / "c.toml"
     choices = ", ".join(f'{{ answer = "{i}", value = {i} }}' for i in range(1, 11))
-    constitution.write_text(
+    path.write_text(
         'name = "c"\nversion = "1"\nsummary = "s"\nprinciples = ["p"]\n[score]\nitem = "Text: {response}\\nScore:"\n'
         f"choices = [{choices}]\n"
     )
-    overrides = [*settings(tmp_path, tiny_folder), f"judge.constitution={constitution}", "rl.steps=1"]
-    with pytest.raises(UsageError, match=r'"log_odds" needs a constitution of two choices, .*c\.toml has 10'):
+    return path
+
+
+def test_how_a_judgement_becomes_a_reward_follows_from_the_constitution(tmp_path: Path, tiny_folder: Path) -> None:
+    for constitution, kind in ((of_ten_choices(tmp_path), "expectation"), ("warm_tone", "log-odds")):
+        overrides = [*settings(tmp_path, tiny_folder), f"judge.constitution={constitution}", "rl.steps=1"]
+        directory = RunDirectory.create(tmp_path / kind, load_recipe("quickstart", overrides))
+        summary = execute(directory, Told())
+        assert summary["judge_score_is"] == f"training judge's reward ({kind})"
+        assert f"the {kind} of their probabilities" in directory.report.read_text()
+
+
+@pytest.mark.parametrize(("recipe", "scale"), [("quickstart", None), ("direct_rlaif", "tiny"), ("best_of_n", "tiny")])
+@pytest.mark.parametrize("constitution", ["helpful", "own"])
+def test_a_constitution_of_ones_own_needs_no_further_settings(
+    tmp_path: Path, recipe: str, scale: str | None, constitution: str
+) -> None:
+    named = of_ten_choices(tmp_path) if constitution == "own" else constitution
+    RunDirectory.create(tmp_path / "run", load_recipe(recipe, [f"judge.constitution={named}"], scale))
+
+
+def test_log_odds_that_are_named_need_a_constitution_of_two_choices(tmp_path: Path, tiny_folder: Path) -> None:
+    constitution = of_ten_choices(tmp_path)
+    overrides = [*settings(tmp_path, tiny_folder), f"judge.constitution={constitution}", "judge.reward=log_odds"]
+    with pytest.raises(UsageError, match=r'"log_odds" needs a constitution of two choices, .*c\.toml has 10; leave'):
         RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
-    recipe = load_recipe("quickstart", [*overrides, "judge.reward=expectation"])
-    summary = execute(RunDirectory.create(tmp_path / "run", recipe), Told())
-    assert -1 < summary["evaluation"]["after"]["judge_score"]["overall"]["value"] < 1
 
 
 def test_an_edited_recipe_is_another_run(tmp_path: Path, tiny_folder: Path) -> None:

@@ -52,7 +52,7 @@ def data(after: float = 0.7) -> ReportData:
         "over_optimisation": OverOptimisation(detected=False).model_dump(mode="json"),
         "judge_calls": 100, "judge_failures": 0, "judge_tokens": 5000, "judge_content_free_score": None,
         "calls": {"judge": {"calls": 100, "failures": 0, "tokens": 5000, "cost_usd": 0.25, "unpriced": 3}},
-        "heldout_score_is": "VADER", "heldout_judge_trained": False,
+        "heldout_score_is": "VADER", "heldout_judge_trained": False, "reward_kind": "log_odds",
         "judge_score_is": "training judge's reward (log-odds)", "reward_processing": None,
         "answering": {"max_new_tokens": 32, "temperature": 0.9},
         **dict.fromkeys(("sft", "fine_tuning", "revision", "labels", "preferences", "reward_model", "best_of_n")),

@@ -42,7 +42,7 @@ def run_best_of_n(session: Session, recipe: BestOfNRecipe) -> dict[str, Any]:
 def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader]:
     """What chooses the best response, and the same as responses are measured by it. In the main process."""
     if judge is not None:
-        return JudgeReward(judge.scorer, recipe.judge.reward), JudgeGrader(judge.scorer, recipe.judge.reward)
+        return JudgeReward(judge.scorer, judge.reward_kind), JudgeGrader(judge.scorer, judge.reward_kind)
     assert recipe.best_of_n.reward_model is not None  # there is a judge where it is
     model = RewardModel.load(recipe.best_of_n.reward_model, dtype_of(recipe.tuning))
     session.directory.pin_inputs({"reward model": model.identity})

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Protocol
 
 from preceptor.backends.resolve import open_model
-from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.core.types import Prompt, Response
 from preceptor.evaluation.text import vader
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.store.ledger import Ledger
-from preceptor.training.rl.rewards import reward_of
+from preceptor.training.rl.rewards import reward_kind, reward_of
 
 
 class HeldOut(Protocol):
@@ -80,8 +80,8 @@ class HeldOutJudge:
 
     def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
         """The judge's score of each response; None where it failed."""
-        scores = self._opened().score(items)
-        return [None if isinstance(score, JudgeFailure) else reward_of(score, self.settings.reward) for score in scores]
+        kind = reward_kind(self.settings.reward, self.constitution)
+        return [reward_of(score, kind) for score in self._opened().score(items)]
 
     def close(self) -> None:
         """Closes the ledger."""

@@ -176,7 +176,7 @@ def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> 
     if scores and judge.reward == "log_odds" and len(constitution.score.values) != 2:
         raise UsageError(
             f'{table}.reward = "log_odds" needs a constitution of two choices, {judge.constitution} has '
-            f'{len(constitution.score.values)}; use "expectation"'
+            f'{len(constitution.score.values)}; leave {table}.reward out, or set it to "expectation"'
         )
     if judge.asking.rationale and not constitution.score.criteria:
         raise UsageError(

@@ -15,7 +15,7 @@ from preceptor.training.policy import Policy
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble
 from preceptor.training.reward_model.model import RewardModel
-from preceptor.training.rl.rewards import reward_of
+from preceptor.training.rl.rewards import reward_kind, reward_of
 from preceptor.training.rl.settings import RewardKind
 
 
@@ -38,11 +38,16 @@ class Grader(Protocol):
 
 
 class JudgeGrader:
-    """Grades by a judge's score."""
+    """Grades by a judge's score.
 
-    def __init__(self, judge: ScoreJudge, kind: RewardKind) -> None:
+    Args:
+        kind: how it becomes a number; of use for two choices only, where the other kind is named for comparisons.
+    """
+
+    def __init__(self, judge: ScoreJudge, kind: RewardKind | None = None) -> None:
         self.judge = judge
-        self.kind: RewardKind = kind if len(judge.constitution.score.values) == 2 else "expectation"
+        two = len(judge.constitution.score.values) == 2
+        self.kind: RewardKind = reward_kind(kind if two else None, judge.constitution)
 
     def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[Grade]:
         """A grade for each response, in order."""

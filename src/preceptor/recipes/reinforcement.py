@@ -71,12 +71,12 @@ def whole_reward(
 
 def judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
     """The judge's opinion as a reward, in the mode of the recipe."""
-    settings = recipe.judge
+    settings, kind = recipe.judge, judge.reward_kind
     if settings.mode == "score":
-        return JudgeReward(judge.scorer, settings.reward)
+        return JudgeReward(judge.scorer, kind)
     if settings.mode == "siblings":
-        return PairwiseReward(judge.comparer(settings.variant), settings.reward)
-    return AgainstReference(judge.comparer(settings.variant), settings.reward, partial(_opponents, recipe, policy))
+        return PairwiseReward(judge.comparer(settings.variant), kind)
+    return AgainstReference(judge.comparer(settings.variant), kind, partial(_opponents, recipe, policy))
 
 
 def _opponents(recipe: DirectRlaifRecipe, policy: Policy, groups_P: Sequence[ResponseGroup]) -> list[Response]:

@@ -14,9 +14,10 @@ from preceptor.recipes.judges import JudgeSpec, make_judge
 from preceptor.recipes.measure import JudgeGrader
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.session import Session
-from preceptor.recipes.settings import JudgeSettings
+from preceptor.recipes.settings import JudgeSettings, RewardingJudgeSettings
 from preceptor.store.ledger import Ledger
-from preceptor.training.rl.rewards import reward_of
+from preceptor.training.rl.rewards import reward_kind, reward_of
+from preceptor.training.rl.settings import RewardKind
 
 
 class RunJudge:
@@ -51,6 +52,14 @@ class RunJudge:
     def grader(self) -> JudgeGrader | None:
         """As responses are measured by it: where its constitution says how to score."""
         return JudgeGrader(self.scorer, self.settings.reward) if "score" in self.constitution.model_fields_set else None
+
+    @property
+    def reward_kind(self) -> RewardKind:
+        """How its judgement becomes the reward of training."""
+        settings = self.settings
+        if isinstance(settings, RewardingJudgeSettings) and settings.mode != "score":
+            return settings.reward or "expectation"
+        return reward_kind(settings.reward, self.constitution)
 
     def content_free_score(self) -> float | None:
         """The reward that it gives to "N/A": what it leans to by itself. None where it failed or does not score."""

@@ -26,8 +26,10 @@ class JudgeSettings(Frozen):
     """Name of a shipped constitution, or path of a .toml file."""
     asking: ScoreSettings = ScoreSettings()
     """Whether it reasons before it scores, and how; for constitutions that score by criteria."""
-    reward: RewardKind = "expectation"
-    """How a judgement becomes a number: its expectation in [-1, 1], or its log-odds (of a score: on a scale of two)."""
+    reward: RewardKind | None = None
+    """How a judgement becomes a number: `expectation`, in [-1, 1], or `log_odds`. When absent, the constitution decides
+    for a score: log-odds where it offers two choices, the expectation where it offers more. For a comparison, the
+    expectation."""
 
 
 class ComparingJudgeSettings(JudgeSettings):

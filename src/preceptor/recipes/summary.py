@@ -86,7 +86,7 @@ def _judge(session: Session, outcome: Outcome, labels: dict[str, Any] | None) ->
     """Who judged, by which constitution; None for each where there is no judge."""
     judge = outcome.judge
     if judge is None:
-        names = ("judge", "constitution", "judge_content_free_score")
+        names = ("judge", "constitution", "judge_content_free_score", "reward_kind")
         return {**dict.fromkeys(names), "judge_is_policy": False, "ledger_hits": 0}
     identity = str(labels["judges"][0]) if labels and judge.grader is None else judge.model.identity
     constitution = judge.constitution
@@ -101,6 +101,7 @@ def _judge(session: Session, outcome: Outcome, labels: dict[str, Any] | None) ->
             "principles": list(constitution.principles),
         },
         "judge_content_free_score": judge.content_free_score(),
+        "reward_kind": judge.reward_kind,
         "ledger_hits": judge.scorer.ledger_hits if judge.grader else 0,
     }
 

@@ -101,7 +101,7 @@ def _direct(summary: Summary) -> Iterator[str]:
     recipe = summary["recipe"]
     judge, rl = recipe["judge"], recipe["rl"]
     yield f"The policy answered {rl['prompts_per_step']} prompts {rl['group_size']} times each in every step."
-    kind = judge["reward"].replace("_", "-")
+    kind = (summary.get("reward_kind") or judge["reward"]).replace("_", "-")
     yield {
         "score": f"A judge read each answer and was asked for one of its choices; the {kind} of their probabilities "
         "was the reward.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.types import JudgeFailure, Score
+from preceptor.judging.constitution import Constitution
 from preceptor.judging.score import ScoreJudge
 from preceptor.training.rl.settings import RewardKind
 
@@ -25,6 +26,13 @@ class RewardSource(Protocol):
         ...
 
 
+def reward_kind(named: RewardKind | None, constitution: Constitution) -> RewardKind:
+    """How a score by a constitution becomes a reward: as named, else its log-odds where the constitution offers two
+    choices, and its expectation where it offers more.
+    """
+    return named or ("log_odds" if len(constitution.score.values) == 2 else "expectation")
+
+
 def reward_of(score: Score | JudgeFailure, kind: RewardKind) -> float | None:
     """The number that a score is worth: its expectation rescaled to [-1, 1], or its log-odds; None for a failure."""
     if isinstance(score, JudgeFailure):
@@ -33,11 +41,15 @@ def reward_of(score: Score | JudgeFailure, kind: RewardKind) -> float | None:
 
 
 class JudgeReward:
-    """Direct RLAIF: the judge's score is the reward (Lee et al. 2023, section 2.2)."""
+    """Direct RLAIF: the judge's score is the reward (Lee et al. 2023, section 2.2).
 
-    def __init__(self, judge: ScoreJudge, kind: RewardKind) -> None:
+    Args:
+        kind: how it becomes a number; as `reward_kind` says where None.
+    """
+
+    def __init__(self, judge: ScoreJudge, kind: RewardKind | None = None) -> None:
         self._judge = judge
-        self._kind: RewardKind = kind
+        self._kind: RewardKind = reward_kind(kind, judge.constitution)
 
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The judge's rewards, P × G.
