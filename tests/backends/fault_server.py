@@ -1,7 +1,9 @@
 """A real HTTP server with the OpenAI API, a tiny model behind it, and faults on request."""
 
+import gzip
 import json
 import math
+import re
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,8 @@ from preceptor.core.types import JudgeFailure
 
 End = ""
 """The token that ends an answer."""
+LARGE = 9 << 20
+"""Bytes of an answer that is too large."""
 TokenTable: TypeAlias = dict[str, dict[str, float]]
 """What has been said of the answer, to the probabilities of the next token."""
 
@@ -167,12 +171,42 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b"<html>Please log in</html>", 200, {"Content-Type": "text/html"})
         elif fault == "malformed":
             self._send(b'{"choices": [', 200)
+        elif fault.startswith("to "):
+            self._send(b"", 307, {"Location": fault.removeprefix("to ")})
+        elif fault == "drip":
+            self._drip()
+        elif fault == "large":
+            self._send(b" " * LARGE, 200)
+        elif fault.startswith("bomb"):
+            bomb = gzip.compress(b" " * LARGE)
+            self._send(bomb, int(fault.removeprefix("bomb ")), {"Content-Encoding": "gzip"})
+        elif fault.startswith("gzip "):
+            self._send(gzip.compress(fault.removeprefix("gzip ").encode()), 200, {"Content-Encoding": "gzip"})
+        elif fault.startswith("{"):
+            self._send(fault.encode(), 200)
         elif fault == "truncated":
             self._send(b'{"choices": [', 200, {"Content-Length": "1000"})
             self._drop()
         else:
             status, content = _continued(self.server.script, body, chat="chat" in self.path)
-            self._json(_spoilt(content, fault), status)
+            self._spoil(content, fault, status)
+
+    def _spoil(self, content: Any, fault: str, status: int) -> None:
+        if fault == "echo":  # the key, and what it looks like in JSON
+            content["choices"][0]["message"]["content"] = f"As {self.headers['Authorization']} says."
+        text = json.dumps(_spoilt(content, fault))
+        if fault.startswith("usage "):  # as text: Python would not write all of these
+            text = re.sub(r'"usage": \{[^}]*\}', '"usage": ' + fault.removeprefix("usage "), text)
+        self._send(text.encode(), status)
+
+    def _drip(self) -> None:
+        """A body that comes a byte at a time, for ever."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(LARGE))
+        self.end_headers()
+        with suppress(OSError):
+            while not self.server.released.wait(0.02):
+                self.wfile.write(b" ")
 
     def _drop(self) -> None:
         self.close_connection = True
@@ -259,6 +293,10 @@ def _spoilt(content: Any, fault: str) -> Any:
         content["choices"] = []
     elif fault == "an error with status 200":
         return {"error": {"message": "upstream"}}
+    elif fault == "no usage":
+        del content["usage"]
+    elif fault.startswith("words "):
+        content["choices"][0]["message"]["content"] = "w" * int(fault.removeprefix("words "))
     elif fault == "silent":
         content["choices"][0]["message"]["content"] = None
     elif fault == "missing":

@@ -68,7 +68,7 @@ def test_a_bad_line_keeps_its_place(tmp_path: Path, line: bytes, reason: str) ->
 
 
 def test_a_line_without_end_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preceptor.store.rows._LONGEST_LINE", 8)
+    monkeypatch.setattr("preceptor.store.rows.LONGEST_LINE", 8)
     path = tmp_path / "f.jsonl"
     path.write_text('{"a":1}\n{"a":"xxxxxxxxxxxxxxxxxxxxx"}\n{"a":2}')
     first, bad, last = read(path)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Annotated, Protocol, TypeAlias, TypeVar
+
+from pydantic import Field
 
 from preceptor.core.types import Conversation, JudgeFailure, Usage
 
@@ -67,12 +69,21 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
 
 
+DEAREST = 1e6
+"""Dollars for a million tokens: more is a slip of the pen."""
+
+
 @dataclass(frozen=True)
 class Price:
     """What a model's tokens cost, in US dollars per million."""
 
-    prompt: float
-    completion: float
+    prompt: Annotated[float, Field(strict=True)]
+    completion: Annotated[float, Field(strict=True)]
+
+    def __post_init__(self) -> None:
+        for price in (self.prompt, self.completion):
+            if not 0.0 <= price <= DEAREST:  # NaN is in no range
+                raise ValueError(f"a price is a number of dollars from 0 to {DEAREST:g}, got {price}")
 
     def cost(self, usage: Usage) -> float:
         """Dollars for the tokens of a call."""

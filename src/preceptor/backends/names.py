@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from preceptor.backends.openai.address import Address
+from preceptor.backends.openai.address import Address, without_secrets
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError, nearest
 
@@ -50,6 +50,6 @@ def check_name(name: str) -> None:
         and not (path.is_file() and path.suffix == ".gguf")
     ):
         raise UsageError(
-            f'there is no model "{name}"; {nearest(name, ["embedded"])} A model is embedded, hf:ORG/NAME[@REVISION], '
-            "openai:NAME[@BASE_URL], a folder with a config.json, or a .gguf file"
+            f'there is no model "{without_secrets(name)}"; {nearest(name, ["embedded"])} A model is embedded, '
+            "hf:ORG/NAME[@REVISION], openai:NAME[@BASE_URL], a folder with a config.json, or a .gguf file"
         )

@@ -54,7 +54,8 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Use only so many prompts of each file.")] = None,
     max_failure_rate: Annotated[float, typer.Option(min=0, max=1, help="Stop when more judgements fail.")] = 0.1,
     human_price: Annotated[
-        float | None, typer.Option(min=0, metavar="DOLLARS", help="What people would be paid for a label.")
+        float | None,
+        typer.Option(metavar="DOLLARS", callback=o.dollars, help="What people would be paid for a label."),
     ] = None,
     budget: o.Budget = None,
     concurrency: o.Concurrency = 8,

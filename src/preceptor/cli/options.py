@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from preceptor.backends.connection import Connection
     from preceptor.recipes.judges import JudgeSpec
 
+
+def dollars(parameter: typer.CallbackParam, value: float | None) -> float | None:
+    """An option's amount of dollars. (Imported late: the rest of preceptor takes time to load.)
+
+    Raises: UsageError for NaN, infinity and less than 0.
+    """
+    from preceptor.core.validation import check_dollars
+
+    return check_dollars(parameter.opts[-1], value)
+
+
 Judges = Annotated[
     list[str] | None, typer.Option("--judge", metavar="MODEL", help="A judge's model; repeat for several judges.")
 ]
@@ -38,10 +49,13 @@ PerMinute = Annotated[float | None, typer.Option(metavar="N", help="Requests per
 TokensPerMinute = Annotated[
     float | None, typer.Option(metavar="N", help="Tokens per minute to a model server, at most.")
 ]
-Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="Silence after which a call is tried again.")]
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Time for one attempt at a call, the whole answer included.")
+]
 Prices = Annotated[Path | None, typer.Option(metavar="FILE", help="Prices of models, before the built-in ones.")]
 Budget = Annotated[
-    float | None, typer.Option(metavar="DOLLARS", help="Stop when the calls on record have cost so much.")
+    float | None,
+    typer.Option(metavar="DOLLARS", callback=dollars, help="Stop before all calls on record together cost more."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 

@@ -146,6 +146,8 @@ class Usage(Frozen):
 
     prompt_tokens: int = Field(default=0, ge=0)
     completion_tokens: int = Field(default=0, ge=0)
+    estimated: bool = False
+    """Whether some of the tokens were not counted by who wrote them, but estimated here."""
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
@@ -154,6 +156,7 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
     return Usage(
         prompt_tokens=sum(usage.prompt_tokens for usage in listed),
         completion_tokens=sum(usage.completion_tokens for usage in listed),
+        estimated=any(usage.estimated for usage in listed),
     )
 
 

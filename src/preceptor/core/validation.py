@@ -1,11 +1,22 @@
 """What is wrong with data from outside, in words for people."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from preceptor.core.errors import nearest
+from preceptor.core.errors import UsageError, nearest
+
+
+def check_dollars(name: str, dollars: float | None) -> float | None:
+    """An amount as it was given; None where there is none.
+
+    Raises: UsageError for one that is no amount: NaN, infinity, less than 0.
+    """
+    if dollars is not None and not (dollars >= 0.0 and math.isfinite(dollars)):
+        raise UsageError(f"{name} {dollars:g}: expected dollars, 0 or more; leave it out where there is none")
+    return dollars
 
 
 def first_problem(error: ValidationError) -> str:

@@ -8,6 +8,11 @@ from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteReque
 from preceptor.core.types import JudgeFailure, Rater, Usage
 from preceptor.store.ledger import JSON, Call, Ledger, call_key
 
+CHARACTERS_PER_TOKEN = 128
+"""Of a completion, at most: what no tokenizer's longest tokens, runs of white space, exceed."""
+MOST_CHARACTERS = 1 << 20
+"""Of a completion. Whoever writes more heeds no limit, and it would be copied into every file that quotes it."""
+
 Result: TypeAlias = ChoiceLogProbs | Completion | JudgeFailure
 Request = TypeVar("Request", ChooseRequest, CompleteRequest)
 Answer = TypeVar("Answer", ChoiceLogProbs, Completion)
@@ -56,7 +61,11 @@ class RecordedModel:
             places.setdefault(call_key(operation, self.model.identity, content), []).append(index)
         known = self._ledger.find(list(places))
         if known:
-            yield [(i, _from_json(outcome, from_json)) for key, outcome in known.items() for i in places[key]]
+            yield [
+                (i, _valid(requests[i], _from_json(outcome, from_json)))
+                for key, outcome in known.items()
+                for i in places[key]
+            ]
         missing = [key for key in places if key not in known]
         self.hits += len(requests) - len(missing)
 
@@ -66,7 +75,7 @@ class RecordedModel:
             keys = missing[start : start + at_once]
             self.asked += len(keys)
             for answers in ask([requests[places[key][0]] for key in keys]):
-                batch = [(i, _valid(result)) for i, result in answers]
+                batch = [(i, _valid(requests[places[keys[i]][0]], result)) for i, result in answers]
                 self._ledger.record(self._call(operation, contents[places[keys[i]][0]], result) for i, result in batch)
                 yield [(index, result) for i, result in batch for index in places[keys[i]]]
 
@@ -86,11 +95,19 @@ class RecordedModel:
         )
 
 
-def _valid(result: Answer | JudgeFailure) -> Answer | JudgeFailure:
-    """The result with each half of a surrogate pair in its words, which no file can hold, as a question mark."""
+def _valid(request: Request, result: Answer | JudgeFailure) -> Answer | JudgeFailure:
+    """What may be recorded of a result: each half of a surrogate pair in its words, which no file can hold, is a
+    question mark, and a completion longer than its tokens can be is a failure.
+    """
     if isinstance(result, JudgeFailure):
         return result.model_copy(update={"detail": _unicode(result.detail)})
-    return replace(result, text=_unicode(result.text)) if isinstance(result, Completion) else result
+    if not (isinstance(result, Completion) and isinstance(request, CompleteRequest)):
+        return result
+    most = min(CHARACTERS_PER_TOKEN * request.max_new_tokens, MOST_CHARACTERS)
+    if len(result.text) > most:
+        detail = f"{len(result.text):,} characters, more than the {most:,} allowed for {request.max_new_tokens} tokens"
+        return JudgeFailure(reason="no_answer", detail=detail, usage=result.usage)
+    return replace(result, text=_unicode(result.text))
 
 
 def _unicode(text: str) -> str:
@@ -117,7 +134,12 @@ def _to_json(result: Result) -> JSON:
 
 
 def _from_json(outcome: JSON, from_json: Callable[[JSON], Answer]) -> Answer | JudgeFailure:
-    return JudgeFailure.model_validate(outcome["failure"]) if "failure" in outcome else from_json(outcome)
+    """What is on record; a failure where that is nothing that can be read, so that one row never stops the rest."""
+    try:
+        return JudgeFailure.model_validate(outcome["failure"]) if "failure" in outcome else from_json(outcome)
+    except (ValueError, TypeError, KeyError, AssertionError) as error:
+        problem = f"the ledger holds no usable answer: {type(error).__name__}"
+        return JudgeFailure(reason="no_answer", detail=problem)
 
 
 def _choice_from_json(outcome: JSON) -> ChoiceLogProbs:

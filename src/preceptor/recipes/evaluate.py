@@ -294,6 +294,7 @@ class _Work:
         if budget is not None:
             others = (self.job.out / each for each in LEDGERS if each != name)
             budget -= sum(c.cost_usd for each in others if each.exists() for c in calls_by_role([each]).values())
+            budget = max(0.0, budget)
         return Ledger(path, budget)
 
     def _took(self, part: str, ledger: str, role: str, asked: int, seconds: float) -> None:

@@ -44,7 +44,7 @@ def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
             try:
                 rows = connection.execute(
                     "SELECT coalesce(json_extract(rater, '$.settings.role'), ?), count(*), sum(failed), "
-                    "sum(prompt_tokens + completion_tokens), coalesce(sum(cost_usd), 0.0), "
+                    "cast(total(prompt_tokens) + total(completion_tokens) AS INTEGER), coalesce(sum(cost_usd), 0.0), "
                     "count(*) - count(cost_usd) FROM calls GROUP BY 1",
                     [JUDGE],
                 ).fetchall()

@@ -17,6 +17,7 @@ from typing import Any
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import canonical_json, content_hash
+from preceptor.core.validation import check_dollars
 from preceptor.store.migrations import migrate
 
 JSON = dict[str, object]
@@ -57,6 +58,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path, budget: float | None = None) -> None:
+        check_dollars("budget", budget)
         try:
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -136,8 +138,8 @@ class Ledger:
         """Calls, failed calls, tokens and dollars on record, calls whose price is unknown, and failed attempts."""
         with self._reading():
             row = self._connection.execute(
-                "SELECT count(*), coalesce(sum(failed), 0), coalesce(sum(prompt_tokens), 0), "
-                "coalesce(sum(completion_tokens), 0), coalesce(sum(cost_usd), 0.0), "
+                "SELECT count(*), coalesce(sum(failed), 0), cast(total(prompt_tokens) AS INTEGER), "
+                "cast(total(completion_tokens) AS INTEGER), coalesce(sum(cost_usd), 0.0), "
                 "count(*) - count(cost_usd), (SELECT count(*) FROM failed_attempts) FROM calls"
             ).fetchone()
         names = ("calls", "failures", "prompt_tokens", "completion_tokens", "cost_usd", "unpriced", "failed_attempts")

@@ -14,7 +14,7 @@ from typing import Any
 
 from preceptor.core.errors import PreceptorError
 from preceptor.store.files import writing
-from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.rows import LONGEST_LINE, Malformed, Row, read_raw_rows
 
 
 class Outcomes:
@@ -113,12 +113,12 @@ class _File:
 
 
 def _numbers(path: Path) -> Generator[tuple[int, int]]:
-    """(number, offset of the byte behind the row) of each complete row."""
+    """(number, offset of the byte behind the row) of each complete row, up to one that no reader would take."""
     if not path.exists():
         return
     offset = 0
     with writing(path), path.open("rb") as stream:
-        for line in stream:
+        while line := stream.readline(LONGEST_LINE):
             offset += len(line)
             try:
                 number: Any = json.loads(line)["row"] if line.endswith(b"\n") else None

@@ -17,7 +17,8 @@ Row = dict[str, Any]
 _Read = Iterator[tuple[str, Row | str]]
 """Place, and the row or what is wrong with it."""
 _BATCH = 64
-_LONGEST_LINE = 1 << 26
+LONGEST_LINE = 1 << 26
+"""Bytes of a row, at most."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -73,13 +74,13 @@ def _folder(path: Path) -> _Read:
 def _json_lines(path: Path) -> _Read:
     with path.open("rb") as stream:
         number = 0
-        while raw := stream.readline(_LONGEST_LINE):
+        while raw := stream.readline(LONGEST_LINE):
             number += 1
             place = f"{path}:{number}"
-            if len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
+            if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
                 while raw and not raw.endswith(b"\n"):
-                    raw = stream.readline(_LONGEST_LINE)
-                yield place, f"a line of more than {_LONGEST_LINE >> 20} MiB; expected one JSON object on each line"
+                    raw = stream.readline(LONGEST_LINE)
+                yield place, f"a line of more than {LONGEST_LINE >> 20} MiB; expected one JSON object on each line"
             elif raw.strip():
                 yield place, _parse(raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw)
 

@@ -163,9 +163,9 @@ async def _prefill(client: Client, address: Address) -> Prefill | None:
     ways: tuple[dict[str, Any], ...] = (VLLM_PREFILL, {})
     for flags in ways:
         try:
-            alone = (await ask("", {})).usage.prompt_tokens
-            if (await ask("1", flags)).usage.prompt_tokens - alone == 1:
-                keeps = (await ask("1 ", flags)).usage.prompt_tokens - alone == 2
+            alone = (await ask("", {})).prompt_tokens
+            if (await ask("1", flags)).prompt_tokens - alone == 1:
+                keeps = (await ask("1 ", flags)).prompt_tokens - alone == 2
                 echoes = ((await ask(_BEGUN, flags)).text or "").startswith(_BEGUN)
                 return Prefill(flags, keeps, echoes)
         except RefusedError:

@@ -1,6 +1,7 @@
 """Model strings of the form `openai:NAME[@BASE_URL]`."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -8,6 +9,15 @@ from preceptor.core.errors import UsageError
 
 HOSTED_URL = "https://api.openai.com/v1"
 FORM = "openai:NAME@BASE_URL, for instance openai:llama@http://localhost:8000/v1"
+_HOST = re.compile(r"[\w.-]{1,253}|\[[0-9a-fA-F:.%\w]+\]", re.ASCII)
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?")
+"""A host that is an IPv4 address in one of its odd forms, such as 134744072 for 8.8.8.8."""
+
+
+def without_secrets(text: str) -> str:
+    """A text with what addresses may hold of secrets left out: user names, passwords, queries."""
+    text = re.sub(r"(?<=://)[^/\s]*@", "***@", text)
+    return re.sub(r"(://[^?#]*)[?#].*", r"\1?***", text, flags=re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -25,9 +35,11 @@ class Address:
         """
         name, at, rest = text.removeprefix("openai:").partition("@http")
         base_url = f"http{rest}".rstrip("/") if at else HOSTED_URL
+        if not text.isprintable() or "://" in name:
+            raise UsageError(f"{without_secrets(text)!r}: expected {FORM}")
         try:
             url = urlsplit(base_url)
-            port = url.port
+            port, host = url.port, url.hostname
         except ValueError:  # a port that is no number, brackets that do not close
             raise UsageError(f'"openai:{name}@...": the address after @ is no URL; expected {FORM}') from None
         if "@" in url.netloc:
@@ -35,8 +47,19 @@ class Address:
                 f'"openai:{name}@...": an address must not hold a user name or a password; '
                 f"put the key into the environment variable {cls(name, base_url).key_variable}"
             )
-        if not (name and url.scheme in ("http", "https") and url.hostname) or port == 0 or url.query or url.fragment:
+        if "?" in base_url or "#" in base_url:
+            raise UsageError(
+                f'"openai:{name}@{without_secrets(base_url)}": an address ends before "?"; a key belongs into the '
+                f"environment variable {cls(name, base_url).key_variable}"
+            )
+        if not (name and url.scheme in ("http", "https") and host) or port == 0:
             raise UsageError(f'"openai:{name}@{base_url}": expected {FORM}')
+        written = url.netloc if port is None else url.netloc.rpartition(":")[0]
+        if not _HOST.fullmatch(written.removesuffix(":")) or any(len(label) > 63 for label in host.split(".")):
+            raise UsageError(
+                f'"openai:{name}@{base_url}": the host is no name; expected letters, digits, "-" and "." (an '
+                "international name in its form that begins with xn--)"
+            )
         return cls(name, base_url)
 
     @property
@@ -50,13 +73,41 @@ class Address:
     @property
     def hosted(self) -> bool:
         """Whether this is OpenAI's own server."""
-        return urlsplit(self.base_url).hostname == urlsplit(HOSTED_URL).hostname
+        return self._host.removesuffix(".") == urlsplit(HOSTED_URL).hostname
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether nobody on the way reads what is sent."""
+        return urlsplit(self.base_url).scheme == "https"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the server is on this machine."""
+        address = self._ip
+        if address is not None:
+            return address.is_loopback
+        return self._host == "localhost" or self._host.endswith(".localhost")
 
     @property
     def private(self) -> bool:
         """Whether the server is on this machine or in the local network."""
-        host = urlsplit(self.base_url).hostname or ""
+        address = self._ip
+        if address is not None:
+            return address.is_private or address.is_link_local
+        if _NUMBER.fullmatch(self._host):
+            return False
+        return "." not in self._host or self._host.endswith((".localhost", ".local", ".internal"))
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def _ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The host as an address, the IPv4 one where an IPv6 address stands for it; None for a name."""
         try:
-            return ipaddress.ip_address(host).is_private
+            address = ipaddress.ip_address(self._host)
         except ValueError:
-            return "." not in host or host.endswith((".localhost", ".local", ".internal"))
+            return None
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return mapped or address

@@ -2,24 +2,35 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from preceptor.core.types import Usage
+
+MOST_TOKENS = 100_000_000
+"""Of one call. A server that counts more has miscounted."""
+
+
+def _window(value: Any) -> int | None:
+    """A context window, or None where what a server says can be none."""
+    return value if isinstance(value, int) and 1 < value <= MOST_TOKENS else None
+
+
+Window = Annotated[int | None, BeforeValidator(_window)]
 
 
 class ModelMeta(BaseModel):
     """What llama.cpp says of a model."""
 
-    n_ctx: int | None = None
+    n_ctx: Window = None
 
 
 class ModelCard(BaseModel):
     """An entry of the list of models."""
 
     id: str
-    max_model_len: int | None = None
+    max_model_len: Window = None
     """vLLM."""
     meta: ModelMeta | None = None
 
@@ -35,11 +46,15 @@ class ModelList(BaseModel):
     data: list[ModelCard]
 
 
-class _Message(BaseModel):
+class _Strict(BaseModel, strict=True):
+    """Numbers are numbers: no text and no truth value passes for one."""
+
+
+class _Message(_Strict):
     content: str | None = None
 
 
-class _Choice(BaseModel):
+class _Choice(_Strict):
     message: _Message | None = None
     text: str | None = None
     finish_reason: str | None = None
@@ -52,12 +67,12 @@ class _Choice(BaseModel):
         return self
 
 
-class _Usage(BaseModel):
-    prompt_tokens: int = Field(default=0, ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
+class _Usage(_Strict):
+    prompt_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    completion_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
 
 
-class Answer(BaseModel):
+class Answer(_Strict):
     """The answer of /chat/completions or /completions."""
 
     choices: list[_Choice] = Field(min_length=1)
@@ -83,10 +98,22 @@ class Answer(BaseModel):
         return self.choices[0].finish_reason == "stop"
 
     @property
-    def usage(self) -> Usage:
-        """Tokens as the server counted them; 0 where it did not."""
-        served = self.served_usage or _Usage()
-        return Usage(prompt_tokens=served.prompt_tokens, completion_tokens=served.completion_tokens)
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt as the server counted them; 0 where it did not."""
+        return (self.served_usage and self.served_usage.prompt_tokens) or 0
+
+    def usage(self, estimate: Usage) -> Usage:
+        """Tokens as the server counted them, and the estimate in place of what it did not count.
+
+        No prompt has no tokens, and no text either: a count of 0 is none.
+        """
+        completion = self.served_usage and self.served_usage.completion_tokens
+        completion = None if self.text and not completion else completion
+        return Usage(
+            prompt_tokens=self.prompt_tokens or estimate.prompt_tokens,
+            completion_tokens=estimate.completion_tokens if completion is None else completion,
+            estimated=not self.prompt_tokens or completion is None,
+        )
 
     @property
     def positions(self) -> list["Position"]:
@@ -111,24 +138,24 @@ class Position:
     """Probabilities of the most probable tokens, by text; the probabilities of tokens with the same text added."""
 
 
-class _TopToken(BaseModel):
+class _TopToken(_Strict):
     token: str
     logprob: float
 
 
-class _Token(BaseModel):
+class _Token(_Strict):
     token: str
     top_logprobs: list[_TopToken]
 
 
-class _TokenLists(BaseModel):
+class _TokenLists(_Strict):
     """The older form of /completions: one list of tokens, one of dictionaries."""
 
     tokens: list[str]
     top_logprobs: list[dict[str, float]]
 
 
-class _Content(BaseModel):
+class _Content(_Strict):
     content: list[_Token]
 
 

@@ -1,22 +1,24 @@
 """Calls to a server: retried where that can help, within the rate limits, and never showing the key."""
 
 import asyncio
-import json
-import os
 import random
 import re
 import time
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aiolimiter import AsyncLimiter
-from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Omit, Timeout
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
-from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.backends.openai.keys import NO_KEY, headers_elsewhere, key_for, masked, words_without
+from preceptor.backends.openai.transport import BoundedClient, RedirectedError, UnreadableError
+from preceptor.core.errors import PreceptorError
 from preceptor.core.types import JudgeFailure
+from preceptor.core.validation import first_problem
 
 FIRST_WAIT_S = 0.5
 """Before the first retry; doubled before each further one."""
@@ -24,8 +26,8 @@ LONGEST_WAIT_S = 120.0
 """A server that asks for more patience than this is given up."""
 LOST_ROUNDS = 2
 """So many times `concurrency` calls in a row that find no connection, retries included, and the server is given up."""
-NO_KEY = "none"
-"""Sent where there is no key: local servers want none."""
+UNREADABLE_RETRIES = 1
+"""After an answer that cannot be used: it was paid for, and the next one is seldom better."""
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -49,11 +51,19 @@ class UnavailableError(Exception):
     """A call did not get through, in all its attempts."""
 
     def __init__(
-        self, words: str, *, status: int | None = None, reached: bool = True, wait_s: float | None = None
+        self,
+        words: str,
+        *,
+        status: int | None = None,
+        reached: bool = True,
+        wait_s: float | None = None,
+        answer: str | None = None,
     ) -> None:
         super().__init__(words)
         self.status = status
-        """None where no answer came at all."""
+        """None where no answer came at all; 200 for one that cannot be used."""
+        self.answer = answer
+        """What came, empty where the connection ended before; None where nothing was generated, so nothing is paid."""
         self.reached = reached
         """Whether there was a connection."""
         self.wait_s = wait_s or 0.0
@@ -65,25 +75,12 @@ class UnavailableError(Exception):
         return JudgeFailure(reason="backend_error", detail=str(self)[:300])
 
 
-def key_for(address: Address) -> str:
-    """The key that a server is sent, from the environment; empty where there is none.
+class Spending(Protocol):
+    """What is told of every attempt at a call, because attempts that come to nothing may be paid for too."""
 
-    Raises: UsageError for a key that no HTTP header can hold, without showing it.
-    """
-    key = os.environ.get(address.key_variable, "").strip()
-    if not all(" " < c <= "~" for c in key):
-        raise UsageError(
-            f"the environment variable {address.key_variable} holds no key: expected printable ASCII letters"
-        )
-    return key
-
-
-def _headers_elsewhere(key: str) -> dict[str, Any]:
-    """Headers that keep the library from sending what OPENAI_* variables hold to a server that is not OpenAI's."""
-    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
-    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
-    withheld = [name for name in names if name.lower() != "authorization"] + ["OpenAI-Organization", "OpenAI-Project"]
-    return {**dict.fromkeys(withheld, Omit()), "Authorization": f"Bearer {key}"}
+    def lose(self, text: str) -> None:
+        """An attempt gave no usable answer: nothing at all, or this text."""
+        ...
 
 
 class Client:
@@ -107,8 +104,10 @@ class Client:
             api_key=self._key,
             base_url=address.base_url,
             max_retries=0,
-            timeout=Timeout(connection.timeout_s, connect=min(10.0, connection.timeout_s)),
-            default_headers=None if address.hosted else _headers_elsewhere(self._key),
+            timeout=Timeout(connection.timeout_s, connect=min(10.0, 0.9 * connection.timeout_s)),
+            default_headers=None if address.hosted else headers_elsewhere(self._key),
+            # A proxy is for what lies beyond this machine.
+            http_client=BoundedClient(headers={"Accept-Encoding": "gzip"}, trust_env=not address.loopback),
         )
         per_minute, tokens = connection.requests_per_minute, connection.tokens_per_minute
         self._requests = AsyncLimiter(1, 60.0 / per_minute) if per_minute else None
@@ -124,6 +123,7 @@ class Client:
         tokens: int = 0,
         patient: bool = True,
         broken_retries: int | None = None,
+        spending: Spending | None = None,
     ) -> Shape:
         """Sends a body (or gets, without one) and reads the answer.
 
@@ -131,10 +131,11 @@ class Client:
             tokens: how many the call may take, for the rate limit.
             patient: whether a server that cannot be reached is tried again.
             broken_retries: retries after status 500, where they are to be fewer than after other troubles.
+            spending: is told of attempts that come to nothing and may be paid for.
 
         Raises: RefusedError, UnavailableError; PreceptorError when the server takes no call at all with this key.
         """
-        trouble, broken = UnavailableError(""), 0
+        trouble, broken, unreadable = UnavailableError(""), 0, 0
         for attempt in range(self._retries + 1):
             if patient and self._lost_calls >= self._most_lost_calls:
                 raise UnavailableError(self._lost_words)
@@ -143,9 +144,13 @@ class Client:
                 return await self._attempt(path, shape, body)
             except UnavailableError as error:
                 trouble = error
+            if spending and trouble.answer is not None:
+                spending.lose(trouble.answer)
+            unreadable += trouble.status == 200
             broken += trouble.status == 500
             hopeless = broken_retries is not None and broken > broken_retries
             hopeless |= trouble.status is None and not patient
+            hopeless |= unreadable > UNREADABLE_RETRIES
             if hopeless or attempt == self._retries or trouble.wait_s > LONGEST_WAIT_S:
                 break
             backoff_s = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -156,21 +161,37 @@ class Client:
 
     async def _attempt(self, path: str, shape: type[Shape], body: dict[str, Any] | None) -> Shape:
         try:
-            if body is None:
-                text = await self._openai.get(path, cast_to=str)
-            else:
-                text = await self._openai.post(path, cast_to=str, body=body)
+            async with asyncio.timeout(self._timeout_s):  # httpx's own timeout is of silence: a body may drip for ever
+                if body is None:
+                    text = await self._openai.get(path, cast_to=str)
+                else:
+                    text = await self._openai.post(path, cast_to=str, body=body)
+        except TimeoutError:
+            raise UnavailableError(f"no whole answer within {self._timeout_s:g} s", answer="") from None
         except APIConnectionError as error:
             raise self._connection_trouble(error) from None
         except APIStatusError as error:
             self._lost_calls = 0
             raise self._status_trouble(error) from None
+        except RedirectedError as error:
+            self._lost_calls = 0
+            place = f"{self.shown(str(error))[:200]}, which is not followed: name the server that is to be asked"
+            raise RefusedError(error.status, place.removeprefix(f"{error.status}: ")) from None
+        except UnreadableError as error:
+            raise UnavailableError(str(error), status=200, answer="") from None
         self._lost_calls = 0
+        return self._read(text, shape)
+
+    def _read(self, text: str, shape: type[Shape]) -> Shape:
+        """The answer in a text, with the key masked wherever it holds it: what is recorded comes from here."""
         try:
-            return shape.model_validate_json(text)
-        except ValidationError:
-            words = f"what came is no answer of this API: {self.shown(text)[:80]!r}"
-            raise UnavailableError(words, status=200) from None
+            return shape.model_validate(masked(from_json(text), self._key))
+        except ValidationError as error:
+            problem = self.shown(first_problem(error))[:120]
+        except (ValueError, RecursionError):
+            problem = "no JSON"
+        words = f"what came is no answer of this API ({problem}): {self.shown(text[:1000])[:80]!r}"
+        raise UnavailableError(words, status=200, answer=text)
 
     async def _within_limits(self, tokens: int) -> None:
         if self._requests:
@@ -181,10 +202,11 @@ class Client:
     def _connection_trouble(self, error: APIConnectionError) -> UnavailableError:
         kind = type(error.__cause__).__name__  # of httpx or httpx2, as the library's version has it
         reached = kind not in ("ConnectError", "ConnectTimeout")
+        answer = "" if reached and kind not in ("PoolTimeout", "WriteError", "WriteTimeout") else None
         if isinstance(error, APITimeoutError) and reached:
-            return UnavailableError(f"no answer within {self._timeout_s:g} s")
+            return UnavailableError(f"no whole answer within {self._timeout_s:g} s", answer=answer)
         words = self.shown(str(error.__cause__ or error))[:120] or kind
-        return UnavailableError(f"no connection: {words}", reached=reached)
+        return UnavailableError(f"no connection: {words}", reached=reached, answer=answer)
 
     def _status_trouble(self, error: APIStatusError) -> UnavailableError:
         """What a status that may pass says.
@@ -212,11 +234,7 @@ class Client:
 
     def shown(self, text: str) -> str:
         """A server's words on one line, without the key."""
-        if self._key != NO_KEY:
-            for form in (self._key, repr(self._key)[1:-1], json.dumps(self._key)[1:-1]):  # as an error may quote it
-                text = text.replace(form, "***")
-        visible = "".join(c if c.isprintable() else " " for c in re.sub(r"\bsk-[\w*.-]+", "***", text))
-        return " ".join(visible.split())
+        return words_without(self._key, text)
 
 
 def _words(error: APIStatusError) -> str:
@@ -236,6 +254,6 @@ def _asked_wait(error: APIStatusError) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(asked).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError, TypeError):
             return None
     return seconds if seconds > 0 else None  # also without NaN

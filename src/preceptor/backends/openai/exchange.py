@@ -1,5 +1,6 @@
 """The calls that one request takes."""
 
+import math
 from typing import Any
 
 from preceptor.backends.openai.abilities import Abilities, Endpoint, length
@@ -10,8 +11,13 @@ from preceptor.backends.openai.wire import defused, most_probable, question
 from preceptor.core.types import Conversation, Usage, total_usage
 
 
+def estimated_tokens(text: str) -> int:
+    """Tokens of a text, rather too many: one for every three bytes."""
+    return math.ceil(len(text.encode("utf-8", "replace")) / 3)
+
+
 class Exchange:
-    """Asks for continuations of one prompt and adds up what that takes."""
+    """Asks for continuations of one prompt and adds up what that takes, attempts that came to nothing included."""
 
     def __init__(
         self,
@@ -57,13 +63,33 @@ class Exchange:
     async def _ask(self, begun: str, max_tokens: int, answering: Any) -> Answer:
         prefill = self._abilities.prefill
         path, body = question(self._address.name, self._prompt, self._prefill + begun, prefill.flags if prefill else {})
+        bill = _Bill(self._prompt_tokens + estimated_tokens(self._prefill + begun), max_tokens, self._usages)
         answer = await self._client.call(
             path,
             Answer,
             body | self.endpoint.sampling | length(self._address, path, max_tokens) | answering(path),
             tokens=self._prompt_tokens + max_tokens,
+            spending=bill,
         )
-        self._usages.append(answer.usage)
+        self._usages.append(answer.usage(bill.estimate(answer.text or "")))
         if prefill and prefill.echoes and not isinstance(self._prompt, str):
             return answer.without(self._prefill + begun)
         return answer
+
+
+class _Bill:
+    """What the attempts at one call take, as far as it has to be estimated."""
+
+    def __init__(self, prompt_tokens: int, max_tokens: int, usages: list[Usage]) -> None:
+        self._prompt_tokens = prompt_tokens
+        self._max_tokens = max_tokens
+        self._usages = usages
+
+    def estimate(self, text: str) -> Usage:
+        """Of an answer of so many words: never more than it was allowed, and all of that where nothing came."""
+        written = min(estimated_tokens(text), self._max_tokens) if text else self._max_tokens
+        return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=written, estimated=True)
+
+    def lose(self, text: str) -> None:
+        """An attempt that gave no usable answer, and was perhaps paid for."""
+        self._usages.append(self.estimate(text))

@@ -1,6 +1,5 @@
 """A model behind an OpenAI-compatible server as a `LanguageModel`."""
 
-import math
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.background import Background
 from preceptor.backends.openai.choosing import by_log_probs, by_votes
 from preceptor.backends.openai.client import Client, RefusedError, UnavailableError
-from preceptor.backends.openai.exchange import Exchange
+from preceptor.backends.openai.exchange import Exchange, estimated_tokens
 from preceptor.backends.openai.prices import price_of
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Conversation, JudgeFailure
@@ -76,7 +75,7 @@ class OpenAIModel:
     def count_tokens(self, prompt: str | Conversation) -> int:
         """An estimate, rather too high: a token for every three bytes and eight for every message."""
         texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
-        return sum(math.ceil(len(text.encode()) / 3) + 8 for text in texts)
+        return sum(estimated_tokens(text) + 8 for text in texts)
 
     def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """From the most probable tokens, or from votes where the server gives no log-probabilities.

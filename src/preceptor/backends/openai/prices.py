@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from preceptor.backends.base import FREE, Price
 from preceptor.backends.openai.address import Address
 from preceptor.core.errors import UsageError
+from preceptor.core.validation import first_problem
 
 _TABLE = TypeAdapter(dict[str, Price])
 
@@ -26,8 +27,8 @@ def price_of(address: Address, user_file: Path | None) -> Price | None:
     if user_file is not None:
         try:
             tables.append(_TABLE.validate_python(tomllib.loads(user_file.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, ValidationError) as error:
-            problem = str(error).replace("\n", " ")
+        except (OSError, ValueError, RecursionError) as error:
+            problem = first_problem(error) if isinstance(error, ValidationError) else str(error).replace("\n", " ")
             raise UsageError(
                 f'"{user_file}" is no table of prices (see backends/openai/prices.toml): {problem}'
             ) from None

@@ -1,0 +1,69 @@
+"""Keys of servers: where they come from, where they may go, and how they stay out of what is shown or recorded."""
+
+import json
+import os
+import re
+from typing import Any
+
+from openai import Omit
+
+from preceptor.backends.openai.address import Address
+from preceptor.core.errors import UsageError
+
+NO_KEY = "none"
+"""Sent where there is no key: local servers want none."""
+SHORTEST_SECRET = 8
+"""Characters of a key that is masked in answers. A shorter one is a placeholder, and may be a word of the answer."""
+
+
+def key_for(address: Address) -> str:
+    """The key that a server is sent, from the environment; empty where there is none.
+
+    A key goes over https. Over plain http, OpenAI's goes nowhere, and that of other servers to this machine and the
+    private network alone.
+    Raises: UsageError for a key that no HTTP header can hold, or that would go in clear text, without showing it.
+    """
+    key = os.environ.get(address.key_variable, "").strip()
+    if not all(" " < c <= "~" for c in key):
+        raise UsageError(
+            f"the environment variable {address.key_variable} holds no key: expected printable ASCII letters"
+        )
+    if key and not address.encrypted and (address.hosted or not address.private):
+        raise UsageError(
+            f"{address.base_url}: the key in {address.key_variable} would go there in clear text; write https://, or "
+            f"unset {address.key_variable} if the server needs no key"
+        )
+    return key
+
+
+def headers_elsewhere(key: str) -> dict[str, Any]:
+    """Headers that keep the library from sending what OPENAI_* variables hold to a server that is not OpenAI's."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
+    withheld = [name for name in names if name.lower() != "authorization"] + ["OpenAI-Organization", "OpenAI-Project"]
+    return {**dict.fromkeys(withheld, Omit()), "Authorization": f"Bearer {key}"}
+
+
+def masked(value: Any, key: str) -> Any:
+    """JSON from a server, with the key masked in every text that holds it.
+
+    Raises: RecursionError for a value that is nested too deeply.
+    """
+    if len(key) < SHORTEST_SECRET:
+        return value
+    if isinstance(value, str):
+        return value.replace(key, "***")
+    if isinstance(value, list):
+        return [masked(each, key) for each in value]
+    if isinstance(value, dict):
+        return {masked(name, key): masked(each, key) for name, each in value.items()}
+    return value
+
+
+def words_without(key: str, text: str) -> str:
+    """A server's words on one line, without the key, nor anything that looks like a key of OpenAI's."""
+    if key != NO_KEY:
+        for form in (key, repr(key)[1:-1], json.dumps(key)[1:-1]):  # as an error may quote it
+            text = text.replace(form, "***")
+    visible = "".join(c if c.isprintable() else " " for c in re.sub(r"\bsk-[\w*.-]+", "***", text))
+    return " ".join(visible.split())
