@@ -91,6 +91,7 @@ def test_a_row_holds_the_label_and_how_it_came_about() -> None:
         "chosen_is": "b",
         "p_chosen": 0.75,
         "p_tie": 0.1,
+        "likeliest": "b",
         "uncalibrated_p_chosen": None,
         "disagreement": 0.0,
         "rationale": "Because.",

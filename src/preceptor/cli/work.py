@@ -86,6 +86,9 @@ def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
         print(json.dumps(summary, indent=1, ensure_ascii=False))
         return
     counts, ledger = summary["counts"], summary["ledger"]
+    console = Console(markup=False)
+    for warning in summary["judge_warnings"]:
+        console.print(f"! {warning['sentence']}.", highlight=False)
     table = Table(show_header=False)
     table.add_row("preferences", str(counts["preferences"]))
     table.add_row("failures", f"{counts['failures']} {_reasons(counts['failures_by_reason'])}".strip())
@@ -93,13 +96,16 @@ def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     if summary["for_people"] is not None:
         table.add_row("for people to label", f"{summary['for_people']} in for_people.jsonl")
     table.add_row("mean probability of the chosen", _number(counts["mean_p_chosen"]))
+    if counts["undecided"]:
+        table.add_row("undecided: p is 0.5, and chosen is a", str(counts["undecided"]))
+    if counts["likeliest_ties"]:
+        table.add_row("a tie is likeliest, and chosen what it leans to", str(counts["likeliest_ties"]))
     table.add_row("first shown wins", percent(counts["first_position_rate"]))
     table.add_row("same position wins after the swap", percent(counts["position_bias"]))
     table.add_row("calls", f"{summary['calls_in_this_process']} now, {ledger['calls']} in all")
     table.add_row("tokens", f"{ledger['prompt_tokens']:,} + {ledger['completion_tokens']:,}")
     cost = f"${ledger['cost_usd']:.4f}" + (f", {ledger['unpriced']} calls unpriced" if ledger["unpriced"] else "")
     table.add_row("cost", cost)
-    console = Console(markup=False)
     console.print(table)
     console.print(f"dataset {out}", highlight=False, soft_wrap=True)
 

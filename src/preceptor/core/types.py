@@ -224,6 +224,14 @@ class Presentation(Frozen):
     verdict: Verdict
 
 
+def likeliest(p_a: float, p_tie: float) -> Literal["a", "b", "tie"]:
+    """The likeliest of three answers, where p_a counts a tie half. A tie may be the likeliest although p_a leans to a
+    response; a tie also where neither response is likelier than the other.
+    """
+    a, b = p_a - p_tie / 2, 1.0 - p_a - p_tie / 2
+    return "tie" if p_a == 0.5 or p_tie > max(a, b) else "a" if a > b else "b"
+
+
 class Preference(Frozen):
     """A comparison and how likely response a is the better one, by a rater, with the verdicts behind it."""
 
@@ -251,6 +259,11 @@ class Preference(Frozen):
     def usage(self) -> Usage:
         """Tokens of all calls behind the preference."""
         return total_usage(p.verdict.usage for p in self.presentations)
+
+    @property
+    def likeliest(self) -> Literal["a", "b", "tie"]:
+        """What the judge most probably answers, before calibration; see `likeliest`."""
+        return likeliest(self.p_a if self.uncalibrated_p_a is None else self.uncalibrated_p_a, self.p_tie)
 
 
 class Score(Frozen):

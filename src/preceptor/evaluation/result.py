@@ -14,6 +14,7 @@ from preceptor.evaluation.rates import Rate
 from preceptor.evaluation.ratings import Rating
 from preceptor.evaluation.win_rate import SignificantDifference, WinRate
 from preceptor.evaluation.windows import FailTrend
+from preceptor.judging.warnings import JudgeConduct
 
 
 class PolicyFacts(Frozen):
@@ -49,6 +50,8 @@ class JudgeFacts(Frozen):
     """Comparisons without, by reason."""
     position_bias: float | None
     first_position_rate: float | None
+    conduct: JudgeConduct | None = None
+    """How it answered; None in evaluations of earlier versions."""
 
 
 class PointOfLength(Frozen):

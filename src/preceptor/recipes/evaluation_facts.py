@@ -18,7 +18,7 @@ from preceptor.judging.trajectory import response_text
 from preceptor.recipes.contestants import Answers, Contestant
 from preceptor.recipes.contests import responses_of
 from preceptor.recipes.judges import JudgeSpec
-from preceptor.recipes.label import count_outcomes
+from preceptor.recipes.outcome_counts import count_outcomes
 from preceptor.store.calls import calls_by_role
 from preceptor.store.files import write_rows, writing
 from preceptor.store.outcomes import Outcomes
@@ -41,7 +41,8 @@ def policy_facts(policy: Contestant, answers: Answers) -> PolicyFacts:
 
 def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Outcomes) -> JudgeFacts:
     """A judge and what became of the comparisons it was asked about."""
-    counts = count_outcomes(outcomes)
+    counted = count_outcomes(outcomes)
+    counts = counted.counts
     constitutions = dict.fromkeys(load_constitution(spec.constitution).name for spec in specs)
     alone = all(spec.resolved().shown == "alone" for spec in specs)
     return JudgeFacts(
@@ -53,6 +54,7 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
         failures=counts["failures_by_reason"],
         position_bias=None if alone else counts["position_bias"],
         first_position_rate=None if alone else counts["first_position_rate"],
+        conduct=counted.conduct,
     )
 
 

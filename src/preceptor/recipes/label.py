@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,12 +17,12 @@ from preceptor.core.types import Comparison, Usage
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
 from preceptor.judging.label import Tally, label
-from preceptor.judging.position import first_wins, same_position_wins
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.recipes.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
 from preceptor.recipes.environment import environment
 from preceptor.recipes.judges import JudgeSpec, assemble, check_judges, check_prices
+from preceptor.recipes.outcome_counts import count_outcomes
 from preceptor.recipes.pinned import pin
 from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of, read_comparisons
 from preceptor.store.files import write_json, writing
@@ -32,7 +31,7 @@ from preceptor.store.for_people import check_unlabelled, write_for_people
 from preceptor.store.ledger import Ledger
 from preceptor.store.lock import exclusive
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.preferences import MALFORMED, write_card, write_parquet
+from preceptor.store.preferences import write_card, write_parquet
 from preceptor.store.rows import Malformed
 
 ESTIMATED_ON = 200
@@ -294,6 +293,7 @@ def content_of(path: Path) -> str:
 def _summary(job: LabelJob, crew: Crew, ledger: Ledger, outcomes: Outcomes) -> dict[str, Any]:
     """Counts come from the files, so that they are the same however many processes wrote them."""
     constitutions = {c.hash: c for c in (load_constitution(spec.constitution) for spec in job.judges)}
+    counted = count_outcomes(outcomes)
     return {
         "data": str(job.data),
         "judges": [member.rater.model for member in crew.judge.members],
@@ -301,39 +301,11 @@ def _summary(job: LabelJob, crew: Crew, ledger: Ledger, outcomes: Outcomes) -> d
         "constitutions": [
             {"name": c.name, "version": c.version, "hash": c.hash, "summary": c.summary} for c in constitutions.values()
         ],
-        "counts": count_outcomes(outcomes),
+        "judge_warnings": [warning.model_dump(mode="json") for warning in counted.warnings],
+        "counts": counted.counts,
+        "conduct": [{"judge": judge, **found.model_dump(mode="json")} for judge, found in counted.conducts],
         "ledger": ledger.totals(),
         "ledger_hits": sum(model.hits for model in crew.recorded),
         "calls_in_this_process": sum(model.asked for model in crew.recorded),
         "environment": environment(),
-    }
-
-
-def count_outcomes(outcomes: Outcomes) -> dict[str, Any]:
-    """Counts over the outcome files, read a line at a time."""
-    preferences = failed_scores = 0
-    certainty = disagreement = 0.0
-    first: Counter[float] = Counter()
-    swapped: Counter[bool | None] = Counter()
-    for row in outcomes.kept():
-        preferences += 1
-        certainty += row["p_chosen"]
-        disagreement += row["disagreement"]
-        shown = [(verdict["order"], verdict["p_a"]) for verdict in row["verdicts"]]
-        first.update(first_wins(shown))
-        swapped[same_position_wins(shown)] += 1
-        scores = [s for name in ("chosen", "rejected") if (of := row[f"{name}_steps"]) is not None for s in of]
-        failed_scores += scores.count(None)
-    reasons = Counter(str(row["reason"]) for row in outcomes.failed())
-    malformed, both = reasons.pop(MALFORMED, 0), swapped[True] + swapped[False]
-    return {
-        "preferences": preferences,
-        "failures": sum(reasons.values()),
-        "malformed": malformed,
-        "failures_by_reason": dict(reasons),
-        "failed_steps": failed_scores,
-        "mean_p_chosen": certainty / preferences if preferences else None,
-        "mean_disagreement": disagreement / preferences if preferences else None,
-        "first_position_rate": sum(win * n for win, n in first.items()) / first.total() if first else None,
-        "position_bias": swapped[True] / both if both else None,
     }

@@ -1,0 +1,151 @@
+"""Counting how a judge answers, one preference at a time: what `judging/warnings.py` warns by. Memory holds counts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from preceptor.core.types import JudgeFailure, Message, Preference, Response, likeliest
+from preceptor.judging.position import Shown, first_wins, mean, same_position_wins
+from preceptor.judging.trajectory import response_text
+from preceptor.judging.warnings import MASS_BOUND, NEAR, Count, JudgeConduct
+from preceptor.store.rows import Row
+
+Side = Literal["a", "b", "tie"]
+
+
+class Running:
+    """A count that grows. Prompts are counted by their beginnings, so that a stream that keeps each prompt's
+    comparisons together needs no memory of them.
+    """
+
+    def __init__(self) -> None:
+        self._hits = 0.0
+        self._n = 0
+        self._prompts = 0
+        self._last: str | None = None
+
+    def add(self, prompt: str, hit: float) -> None:
+        """One more; `hit` is 1, 0, or one half."""
+        self._hits += hit
+        self._n += 1
+        self._prompts += prompt != self._last
+        self._last = prompt
+
+    def count(self) -> Count:
+        """As counted so far."""
+        return Count(hits=self._hits, n=self._n, prompts=self._prompts)
+
+
+class ConductTally:
+    """What one judge did so far."""
+
+    def __init__(self) -> None:
+        self._same, self._first, self._low = Running(), Running(), Running()
+        self._near, self._longer, self._tie = Running(), Running(), Running()
+        self._mass = 0.0
+
+    def showings(self, prompt: str, shown: Sequence[Shown], masses: Iterable[float]) -> None:
+        """The showings of one comparison: order and p_a, and what the choices had together."""
+        if (same := same_position_wins(shown)) is not None:
+            self._same.add(prompt, float(same))
+        for win in first_wins(shown):
+            self._first.add(prompt, win)
+        for mass in masses:
+            self._mass += mass
+            self._low.add(prompt, float(mass < MASS_BOUND))
+
+    def preference(self, prompt: str, p_a: float, said: Side, longer: Side) -> None:
+        """What came of one comparison, the likeliest answer, and which of the responses is the longer."""
+        self._near.add(prompt, float(abs(p_a - 0.5) < NEAR))
+        self._tie.add(prompt, float(p_a != 0.5 and said == "tie"))
+        if longer != "tie":
+            self._longer.add(prompt, 0.5 if p_a == 0.5 else float((p_a > 0.5) == (longer == "a")))
+
+    def conduct(self, failures: dict[str, int]) -> JudgeConduct:
+        """All of it.
+
+        Args:
+            failures: comparisons without a preference, by reason.
+        """
+        failed, low = sum(failures.values()), self._low.count()
+        judged = self._near.count()
+        return JudgeConduct(
+            failed=Count(hits=failed, n=judged.n + failed, prompts=judged.prompts + failed),
+            failures=failures,
+            same_position=self._same.count(),
+            first_shown=self._first.count(),
+            low_mass=low,
+            choice_mass=self._mass / low.n if low.n else None,
+            near_half=judged,
+            longer=self._longer.count(),
+            tie_likeliest=self._tie.count(),
+        )
+
+
+def conduct_of(outcomes: Iterable[tuple[Preference | JudgeFailure, Side]]) -> JudgeConduct:
+    """How a judge answered, from everything it said and which response of each comparison is the longer."""
+    tally, failures = ConductTally(), dict[str, int]()
+    for outcome, longer in outcomes:
+        if isinstance(outcome, JudgeFailure):
+            failures[outcome.reason] = failures.get(outcome.reason, 0) + 1
+            continue
+        prompt, presentations = outcome.comparison.prompt.id, outcome.presentations
+        masses = [each.verdict.choice_mass for each in presentations]
+        tally.showings(prompt, [(each.order, each.p_a) for each in presentations], masses)
+        tally.preference(prompt, outcome.p_a, outcome.likeliest, longer)
+    return tally.conduct(failures)
+
+
+class RowsTally:
+    """The same from the rows of `preferences.jsonl`: one tally for each judge of an ensemble, and one for all."""
+
+    def __init__(self) -> None:
+        self._all = ConductTally()
+        self._judges: dict[tuple[str, str], ConductTally] = {}
+
+    def add(self, row: Row) -> None:
+        """A preference row as `store/preferences.py` makes it."""
+        prompt = row["prompt_id"]
+        by_judge: dict[tuple[str, str], list[Row]] = {}
+        for verdict in row["verdicts"]:
+            by_judge.setdefault((verdict["judge"], verdict["constitution_hash"]), []).append(verdict)
+        longer = _longer(row)
+        for judge, verdicts in by_judge.items():
+            own = self._judges.setdefault(judge, ConductTally())
+            own.showings(prompt, [(v["order"], v["p_a"]) for v in verdicts], [v["choice_mass"] for v in verdicts])
+            p_a, p_tie = mean([v["p_a"] for v in verdicts]), mean([v.get("p_tie") or 0.0 for v in verdicts])
+            own.preference(prompt, p_a, likeliest(p_a, p_tie), longer)
+        self._all.preference(prompt, _of_a(row, row["p_chosen"]), _said(row), longer)
+
+    def conducts(self, failures: dict[str, int]) -> Iterator[tuple[str | None, JudgeConduct]]:
+        """Each judge's identity with its conduct; of several judges, first that of all together, whose name is None.
+
+        Failures are those of all together: the comparison has no preference, whoever of them failed.
+        """
+        if len(self._judges) != 1:
+            yield None, self._all.conduct(failures)
+        for (judge, _), tally in self._judges.items():
+            yield judge, tally.conduct(failures if len(self._judges) == 1 else {})
+
+
+def _of_a(row: Row, of_chosen: float) -> float:
+    return of_chosen if row["chosen_is"] == "a" else 1.0 - of_chosen
+
+
+def _said(row: Row) -> Side:
+    raw = row.get("uncalibrated_p_chosen")
+    return likeliest(_of_a(row, row["p_chosen"] if raw is None else raw), row.get("p_tie") or 0.0)
+
+
+def _longer(row: Row) -> Side:
+    chosen, rejected = (_length(row[name]) for name in ("chosen", "rejected"))
+    if chosen == rejected:
+        return "tie"
+    return row["chosen_is"] if chosen > rejected else "b" if row["chosen_is"] == "a" else "a"
+
+
+def _length(messages: Sequence[Row]) -> int:
+    """Characters, as the judge reads them."""
+    if len(messages) == 1 and not messages[0].get("tool_calls"):
+        return len(messages[0]["content"])
+    trajectory = tuple(Message.model_validate(message) for message in messages)
+    return len(response_text(Response(prompt_id="any", text="", trajectory=trajectory)))

@@ -1,0 +1,185 @@
+"""Reasons to doubt a judge, from how it answered: one set for labels, audits, evaluations and runs.
+
+A warning is given when chance alone does not explain what was seen: when the whole 95 % interval of a share (Wilson
+1927, prompts as the trials) lies beyond the bound. So eight comparisons warn of what is gross, and of nothing else.
+Failures are counted and not estimated: more than `FAILURE_BOUND` of them is too many, unless it is a single one.
+"""
+
+import math
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+
+from preceptor.core.types import Frozen
+
+Kind: TypeAlias = Literal["position", "choice_mass", "near_half", "failures", "length", "tie"]
+POSITION_BOUND = 0.3
+"""Share of comparisons in which the same position wins after a swap. Lee et al. 2023 found 18 % for a large judge and
+56 % for a small one."""
+ONE_ORDER_BOUND = 0.7
+"""Share of comparisons shown in one order in which one position wins."""
+MASS_BOUND = 0.5
+"""Probability of all choices together: below it, the judge would rather have said something else."""
+NEAR = 0.05
+"""Distance from one half within which a preference says nothing."""
+MOST = 0.5
+"""Share of showings without mass, or of preferences near one half, that is most of them."""
+FAILURE_BOUND = 0.02
+LENGTH_BOUND = 0.8
+"""Share of comparisons in which the longer response wins, or the shorter one."""
+_Z = 1.959964
+"""Of a 95 % interval."""
+
+
+class Count(Frozen):
+    """How often something was seen, of how many times it could have been."""
+
+    hits: float
+    """A half counts where neither side won."""
+    n: int
+    prompts: int
+    """Trials that are independent: comparisons of one prompt are not."""
+
+    @property
+    def share(self) -> float:
+        """Hits of all; 0 where there was nothing to see."""
+        return self.hits / self.n if self.n else 0.0
+
+    @property
+    def at_least(self) -> float:
+        """Lower end of Wilson's 95 % interval; 0 where there was nothing to see."""
+        if not self.prompts:
+            return 0.0
+        z2, p = _Z * _Z / self.prompts, self.share
+        reach = _Z * math.sqrt((p * (1.0 - p) + z2 / 4) / self.prompts)
+        return max(0.0, (p + z2 / 2 - reach) / (1.0 + z2))
+
+    @property
+    def opposite(self) -> "Count":
+        """How often it was not seen."""
+        return Count(hits=self.n - self.hits, n=self.n, prompts=self.prompts)
+
+
+NOTHING = Count(hits=0.0, n=0, prompts=0)
+
+
+class JudgeConduct(Frozen):
+    """How a judge answered: what can be said of it without people's labels."""
+
+    unit: Literal["comparisons", "responses"] = "comparisons"
+    """What it judged."""
+    failed: Count = NOTHING
+    """Of all that it was asked about."""
+    failures: dict[str, int] = Field(default_factory=dict[str, int])
+    """By reason."""
+    same_position: Count = NOTHING
+    """Comparisons shown in both orders in which the same position won after the swap."""
+    first_shown: Count = NOTHING
+    """Showings in which the response shown first won."""
+    low_mass: Count = NOTHING
+    """Showings in which the choices together had a probability below `MASS_BOUND`."""
+    choice_mass: float | None = None
+    """Mean probability of the choices together."""
+    near_half: Count = NOTHING
+    """Preferences within `NEAR` of one half."""
+    longer: Count = NOTHING
+    """Comparisons, lengths differing, in which the longer response won."""
+    tie_likeliest: Count = NOTHING
+    """Comparisons in which a tie is the likeliest answer, although the preference leans to a response."""
+
+
+class JudgeWarning(Frozen):
+    """One reason to doubt a judge."""
+
+    kind: Kind
+    sentence: str
+    """Without a full stop; it begins with the judge's name."""
+
+
+def judge_warnings(conduct: JudgeConduct, judge: str = "the judge") -> tuple[JudgeWarning, ...]:
+    """Reasons to doubt a judge, the gravest first.
+
+    Args:
+        judge: what sentences call it.
+    """
+    said: tuple[tuple[Kind, str | None], ...] = (
+        ("position", _position(conduct)),
+        ("choice_mass", _mass(conduct)),
+        ("near_half", _near_half(conduct)),
+        ("failures", _failures(conduct)),
+        ("length", _length(conduct)),
+        ("tie", _tie(conduct)),
+    )
+    return tuple(JudgeWarning(kind=kind, sentence=f"{judge} {what}") for kind, what in said if what)
+
+
+def _position(conduct: JudgeConduct) -> str | None:
+    same, first = conduct.same_position, conduct.first_shown
+    place, wins = ("first", first) if first.share >= 0.5 else ("second", first.opposite)
+    if same.at_least > POSITION_BOUND:
+        shown = f" (the response shown {place} wins {_percent(wins.share)} of showings)" if wins.at_least > 0.5 else ""
+        return (
+            f"keeps to a position on {_percent(same.share)} of {same.n} comparisons when the responses are swapped: "
+            f"there it judges places, not responses{shown}"
+        )
+    if not same.n and wins.at_least > ONE_ORDER_BOUND:
+        return (
+            f"prefers the response shown {place} in {_percent(wins.share)} of {wins.n} showings, and no comparison was "
+            "shown in both orders: its favourite place may decide"
+        )
+    return None
+
+
+def _mass(conduct: JudgeConduct) -> str | None:
+    low = conduct.low_mass
+    if low.at_least <= MOST or conduct.choice_mass is None:
+        return None
+    return (
+        f"wanted to answer something else: the choices that it was offered have a probability of "
+        f"{conduct.choice_mass:.2g} together, on average over {low.n} answers"
+    )
+
+
+def _near_half(conduct: JudgeConduct) -> str | None:
+    near = conduct.near_half
+    if near.at_least <= MOST:
+        return None
+    what = "preferences" if conduct.unit == "comparisons" else "scores"
+    return (
+        f"hardly tells responses apart: {_percent(near.share)} of its {near.n} {what} are within "
+        f"{100 * NEAR:.0f} points of one half"
+    )
+
+
+def _failures(conduct: JudgeConduct) -> str | None:
+    failed = conduct.failed
+    if failed.hits < 2 or failed.share <= FAILURE_BOUND:
+        return None
+    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in conduct.failures.items())
+    of = f"{failed.hits:.0f} of {failed.n} {conduct.unit}"
+    return f"failed on {of} ({_percent(failed.share, 1)}{': ' if reasons else ''}{reasons})"
+
+
+def _length(conduct: JudgeConduct) -> str | None:
+    longer = conduct.longer
+    side, wins = ("longer", longer) if longer.share >= 0.5 else ("shorter", longer.opposite)
+    if wins.at_least <= LENGTH_BOUND:
+        return None
+    return (
+        f"prefers the {side} response in {_percent(wins.share)} of {wins.n} comparisons whose lengths differ: length "
+        "may be all that it judges"
+    )
+
+
+def _tie(conduct: JudgeConduct) -> str | None:
+    ties = conduct.tie_likeliest
+    if not ties.hits:
+        return None
+    return (
+        f"finds a tie the likeliest answer in {ties.hits:.0f} of {ties.n} comparisons: each of them counts for the "
+        "response that it leans to"
+    )
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f}\u00a0%"
