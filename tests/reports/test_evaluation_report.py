@@ -24,12 +24,12 @@ from evaluation_examples import (
 from markdown_it import MarkdownIt
 from pages import check_page
 
+from preceptor.core.markdown import escaped, fenced
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
 from preceptor.reports.evaluation import render_evaluation, render_markdown
 from preceptor.reports.evaluation_words import headline, preference, warnings
 from preceptor.reports.numbers import estimate, number, p_value, percent, share
-from preceptor.reports.templates import escaped, fenced
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -268,7 +268,7 @@ def test_markdown_is_readable_where_nothing_is_hostile() -> None:
         ("see [1](http://x)", r"see \[1\](http://x)"),
         ("[1]: http://x", r"\[1\]: http://x"),
         ("a|b $c$ <b> &lt;", r"a\|b \$c\$ &lt;b&gt; &amp;lt;"),
-        ("one\r\n\u2028two\x1b[31m", r"one two\[31m"),
+        ("one\r\n\u2028two\x1b[31m", r"one two\\x1b\[31m"),
     ],
 )
 def test_escaping_for_markdown(text: str, expected: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import Terminal, say_json
 
 if TYPE_CHECKING:
     from preceptor.recipes.rater_agreement import AgreementFound
@@ -20,13 +21,12 @@ def agreement(
 
     found = rater_agreement(data)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        say_json(found.model_dump_json(indent=1))
     else:
         _show(found)
 
 
 def _show(found: "AgreementFound") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     people = found.agreement
@@ -44,7 +44,7 @@ def _show(found: "AgreementFound") -> None:
         interval = "" if w is None or w.low is None or w.high is None else f" ({w.low:.2f}-{w.high:.2f})"
         table.add_row("Kendall's W, mean over rows", _number(None if w is None else w.value) + interval)
         table.add_row("p of ranks at random", "none" if people.w_p_value is None else f"{people.w_p_value:.2g}")
-    console = Console(markup=False)
+    console = Terminal()
     console.print(table)
     if found.left_out:
         console.print(f"{found.left_out} rows are left out: {found.first_left_out}", highlight=False, soft_wrap=True)

@@ -23,6 +23,7 @@ from preceptor.cli import (
     train,
     trajectories,
 )
+from preceptor.cli.terminal import complain
 from preceptor.core.errors import PreceptorError
 
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
@@ -70,5 +71,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"preceptor: {message}", file=sys.stderr)
+    complain(f"preceptor: {message}")
     sys.exit(code)

@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal, say_json
 from preceptor.reports.arms import headline, warnings
 
 
 def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:
     """Prints what the arms came to, or their summary as JSON."""
     if as_json:
-        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return
     table = Table(title=f"{summary['prompts']['held_out']} held-out prompts, 95 % intervals", title_justify="left")
     for column in ("", "held-out score", "gain", "judge", "KL", "perplexity", "calls", "seconds"):
@@ -33,7 +33,7 @@ def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:
             str(run["judge_calls"]),
             f"{run['wall_s']:.0f}",
         )
-    console = Console(markup=False)
+    console = Terminal()
     console.print(table)
     for line in (headline(summary), *warnings(summary)):
         console.print(line, highlight=False)

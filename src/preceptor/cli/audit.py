@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import say_json
 
 
 def audit(
@@ -61,6 +62,6 @@ def audit(
     with Work() as work:
         result = run_audit(job, work.stage, work.advance)
     if as_json:
-        print(json.dumps(result, indent=1, ensure_ascii=False))
+        say_json(json.dumps(result, indent=1, ensure_ascii=False))
     else:
         show_audit(result, folder)

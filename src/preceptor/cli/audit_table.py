@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal
 from preceptor.cli.work import percent
 from preceptor.evaluation.judge_audit import Audit
 from preceptor.reports.audit import with_short_labels
@@ -40,7 +40,7 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
             _share(judge.longer_preferred_rate),
             _share(judge.failure_rate),
         )
-    console = Console(markup=False)
+    console = Terminal()
     console.print(table)
     console.print(
         "1 order: aligned when a stands first; bias: the same position wins after the swap;\n"

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import Terminal, say_json
 
 
 def cohort(
@@ -35,13 +36,12 @@ def cohort(
     with Work() as work:
         result = run_cohort(job, work.stage, work.advance)
     if as_json:
-        print(json.dumps(result, indent=1, ensure_ascii=False))
+        say_json(json.dumps(result, indent=1, ensure_ascii=False))
     else:
         _show(result)
 
 
 def _show(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False)
@@ -60,7 +60,7 @@ def _show(result: dict[str, Any]) -> None:
     if result["masked"] is not None:
         masked = ", ".join(f"{count} {kind}" for kind, count in result["masked"].items())
         table.add_row("masked in them", masked or "nothing")
-    console = Console(markup=False)
+    console = Terminal()
     console.print(table)
     for place in result["malformed_first"]:
         console.print(f"unusable: {place}", highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import say_json
 
 
 def compare(
@@ -26,6 +27,6 @@ def compare(
     folder = out or Path("comparisons") / name
     compared = compare_runs(runs, folder)
     if as_json:
-        print(compared.model_dump_json(indent=1))
+        say_json(compared.model_dump_json(indent=1))
     else:
         show_compared(compared, folder)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.compare import ComparedRuns, ResultRow, RunDifference
 from preceptor.reports.numbers import estimate, number, p_value, percent, share
@@ -12,7 +12,7 @@ from preceptor.reports.numbers import estimate, number, p_value, percent, share
 
 def show_compared(compared: ComparedRuns, out: Path) -> None:
     """Prints what the runs came to, where their settings differ, and which differences are more than chance."""
-    console = Console(markup=False)
+    console = Terminal()
     console.print(_results(compared))
     if compared.settings:
         console.print(_settings(compared))

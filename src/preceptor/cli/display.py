@@ -7,10 +7,11 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal, say_json
+from preceptor.core.text import printable_line
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.progress import Facts
@@ -38,12 +39,12 @@ class Display:
     """Progress of a run: bars on a terminal, a line per step elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, markup=False)
+        self._console = Terminal(stderr=True)
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=8),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -67,7 +68,7 @@ class Display:
         self._since = time.perf_counter()
         if name != "training":
             self._durations.clear()
-        self._bars.update(self._task, description=name, total=None, facts="")
+        self._bars.update(self._task, description=printable_line(name), total=None, facts="")
         if not self._console.is_terminal and name != "training":
             self._console.print(name, highlight=False)
 
@@ -109,7 +110,7 @@ class Display:
 def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: bool) -> None:
     """Prints the table of a finished run, or its summary as JSON."""
     if as_json:
-        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return
     before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
     table = Table(title=f"{summary['prompts']['held_out']} held-out prompts, 95 % intervals", title_justify="left")
@@ -122,7 +123,7 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
                 continue
             name = summary["judge_score_is"]  # noqa: PLW2901
         table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
-    console = Console(markup=False)
+    console = Terminal()
     console.print(table)
     kept = directory.path / "evaluation.json"
     evaluation = Evaluation.model_validate_json(kept.read_text(encoding="utf-8")) if kept.exists() else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import Terminal, say_json
 
 if TYPE_CHECKING:
     from preceptor.evaluation.intervals import Estimate
@@ -33,14 +34,13 @@ def estimate(
 
     result = run_estimate(EstimateJob(judged, people, policy, half_width, plan, out))
     if as_json:
-        print(result.model_dump_json(indent=1))
+        say_json(result.model_dump_json(indent=1))
     else:
         _show(result, out)
 
 
 def _show(result: "HumanEstimate", out: Path | None) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     found = result.estimates
@@ -53,7 +53,7 @@ def _show(result: "HumanEstimate", out: Path | None) -> None:
     table.add_row("people alone", *_cells(found.human_only), str(found.n_human))
     table.add_row("people and judge", *_cells(found.prediction_powered), f"{found.n_human} + {found.n_judge}")
     table.add_row("judge alone, biased as it is", *_cells(found.judge_only), str(found.judge_only.n))
-    console = Console(markup=False)
+    console = Terminal()
     console.print(table)
     for line in (*_worth(found), *_plan(result.labels, found.judge_only.n), *_files(result, out)):
         console.print(line, highlight=False, soft_wrap=True)

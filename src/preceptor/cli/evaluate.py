@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import say_json
 
 
 def evaluate(
@@ -93,7 +94,7 @@ def evaluate(
     with Work() as work:
         evaluation = run_evaluate(job, work.stage, work.advance)
     if as_json:
-        print(evaluation.model_dump_json(indent=1))
+        say_json(evaluation.model_dump_json(indent=1))
     else:
         show_evaluation(evaluation, out)
     if fail_on_regression and regressions(evaluation):

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
@@ -14,7 +14,7 @@ from preceptor.reports.evaluation_words import headline, warnings
 
 def show_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Prints the headline, reasons to doubt it, win rates, and what changed in which cohort."""
-    console = Console(markup=False)
+    console = Terminal()
     console.print(headline(evaluation), highlight=False)
     for warning in warnings(evaluation):
         console.print(f"! {warning}", highlight=False)

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from preceptor.cli.terminal import say, say_json
+
 
 def models(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the embedded model into the cache now.")] = False,
@@ -18,8 +20,8 @@ def models(
     folder = ensure_embedded() if fetch else embedded_directory()
     state = "in the cache" if folder.is_dir() else "not fetched yet"
     if as_json:
-        print(json.dumps({"forms": FORMS, "embedded": {"path": str(folder), "cached": folder.is_dir()}}, indent=1))
+        say_json(json.dumps({"forms": FORMS, "embedded": {"path": str(folder), "cached": folder.is_dir()}}, indent=1))
         return
     for form, meaning in FORMS.items():
-        print(f"{form:28} {meaning}")
-    print(f"\nThe embedded model is {state}: {folder}")
+        say(f"{form:28} {meaning}")
+    say(f"\nThe embedded model is {state}: {folder}")

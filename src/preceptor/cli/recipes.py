@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from preceptor.cli.terminal import say, say_json
+
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe with every setting written out.")] = None,
@@ -25,14 +27,15 @@ def recipes(
 
     if name is not None:
         recipe = load_recipe(name, scale=scale)
-        print(json.dumps(recipe_data(recipe), indent=1) if as_json else dump_recipe(recipe), end="")
+        if as_json:
+            say_json(json.dumps(recipe_data(recipe), indent=1))
+        else:
+            say(dump_recipe(recipe), end="")
         return
     listed = {each: str(load_settings(each).get("description", "")) for each in shipped_recipes()}
     if as_json:
-        print(json.dumps(listed, indent=1))
+        say_json(json.dumps(listed, indent=1))
         return
     for each, description in listed.items():
-        print(f"{each:16} {description}")
-    print(
-        f"\n--scale: {', '.join(shipped_scales())}; sets of recipes for `preceptor arms`: {', '.join(shipped_arms())}"
-    )
+        say(f"{each:16} {description}")
+    say(f"\n--scale: {', '.join(shipped_scales())}; sets of recipes for `preceptor arms`: {', '.join(shipped_arms())}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import say, say_json
 
 
 def revise(
@@ -48,7 +49,7 @@ def revise(
     with Work() as work:
         summary = run_revise(job, work.stage, work.advance)
     if as_json:
-        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        say_json(json.dumps(summary, indent=1, ensure_ascii=False))
     else:
-        print(f"{summary['revised']} revised, {summary['unchanged']} of them unchanged, {summary['failed']} failed")
-        print(f"pairs {out / 'preferences.jsonl'}\nfine-tuning data {out / 'sft.jsonl'}")
+        say(f"{summary['revised']} revised, {summary['unchanged']} of them unchanged, {summary['failed']} failed")
+        say(f"pairs {out / 'preferences.jsonl'}\nfine-tuning data {out / 'sft.jsonl'}")

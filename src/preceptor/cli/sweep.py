@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import say_json
 
 
 def sweep(
@@ -53,6 +54,6 @@ def sweep(
     with Display() as display:
         found = run_sweep(job, display)
     if as_json:
-        print(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False))
+        say_json(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False))
     else:
         show_sweep(found, folder)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal
 from preceptor.evaluation.snapshot import Measure
 from preceptor.evaluation.sweep import Sweep
 from preceptor.reports.numbers import estimate, number
@@ -27,7 +27,7 @@ def show_sweep(sweep: Sweep, out: Path) -> None:
             number(point.perplexity_ratio) + ("×" if point.perplexity_ratio is not None else ""),
             "out" if point.excluded is not None else mark(point),
         )
-    console = Console(markup=False)
+    console = Terminal()
     console.print(table)
     excluded = [f"Step {point.step}: {mark(point)}." for point in sweep.points if point.excluded is not None]
     for line in (*excluded, headline(sweep), *warnings(sweep)):

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from preceptor.cli.terminal import say, say_json
+
 train = typer.Typer(help="Train one learner by itself; `preceptor run` has whole methods.", no_args_is_help=True)
 
 
@@ -56,8 +58,8 @@ def reward(
     with Display() as display:
         summary = run_train_reward(job, processes, display.note, display.step)
     if as_json:
-        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return
-    print(f"{summary['training_pairs']} pairs ({summary['labels']} labels) in {summary['seconds']:.0f} s")
-    print(f"held out: {summary['in_words']}")
-    print(f"model {out / 'model'}")
+    say(f"{summary['training_pairs']} pairs ({summary['labels']} labels) in {summary['seconds']:.0f} s")
+    say(f"held out: {summary['in_words']}")
+    say(f"model {out / 'model'}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.cli.terminal import say_json
 
 
 def trajectories(
@@ -33,6 +34,6 @@ def trajectories(
 
     findings = study_trajectories(labels, data, good_step=good_step, out=out)
     if as_json:
-        print(json.dumps(findings.model_dump(mode="json"), indent=1, ensure_ascii=False))
+        say_json(json.dumps(findings.model_dump(mode="json"), indent=1, ensure_ascii=False))
     else:
         show_trajectories(findings, out)

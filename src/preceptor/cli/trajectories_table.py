@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal
 from preceptor.evaluation.trajectories import TrajectoryFindings
 from preceptor.reports.numbers import estimate, share
 from preceptor.reports.trajectories import headline, warnings
@@ -12,7 +12,7 @@ from preceptor.reports.trajectories import headline, warnings
 
 def show_trajectories(findings: TrajectoryFindings, out: Path | None) -> None:
     """Prints the findings."""
-    console = Console(markup=False)
+    console = Terminal()
     for line in (headline(findings), *warnings(findings)):
         console.print(line, highlight=False)
     if findings.agreement:

@@ -5,7 +5,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,22 +17,25 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from preceptor.cli.terminal import Terminal, say, say_json
+from preceptor.core.text import printable_line
+
 
 class Work:
     """A bar with rate and time left on a terminal; a line now and then elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, markup=False)
+        self._console = Terminal(stderr=True)
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -52,7 +54,7 @@ class Work:
 
     def stage(self, name: str) -> None:
         """A part of the work begins."""
-        self._bars.reset(self._task, description=name, total=None, rate="", facts="")
+        self._bars.reset(self._task, description=printable_line(name), total=None, rate="", facts="")
         self._shown = 0.0
         if not self._console.is_terminal:
             self._console.print(name, highlight=False)
@@ -62,7 +64,7 @@ class Work:
         task = self._bars.tasks[self._task]
         speed = task.speed or task.finished_speed
         rate = f"{speed:.1f}/s" if speed else ""
-        self._bars.update(self._task, completed=done, total=total, rate=rate, facts=facts)
+        self._bars.update(self._task, completed=done, total=total, rate=rate, facts=printable_line(facts))
         if not self._console.is_terminal and (done / total >= self._shown + 0.1 or done == total):
             self._shown = done / total
             self._console.print(f"{done}/{total}  {facts}", highlight=False)
@@ -71,22 +73,22 @@ class Work:
 def show_dry_run(counted: dict[str, Any], *, as_json: bool) -> None:
     """Prints what labelling would ask."""
     if as_json:
-        print(json.dumps(counted, indent=1))
+        say_json(json.dumps(counted, indent=1))
         return
     cost = "not known: give --prices" if counted["cost_usd"] is None else f"${counted['cost_usd']:.2f}"
-    print(f"{counted['rows']} rows, {counted['malformed']} malformed")
-    print(f"{counted['calls']} calls, about {counted['prompt_tokens']:,} prompt tokens and at most ", end="")
-    print(f"{counted['completion_tokens']:,} completion tokens")
-    print(f"cost: {cost} (tokens estimated on {counted['estimated_on']} comparisons)")
+    say(f"{counted['rows']} rows, {counted['malformed']} malformed")
+    say(f"{counted['calls']} calls, about {counted['prompt_tokens']:,} prompt tokens and at most ", end="")
+    say(f"{counted['completion_tokens']:,} completion tokens")
+    say(f"cost: {cost} (tokens estimated on {counted['estimated_on']} comparisons)")
 
 
 def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     """Prints what became of a dataset."""
     if as_json:
-        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return
     counts, ledger = summary["counts"], summary["ledger"]
-    console = Console(markup=False)
+    console = Terminal()
     for warning in summary["judge_warnings"]:
         console.print(f"! {warning['sentence']}.", highlight=False)
     table = Table(show_header=False)

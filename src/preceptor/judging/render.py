@@ -9,20 +9,15 @@ stays text. Control tokens are kept out where the prompt is tokenised (`backends
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
+from preceptor.core.text import replace_hidden
 from preceptor.core.types import Conversation, Message, Prompt
 from preceptor.judging.constitution import PLACEHOLDER, Constitution, Criterion, ScoreRubric
 
 BASE_INSTRUCTION = "Two responses to a prompt are compared. The better one is preferred."
 """All that a judge is told where it is not shown the constitution (the base preamble of Lee et al. 2023)."""
 _TAG = re.compile(r"<(\s*(?:/\s*)?(?:prompt|response|step)(?:[\s_]*\d+)?\b[^<>]{0,80})>?", re.IGNORECASE)
-_JOINERS = "\u200c\u200d"
-"""Invisible, and part of the spelling of some languages; no other character without a form of its own is shown."""
-_JOINER_RUN = re.compile(f"[{_JOINERS}]+")
-_KEPT = frozenset("\n\t" + _JOINERS)
-_UNUSUAL = re.compile(r"[^\n\t\x20-\x7e]")
 
 
 def principles_text(principles: Sequence[str]) -> str:
@@ -54,15 +49,7 @@ def visible(text: str) -> str:
     """The text without characters that cannot be seen. A joiner stays between two letters outside ASCII only: beside
     another it spells nothing, and could hide a tag or a label.
     """
-    if not _UNUSUAL.search(text):
-        return text
-    hidden = [c for c in set(text) - _KEPT if unicodedata.category(c) in ("Cc", "Cf", "Cs")]
-    seen = text.translate(dict.fromkeys(map(ord, hidden))) if hidden else text
-
-    def joins(run: re.Match[str]) -> bool:
-        return not (seen[max(0, run.start() - 1) : run.start()].isascii() or seen[run.end() : run.end() + 1].isascii())
-
-    return _JOINER_RUN.sub(lambda run: run[0] if joins(run) else "", seen)
+    return replace_hidden(text, lambda _: "")
 
 
 def prompt_text(conversation: Conversation) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
 from preceptor.recipes.methods import Recipe
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.reports import words
+from preceptor.store.documents import document
 from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
 
 
@@ -52,13 +51,7 @@ def linked(source: Path) -> Callable[[Path], None]:
 
 def checkpoint_card(recipe: Recipe, step: int) -> str:
     """The model card of a checkpoint in the middle of a run: whence it comes, and where it was measured."""
-    return _template("checkpoint_card.md.jinja").render(recipe=recipe, step=step, judge=recipe.scoring)
-
-
-def _template(name: str) -> Template:
-    return Environment(
-        loader=PackageLoader("preceptor.recipes", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template(name)
+    return document("preceptor.recipes", "checkpoint_card.md.jinja", recipe=recipe, step=step, judge=recipe.scoring)
 
 
 def model_card(summary: dict[str, Any], library: str) -> str:
@@ -67,7 +60,9 @@ def model_card(summary: dict[str, Any], library: str) -> str:
     Args:
         library: the library that loads the model.
     """
-    return _template("model_card.md.jinja").render(
+    return document(
+        "preceptor.recipes",
+        "model_card.md.jinja",
         s=summary,
         library=library,
         done=words.what_was_done(summary),

@@ -22,6 +22,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preceptor.core.text import printable
 from preceptor.reports.numbers import Interval, as_interval
 
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
@@ -174,4 +175,4 @@ def to_svg(figure: Figure, description: str) -> Markup:
     used = set(re.findall(r'(?:url\(|href=")#(\w+)', svg))
     svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{own}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(url\(|href=")#(\w+)', rf"\1#{own}-\2", svg)
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1))
+    return Markup(printable(svg.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)))

@@ -1,8 +1,8 @@
 """What a judge makes of whole trajectories, as Markdown."""
 
+from preceptor.core.markdown import escaped, fenced
 from preceptor.evaluation.trajectories import Misled, TrajectoryFindings
 from preceptor.reports.numbers import estimate, percent, share
-from preceptor.reports.templates import escaped, fenced
 
 BIASED = 0.3
 """Position bias from which on it is a reason to doubt."""
@@ -16,7 +16,8 @@ def render_trajectories(findings: TrajectoryFindings, title: str) -> str:
     Args:
         title: of the labels, for the heading.
     """
-    parts = [f"# Trajectories: {escaped(title)}", headline(findings), *(f"- {each}" for each in warnings(findings))]
+    said = [escaped(headline(findings)), *(f"- {escaped(each)}" for each in warnings(findings))]
+    parts = [f"# Trajectories: {escaped(title)}", *said]
     parts += _agreement(findings)
     parts += _win_rates(findings)
     parts += _scores(findings)

@@ -129,12 +129,9 @@ def write_card(folder: Path, summary: dict[str, Any]) -> None:
         summary: `judges` (identities), `constitutions` (each with name, version, hash, summary), `counts` (preferences,
             failures, malformed) and `environment` (preceptor: its version).
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from preceptor.store.documents import document
 
-    environment = Environment(
-        loader=PackageLoader("preceptor.store", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    write_text(folder / "README.md", environment.get_template("dataset_card.md.jinja").render(s=summary))
+    write_text(folder / "README.md", document("preceptor.store", "dataset_card.md.jinja", s=summary))
 
 
 def _messages(response: Response) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from preceptor.core.markdown import code, escaped
+
 _CARD = """---
 library_name: transformers
 pipeline_tag: text-classification
@@ -12,7 +14,7 @@ tags: [reward-model, trl]
 Says how good a response to a prompt is. Only rewards of responses to the same prompt can be compared; their difference,
 through a sigmoid, is the probability that one is better than the other.
 
-Trained with preceptor: `{identity}`. A conversation in the model's chat template has at most {max_length} tokens.
+Trained with preceptor: {identity}. A conversation in the model's chat template has at most {max_length} tokens.
 {facts}
 ```python
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -33,10 +35,6 @@ def model_card(identity: str, max_length: int, facts: Mapping[str, object]) -> s
     Args:
         facts: rows of its table, by what they are about.
     """
-    rows = [f"| {_cell(name)} | {_cell(value)} |" for name, value in facts.items()]
+    rows = [f"| {escaped(name)} | {escaped(value)} |" for name, value in facts.items()]
     table = "\n".join(["", "| | |", "|---|---|", *rows, ""]) if rows else ""
-    return _CARD.format(identity=identity, max_length=max_length, facts=table)
-
-
-def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return _CARD.format(identity=code(identity), max_length=max_length, facts=table)

@@ -17,6 +17,7 @@ from transformers.utils import logging
 from preceptor.backends.transformers.loading import LoadedModel, load
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
+from preceptor.core.markdown import code, fenced
 from preceptor.store.demonstrations import Demonstration
 from preceptor.store.files import check_folder, read_json, write_folder, write_json, write_rows, write_text, writing
 from preceptor.training.memory import memory_for
@@ -178,9 +179,9 @@ def _card(made_from: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
     return (
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- preceptor\n- sft\n---\n\n"
         "# A fine-tuned model\n\n"
-        f"`{made_from['identity']}`, fine-tuned by preceptor on {made_from['demonstrations']} demonstrations "
+        f"{code(made_from['identity'])}, fine-tuned by preceptor on {made_from['demonstrations']} demonstrations "
         f"(SHA-256 of their content: `{made_from['demonstrations_hash']}`): {len(metrics)} updates, loss of the last "
         f"one {last} nats per token. The loss is on the answers alone.\n\n"
-        f"It was made with seed {made_from['seed']} and these settings:\n\n```json\n"
-        f"{json.dumps({name: made_from[name] for name in ('tuning', 'settings')}, indent=1)}\n```\n"
+        f"It was made with seed {made_from['seed']} and these settings:\n\n"
+        f"{fenced(json.dumps({name: made_from[name] for name in ('tuning', 'settings')}, indent=1), 'json')}\n"
     )

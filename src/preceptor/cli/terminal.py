@@ -1,0 +1,41 @@
+"""The one place that writes to a terminal. What is printed may hold text of servers, models and files: characters that
+would act on the terminal, or hide, are written out, and nothing in square brackets or between colons is markup.
+"""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from preceptor.core.text import printable, printable_json, printable_line
+
+
+class Terminal(Console):
+    """A console that prints strings, and tables of strings, as they are.
+
+    Args:
+        stderr: write to standard error, where progress and errors go.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, *args: Any, **settings: Any) -> Text:
+        """A string as it is shown; rich makes every string of a table, a title or a line pass here."""
+        return super().render_str(printable(text), *args, **settings)
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Prints text on standard output."""
+    print(printable(text), end=end)
+
+
+def say_json(document: str) -> None:
+    """Prints JSON on standard output."""
+    print(printable_json(document))
+
+
+def complain(text: str) -> None:
+    """Prints what went wrong on standard error, on one line."""
+    print(printable_line(text), file=sys.stderr)

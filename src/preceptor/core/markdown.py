@@ -1,0 +1,57 @@
+"""Text from outside in Markdown: nothing in it is markup, and nothing in it is hidden."""
+
+import json
+import re
+
+from preceptor.core.text import printable
+
+_SPECIAL = re.compile(r"[\\`*_{}\[\]|~$#]")
+_ENTITY = re.compile(r"&(?=#?\w+;)|<(?!\s)|>")
+_INTERVAL = re.compile(r"(?<=\S )\\\[([-+0-9., ]+)\\\](?![(\[])")
+_LIST = re.compile(r"^( ?\d*)([-+=]+|[.)])(?=\s|$)")  # what makes a list, a rule or a heading of a line
+_NAME = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)*/[\w-]+(\.[\w-]+)*", re.ASCII)
+
+
+class Ready(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def escaped(value: object) -> Ready:
+    """A text on one line of Markdown, in which nothing is markup: no emphasis, link, HTML, mathematics or table cell.
+
+    Intervals keep their brackets as they are. Hidden characters are written out.
+    """
+    if isinstance(value, Ready):
+        return value
+    text = printable(re.sub(r"\s+", " ", str(value)))
+    text = _ENTITY.sub(lambda match: {"&": "&amp;", "<": "&lt;", ">": "&gt;"}[match[0]], text)
+    text = _SPECIAL.sub(lambda match: "\\" + match[0], text)
+    return Ready(_INTERVAL.sub(r"[\1]", _LIST.sub(r"\1\\\2", text)))
+
+
+def code(value: object) -> Ready:
+    """A text on one line as code, between more backticks than it has in a row. Not for a cell of a table."""
+    text = printable(re.sub(r"\s+", " ", str(value))).strip()
+    ticks = "`" * (1 + _longest_run(text))
+    space = " " if text[:1] == "`" or text[-1:] == "`" or not text else ""
+    return Ready(f"{ticks}{space}{text}{space}{ticks}")
+
+
+def fenced(text: str, language: str = "text") -> Ready:
+    """A text as a block of its own, between fences that are longer than any in it."""
+    text = printable(text.replace("\r\n", "\n").replace("\r", "\n"))
+    fence = "`" * max(3, 1 + _longest_run(text))
+    return Ready(f"{fence}{language}\n{text}\n{fence}")
+
+
+def yaml(value: object) -> Ready:
+    """A text as one value in a card's YAML: the name of a repository as it is, anything else in quotes."""
+    text = str(value)
+    return Ready(text if _NAME.fullmatch(text) else json.dumps(text))
+
+
+def _longest_run(text: str) -> int:
+    """Backticks in a row, at most."""
+    return max((len(run) for run in re.findall("`+", text)), default=0)

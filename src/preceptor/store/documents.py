@@ -1,0 +1,38 @@
+"""Markdown documents from templates: cards of datasets and models, the Markdown of reports."""
+
+import re
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from preceptor.core.markdown import code, escaped, fenced, yaml
+
+_QUOTED_OR_EMPTY = re.compile(r"^((`{3,})\w+\n.*?\n\2)$|\n{3,}", re.DOTALL | re.MULTILINE)
+
+
+def document(package: str, template: str, **values: Any) -> str:
+    """A document of Markdown, without more than one empty line in a row outside of what it quotes.
+
+    Every value in it is escaped, unless a filter says how it is shown: `code`, `fenced`, `yaml`.
+
+    Args:
+        package: where the template is, such as "preceptor.store".
+    """
+    text = environment(package).get_template(template).render(values).strip() + "\n"
+    return _QUOTED_OR_EMPTY.sub(lambda match: match[1] or "\n\n", text)
+
+
+@cache
+def environment(package: str) -> Environment:
+    """The templates of a package, whose values are escaped."""
+    found = Environment(
+        loader=PackageLoader(package, "."),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=escaped,
+    )
+    found.filters.update({"code": code, "fenced": fenced, "yaml": yaml})
+    return found
