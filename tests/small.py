@@ -1,10 +1,12 @@
 """A whole run that takes seconds: the tiny random model as policy, a scripted judge, ten prompts."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.outlook import Part
 from preceptor.recipes.progress import Facts
 
 WORDS = ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx", "mole", "newt")
@@ -65,6 +67,8 @@ class Told:
         self.steps: list[int] = []
         self.notes: list[str] = []
         self.measured_at: list[int] = []
+
+    def plan(self, parts: Sequence[Part]) -> None: ...
 
     def stage(self, name: str) -> None: ...
 

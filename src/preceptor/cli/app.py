@@ -23,6 +23,7 @@ from preceptor.cli import (
     train,
     trajectories,
 )
+from preceptor.cli.pulse import PULSE
 from preceptor.cli.terminal import complain
 from preceptor.core.errors import PreceptorError
 
@@ -58,7 +59,8 @@ def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage, 130 interrupted."""
     warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to each other, not to the person here
     try:
-        code = app(standalone_mode=False)
+        with PULSE.beating():
+            code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except PreceptorError as error:
         _fail(str(error), error.exit_code)

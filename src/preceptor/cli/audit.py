@@ -40,7 +40,7 @@ def audit(
     import json
 
     from preceptor.cli.audit_table import show_audit
-    from preceptor.cli.work import Work
+    from preceptor.cli.screen import Screen
     from preceptor.core.errors import UsageError
     from preceptor.recipes.audit import AuditJob, run_audit
 
@@ -59,7 +59,7 @@ def audit(
         method=method,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    with Work() as work:
+    with Screen() as work:
         result = run_audit(job, work.stage, work.advance)
     if as_json:
         say_json(json.dumps(result, indent=1, ensure_ascii=False))

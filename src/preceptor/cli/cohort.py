@@ -26,14 +26,14 @@ def cohort(
     """Turn production traces and chat logs into a cohort of prompts: masked, without duplicates, failures first."""
     import json
 
-    from preceptor.cli.work import Work
+    from preceptor.cli.screen import Screen
     from preceptor.core.errors import UsageError
     from preceptor.recipes.cohort import CohortJob, run_cohort
 
     if not cohort:
         raise UsageError('--cohort "": expected a name')
     job = CohortJob(tuple(traces), out, cohort, limit, failures_first, not no_mask, seed)
-    with Work() as work:
+    with Screen() as work:
         result = run_cohort(job, work.stage, work.advance)
     if as_json:
         say_json(json.dumps(result, indent=1, ensure_ascii=False))

@@ -2,18 +2,20 @@
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.console import Console
 from rich.table import Table
 
+from preceptor.cli.pulse import PULSE, Pulse
+from preceptor.cli.screen import Screen, clock
 from preceptor.cli.terminal import Terminal, say_json
-from preceptor.core.text import printable_line
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.outlook import TRAINING_STAGE, Outlook, Part, about
 from preceptor.recipes.progress import Facts
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.reports.html import headline, warnings
@@ -35,76 +37,86 @@ _SHOWN = {
 """Facts of a step that are shown, where it has them; the loss only where it has no reward."""
 
 
-class Display:
-    """Progress of a run: bars on a terminal, a line per step elsewhere."""
+class Display(Screen):
+    """Progress of a run: a bar on a terminal, a line per step elsewhere, and how long the rest of it will take."""
 
-    def __init__(self) -> None:
-        self._console = Terminal(stderr=True)
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=8),
-            TextColumn("{task.fields[facts]}", markup=False),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task: TaskID = self._bars.add_task("starting", total=None, facts="")
+    def __init__(
+        self, console: Console | None = None, pulse: Pulse = PULSE, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(console, pulse, now, bar=8)
+        self._outlook = Outlook(now)
+        self._promised = False
         self._heldout: float | None = None
-        self._since = time.perf_counter()
+        self._stepped = now()
+        self._now = now
         self._durations: list[float] = []
 
-    def __enter__(self) -> "Display":
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
+    def plan(self, parts: Sequence[Part]) -> None:
+        """What the run will do from here on."""
+        self._outlook.plan(parts)
+        self._promised = False
 
     def stage(self, name: str) -> None:
         """A part of the work begins."""
-        self._since = time.perf_counter()
-        if name != "training":
-            self._durations.clear()
-        self._bars.update(self._task, description=printable_line(name), total=None, facts="")
-        if not self._console.is_terminal and name != "training":
-            self._console.print(name, highlight=False)
-
-    def advance(self, done: int, total: int) -> None:
-        """So much of the part is done."""
-        self._bars.update(self._task, total=total, completed=done, facts=f"{done}/{total}")
+        self._outlook.stage(name)
+        self._stepped = self._now()
+        if name == TRAINING_STAGE:
+            self.begin(name)  # each of its steps has a line
+            return
+        self._durations.clear()
+        super().stage(name)
 
     def step(self, step: int, total: int, facts: Facts) -> None:
         """A training step is finished."""
-        now = time.perf_counter()
-        self._durations.append(now - self._since)
-        self._since = now
+        self._outlook.step(step, total)
+        self._durations.append(self._now() - self._stepped)
+        self._stepped = self._now()
         rate = median(self._durations)
-        parts = [f"{step}/{total}", f"{rate:.1f} s/step", f"{_clock(rate * (total - step))} left"]
+        left = self._outlook.left()
+        parts = [
+            f"{step}/{total}",
+            f"{rate:.1f} s/step",
+            f"{clock(rate * (total - step) if left is None else left)} left",
+        ]
         for name, (shown, form) in _SHOWN.items():
             if name in facts and not (name == "loss" and "kl" in facts):
                 value = facts[name]
                 parts.append(f"{shown} {'none' if value is None else format(value, form)}")
         parts += [] if self._heldout is None else [f"held-out {self._heldout:+.2f}"]
         # One space, a short bar and no more words on a terminal: all of it fits 80 columns.
-        self._bars.update(self._task, description="step", total=total, completed=step, facts=" ".join(parts))
-        if not self._console.is_terminal:
-            self._console.print("step " + "  ".join(parts), highlight=False, soft_wrap=True)
+        self.show("step", step, total, " ".join(parts))
+        if not self.is_terminal:
+            self.say("step " + "  ".join(parts))
+        self._promise()
 
     def measured(self, snapshot: Snapshot) -> None:
         """A checkpoint was measured."""
         overall = snapshot.heldout_score.overall
         self._heldout = None if overall is None else overall.value
         if overall is not None:
-            self._console.print(
-                f"step {snapshot.step}: held-out score {_estimate(overall.model_dump())}", highlight=False
-            )
+            self.say(f"step {snapshot.step}: held-out score {_estimate(overall.model_dump())}")
 
     def note(self, text: str) -> None:
         """Something a person should know."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self.say(text)
+
+    def inner(self, what: str, done: int, total: int) -> None:
+        """A piece of the work under way is done."""
+        super().inner(what, done, total)
+        if what == "sampling":
+            self._outlook.sampled(done, total)
+            self._promise()
+
+    def words(self, seconds: float = 0.0) -> str | None:
+        """What is under way, and how long the run will still take where that is known."""
+        text, left = super().words(seconds), self._outlook.left()
+        return text if text is None or not left else f"{text}; {about(left)} left in all"
+
+    def _promise(self) -> None:
+        """Says once, as soon as something has been timed, how long the run will take here."""
+        if not self._promised and (left := self._outlook.left()) is not None:
+            self._promised = True
+            self.say(f"{about(left)} on this machine")
 
 
 def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: bool) -> None:
@@ -133,7 +145,7 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
     calls = f"{summary['judge_calls']} judge calls, {summary['judge_failures']} failed; " if summary["judge"] else ""
     if summary["reward_model"] is not None:
         console.print(f"reward model on held-out pairs: {summary['reward_model']['in_words']}", highlight=False)
-    console.print(f"{calls}{_clock(summary['wall_s'])} in all", highlight=False, soft_wrap=True)
+    console.print(f"{calls}{clock(summary['wall_s'])} in all", highlight=False, soft_wrap=True)
     for name, path in (("model", directory.best), ("merged", directory.merged), ("report", directory.report)):
         if path.exists():
             console.print(f"{name:7}{Path(path)}", highlight=False, soft_wrap=True)
@@ -144,8 +156,3 @@ def _estimate(estimate: dict[str, Any] | None) -> str:
         return "none"
     interval = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
     return f"{estimate['value']:.2f}{interval}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

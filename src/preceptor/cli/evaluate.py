@@ -68,7 +68,7 @@ def evaluate(
 ) -> None:
     """Let a judge that did not train them compare policies: win rates, length control, cohorts, regressions."""
     from preceptor.cli.evaluation_table import regressions, show_evaluation
-    from preceptor.cli.work import Work
+    from preceptor.cli.screen import Screen
     from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
     from preceptor.recipes.candidates import Answering
     from preceptor.recipes.contestants import parse_contestants
@@ -91,7 +91,7 @@ def evaluate(
         budget=budget,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    with Work() as work:
+    with Screen() as work:
         evaluation = run_evaluate(job, work.stage, work.advance)
     if as_json:
         say_json(evaluation.model_dump_json(indent=1))

@@ -42,7 +42,8 @@ def label(
     as_json: o.AsJson = False,
 ) -> None:
     """Judge comparisons and write a preference dataset that TRL trains on. Several judges are an ensemble."""
-    from preceptor.cli.work import Work, show_dry_run, show_labels
+    from preceptor.cli.screen import Screen
+    from preceptor.cli.work import show_dry_run, show_labels
     from preceptor.core.errors import UsageError
     from preceptor.recipes.candidates import Sampling
     from preceptor.recipes.label import LabelJob, run_label
@@ -76,11 +77,11 @@ def label(
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
     if dry_run:
-        with Work() as work:
+        with Screen() as work:
             counted = count_first(job, work.stage)
         show_dry_run(counted, as_json=as_json)
         return
-    with Work() as work:
+    with Screen() as work:
         summary = run_label(
             job, work.stage, lambda done, total, tally: work.advance(done, total, f"{tally.failed} failed")
         )

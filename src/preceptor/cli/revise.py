@@ -32,7 +32,7 @@ def revise(
     """Let a model criticise and rewrite its answers: pairs (revised over draft) and fine-tuning data."""
     import json
 
-    from preceptor.cli.work import Work
+    from preceptor.cli.screen import Screen
     from preceptor.judging.revision import RevisionSettings
     from preceptor.recipes.revise import ReviseJob, run_revise
 
@@ -46,7 +46,7 @@ def revise(
         budget=budget,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    with Work() as work:
+    with Screen() as work:
         summary = run_revise(job, work.stage, work.advance)
     if as_json:
         say_json(json.dumps(summary, indent=1, ensure_ascii=False))

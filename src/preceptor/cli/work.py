@@ -1,73 +1,12 @@
-"""Progress of counted work, and what is printed when it is done. Progress goes to standard error."""
+"""What is printed when counted work is done."""
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from preceptor.cli.terminal import Terminal, say, say_json
-from preceptor.core.text import printable_line
-
-
-class Work:
-    """A bar with rate and time left on a terminal; a line now and then elsewhere."""
-
-    def __init__(self) -> None:
-        self._console = Terminal(stderr=True)
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}", markup=False),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task: TaskID = self._bars.add_task("starting", total=None, rate="", facts="")
-        self._shown = 0.0
-
-    def __enter__(self) -> "Work":
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
-    def stage(self, name: str) -> None:
-        """A part of the work begins."""
-        self._bars.reset(self._task, description=printable_line(name), total=None, rate="", facts="")
-        self._shown = 0.0
-        if not self._console.is_terminal:
-            self._console.print(name, highlight=False)
-
-    def advance(self, done: int, total: int, facts: str) -> None:
-        """So many of all are done."""
-        task = self._bars.tasks[self._task]
-        speed = task.speed or task.finished_speed
-        rate = f"{speed:.1f}/s" if speed else ""
-        self._bars.update(self._task, completed=done, total=total, rate=rate, facts=printable_line(facts))
-        if not self._console.is_terminal and (done / total >= self._shown + 0.1 or done == total):
-            self._shown = done / total
-            self._console.print(f"{done}/{total}  {facts}", highlight=False)
 
 
 def show_dry_run(counted: dict[str, Any], *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed, LanguageModel
+from preceptor.core.ticks import tick
 from preceptor.core.types import JudgeFailure, Rater, Usage
 from preceptor.store.ledger import JSON, Call, Ledger, call_key
 
@@ -69,6 +70,7 @@ class RecordedModel:
         missing = [key for key in places if key not in known]
         self.hits += len(requests) - len(missing)
 
+        answered = 0
         at_once = len(missing) if self._ledger.budget is None else self.model.concurrency
         for start in range(0, len(missing), max(1, at_once)):
             self._ledger.check_budget()
@@ -77,6 +79,8 @@ class RecordedModel:
             for answers in ask([requests[places[key][0]] for key in keys]):
                 batch = [(i, _valid(requests[places[keys[i]][0]], result)) for i, result in answers]
                 self._ledger.record(self._call(operation, contents[places[keys[i]][0]], result) for i, result in batch)
+                answered += len(batch)
+                tick("answers", answered, len(missing))
                 yield [(index, result) for i, result in batch for index in places[keys[i]]]
 
     def _call(self, operation: str, request: JSON, result: Result) -> Call:

@@ -3,6 +3,7 @@
 from preceptor.evaluation.checkpoints import should_stop
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.measure import Meter
+from preceptor.recipes.outlook import TRAINING_STAGE
 from preceptor.recipes.progress import Progress
 from preceptor.recipes.run_directory import RunDirectory
 
@@ -40,7 +41,7 @@ class Curve:
             measured = self._directory.snapshot(f"step-{step:06d}", lambda: self._meter.measure("checkpoint", 1))
             self._by_step[step] = measured
             self._progress.measured(measured)
-            self._progress.stage("training")
+            self._progress.stage(TRAINING_STAGE)
         settings = self._directory.recipe.evaluation
         if settings.stop_early and step < self._total_steps:
             self.stopped = should_stop([s for s in self.snapshots if s.step <= step], settings.bounds)

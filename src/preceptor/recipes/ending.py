@@ -1,5 +1,6 @@
 """What every method ends with: measure, train with checkpoints measured, choose one, measure it, publish, report."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from preceptor.evaluation.checkpoints import choose_checkpoint
 from preceptor.evaluation.result import Evaluation
 from preceptor.recipes.curve import Curve
 from preceptor.recipes.measure import Grader, Meter
+from preceptor.recipes.methods import Recipe
+from preceptor.recipes.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
 from preceptor.recipes.publish import publish
 from preceptor.recipes.report import write_report
 from preceptor.recipes.run_judge import RunJudge
@@ -25,6 +28,8 @@ class Training:
     run: Callable[[Callable[[int], bool]], int]
     """Trains, and calls what it is given at every checkpoint, which returns False to stop early; gives the number of
     finished steps. Every process runs it."""
+    tokens_per_step: int = 0
+    """Most tokens that a step samples; 0 where it samples none."""
 
 
 def align(
@@ -47,10 +52,11 @@ def align(
     session.pin("policy", policy.base.identity)
     meter = Meter(policy, grader, prompts.held_out, session.inputs.references, recipe, session.held_out)
     final = lambda: meter.measure("final", recipe.evaluation.samples_per_prompt)  # noqa: E731
+    progress.plan(_plan(recipe, training, len(prompts.held_out)))
     progress.stage("measuring before training")
     before = session.snapshot("before", final)
     curve = Curve(directory, meter, before, progress, training.total_steps)
-    progress.stage("training")
+    progress.stage(TRAINING_STAGE)
     steps = training.run(curve.goes_on)
 
     def end() -> dict[str, Any]:
@@ -73,6 +79,19 @@ def align(
         return conclude(session, outcome, policy.save, policy.save_merged)
 
     return session.processes.on_main(end)
+
+
+def _plan(recipe: Recipe, training: Training, prompts: int) -> list[Part]:
+    """What `align` does, with `prompts` held-out prompts."""
+    every = recipe.evaluation.checkpoint_every
+    one = prompts * recipe.answering.max_new_tokens
+    whole = one * recipe.evaluation.samples_per_prompt
+    return [
+        Part("measuring before training", 1, whole, MEASURING),
+        Part(TRAINING_STAGE, training.total_steps, training.tokens_per_step, TRAINING),
+        Part("measuring checkpoint", math.ceil(training.total_steps / every), one, MEASURING, every),
+        Part("measuring the chosen checkpoint", 1, whole, MEASURING),
+    ]
 
 
 def conclude(

@@ -1,9 +1,10 @@
 """How a running recipe tells what it is doing. The command line draws it; a program may listen too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.outlook import Part
 
 Facts = Mapping[str, float | None]
 """What a training step saw and did, by name: reward, kl, loss, accuracy and so on, as the method has them."""
@@ -11,6 +12,10 @@ Facts = Mapping[str, float | None]
 
 class Progress(Protocol):
     """Listens to a run."""
+
+    def plan(self, parts: Sequence[Part]) -> None:
+        """What the run will do from here on, so that it can be said how long that takes."""
+        ...
 
     def stage(self, name: str) -> None:
         """A part of the work begins, for instance "measuring before training"."""
@@ -35,6 +40,9 @@ class Progress(Protocol):
 
 class Silence:
     """Tells nobody: for the processes beside the main one."""
+
+    def plan(self, parts: Sequence[Part]) -> None:
+        """Says nothing."""
 
     def stage(self, name: str) -> None:
         """Says nothing."""

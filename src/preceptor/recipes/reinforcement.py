@@ -56,7 +56,7 @@ def by_rl(
                 on_step=lambda step, facts: track(step, settings.steps, asdict(facts)),
             )
 
-    return Training(settings.steps, run)
+    return Training(settings.steps, run, settings.prompts_per_step * settings.group_size * settings.max_new_tokens)
 
 
 def whole_reward(

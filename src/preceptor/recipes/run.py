@@ -59,6 +59,7 @@ def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, m
         if processes.is_main:
             directory.write_summary({**status, "recipe": recipe_data(directory.recipe)})
 
+    progress.plan(())  # of another run, where this is one of several
     write({"status": "running"})
     try:
         session = Session(directory, progress, processes, merge=merge)

@@ -29,9 +29,15 @@ class LoadedModel:
 
 
 def default_dtype() -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32."""
+    """bfloat16 where the hardware multiplies it natively, else float32.
+
+    A CPU multiplies it natively where it has the instructions and PyTorch may use them: with
+    ATEN_CPU_CAPABILITY=avx2 in the environment PyTorch may not, and a machine that has them works as one without.
+    """
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):
+        return torch.float32
     capabilities = torch.cpu.get_capabilities()
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
 

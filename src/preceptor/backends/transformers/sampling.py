@@ -11,6 +11,7 @@ from transformers.cache_utils import DynamicLayer
 
 from preceptor.backends.transformers.attention import KEYS_ROUND, in_use, round_up
 from preceptor.backends.transformers.choosing import PrefixCache
+from preceptor.core.ticks import tick
 
 PROMPTS_ROUND = 16
 """Prompts are padded to a multiple of so many tokens, for the reason that `KEYS_ROUND` gives."""
@@ -56,6 +57,7 @@ def sample_groups(
         draw = _drawing(seeds_P[batch], group_size, max_new_tokens, temperature, None, model.device)
         rows = _decode(model, prompt_ids_P[batch], group_size, max_new_tokens, eos_ids, draw)
         groups += [rows[i : i + group_size] for i in range(0, len(rows), group_size)]
+        tick("sampling", len(groups), len(prompt_ids_P))
     return groups
 
 

@@ -1,0 +1,80 @@
+"""No command is silent for long: a thread says what is under way when nothing else has been said for a while."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from preceptor.cli.terminal import complain
+
+QUIET = 8.0
+"""Seconds of silence after which it speaks. Checked every second, so that silence stays below ten seconds."""
+
+Words = Callable[[float], str | None]
+"""Takes the seconds since the command began; gives what to say, or None where a bar on a terminal says it."""
+
+
+class Pulse:
+    """Keeps count of when something was last said.
+
+    Args:
+        clock: seconds, from any beginning.
+        say: prints a line.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, say: Callable[[str], None] = complain) -> None:
+        self._clock = clock
+        self._say = say
+        self._begun = self._spoken = clock()
+        self._words: Words = _working
+
+    def spoke(self) -> None:
+        """Something was said just now."""
+        self._spoken = self._clock()
+
+    @contextmanager
+    def telling(self, words: Words) -> Generator[None]:
+        """Inside, these words are what is under way."""
+        kept, self._words = self._words, words
+        try:
+            yield
+        finally:
+            self._words = kept
+
+    def beat(self) -> None:
+        """Says what is under way, if nothing was said for a while."""
+        if self._clock() - self._spoken < QUIET:
+            return
+        self.spoke()
+        if (text := self._words(self._clock() - self._begun)) is not None:
+            self._say(text)
+
+    @contextmanager
+    def beating(self) -> Generator[None]:
+        """Inside, a thread sees to it that something is said in time. Of several processes the first alone speaks."""
+        if os.environ.get("RANK", "0") != "0":
+            yield
+            return
+        over = threading.Event()
+        self._begun = self._spoken = self._clock()
+
+        def beat() -> None:
+            while not over.wait(1.0):
+                self.beat()
+
+        thread = threading.Thread(target=beat, daemon=True, name="pulse")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _working(seconds: float) -> str:
+    return f"still working: {seconds:.0f} s"
+
+
+PULSE = Pulse()
+"""The one of this process: standard error is one, too."""

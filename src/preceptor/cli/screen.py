@@ -1,0 +1,128 @@
+"""What a person sees of work under way: a bar on a terminal, lines elsewhere. It goes to standard error."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from preceptor.cli.pulse import PULSE, Pulse
+from preceptor.cli.terminal import Terminal
+from preceptor.core.text import printable_line
+from preceptor.core.ticks import listening
+
+
+class Screen:
+    """Stages, and how much of the one under way is done.
+
+    Off a terminal a line tells each stage as it begins, and how far it is whenever nothing was said for some seconds.
+
+    Args:
+        console: where to; standard error by default.
+        pulse: breaks the silence.
+        clock: seconds, from any beginning.
+        bar: width of the bar in characters.
+    """
+
+    def __init__(
+        self,
+        console: Console | None = None,
+        pulse: Pulse = PULSE,
+        clock: Callable[[], float] = time.monotonic,
+        bar: int = 12,
+    ) -> None:
+        self.console = console or Terminal(stderr=True)
+        self._pulse = pulse
+        self._clock = clock
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=bar),
+            TextColumn("{task.fields[facts]}", markup=False),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID = self._bars.add_task("starting", total=None, facts="")
+        self._held = ExitStack()
+        self.begin("starting")
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether there is a bar."""
+        return self.console.is_terminal
+
+    def __enter__(self) -> "Screen":
+        self._held.enter_context(listening(self.inner))
+        self._held.enter_context(self._pulse.telling(self.words))
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+        self._held.close()
+
+    def stage(self, name: str) -> None:
+        """A part of the work begins."""
+        self.begin(name)
+        if not self.is_terminal:
+            self.say(name)
+
+    def advance(self, done: int, total: int, facts: str = "") -> None:
+        """So many of all are done."""
+        self._done, self._total, self._facts, self._within = done, total, printable_line(facts), ""
+        self._counted_at = self._clock()
+        self._bars.update(self._task, completed=done, total=total, facts=self._counted())
+        if done >= total and not self.is_terminal:
+            self.say(f"{done}/{total}{self._facts and f'  {self._facts}'}")
+
+    def show(self, description: str, done: int, total: int, facts: str) -> None:
+        """Sets the bar, and what is said of the work under way, as they are given."""
+        self._within = ""
+        self._since = self._clock()
+        self._bars.update(self._task, description=description, completed=done, total=total, facts=facts)
+
+    def say(self, text: str) -> None:
+        """Prints a line."""
+        self._pulse.spoke()
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+    def words(self, _: float = 0.0) -> str | None:
+        """What is under way, in a line; None where the bar says it."""
+        if self.is_terminal:
+            return None
+        if self._total:
+            return f"{self._name}: {self._counted()}"
+        within = f", {self._within}" if self._within else ""
+        return f"still {self._name}: {self._clock() - self._since:.0f} s{within}"
+
+    def begin(self, name: str) -> None:
+        """A part of the work begins that has no line of its own."""
+        self._name = printable_line(name)
+        self._since = self._counted_at = self._clock()
+        self._done, self._total, self._facts, self._within = 0, 0, "", ""
+        self._bars.reset(self._task, description=self._name, total=None, facts="")
+
+    def inner(self, what: str, done: int, total: int) -> None:
+        """A piece of the work under way is done."""
+        self._within = f"{what} {done}/{total}" if done < total else ""
+        self._bars.update(self._task, facts=self._counted())
+
+    def _counted(self) -> str:
+        """How much is done, how fast, and how long the rest takes at that pace."""
+        parts = [f"{self._done}/{self._total}"] if self._total else []
+        if self._done and self._counted_at > self._since:
+            each = (self._counted_at - self._since) / self._done
+            left = max(0.0, each * (self._total - self._done) - (self._clock() - self._counted_at))
+            parts += [f"{1 / each:.1f}/s" if each <= 1 else f"{each:.1f} s each", f"{clock(left)} left"]
+        return ", ".join([*parts, *filter(None, (self._facts, self._within))])
+
+
+def clock(seconds: float) -> str:
+    """A duration in minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

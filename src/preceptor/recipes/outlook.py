@@ -1,0 +1,131 @@
+"""How long a run will still take: what is planned, times what such work took so far on this machine."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+SAMPLING, MEASURING, TRAINING = 1.0, 2.0, 2.7
+"""What a token costs that is sampled, measured (sampled, compared with the base, judged) or trained on, as timed with
+the quick start's model on a CPU. By these, parts that were timed tell of parts that were not."""
+TRAINING_STAGE = "training"
+"""The stage whose steps are told one by one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of work in a run's plan."""
+
+    stage: str
+    """What the name of its stage begins with; for training steps, TRAINING_STAGE."""
+    times: int
+    """How often it is done; of the training steps, how many there are."""
+    tokens: int
+    """Most tokens that are sampled each time; 0 where nobody knows before it has been timed."""
+    cost: float
+    """Of a token, one that is only sampled being 1."""
+    every: int = 0
+    """For work between training steps: after how many of them it is done again. 0 for other work."""
+
+
+@dataclass
+class _Timed:
+    part: Part
+    done: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+
+class Outlook:
+    """Estimates the time left, from measured work alone.
+
+    Args:
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._parts: list[_Timed] = []
+        self._stage: _Timed | None = None
+        self._since = clock()
+        self._sampled: float | None = None
+        """Seconds of a sampled token, from the pieces of the stage under way."""
+
+    def plan(self, parts: Sequence[Part]) -> None:
+        """What the run has before it."""
+        self._parts = [_Timed(part) for part in parts]
+        self._stage, self._sampled = None, None
+
+    def stage(self, name: str) -> None:
+        """A stage begins, and the one before it is done."""
+        now = self._clock()
+        if self._stage is not None and not _is_steps(self._stage):
+            self._stage.done += 1
+            self._stage.seconds.append(now - self._since)
+        self._stage = next((each for each in self._parts if _is_of(each, name)), None)
+        self._since = now
+
+    def step(self, step: int, total: int) -> None:
+        """A training step is finished, the one of that number."""
+        now = self._clock()
+        for each in self._parts:
+            if _is_steps(each):
+                each.done = step + each.part.times - total
+                each.seconds.append(now - self._since)
+            elif each.part.every:
+                each.done = max(each.done, step // each.part.every)
+        self._since = now
+
+    def sampled(self, done: int, total: int) -> None:
+        """So many of the responses of the stage under way are sampled."""
+        if self._stage is not None and self._stage.part.tokens and done and not _is_steps(self._stage):
+            self._sampled = (self._clock() - self._since) * total / done / self._stage.part.tokens
+
+    def left(self) -> float | None:
+        """Seconds until the plan is done; None where nothing of it has been timed yet."""
+        token = self._seconds_of_a_token()
+        seconds = 0.0
+        for each in self._parts:
+            once = _once(each, token)
+            remaining = max(0, each.part.times - each.done)
+            if once is None:
+                return None
+            under_way = each is self._stage and not _is_steps(each) and remaining > 0
+            passed = min(once, self._clock() - self._since) if under_way else 0.0
+            seconds += remaining * once - passed
+        return seconds if self._parts else None
+
+    def _seconds_of_a_token(self) -> float | None:
+        """Of a token that is only sampled: by what has been timed whole, else by the sampling under way."""
+        timed = [
+            median(each.seconds) / each.part.tokens / each.part.cost
+            for each in self._parts
+            if each.seconds and each.part.tokens
+        ]
+        return median(timed) if timed else self._sampled
+
+
+def _is_steps(timed: _Timed) -> bool:
+    return timed.part.stage == TRAINING_STAGE
+
+
+def _is_of(timed: _Timed, stage: str) -> bool:
+    """Whether a stage is the part's."""
+    return stage == TRAINING_STAGE if _is_steps(timed) else stage.startswith(timed.part.stage)
+
+
+def _once(timed: _Timed, token: float | None) -> float | None:
+    """Seconds of doing a part once."""
+    if timed.seconds:
+        return median(timed.seconds)
+    if token is None or not timed.part.tokens:
+        return None
+    return token * timed.part.tokens * timed.part.cost
+
+
+def about(seconds: float) -> str:
+    """A duration for people, no finer than it is known: "about 8 minutes"."""
+    if seconds < 90:
+        return f"about {max(10, 10 * round(seconds / 10))} seconds"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} minutes"
+    return f"about {seconds / 3600:.1f} hours"

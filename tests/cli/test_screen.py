@@ -1,0 +1,180 @@
+"""What a person sees while work is under way: never silence, and an honest guess at how long it will take."""
+
+import io
+import re
+from itertools import pairwise
+
+import pytest
+from rich.console import Console
+
+from preceptor.cli.app import main
+from preceptor.cli.display import Display
+from preceptor.cli.pulse import PULSE, Pulse
+from preceptor.cli.screen import Screen
+from preceptor.core.ticks import tick
+from preceptor.recipes.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
+
+
+class Clock:
+    """Seconds that pass only when a test says so, each with a beat; keeps when lines were written."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.written = io.StringIO()
+        self.console = Console(file=self.written, width=200)
+        self.pulse = Pulse(lambda: self.now, lambda text: print(text, file=self.written))
+        self.spoken = [0.0]
+        self.seen = 0
+
+    def pass_(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.look()
+            self.now += 1.0
+            self.pulse.beat()
+        self.look()
+
+    def look(self) -> None:
+        """Notes the time, if something was written since the last look."""
+        if len(self.written.getvalue()) > self.seen:
+            self.spoken.append(self.now)
+            self.seen = len(self.written.getvalue())
+
+    @property
+    def lines(self) -> list[str]:
+        return self.written.getvalue().splitlines()
+
+    @property
+    def longest_silence(self) -> float:
+        return max(later - earlier for earlier, later in pairwise([*self.spoken, self.now]))
+
+
+def test_silence_is_never_longer_than_ten_seconds_off_a_terminal() -> None:
+    clock = Clock()
+    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+        clock.pass_(35)  # before the first stage
+        screen.stage("opening the models")
+        clock.pass_(37)  # one long piece of work
+        screen.stage("labelling")
+        for done in range(4):
+            clock.pass_(25)
+            screen.advance(done + 1, 8, "0 failed")
+    clock.pass_(20)  # after the last one, while results are written
+    assert clock.longest_silence < 10
+    assert "still opening the models: 32 s" in clock.lines
+    assert "labelling: 3/8, 25.0 s each, 2:00 left, 0 failed" in clock.lines
+    assert clock.lines[-1].startswith("still working")
+
+
+def test_lines_are_few_where_much_is_done() -> None:
+    clock = Clock()
+    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+        screen.stage("labelling")
+        for second in range(60):
+            clock.pass_(1)
+            for fifth in range(5):
+                screen.advance(5 * second + fifth + 1, 300)
+    assert len(clock.lines) <= 9
+    assert clock.lines[-1] == "300/300"
+
+
+def test_small_pieces_of_a_long_stage_are_told() -> None:
+    clock = Clock()
+    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+        screen.stage("measuring before training")
+        tick("sampling", 16, 48)
+        clock.pass_(9)
+        assert clock.lines[-1] == "still measuring before training: 8 s, sampling 16/48"
+    tick("sampling", 32, 48)
+    clock.pass_(9)
+    assert "32/48" not in clock.written.getvalue()
+
+
+def test_a_bar_on_a_terminal_takes_the_place_of_lines() -> None:
+    clock = Clock()
+    clock.console = Console(file=clock.written, force_terminal=True, width=80)
+    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+        screen.stage("labelling")
+        clock.pass_(30)
+        assert screen.words() is None
+    assert "still" not in clock.written.getvalue()
+
+
+def plan() -> list[Part]:
+    """24 held-out prompts, 2 answers to each, 32 tokens; 10 steps of 32 responses, a checkpoint after every 5."""
+    return [
+        Part("measuring before training", 1, 24 * 2 * 32, MEASURING),
+        Part(TRAINING_STAGE, 10, 32 * 32, TRAINING),
+        Part("measuring checkpoint", 2, 24 * 32, MEASURING, every=5),
+        Part("measuring the chosen checkpoint", 1, 24 * 2 * 32, MEASURING),
+    ]
+
+
+def test_a_run_says_within_its_first_minute_how_long_it_will_take_and_is_right() -> None:
+    clock = Clock()
+    promised: list[tuple[float, str]] = []
+    left: list[float] = []
+
+    def note() -> None:
+        promised.extend((clock.now, line) for line in clock.lines if line.endswith("on this machine"))
+
+    # A machine on which a sampled token takes 12 ms: the run then takes what its parts cost there.
+    token = 0.012
+    cost = {"before": round(2 * 24 * 2 * 32 * token), "step": round(2.7 * 32 * 32 * token)}
+    checkpoint = round(2 * 24 * 32 * token)
+    whole = 2 * cost["before"] + 10 * cost["step"] + 2 * checkpoint
+    with Display(clock.console, clock.pulse, lambda: clock.now) as display:
+        display.plan(plan())
+        display.stage("measuring before training")
+        clock.pass_(round(24 * 2 * 32 * token / 3))
+        tick("sampling", 8, 24)
+        note()
+        clock.pass_(cost["before"] - round(24 * 2 * 32 * token / 3))
+        display.stage(TRAINING_STAGE)
+        for step in range(1, 11):
+            clock.pass_(cost["step"])
+            display.step(step, 10, {"reward": 0.5})
+            if step % 5 == 0:
+                display.stage(f"measuring checkpoint {step}")
+                clock.pass_(checkpoint)
+                display.stage(TRAINING_STAGE)
+            found = re.search(r"(\d+):(\d+) left", [line for line in clock.lines if line.startswith("step ")][-1])
+            assert found is not None
+            left.append(60 * int(found[1]) + int(found[2]))
+        display.stage("measuring the chosen checkpoint, step 10")
+        clock.pass_(cost["before"])
+    assert promised
+    assert promised[0][0] < 60
+    assert promised[0][1] == f"about {round((whole - promised[0][0]) / 60)} minutes on this machine"
+    assert left == sorted(left, reverse=True)
+    assert clock.longest_silence < 10
+    assert abs(left[0] - (whole - cost["before"] - cost["step"])) < 0.1 * whole
+
+
+def test_no_time_left_is_said_where_nothing_was_timed() -> None:
+    clock = Clock()
+    with Display(clock.console, clock.pulse, lambda: clock.now) as display:
+        display.plan(plan())
+        display.stage("measuring before training")
+        clock.pass_(20)
+    assert not any("left" in line or "machine" in line for line in clock.lines)
+
+
+def test_every_command_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[str] = []
+    monkeypatch.setattr("preceptor.cli.app.app", lambda **_: began.extend(_beating()))
+    with pytest.raises(SystemExit):
+        main()
+    assert began == ["pulse"]
+    assert _beating() == []
+
+
+def _beating() -> list[str]:
+    import threading
+
+    return [thread.name for thread in threading.enumerate() if thread.name == "pulse"]
+
+
+def test_other_processes_of_a_launch_stay_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with PULSE.beating():
+        assert _beating() == []
