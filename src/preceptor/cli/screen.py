@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -54,7 +55,7 @@ class Screen:
         """Whether there is a bar."""
         return self.console.is_terminal
 
-    def __enter__(self) -> "Screen":
+    def __enter__(self) -> Self:
         self._held.enter_context(listening(self.inner))
         self._held.enter_context(self._pulse.telling(self.words))
         self._bars.start()
@@ -91,7 +92,7 @@ class Screen:
         self._pulse.spoke()
         self.console.print(text, highlight=False, soft_wrap=True)
 
-    def words(self, _: float = 0.0) -> str | None:
+    def words(self, seconds: float = 0.0) -> str | None:
         """What is under way, in a line; None where the bar says it."""
         if self.is_terminal:
             return None
