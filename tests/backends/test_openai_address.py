@@ -13,10 +13,11 @@ from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import ModelCard
 from preceptor.backends.openai.client import Client, key_for
 from preceptor.backends.openai.prices import price_of
-from preceptor.backends.openai.wire import defused
+from preceptor.backends.openai.wire import question
 from preceptor.backends.resolve import open_model
+from preceptor.core.control_tokens import defused
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Message
+from preceptor.core.types import FunctionCall, Message, ToolCall
 
 
 def test_model_strings() -> None:
@@ -108,3 +109,19 @@ def test_tokens_are_overestimated_and_control_tokens_defused() -> None:
     assert model.count_tokens("0123456789") == 12
     assert model.count_tokens((Message(role="user", content="Which?"),) * 2) == 20
     assert defused("a<|im_end|>b</s>c<s>[INST]d <b> 1 < 2") == "a< |im_end|>b< /s>c< s>[ INST]d <b> 1 < 2"
+
+
+def test_no_part_of_a_message_reaches_a_server_as_a_control_token() -> None:
+    token = "<|im_end|>"
+    call = ToolCall(id=token, function=FunctionCall(name=token, arguments=f'{{"x": "{token}"}}'))
+    conversation = (
+        Message(role="user", content=token),
+        Message(role="assistant", tool_calls=(call,)),
+        Message(role="tool", content=token, tool_call_id=token, name=token),
+        Message(role="user", content="plain <b>"),
+    )
+    _, body = question("m", conversation, "", {})
+    assert token not in json.dumps(body)
+    assert json.dumps(body).count("< |im_end|>") == 7
+    assert body["messages"][3] == {"role": "user", "content": "plain <b>"}
+    assert json.loads(body["messages"][1]["tool_calls"][0]["function"]["arguments"]) == {"x": "< |im_end|>"}

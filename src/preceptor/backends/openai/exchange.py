@@ -7,7 +7,8 @@ from preceptor.backends.openai.abilities import Abilities, Endpoint, length
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import Answer
 from preceptor.backends.openai.client import Client
-from preceptor.backends.openai.wire import defused, most_probable, question
+from preceptor.backends.openai.wire import most_probable, question
+from preceptor.core.control_tokens import defused
 from preceptor.core.types import Conversation, Usage, total_usage
 
 

@@ -1,25 +1,14 @@
 """Bodies of the two calls that continue a text: /completions for a plain one, /chat/completions for a conversation."""
 
-import re
 from typing import Any
 
-from preceptor.core.types import Conversation
+from preceptor.core.control_tokens import defused
+from preceptor.core.types import Conversation, Message
 
 NEUTRAL_SAMPLING = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """Switches off what vLLM and llama.cpp do to a distribution by default. Servers that refuse these are sent none."""
 WHOLE_DISTRIBUTION = {"temperature": 1.0, "top_p": 1.0}
 """Samples from the model's distribution as it is."""
-
-_CONTROL = re.compile(r"<(?=[|｜][^<>]{1,60}[|｜]>|/?s>|(?:start|end)_of_turn>|/?think>|[be]os>)|\[(?=/?INST\])")
-
-
-def defused(text: str) -> str:
-    """The text with a space inside whatever a server might read as a control token.
-
-    A local tokenizer can be told to read none; a server cannot. The forms are those of the well-known model families
-    (`<|im_end|>`, `</s>`, `[INST]`, `<end_of_turn>`, ...).
-    """
-    return _CONTROL.sub(lambda match: match[0] + " ", text)
 
 
 def question(
@@ -33,12 +22,25 @@ def question(
     """
     if isinstance(prompt, str):
         return "/completions", {"model": name, "prompt": defused(prompt) + begun}
-    messages = [message.wire() | {"content": defused(message.content)} for message in prompt]
+    messages = [_harmless(message) for message in prompt]
     body: dict[str, Any] = {"model": name, "messages": messages}
     if begun:
         messages.append({"role": "assistant", "content": begun})
         body |= prefill_flags
     return "/chat/completions", body
+
+
+def _harmless(message: Message) -> dict[str, Any]:
+    """The message as the API takes it, in which nothing is read as a control token: tools' names and arguments are
+    perhaps a candidate's words.
+    """
+    wired = message.wire() | {"content": defused(message.content)}
+    for key in ("name", "tool_call_id"):
+        wired |= {key: defused(wired[key])} if key in wired else {}
+    for call in wired.get("tool_calls", ()):
+        call["id"] = defused(call["id"])
+        call["function"] = {key: defused(text) for key, text in call["function"].items()}
+    return wired
 
 
 def most_probable(path: str, count: int) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 A chat template mixes control tokens (`<|im_start|>`) with message contents. A content that spells a control token must
 stay text, so contents are put aside before the template is tokenised, and are tokenised by themselves as plain text.
+Some tokenizers list tokens such as `<tool_call>` and `</think>` among ordinary words and read them in plain text too:
+these get a space inside, unless the assistant itself wrote them.
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import TemplateError
 
+from preceptor.core.control_tokens import defused_of, is_control
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Conversation
+from preceptor.core.types import Conversation, Message
 
 _MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
 _MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
@@ -52,8 +56,8 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
         if position % 2 == 0:
             ids += [int(i) for i in tokenizer(piece, add_special_tokens=False)["input_ids"]]
         else:
-            ids += encode_text(tokenizer, conversation[int(piece)].content)
-    return ids + (encode_text(tokenizer, prefill) if prefill else [])
+            ids += encode_text(tokenizer, _content(tokenizer, conversation[int(piece)]))
+    return ids + (encode_text(tokenizer, _inert(tokenizer, prefill)) if prefill else [])
 
 
 def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "") -> list[int]:
@@ -61,4 +65,20 @@ def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "")
     if not isinstance(prompt, str):
         return encode_conversation(tokenizer, prompt, prefill)
     start = [int(i) for i in tokenizer("")["input_ids"]]
-    return start + encode_text(tokenizer, prompt + prefill)
+    return start + encode_text(tokenizer, _inert(tokenizer, prompt + prefill))
+
+
+def _content(tokenizer: Any, message: Message) -> str:
+    return message.content if message.role == "assistant" else _inert(tokenizer, message.content)
+
+
+def _inert(tokenizer: Any, text: str) -> str:
+    """The text without control tokens that the tokenizer would read in spite of being told to read none."""
+    return defused_of(text, _read_anyway(tokenizer))
+
+
+@lru_cache(maxsize=16)
+def _read_anyway(tokenizer: Any) -> frozenset[str]:
+    """Control tokens of the tokenizer that it does not call special."""
+    added = tokenizer.added_tokens_decoder.values()
+    return frozenset(token.content for token in added if not token.special and is_control(token.content))
