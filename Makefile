@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: setup
 	$(BIN)/preceptor run quickstart
 
+# Two processes, one thread each; a file's tests share their fixtures, and stay in one process.
 test: setup
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 # The served backend against a real server (vLLM on the CPU, in an environment of its own: some 3 GB).
 test-servers: setup $(SERVERS)/.complete

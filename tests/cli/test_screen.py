@@ -5,12 +5,12 @@ import re
 from itertools import pairwise
 
 import pytest
-from rich.console import Console
 
 from preceptor.cli.app import main
 from preceptor.cli.display import Display
 from preceptor.cli.pulse import PULSE, Pulse
 from preceptor.cli.screen import Screen
+from preceptor.cli.terminal import Terminal
 from preceptor.core.ticks import tick
 from preceptor.recipes.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
 
@@ -21,7 +21,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.written = io.StringIO()
-        self.console = Console(file=self.written, width=200)
+        self.console = Terminal(file=self.written, width=200)
         self.pulse = Pulse(lambda: self.now, lambda text: print(text, file=self.written))
         self.spoken = [0.0]
         self.seen = 0
@@ -91,7 +91,7 @@ def test_small_pieces_of_a_long_stage_are_told() -> None:
 
 def test_a_bar_on_a_terminal_takes_the_place_of_lines() -> None:
     clock = Clock()
-    clock.console = Console(file=clock.written, force_terminal=True, width=80)
+    clock.console = Terminal(file=clock.written, force_terminal=True, width=80)
     with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
         screen.stage("labelling")
         clock.pass_(30)

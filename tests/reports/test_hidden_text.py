@@ -23,10 +23,10 @@ from preceptor.cli.audit_table import show_audit
 from preceptor.cli.compare_table import show_compared
 from preceptor.cli.display import Display
 from preceptor.cli.evaluation_table import show_evaluation
+from preceptor.cli.screen import Screen
 from preceptor.cli.sweep_table import show_sweep
 from preceptor.cli.terminal import Terminal, say_json
 from preceptor.cli.trajectories_table import show_trajectories
-from preceptor.cli.work import Work
 from preceptor.evaluation.agreement import Share
 from preceptor.evaluation.judge_audit import audit
 from preceptor.evaluation.result import Evaluation
@@ -168,7 +168,7 @@ def test_dataset_cards(tmp_path: Path) -> None:
         lambda: say_json(json.dumps({SNEAKY: SNEAKY}, ensure_ascii=False)),
         lambda: say_json(evaluation().model_dump_json(indent=1)),
         lambda: Terminal().print(SNEAKY),
-        lambda: Work().stage(SNEAKY),
+        lambda: Screen().stage(SNEAKY),
         lambda: Display().stage(SNEAKY),
         lambda: Display().note(SNEAKY),
     ],
@@ -182,9 +182,9 @@ def test_terminals(show: Show, capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "[red]:fire:" in out + err
 
 
-@pytest.mark.parametrize("progress", [Work, Display])
+@pytest.mark.parametrize("progress", [Screen, Display])
 def test_bars_on_a_terminal(
-    progress: type[Work | Display], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    progress: type[Screen | Display], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")

@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from preceptor.cli.pulse import PULSE, Pulse
@@ -41,7 +40,7 @@ class Display(Screen):
     """Progress of a run: a bar on a terminal, a line per step elsewhere, and how long the rest of it will take."""
 
     def __init__(
-        self, console: Console | None = None, pulse: Pulse = PULSE, now: Callable[[], float] = time.monotonic
+        self, console: Terminal | None = None, pulse: Pulse = PULSE, now: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(console, pulse, now, bar=8)
         self._outlook = Outlook(now)

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from preceptor.cli.pulse import PULSE, Pulse
@@ -29,7 +28,7 @@ class Screen:
 
     def __init__(
         self,
-        console: Console | None = None,
+        console: Terminal | None = None,
         pulse: Pulse = PULSE,
         clock: Callable[[], float] = time.monotonic,
         bar: int = 12,

@@ -16,10 +16,11 @@ class Terminal(Console):
 
     Args:
         stderr: write to standard error, where progress and errors go.
+        settings: of the console, its width or its file say.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+    def __init__(self, *, stderr: bool = False, **settings: Any) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **settings)
 
     def render_str(self, text: str, *args: Any, **settings: Any) -> Text:
         """A string as it is shown; rich makes every string of a table, a title or a line pass here."""
