@@ -17,7 +17,7 @@ from typing import Any
 import preceptor
 from benchmarks.worker import serve
 from benchmarks.workers.words import random_text
-from preceptor.backends.base import FREE, ChoiceLogProbs, ChooseRequest, Indexed
+from preceptor.backends.base import FREE, Admission, ChoiceLogProbs, ChooseRequest, Indexed
 from preceptor.core.types import Conversation, JudgeFailure, Usage
 from preceptor.recipes import label as recipe
 from preceptor.recipes.judges import JudgeSpec
@@ -51,13 +51,15 @@ class InstantModel:
         """None: nothing depends on it here."""
         return 0
 
-    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+    def choose(
+        self, requests: Sequence[ChooseRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """The answers, so many at once."""
         for start in range(0, len(requests), self._at_once):
             stop = min(start + self._at_once, len(requests))
             yield [(i, self.answers[i % 2]) for i in range(start, stop)]
 
-    def complete(self, requests: Sequence[Any]) -> Iterator[Any]:
+    def complete(self, requests: Sequence[Any], admission: Admission | None = None) -> Iterator[Any]:
         """Nothing here asks for text."""
         raise NotImplementedError
 

@@ -61,6 +61,7 @@ class Script:
     """By a part of the prompt: what goes wrong at the first attempts."""
     dies_after: int | None = None
     """Questions it answers before it is gone."""
+    bytes_per_token: int = 1
     gathers: int = 0
     """Holds answers back, for a moment, until so many requests are there."""
 
@@ -252,7 +253,7 @@ def _continued(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int
 def _read(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int, str]:
     """Prompt tokens (a byte each, four around a message), and what has been said of the answer."""
     if not chat:
-        return len(body["prompt"]), body["prompt"].rpartition("Answer:")[2]
+        return len(body["prompt"]) // script.bytes_per_token, body["prompt"].rpartition("Answer:")[2]
     messages = body["messages"]
     tokens = sum(len(message["content"]) + 4 for message in messages) + 4
     begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None

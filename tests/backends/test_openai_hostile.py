@@ -131,11 +131,11 @@ def test_tokens_that_the_server_does_not_count_are_estimated(fault: str) -> None
 def test_a_completion_longer_than_its_tokens_is_a_failure_on_record(tmp_path: Path) -> None:
     request = CompleteRequest(ASKED, 5)
     with serving() as (model, server), Ledger(tmp_path / "l.sqlite") as ledger:
-        server.script.faults = {"Which?": [f"words {5 * 128 + 1}", f"words {5 * 128}"]}
+        server.script.faults = {"Which?": [f"words {5 * 1024 + 1}", f"words {5 * 1024}"]}
         recorded = RecordedModel(model, ledger, RATER)
         failed = failure(in_order(recorded.complete([request]), 1)[0])
         assert (failed.reason, failed.transient) == ("no_answer", False)
-        assert failed.detail == "641 characters, more than the 640 allowed for 5 tokens"
+        assert failed.detail == "5,121 characters, more than the 5,120 allowed for 5 tokens"
         assert in_order(recorded.complete([request]), 1) == [failed]
         at_the_limit = CompleteRequest(ASKED, 5, seed=1)
         assert isinstance(in_order(recorded.complete([at_the_limit]), 1)[0], Completion)
@@ -148,7 +148,7 @@ def test_a_ledger_of_before_that_holds_what_is_refused_now_gives_failures(tmp_pa
         in_order(RecordedModel(model, ledger, RATER).complete(asked), 3)
     with sqlite3.connect(tmp_path / "l.sqlite") as connection:
         keys = [key for (key,) in connection.execute("SELECT key FROM calls ORDER BY json_extract(request, '$.seed')")]
-        long = json.dumps({"text": "w" * 1000, "finished": True, "usage": {}})
+        long = json.dumps({"text": "w" * 5000, "finished": True, "usage": {}})
         for key, outcome in zip(
             keys, (long, '{"text": "w", "finished": true, "usage": {"prompt_tokens": -1}}'), strict=False
         ):
@@ -158,7 +158,7 @@ def test_a_ledger_of_before_that_holds_what_is_refused_now_gives_failures(tmp_pa
     with Ledger(tmp_path / "l.sqlite") as ledger:
         assert ledger.totals()["prompt_tokens"] > 9e18
         long_one, negative, fine = in_order(RecordedModel(model, ledger, RATER).complete(asked), 3)
-        assert "1,000 characters" in failure(long_one).detail
+        assert "5,000 characters" in failure(long_one).detail
         assert "no usable answer" in failure(negative).detail
         assert isinstance(fine, Completion)
 

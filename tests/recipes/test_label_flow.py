@@ -284,11 +284,11 @@ def test_a_budget_stops_the_run_and_a_larger_one_goes_on(job: LabelJob, tmp_path
     prices.write_text("[tiny]\nprompt = 1000.0\ncompletion = 1000.0\n")
     with FaultServer(Script(table=JUDGE)) as server:
         changed = replace(served(job, server), connection=IMPATIENT.model_copy(update={"prices": prices}))
-        with pytest.raises(PreceptorError, match=r"budget of \$1 is spent"):
+        with pytest.raises(PreceptorError, match=r"budget of \$1 allows no further call"):
             label(replace(changed, budget=1.0))
         with sqlite3.connect(job.out / "ledger.sqlite") as connection:
             cost, count = connection.execute("SELECT sum(cost_usd), count(*) FROM calls").fetchone()
-        assert 1.0 <= cost < 1.0 + 5 * cost / count  # overdrawn by no more than the calls in flight
+        assert cost < 1.0 + cost / count  # this server counts a token for each byte, three times the estimate
         summary = label(replace(changed, budget=1e9))
     assert summary["calls_in_this_process"] == 140 - count
     assert summary["counts"]["preferences"] == 70

@@ -98,12 +98,28 @@ Indexed: TypeAlias = list[tuple[int, T]]
 """Results with the position of their request."""
 
 
+class Admission(Protocol):
+    """What whoever asks allows a model to send. A model whose calls leave this process, or cost something, heeds it."""
+
+    def admit(self, estimates: Sequence[tuple[int, Usage]]) -> int:
+        """How many of the requests that come next, from the first, may be sent. These are on record as sent.
+
+        Args:
+            estimates: of each its index, and the tokens that it takes at most, or about.
+        """
+        ...
+
+    def extend(self, index: int, more: Usage) -> bool:
+        """Whether a request that was admitted may take so much more. Called from any thread."""
+        ...
+
+
 class LanguageModel(Protocol):
     """A language model that preceptor can ask.
 
     Both operations yield batches of results as they complete, each result with its request's index, so that a caller
     can record a batch before the next one starts. A request that cannot be answered yields a `JudgeFailure` of its
-    own and disturbs no other.
+    own and disturbs no other. What an admission does not allow is not sent, and has no result.
     """
 
     @property
@@ -140,11 +156,15 @@ class LanguageModel(Protocol):
         """Tokens of a prompt; estimated, rather too high, where the tokenizer is elsewhere."""
         ...
 
-    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+    def choose(
+        self, requests: Sequence[ChooseRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """Log-probability of every choice of every request."""
         ...
 
-    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+    def complete(
+        self, requests: Sequence[CompleteRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[Completion | JudgeFailure]]:
         """A continuation of every request's prompt."""
         ...
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from preceptor.backends.base import (
     FREE,
+    Admission,
     ChoiceLogProbs,
     ChooseRequest,
     CompleteRequest,
@@ -85,15 +86,31 @@ class ScriptedModel:
             raise UsageError(f'there is no scripted model "{name}"; {nearest(name, SCRIPTS)}')
         return cls(name, SCRIPTS[name])
 
-    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+    def choose(
+        self, requests: Sequence[ChooseRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """As the script says, in batches."""
         for start in range(0, len(requests), self._batch_size):
             batch = requests[start : start + self._batch_size]
-            self.asked.extend(batch)
-            yield [(start + i, self._choose(request)) for i, request in enumerate(batch)]
+            admitted = batch[: self._admitted(admission, range(start, start + len(batch)))]
+            self.asked.extend(admitted)
+            if admitted:
+                yield [(start + i, self._choose(request)) for i, request in enumerate(admitted)]
+            if len(admitted) < len(batch):
+                return
 
-    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+    def complete(
+        self, requests: Sequence[CompleteRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[Completion | JudgeFailure]]:
         """As the script says, one by one."""
         for index, request in enumerate(requests):
+            if not self._admitted(admission, range(index, index + 1)):
+                return
             self.asked.append(request)
             yield [(index, self._complete(request))]
+
+    def _admitted(self, admission: Admission | None, indices: range) -> int:
+        """How many may be asked: all, where they cost nothing; else an estimate of one token each is admitted."""
+        if admission is None or self.price == FREE:
+            return len(indices)
+        return admission.admit([(index, Usage(prompt_tokens=1)) for index in indices])

@@ -51,5 +51,7 @@ def revise(
     if as_json:
         say_json(json.dumps(summary, indent=1, ensure_ascii=False))
     else:
+        for note in summary["notes"]:
+            say(f"note: {note}")
         say(f"{summary['revised']} revised, {summary['unchanged']} of them unchanged, {summary['failed']} failed")
         say(f"pairs {out / 'preferences.jsonl'}\nfine-tuning data {out / 'sft.jsonl'}")

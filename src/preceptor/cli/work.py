@@ -48,6 +48,8 @@ def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     cost = f"${ledger['cost_usd']:.4f}" + (f", {ledger['unpriced']} calls unpriced" if ledger["unpriced"] else "")
     table.add_row("cost", cost)
     console.print(table)
+    for note in summary["notes"]:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
     console.print(f"dataset {out}", highlight=False, soft_wrap=True)
 
 

@@ -108,6 +108,8 @@ class CostPart(Frozen):
     """None where it was not measured."""
     cost_usd: float | None
     """None where the price is not known."""
+    estimated: bool = False
+    """Whether some of the tokens, and so of the dollars, are estimates."""
 
 
 class Cost(Frozen):

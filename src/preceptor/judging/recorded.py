@@ -4,13 +4,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
-from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed, LanguageModel
+from preceptor.backends.base import (
+    Admission,
+    ChoiceLogProbs,
+    ChooseRequest,
+    CompleteRequest,
+    Completion,
+    Indexed,
+    LanguageModel,
+)
 from preceptor.core.ticks import tick
 from preceptor.core.types import JudgeFailure, Rater, Usage
-from preceptor.store.ledger import JSON, Call, Ledger, call_key
+from preceptor.judging.admission import BudgetedAdmission
+from preceptor.store.ledger import JSON, Call, Ledger, Sent, call_key
 
-CHARACTERS_PER_TOKEN = 128
-"""Of a completion, at most: what no tokenizer's longest tokens, runs of white space, exceed."""
+CHARACTERS_PER_TOKEN = 1024
+"""Of a completion, at most: several times what tokenizers' longest tokens have, which are runs of white space."""
 MOST_CHARACTERS = 1 << 20
 """Of a completion. Whoever writes more heeds no limit, and it would be copied into every file that quotes it."""
 
@@ -20,11 +29,7 @@ Answer = TypeVar("Answer", ChoiceLogProbs, Completion)
 
 
 class RecordedModel:
-    """Answers from the ledger what it holds, asks the model the rest, and records each batch as it completes.
-
-    Where the ledger has a budget, requests are asked a few at a time, so that the budget is overdrawn by no more than
-    the calls that a server answers at once.
-    """
+    """Answers from the ledger what it holds, asks the model the rest, and records each batch as it completes."""
 
     def __init__(self, model: LanguageModel, ledger: Ledger, rater: Rater) -> None:
         self.model = model
@@ -38,14 +43,14 @@ class RecordedModel:
     def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """As `LanguageModel.choose`; identical requests are asked once.
 
-        Raises: PreceptorError when the budget is spent.
+        Raises: PreceptorError when the budget allows no further call.
         """
         return self._recorded("choose", requests, self.model.choose, _choice_from_json)
 
     def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
         """As `LanguageModel.complete`; identical requests, the seed among them, are asked once.
 
-        Raises: PreceptorError when the budget is spent.
+        Raises: PreceptorError when the budget allows no further call.
         """
         return self._recorded("complete", requests, self.model.complete, _completion_from_json)
 
@@ -53,7 +58,7 @@ class RecordedModel:
         self,
         operation: str,
         requests: Sequence[Request],
-        ask: Callable[[Sequence[Request]], Iterator[Indexed[Answer | JudgeFailure]]],
+        ask: Callable[[Sequence[Request], Admission], Iterator[Indexed[Answer | JudgeFailure]]],
         from_json: Callable[[JSON], Answer],
     ) -> Iterator[Indexed[Answer | JudgeFailure]]:
         contents = [_request_json(request) for request in requests]
@@ -70,18 +75,30 @@ class RecordedModel:
         missing = [key for key in places if key not in known]
         self.hits += len(requests) - len(missing)
 
+        asked, price = [requests[places[key][0]] for key in missing], self.model.price
+        admission = BudgetedAdmission(
+            self._ledger, price, lambda i, usage, dollars: self._sent(operation, missing[i], usage, dollars)
+        )
         answered = 0
-        at_once = len(missing) if self._ledger.budget is None else self.model.concurrency
-        for start in range(0, len(missing), max(1, at_once)):
-            self._ledger.check_budget()
-            keys = missing[start : start + at_once]
-            self.asked += len(keys)
-            for answers in ask([requests[places[key][0]] for key in keys]):
-                batch = [(i, _valid(requests[places[keys[i]][0]], result)) for i, result in answers]
-                self._ledger.record(self._call(operation, contents[places[keys[i]][0]], result) for i, result in batch)
+        try:
+            for answers in ask(asked, admission):
+                batch = [(i, _valid(asked[i], result)) for i, result in answers]
+                self._ledger.record(self._call(operation, contents[places[missing[i]][0]], r) for i, r in batch)
+                admission.settle([(i, result.usage) for i, result in batch])
                 answered += len(batch)
+                self.asked += len(batch)
                 tick("answers", answered, len(missing))
-                yield [(index, result) for i, result in batch for index in places[keys[i]]]
+                yield [(index, result) for i, result in batch for index in places[missing[i]]]
+        finally:
+            if admission.open:  # it ends early, by an error or because nobody wants the rest
+                self._ledger.interrupt()
+        lacking = admission.refused if answered < len(missing) else admission.failed
+        if lacking is not None:
+            raise self._ledger.refuse(lacking)
+
+    def _sent(self, operation: str, key: str, usage: Usage, dollars: float | None) -> Sent:
+        tokens = (usage.prompt_tokens, usage.completion_tokens)
+        return Sent(key, operation, self.model.identity, self._rater, *tokens, dollars)
 
     def _call(self, operation: str, request: JSON, result: Result) -> Call:
         failure, usage, price = isinstance(result, JudgeFailure) and result, result.usage, self.model.price
@@ -96,6 +113,7 @@ class RecordedModel:
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             cost_usd=None if price is None else price.cost(usage),
+            estimated=usage.estimated,
         )
 
 

@@ -82,6 +82,8 @@ def run_audit(
                     runs[position] = _run(judge, spec, model, rows, on_progress)
             del model
             gc.collect()  # the next model needs the memory
+        for note in ledger.notes():
+            on_stage(note)
     ordered = [runs[position] for position in range(len(job.judges))]
     if job.ensemble:
         ordered.append(_ensemble(job.judges, [raters[position] for position in range(len(job.judges))], ordered))

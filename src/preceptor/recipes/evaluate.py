@@ -41,7 +41,7 @@ from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.text_measures import CORRECT, Answer, rubric_measures, rule_measures, with_references
 from preceptor.recipes.training_judge import trained_on, training_judge, training_models
 from preceptor.reports.evaluation import render_evaluation, render_markdown
-from preceptor.store.calls import JUDGE, calls_by_role
+from preceptor.store.calls import JUDGE, calls_by_role, notes_of
 from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.files import write_json, write_text, writing
 from preceptor.store.ledger import Ledger
@@ -298,6 +298,8 @@ class _Work:
         return Ledger(path, budget)
 
     def _took(self, part: str, ledger: str, role: str, asked: int, seconds: float) -> None:
+        for note in notes_of(self.job.out / ledger):
+            self.on_stage(f"{part}: {note}")
         self.parts.append(cost_part(part, self.job.out / ledger, role, asked, seconds))
 
     def _facts(self, unscored: dict[str, int]) -> dict[str, Any]:

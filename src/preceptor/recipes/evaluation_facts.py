@@ -71,6 +71,7 @@ def cost_part(part: str, ledger: Path, role: str, asked: int, seconds: float) ->
         tokens=calls.tokens if calls else 0,
         seconds=seconds if calls and calls.calls == asked else None,
         cost_usd=None if calls is None or calls.unpriced else calls.cost_usd,
+        estimated=calls is not None and calls.estimated > 0,
     )
 
 

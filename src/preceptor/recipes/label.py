@@ -305,6 +305,7 @@ def _summary(job: LabelJob, crew: Crew, ledger: Ledger, outcomes: Outcomes) -> d
         "counts": counted.counts,
         "conduct": [{"judge": judge, **found.model_dump(mode="json")} for judge, found in counted.conducts],
         "ledger": ledger.totals(),
+        "notes": ledger.notes(),
         "ledger_hits": sum(model.hits for model in crew.recorded),
         "calls_in_this_process": sum(model.asked for model in crew.recorded),
         "environment": environment(),

@@ -66,7 +66,7 @@ def run_revise(
         for start in range(0, len(prompts), at_once):
             results += reviser.revise(prompts[start : start + at_once])
             on_progress(len(results), len(prompts), "")
-        totals = ledger.totals()
+        totals, notes = ledger.totals(), ledger.notes()
     revised = [result for result in results if isinstance(result, Revised)]
     failures = list(_failures(prompts, results))
     if not revised:
@@ -87,6 +87,7 @@ def run_revise(
         "constitution": {"name": constitution.name, "version": constitution.version, "hash": constitution.hash},
         "settings": job.settings.model_dump(mode="json"),
         "ledger": totals,
+        "notes": notes,
         "environment": environment(),
     }
     write_json(job.out / "summary.json", summary)

@@ -21,6 +21,10 @@ class Calls(Frozen):
     cost_usd: float = 0.0
     """Of the calls whose price is known."""
     unpriced: int = 0
+    estimated: int = 0
+    """Calls and failed attempts whose tokens were estimated, and so their cost."""
+    interrupted: int = 0
+    """Calls that were in flight when a process ended; they may have been paid for, and were sent again."""
 
     def __add__(self, other: "Calls") -> "Calls":
         return Calls(
@@ -29,11 +33,55 @@ class Calls(Frozen):
             tokens=self.tokens + other.tokens,
             cost_usd=self.cost_usd + other.cost_usd,
             unpriced=self.unpriced + other.unpriced,
+            estimated=self.estimated + other.estimated,
+            interrupted=self.interrupted + other.interrupted,
         )
 
 
+def notes(estimated: int, interrupted: int) -> list[str]:
+    """What a person should know of costs, in sentences.
+
+    Args:
+        estimated: calls and failed attempts whose tokens were estimated, those that were interrupted among them.
+        interrupted: calls that were in flight when a process ended.
+    """
+    found: list[str] = []
+    if interrupted:
+        calls = "1 call was" if interrupted == 1 else f"{interrupted} calls were"
+        it, they = ("it", "was") if interrupted == 1 else ("they", "were")
+        found.append(
+            f"{calls} in flight when an earlier process ended; {it} may have been paid for, and {they} sent again"
+        )
+    if estimated:
+        calls = "1 call is an estimate" if estimated == 1 else f"{estimated} calls are estimates"
+        found.append(
+            f"the tokens and the cost of {calls}: the server did not count them, or no usable answer came (a token for "
+            "every 3 bytes of the prompt and of what came; where nothing came, as many as the answer might have had)"
+        )
+    return found
+
+
+def notes_of(ledger: Path) -> list[str]:
+    """The notes on all calls in a ledger.
+
+    Raises: PreceptorError when it cannot be read.
+    """
+    counted = calls_by_role([ledger]).values()
+    return notes(sum(calls.estimated for calls in counted), sum(calls.interrupted for calls in counted))
+
+
+_ROLE = "coalesce(json_extract(rater, '$.settings.role'), ?)"
+_TAKEN = "cast(total(prompt_tokens) + total(completion_tokens) AS INTEGER), total(cost_usd)"
+_CALLS = (
+    f"SELECT {_ROLE}, count(*), sum(failed), {_TAKEN}, count(*) - count(cost_usd), "
+    "cast(total({}) AS INTEGER), 0 FROM calls GROUP BY 1"
+)
+_ATTEMPTS = f"SELECT {_ROLE}, 0, 0, {_TAKEN}, 0, sum(estimated), sum(interrupted) FROM failed_attempts GROUP BY 1"
+
+
 def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
-    """Calls on record in several ledgers, by the role of who was asked: `judge`, `policy` or `reviser`.
+    """Calls on record in several ledgers, by the role of who was asked: `judge`, `policy` or `reviser`. What failed
+    attempts took is counted too.
 
     Raises: PreceptorError when a ledger cannot be read.
     """
@@ -42,17 +90,14 @@ def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
         try:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             try:
-                rows = connection.execute(
-                    "SELECT coalesce(json_extract(rater, '$.settings.role'), ?), count(*), sum(failed), "
-                    "cast(total(prompt_tokens) + total(completion_tokens) AS INTEGER), coalesce(sum(cost_usd), 0.0), "
-                    "count(*) - count(cost_usd) FROM calls GROUP BY 1",
-                    [JUDGE],
-                ).fetchall()
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                rows = connection.execute(_CALLS.format("estimated" if version >= 3 else "0"), [JUDGE]).fetchall()
+                if version >= 3:
+                    rows += connection.execute(_ATTEMPTS, [JUDGE]).fetchall()
             finally:
                 connection.close()
         except sqlite3.Error as error:
             raise PreceptorError(f"{path}: the ledger cannot be read: {error}") from error
-        for role, calls, failures, tokens, cost, unpriced in rows:
-            counted = Calls(calls=calls, failures=failures, tokens=tokens, cost_usd=cost, unpriced=unpriced)
-            found[role] = found.get(role, Calls()) + counted
+        for role, *counts in rows:
+            found[role] = found.get(role, Calls()) + Calls(**dict(zip(Calls.model_fields, counts, strict=True)))
     return found

@@ -1,16 +1,21 @@
 """The ledger: every call to a judge's model, written before its result is used, found again by its content.
 
 SQLite in WAL mode with full synchronisation: a batch that `record` has returned from survives a killed process and a
-power cut. Rows are only ever added. The key is a hash of what was asked of which model, so asking the same again is
-answered here and never paid for twice.
+power cut. What is known of a call is never changed. The key is a hash of what was asked of which model, so asking the
+same again is answered here and never paid for twice.
+
+A call that costs something is written down before it is sent (`begin`). Where the process ends before the answer is on
+record, the next one finds it, counts what it may have cost, and sends it again.
 """
 
 import json
 import sqlite3
+import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import add
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +23,7 @@ from typing import Any
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import canonical_json, content_hash
 from preceptor.core.validation import check_dollars
+from preceptor.store.calls import notes
 from preceptor.store.migrations import migrate
 
 JSON = dict[str, object]
@@ -39,11 +45,26 @@ class Call:
     """Whether it failed in a way that asking again can mend; such a call is recorded, and asked again."""
     cost_usd: float | None = 0.0
     """Dollars; None where the price is not known."""
+    estimated: bool = False
+    """Whether tokens were estimated, and so the dollars."""
 
     @property
     def key(self) -> str:
         """Content address of the call."""
         return call_key(self.operation, self.model, self.request)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A call that is about to be sent, and what it is estimated to take."""
+
+    key: str
+    operation: str
+    model: str
+    rater: JSON
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
 
 
 def call_key(operation: str, model: str, request: JSON) -> str:
@@ -62,12 +83,17 @@ class Ledger:
         try:
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
             migrate(self._connection)
         except (sqlite3.Error, RuntimeError) as error:
             raise PreceptorError(f"{path}: this ledger cannot be opened: {error}") from error
         self._path = path
         self.budget = budget
+        self._in_flight: dict[str, int] = {}
+        """Rows of `in_flight` of this process, by key."""
+        self._closed = False
+        self._last_id = time.time_ns()
+        self._spent = 0.0
+        self.interrupt()
         self._spent = float(self.totals()["cost_usd"])
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
@@ -81,69 +107,118 @@ class Ledger:
                 found |= {key: json.loads(outcome) for key, outcome in rows}
         return found
 
+    def begin(self, calls: Sequence[Sent]) -> None:
+        """Writes down what is about to be sent. A killed process leaves it on record; a power cut may not.
+
+        Raises: PreceptorError when it cannot be written.
+        """
+        now, rows = _now(), []
+        for call in calls:
+            self._last_id += 1
+            self._in_flight[call.key] = self._last_id
+            rater, tokens = canonical_json(call.rater), (call.prompt_tokens, call.completion_tokens)
+            rows.append((self._last_id, call.key, call.operation, call.model, rater, *tokens, call.cost_usd, now))
+        # Without waiting for the disk, because every call would wait: that takes milliseconds, this some microseconds.
+        with self._writing("NORMAL"):
+            self._connection.executemany("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
     def record(self, calls: Iterable[Call]) -> None:
         """Writes a batch of calls, all of it or nothing. A call already on record keeps its first outcome.
 
         Raises: PreceptorError when the batch cannot be written (a full disk, for instance).
         """
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        listed = list(calls)
-        attempts = [
-            (c.key, c.operation, c.model, canonical_json(c.request), canonical_json(c.outcome), now)
-            for c in listed
-            if c.transient
-        ]
-        rows = [
-            (
-                call.key,
-                call.operation,
-                call.model,
-                canonical_json(call.rater),
-                canonical_json(call.request),
-                canonical_json(call.outcome),
-                int(call.failed),
-                call.prompt_tokens,
-                call.completion_tokens,
-                now,
-                call.cost_usd,
-            )
-            for call in listed
-            if not call.transient
-        ]
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR IGNORE INTO calls VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+        listed, now = list(calls), _now()
+        rows = [_row(call, now) for call in listed if not call.transient]
+        attempts = [_attempt(call, now) for call in listed if call.transient]
+        ended = [(self._in_flight[call.key],) for call in listed if call.key in self._in_flight]
+        with self._writing("FULL"):
+            self._connection.executemany(f"INSERT OR IGNORE INTO calls VALUES ({','.join('?' * 12)})", rows)
             self._connection.executemany(
-                "INSERT INTO failed_attempts (key, operation, model, request, outcome, created_at) "
-                "VALUES (?,?,?,?,?,?)",
-                attempts,
+                f"INSERT INTO failed_attempts ({_ATTEMPT}) VALUES ({','.join('?' * 11)})", attempts
             )
+            self._connection.executemany("DELETE FROM in_flight WHERE id = ?", ended)
+        for call in listed:
+            self._in_flight.pop(call.key, None)
+        self._spent += sum(call.cost_usd or 0.0 for call in listed)
+
+    def interrupt(self) -> None:
+        """Makes failed attempts of all calls that are in flight, with what they may have cost. (A ledger that is closed
+        leaves that to the next one.)
+        """
+        if self._closed:
+            return
+        with self._reading():
+            count, cost = self._connection.execute("SELECT count(*), total(cost_usd) FROM in_flight").fetchone()
+        if not count:
+            return
+        outcome = canonical_json({"failure": {"reason": "backend_error", "detail": "in flight when the process ended"}})
+        with self._writing("FULL"):
+            self._connection.execute(
+                f"INSERT INTO failed_attempts ({_ATTEMPT}, interrupted) SELECT key, operation, model, '{{}}', ?, "
+                "created_at, rater, prompt_tokens, completion_tokens, cost_usd, 1, 1 FROM in_flight ORDER BY id",
+                [outcome],
+            )
+            self._connection.execute("DELETE FROM in_flight")
+        self._in_flight.clear()
+        self._spent += cost
+
+    def affords(self, dollars: float) -> bool:
+        """Whether the budget allows so many dollars more."""
+        return self.budget is None or self._spent + dollars <= self.budget
+
+    def refuse(self, dollars: float) -> PreceptorError:
+        """The error that says that the budget does not allow so many dollars more."""
+        return PreceptorError(
+            f"the budget of ${self.budget or 0.0:g} allows no further call: ${self._spent:.4f} is spent for the calls "
+            f"in {self._path}, and the next may cost ${dollars:.4f}. Nothing paid for is lost: the same command with a "
+            "larger budget goes on from here"
+        )
+
+    def totals(self) -> dict[str, Any]:
+        """Calls, failed calls, calls whose price is unknown; failed attempts, and how many of these were in flight when
+        a process ended; tokens and dollars of all of them, and how many of them were estimated.
+        """
+        sums = "cast(total(prompt_tokens) AS INTEGER), cast(total(completion_tokens) AS INTEGER), total(cost_usd)"
+        with self._reading():
+            calls, failures, unpriced, *taken = self._connection.execute(
+                f"SELECT count(*), cast(total(failed) AS INTEGER), count(*) - count(cost_usd), {sums}, "
+                "cast(total(estimated) AS INTEGER) FROM calls"
+            ).fetchone()
+            attempts, interrupted, *lost = self._connection.execute(
+                f"SELECT count(*), cast(total(interrupted) AS INTEGER), {sums}, "
+                "cast(total(estimated) AS INTEGER) FROM failed_attempts"
+            ).fetchone()
+        names = ("prompt_tokens", "completion_tokens", "cost_usd", "estimated")
+        return {
+            "calls": calls,
+            "failures": failures,
+            **dict(zip(names, map(add, taken, lost), strict=True)),
+            "unpriced": unpriced,
+            "failed_attempts": attempts,
+            "interrupted": interrupted,
+        }
+
+    def notes(self) -> list[str]:
+        """What a person should know of the costs on record, in sentences."""
+        totals = self.totals()
+        return notes(totals["estimated"], totals["interrupted"])
+
+    @contextmanager
+    def _writing(self, synchronous: str) -> Generator[None]:
+        """A transaction, all of it or nothing; `synchronous` FULL waits for the disk.
+
+        Raises: PreceptorError when it cannot be written.
+        """
+        try:
+            self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             raise PreceptorError(f"{self._path}: the ledger cannot be written: {error}") from error
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        self._spent += sum(call.cost_usd or 0.0 for call in listed)
-
-    def check_budget(self) -> None:
-        """Raises: PreceptorError when the calls on record have cost the budget."""
-        if self.budget is not None and self._spent >= self.budget:
-            raise PreceptorError(
-                f"the budget of ${self.budget:g} is spent (${self._spent:.4f} for the calls in {self._path}). Nothing "
-                "paid for is lost: the same command with a larger budget goes on from here"
-            )
-
-    def totals(self) -> dict[str, Any]:
-        """Calls, failed calls, tokens and dollars on record, calls whose price is unknown, and failed attempts."""
-        with self._reading():
-            row = self._connection.execute(
-                "SELECT count(*), coalesce(sum(failed), 0), cast(total(prompt_tokens) AS INTEGER), "
-                "cast(total(completion_tokens) AS INTEGER), coalesce(sum(cost_usd), 0.0), "
-                "count(*) - count(cost_usd), (SELECT count(*) FROM failed_attempts) FROM calls"
-            ).fetchone()
-        names = ("calls", "failures", "prompt_tokens", "completion_tokens", "cost_usd", "unpriced", "failed_attempts")
-        return dict(zip(names, row, strict=True))
 
     @contextmanager
     def _reading(self) -> Generator[None]:
@@ -154,6 +229,7 @@ class Ledger:
 
     def close(self) -> None:
         """Closes the file; the write-ahead log is folded into it."""
+        self._closed = True
         self._connection.close()
 
     def __enter__(self) -> "Ledger":
@@ -163,3 +239,26 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+_ATTEMPT = (
+    "key, operation, model, request, outcome, created_at, rater, prompt_tokens, completion_tokens, cost_usd, estimated"
+)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _row(call: Call, now: str) -> tuple[Any, ...]:
+    """A row of `calls`."""
+    contents = (canonical_json(call.rater), canonical_json(call.request), canonical_json(call.outcome))
+    counts = (int(call.failed), call.prompt_tokens, call.completion_tokens)
+    return (call.key, call.operation, call.model, *contents, *counts, now, call.cost_usd, int(call.estimated))
+
+
+def _attempt(call: Call, now: str) -> tuple[Any, ...]:
+    """A row of `failed_attempts`, the columns of `_ATTEMPT`."""
+    contents = (canonical_json(call.request), canonical_json(call.outcome), now, canonical_json(call.rater))
+    tokens = (call.prompt_tokens, call.completion_tokens)
+    return (call.key, call.operation, call.model, *contents, *tokens, call.cost_usd, int(call.estimated))

@@ -31,6 +31,27 @@ MIGRATIONS: tuple[str, ...] = (
         created_at TEXT NOT NULL
     ) STRICT;
     """,
+    # 3: what failed attempts cost too; which tokens were estimated; which calls a process left unanswered
+    """
+    ALTER TABLE calls ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;   -- 1 where the server did not count the tokens
+    ALTER TABLE failed_attempts ADD COLUMN rater TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE failed_attempts ADD COLUMN prompt_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE failed_attempts ADD COLUMN completion_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE failed_attempts ADD COLUMN cost_usd REAL DEFAULT 0.0;
+    ALTER TABLE failed_attempts ADD COLUMN estimated INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE failed_attempts ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0;   -- 1: no answer before the end
+    CREATE TABLE in_flight (               -- calls that were sent and have no outcome yet; the only rows ever removed
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        model TEXT NOT NULL,
+        rater TEXT NOT NULL,
+        prompt_tokens INTEGER NOT NULL,    -- estimated
+        completion_tokens INTEGER NOT NULL,
+        cost_usd REAL,
+        created_at TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 

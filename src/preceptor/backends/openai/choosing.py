@@ -19,6 +19,11 @@ UNSEEN = 0.05
 probable tokens, and beginnings that the server cannot be made to go on from."""
 
 
+def places(choices: tuple[str, ...]) -> int:
+    """Tokens that are generated at a time: no more than the longest choice can have."""
+    return min(PLACES, max(len(choice) for choice in choices))
+
+
 class TokenWalk:
     """Walks from token to token through the choices that begin with them.
 
@@ -29,7 +34,7 @@ class TokenWalk:
     def __init__(self, exchange: Exchange, choices: tuple[str, ...]) -> None:
         self._exchange = exchange
         self._choices = choices
-        self._places = min(PLACES, max(len(choice) for choice in choices))
+        self._places = places(choices)
         self._top: dict[str, dict[str, float]] = {}
         self.said: str = ""
         """What the model would say, instead of a choice perhaps."""

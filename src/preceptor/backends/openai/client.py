@@ -76,7 +76,14 @@ class UnavailableError(Exception):
 
 
 class Spending(Protocol):
-    """What is told of every attempt at a call, because attempts that come to nothing may be paid for too."""
+    """Is told of every attempt at a call, because attempts that come to nothing may be paid for too."""
+
+    def begin(self) -> None:
+        """An attempt is about to be sent.
+
+        Raises: UnavailableError when it is not to be.
+        """
+        ...
 
     def lose(self, text: str) -> None:
         """An attempt gave no usable answer: nothing at all, or this text."""
@@ -140,6 +147,8 @@ class Client:
             if patient and self._lost_calls >= self._most_lost_calls:
                 raise UnavailableError(self._lost_words)
             await self._within_limits(tokens)
+            if spending:
+                spending.begin()
             try:
                 return await self._attempt(path, shape, body)
             except UnavailableError as error:

@@ -1,12 +1,13 @@
 """The calls that one request takes."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from preceptor.backends.openai.abilities import Abilities, Endpoint, length
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import Answer
-from preceptor.backends.openai.client import Client
+from preceptor.backends.openai.client import Client, UnavailableError
 from preceptor.backends.openai.wire import most_probable, question
 from preceptor.core.control_tokens import defused
 from preceptor.core.types import Conversation, Usage, total_usage
@@ -39,12 +40,31 @@ class Exchange:
         self._prompt = prompt
         self._prefill = defused(prefill)  # a rationale may quote what a candidate wrote
         self._prompt_tokens = prompt_tokens
-        self._usages: list[Usage] = []
+        self.usages: list[Usage] = []
+        """Of each attempt that was paid for, or may have been."""
+        self.expected = 1
+        self._expected_tokens = 0
+        self.may_exceed: Callable[[Usage], bool] | None = None
+        """Whether the budget allows so much beyond the estimate; None where there is none."""
+
+    def expect(self, calls: int, max_tokens: int) -> None:
+        """So many calls are to be made, each with so many tokens of answer at most."""
+        self.expected, self._expected_tokens = calls, max_tokens
+
+    @property
+    def estimate(self) -> Usage:
+        """Tokens that the calls expected take; further ones are asked for as they come up."""
+        prompt_tokens = self._prompt_tokens + estimated_tokens(self._prefill)
+        return Usage(
+            prompt_tokens=self.expected * prompt_tokens,
+            completion_tokens=self.expected * self._expected_tokens,
+            estimated=True,
+        )
 
     @property
     def usage(self) -> Usage:
         """Tokens of all calls so far."""
-        return total_usage(self._usages)
+        return total_usage(self.usages)
 
     def can_begin(self, begun: str) -> bool:
         """Whether the server can be made to continue an answer that begins so (after the request's own prefill)."""
@@ -64,7 +84,7 @@ class Exchange:
     async def _ask(self, begun: str, max_tokens: int, answering: Any) -> Answer:
         prefill = self._abilities.prefill
         path, body = question(self._address.name, self._prompt, self._prefill + begun, prefill.flags if prefill else {})
-        bill = _Bill(self._prompt_tokens + estimated_tokens(self._prefill + begun), max_tokens, self._usages)
+        bill = _Bill(self, self._prompt_tokens + estimated_tokens(self._prefill + begun), max_tokens)
         answer = await self._client.call(
             path,
             Answer,
@@ -72,7 +92,7 @@ class Exchange:
             tokens=self._prompt_tokens + max_tokens,
             spending=bill,
         )
-        self._usages.append(answer.usage(bill.estimate(answer.text or "")))
+        self.usages.append(answer.usage(bill.estimate(answer.text or "")))
         if prefill and prefill.echoes and not isinstance(self._prompt, str):
             return answer.without(self._prefill + begun)
         return answer
@@ -81,10 +101,21 @@ class Exchange:
 class _Bill:
     """What the attempts at one call take, as far as it has to be estimated."""
 
-    def __init__(self, prompt_tokens: int, max_tokens: int, usages: list[Usage]) -> None:
+    def __init__(self, exchange: Exchange, prompt_tokens: int, max_tokens: int) -> None:
+        self._exchange = exchange
         self._prompt_tokens = prompt_tokens
         self._max_tokens = max_tokens
-        self._usages = usages
+
+    def begin(self) -> None:
+        """An attempt is about to be sent.
+
+        Raises: UnavailableError when it is more than was expected, and more than the budget allows.
+        """
+        exchange = self._exchange
+        if exchange.may_exceed and len(exchange.usages) >= exchange.expected:
+            if not exchange.may_exceed(self.estimate("")):
+                raise UnavailableError("the budget does not allow the calls that this takes")
+            exchange.expected += 1
 
     def estimate(self, text: str) -> Usage:
         """Of an answer of so many words: never more than it was allowed, and all of that where nothing came."""
@@ -93,4 +124,4 @@ class _Bill:
 
     def lose(self, text: str) -> None:
         """An attempt that gave no usable answer, and was perhaps paid for."""
-        self._usages.append(self.estimate(text))
+        self._exchange.usages.append(self.estimate(text))

@@ -1,15 +1,26 @@
 """A model behind an OpenAI-compatible server as a `LanguageModel`."""
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
-from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed, Price
+from preceptor.backends.base import (
+    Admission,
+    ChoiceLogProbs,
+    ChooseRequest,
+    CompleteRequest,
+    Completion,
+    Indexed,
+    Price,
+)
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import Abilities, probe
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.background import Background
-from preceptor.backends.openai.choosing import by_log_probs, by_votes
+from preceptor.backends.openai.choosing import by_log_probs, by_votes, places
 from preceptor.backends.openai.client import Client, RefusedError, UnavailableError
 from preceptor.backends.openai.exchange import Exchange, estimated_tokens
 from preceptor.backends.openai.prices import price_of
@@ -77,39 +88,53 @@ class OpenAIModel:
         texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
         return sum(estimated_tokens(text) + 8 for text in texts)
 
-    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+    def choose(
+        self, requests: Sequence[ChooseRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """From the most probable tokens, or from votes where the server gives no log-probabilities.
 
         Raises: PreceptorError when the server cannot be asked at all; ValueError for a prefill that it does not take.
         """
-        return self._each(requests, self._choose)
+        return self._each(requests, self._choose, admission)
 
-    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+    def complete(
+        self, requests: Sequence[CompleteRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[Completion | JudgeFailure]]:
         """Sampled or greedy continuations, as `choose`; seeds are passed on, and servers mostly heed them."""
-        return self._each(requests, self._complete)
+        return self._each(requests, self._complete, admission)
 
     def close(self) -> None:
         """Ends the connections. The model cannot be asked any more."""
         self._background.close()
 
     def _each(
-        self, requests: Sequence[RequestT], ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]]
+        self,
+        requests: Sequence[RequestT],
+        ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]],
+        admission: Admission | None,
     ) -> Iterator[Indexed[ResultT | JudgeFailure]]:
         """Asks with at most `concurrency` requests in flight; new ones start only while results are taken.
 
         A batch is all that is answered by then, and the next requests are in flight before it is handed out: a caller
-        who waits for the disk does so once a batch, and no request waits for that.
+        who waits for the disk does so once a batch, and no request waits for that. Where the budget allows no further
+        request, those in flight may leave something of what was reserved for them; it ends when there are none.
         """
-        exchanges = [self._exchange(request) for request in requests]  # before anything is spent
-        waiting = iter(range(len(requests)))
+        exchanges = [self._exchange(index, request, admission) for index, request in enumerate(requests)]
+        waiting = deque(range(len(requests)))  # all of them are made before anything is spent
         flying: dict[Future[ResultT | JudgeFailure], int] = {}
         batch: Indexed[ResultT | JudgeFailure] = []
         try:
             while True:
-                while len(flying) < self.concurrency and (index := next(waiting, None)) is not None:
+                following = list(islice(waiting, self.concurrency - len(flying)))
+                if admission and following:
+                    following = following[: admission.admit([(i, exchanges[i].estimate) for i in following])]
+                for index in following:
+                    waiting.popleft()
                     flying[self._background.start(self._one(ask, requests[index], exchanges[index]))] = index
                 if batch:
                     yield batch
+                    batch = []
+                    continue  # what it has cost is known now
                 if not flying:
                     return
                 done = wait(flying, return_when=FIRST_COMPLETED).done
@@ -120,7 +145,7 @@ class OpenAIModel:
             for future in flying:
                 future.cancel()
 
-    def _exchange(self, request: ChooseRequest | CompleteRequest) -> Exchange:
+    def _exchange(self, index: int, request: ChooseRequest | CompleteRequest, admission: Admission | None) -> Exchange:
         abilities = self.preflight()
         if abilities.endpoint(request.prompt) is None:
             kinds = ("plain text", "conversations") if abilities.chat is None else ("conversations", "plain text")
@@ -131,7 +156,16 @@ class OpenAIModel:
         if top_k and "top_k" not in abilities.sampling(request.prompt):
             raise UsageError(f"{self.address} samples from all tokens: set top_k = 0 in the judge's settings")
         tokens = self.count_tokens(request.prompt)
-        return Exchange(self._client, self.address, abilities, request.prompt, request.prefill, tokens)
+        exchange = Exchange(self._client, self.address, abilities, request.prompt, request.prefill, tokens)
+        if isinstance(request, CompleteRequest):
+            exchange.expect(1, request.max_new_tokens)
+        elif exchange.endpoint.listed:
+            exchange.expect(1, places(request.choices))
+        else:
+            exchange.expect(self.connection.votes, self.connection.vote_tokens)
+        if admission:
+            exchange.may_exceed = partial(admission.extend, index)
+        return exchange
 
     async def _one(
         self, ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]], request: RequestT, exchange: Exchange

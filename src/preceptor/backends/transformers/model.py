@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from preceptor.backends.base import FREE, ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, Indexed
+from preceptor.backends.base import (
+    FREE,
+    Admission,
+    ChoiceLogProbs,
+    ChooseRequest,
+    CompleteRequest,
+    Completion,
+    Indexed,
+)
 from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
 from preceptor.backends.transformers.choosing import (
@@ -64,7 +72,9 @@ class LocalModel:
         """The text of a sampled response."""
         return str(self.tokenizer.decode(list(response.content_ids), skip_special_tokens=True))
 
-    def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+    def choose(
+        self, requests: Sequence[ChooseRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """Exact log-probabilities; a request that is longer than the window, or that the chat template refuses, fails
         alone.
         """
@@ -81,7 +91,9 @@ class LocalModel:
                 for i, request, log_probs in zip(batch, chosen, results, strict=True)
             ]
 
-    def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
+    def complete(
+        self, requests: Sequence[CompleteRequest], admission: Admission | None = None
+    ) -> Iterator[Indexed[Completion | JudgeFailure]]:
         """Sampled or greedy continuations, in batches of similar length; each row has the seed of its request.
 
         `stop` is applied to the finished text: the tokens after it were computed, and are counted in the usage.
