@@ -60,7 +60,7 @@ def p_a(row: dict[str, Any]) -> float:
 def test_labels_of_people_meet_those_of_the_judge(labels: Path, tmp_path: Path) -> None:
     said = ["a" if i % 3 else "tie" for i in range(30)]
     people = write(tmp_path / "p.jsonl", [comparison(i, label=label) for i, label in enumerate(said)])
-    found = run_estimate(EstimateJob(labels, people, out=tmp_path / "out"))
+    found = run_estimate(EstimateJob(labels, people, out=tmp_path / "out", sample="random"))
     assert (found.preferred, found.comparisons, found.for_people) == ("response a", 60, None)
     assert found.estimates.human_only is not None
     assert found.estimates.human_only.value == pytest.approx((20 + 10 * 0.5) / 30)
@@ -68,7 +68,10 @@ def test_labels_of_people_meet_those_of_the_judge(labels: Path, tmp_path: Path) 
     assert found.estimates.judge_only.value == pytest.approx(mean)
     assert (found.estimates.n_human, found.estimates.n_judge) == (30, 30)
     assert found.people is not None
-    assert found.people.model_dump() == {"labelled": 30, "malformed": 0, "unknown": 0, "other_responses": 0}
+    assert found.people.model_dump() == {
+        **{"labelled": 30, "malformed": 0, "unknown": 0, "other_responses": 0},
+        "disputed": 0,
+    }
     assert json.loads((tmp_path / "out" / "estimate.json").read_text()) == found.model_dump(mode="json")
     assert not (tmp_path / "out" / "for_people.jsonl").exists()
 
@@ -79,17 +82,17 @@ def test_who_saw_the_responses_the_other_way_round_is_understood(labels: Path, t
         row | {"response_a": row["response_b"], "response_b": row["response_a"], "label": 1 - row["label"]}
         for row in straight
     ]
-    one = run_estimate(EstimateJob(labels, write(tmp_path / "1.jsonl", straight)))
-    other = run_estimate(EstimateJob(labels, write(tmp_path / "2.jsonl", turned)))
-    mixed = run_estimate(EstimateJob(labels, write(tmp_path / "3.jsonl", straight[:15] + turned[15:])))
+    one = run_estimate(EstimateJob(labels, write(tmp_path / "1.jsonl", straight), sample="random"))
+    other = run_estimate(EstimateJob(labels, write(tmp_path / "2.jsonl", turned), sample="random"))
+    mixed = run_estimate(EstimateJob(labels, write(tmp_path / "3.jsonl", straight[:15] + turned[15:]), sample="random"))
     assert one.estimates == other.estimates == mixed.estimates
 
 
 def test_a_policy_is_asked_about_wherever_it_stands(labels: Path, tmp_path: Path) -> None:
     """People prefer the tuned policy's response, which is a in every second comparison."""
     people = write(tmp_path / "p.jsonl", [comparison(i, label="b" if i % 2 else "a") for i in range(30)])
-    tuned = run_estimate(EstimateJob(labels, people, policy="tuned"))
-    base = run_estimate(EstimateJob(labels, people, policy="base"))
+    tuned = run_estimate(EstimateJob(labels, people, policy="tuned", sample="random"))
+    base = run_estimate(EstimateJob(labels, people, policy="base", sample="random"))
     assert tuned.preferred == "tuned"
     assert tuned.estimates.human_only is not None
     assert base.estimates.human_only is not None
@@ -99,7 +102,9 @@ def test_a_policy_is_asked_about_wherever_it_stands(labels: Path, tmp_path: Path
     assert tuned.estimates.judge_only.value == pytest.approx(mean)
     rows = read(labels / "preferences.jsonl")
     others = [row | {"chosen_policy": "third"} if row["chosen_policy"] == "tuned" else row for row in rows]
-    some = run_estimate(EstimateJob(write(tmp_path / "o.jsonl", others), people, "tuned", plan=100, out=tmp_path))
+    some = run_estimate(
+        EstimateJob(write(tmp_path / "o.jsonl", others), people, "tuned", plan=100, out=tmp_path, sample="random")
+    )
     by_tuned = {row["id"] for row in others if "tuned" in (row["chosen_policy"], row["rejected_policy"])}
     assert some.comparisons == len(by_tuned) < 60
     assert {row["id"] for row in read(tmp_path / "for_people.jsonl")} == {i for i in by_tuned if int(i[1:]) >= 30}
@@ -110,13 +115,13 @@ def test_a_policy_is_asked_about_wherever_it_stands(labels: Path, tmp_path: Path
 def test_rows_that_hold_peoples_labels_need_no_second_file(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.jsonl", [comparison(i, **({"label": "a"} if i < 12 else {})) for i in range(30)])
     run_label(LabelJob(data=data, out=tmp_path / "l", judges=(JudgeSpec(model="scripted:random"),)), quiet, quiet)
-    found = run_estimate(EstimateJob(tmp_path / "l"))
+    found = run_estimate(EstimateJob(tmp_path / "l", sample="random"))
     assert found.people is None
     assert found.estimates.human_only is not None
     assert (found.estimates.human_only.value, found.estimates.n_human) == (1.0, 12)
     (tmp_path / "parquet").mkdir()
     write_parquet(tmp_path / "l" / "preferences.jsonl", tmp_path / "parquet" / "preferences.parquet")
-    assert run_estimate(EstimateJob(tmp_path / "parquet")) == found
+    assert run_estimate(EstimateJob(tmp_path / "parquet", sample="random")) == found
 
 
 def test_the_plan_is_labelled_and_comes_back(labels: Path, tmp_path: Path) -> None:
@@ -125,7 +130,8 @@ def test_the_plan_is_labelled_and_comes_back(labels: Path, tmp_path: Path) -> No
     assert found.estimates.human_only is None
     asked = read(tmp_path / "for_people.jsonl")
     assert [row["cohort"] for row in asked].count("x") == 8  # a third, as of all
-    assert all(row == comparison(int(row["id"][1:])) for row in asked)
+    planned = {"selection": "planned", "selection_probability": 0.4}  # 24 of 60, and of each cohort
+    assert all(row == comparison(int(row["id"][1:]), **planned) for row in asked)
     people = write(tmp_path / "p.jsonl", [{**row, "ratings": ["a", "a", "b"]} for row in asked])
     again = run_estimate(EstimateJob(labels, people))
     assert again.people is not None
@@ -142,9 +148,12 @@ def test_the_plan_is_labelled_and_comes_back(labels: Path, tmp_path: Path) -> No
 def test_labels_that_do_not_fit_are_counted(labels: Path, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [comparison(i, label="a") for i in range(12)]
     rows += [{**rows[0], "response_a": "rewritten"}, comparison(99, label="a"), {"label": "a"}, comparison(13)]
-    found = run_estimate(EstimateJob(labels, write(tmp_path / "p.jsonl", rows)))
+    found = run_estimate(EstimateJob(labels, write(tmp_path / "p.jsonl", rows), sample="random"))
     assert found.people is not None
-    assert found.people.model_dump() == {"labelled": 14, "malformed": 1, "unknown": 1, "other_responses": 1}
+    assert found.people.model_dump() == {
+        **{"labelled": 14, "malformed": 1, "unknown": 1, "other_responses": 1},
+        "disputed": 0,
+    }
     assert found.estimates.n_human == 12
 
 
@@ -184,20 +193,20 @@ def test_what_cannot_be_asked_is_said(labels: Path, tmp_path: Path) -> None:
 
 def test_a_table_for_people(labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     people = write(tmp_path / "p.jsonl", [comparison(i, label="b" if i % 4 else "a") for i in range(30)])
-    estimate(labels, people, out=tmp_path / "out")
+    estimate(labels, people, out=tmp_path / "out", sample="random")
     out = capsys.readouterr().out
     assert "How often people prefer response a, in %" in out
     assert "people alone" in out
     assert "For ± 5 points: 311 prompts labelled by people, more than the 60 there are." in out
-    estimate(labels, people, half_width=0.2)
+    estimate(labels, people, half_width=0.2, sample="random")
     assert (
         "For ± 20 points: about 20 prompts labelled by people with this judge, 20 without." in capsys.readouterr().out
     )
-    estimate(labels, write(tmp_path / "few.jsonl", read(people)[:4]), plan=3, out=tmp_path / "plan")
+    estimate(labels, write(tmp_path / "few.jsonl", read(people)[:4]), plan=3, out=tmp_path / "plan", sample="random")
     out = capsys.readouterr().out
     assert "4 prompts are labelled by people; an interval takes at least 10" in out
     assert "for people to label: 3 in" in out
-    estimate(labels, people, as_json=True)
+    estimate(labels, people, as_json=True, sample="random")
     assert json.loads(capsys.readouterr().out)["estimates"]["n_human"] == 30
 
 

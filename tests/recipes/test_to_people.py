@@ -60,6 +60,7 @@ def test_the_most_disputed_come_first_without_what_the_judges_think(job: LabelJo
             "response_b": ROWS[before["row"]]["response_b"],
             "cohort": "c",
             "policy_a": "m",
+            "selection": "disputed",
         }
     assert "5 of these comparisons, in `for_people.jsonl`" in (job.out / "README.md").read_text()
 

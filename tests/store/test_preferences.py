@@ -96,6 +96,8 @@ def test_a_row_holds_the_label_and_how_it_came_about() -> None:
         "disagreement": 0.0,
         "rationale": "Because.",
         "human_p_chosen": 1.0,
+        "selection": None,
+        "selection_probability": None,
         "judge": "m",
         "constitution": "c",
         "constitution_hash": "h",

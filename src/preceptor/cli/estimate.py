@@ -26,13 +26,17 @@ def estimate(
     plan: Annotated[
         int, typer.Option(min=0, metavar="N", help="Write N comparisons for people to label next, drawn at random.")
     ] = 0,
+    sample: Annotated[
+        str | None,
+        typer.Option(metavar="random", help="How people's comparisons were drawn, where the rows do not say it."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for estimate.json and for_people.jsonl.")] = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Estimate how often people prefer a response, from few labels of people and many of a judge."""
     from preceptor.recipes.estimate import EstimateJob, run_estimate
 
-    result = run_estimate(EstimateJob(judged, people, policy, half_width, plan, out))
+    result = run_estimate(EstimateJob(judged, people, policy, half_width, plan, out, sample))
     if as_json:
         say_json(result.model_dump_json(indent=1))
     else:
@@ -97,17 +101,24 @@ def _files(result: "HumanEstimate", out: Path | None) -> list[str]:
     from preceptor.store.for_people import FILE
 
     lines: list[str] = []
+    if result.chosen:
+        how = " and ".join(f"{count} {_CHOSEN[name]}" for name, count in result.chosen.items())
+        lines.append(f"Comparisons that people labelled: {how}.")
     if (people := result.people) is not None:
         left_out = {
             "malformed": people.malformed,
             "of comparisons not asked about": people.unknown,
             "of other responses": people.other_responses,
+            "of comparisons chosen because judges dispute them": people.disputed,
         }
         said = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
         lines += [f"Labels left out: {said}."] if said else []
     if result.for_people is not None and out is not None:
         lines.append(f"for people to label: {result.for_people} in {out / FILE}")
     return lines if out is None else [*lines, f"estimate {out / ESTIMATE}"]
+
+
+_CHOSEN = {"random": "drawn at random", "planned": "drawn with known probabilities"}
 
 
 def _percent(value: float) -> str:

@@ -4,14 +4,15 @@ Prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633): the j
 corrected by how far it is off where people labelled too, so that the estimate is unbiased however wrong the judge is,
 and the narrower the better the judge. How much weight the judge gets is tuned on the same data (PPI++, Angelopoulos,
 Duchi & Zrnic 2023, arXiv 2311.01453, on power tuning). It rests on one condition: people labelled a random sample of
-the prompts, as `sampling_plan` draws it.
+the prompts, as `sampling_plan` draws it, or comparisons that were chosen with known probabilities, whose inverses then
+are their weights (Hájek 1971; for predictions Zrnic & Candès 2024, arXiv 2403.03208).
 
 Comparisons of one prompt are not independent, so they are averaged within it first: below, a label is a prompt's.
 """
 
 import math
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -40,6 +41,9 @@ class JudgedRow:
     """The judge's probability, in [0, 1]; it says more than the choice that could be read from it."""
     human: float | None
     """Share of people in [0, 1], a tie counted half; None where nobody was asked."""
+    probability: float | None = None
+    """That people would be asked about it, in (0, 1]; None where every prompt was as likely as any other. All rows that
+    people labelled have one, or none has."""
 
 
 class PredictionPowered(Frozen):
@@ -84,12 +88,12 @@ def prediction_powered(rows: Sequence[JudgedRow]) -> PredictionPowered:
         raise ValueError("nothing was judged")
     data = _by_prompt(rows)
     n, power = len(data.human_L), _power(data)
-    human_only = _human_only(data)
-    both, effective = human_only if n >= LEAST else None, float(n) if n >= LEAST else None
+    human_only, worth = _human_only(data), data.worth
+    both, effective = (human_only, worth) if data.enough else (None, None)
     if power:
-        value, reach = _powered(data, power)
+        value, reach = _powered(data, power) if data.weight_L is None else _powered_by_weight(data, power)
         both = _bounded(value, reach, n)
-        effective = n * (_reach(data.human_L, 1) / reach) ** 2
+        effective = worth * (_human_reach(data) / reach) ** 2
     return PredictionPowered(
         n_human=n,
         n_judge=len(data.judge_U),
@@ -116,7 +120,7 @@ def labels_for_width(rows: Sequence[JudgedRow], half_width: float) -> LabelsForW
         raise ValueError(f"half_width = {half_width}: expected a number between 0 and 0.5")
     data = _by_prompt(rows)
     prompts = len(data.judge_all)
-    variance = float(np.var(data.human_L, ddof=1)) if len(data.human_L) >= LEAST else 0.0
+    variance = _variance(data) if data.enough else 0.0
     if variance == 0.0:
         return LabelsForWidth(half_width=half_width, with_judge=None, without_judge=None)
     needed = (half_width / _Z) ** 2 / variance  # the variance that is wanted, in units of that of one label
@@ -130,7 +134,8 @@ def sampling_plan(rows: Sequence[JudgedRow], n: int) -> list[int]:
     """Which comparisons people should label next: positions in `rows` of the first `n` that nobody labelled.
 
     The order is that of a hash, uniform over prompts: one comparison of each prompt comes first, then a second one, and
-    so on, and any beginning of it has each cohort's share of prompts. A longer plan begins with the shorter one; who
+    so on, and any beginning of it has each cohort's share of prompts, but for one. (Where a cohort begins is a hash as
+    well: a small cohort is as likely to be asked about as a large one.) A longer plan begins with the shorter one; who
     stops early still has a random sample.
 
     They are not the comparisons that judges dispute most. Those teach a judge most, but they are no sample of the
@@ -138,13 +143,40 @@ def sampling_plan(rows: Sequence[JudgedRow], n: int) -> list[int]:
     """
     turns: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
     for own in _positions_by_prompt(rows).values():
-        for turn, position in enumerate(sorted(own, key=lambda i: unit_hash("row for people", rows[i].id))):
+        for turn, position in enumerate(_turns(rows, own)):
             turns[turn, rows[position].cohort].append(position)
     order: list[tuple[float, str, int]] = []
     for (turn, cohort), positions in turns.items():
         positions.sort(key=lambda i: unit_hash("prompt for people", rows[i].prompt_id))
-        order += [(turn + (rank + 0.5) / len(positions), cohort, i) for rank, i in enumerate(positions)]
+        begin = unit_hash("cohort for people", cohort, turn)
+        order += [(turn + (rank + begin) / len(positions), cohort, i) for rank, i in enumerate(positions)]
     return [position for _, _, position in sorted(order) if rows[position].human is None][:n]
+
+
+def labels_worth(rows: Sequence[JudgedRow]) -> float:
+    """How many prompts' labels of equal weight would vary as much as those there are (Kish 1965)."""
+    return _by_prompt(rows).worth
+
+
+def plan_probabilities(rows: Sequence[JudgedRow], plan: Sequence[int]) -> list[float]:
+    """The probability with which `sampling_plan` chose each position of its plan.
+
+    A comparison has each turn of its prompt with the same probability, and of those that have one turn the plan takes
+    each with the same.
+    """
+    listed, taken, chosen = Counter[int](), Counter[int](), set(plan)
+    by_prompt = _positions_by_prompt(rows)
+    for own in by_prompt.values():
+        for turn, position in enumerate(_turns(rows, own)):
+            listed[turn] += 1
+            taken[turn] += position in chosen
+    turns = [range(len(by_prompt[rows[i].prompt_id])) for i in plan]
+    return [fmean(taken[turn] / listed[turn] for turn in own) for own in turns]
+
+
+def _turns(rows: Sequence[JudgedRow], own: Sequence[int]) -> list[int]:
+    """A prompt's comparisons in the order in which people are asked about them."""
+    return sorted(own, key=lambda i: unit_hash("row for people", rows[i].id))
 
 
 @dataclass(frozen=True)
@@ -155,6 +187,27 @@ class _ByPrompt:
     judge_L: np.ndarray
     judge_U: np.ndarray
     judge_all: np.ndarray
+    weight_L: np.ndarray | None
+    """For how many prompts each stands, but for a constant factor, with the sum 1; None where all are alike."""
+
+    @property
+    def worth(self) -> float:
+        """How many prompts of equal weight would vary as much (Kish 1965)."""
+        return float(len(self.human_L)) if self.weight_L is None else 1.0 / float(np.sum(self.weight_L**2))
+
+    @property
+    def known_by(self) -> float:
+        """From how many prompts of equal weight a variance would be as well known (Satterthwaite 1946): fewer than
+        `worth`, since a variance has the weights' squares.
+        """
+        if self.weight_L is None:
+            return float(len(self.human_L))
+        return float(np.sum(self.weight_L**2) ** 2 / np.sum(self.weight_L**4))
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are labels enough for an interval."""
+        return self.worth >= LEAST and self.known_by >= LEAST / 2
 
 
 def _by_prompt(rows: Sequence[JudgedRow]) -> _ByPrompt:
@@ -162,16 +215,27 @@ def _by_prompt(rows: Sequence[JudgedRow]) -> _ByPrompt:
     beside: list[float] = []
     alone: list[float] = []
     all_prompts: list[float] = []
+    weights: list[float] = []
     for positions in _positions_by_prompt(rows).values():
         own = [rows[i] for i in positions]
-        both = [(row.human, row.judge) for row in own if row.human is not None]
+        asked = [row for row in own if row.human is not None]
         all_prompts.append(fmean(row.judge for row in own))
-        if both:
-            human.append(fmean(h for h, _ in both))
-            beside.append(fmean(j for _, j in both))
+        if asked:
+            parts = [1.0 / (row.probability or 1.0) for row in asked]
+            human.append(_weighted_mean([row.human or 0.0 for row in asked], parts))
+            beside.append(_weighted_mean([row.judge for row in asked], parts))
+            weights.append(sum(parts) / len(own))
         else:
             alone.append(all_prompts[-1])
-    return _ByPrompt(np.array(human), np.array(beside), np.array(alone), np.array(all_prompts))
+    planned = any(row.probability is not None for row in rows if row.human is not None)
+    weight_L = np.array(weights) / sum(weights) if planned else None
+    if weight_L is not None and np.ptp(weight_L) <= 1e-9 * np.max(weight_L):
+        weight_L = None
+    return _ByPrompt(np.array(human), np.array(beside), np.array(alone), np.array(all_prompts), weight_L)
+
+
+def _weighted_mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return math.fsum(w * v for w, v in zip(weights, values, strict=True)) / math.fsum(weights)
 
 
 def _positions_by_prompt(rows: Sequence[JudgedRow]) -> dict[str, list[int]]:
@@ -188,8 +252,11 @@ def _power(data: _ByPrompt) -> float | None:
     judge's probabilities stay near one half, and are worth more stretched.
     """
     n, others = len(data.human_L), len(data.judge_U)
-    if n < LEAST:
+    if not data.enough:
         return None
+    if data.weight_L is not None:
+        both, own = (_error_product(data.weight_L, x_L, data.judge_L) for x_L in (data.human_L, data.judge_L))
+        return max(0.0, both / own) if others and own > 1e-15 else 0.0
     spread = float(np.var(np.concatenate([data.judge_L, data.judge_U]), ddof=1))
     if not others or spread < 1e-12:
         return 0.0
@@ -210,12 +277,51 @@ def _powered(data: _ByPrompt, power: float) -> tuple[float, float]:
     return value, (high - low) / 2 * _few(len(data.human_L), 2)
 
 
+def _powered_by_weight(data: _ByPrompt, power: float) -> tuple[float, float]:
+    """The same where labels have weights: the judge's mean over all N prompts, corrected by the weighted mean of what
+    people say beyond lambda times the judge.
+
+    That correction r has the variance Σ w² (r - mean r)². The judge's mean over all prompts adds (var h - var r) / N,
+    since h = lambda f + r: of prompts that are themselves a sample of what might be asked.
+    """
+    w_L, prompts = data.weight_L, len(data.judge_all)
+    assert w_L is not None  # checked by the caller
+    beyond_L = data.human_L - power * data.judge_L
+    value = power * float(data.judge_all.mean()) + float(w_L @ beyond_L)
+    shared = _spread(w_L, data.human_L) - _spread(w_L, beyond_L)
+    variance = _error_product(w_L, beyond_L, beyond_L) + max(0.0, shared) / prompts
+    return value, _Z * math.sqrt(variance) * _few(data.known_by, 2)
+
+
+def _error_product(w_L: np.ndarray, x_L: np.ndarray, y_L: np.ndarray) -> float:
+    """Covariance of two weighted means: Σ w² (x - mean x) (y - mean y), of weights that sum to 1."""
+    return float(np.sum(w_L**2 * (x_L - w_L @ x_L) * (y_L - w_L @ y_L)))
+
+
+def _spread(w_L: np.ndarray, x_L: np.ndarray) -> float:
+    """Weighted variance."""
+    return float(w_L @ (x_L - w_L @ x_L) ** 2)
+
+
+def _variance(data: _ByPrompt) -> float:
+    """Of people's labels, in all prompts."""
+    if data.weight_L is None:
+        return float(np.var(data.human_L, ddof=1))
+    return _spread(data.weight_L, data.human_L) * data.worth / (data.worth - 1)
+
+
+def _human_reach(data: _ByPrompt) -> float:
+    if data.weight_L is None:
+        return _reach(data.human_L, 1)
+    return _Z * math.sqrt(_error_product(data.weight_L, data.human_L, data.human_L)) * _few(data.known_by, 1)
+
+
 def _reach(values: np.ndarray, estimated: int) -> float:
     n = len(values)
     return _Z * float(np.std(values)) / math.sqrt(n) * _few(n, estimated) if n > estimated else math.inf
 
 
-def _few(n: int, estimated: int) -> float:
+def _few(n: float, estimated: int) -> float:
     """What makes a normal interval as wide as `n` values are worth of which so many parameters were estimated."""
     return float(stats.t.ppf(0.5 + LEVEL / 2, n - estimated)) / _Z * math.sqrt(n / (n - estimated))
 
@@ -224,14 +330,14 @@ def _human_only(data: _ByPrompt) -> Estimate | None:
     n = len(data.human_L)
     if not n:
         return None
-    value = float(data.human_L.mean())
-    if n < LEAST:
+    value = float(np.average(data.human_L, weights=data.weight_L))
+    if not data.enough:
         return Estimate(value=value, low=None, high=None, n=n)
     if np.ptp(data.human_L) < 1e-12:
-        alike = share_by_prompt([(str(i), float(v)) for i, v in enumerate(data.human_L)])
+        alike = share_by_prompt([(str(i), float(v)) for i, v in enumerate(data.human_L[: math.floor(data.worth)])])
         assert alike is not None  # there are labels
         return Estimate(value=alike.value, low=alike.low, high=alike.high, n=n)
-    return _bounded(value, _reach(data.human_L, 1), n)
+    return _bounded(value, _human_reach(data), n)
 
 
 def _bounded(value: float, reach: float, n: int) -> Estimate:
@@ -242,8 +348,11 @@ def _bounded(value: float, reach: float, n: int) -> Estimate:
 
 
 def _correlation(data: _ByPrompt) -> float | None:
-    if len(data.human_L) < LEAST or min(np.ptp(data.human_L), np.ptp(data.judge_L)) < 1e-12:
+    if not data.enough or min(np.ptp(data.human_L), np.ptp(data.judge_L)) < 1e-12:
         return None
+    if (w_L := data.weight_L) is not None:
+        of_both = w_L @ ((data.human_L - w_L @ data.human_L) * (data.judge_L - w_L @ data.judge_L))
+        return float(of_both) / math.sqrt(_spread(w_L, data.human_L) * _spread(w_L, data.judge_L))
     return float(np.corrcoef(data.human_L, data.judge_L)[0, 1])
 
 

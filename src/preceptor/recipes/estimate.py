@@ -15,15 +15,18 @@ from preceptor.evaluation.prediction_powered import (
     LabelsForWidth,
     PredictionPowered,
     labels_for_width,
+    plan_probabilities,
     prediction_powered,
     sampling_plan,
 )
+from preceptor.recipes.labels_chosen import Asked, Label, usable_labels
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_json, write_rows, writing
 from preceptor.store.for_people import FILE as FOR_PEOPLE
-from preceptor.store.for_people import check_unlabelled, question
+from preceptor.store.for_people import check_unlabelled, question, selections
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.selection import DISPUTED, NOT_SAID, Selection, WrongSelectionError, read_selection
 
 ESTIMATE = "estimate.json"
 _NO_POLICY: str = Response.model_fields["policy"].default
@@ -47,6 +50,8 @@ class EstimateJob:
     plan: int = 0
     """Write so many comparisons for people to label next; 0 writes none."""
     out: Path | None = None
+    sample: str | None = None
+    """How the labelled comparisons were chosen, where they do not say: "random". None where that is not known."""
 
 
 class Matches(Frozen):
@@ -59,6 +64,8 @@ class Matches(Frozen):
     """Of the labelled: ids that were not judged, or are not asked about."""
     other_responses: int
     """Of the labelled: the id of a judged comparison, but of other responses than it has. They are left out."""
+    disputed: int = 0
+    """Of the labelled: chosen because judges dispute them, so that they stand for no others. They are left out."""
 
 
 class HumanEstimate(Frozen):
@@ -72,6 +79,8 @@ class HumanEstimate(Frozen):
     labels: LabelsForWidth
     people: Matches | None
     """None where no file of people's labels was given."""
+    chosen: dict[str, int]
+    """How the comparisons that people labelled were chosen, those used; empty where people labelled all there are."""
     for_people: int | None
     """Comparisons written for people to label; None where none were asked for."""
 
@@ -84,26 +93,28 @@ def run_estimate(job: EstimateJob) -> HumanEstimate:
     _check(job)
     file = _file(job.judged)
     people = None if job.people is None else read_people(job.people)
-    positions: list[int] = []
-    rows: list[JudgedRow] = []
+    asked: list[Asked] = []
     for position, judged in enumerate(_judged(file)):
-        if (row := _asked(judged, job.policy, people)) is not None:
-            positions.append(position)
-            rows.append(row)
-    if not rows:
+        if (row := _asked(position, judged, job.policy, people)) is not None:
+            asked.append(row)
+    if not asked:
         raise UsageError(_nothing_asked(file, job.policy))
     matches = None if people is None or job.people is None else people.matches(job.people, file)
-    planned = sampling_plan(rows, job.plan)
+    written = selections(file.parent / FOR_PEOPLE) | (selections(job.out / FOR_PEOPLE) if job.out else {})
+    drawn = usable_labels(asked, job.judged, job.people, job.sample, written)
+    rows, planned = drawn.rows, sampling_plan(drawn.rows, job.plan)
     result = HumanEstimate(
         preferred=job.policy or "response a",
         comparisons=len(rows),
         estimates=prediction_powered(rows),
         labels=labels_for_width(rows, job.half_width),
-        people=matches,
+        people=matches and matches.model_copy(update={"disputed": drawn.disputed}),
+        chosen=drawn.chosen,
         for_people=len(planned) if job.plan else None,
     )
     if job.out is not None:
-        _write(job.out, result, _questions(file, [positions[i] for i in planned]))
+        chances = [Selection("planned", round(p, 9)) for p in plan_probabilities(rows, planned)]
+        _write(job.out, result, _questions(file, [asked[i].position for i in planned], chances))
     return result
 
 
@@ -118,20 +129,22 @@ class PeoplesLabels:
     differing: set[int] = field(default_factory=set[int])
     """Numbers of rows whose responses are not those that were judged."""
 
-    def of(self, judged: "Judged") -> float | None:
+    def of(self, judged: "Judged") -> "Label | None":
         """The share of people who prefer response a of a judged comparison, whichever response they were shown as a;
         the mean of several rows of one id. None where nobody was asked.
         """
         found: list[float] = []
+        chosen: list[Selection] = []
         for row in self.by_id.get(judged.id, ()):
             assert row.human is not None  # read_people
             shown = (_messages(row.comparison.a), _messages(row.comparison.b))
             if shown in (judged.responses, judged.responses[::-1]):
                 found.append(row.human.p_a if shown == judged.responses else 1.0 - row.human.p_a)
+                chosen.append(row.selection)
                 self.used.add(row.number)
             else:
                 self.differing.add(row.number)
-        return sum(found) / len(found) if found else None
+        return Label(sum(found) / len(found), DISPUTED if DISPUTED in chosen else chosen[0]) if found else None
 
     def matches(self, path: Path, judged: Path) -> Matches:
         """What became of the rows.
@@ -189,6 +202,8 @@ class Judged(BaseModel):
     chosen_is: Literal["a", "b"]
     p_chosen: _Share
     human_p_chosen: _Share | None = None
+    selection: Selection = NOT_SAID
+    """How the comparison itself was chosen, before it was judged."""
 
     @property
     def responses(self) -> tuple[_Messages, _Messages]:
@@ -205,22 +220,24 @@ class Judged(BaseModel):
         return None if chosen == rejected else chosen == (self.chosen_is == "a")
 
 
-def _asked(judged: Judged, policy: str | None, people: PeoplesLabels | None) -> JudgedRow | None:
-    """The row as it is estimated from; None where it says nothing about the policy."""
+def _asked(position: int, judged: Judged, policy: str | None, people: PeoplesLabels | None) -> Asked | None:
+    """The comparison as it is estimated from; None where it says nothing about the policy."""
     a_is_meant = True if policy is None else judged.a_is_by(policy)
     if a_is_meant is None:
         return None
-    human = None if people is None else people.of(judged)
-    if human is None and judged.human_p_chosen is not None:
-        human = judged.of_a(judged.human_p_chosen)
+    label = None if people is None else people.of(judged)
+    if label is None and judged.human_p_chosen is not None:
+        label = Label(judged.of_a(judged.human_p_chosen), judged.selection)
     p = judged.of_a(judged.p_chosen)
-    return JudgedRow(
+    human = None if label is None else label.p_a if a_is_meant else 1.0 - label.p_a
+    row = JudgedRow(
         id=judged.id,
         prompt_id=judged.prompt_id,
         cohort=judged.cohort,
         judge=p if a_is_meant else 1.0 - p,
-        human=human if human is None or a_is_meant else 1.0 - human,
+        human=human,
     )
+    return Asked(position, row, judged.selection, NOT_SAID if label is None else label.selection)
 
 
 def _judged(file: Path) -> Iterator[Judged]:
@@ -228,7 +245,10 @@ def _judged(file: Path) -> Iterator[Judged]:
         if isinstance(row, Malformed):
             raise UsageError(f"{place}: {row.reason}")
         try:
-            yield Judged.model_validate({name: value for name, value in row.items() if value is not None})
+            known = {name: value for name, value in row.items() if value is not None}
+            yield Judged.model_validate(known | {"selection": read_selection(known)})
+        except WrongSelectionError as error:
+            raise UsageError(f"{place}: {error}") from error
         except ValidationError as error:
             raise UsageError(
                 f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to preferences.jsonl"
@@ -265,13 +285,15 @@ def _nothing_asked(file: Path, policy: str | None) -> str:
     )
 
 
-def _questions(file: Path, positions: Sequence[int]) -> list[Row]:
-    """The comparisons at positions of the file, as people are asked, in the order of the positions given."""
+def _questions(file: Path, positions: Sequence[int], chosen: Sequence[Selection]) -> list[Row]:
+    """The comparisons at positions of the file, as people are asked, in the order of the positions given, each with how
+    it was chosen.
+    """
     rank = {position: i for i, position in enumerate(positions)}
     found: dict[int, Row] = {}
     for position, (_, row) in enumerate(read_raw_rows(file) if positions else ()):
         if position in rank and not isinstance(row, Malformed):
-            found[rank[position]] = question(_MAY_LACK | row)
+            found[rank[position]] = question(_MAY_LACK | row, chosen[rank[position]])
     return [found[i] for i in range(len(positions))]
 
 

@@ -8,8 +8,9 @@ A row's columns say its shape; null counts as absent, unknown columns are ignore
   conversations begin with; `p_chosen` is the probability by an AI judge;
 - `prompt`, `responses`: two or more responses, compared in pairs.
 
-All may have `id`, `cohort`, `category`, `reference`, `metadata`, policies and `weight`, the row's in training. A
-prompt is a text or messages; a response is a text or the messages after the prompt, several of which are a trajectory.
+All may have `id`, `cohort`, `category`, `reference`, `metadata`, policies, `weight`, the row's in training, and
+`selection`, how the row was chosen from all there were. A prompt is a text or messages; a response is a text or the
+messages after the prompt, several of which are a trajectory.
 """
 
 import difflib
@@ -28,6 +29,7 @@ from preceptor.core.types import Comparison, HumanLabel, JudgeFailure, Message, 
 from preceptor.core.validation import first_problem
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.selection import NOT_SAID, Selection, WrongSelectionError, read_selection
 
 __all__ = ["ComparisonRow", "Design", "Malformed", "read_comparisons"]
 
@@ -59,6 +61,8 @@ _KNOWN = {
         "chosen_finished",
         "rejected_finished",
         "human_p_chosen",
+        "selection",
+        "selection_probability",
         *_ABOUT,
     ),
 }
@@ -78,6 +82,7 @@ class ComparisonRow:
     """Probability of a by an AI judge, where the row has one."""
     weight: float = 1.0
     """Of the row in training."""
+    selection: Selection = NOT_SAID
 
 
 @dataclass(frozen=True)
@@ -124,10 +129,10 @@ def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> It
             continue
         present = {key: value for key, value in row.items() if value is not None}
         try:
-            category, weight = _name(present, "category"), _weight(present)
+            category, weight, selection = _name(present, "category"), _weight(present), read_selection(present)
             for comparison, human, ai_p_a in _comparisons(present, design):
-                yield ComparisonRow(next(numbers), place, comparison, human, category, ai_p_a, weight)
-        except WrongRowError as error:
+                yield ComparisonRow(next(numbers), place, comparison, human, category, ai_p_a, weight, selection)
+        except (WrongRowError, WrongSelectionError) as error:
             yield Malformed(next(numbers), place, str(error))
 
 

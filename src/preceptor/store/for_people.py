@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from preceptor.core.types import Response
 from preceptor.store.files import write_rows
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.selection import DISPUTED, Selection, WrongSelectionError, read_selection
 
 FILE = "for_people.jsonl"
 _NO_POLICY = Response.model_fields["policy"].default
@@ -22,6 +24,7 @@ def write_for_people(outcomes: Outcomes, path: Path, most: int) -> int:
     equals the one whose preference is nearer to one half comes first, then the one earlier in the data. Comparisons
     that people labelled already are left out. Nothing in the file tells what the judges think; `id` is that of
     `preferences.jsonl`. It is what `label` and `audit` read, once a column `label` (a, b, tie) or `ratings` is added.
+    `selection` says that the rows are disputed ones, which are no sample of the rest.
 
     Args:
         most: comparisons to write. Memory holds so many.
@@ -51,11 +54,21 @@ def check_unlabelled(path: Path) -> None:
 def _ranked(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]]:
     for row in outcomes.kept():
         if row["human_p_chosen"] is None:
-            yield (-row["disagreement"], row["p_chosen"], row["row"]), question(row)
+            yield (-row["disagreement"], row["p_chosen"], row["row"]), question(row, DISPUTED)
 
 
-def question(row: Row) -> Row:
-    """The comparison of a preference row, without the preference."""
+def selections(path: Path) -> dict[str, Selection]:
+    """How the comparisons of a file for people were chosen, by their ids; nothing where there is no such file."""
+    found: dict[str, Selection] = {}
+    for _, row in read_raw_rows(path) if path.is_file() else ():
+        if not isinstance(row, Malformed) and "id" in row:
+            with suppress(WrongSelectionError):
+                found[str(row["id"])] = read_selection(row)
+    return found
+
+
+def question(row: Row, selection: Selection) -> Row:
+    """The comparison of a preference row, without the preference, and how it was chosen."""
     a, b = ("chosen", "rejected") if row["chosen_is"] == "a" else ("rejected", "chosen")
     columns: Row = {
         "id": row["id"],
@@ -65,6 +78,7 @@ def question(row: Row) -> Row:
         "cohort": row["cohort"],
         "category": row["category"],
         **{f"policy_{place}": row[f"{of}_policy"] for place, of in (("a", a), ("b", b))},
+        **selection.columns,
     }
     return {name: value for name, value in columns.items() if value not in (None, _NO_POLICY)}
 

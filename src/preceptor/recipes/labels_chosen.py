@@ -1,0 +1,149 @@
+"""Which of people's labels can stand for the rest, by how the comparisons were chosen that people labelled."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from preceptor.core.errors import UsageError
+from preceptor.evaluation.prediction_powered import JudgedRow, labels_worth
+from preceptor.store.selection import DISPUTED, NOT_SAID, Selection
+
+RANDOM = "random"
+NEARLY_ALIKE = 0.95
+"""Labels whose weights cost no more than a twentieth of their worth count as a random sample."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What people think of one comparison."""
+
+    p_a: float
+    selection: Selection
+    """How people came to be asked about it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One comparison that is asked about."""
+
+    position: int
+    """In the file of judged comparisons."""
+    row: JudgedRow
+    input: Selection
+    """How the comparison itself was chosen, before it was judged."""
+    label: Selection
+    """How it was chosen for people, as the label says."""
+
+    @property
+    def said(self) -> Selection:
+        """How it was chosen as far as rows say; what was chosen as disputed stays so."""
+        if DISPUTED in (self.input, self.label):
+            return DISPUTED
+        return self.label if self.label.how else self.input
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The comparisons with those labels that can be used."""
+
+    rows: list[JudgedRow]
+    chosen: dict[str, int]
+    """How the comparisons were chosen whose labels are used; empty where people labelled all there are."""
+    disputed: int = 0
+    """Labels left out."""
+
+
+def usable_labels(
+    asked: Sequence[Asked], judged: Path, people: Path | None, sample: str | None, written: Mapping[str, Selection]
+) -> Usable:
+    """The labels that can be used.
+
+    Where people labelled every comparison, nothing was chosen. Otherwise the rows say how, or `sample` does, or the
+    files for people that were written beside the labels.
+
+    Args:
+        judged: the judged comparisons, for errors.
+        people: the file of labels; None where the judged rows hold them.
+        sample: how the rows were chosen that do not say; None where nobody knows.
+        written: how comparisons were chosen in files for people, by their ids.
+
+    Raises: UsageError where the labels are of disputed comparisons alone, of two designs, or nobody says how their
+        comparisons were chosen.
+    """
+    if sample not in (None, RANDOM):
+        raise UsageError(f'--sample {sample}: expected "random"; labels of any other sample are not to be used')
+    labelled = [each for each in asked if each.row.human is not None]
+    whole = len(labelled) == len(asked) and all(each.input != DISPUTED for each in asked)
+    if not labelled or whole:
+        return Usable([each.row for each in asked], {})
+    place = people or judged
+    chosen = {each.position: each.said for each in labelled}
+    if any(selection.how is None for selection in chosen.values()):
+        chosen = _asked_for(labelled, chosen, place, sample, written, few=len(asked))
+    kept = {position: selection for position, selection in chosen.items() if selection != DISPUTED}
+    if not kept:
+        raise UsageError(
+            f"{place}: all {len(labelled)} labels are of comparisons chosen because judges dispute them. They stand "
+            "for no others, so nothing can be estimated from them; have people label a random sample: "
+            f"`preceptor estimate {judged} --plan N --out FOLDER` draws one"
+        )
+    counts = Counter(str(selection.how) for selection in kept.values())
+    rows = [_with_probability(each, kept.get(each.position)) for each in asked]
+    if len(counts) > 1:
+        rows = _as_random(rows, counts, place)
+    return Usable(rows, dict(counts), len(labelled) - len(kept))
+
+
+def _asked_for(
+    labelled: Sequence[Asked],
+    chosen: Mapping[int, Selection],
+    place: Path,
+    sample: str | None,
+    written: Mapping[str, Selection],
+    few: int,
+) -> dict[int, Selection]:
+    """How the labelled comparisons were chosen, where some rows do not say.
+
+    Labels that are of disputed comparisons one and all, by the file that was written for people, are disputed whatever
+    `sample` says: a random sample would hold others too.
+
+    Args:
+        few: comparisons asked about; where all of them were written for people, the file tells nothing.
+    """
+    listed = {each.position: written.get(each.row.id, NOT_SAID) for each in labelled}
+    disputed = sum(selection == DISPUTED for selection in written.values()) < few and all(
+        DISPUTED in (chosen[position], selection) for position, selection in listed.items()
+    )
+    found: dict[int, Selection] = {}
+    for each in labelled:
+        unsaid = Selection("random") if sample and not disputed else listed[each.position]
+        found[each.position] = chosen[each.position] if chosen[each.position].how else unsaid
+    if unknown := sum(selection.how is None for selection in found.values()):
+        raise UsageError(
+            f"{place}: {unknown} of {len(labelled)} labels do not say how their comparisons were chosen; give "
+            "--sample random if they are a random sample of all, or have people label those that --plan draws"
+        )
+    return found
+
+
+def _with_probability(asked: Asked, selection: Selection | None) -> JudgedRow:
+    """The row without a label that cannot be used, and with the probability of one that was planned."""
+    if selection is None:
+        return replace(asked.row, human=None)
+    return replace(asked.row, probability=selection.probability)
+
+
+def _as_random(rows: Sequence[JudgedRow], counts: Mapping[str, int], place: Path) -> list[JudgedRow]:
+    """The rows of a random sample and of a plan together, where the plan is nearly one too.
+
+    Raises: UsageError where it is not.
+    """
+    planned = [row if row.probability is not None else replace(row, human=None) for row in rows]
+    prompts = len({row.prompt_id for row in planned if row.human is not None})
+    if labels_worth(planned) < NEARLY_ALIKE * prompts:
+        raise UsageError(
+            f"{place}: {counts['planned']} labels are planned with unequal probabilities and {counts[RANDOM]} are of a "
+            "random sample; estimate from one of them at a time"
+        )
+    return [replace(row, probability=None) for row in rows]
