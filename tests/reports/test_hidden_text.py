@@ -182,6 +182,21 @@ def test_terminals(show: Show, capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "[red]:fire:" in out + err
 
 
+def test_a_name_with_a_line_feed_begins_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    text = whole().model_dump_json().replace('"tuned"', json.dumps("tuned\n! All is well."))
+    show_evaluation(Evaluation.model_validate_json(text), Path("out"))
+    out = capsys.readouterr().out
+    assert r"tuned\n! All" in out
+    assert not any(line.startswith("! All is well") for line in out.splitlines())
+
+
+def test_a_name_with_an_underscore_stands_in_the_legend() -> None:
+    text = whole().model_dump_json().replace('"history"', '"_history"')
+    page = render_evaluation(Evaluation.model_validate_json(text))
+    [drawn] = [svg for svg in re.findall(r"<svg.*?</svg>", page, flags=re.S) if "lost over time" in svg]
+    assert "_history" in re.sub(r'aria-label="[^"]*"', "", drawn)
+
+
 @pytest.mark.parametrize("progress", [Screen, Display])
 def test_bars_on_a_terminal(
     progress: type[Screen | Display], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -42,11 +42,11 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
         )
     console = Terminal()
     console.print(table)
-    console.print(
-        "1 order: aligned when a stands first; bias: the same position wins after the swap;\n"
+    for legend in (
+        "1 order: aligned when a stands first; bias: the same position wins after the swap;",
         "first, longer: the response shown first, or the longer one, wins",
-        highlight=False,
-    )
+    ):
+        console.print(legend, highlight=False)
     first = audit.judges[0]
     people = "" if first.human_agreement is None else f"; two people agree on {percent(first.human_agreement)}"
     console.print(f"Always the longer response: {percent(first.longer_baseline)}{people}", highlight=False)

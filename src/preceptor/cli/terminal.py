@@ -12,7 +12,8 @@ from preceptor.core.text import printable, printable_json, printable_line
 
 
 class Terminal(Console):
-    """A console that prints strings, and tables of strings, as they are.
+    """A console that prints strings, and tables of strings, as they are, each on a line of its own: a name with a line
+    feed in it cannot begin a line that looks like another message.
 
     Args:
         stderr: write to standard error, where progress and errors go.
@@ -24,7 +25,7 @@ class Terminal(Console):
 
     def render_str(self, text: str, *args: Any, **settings: Any) -> Text:
         """A string as it is shown; rich makes every string of a table, a title or a line pass here."""
-        return super().render_str(printable(text), *args, **settings)
+        return super().render_str(printable_line(text), *args, **settings)
 
 
 def say(text: str, *, end: str = "\n") -> None:

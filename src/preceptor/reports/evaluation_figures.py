@@ -211,7 +211,7 @@ def disagreement(evaluation: Evaluation) -> Markup | None:
     cohorts = list(dict.fromkeys(cohort for each in found.values() for cohort in each.by_cohort))
     series = [
         Series(
-            policy,
+            wrapped(policy, lines=1),
             SERIES[i % len(SERIES)],
             [each.overall, *(each.by_cohort.get(cohort) for cohort in cohorts)],
             MARKERS[i % len(MARKERS)],

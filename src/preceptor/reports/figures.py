@@ -140,7 +140,8 @@ def wrapped(label: str, width: int = _LABEL, lines: int = 2) -> str:
     found = [line for part in parts for line in textwrap.wrap(part, width, break_long_words=True)] or [""]
     if len(parts) == lines < len(found):
         found = [part if len(part) <= width else f"{part[: width - 1]}…" for part in parts]
-    return "\n".join(found if len(found) <= lines else [*found[: lines - 1], f"{found[lines - 1][: width - 1]}…"])
+    shown = "\n".join(found if len(found) <= lines else [*found[: lines - 1], f"{found[lines - 1][: width - 1]}…"])
+    return f"\u00a0{shown}" if shown.startswith("_") else shown  # a legend leaves out what begins with an underscore
 
 
 def reach(estimates: Sequence[Interval | dict[str, Any]]) -> list[list[float]]:
