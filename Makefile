@@ -35,7 +35,8 @@ $(SERVERS)/.complete:
 	$(SERVERS)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
-# preceptor beside its peers, each in an environment of its own (some 6 GB, made on the first call); an hour on two cores.
+# preceptor beside its peers, each in an environment of its own (some 6 GB, made on the first call). All cases take about
+# two hours on two idle cores; `python -m benchmarks kinds`, two kinds of machine beside TRL and a loop, some 25 minutes.
 bench: setup
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks report

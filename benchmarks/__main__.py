@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, this_kind
 
-CASES = ("startup", "roofline", "growth", "labelling", "rl_step", "pairs")
+CASES = ("startup", "roofline", "growth", "labelling", "rl_step", "pairs", "kinds")
 RESULTS = ROOT / "benchmarks" / "results"
 QUICK_RESULTS = Path(tempfile.gettempdir()) / "preceptor-bench" / "results"
 """Quick runs are for trying the benchmarks out, and do not overwrite measurements."""
@@ -86,11 +86,13 @@ def _report(results: Path, docs: Path, readme: Path) -> int:
 
 def machine() -> dict[str, Any]:
     """The machine, versions, the code's revision, and how busy the machine is."""
+    kind = this_kind()
     cores = len(os.sched_getaffinity(0))
     return {
         "cpu": _cpu(),
         "cores": cores,
         "threads": int(os.environ.get("OMP_NUM_THREADS", cores)),
+        "instructions and precision": kind.name,
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "os": platform.platform(terse=True),
         "python": platform.python_version(),

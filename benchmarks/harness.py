@@ -30,6 +30,35 @@ class Contestant:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of machine, and the precision that everyone works in there."""
+
+    name: str
+    dtype: str
+    """As torch names it: bfloat16 or float32."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables by which this machine stands in for one of that kind."""
+
+
+AVX2 = Kind(
+    "AVX2, float32",
+    "float32",
+    {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+)
+"""What most laptops are: no AVX-512 and no bfloat16. preceptor's `auto` precision follows the first variable."""
+
+
+def this_kind() -> Kind:
+    """This machine as it is, in the precision that preceptor chooses here."""
+    import torch
+
+    from preceptor.backends.transformers.loading import default_dtype
+
+    dtype = str(default_dtype()).removeprefix("torch.")
+    return Kind(f"{torch.backends.cpu.get_cpu_capability()}, {dtype}", dtype)
+
+
+@dataclass(frozen=True)
 class Result:
     """What one contestant's repetitions gave."""
 

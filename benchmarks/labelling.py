@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import labelling_peer_python, servers_python
-from benchmarks.harness import REPETITIONS, ROOT, Contestant, Result, compete
+from benchmarks.harness import REPETITIONS, ROOT, Contestant, Kind, Result, compete, this_kind
 from benchmarks.workers.label_gguf import ensure_gguf
 from benchmarks.workers.label_loop import BATCH
 from benchmarks.workers.label_prompts import comparisons, requests
@@ -93,9 +93,9 @@ def run(quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="labelling-") as scratch, _servers(Path(scratch)) as servers:
         for variant in VARIANTS:
             counts = QUICK[variant.name] if quick else (variant.comparisons, variant.verdict, variant.fewer)
-            portions = _portions(Path(scratch), variant, counts)
+            portions = portions_of(Path(scratch), variant, counts)
             results = _compete(variant, portions, servers, repetitions)
-            rows += [_row(variant, result, results[0]) for result in results]
+            rows += [labelled_row(variant, result, results[0]) for result in results]
             setup[variant.name] = _about(variant, portions, results)
     return {"title": "Labelling", "setup": setup, "rows": rows, "headline": _headline(rows)}
 
@@ -103,11 +103,9 @@ def run(quick: bool) -> dict[str, Any]:
 def _compete(variant: Variant, portions: Sequence[Portion], servers: Servers, repetitions: int) -> list[Result]:
     """All contestants; those that cannot take part come last, with the reason."""
     many, some, few = portions
+    taking_part = in_process(variant, many, few, this_kind())
     prompts = some.file.with_suffix(".prompts.json")
     prompts.write_text(json.dumps([_text(request.prompt) for request in requests(some.file, variant.judge)]))
-    local = {"model": "embedded", **_work(variant, many)}
-    loop = {"folder": str(ensure_embedded()), "dtype": _dtype(), **_work(variant, few)}
-    taking_part = [_contestant(PRECEPTOR, "preceptor", local), _contestant(LOOP, "loop", loop)]
     absent: list[Result] = []
     for name, server, portion in ((ON_VLLM, servers.vllm, many), (ON_LLAMA, servers.llama, few)):
         if isinstance(server, str):
@@ -127,10 +125,25 @@ def _compete(variant: Variant, portions: Sequence[Portion], servers: Servers, re
     return [*compete(taking_part, repetitions), *absent]
 
 
-def _contestant(name: str, worker: str, settings: dict[str, Any], python: str = sys.executable) -> Contestant:
-    return Contestant(
-        name, f"benchmarks.workers.label_{worker}", settings, python, {"OMP_NUM_THREADS": str(_threads())}
-    )
+def in_process(variant: Variant, many: Portion, few: Portion, kind: Kind) -> list[Contestant]:
+    """Those with the model in their own process: preceptor and the loop."""
+    local = {"model": "embedded", **_work(variant, many)}
+    loop = {"folder": str(ensure_embedded()), "dtype": kind.dtype, **_work(variant, few)}
+    return [
+        _contestant(PRECEPTOR, "preceptor", local, kind=kind.environment),
+        _contestant(LOOP, "loop", loop, kind=kind.environment),
+    ]
+
+
+def _contestant(
+    name: str,
+    worker: str,
+    settings: dict[str, Any],
+    python: str = sys.executable,
+    kind: Mapping[str, str] | None = None,
+) -> Contestant:
+    environment = {"OMP_NUM_THREADS": str(_threads()), **(kind or {})}
+    return Contestant(name, f"benchmarks.workers.label_{worker}", settings, python, environment)
 
 
 def _work(variant: Variant, portion: Portion) -> dict[str, Any]:
@@ -139,7 +152,7 @@ def _work(variant: Variant, portion: Portion) -> dict[str, Any]:
     return {"variant": variant.judge, "data": str(portion.file), "units": units}
 
 
-def _row(variant: Variant, result: Result, own: Result) -> dict[str, Any]:
+def labelled_row(variant: Variant, result: Result, own: Result) -> dict[str, Any]:
     """A row of the table. Contestants label unequal numbers: the ratio is that of seconds per label."""
     row = result.row(variant.name, own)
     units, own_units = result.median("units"), own.median("units")
@@ -210,7 +223,7 @@ def _text(prompt: Any) -> str:
     return message.content
 
 
-def _portions(folder: Path, variant: Variant, counts: Sequence[int]) -> list[Portion]:
+def portions_of(folder: Path, variant: Variant, counts: Sequence[int]) -> list[Portion]:
     """The comparisons of a variant, and ever fewer of them."""
     rows = list(_pandalm()) if PANDALM.is_file() else [json.loads(line) for line in PACKAGED.read_text().splitlines()]
     portions: list[Portion] = []

@@ -10,8 +10,8 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from benchmarks.environments import training_peer_python
-from benchmarks.harness import REPETITIONS, ROOT, Contestant, compete
-from benchmarks.rl_step import TRL_SETTINGS, parts, pinned
+from benchmarks.harness import REPETITIONS, ROOT, Contestant, Kind, compete, this_kind
+from benchmarks.rl_step import parts, pinned, precision_in_words, trl_settings
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.core.hashing import unit_hash
 from preceptor.store.training_pairs import TrainingPair, read_training_pairs
@@ -31,18 +31,20 @@ AT_ONCE = 2
 def run(quick: bool) -> dict[str, Any]:
     """Trains for epochs in turn, each from the base model; the first one of each contestant is the warm-up."""
     count, repetitions = (QUICK_PAIRS, 2) if quick else (PAIRS, REPETITIONS)
+    kind = this_kind()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="pairs-") as scratch:
         file = Path(scratch) / "pairs.jsonl"
-        source, tokens = _write_pairs(file, count)
+        source, tokens = write_pairs(file, count)
         for variant, method in (("reward model", "reward"), ("DPO", "dpo")):
-            results = compete(_contestants(method, file), repetitions)
+            results = compete(contestants(method, file, kind), repetitions)
             told = {"variant": variant, "tokens": tokens}
             rows += [{**result.row(variant, results[0]), **told, "parts": parts(result)} for result in results]
-    return {"title": "An epoch on pairs", "setup": _setup(source, count), "rows": rows}
+    return {"title": "An epoch on pairs", "setup": setup(source, count, kind.dtype), "rows": rows}
 
 
-def _contestants(method: str, file: Path) -> list[Contestant]:
+def contestants(method: str, file: Path, kind: Kind) -> list[Contestant]:
+    """preceptor, and TRL's trainer of the same: `method` is reward or dpo."""
     threads, tuning = len(os.sched_getaffinity(0)), TuningSettings()
     training: dict[str, Any] = {
         "epochs": 1,
@@ -59,22 +61,25 @@ def _contestants(method: str, file: Path) -> list[Contestant]:
         "train_sampling_strategy": "group_by_length",
         "remove_unused_columns": False,  # the lengths are one
         "max_length": MAX_LENGTH,
-        **TRL_SETTINGS,
+        **trl_settings(kind.dtype),
     }
     lora = {"r": tuning.rank, "lora_alpha": tuning.alpha, "lora_dropout": 0.0}
     common = {"method": method, "pairs": str(file), "threads": threads}
+    own = {**common, "training": training}
+    theirs = {**common, "model": str(ensure_embedded()), "dtype": kind.dtype, "arguments": arguments, "lora": lora}
     return [
-        Contestant("preceptor", "benchmarks.workers.preceptor_pairs", {**common, "training": training}),
+        Contestant("preceptor", "benchmarks.workers.preceptor_pairs", own, environment=kind.environment),
         Contestant(
             "TRL RewardTrainer" if method == "reward" else "TRL DPOTrainer",
             "benchmarks.workers.trl_pairs",
-            {**common, "model": str(ensure_embedded()), "arguments": arguments, "lora": lora},
+            theirs,
             training_peer_python(),
+            kind.environment,
         ),
     ]
 
 
-def _write_pairs(file: Path, count: int) -> tuple[str, int]:
+def write_pairs(file: Path, count: int) -> tuple[str, int]:
     """Writes pairs that are short enough, in an order that depends on their content; the package's own, repeated, where
     there are no others.
 
@@ -104,14 +109,14 @@ def _length(tokenizer: Any, messages: list[dict[str, str]]) -> int:
     return len(tokenizer.apply_chat_template(messages, tokenize=True)["input_ids"])
 
 
-def _setup(source: str, count: int) -> dict[str, Any]:
+def setup(source: str, count: int, dtype: str) -> dict[str, Any]:
+    """What is measured, and how."""
     tuning = TuningSettings()
     return {
         "work": "from pairs as text and a loaded model: tokenise, one epoch (DPO: the reference's log-probabilities "
         "too); preceptor also saves its state",
         "pairs": f"{count}, {source}, at most {MAX_LENGTH} tokens of prompt and response; batches of {BATCH}",
-        "model": "SmolLM2-135M-Instruct, bf16 base, fp32 LoRA adapters of rank "
-        f"{tuning.rank} on all linear layers, under bf16 autocast; AdamW",
+        "model": f"SmolLM2-135M-Instruct, {precision_in_words(dtype).format(rank=tuning.rank)}; AdamW",
         "preceptor": "default settings",
         "TRL": f"{pinned('trl')}; no gradient checkpointing, batches grouped by length, {AT_ONCE} pairs "
         "at once, accumulated to one update; nothing saved or tracked",

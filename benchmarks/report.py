@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-ORDER = ("labelling", "rl_step", "pairs", "roofline", "growth", "startup")
+ORDER = ("kinds", "labelling", "rl_step", "pairs", "roofline", "growth", "startup")
 QUICK = "**A quick run: these are no measurements.**"
 PARTS = 4
 """Parts of a row's time that are listed, the longest first."""

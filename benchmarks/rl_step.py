@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import PEERS, training_peer_python
-from benchmarks.harness import REPETITIONS, ROOT, Contestant, Result, compete
+from benchmarks.harness import REPETITIONS, ROOT, Contestant, Kind, Result, compete, this_kind
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.core.types import Prompt
 from preceptor.recipes.load import load_recipe
@@ -26,32 +26,45 @@ ENDLESS = 1000
 ROWS_AT_ONCE = 8
 """Responses in one forward and backward pass of TRL's, of 4, 8, 16 and 32 the fastest, level with 4."""
 
-TRL_SETTINGS: dict[str, Any] = {
-    "lr_scheduler_type": "constant",
-    "bf16": True,
-    "gradient_checkpointing": False,
-    "use_cpu": True,
-    "save_strategy": "no",
-    "report_to": "none",
-    "disable_tqdm": True,
-}
-"""What all of TRL's trainers are told."""
+
+def trl_settings(dtype: str) -> dict[str, Any]:
+    """What all of TRL's trainers are told; they compute in the precision of everyone else."""
+    return {
+        "lr_scheduler_type": "constant",
+        "bf16": dtype == "bfloat16",
+        "gradient_checkpointing": False,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def precision_in_words(dtype: str) -> str:
+    """How the trained model computes."""
+    base = "bf16 base, fp32 LoRA adapters" if dtype == "bfloat16" else "fp32 base and LoRA adapters"
+    return f"{base} of rank {{rank}} on all linear layers" + (", under bf16 autocast" if dtype == "bfloat16" else "")
 
 
 def run(quick: bool) -> dict[str, Any]:
     """Takes steps in turn; the first one of each is the warm-up."""
-    recipe = load_recipe("quickstart")
-    assert isinstance(recipe, DirectRlaifRecipe)
-    prompts, _ = split_held_out(read_prompts(recipe.prompts), recipe.evaluation.heldout_share)
+    recipe, prompts, kind = *quick_start(), this_kind()
     repetitions = 2 if quick else REPETITIONS
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="rl-step-") as scratch:
         for variant, shape in list(VARIANTS.items())[: 1 if quick else None]:
             folder = Path(scratch) / str(len(rows))
             folder.mkdir()
-            results = compete(_contestants(recipe, prompts, shape, repetitions, folder), repetitions)
+            results = compete(contestants(recipe, prompts, shape, repetitions, folder, kind), repetitions)
             rows += [{**result.row(variant, results[0]), "parts": parts(result)} for result in results]
-    return {"title": "A step of direct RLAIF", "setup": _setup(recipe), "rows": rows}
+    return {"title": "A step of direct RLAIF", "setup": setup(recipe, kind.dtype), "rows": rows}
+
+
+def quick_start() -> tuple[DirectRlaifRecipe, list[Prompt]]:
+    """The quick start's recipe and training prompts."""
+    recipe = load_recipe("quickstart")
+    assert isinstance(recipe, DirectRlaifRecipe)
+    return recipe, split_held_out(read_prompts(recipe.prompts), recipe.evaluation.heldout_share)[0]
 
 
 def parts(result: Result) -> dict[str, float | None]:
@@ -66,8 +79,13 @@ def pinned(package: str) -> str:
     return next(line for line in lines if line.startswith(f"{package}==")).replace("==", " ")
 
 
-def _contestants(
-    recipe: DirectRlaifRecipe, prompts: Sequence[Prompt], shape: tuple[int, int, int], repetitions: int, folder: Path
+def contestants(
+    recipe: DirectRlaifRecipe,
+    prompts: Sequence[Prompt],
+    shape: tuple[int, int, int],
+    repetitions: int,
+    folder: Path,
+    kind: Kind,
 ) -> list[Contestant]:
     """preceptor, and TRL's two trainers.
 
@@ -83,6 +101,7 @@ def _contestants(
         "preceptor",
         "benchmarks.workers.preceptor_rl",
         {"rl": rl, "prompts": _written(prompts, folder / "prompts.jsonl"), "threads": threads},
+        environment=kind.environment,
     )
     arguments: dict[str, Any] = {
         "num_generations": group_size,
@@ -95,8 +114,8 @@ def _contestants(
         "gradient_accumulation_steps": count * group_size // ROWS_AT_ONCE,
         "max_steps": ENDLESS,
         "shuffle_dataset": False,
-        "model_init_kwargs": {"dtype": "bfloat16"},
-        **TRL_SETTINGS,
+        "model_init_kwargs": {"dtype": kind.dtype},
+        **trl_settings(kind.dtype),
     }
     common = {
         "model": str(ensure_embedded()),
@@ -114,7 +133,7 @@ def _contestants(
                 "benchmarks.workers.trl_rl",
                 {"trainer": trainer, **common},
                 training_peer_python(),
-                {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), _findable(folder)])},
+                {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), _findable(folder)]), **kind.environment},
             )
             for trainer in ("RLOOTrainer", "GRPOTrainer")
         ),
@@ -139,11 +158,11 @@ def _findable(folder: Path) -> str:
     return str(folder)
 
 
-def _setup(recipe: DirectRlaifRecipe) -> dict[str, Any]:
+def setup(recipe: DirectRlaifRecipe, dtype: str) -> dict[str, Any]:
+    """What is measured, and how."""
     return {
         "work": "sample, judge, log-probabilities of policy and reference, one update; preceptor also saves the step",
-        "model": "SmolLM2-135M-Instruct, bf16 base, fp32 LoRA adapters of rank "
-        f"{recipe.tuning.rank} on all linear layers, under bf16 autocast; AdamW",
+        "model": f"SmolLM2-135M-Instruct, {precision_in_words(dtype).format(rank=recipe.tuning.rank)}; AdamW",
         "reward": f"log-odds of the embedded model by {recipe.judge.constitution}, by preceptor's judge and with its "
         "ledger for everyone, in TRL as a reward function",
         "prompts": "the quick start's training prompts, in the same order",

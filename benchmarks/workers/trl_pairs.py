@@ -24,7 +24,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
     """One epoch, from pairs as text and a new model; reading the model's weights is not timed.
 
     Args:
-        settings: `method` (reward or dpo), `model` (a folder), `pairs` (a file), `arguments` (of the trainer's
+        settings: `method` (reward or dpo), `model` (a folder), `dtype`, `pairs` (a file), `arguments` (of the trainer's
             configuration), `lora`, `threads`.
     """
     use_threads(settings)
@@ -38,7 +38,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
 
     def reward() -> Facts:
         model: Any = AutoModelForSequenceClassification.from_pretrained(
-            settings["model"], num_labels=1, dtype=torch.bfloat16
+            settings["model"], num_labels=1, dtype=getattr(torch, settings["dtype"])
         )
         model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", modules_to_save=["score"], **lora))
         arguments = RewardConfig(output_dir=tempfile.mkdtemp(), **settings["arguments"])
@@ -48,7 +48,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
         return {"seconds": time.perf_counter() - begun, "units": len(trainer.train_dataset)}
 
     def dpo() -> Facts:
-        model: Any = AutoModelForCausalLM.from_pretrained(settings["model"], dtype=torch.bfloat16)
+        model: Any = AutoModelForCausalLM.from_pretrained(settings["model"], dtype=getattr(torch, settings["dtype"]))
         arguments, parts = DPOConfig(output_dir=tempfile.mkdtemp(), **settings["arguments"]), Parts()
         begun = time.perf_counter()
         trainer: Any = DPOTrainer(

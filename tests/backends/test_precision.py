@@ -1,8 +1,13 @@
-"""Which precision a model is loaded in where nobody names one."""
+"""Which precision a model is loaded in where nobody names one, and what its identity is made of."""
+
+import hashlib
+from io import BufferedReader
+from pathlib import Path
 
 import pytest
 import torch
 
+from preceptor.backends.transformers import loading
 from preceptor.backends.transformers.loading import default_dtype
 
 
@@ -25,3 +30,21 @@ def test_bfloat16_only_where_pytorch_multiplies_it_natively(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: used)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert default_dtype() == expected
+
+
+def test_unchanged_files_are_hashed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    hashed: list[str] = []
+    digest = hashlib.file_digest
+
+    def counted(stream: BufferedReader, name: str) -> object:
+        hashed.append(stream.name)
+        return digest(stream, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"weights")
+    first = loading.files_hash([file])
+    assert loading.files_hash([file]) == first
+    assert len(hashed) == 1
+    file.write_bytes(b"other weights")
+    assert loading.files_hash([file]) != first

@@ -49,6 +49,8 @@ class Session:
         self.files = RunFiles(directory.path, partial(checkpoint_card, self.recipe))
         self._earlier_seconds = self.files.seconds()
         self._begun = time.perf_counter()
+        self._spare: LocalModel | None = None
+        """The recipe's policy as it was loaded to look at the prompts, until the next stage needs the memory."""
         processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
         for note in self.inputs.notes:
             progress.note(note)
@@ -82,6 +84,7 @@ class Session:
         if kept is not None:
             return kept
         self.progress.stage(words)
+        self._spare = None
         begun = time.perf_counter()
         result = work() if together else self.processes.on_main(work)
         self.processes.on_main(lambda: self.directory.finish_stage(name, result, time.perf_counter() - begun))
@@ -101,7 +104,9 @@ class Session:
 
     def open_policy(self, name: str, *, values: bool = False) -> Policy:
         """The policy to train, from a model that is also its reference."""
-        return Policy(self.load(name), self.recipe.tuning, self.recipe.seed, values=values)
+        spare, self._spare = self._spare, None
+        model = spare if spare is not None and name == self.recipe.policy else self.load(name)
+        return Policy(model, self.recipe.tuning, self.recipe.seed, values=values)
 
     def split(self) -> Split:
         """Training and held-out prompts that leave room for an answer in the policy's context window."""
@@ -109,7 +114,7 @@ class Session:
         longest = max(recipe.answering.max_new_tokens, recipe.trained_on.max_new_tokens)
 
         def fit() -> dict[str, Any]:
-            model = self.load(recipe.policy)
+            self._spare = model = self.load(recipe.policy)
             self.directory.pin_inputs({"base model": model.identity})
             usable = within_window(prompts, model, longest)
             check_split(usable, recipe)

