@@ -103,11 +103,11 @@ def test_a_policy_is_asked_about_wherever_it_stands(labels: Path, tmp_path: Path
     rows = read(labels / "preferences.jsonl")
     others = [row | {"chosen_policy": "third"} if row["chosen_policy"] == "tuned" else row for row in rows]
     some = run_estimate(
-        EstimateJob(write(tmp_path / "o.jsonl", others), people, "tuned", plan=100, out=tmp_path, sample="random")
+        EstimateJob(write(tmp_path / "o.jsonl", others), people, "tuned", plan=100, out=tmp_path / "q", sample="random")
     )
     by_tuned = {row["id"] for row in others if "tuned" in (row["chosen_policy"], row["rejected_policy"])}
     assert some.comparisons == len(by_tuned) < 60
-    assert {row["id"] for row in read(tmp_path / "for_people.jsonl")} == {i for i in by_tuned if int(i[1:]) >= 30}
+    assert {row["id"] for row in read(tmp_path / "q" / "for_people.jsonl")} == {i for i in by_tuned if int(i[1:]) >= 30}
     with pytest.raises(UsageError, match='no comparison has a response of the policy "tune"; did you mean "tuned"'):
         run_estimate(EstimateJob(labels, people, policy="tune"))
 
@@ -125,10 +125,10 @@ def test_rows_that_hold_peoples_labels_need_no_second_file(tmp_path: Path) -> No
 
 
 def test_the_plan_is_labelled_and_comes_back(labels: Path, tmp_path: Path) -> None:
-    found = run_estimate(EstimateJob(labels, plan=24, out=tmp_path))
+    found = run_estimate(EstimateJob(labels, plan=24, out=tmp_path / "asked"))
     assert found.for_people == 24
     assert found.estimates.human_only is None
-    asked = read(tmp_path / "for_people.jsonl")
+    asked = read(tmp_path / "asked" / "for_people.jsonl")
     assert [row["cohort"] for row in asked].count("x") == 8  # a third, as of all
     planned = {"selection": "planned", "selection_probability": 0.4}  # 24 of 60, and of each cohort
     assert all(row == comparison(int(row["id"][1:]), **planned) for row in asked)
@@ -140,9 +140,9 @@ def test_the_plan_is_labelled_and_comes_back(labels: Path, tmp_path: Path) -> No
     more = run_estimate(EstimateJob(labels, people, plan=100, out=tmp_path / "more"))
     assert more.for_people == 36
     assert not {r["id"] for r in read(tmp_path / "more" / "for_people.jsonl")} & {row["id"] for row in asked}
-    write(tmp_path / "for_people.jsonl", [{**row, "label": "a"} for row in asked])
+    write(tmp_path / "asked" / "for_people.jsonl", [{**row, "label": "a"} for row in asked])
     with pytest.raises(UsageError, match="people's labels; move the file away"):
-        run_estimate(EstimateJob(labels, plan=24, out=tmp_path))
+        run_estimate(EstimateJob(labels, plan=24, out=tmp_path / "asked"))
 
 
 def test_labels_that_do_not_fit_are_counted(labels: Path, tmp_path: Path) -> None:

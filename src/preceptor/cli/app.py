@@ -1,9 +1,16 @@
 """The `preceptor` command: its subcommands, and how errors reach people."""
 
+import errno
+import os
 import sys
+import traceback
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol, runtime_checkable
 
 import typer
+from typer.core import TyperGroup
 
 from preceptor.cli import (
     agreement,
@@ -19,59 +26,129 @@ from preceptor.cli import (
     report,
     revise,
     run,
+    stopping,
     sweep,
     train,
     trajectories,
 )
+from preceptor.cli.arguments import Command, check_arguments
 from preceptor.cli.pulse import PULSE
 from preceptor.cli.terminal import complain
 from preceptor.core.errors import PreceptorError
 
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
+_LONGEST = 2000
+"""Characters of a message; of a longer one, which quotes what somebody made very long, the middle is left out."""
+_OF_THE_MACHINE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG),
+}
+"""Failures of the system that are nobody's fault here: a full disk, missing rights."""
+FAULT = 70
+"""Exit code of a fault in preceptor itself (EX_SOFTWARE)."""
+
+
+@runtime_checkable
+class _Explained(Protocol):
+    """A usage error that names the option it is about."""
+
+    def format_message(self) -> str: ...
+
+
+class _Interrupted(Exception):  # noqa: N818  not an error
+    """Carries an interruption past typer, which would end the process without a word."""
+
+    def __init__(self, stop: KeyboardInterrupt) -> None:
+        super().__init__()
+        self.stop = stop
+
+
+class _Commands(TyperGroup):
+    """All commands."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise _Interrupted(stop) from stop
+
 
 app = typer.Typer(
     name="preceptor",
+    cls=_Commands,
     help="Align a language model with AI feedback, and show whether the feedback deserved it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run.run)
-app.command("arms")(arms.arms)
-app.command("audit")(audit.audit)
-app.command("label")(label.label)
-app.command("evaluate")(evaluate.evaluate)
-app.command("sweep")(sweep.sweep)
-app.command("compare")(compare.compare)
-app.command("estimate")(estimate.estimate)
-app.command("agreement")(agreement.agreement)
-app.command("trajectories")(trajectories.trajectories)
-app.command("cohort")(cohort.cohort)
-app.command("revise")(revise.revise)
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(run.run, arms.arms, audit.audit, label.label, evaluate.evaluate, sweep.sweep, compare.compare),
+    *(estimate.estimate, agreement.agreement, trajectories.trajectories, cohort.cohort, revise.revise),
+)
+for _command in _COMMANDS:
+    app.command(_command.__name__, cls=Command)(_command)
 app.add_typer(train.train, name="train")
-app.command("recipes")(recipes.recipes)
-app.command("models")(models.models)
-app.command("report")(report.report)
+for _command in (recipes.recipes, models.models, report.report):
+    app.command(_command.__name__, cls=Command)(_command)
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage, 130 interrupted."""
+    """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage, 70 a fault of preceptor; 130, 143 and 129
+    where Ctrl-C, TERM or HUP ended it.
+    """
     warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to each other, not to the person here
     try:
+        stopping.listen()
+        check_arguments(sys.argv[1:])
         with PULSE.beating():
             code = app(standalone_mode=False)
+        sys.stdout.flush()  # a full disk is told here, not by the interpreter as it ends
         sys.exit(code if isinstance(code, int) else 0)
     except PreceptorError as error:
         _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except _Interrupted as interrupted:
+        _fail(stopping.words(interrupted.stop), stopping.exit_code(interrupted.stop))
+    except KeyboardInterrupt as stop:
+        _fail(stopping.words(stop), stopping.exit_code(stop))
+    except typer.Abort:
         _fail("interrupted", 130)
     except _CommandLineError as error:
         if not str(error):  # no command at all: the help has been shown
             sys.exit(2)
-        _fail(f"{error}; see `preceptor --help`", 2)
+        said: str = error.format_message() if isinstance(error, _Explained) else str(error)
+        _fail(f"{said.rstrip('.')}; see `preceptor --help`", 2)
+    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+        _fail("", 1)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            _fault(error)
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}; mend that and give the same command again", 1)
+    except Exception as error:
+        _fault(error)
+
+
+def _fault(error: Exception) -> None:
+    """A fault of ours: all that is needed to find it is shown, and that it is one."""
+    with suppress(OSError):
+        traceback.print_exception(error, file=sys.stderr)
+    said = f"{type(error).__name__}: {error}"
+    _fail(f"this is a fault of preceptor, not of yours ({said}); please report the lines above", FAULT)
 
 
 def _fail(message: str, code: int) -> None:
-    complain(f"preceptor: {message}")
+    with suppress(OSError):  # the terminal may be gone, or the disk full that the message goes to
+        if message:
+            complain(f"preceptor: {_shortened(message)}")
+        sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+    except OSError:  # what is not written must not be tried again as the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"

@@ -1,6 +1,7 @@
 """`preceptor arms`: several ways of training side by side."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +34,10 @@ def arms(
 
     from preceptor.cli.arms_table import show_arms
     from preceptor.cli.display import Display
+    from preceptor.cli.stopping import going_on_by
     from preceptor.recipes.arms import run_arms
 
-    with Display() as display:
+    again = ["preceptor", *sys.argv[1:], *(["--out", str(path)] if out is None else [])]
+    with going_on_by(*again), Display() as display:
         summary = run_arms(path, recipe, display)
     show_arms(summary, path, as_json=as_json)

@@ -26,6 +26,7 @@ def run(
 ) -> None:
     """Run a recipe: sample, judge, train, measure, report."""
     from preceptor.cli.display import Display, show_summary
+    from preceptor.cli.stopping import going_on_by
     from preceptor.core.errors import PreceptorError, UsageError
 
     if (recipe is None) == (resume is None):
@@ -63,6 +64,7 @@ def run(
         if processes.is_main or OF_MAIN not in getattr(error, "__notes__", ()):
             raise
         raise typer.Exit(error.exit_code) from error  # the main process says why
-    with Display() as display:
+    again = ["preceptor", "run", "--resume", str(directory.path), *(["--merge"] if merge else [])]
+    with going_on_by(*again), Display() as display:
         summary = execute(directory, display, merge=merge, processes=processes)
     show_summary(summary, directory, as_json=as_json)

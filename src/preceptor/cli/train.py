@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from preceptor.cli.arguments import Command
 from preceptor.cli.terminal import say, say_json
 
 train = typer.Typer(help="Train one learner by itself; `preceptor run` has whole methods.", no_args_is_help=True)
 
 
-@train.command("reward")
+@train.command("reward", cls=Command)
 def reward(
     data: Annotated[
         list[Path],

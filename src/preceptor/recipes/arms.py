@@ -29,6 +29,7 @@ from preceptor.reports.arms import render_arms
 from preceptor.reports.evaluation import render_markdown
 from preceptor.reports.html import ReportData
 from preceptor.store.files import write_json, write_text, writing
+from preceptor.store.own_folder import check_own, check_unused, mark
 
 
 class Arm(Frozen):
@@ -197,13 +198,14 @@ def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
     text = tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
     kept = path / "recipe.toml"
     if kept.exists():
+        check_own(path, "arms")
         if kept.read_text(encoding="utf-8") != text:
             raise UsageError(f"{path}: holds a run of other arms; choose another --out")
         return
-    if path.exists() and any(path.iterdir()):
-        raise UsageError(f"{path}: exists and is not an empty folder; choose another --out")
+    check_unused(path)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+    mark(path, "arms")
     write_text(kept, text)
 
 

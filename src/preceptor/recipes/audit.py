@@ -23,7 +23,7 @@ from preceptor.reports.audit import render_audit
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_json, write_rows, write_text, writing
 from preceptor.store.ledger import Ledger
-from preceptor.store.lock import exclusive
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preferences import failure_row, preference_row
 from preceptor.store.rows import Malformed
 
@@ -63,13 +63,12 @@ def run_audit(
     check_judges(job.judges)
     if job.save_calibration is not None and len(job.judges) != 1:
         raise UsageError(f"--save-calibration is for one judge; {len(job.judges)} are named")
+    check_own(job.out, "audit")
     on_stage("reading the data")
     rows, malformed = read_labelled(job)
-    with writing(job.out):
-        job.out.mkdir(parents=True, exist_ok=True)
     runs: dict[int, JudgeRun] = {}
     raters: dict[int, Rater] = {}
-    with exclusive(job.out), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
+    with working_in(job.out, "audit"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
         for name in dict.fromkeys(spec.model for spec in job.judges):
             on_stage(f"opening {Path(name).name}")
             model = open_model(name, job.connection)

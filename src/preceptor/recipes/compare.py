@@ -28,7 +28,8 @@ from preceptor.reports.compare import (
     render_compare,
     render_compare_markdown,
 )
-from preceptor.store.files import read_json, write_json, write_text, writing
+from preceptor.store.files import read_json, write_json, write_text
+from preceptor.store.own_folder import check_own, working_in
 
 _SAYS_NOTHING = ("description",)
 """Settings that change nothing."""
@@ -56,6 +57,8 @@ def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns
     """
     if len(paths) < 2:
         raise UsageError("name two runs or more to compare")
+    if out is not None:
+        check_own(out, "comparison")
     if len({path.resolve() for path in paths}) < len(paths):
         raise UsageError("the same run is named twice")
     read = [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
@@ -69,11 +72,10 @@ def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns
         notes=_notes(read),
     )
     if out is not None:
-        with writing(out):
-            out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "compare.json", compared.model_dump(mode="json"))
-        write_text(out / "compare.md", render_compare_markdown(compared))
-        write_text(out / "compare.html", render_compare(compared))
+        with working_in(out, "comparison"):
+            write_json(out / "compare.json", compared.model_dump(mode="json"))
+            write_text(out / "compare.md", render_compare_markdown(compared))
+            write_text(out / "compare.html", render_compare(compared))
     return compared
 
 

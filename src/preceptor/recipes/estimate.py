@@ -21,9 +21,10 @@ from preceptor.evaluation.prediction_powered import (
 )
 from preceptor.recipes.labels_chosen import Asked, Label, usable_labels
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
-from preceptor.store.files import write_json, write_rows, writing
+from preceptor.store.files import write_json, write_rows
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, question, selections
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import DISPUTED, NOT_SAID, Selection, WrongSelectionError, read_selection
@@ -268,6 +269,8 @@ def _file(path: Path) -> Path:
 def _check(job: EstimateJob) -> None:
     if not 0 < job.half_width < 0.5:
         raise UsageError(f"--half-width {job.half_width}: expected a number between 0 and 0.5, such as 0.05")
+    if job.out is not None:
+        check_own(job.out, "estimate")
     if job.plan and job.out is None:
         raise UsageError(f"--plan writes {FOR_PEOPLE}; give the folder for it by --out")
     if job.plan and job.out is not None:
@@ -298,8 +301,7 @@ def _questions(file: Path, positions: Sequence[int], chosen: Sequence[Selection]
 
 
 def _write(out: Path, result: HumanEstimate, questions: Sequence[Row]) -> None:
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    write_json(out / ESTIMATE, result.model_dump(mode="json"))
-    if questions:
-        write_rows(out / FOR_PEOPLE, questions)
+    with working_in(out, "estimate"):
+        write_json(out / ESTIMATE, result.model_dump(mode="json"))
+        if questions:
+            write_rows(out / FOR_PEOPLE, questions)

@@ -45,8 +45,8 @@ from preceptor.store.calls import JUDGE, calls_by_role, notes_of
 from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.files import write_json, write_text, writing
 from preceptor.store.ledger import Ledger
-from preceptor.store.lock import exclusive
 from preceptor.store.outcomes import Outcomes
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.prompts import split_held_out
 from preceptor.store.responses import read_responses
 
@@ -99,14 +99,13 @@ def run_evaluate(job: EvaluateJob, on_stage: Stage, on_progress: Progress) -> Ev
     """
     trainer = training_judge(job.policies) if job.ask_training_judge else None
     check_evaluation(job, trainer)
+    check_own(job.out, "evaluation")
     audits = read_audits(job.audit)
     on_stage("reading the prompts")
     prompts = read_evaluation_prompts(job)
     for prompt in prompts:
         asked_at(prompt)
-    with writing(job.out):
-        job.out.mkdir(parents=True, exist_ok=True)
-    with exclusive(job.out):
+    with working_in(job.out, "evaluation"):
         pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
         evaluation = _Work(job, prompts, trainer, on_stage, on_progress).evaluate(audits)
     write_json(job.out / "evaluation.json", evaluation.model_dump(mode="json"))

@@ -25,12 +25,12 @@ from preceptor.recipes.judges import JudgeSpec, assemble, check_judges, check_pr
 from preceptor.recipes.outcome_counts import count_outcomes
 from preceptor.recipes.pinned import pin
 from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of, read_comparisons
-from preceptor.store.files import write_json, writing
+from preceptor.store.files import write_json
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
 from preceptor.store.ledger import Ledger
-from preceptor.store.lock import exclusive
 from preceptor.store.outcomes import Outcomes
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preferences import write_card, write_parquet
 from preceptor.store.rows import Malformed
 
@@ -92,6 +92,7 @@ def run_label(
     """
     begun = time.perf_counter()
     check_job(job)
+    check_own(job.out, "labels")
     if job.to_people:
         check_unlabelled(job.out / FOR_PEOPLE)
     on_stage("reading the data")
@@ -99,10 +100,8 @@ def run_label(
     if census.malformed:
         shown = "; ".join(f"{row.place}: {row.reason}" for row in census.examples)
         on_stage(f"skipping {census.malformed} malformed rows: {shown}{' ...' if census.malformed > 3 else ''}")
-    with writing(job.out):
-        job.out.mkdir(parents=True, exist_ok=True)
     outcomes = Outcomes(job.out)
-    with exclusive(job.out), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
+    with working_in(job.out, "labels"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
         on_stage("opening the models")
         crew = open_crew(job, ledger)
         _pin(job, crew)

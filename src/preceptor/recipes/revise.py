@@ -15,9 +15,9 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.revision import Revised, Reviser, RevisionSettings
 from preceptor.recipes.environment import environment
 from preceptor.recipes.judges import check_prices
-from preceptor.store.files import write_json, write_rows, writing
+from preceptor.store.files import write_json, write_rows
 from preceptor.store.ledger import Ledger
-from preceptor.store.lock import exclusive
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.prompts import read_prompt_rows
 from preceptor.store.rows import Malformed
 
@@ -48,14 +48,13 @@ def run_revise(
     """
     check_name(job.model)
     constitution = load_constitution(job.constitution)
+    check_own(job.out, "revision")
     rows = list(islice(read_prompt_rows(job.prompts), job.limit))
     prompts = [row for row in rows if isinstance(row, Prompt)]
     if not prompts:
         first = next((f"{row.place}: {row.reason}" for row in rows if isinstance(row, Malformed)), "it holds no rows")
         raise UsageError(f"{job.prompts}: no usable prompt: {first}")
-    with writing(job.out):
-        job.out.mkdir(parents=True, exist_ok=True)
-    with exclusive(job.out), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
+    with working_in(job.out, "revision"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
         on_stage("opening the model")
         model = open_model(job.model, job.connection)
         check_prices(job.budget, [model])

@@ -23,7 +23,7 @@ from preceptor.recipes.rlaif import run_rlaif
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.session import Session
 from preceptor.recipes.sft import run_sft
-from preceptor.store.lock import exclusive
+from preceptor.store.own_folder import working_in
 from preceptor.training.processes import Processes
 
 
@@ -37,13 +37,13 @@ def execute(
     Args:
         merge: also write the chosen model with its adapters merged into the weights.
 
-    Returns: the summary. Its `status` is `running`, `done`, `interrupted` (Ctrl-C) or `failed`; after `kill -9` it
-    stays `running`.
+    Returns: the summary. Its `status` is `running`, `done`, `interrupted` (Ctrl-C, TERM or HUP) or `failed`; after
+    `kill -9` it stays `running`.
     """
     processes = processes or Processes()
     progress = progress if processes.is_main else Silence()
     with ExitStack() as held:
-        processes.on_main(lambda: held.enter_context(exclusive(directory.path)))
+        processes.on_main(lambda: held.enter_context(working_in(directory.path, "run")))
         processes.on_main(directory.tidy)
         finished = processes.on_main(directory.read_summary)
         if finished.get("status") == "done":
@@ -68,7 +68,6 @@ def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, m
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
             write({"status": "interrupted"})
-        progress.note(f"stopped; go on with `preceptor run --resume {directory.path}`")
         raise
     except Exception as error:
         with suppress(PreceptorError):

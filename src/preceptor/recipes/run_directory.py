@@ -24,6 +24,7 @@ from preceptor.store.files import (
     write_text,
     writing,
 )
+from preceptor.store.own_folder import check_own, check_unused, mark
 
 
 class RunDirectory:
@@ -51,14 +52,12 @@ class RunDirectory:
             raise UsageError(
                 f"{path}: holds {what}; go on with it by `preceptor run --resume {path}`, or choose another --out"
             )
-        if path.is_dir():
-            remove_partials(path)  # of a process killed at this very place
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{path}: exists and is not an empty folder; choose another --out")
+        check_unused(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PreceptorError(f"{path}: the run directory cannot be made: {error.strerror or error}") from error
+        mark(path, "run")
         write_text(path / "recipe.toml", dump_recipe(recipe))
         return cls(path, recipe)
 
@@ -66,10 +65,11 @@ class RunDirectory:
     def open(cls, path: Path) -> "RunDirectory":
         """A run that exists.
 
-        Raises: UsageError when there is none.
+        Raises: UsageError when there is none, or other files are there too that no run wrote.
         """
         if not (path / "recipe.toml").is_file():
             raise UsageError(f"{path}: holds no run (there is no recipe.toml in it)")
+        check_own(path, "run")
         return cls(path, load_recipe(str(path / "recipe.toml")))
 
     def tidy(self) -> None:

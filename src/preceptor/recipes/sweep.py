@@ -36,7 +36,7 @@ from preceptor.reports.sweep import render_sweep
 from preceptor.store.calls import JUDGE, calls_by_role
 from preceptor.store.files import read_json, remove_partials, write_json, write_text, writing
 from preceptor.store.ledger import Ledger
-from preceptor.store.lock import exclusive
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 
@@ -70,18 +70,19 @@ def run_sweep(job: SweepJob, progress: Progress) -> Sweep:
     Raises: UsageError when the run has no checkpoints, a name is wrong or the folder holds another sweep;
         PreceptorError when a checkpoint was altered or a judge cannot be asked.
     """
+    check_own(job.out, "sweep")
     directory = RunDirectory.open(job.run)
     steps = checkpoint_steps(directory)
     bounds, judge = _bounds(job, directory), _judge_settings(job, directory)
     given = read_prompt_sets(job.prompts)
     session = Session(directory, progress, Processes(), merge=False)
-    with writing(job.out):
-        (job.out / "checkpoints").mkdir(parents=True, exist_ok=True)
     with (
-        exclusive(job.out),
+        working_in(job.out, "sweep"),
         Ledger(job.out / TRAINING_LEDGER) as ledger,
         closing(_held_out(judge, job.out)) as held_out,
     ):
+        with writing(job.out):
+            (job.out / "checkpoints").mkdir(exist_ok=True)
         remove_partials(job.out / "checkpoints")
         progress.stage("loading the models")
         policy = _policy(session)

@@ -11,8 +11,8 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.recipes.environment import environment
 from preceptor.recipes.reward_models import accuracy_of
-from preceptor.store.files import check_folder, write_folder, write_json, writing
-from preceptor.store.lock import exclusive
+from preceptor.store.files import check_folder, write_folder, write_json
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.training_pairs import TrainingPair, combine, read_training_pairs, split
 from preceptor.training.processes import Processes
 from preceptor.training.reward_model.model import RewardModel
@@ -51,6 +51,7 @@ def run_train_reward(
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when training diverges.
     """
     begun = time.perf_counter()
+    processes.on_main(lambda: check_own(job.out, "reward model"))
     pairs, left_out = _read(job.data)
     training, held_out = (pairs, _read((job.test,))[0]) if job.test else split(pairs, job.settings.held_out_share)
     if job.test:
@@ -59,14 +60,8 @@ def run_train_reward(
     say(f"{len(training)} pairs to train on, {len(held_out)} held out; {sum(left_out.values())} rows left out")
     if job.settings.members > 1:
         raise UsageError("reward_model.members: one reward model is trained here; `preceptor run rlaif` trains several")
-
-    def prepare() -> None:
-        with writing(job.out):
-            job.out.mkdir(parents=True, exist_ok=True)
-
-    processes.on_main(prepare)
     with ExitStack() as held:
-        processes.on_main(lambda: held.enter_context(exclusive(job.out)))
+        processes.on_main(lambda: held.enter_context(working_in(job.out, "reward model")))
         model = RewardModel.from_language_model(job.model, job.tuning, job.seed, max_length=job.settings.max_length)
         trained = train_reward_model(
             model,

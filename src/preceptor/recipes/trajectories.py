@@ -17,7 +17,8 @@ from preceptor.evaluation.trajectories import (
 )
 from preceptor.reports.trajectories import render_trajectories
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
-from preceptor.store.files import write_json, write_text, writing
+from preceptor.store.files import write_json, write_text
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preferences import MALFORMED
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
@@ -44,6 +45,8 @@ def study_trajectories(
     """
     if not 1.0 <= good_step <= 10.0:
         raise UsageError(f"--good-step {good_step:g}: expected a score from 1 to 10")
+    if out is not None:
+        check_own(out, "trajectories")
     known = None if data is None else _successes(data)
     file = labels / "preferences.jsonl" if (labels / "preferences.jsonl").is_file() else labels
     pairs: list[TrajectoryPair] = []
@@ -132,7 +135,6 @@ def _failures(labels: Path) -> dict[str, int]:
 
 
 def _write(out: Path, findings: TrajectoryFindings, labels: Path) -> None:
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "trajectories.json", findings.model_dump(mode="json"))
-    write_text(out / "trajectories.md", render_trajectories(findings, labels.name))
+    with working_in(out, "trajectories"):
+        write_json(out / "trajectories.json", findings.model_dump(mode="json"))
+        write_text(out / "trajectories.md", render_trajectories(findings, labels.name))

@@ -8,6 +8,9 @@ from pathlib import Path
 from preceptor.core.errors import PreceptorError
 from preceptor.store.files import writing
 
+LOCK = ".lock"
+"""The file that is held."""
+
 
 @contextmanager
 def exclusive(folder: Path) -> Generator[None]:
@@ -16,7 +19,7 @@ def exclusive(folder: Path) -> Generator[None]:
     Raises: PreceptorError when another process holds it.
     """
     with writing(folder):
-        stream = (folder / ".lock").open("w")
+        stream = (folder / LOCK).open("w")
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,47 @@
+"""What no command takes, whatever its options: empty values, and numbers that are none or that nothing can count."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from typer.core import TyperCommand
+
+from preceptor.core.errors import UsageError
+
+MOST = 2**63 - 1
+"""The greatest whole number that an option takes."""
+_EMPTY = re.compile(r"(--[a-z][a-z-]*)=")
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Checks that no argument is empty: `--out ""` would mean the current folder, and most often is a variable that is
+    not set.
+
+    Raises: UsageError naming the option.
+    """
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        empty = _EMPTY.fullmatch(argument)
+        if empty or not argument:
+            name = empty[1] if empty else before if before.startswith("--") else "an argument"
+            raise UsageError(f"{name}: expected a value, got an empty one; is a variable not set?")
+
+
+class Command(TyperCommand):
+    """A command whose numbers are finite and can be counted with."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command.
+
+        Raises: UsageError naming the option that is out of bounds.
+        """
+        for name, value in ctx.params.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"--{_dashed(name)} {value}: expected a finite number")
+            if isinstance(value, int) and abs(value) > MOST:
+                raise UsageError(f"--{_dashed(name)}: expected a whole number of at most {MOST}")
+        return super().invoke(ctx)
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")

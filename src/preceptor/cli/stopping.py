@@ -1,0 +1,59 @@
+"""How a command is stopped from outside: Ctrl-C, TERM and HUP end it alike, and people are told how to go on."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def listen() -> None:
+    """From now on these signals raise `Stopped` in the main thread, so that files and ledgers are closed on the way
+    out. One that whoever began the process had it ignore (`nohup`) stays ignored. The second of a kind ends the
+    process at once.
+    """
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped(number)
+
+
+@contextmanager
+def going_on_by(*command: str) -> Generator[None]:
+    """Where the work within is stopped, people are told that this command goes on with it, not the one they gave."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(shlex.join(command))
+        raise
+
+
+def words(stop: KeyboardInterrupt, given: Sequence[str] | None = None) -> str:
+    """What a person is told: that the work was interrupted, and the command that goes on with it.
+
+    Args:
+        given: the command that was interrupted; that of this process when None.
+    """
+    named = getattr(stop, "__notes__", ())
+    given = sys.argv[1:] if given is None else given
+    return f"interrupted; go on with: {named[-1] if named else shlex.join(['preceptor', *given])}"
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """128 and the signal's number, as shells count: 130 for Ctrl-C, 143 for TERM, 129 for HUP."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)

@@ -1,0 +1,127 @@
+"""Folders that commands write: each command works in folders of its own kind and touches nobody else's files.
+
+A marker file says what kind of work a folder holds and which version of preceptor began it. A folder without one is
+taken for a command's own where it is empty, or where an earlier version of preceptor wrote it, which its files show.
+"""
+
+import json
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import preceptor
+from preceptor.core.errors import UsageError
+from preceptor.store.files import write_json, writing
+from preceptor.store.lock import LOCK, exclusive
+
+Work = Literal["labels", "audit", "evaluation", "estimate", "revision", "sweep", "comparison", "trajectories"]
+Training = Literal["run", "arms", "reward model"]
+Kind = Work | Training
+MARKER = ".preceptor.json"
+_SIGNS: dict[Kind, tuple[str, ...]] = {
+    "labels": ("label.json",),
+    "audit": ("audit.json",),
+    "evaluation": ("evaluate.json",),
+    "estimate": ("estimate.json",),
+    "revision": ("sft.jsonl",),
+    "reward model": ("state",),
+    "sweep": ("begun.json",),
+    "comparison": ("compare.json",),
+    "trajectories": ("trajectories.json",),
+    "run": ("inputs.json",),
+    "arms": ("arms",),
+}
+"""A file or folder that every finished folder of the kind holds: how those without a marker are known."""
+_LEDGER = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
+_BEGINNINGS = {LOCK, MARKER, *_LEDGER, "responses.sqlite", "held_out.sqlite", "checkpoints"}
+"""What a process of an earlier version may have left that was killed before it wrote a sign."""
+_BEGUN_RUN = {"recipe.toml", "summary.json", "evaluations", "stages"}
+_BARELY_BEGUN = {MARKER, "recipe.toml.partial"}
+"""What is left of a run that was killed before it began."""
+_NOBODYS = {".DS_Store", "lost+found", f"{MARKER}.partial"}
+"""What operating systems put into folders, and a marker that a killed process was writing."""
+
+
+@contextmanager
+def working_in(folder: Path, kind: Kind) -> Generator[None]:
+    """Makes a folder, or goes on in one of the same kind, and holds it for this process.
+
+    Raises: UsageError where it is not a folder of this kind; PreceptorError when another process holds it, or it cannot
+        be written.
+    """
+    check_own(folder, kind)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):
+        mark(folder, kind)
+        yield
+
+
+def mark(folder: Path, kind: Kind) -> None:
+    """Writes down what kind of work a folder holds, unless that is written there."""
+    if not (folder / MARKER).exists():
+        write_json(folder / MARKER, {"kind": kind, "preceptor": preceptor.__version__})
+
+
+def check_own(folder: Path, kind: Kind) -> None:
+    """Checks that a command may write into a folder: there is none, it is empty, or it holds work of the same kind.
+
+    Raises: UsageError that names the file which is not the command's.
+    """
+    try:
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: is a file, and a folder is to be written there; name another one")
+        names = sorted({entry.name for entry in folder.iterdir()} - _NOBODYS)
+        _check_marker(folder, kind)
+        for name in names:
+            _check_regular(folder / name)
+    except OSError as error:
+        raise UsageError(f"{folder}: this folder cannot be used: {error.strerror or error}") from error
+    begun = _BEGINNINGS | _BEGUN_RUN if kind in ("run", "arms") else _BEGINNINGS
+    if MARKER in names or any(sign in names for sign in _SIGNS[kind]):
+        return
+    if foreign := [name for name in names if name not in begun]:
+        raise UsageError(
+            f"{folder}: holds {foreign[0]}, which this command did not write; name a new or an empty folder"
+        )
+
+
+def check_unused(folder: Path) -> None:
+    """Checks that new work may begin in a folder: there is none, or it is empty.
+
+    Raises: UsageError that names what it holds.
+    """
+    try:
+        if not folder.exists():
+            return
+        held = sorted({entry.name for entry in folder.iterdir()} - _NOBODYS - _BARELY_BEGUN) if folder.is_dir() else []
+    except OSError as error:
+        raise UsageError(f"{folder}: this folder cannot be used: {error.strerror or error}") from error
+    if held or not folder.is_dir():
+        what = f"it holds {held[0]}" if held else "it is a file"
+        raise UsageError(f"{folder}: exists and is not an empty folder ({what}); choose another --out")
+
+
+def _check_marker(folder: Path, kind: Kind) -> None:
+    path = folder / MARKER
+    if not path.exists():
+        return
+    _check_regular(path)
+    try:
+        marked: Any = json.loads(path.read_text(encoding="utf-8"))
+        found, version = marked["kind"], marked["preceptor"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path}: is damaged; delete it, and the folder is known by its other files") from error
+    if found != kind:
+        raise UsageError(f"{folder}: is the folder of other work ({found}, by preceptor {version}); name another one")
+
+
+def _check_regular(path: Path) -> None:
+    """Raises: UsageError for a pipe, a device or a socket in the place of a file that may be read or written."""
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG  # a link to nowhere is found by who opens it
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise UsageError(f"{path}: is a pipe, a device or a socket, and not a file; name another folder")
