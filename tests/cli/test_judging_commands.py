@@ -30,7 +30,7 @@ PROMPTS = str(EXAMPLES / "prompts.jsonl")
             ["label", COMPARISONS, "--out", "x", "--judges", "j.toml", "--judge", "embedded"],
             "--judges names all judges",
         ),
-        (["label", COMPARISONS], "Missing parameter: out"),
+        (["label", COMPARISONS], "Missing option '--out'"),
         (["audit", "none.jsonl"], "none.jsonl: cannot be read"),
         (["audit", PROMPTS], "prompts.jsonl:1"),
         (["audit", COMPARISONS, "--method", "isotonic"], 'expected "platt" or "temperature"'),

@@ -205,8 +205,8 @@ def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
     check_unused(path)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    mark(path, "arms")
     write_text(kept, text)
+    mark(path, "arms")
 
 
 def _measured_on(recipe: Recipe, what: str) -> Any:

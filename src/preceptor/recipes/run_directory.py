@@ -57,8 +57,8 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PreceptorError(f"{path}: the run directory cannot be made: {error.strerror or error}") from error
-        mark(path, "run")
         write_text(path / "recipe.toml", dump_recipe(recipe))
+        mark(path, "run")
         return cls(path, recipe)
 
     @classmethod
