@@ -8,9 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from preceptor.backends.transformers import attention
 from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.backends.transformers.model import LocalModel
+from preceptor.backends.transformers.traits import prepare
 from preceptor.core.types import Message, Prompt
 
 torch.set_num_threads(1)  # the tiny model is too small to divide, and threads that wait cost more than they give
@@ -52,7 +52,7 @@ def make_model(seed: int = 0, dtype: torch.dtype = torch.float32, window: int = 
         tie_word_embeddings=True,
     )
     model: Any = LlamaForCausalLM(config)
-    attention.use(model)
+    prepare(model)
     return LocalModel(LoadedModel(model.to(dtype).eval(), tokenizer, f"tiny-{seed}", "tiny"))
 
 

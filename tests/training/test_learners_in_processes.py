@@ -59,12 +59,12 @@ train_sft(
 
 def launch(script: Path, base: Path, root: Path) -> None:
     """As `accelerate launch` does on machines with several devices."""
-    tests = Path(__file__).parent.parent
+    paths = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
     how = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script), str(base), str(root)]
     done = subprocess.run(
         [sys.executable, *how],
         capture_output=True, text=True, check=False, timeout=300,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(tests), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"ACCELERATE_USE_CPU": "true", "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
 

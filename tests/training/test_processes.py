@@ -25,7 +25,11 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
         two_processes.__file__, str(root),
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(tests), "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(tests), *sys.path]),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as launched:

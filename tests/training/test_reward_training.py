@@ -224,7 +224,7 @@ def test_two_processes_train_as_one_does(tiny_folder: Path, tmp_path: Path) -> N
     script, root = tmp_path / "script.py", tmp_path / "two"
     script.write_text(SCRIPT)
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent)])
+    paths = os.pathsep.join([str(here), str(here.parent), *sys.path])
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
          str(script), str(tiny_folder), str(root)],

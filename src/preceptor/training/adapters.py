@@ -1,12 +1,14 @@
 """LoRA adapters (Hu et al. 2021), as every learner has them; computed in fewer passes over memory than peft takes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import Linear
+from peft.tuners.tuners_utils import _check_lora_target_modules_mamba  # pyright: ignore[reportPrivateUsage]
 from torch import Tensor
 
 from preceptor.core.seeds import derive_seed
@@ -29,12 +31,39 @@ def lora_config(tuning: TuningSettings, task_type: str, trained: str | None = No
     )
 
 
+def suited(config: LoraConfig, model: Any) -> LoraConfig:
+    """The same configuration without the layers that cannot have adapters: those that peft refuses, and routers that
+    are linear layers by name but give more than one array.
+    """
+    unfit = {
+        name.rpartition(".")[2]
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and not _takes_adapters(config, model, name, layer)
+    }
+    return replace(config, exclude_modules=sorted(unfit) or None)
+
+
+def _takes_adapters(config: LoraConfig, model: Any, name: str, layer: torch.nn.Linear) -> bool:
+    try:
+        _check_lora_target_modules_mamba(config, model, name.rpartition(".")[2])
+    except ValueError:
+        return False
+    if type(layer) is torch.nn.Linear:
+        return True
+    with torch.no_grad():
+        return isinstance(layer(layer.weight.new_zeros(1, layer.in_features)), Tensor)
+
+
 def adapted(model: Any, config: LoraConfig, seed: int) -> Any:
-    """A model under new fp32 adapters, which compute in the precision of the layers that they adapt."""
+    """A model under new fp32 adapters, which compute in the precision of the layers that they adapt.
+
+    Layers that are linear in a way of their own keep peft's forward pass: GPT-2's, for instance, whose weights are
+    transposed.
+    """
     torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
-    under: Any = get_peft_model(model, config)
+    under: Any = get_peft_model(model, suited(config, model))
     for layer in under.modules():
-        if isinstance(layer, Linear):
+        if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
             layer.forward = partial(_forward, layer, layer.forward)
     return under
 
@@ -46,7 +75,9 @@ def _forward(layer: Any, peft_forward: Callable[[Tensor], Tensor], x: Tensor) ->
     [name] = layer.active_adapters
     base = layer.get_base_layer()
     weights = (base.weight, base.bias, layer.lora_A[name].weight, layer.lora_B[name].weight)
-    return _LoraProduct.apply(x.to(base.weight.dtype), *weights, layer.scaling[name])  # pyright: ignore
+    x_NI = x.to(base.weight.dtype).reshape(-1, x.shape[-1])
+    output_NO: Any = _LoraProduct.apply(x_NI, *weights, layer.scaling[name])
+    return output_NO.view(*x.shape[:-1], -1)
 
 
 class _LoraProduct(torch.autograd.Function):
@@ -54,25 +85,22 @@ class _LoraProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor, scale: float
+        ctx: Any, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor, scale: float
     ) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            x_NI = x.reshape(-1, x.shape[-1])
-            a_RI, b_OR = a_RI.to(x.dtype), b_OR.to(x.dtype)
+        with torch.autocast(x_NI.device.type, enabled=False):
+            a_RI, b_OR = a_RI.to(x_NI.dtype), b_OR.to(x_NI.dtype)
             inner_NR = x_NI @ a_RI.T
             output_NO = torch.nn.functional.linear(x_NI, weight_OI, bias_O).addmm_(inner_NR, b_OR.T, alpha=scale)
         ctx.save_for_backward(x_NI, inner_NR, weight_OI, a_RI, b_OR)
-        ctx.scale, ctx.shape = scale, x.shape
-        return output_NO.view(*x.shape[:-1], -1)
+        ctx.scale = scale
+        return output_NO
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x_NI, inner_NR, weight_OI, a_RI, b_OR = ctx.saved_tensors
-        grad_NO = grads[0].reshape(-1, grads[0].shape[-1])
+        [grad_NO] = grads
         grad_inner_NR = (grad_NO @ b_OR).mul_(ctx.scale)
         grad_a_RI = (grad_inner_NR.T @ x_NI).float()
         grad_b_OR = (grad_NO.T @ inner_NR).float().mul_(ctx.scale)
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = (grad_NO @ weight_OI).addmm_(grad_inner_NR, a_RI).view(ctx.shape)
-        return grad_x, None, None, grad_a_RI, grad_b_OR, None
+        grad_x_NI = (grad_NO @ weight_OI).addmm_(grad_inner_NR, a_RI) if ctx.needs_input_grad[0] else None
+        return grad_x_NI, None, None, grad_a_RI, grad_b_OR, None

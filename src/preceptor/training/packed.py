@@ -1,7 +1,7 @@
-"""Log-probabilities of groups of responses, each prompt computed once for its whole group.
+"""Log-probabilities of groups of responses, each prompt computed once for its whole group where the model allows it.
 
 A prompt and its responses are a tree of texts that begin alike (`backends.transformers.forest`). The result, and its
-gradient, are those of separate sequences.
+gradient, are those of separate sequences; a model that computes no forest is given these (`layout`).
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preceptor.backends.transformers.attention import forest_arguments
-from preceptor.backends.transformers.forest import Forest
+from preceptor.backends.transformers.layout import lay_out, read
+from preceptor.backends.transformers.traits import decoder_of, traits
 from preceptor.objectives.log_probs import head_log_probs, token_log_probs
 
 
@@ -25,8 +25,14 @@ class TokenGroup:
 
     @property
     def size(self) -> int:
-        """Tokens to compute."""
+        """Tokens to compute, the prompt's once."""
         return len(self.prompt) + sum(map(len, self.responses))
+
+
+def tokens_of(model: Any, group: TokenGroup) -> int:
+    """How many tokens a model computes for a group: the prompt's once only where it computes a forest."""
+    again = 0 if traits(model).forest else len(group.prompt) * (len(group.responses) - 1)
+    return group.size + again
 
 
 def packed_log_probs(model: Any, groups: Sequence[TokenGroup], temperature: float) -> Tensor:
@@ -53,24 +59,22 @@ def packed_forward(
     """
     if any(not group.prompt or not all(group.responses) for group in groups):
         raise ValueError("an empty prompt or response has no log-probabilities")
-    forest = Forest()
-    reads: list[int] = []
-    for group in groups:
-        for response in group.responses:
-            forest.add(group.prompt + response)
-            reads += forest.places[-1][len(group.prompt) - 1 : -1]
-    read_N = torch.tensor(reads, device=model.device)
-    tokens_N = torch.tensor([t for g in groups for response in g.responses for t in response], device=model.device)
+    texts = [(group.prompt, response) for group in groups for response in group.responses]
     plain: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    layout = lay_out(plain, [prompt + response for prompt, response in texts])
+    reads: list[int] = []
+    for (prompt, _), places in zip(texts, layout.places, strict=True):
+        reads += places[len(prompt) - 1 : -1]
+    reads_N = torch.tensor(reads, device=model.device)
+    tokens_N = torch.tensor([token for _, response in texts for token in response], device=model.device)
     head: Any = model.get_output_embeddings()
     if has_plain_head(plain) if plain_head is None else plain_head:
-        decoder = getattr(plain, plain.base_model_prefix)
-        hidden_NH = decoder(**forest_arguments(plain, forest)).last_hidden_state[0, read_N]
+        hidden_NH = decoder_of(plain)(**layout.arguments).last_hidden_state.flatten(0, 1)[reads_N]
         if head.weight.requires_grad:
             return token_log_probs(head(hidden_NH), tokens_N, temperature), hidden_NH
         return head_log_probs(hidden_NH, head.weight, tokens_N, temperature), hidden_NH
-    output = model(**forest_arguments(plain, forest), logits_to_keep=read_N, output_hidden_states=True)
-    return token_log_probs(output.logits[0], tokens_N, temperature), output.hidden_states[-1][0, read_N]
+    logits_NV, hidden_NH = read(plain, layout.arguments, reads)
+    return token_log_probs(logits_NV, tokens_N, temperature), hidden_NH
 
 
 @torch.inference_mode()
@@ -78,6 +82,10 @@ def has_plain_head(model: Any) -> bool:
     """Whether a model's logits are the product of its last hidden state and its output embeddings, nothing scaled,
     capped or added.
     """
-    output = model(torch.tensor([[0, 1]], device=model.device), use_cache=False, output_hidden_states=True)
+    arguments = {"input_ids": torch.tensor([[0, 1]], device=model.device), "use_cache": False}
+    logits_NV, hidden_NH = read(model, arguments, [0, 1])
+    decoded_NH = decoder_of(model)(**arguments).last_hidden_state[0]
     head = model.get_output_embeddings()
-    return torch.equal(torch.nn.functional.linear(output.hidden_states[-1], head.weight), output.logits)
+    return torch.equal(decoded_NH, hidden_NH) and torch.equal(
+        torch.nn.functional.linear(hidden_NH[None], head.weight)[0], logits_NV
+    )

@@ -25,7 +25,7 @@ from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.types import Prompt, Rollout
 from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
-from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward
+from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward, tokens_of
 from preceptor.training.tuning import TuningSettings
 
 FOR_LESS_MEMORY = "the batch (raise gradient_accumulation_steps) or the length of responses"
@@ -71,7 +71,8 @@ class Policy:
             self._checkpointed = [m for m in self.model.modules() if isinstance(m, GradientCheckpointingLayer)]
         self._value_head: torch.nn.Linear | None = None
         if values:
-            self._value_head = torch.nn.Linear(int(base.model.config.hidden_size), 1).to(base.model.device)
+            size = int(base.model.config.get_text_config().hidden_size)
+            self._value_head = torch.nn.Linear(size, 1).to(base.model.device)
             torch.nn.init.zeros_(self._value_head.weight)
             torch.nn.init.zeros_(self._value_head.bias)
 
@@ -85,6 +86,10 @@ class Policy:
         """The parameters that learn."""
         head = list(self._value_head.parameters()) if self._value_head is not None else []
         return [p for p in self.model.parameters() if p.requires_grad] + head
+
+    def size(self, group: TokenGroup) -> int:
+        """How many tokens are computed for a group."""
+        return tokens_of(self.base.model, group)
 
     @property
     def recomputes(self) -> bool:
@@ -300,7 +305,7 @@ class Policy:
             return packed_forward(self.model, [groups[i] for i in part], temperature, plain_head=self._plain_head)
 
         device = self.base.model.device
-        parts = in_parts([group.size for group in groups], tokens_at_once(self.base.model), workers(device))
+        parts = in_parts([self.size(group) for group in groups], tokens_at_once(self.base.model), workers(device))
         with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
             done = list(side_by_side(device, forward, parts))
         return torch.cat([log_probs for log_probs, _ in done]), torch.cat([hidden for _, hidden in done])

@@ -7,14 +7,12 @@ results differ by rounding.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import AttentionInterface
@@ -34,28 +32,22 @@ SCORES_AT_ONCE = 1 << 22
 """Scores of a padded batch beyond which PyTorch's fused attention is used: it does not keep them all."""
 
 
-def use(model: Any) -> None:
-    """Gives a model on a CPU this attention, where its architecture lets one choose and adds nothing of its own."""
-    config = model.config.get_text_config()
-    peculiar = not looks_back_all_the_way(model) or getattr(config, "attn_logit_softcapping", None) is not None
-    if model.device.type == "cpu" and config._attn_implementation == "sdpa" and not peculiar:
-        model.set_attn_implementation(NAME)
-
-
 def in_use(model: Any) -> bool:
     """Whether a model has this attention."""
     return model.config.get_text_config()._attn_implementation == NAME
 
 
 def tokens_at_once(model: Any) -> int:
-    """How many tokens a forest should have."""
+    """How many tokens to give a model at once."""
     return CUDA_TOKENS if model.device.type == "cuda" else CPU_TOKENS
 
 
-def looks_back_all_the_way(model: Any) -> bool:
-    """Whether every layer attends to all that came before: no sliding windows, no recurrent state."""
-    layers: list[Any] = DynamicCache(config=model.config).layers
-    return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+@dataclass
+class Trial:
+    """Takes the place of a forest in a trial of a model, and keeps what each layer asks of its attention."""
+
+    asked: list[tuple[Any, Tensor | None, dict[str, Any]]] = field(default_factory=list)
+    """The module that asked, the mask that it gave, and all arguments but the scale."""
 
 
 def attention(
@@ -65,7 +57,8 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    forest: "Sequence[_Part] | None" = None,
+    forest: "_Row | Trial | None" = None,
+    sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it.
@@ -74,15 +67,18 @@ def attention(
         query: B × H × T × D, key and value: B × K × S × D, of H query heads and K heads of keys.
         attention_mask: what is added to the scores, B × 1 × T × S; of no account with a forest.
         forest: the segments of the one row, T tokens of it in `query`, behind S - T of a cached prefix.
+        sliding_window: how many tokens back a query sees, itself included; a mask says it too, a forest not.
 
     Returns: B × T × H × D, and no attention weights.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if forest is not None:
+    if isinstance(forest, Trial):
+        forest.asked.append((module, attention_mask, {"sliding_window": sliding_window, **others}))
+    elif forest is not None:
         if torch.is_autocast_enabled(query.device.type):
             dtype = torch.get_autocast_dtype(query.device.type)
             query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-        return _ForestAttention.apply(query, key, value, forest, scale), None  # pyright: ignore
+        return _ForestAttention.apply(query, key, value, forest.parts(sliding_window), scale), None  # pyright: ignore
     scores = query.shape[0] * query.shape[1] * query.shape[2] * key.shape[2]
     if attention_mask is None or query.requires_grad or scores > SCORES_AT_ONCE:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)[0], None
@@ -115,14 +111,18 @@ class _Part:
 
     Args:
         lengths: L and S.
+        window: how many tokens back a query sees, itself included; None where it sees all that came before.
         prefix: keys before those of the row.
         row: T, its length. Nothing reads its last token: queries that only fill up are taken from it, and their results
             go to it.
     """
 
-    def __init__(self, segments: Sequence[Segment], lengths: tuple[int, int], prefix: int, row: int) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], lengths: tuple[int, int], window: int | None, prefix: int, row: int
+    ) -> None:
         self._shape = G, L, S = (len(segments), *lengths)
-        self._keys_of_head, self._seen_by_all = prefix + row, min(_seen_before(each, prefix) for each in segments)
+        self._keys_of_head = prefix + row
+        self._seen_by_all = 0 if window else min(_seen_before(each, prefix) for each in segments)
         self._queries_GL = torch.full((G, L), row - 1)
         self._keys_GS = torch.full((G, S), prefix + row - 1)
         self._bias_GLR = torch.full((G, L, S - self._seen_by_all), -torch.inf)
@@ -130,11 +130,14 @@ class _Part:
         for g, segment in enumerate(segments):
             own = range(segment.start, segment.end)
             seen = [*range(-prefix, 0), *(place for start, end in segment.before for place in range(start, end)), *own]
+            seen = seen[_out_of_sight(segment, prefix, window) :]
             self._queries_GL[g, : len(own)] = torch.tensor(own)
             self._keys_GS[g, : len(seen)] = prefix + torch.tensor(seen)
             end = len(seen) - self._seen_by_all
             self._bias_GLR[g, :, :end] = 0.0
             self._bias_GLR[g, : len(own), end - len(own) : end] = _ahead(len(own))
+            if window:
+                self._bias_GLR[g, : len(own), :end] += _behind(len(own), end, window)
 
     def queries(self, rows: Tensor, heads: _Heads) -> Tensor:
         """(K · G) × (H / K · L) × D of (T · H) × D."""
@@ -214,30 +217,61 @@ def _rows(of_heads: Tensor) -> Tensor:
     return of_heads.reshape(-1, of_heads.shape[-1])
 
 
-def _parts(forest: Forest, row: int) -> list[_Part]:
-    """A forest's segments, those of equal filled lengths together; `row` is the row's length."""
-    alike: defaultdict[tuple[int, int], list[Segment]] = defaultdict(list)
-    for segment in forest.segments:
-        own = segment.end - segment.start
-        seen = _seen_before(segment, forest.prefix) + own
-        alike[round_up(own, QUERIES_ROUND), round_up(seen, KEYS_ROUND)].append(segment)
-    parts: list[_Part] = []
-    for (queries, keys), segments in alike.items():
-        together = max(1, PART_SCORES // (queries * keys))
-        for start in range(0, len(segments), together):
-            parts.append(_Part(segments[start : start + together], (queries, keys), forest.prefix, row))
-    return parts
+class _Row:
+    """A forest's row for all layers: its segments, those of equal filled lengths together.
+
+    Args:
+        length: of the row.
+    """
+
+    def __init__(self, forest: Forest, length: int) -> None:
+        self._forest, self._length = forest, length
+        self._longest = max(forest.positions) + 1
+        self._parts: dict[int | None, list[_Part]] = {}
+
+    def parts(self, window: int | None) -> list[_Part]:
+        """The parts for layers of one window. One that no text is longer than is none."""
+        window = None if window is None or window >= self._longest else window
+        if window not in self._parts:
+            self._parts[window] = self._divided(window)
+        return self._parts[window]
+
+    def _divided(self, window: int | None) -> list[_Part]:
+        prefix = self._forest.prefix
+        alike: defaultdict[tuple[int, int], list[Segment]] = defaultdict(list)
+        for segment in self._forest.segments:
+            own = segment.end - segment.start
+            seen = _seen_before(segment, prefix) - _out_of_sight(segment, prefix, window) + own
+            alike[round_up(own, QUERIES_ROUND), round_up(seen, KEYS_ROUND)].append(segment)
+        parts: list[_Part] = []
+        for (queries, keys), segments in alike.items():
+            together = max(1, PART_SCORES // (queries * keys))
+            for start in range(0, len(segments), together):
+                chosen = segments[start : start + together]
+                parts.append(_Part(chosen, (queries, keys), window, prefix, self._length))
+        return parts
 
 
 def _seen_before(segment: Segment, prefix: int) -> int:
-    """How many keys all of a segment's tokens see."""
+    """How many keys come before a segment: all of its tokens see them, but for a window."""
     return prefix + sum(end - start for start, end in segment.before)
+
+
+def _out_of_sight(segment: Segment, prefix: int, window: int | None) -> int:
+    """How many of the keys before a segment none of its tokens sees, the first in the text."""
+    return max(0, _seen_before(segment, prefix) - window + 1) if window else 0
 
 
 @lru_cache(maxsize=128)
 def _ahead(length: int) -> Tensor:
     """L × L: -inf where a key comes after its query, 0 elsewhere."""
     return torch.full((length, length), -torch.inf).triu(1)
+
+
+@lru_cache(maxsize=128)
+def _behind(queries: int, keys: int, window: int) -> Tensor:
+    """L × S: -inf where a key is `window` or more before its query, 0 elsewhere; the last query sees the last key."""
+    return torch.full((queries, keys), -torch.inf).tril(keys - queries - window)
 
 
 def round_up(length: int, multiple: int) -> int:
@@ -272,5 +306,5 @@ def forest_arguments(model: Any, forest: Forest) -> dict[str, Any]:
         "position_ids": torch.tensor([forest.positions + filling]),
         "attention_mask": torch.zeros(1, 1, 1, 1),
         "use_cache": False,
-        "forest": _parts(forest, row),  # once for all layers
+        "forest": _Row(forest, row),
     }

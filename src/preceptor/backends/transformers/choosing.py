@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from preceptor.backends.transformers.attention import forest_arguments, looks_back_all_the_way
 from preceptor.backends.transformers.cores import side_by_side, workers
-from preceptor.backends.transformers.forest import Forest, common_length, in_parts
+from preceptor.backends.transformers.forest import common_length, in_parts
+from preceptor.backends.transformers.layout import lay_out, read
+from preceptor.backends.transformers.traits import traits
 
 PREFIX_BLOCK = 64
 """A shared prefix is computed and cut in blocks of so many tokens: what is kept of it does not depend on what was asked
@@ -39,7 +40,9 @@ class EncodedChoice:
 
 
 class PrefixCache:
-    """The key-value cache of the last shared prefix, kept from batch to batch and from call to call."""
+    """The key-value cache of the last shared prefix, kept from batch to batch and from call to call; for models that
+    compute a forest. Layers with a window have all of it too: what they do not see, their masks hide.
+    """
 
     def __init__(self) -> None:
         self._prefix: tuple[int, ...] = ()
@@ -64,7 +67,7 @@ class PrefixCache:
 
     def _first(self, model: Any, length: int, rows: int) -> DynamicCache:
         """A cache of the first tokens of the prefix."""
-        cache = DynamicCache(config=model.config)
+        cache = DynamicCache()
         if length:
             for index, (keys, values) in enumerate(self._layers):
                 shape = (rows, -1, -1, -1)
@@ -72,8 +75,11 @@ class PrefixCache:
         return cache
 
 
-def batches(requests: Sequence[EncodedChoice], at_once: int) -> Iterator[list[int]]:
+def batches(requests: Sequence[EncodedChoice], at_once: int, *, forest: bool = True) -> Iterator[list[int]]:
     """Indices of requests to compute together, at most `at_once` tokens, those that begin alike beside each other.
+
+    Args:
+        forest: whether what requests share is computed once.
 
     The first batches depend only on the requests in them and those not yet answered, so that a run that was cut
     between two batches forms the remaining ones exactly as it would have.
@@ -83,9 +89,10 @@ def batches(requests: Sequence[EncodedChoice], at_once: int) -> Iterator[list[in
     alone = shared = 0
     for index in order:
         context = requests[index].context
-        own = len(context) + sum(len(row) - len(context) for row in requests[index].rows)
+        rows = requests[index].rows
+        own = len(context) + sum(len(row) - len(context) for row in rows) if forest else sum(map(len, rows))
         if batch:
-            common = common_length(requests[batch[-1]].context, context)
+            common = common_length(requests[batch[-1]].context, context) if forest else 0
             if alone + own - common - min(shared, common) > at_once:
                 yield batch
                 batch = []
@@ -101,10 +108,10 @@ def batches(requests: Sequence[EncodedChoice], at_once: int) -> Iterator[list[in
 @torch.inference_mode()
 def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache: PrefixCache) -> list[list[float]]:
     """Log-probability of each choice of each request: all behind their shared prefix, and whatever some of them share
-    beyond that computed once too. A model of sliding windows computes every text by itself.
+    beyond that computed once too. A model that computes no forest computes every text by itself.
     """
     rows = [(row, len(request.context) - 1) for request in requests for row in request.rows]
-    logits = _logits(model, rows, prefix_cache) if looks_back_all_the_way(model) else _padded_logits(model, rows)
+    logits = _logits(model, rows, prefix_cache)
 
     results: list[list[float]] = []
     row = 0
@@ -124,35 +131,22 @@ Read = tuple[tuple[int, ...], int]
 
 def _logits(model: Any, rows: Sequence[Read], prefix_cache: PrefixCache) -> Sequence[Tensor]:
     """The wanted logits of each text, a forest for every worker."""
-    prefix = shared_prefix([text[: first + 1] for text, first in rows])
+    forest = traits(model).forest
+    prefix = shared_prefix([text[: first + 1] for text, first in rows]) if forest else ()
     prefix_cache.keep(model, prefix)
 
     def compute(part: range) -> Sequence[Tensor]:
-        forest = Forest.of([rows[i][0] for i in part], len(prefix))
-        reads = [places[rows[i][1] - len(prefix) :] for places, i in zip(forest.places, part, strict=True)]
-        logits_RV = model(
-            **forest_arguments(model, forest),
-            past_key_values=prefix_cache.expanded(model, prefix, 1) if prefix else None,
-            logits_to_keep=torch.tensor([place for each in reads for place in each], device=model.device),
-        ).logits[0]
+        layout = lay_out(model, [rows[i][0] for i in part], len(prefix))
+        reads = [places[rows[i][1] - len(prefix) :] for places, i in zip(layout.places, part, strict=True)]
+        known = {"past_key_values": prefix_cache.expanded(model, prefix, 1)} if prefix else {}
+        logits_RV, _ = read(model, layout.arguments | known, [place for each in reads for place in each])
         return logits_RV.split([len(each) for each in reads])
 
-    before: list[tuple[int, ...]] = [prefix, *(text for text, _ in rows[:-1])]
+    before: list[tuple[int, ...]] = [prefix, *(text if forest else () for text, _ in rows[:-1])]
     sizes = [len(text) - common_length(text, other) for (text, _), other in zip(rows, before, strict=True)]
     count = min(workers(model.device), max(1, sum(sizes) // WORTH_A_WORKER))
     parts = in_parts(sizes, sum(sizes), count)
     return [logits for part in side_by_side(model.device, compute, parts) for logits in part]
-
-
-def _padded_logits(model: Any, rows: Sequence[Read]) -> Sequence[Tensor]:
-    """The same from a padded batch."""
-    width = max(len(text) for text, _ in rows)
-    ids_BT = torch.tensor([[*text, *[0] * (width - len(text))] for text, _ in rows], device=model.device)
-    mask_BT = torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text, _ in rows], device=model.device)
-    first = min(first for _, first in rows)
-    kept = torch.arange(first, width, device=model.device)
-    logits_BKV = model(ids_BT, attention_mask=mask_BT, logits_to_keep=kept, use_cache=False).logits
-    return [logits_BKV[i, start - first : len(text) - first] for i, (text, start) in enumerate(rows)]
 
 
 def without_longer_choices(choices: Sequence[tuple[int, ...]], log_probs: Sequence[float]) -> list[float]:

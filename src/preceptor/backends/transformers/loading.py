@@ -51,11 +51,23 @@ def load(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
             `.gguf` file.
         dtype: precision of the weights; `default_dtype()` when None.
 
-    Raises: UsageError when there is no such model, PreceptorError when it cannot be fetched or read.
+    Raises: UsageError when there is no such model or it cannot be decoded, PreceptorError when it cannot be fetched or
+        read.
     """
     from transformers import AutoModelForCausalLM
 
-    return _load(name, dtype, AutoModelForCausalLM)[0]
+    from preceptor.backends.transformers.traits import check_decodes
+
+    loaded = _load(name, dtype, AutoModelForCausalLM)[0]
+    check_decodes(loaded.model, name)
+    return loaded
+
+
+def context_window(model: Any) -> int:
+    """The most tokens that a model was made for; 2^20 where its configuration does not say."""
+    config = model.config.get_text_config()
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    return next((int(size) for name in names if (size := getattr(config, name, None))), 1 << 20)
 
 
 def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
@@ -91,7 +103,7 @@ def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel,
     from transformers import AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
-    from preceptor.backends.transformers import attention
+    from preceptor.backends.transformers.traits import prepare
 
     logging.disable_progress_bar()
     check_name(name)
@@ -106,7 +118,7 @@ def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel,
     if (Path(source) / ADAPTERS).is_file():
         _merge_adapters(model)
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    attention.use(model)
+    prepare(model)
     version = version or str(getattr(model.config, "_commit_hash", None) or "unknown")
     precision = str(dtype).removeprefix("torch.")
     shown = name if name.startswith("hf:") else Path(name).name

@@ -21,8 +21,9 @@ from preceptor.backends.transformers.choosing import (
     shared_prefix,
 )
 from preceptor.backends.transformers.cores import workers
-from preceptor.backends.transformers.loading import LoadedModel
+from preceptor.backends.transformers.loading import LoadedModel, context_window
 from preceptor.backends.transformers.sampling import SampledResponse, sample_each
+from preceptor.backends.transformers.traits import traits
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation, JudgeFailure, Usage
 
@@ -55,7 +56,7 @@ class LocalModel:
     @property
     def context_window(self) -> int:
         """The most tokens that the model can attend to."""
-        return int(self.model.config.max_position_embeddings)
+        return context_window(self.model)
 
     @property
     def eos_ids(self) -> list[int]:
@@ -83,7 +84,7 @@ class LocalModel:
         if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
             yield [(i, failure) for i, failure in failed]
         at_once = tokens_at_once(self.model) * workers(self.model.device)
-        for batch in batches([each for _, each in fits], at_once):
+        for batch in batches([each for _, each in fits], at_once, forest=traits(self.model).forest):
             chosen = [fits[i][1] for i in batch]
             results = choice_log_probs(self.model, chosen, self._prefix_cache)
             yield [
@@ -112,7 +113,7 @@ class LocalModel:
                 temperature=first.temperature,
                 top_k=first.top_k,
                 eos_ids=self.eos_ids,
-                prefix=shared_prefix([fits[i] for i in batch]),
+                prefix=shared_prefix([fits[i] for i in batch]) if traits(self.model).kept_prefixes else (),
                 prefix_cache=self._prefix_cache,
             )
             yield [(i, self._completion(requests[i], len(fits[i]), s)) for i, s in zip(batch, sampled, strict=True)]

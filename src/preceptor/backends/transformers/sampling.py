@@ -11,6 +11,8 @@ from transformers.cache_utils import DynamicLayer
 
 from preceptor.backends.transformers.attention import KEYS_ROUND, in_use, round_up
 from preceptor.backends.transformers.choosing import PrefixCache
+from preceptor.backends.transformers.layout import reading
+from preceptor.backends.transformers.traits import decoding, traits
 from preceptor.core.ticks import tick
 
 PROMPTS_ROUND = 16
@@ -117,7 +119,12 @@ def _decode(
 
     `cache` holds the first `cached` tokens of every prompt.
     """
-    round_to = KEYS_ROUND if in_use(model) else 1
+    if not traits(model).padded_prompts:
+        alone = (_decode_alone(model, ids, group_size, max_new_tokens, eos_ids, _from(draw, place * group_size))
+                 for place, ids in enumerate(prompt_ids_P))  # fmt: skip
+        return [response for responses in alone for response in responses]
+    one_mask = in_use(model) and not traits(model).windows  # that of all layers, made here
+    round_to = KEYS_ROUND if one_mask else 1
     ids_PT, mask_PT = _left_padded([ids[cached:] for ids in prompt_ids_P], min(PROMPTS_ROUND, round_to), model.device)
     mask_PT = torch.cat([mask_PT.new_ones(len(mask_PT), cached), mask_PT], dim=1)
     cache = cache or DynamicCache(config=model.config)
@@ -128,10 +135,10 @@ def _decode(
         ids_PT, attention_mask=mask_PT, position_ids=positions_PT, past_key_values=cache, logits_to_keep=last
     ).logits[:, 0]
     cache.batch_repeat_interleave(group_size)
-    cache = _with_room(model, cache)
+    cache = _with_room(model, cache, whole=one_mask)
     mask_BT = mask_PT.repeat_interleave(group_size, dim=0)
     positions_B1 = mask_BT.sum(dim=1, keepdim=True) - 1
-    if in_use(model):  # to add to scores: of four dimensions, a mask is taken as it is
+    if one_mask:  # to add to scores: of four dimensions, a mask is taken as it is
         lowest = torch.finfo(model.dtype).min
         hidden_BT = torch.nn.functional.pad(mask_BT == 0, (0, max_new_tokens + round_to), value=True)
         mask_BT = torch.zeros(hidden_BT.shape, dtype=model.dtype).masked_fill(hidden_BT, lowest)[:, None, None]
@@ -159,7 +166,7 @@ def _decode(
             break
         positions_B1 = positions_B1 + 1
         seen = mask_PT.shape[1] + step + 1
-        if in_use(model):
+        if one_mask:
             mask_BT[..., seen - 1] = 0
         logits_BV = model(
             next_B[:, None],
@@ -169,6 +176,36 @@ def _decode(
         ).logits[:, -1]
         next_B = draw(logits_BV, active_B, step + 1)
     return [SampledResponse(tuple(ids), ended) for ids, ended in zip(taken, finished, strict=True)]
+
+
+def _decode_alone(
+    model: Any, prompt_ids: Sequence[int], group_size: int, max_new_tokens: int, eos_ids: Sequence[int], draw: Draw
+) -> list[SampledResponse]:
+    """Decodes one prompt's G rows without padding, in whatever memory the model keeps of the tokens before. Rows that
+    have ended stay until all have: such a memory cannot be divided.
+    """
+    rows_B, taken = torch.arange(group_size, device=model.device), [[] for _ in range(group_size)]
+    ended = [False] * group_size
+    ids_BT, seen, output = torch.tensor([list(prompt_ids)] * group_size, device=model.device), 0, None
+    for step in range(max_new_tokens):
+        width = ids_BT.shape[1]
+        with reading(model, [width * (row + 1) - 1 for row in range(group_size)]):
+            output = model(**decoding(model, ids_BT, seen, output))
+        seen += width
+        next_B = draw(output.logits.flatten(0, -2), rows_B, step)
+        for row, token in enumerate(next_B.tolist()):
+            if not ended[row]:
+                taken[row].append(token)
+                ended[row] = token in eos_ids
+        if all(ended):
+            break
+        ids_BT = next_B[:, None]
+    return [SampledResponse(tuple(ids), end) for ids, end in zip(taken, ended, strict=True)]
+
+
+def _from(draw: Draw, first: int) -> Draw:
+    """The same drawing for rows that are counted from a later one."""
+    return lambda logits_BV, rows_B, step: draw(logits_BV, rows_B + first, step)
 
 
 def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor, top_k: int | None) -> Tensor:
@@ -223,11 +260,10 @@ class _RoomyLayer(DynamicLayer):
         return keys, values
 
 
-def _with_room(model: Any, cache: DynamicCache) -> DynamicCache:
+def _with_room(model: Any, cache: DynamicCache, *, whole: bool) -> DynamicCache:
     """The same cache with room for more tokens; layers of another kind, those of a sliding window say, stay."""
     layers: list[Any] = cache.layers
     roomy: Any = DynamicCache(config=model.config)
-    whole = in_use(model)
     roomy.layers = [_RoomyLayer(layer, KEYS_ROUND, whole) if type(layer) is DynamicLayer else layer for layer in layers]
     return roomy
 

@@ -139,7 +139,7 @@ class Learner:
         """
         mine = self._processes.part(batch)
         model = self._policy.base.model
-        sizes = [self._pairs[i].tokens.size for i in mine]
+        sizes = [self._policy.size(self._pairs[i].tokens) for i in mine]
         count = self._settings.gradient_accumulation_steps
         parts = parts_to_learn(sizes, tokens_at_once(model), model.device, count)
         with memory_for("a backward pass", FOR_LESS_MEMORY):

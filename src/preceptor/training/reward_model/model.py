@@ -13,10 +13,12 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from preceptor.backends.transformers.attention import forest_arguments, tokens_at_once
+from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.cores import side_by_side, workers
-from preceptor.backends.transformers.forest import Forest, in_parts
-from preceptor.backends.transformers.loading import LoadedModel, load, load_reward_model
+from preceptor.backends.transformers.forest import in_parts
+from preceptor.backends.transformers.layout import lay_out
+from preceptor.backends.transformers.loading import LoadedModel, context_window, load, load_reward_model
+from preceptor.backends.transformers.traits import decoder_of, prepare
 from preceptor.core.errors import UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt, Response
@@ -55,9 +57,8 @@ class RewardModel:
         """What its weights were before training, and which of them learn."""
         self._precision = precision
         self._plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-        text_config = self._plain.config.get_text_config()
-        text_config.pad_token_id = tokenizer.pad_token_id
-        self.max_length = min(max_length, int(getattr(text_config, "max_position_embeddings", max_length)))
+        self._plain.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        self.max_length = min(max_length, context_window(self._plain))
         self._plain.score.float()
         self._checkpointed: list[Any] = []
 
@@ -97,8 +98,7 @@ class RewardModel:
         loaded = load_reward_model(str(name), dtype)
         about = Path(loaded.source) / _ABOUT
         if max_length is None:
-            window = int(loaded.model.config.get_text_config().max_position_embeddings)
-            max_length = int(read_json(about)["max_length"]) if about.is_file() else window
+            max_length = int(read_json(about)["max_length"]) if about.is_file() else context_window(loaded.model)
         loaded.model.requires_grad_(False)
         precision = loaded.model.dtype
         return cls(loaded.model, loaded.tokenizer, loaded.identity, max_length=max_length, precision=precision)
@@ -137,19 +137,17 @@ class RewardModel:
 
     def rewards(self, texts_N: Sequence[Sequence[int]]) -> Tensor:
         """Rewards of N encoded texts, computed together, fp32, with a gradient where one is wanted. What a text shares
-        with the one before it is computed once.
+        with the one before it is computed once, where the model computes a forest.
 
         The reward is read at the last token that is not the padding token, as transformers does: where padding and
         end-of-sequence token are one, that may be the token before the end.
         """
         pad, device = int(self.tokenizer.pad_token_id), self._plain.device
-        forest = Forest.of(texts_N)
-        last_N = [places[_last(ids, pad)] for ids, places in zip(texts_N, forest.places, strict=True)]
-        decoder: Any = getattr(self._plain, self._plain.base_model_prefix)
+        layout = lay_out(self._plain, texts_N)
+        last_N = [places[_last(ids, pad)] for ids, places in zip(texts_N, layout.places, strict=True)]
         with self._computing():
-            last_NH = decoder(**forest_arguments(self._plain, forest)).last_hidden_state[
-                0, torch.tensor(last_N, device=device)
-            ]
+            hidden_BTH = decoder_of(self._plain)(**layout.arguments).last_hidden_state
+            last_NH = hidden_BTH.flatten(0, 1)[torch.tensor(last_N, device=device)]
         return self._plain.score(last_NH.float()).squeeze(-1)
 
     @torch.no_grad()
@@ -230,7 +228,7 @@ def _classifier(base: LoadedModel, seed: int) -> Any:
     try:
         with torch.device("meta"):  # of this one only the form is wanted
             model: Any = AutoModelForSequenceClassification.from_config(config)
-        decoder = getattr(base.model, model.base_model_prefix)
+        decoder = decoder_of(base.model)
         head = torch.nn.Linear(model.score.in_features, 1, bias=False)
     except (ValueError, AttributeError) as error:
         raise UsageError(f"no reward model can be made of {type(base.model).__name__}; name another model") from error
@@ -238,4 +236,5 @@ def _classifier(base: LoadedModel, seed: int) -> Any:
     generator = torch.Generator().manual_seed(derive_seed(seed, "reward head"))
     torch.nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5, generator=generator)
     model.score = head.to(base.model.device)
+    prepare(model)
     return model.requires_grad_(True)

@@ -67,7 +67,7 @@ class Updater:
 
         # Of a small batch and one update the graph is kept: old and new log-probabilities are one.
         parts = self._parts(groups, range(len(groups)))
-        small = sum(group.tokens.size for group in groups) <= self._tokens_at_once
+        small = sum(self._policy.size(group.tokens) for group in groups) <= self._tokens_at_once
         once = small and settings.epochs_per_batch * settings.minibatches * settings.gradient_accumulation_steps == 1
         with torch.set_grad_enabled(once):
             passes = list(side_by_side(self._device, lambda part: self._forward([groups[i] for i in part]), parts))
@@ -118,7 +118,9 @@ class Updater:
         return [
             run[part.start : part.stop]
             for run in runs
-            for part in parts_to_learn([groups[i].tokens.size for i in run], self._tokens_at_once, self._device)
+            for part in parts_to_learn(
+                [self._policy.size(groups[i].tokens) for i in run], self._tokens_at_once, self._device
+            )
         ]
 
     def _forward(self, groups: Sequence[ResponseGroup]) -> _Tokens:

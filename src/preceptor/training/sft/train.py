@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from preceptor.backends.transformers.loading import LoadedModel, load
+from preceptor.backends.transformers.loading import LoadedModel, context_window, load
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.markdown import code, fenced
@@ -64,7 +64,7 @@ def train_sft(
     loaded = load(base, torch.float32 if tuning.method == "full" else dtype_of(tuning))
     made_from |= {"identity": loaded.identity}
     processes.on_main(lambda: _begin(work, made_from))
-    longest = min(settings.max_length, int(loaded.model.config.max_position_embeddings))
+    longest = min(settings.max_length, context_window(loaded.model))
     rows, notes = encode_demonstrations(loaded.tokenizer, demonstrations, longest)
     for note in notes if processes.is_main else []:
         on_note(note)

@@ -19,7 +19,7 @@ from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.store.files import MANIFEST, check_folder, write_json
-from preceptor.training.adapters import lora_config
+from preceptor.training.adapters import lora_config, suited
 from preceptor.training.policy import dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.sft.settings import SftSettings
@@ -97,7 +97,7 @@ def make_trainer(
     """
     # An earlier training in this process may have had another precision, which accelerate would hold on to.
     AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
-    lora = lora_config(tuning, "CAUSAL_LM")
+    lora = suited(lora_config(tuning, "CAUSAL_LM"), loaded.model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # TRL passes on settings that transformers will rename
         arguments = _arguments(tuning, settings, work, seed, processes)

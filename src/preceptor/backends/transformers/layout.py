@@ -1,0 +1,73 @@
+"""How texts are given to a model: laid out as a forest where the model computes one, else as a padded batch."""
+
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preceptor.backends.transformers.attention import forest_arguments
+from preceptor.backends.transformers.forest import Forest
+from preceptor.backends.transformers.traits import traits
+
+_reading = threading.local()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a model is called with, and where each text's tokens are in its result."""
+
+    arguments: dict[str, Any]
+    places: list[list[int]]
+    """For each text, the places of its tokens after the prefix; batch and time of the result are one dimension."""
+
+
+def lay_out(model: Any, texts: Sequence[Sequence[int]], prefix: int = 0) -> Layout:
+    """Lays out texts for a model without adapters; texts that begin alike should be neighbours.
+
+    Args:
+        prefix: how many tokens, the same of every text, are in a cache already; only for models that compute a forest.
+    """
+    if traits(model).forest:
+        forest = Forest.of(texts, prefix)
+        return Layout(forest_arguments(model, forest), forest.places)
+    width = max(len(text) for text in texts)
+    ids_BT = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=model.device)
+    mask_BT = torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in texts], device=model.device)
+    places = [list(range(row * width, row * width + len(text))) for row, text in enumerate(texts)]
+    return Layout({"input_ids": ids_BT, "attention_mask": mask_BT, "use_cache": False}, places)
+
+
+def read(model: Any, arguments: dict[str, Any], places_N: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Logits at N places of a model's result, and the hidden states that its head made them of: N × V and N × H.
+
+    What the model does with its logits after the head (scales, caps) is done.
+    """
+    with reading(model, places_N):
+        return model(**arguments).logits.flatten(0, -2), _reading.hidden
+
+
+@contextmanager
+def reading(model: Any, places_N: Sequence[int]) -> Generator[None]:
+    """Inside, and in this thread, a model's head sees N places of its result alone: logits are 1 × N × V."""
+    head: Any = model.get_output_embeddings()
+    if not getattr(head, "preceptor_reads", False):
+        head.register_forward_pre_hook(_chosen)
+        head.preceptor_reads = True
+    _reading.places = torch.tensor(places_N, device=model.device)
+    try:
+        yield
+    finally:
+        _reading.places = _reading.hidden = None
+
+
+def _chosen(_: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    """What a head is given in place of all hidden states, in a thread that reads some of them."""
+    places_N = getattr(_reading, "places", None)
+    if places_N is None:
+        return None
+    _reading.hidden = arguments[0].flatten(0, -2)[places_N]
+    return (_reading.hidden[None],)
