@@ -52,7 +52,7 @@ def sample_groups(
 
     Returns: P lists of G responses.
     """
-    prompts_at_once = max(1, ROWS_AT_ONCE // group_size)
+    prompts_at_once = max(1, ROWS_AT_ONCE // group_size) if traits(model).padded_prompts else 1
     groups: list[list[SampledResponse]] = []
     for start in range(0, len(prompt_ids_P), prompts_at_once):
         batch = slice(start, start + prompts_at_once)
