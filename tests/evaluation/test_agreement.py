@@ -152,9 +152,9 @@ def test_a_share_weighs_rows_and_its_interval_prompts() -> None:
     assert by_prompt.high - by_prompt.low > 2 * (independent.high - independent.low)
 
 
-def test_without_spread_the_interval_is_wilsons_over_prompts() -> None:
+def test_without_spread_the_interval_is_that_of_as_many_trials_as_there_are_prompts() -> None:
     share = agreement.share_by_prompt([(f"{i % 10}", 1.0) for i in range(20)])
-    low, _ = proportion_confint(10, 10, method="wilson")
+    low, _ = proportion_confint(10, 10, method="beta")
     assert share is not None
     assert (share.value, share.low, share.high) == (1.0, pytest.approx(low), 1.0)
 

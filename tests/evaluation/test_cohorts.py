@@ -8,7 +8,7 @@ from preceptor.evaluation.signs import sign_flip_p_value
 
 
 def values(before: list[float], after: list[float], cohort: str = "chat", measure: str = "exact match") -> PairedValues:
-    return PairedValues(cohort, measure, "tuned", "base", before, after)
+    return PairedValues(cohort, measure, "tuned", "base", before, after, "share")
 
 
 def test_a_change_by_hand() -> None:
@@ -21,7 +21,7 @@ def test_a_change_by_hand() -> None:
 
 
 def test_the_same_the_other_way_round_is_a_regression() -> None:
-    up, down = [0.1, 0.0, 0.2, 0.1, 0.0, 0.1, 0.0], [0.9, 0.8, 1.0, 0.5, 0.7, 0.9, 1.0]
+    up, down = [0.1, 0.0, 0.2, 0.1, 0.0] * 2, [0.9, 0.8, 1.0, 0.5, 0.7] * 2
     better, worse = changes([values(up, down), values(down, up)])
     assert (better.verdict, worse.verdict) == ("improved", "regressed")
     assert worse.change.value == pytest.approx(-better.change.value)
@@ -36,13 +36,17 @@ def test_asked_together_with_others_the_same_change_needs_more_evidence() -> Non
     found = changes([alone, *still])
     assert found[0].p_value == 2 / 2**6
     assert found[0].p_holm == pytest.approx(6 * 2 / 2**6)
-    assert [each.verdict for each in found] == ["unchanged"] * 6
+    assert [each.verdict for each in found] == ["too few prompts"] * 6  # however they had changed
+    enough = changes([values([0.0] * 8, [1.0] * 8), *still])
+    assert [each.verdict for each in enough] == ["improved"] + ["too few prompts"] * 5
+    more = [values([0.5] * 8, [0.4, 0.6] * 4, cohort=f"c{i}") for i in range(5)]
+    assert [each.verdict for each in changes([alone, *more])] == ["too few prompts"] + ["unchanged"] * 5
     assert [each.cohort for each in found] == ["chat", "c0", "c1", "c2", "c3", "c4"]
 
 
 def test_too_few_prompts_have_no_p_value_and_do_not_count_among_the_questions() -> None:
     few, enough = changes([values([0.0, 0.0], [1.0, 1.0]), values([0.0] * 6, [1.0] * 6)])
-    assert (few.p_value, few.p_holm, few.change.low, few.verdict) == (None, None, None, "unchanged")
+    assert (few.p_value, few.p_holm, few.change.low, few.verdict) == (None, None, None, "too few prompts")
     assert few.change.value == 1.0
     assert (enough.p_holm, enough.verdict) == (2 / 2**6, "improved")
 
@@ -54,9 +58,27 @@ def test_a_measure_that_moved_nowhere_does_not_count_among_the_questions() -> No
     assert [(each.p_holm, each.verdict) for each in found[1:]] == [(1.0, "unchanged")] * 5
 
 
-def test_where_all_prompts_changed_alike_there_is_no_interval_to_show() -> None:
-    [found] = changes([values([0.0] * 6, [1.0] * 6)])
-    assert (found.change.value, found.change.low, found.change.high) == (1.0, None, None)
+def test_winning_all_of_four_is_too_few_to_say_anything() -> None:
+    four, six = (PairedValues("chat", "win rate", "tuned", "base", [0.5] * n, [1.0] * n, "win rate") for n in (4, 6))
+    (found,) = changes([four])
+    assert (found.after.value, found.p_value, found.verdict) == (1.0, 2 / 2**4, "too few prompts")
+    assert found.change.low is not None
+    assert found.change.low < 0  # the interval of four wins of four reaches below one half, as the test says
+    assert found.before.low is None  # one half is not estimated
+    (found,) = changes([six])
+    assert (found.p_value, found.verdict) == (2 / 2**6, "improved")
+    assert found.change.low is not None
+    assert found.change.low > 0
+
+
+def test_where_all_prompts_changed_alike_the_interval_still_has_a_width() -> None:
+    [few] = changes([values([0.0] * 6, [1.0] * 6)])
+    assert (few.change.value, few.change.low, few.change.high) == (1.0, None, None)
+    [found] = changes([values([0.0] * 12, [1.0] * 12)])
+    assert found.change.low == pytest.approx(2 * 0.025 ** (1 / 12) - 1)
+    assert found.change.high == 1.0
+    [number] = changes([PairedValues("chat", "log-likelihood", "tuned", "base", [0.0] * 12, [3.0] * 12)])
+    assert (number.change.low, number.change.high, number.verdict) == (None, None, "improved")
 
 
 def test_what_cannot_be_paired_is_refused() -> None:

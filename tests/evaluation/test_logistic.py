@@ -65,6 +65,6 @@ def test_resampled_means_are_spread_like_a_mean() -> None:
 
 
 def test_percentiles_by_hand() -> None:
-    estimate = percentile_estimate(0.5, np.arange(201.0), 3)
-    assert (estimate.value, estimate.low, estimate.high, estimate.n) == (0.5, pytest.approx(5), pytest.approx(195), 3)
-    assert percentile_estimate(0.5, np.arange(201.0), 2).low is None
+    estimate = percentile_estimate(0.5, np.arange(201.0), 10)
+    assert (estimate.value, estimate.low, estimate.high, estimate.n) == (0.5, pytest.approx(5), pytest.approx(195), 10)
+    assert percentile_estimate(0.5, np.arange(201.0), 9).low is None

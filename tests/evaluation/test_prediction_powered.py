@@ -128,7 +128,7 @@ def test_people_who_all_agree_leave_room_for_doubt() -> None:
     found = prediction_powered(rows_of([1.0] * 12 + [None] * 100, np.linspace(0, 1, 112).tolist()))
     assert found.prediction_powered == found.human_only
     assert found.human_only is not None
-    assert found.human_only.low == pytest.approx(12 / (12 + 1.959964**2))  # Wilson's with 12 of 12
+    assert found.human_only.low == pytest.approx(0.025 ** (1 / 12))  # Clopper-Pearson's with 12 of 12
     assert labels_for_width(rows_of([1.0] * 12, [0.5] * 12), 0.1).without_judge is None
 
 

@@ -202,6 +202,6 @@ def test_each_policy_overall_and_then_by_cohort() -> None:
 def test_no_refusal_among_twenty_prompts_is_no_proof_that_there_never_is_one() -> None:
     (rate,) = rates("over-refusal", measured("base", {f"p{i}": [0.0] for i in range(20)}))
     assert (rate.value.value, rate.value.low) == (0.0, 0.0)
-    assert rate.value.high == pytest.approx(1.959964**2 / (20 + 1.959964**2))  # Wilson's with no success of 20
+    assert rate.value.high == pytest.approx(1 - 0.025 ** (1 / 20))  # Clopper-Pearson's with no success of 20
     (few,) = rates("over-refusal", measured("base", {"p": [0.0], "q": [0.0]}))
     assert (few.value.low, few.value.high) == (None, None)

@@ -29,11 +29,14 @@ def show_evaluation(evaluation: Evaluation, out: Path) -> None:
             shares = _percent(each.rate), _percent(controlled.get((each.policy, each.against)))
             table.add_row(each.policy, each.against, str(each.wins), str(each.ties), str(each.losses), *shares)
     console.print(table)
-    changed = [change for change in evaluation.changes if change.verdict != "unchanged"]
+    changed = [change for change in evaluation.changes if change.verdict in ("improved", "regressed")]
     for change in changed:
         console.print(_sentence(change), highlight=False)
-    if evaluation.changes and not changed:
-        console.print(f"No change beyond chance in any of {len(evaluation.changes)} cohorts and measures.")
+    few = sum(change.verdict == "too few prompts" for change in evaluation.changes)
+    if len(evaluation.changes) > few and not changed:
+        console.print(f"No change beyond chance in any of {len(evaluation.changes) - few} cohorts and measures.")
+    if few:
+        console.print(f"Too few prompts to see a change in {few} of {len(evaluation.changes)} cohorts and measures.")
     console.print(f"report {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 

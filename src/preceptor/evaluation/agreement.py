@@ -9,24 +9,19 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 import krippendorff
 import numpy as np
-from scipy import stats
 from sklearn.metrics import cohen_kappa_score
-from statsmodels.stats.proportion import proportion_confint
 
 from preceptor.core.types import Comparison, Frozen, HumanLabel, Preference, Presentation
-from preceptor.evaluation.intervals import LEVEL
+from preceptor.evaluation.intervals import LEAST_FOR_RATE, rate_interval
 from preceptor.judging.position import Shown, first_wins, mean, p_by_order, same_position_wins
 from preceptor.judging.trajectory import response_text
 
 Side: TypeAlias = Literal["a", "b"]
 BINS = 10
-_RESAMPLES = 2000
-_SEED = 20_230_901  # any fixed number: the same data has the same interval
-_BATCH_CELLS = 4_000_000  # resampled numbers held at once
 
 
 class Share(Frozen):
@@ -63,10 +58,8 @@ def correctness(p_a: float, majority: Side) -> float:
 
 
 def share_by_prompt(values: Sequence[tuple[str, float]]) -> Share | None:
-    """The mean of all rows' values in [0, 1], each row weighing the same, with an interval over prompts.
-
-    A BCa bootstrap of Σ values / Σ rows over prompts. Where that has no spread (all prompts have the same share, or
-    there are fewer than three), Wilson's interval with the prompts as the trials.
+    """The mean of all rows' values in [0, 1], each row weighing the same, with the interval of `rate_interval` over
+    prompts.
 
     Args:
         values: (prompt id, value) of each row.
@@ -76,52 +69,21 @@ def share_by_prompt(values: Sequence[tuple[str, float]]) -> Share | None:
     if not values:
         return None
     sums, counts = _sums(values)
-    value, prompts = float(sums.sum() / counts.sum()), len(sums)
-    interval = ratio_interval(sums, counts)
-    if interval is None or interval[0] == interval[1]:
-        low, high = cast(
-            "tuple[float, float]", proportion_confint(value * prompts, prompts, alpha=1 - LEVEL, method="wilson")
-        )
-        interval = (min(float(low), value), max(float(high), value))  # rounding errors at 0 and 1
-    return Share(value=value, low=interval[0], high=interval[1], n=len(values))
+    low, high = rate_interval(sums, counts)
+    value = min(max(float(sums.sum() / counts.sum()), low), high)  # rounding errors at 0 and 1
+    return Share(value=value, low=low, high=high, n=len(values))
 
 
-def mean_with_interval(values: Sequence[tuple[str, float]]) -> tuple[float, tuple[float, float] | None]:
-    """The mean of all rows' values, which need not be shares, and its bootstrap interval over prompts.
-
-    The interval is None with fewer than three prompts, and without width where all prompts have the same mean.
+def difference_by_prompt(values: Sequence[tuple[str, float]]) -> tuple[float, tuple[float, float] | None]:
+    """The mean of all rows' differences of two shares, in [-1, 1], and its interval over prompts: a share's, on another
+    scale. The interval is None with fewer than three prompts.
     """
     sums, counts = _sums(values)
-    return float(sums.sum() / counts.sum()), ratio_interval(sums, counts)
-
-
-def ratio_interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of Σ sums / Σ counts, bootstrapped over entries (BCa; percentiles where BCa is undefined)."""
-    n = len(sums)
-    if n < 3:
-        return None
-    ratios = sums / counts
-    if np.ptp(ratios) < 1e-12:
-        return float(ratios[0]), float(ratios[0])
-    for method in ("BCa", "percentile"):
-        with np.errstate(all="ignore"):
-            interval = stats.bootstrap(
-                (sums, counts),
-                _ratio,
-                n_resamples=_RESAMPLES,
-                batch=max(1, _BATCH_CELLS // n),
-                confidence_level=LEVEL,
-                paired=True,
-                method=method,
-                rng=np.random.default_rng(_SEED),
-            ).confidence_interval
-        if math.isfinite(interval.low) and math.isfinite(interval.high):
-            return float(interval.low), float(interval.high)
-    return None
-
-
-def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.sum(sums, axis=axis) / np.sum(counts, axis=axis)
+    value = float(sums.sum() / counts.sum())
+    if len(sums) < LEAST_FOR_RATE:
+        return value, None
+    low, high = rate_interval((sums + counts) / 2.0, counts)
+    return value, (2.0 * low - 1.0, 2.0 * high - 1.0)
 
 
 def _sums(values: Sequence[tuple[str, float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -137,7 +137,7 @@ def _against_half(
     cohort: str, measure: str, policy: str, against: str, values: Sequence[tuple[str, float]]
 ) -> PairedValues:
     means = _mean_by_prompt(values)
-    return PairedValues(cohort, measure, policy, against, [0.5] * len(means), list(means.values()))
+    return PairedValues(cohort, measure, policy, against, [0.5] * len(means), list(means.values()), "win rate")
 
 
 def _paired(measure: TextMeasure, policy: str, against: str) -> list[PairedValues]:
@@ -158,7 +158,7 @@ def _paired(measure: TextMeasure, policy: str, against: str) -> list[PairedValue
         shared = [prompt for prompt in before if prompt in after]
         if shared:
             values = [before[p] for p in shared], [after[p] for p in shared]
-            found.append(PairedValues(cohort, name, policy, against, *values))
+            found.append(PairedValues(cohort, name, policy, against, *values, "share"))
     return found
 
 

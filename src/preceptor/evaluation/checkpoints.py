@@ -1,12 +1,13 @@
 """Which checkpoint to keep, when to stop, and where a run began to please its judge alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from pydantic import Field
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import Measure, Snapshot, change, judge_change
+from preceptor.evaluation.signs import ALPHA, sign_flip_p_value
+from preceptor.evaluation.snapshot import Measure, MeasuredResponse, Snapshot, differences
 
 MOST_FAILURES = 0.1
 """Share of responses without a held-out score above which a checkpoint's score is that of the others only."""
@@ -75,20 +76,21 @@ def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
 
 
 def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> OverOptimisation:
-    """The first snapshot at which the training judge is more pleased than at the held-out measure's peak so far, while
-    the held-out measure fell, both by more than their intervals, or the text degenerated (Gao et al. 2023 describe the
-    effect).
+    """The first snapshot at which the training judge is more pleased than at the held-out measure's peak so far while
+    the held-out measure fell, both beyond chance by the signs of the prompts' changes, or the text degenerated (Gao et
+    al. 2023 describe the effect).
     """
     before = peak = snapshots[0]
     for now in snapshots[1:]:
         reasons: list[str] = []
         if _overall(now.judge_score) > _overall(peak.judge_score):
-            fall, rise = change(peak, now), judge_change(peak, now)
-            if _below(fall) and rise is not None and rise.low is not None and rise.low > 0:
-                assert fall is not None
+            fall, rise = (
+                _beyond_chance(peak, now, value) for value in (lambda r: r.heldout_score, lambda r: r.judge_score)
+            )
+            if fall < 0 < rise:
                 reasons.append(
                     f"the training judge rose from {_overall(peak.judge_score):.2f} to {_overall(now.judge_score):.2f} "
-                    f"since step {peak.step} while the held-out score fell by {-fall.value:.2f}"
+                    f"since step {peak.step} while the held-out score fell by {-fall:.2f}"
                 )
             if degenerate := _degenerate(before, now, bounds):
                 reasons.append(f"the training judge is pleased by degenerate text: {degenerate}")
@@ -99,8 +101,11 @@ def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> Ove
     return OverOptimisation(detected=False)
 
 
-def _below(estimate: Estimate | None) -> bool:
-    return estimate is not None and estimate.high is not None and estimate.high < 0
+def _beyond_chance(before: Snapshot, now: Snapshot, value: Callable[[MeasuredResponse], float | None]) -> float:
+    """The mean change over prompts; 0 where it may be chance."""
+    found = list(differences(before, now, value).values())
+    p = sign_flip_p_value(found)
+    return fmean(found) if p is not None and p < ALPHA else 0.0
 
 
 def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:

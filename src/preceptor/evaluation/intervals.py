@@ -1,6 +1,7 @@
 """Estimates with 95 % confidence intervals.
 
-Several samples of one prompt are not independent, so prompts are resampled, not samples.
+Several samples of one prompt are not independent, so the prompts are the sample, not the responses. What each interval
+covers, by kind of sample and number of prompts, is printed by `python -m benchmarks.coverage`.
 """
 
 import math
@@ -12,9 +13,12 @@ from scipy import stats
 from preceptor.core.types import Frozen
 
 LEVEL = 0.95
-_RESAMPLES = 2000
-_BATCH_CELLS = 4_000_000  # resampled numbers held at once
-_SEED = 20_230_901  # any fixed number: the same data has the same interval
+LEAST = 10
+"""Prompts below which a mean has no interval: no method known covers skewed scores with fewer."""
+LEAST_FOR_RATE = 3
+"""Prompts below which a rate has no interval: with two it would reach over more than half of all rates."""
+_UPPER = 0.5 + LEVEL / 2
+_ALIKE = 1e-12  # a spread that is rounding error
 
 
 class Estimate(Frozen):
@@ -28,53 +32,129 @@ class Estimate(Frozen):
 
 
 def mean_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | None:
-    """Mean over prompts of the mean over each prompt's samples, with a BCa bootstrap interval over prompts.
+    """Mean over prompts of the mean over each prompt's samples, with the interval of `mean_interval` over prompts.
 
     Args:
         values_of_prompt: the values of each prompt's samples; a prompt without any is left out.
 
     Returns: None when no prompt has a value.
     """
-    means = np.array([np.mean(values) for values in values_of_prompt if len(values)])
-    if len(means) == 0:
+    means_P = np.array([np.mean(values) for values in values_of_prompt if len(values)])
+    if len(means_P) == 0:
         return None
-    return _bootstrap((means,), lambda m, axis=-1: np.mean(m, axis=axis))  # pyright: ignore
+    low, high = mean_interval(means_P) or (None, None)
+    return Estimate(value=float(means_P.mean()), low=low, high=high, n=len(means_P))
+
+
+def rate_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | None:
+    """The same of values in [0, 1], with the interval of `rate_interval`; none below three prompts.
+
+    Returns: None when no prompt has a value.
+    """
+    means = [float(np.mean(values)) for values in values_of_prompt if len(values)]
+    return bounded_mean(means, 0.0, 1.0) if means else None
+
+
+def bounded_mean(values_P: Sequence[float], low: float, high: float, least: int = LEAST_FOR_RATE) -> Estimate:
+    """The mean of numbers known to lie between two bounds: a rate on another scale, with a rate's interval.
+
+    Unlike Student's t it knows that values it has not seen may lie as far out as the bounds: where most prompts show
+    the same difference and a few another one, as between two policies that mostly answer alike, t is too narrow.
+
+    Args:
+        least: values below which there is no interval.
+
+    Raises: ValueError without any value.
+    """
+    n = len(values_P)
+    if n == 0:
+        raise ValueError("a mean of no values")
+    shares_P = np.clip((np.array(values_P) - low) / (high - low), 0.0, 1.0)
+    value = low + (high - low) * float(shares_P.mean())
+    if n < least:
+        return Estimate(value=value, low=None, high=None, n=n)
+    ends = (low + (high - low) * end for end in rate_interval(shares_P, np.ones(n)))
+    return Estimate(value=value, low=min(next(ends), value), high=max(next(ends), value), n=n)
+
+
+def mean_interval(values_P: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of the mean of independent values: Student's t, widened to hold Hall's interval as well.
+
+    Student's t is symmetric, and over few skewed values it is too short on the side of the long tail. Hall (1992,
+    "On the removal of skewness by transformation", section 2) corrects t for skewness by a cubic that can be inverted.
+
+    Returns: None with fewer than ten values, and where all are the same: their spread is then not known.
+    """
+    n = len(values_P)
+    if n < LEAST or np.ptp(values_P) < _ALIKE:
+        return None
+    mean, error = float(values_P.mean()), float(values_P.std(ddof=1)) / math.sqrt(n)
+    reach = float(stats.t.ppf(_UPPER, n - 1))
+    skewness = float(np.mean((values_P - mean) ** 3) / values_P.std() ** 3)
+    low, high = (_hall(t, skewness, n) for t in (reach, -reach))
+    return mean - error * max(reach, low), mean + error * max(reach, -high)
+
+
+def _hall(t: float, skewness: float, n: int) -> float:
+    """What Student's statistic is where its transform by Hall's cubic is t."""
+    a = skewness / math.sqrt(n)
+    if abs(a) < 1e-6:
+        return t
+    return (float(np.cbrt(1.0 + a * (t - a / 6.0))) - 1.0) * 3.0 / a
+
+
+def rate_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, float]:
+    """95 % interval of a rate Σ sums / Σ counts, each prompt having that many values in [0, 1].
+
+    Clopper & Pearson's exact interval (1934) for as many trials as the prompts are worth (Korn & Graubard 1998). A
+    prompt whose value is 0 or 1 is one trial. Where prompts' values lie between, their variance is less than that of
+    trials, and they are worth more; where some prompts have more rows than others they may be worth less. The
+    variance is estimated as if one prompt more had been seen that is 0 or 1, so that a few prompts that happen to be
+    alike do not promise what nobody knows: no interval is without width. Below ten prompts none is worth more than
+    one trial.
+    """
+    n = len(sums_P)
+    rate = min(max(float(sums_P.sum() / counts_P.sum()), 0.0), 1.0)
+    trials = n * _worth(sums_P, counts_P, rate)
+    won, lost = rate * trials, (1.0 - rate) * trials
+    low = float(stats.beta.ppf(1.0 - _UPPER, won, lost + 1.0)) if won > 0 else 0.0
+    high = float(stats.beta.ppf(_UPPER, won + 1.0, lost)) if lost > 0 else 1.0
+    return low, high
+
+
+def _worth(sums_P: np.ndarray, counts_P: np.ndarray, rate: float) -> float:
+    """Trials that each prompt is worth."""
+    n, of_trials = len(sums_P), rate * (1.0 - rate)
+    residuals_P = (sums_P - rate * counts_P) / counts_P.mean()
+    variance = (float(residuals_P @ residuals_P) + of_trials) / (n + 1)
+    if n == 1 or of_trials < _ALIKE or variance < _ALIKE:
+        return 1.0
+    worth = of_trials / variance
+    freedom = max(1.0, float(counts_P.sum() ** 2 / (counts_P @ counts_P)) - 1.0)  # of as many even prompts (Kish 1965)
+    known = (stats.norm.ppf(_UPPER) / stats.t.ppf(_UPPER, freedom)) ** 2  # the variance is an estimate
+    return float(worth * known if worth < 1.0 - 1e-9 else 1.0 if n < LEAST else max(1.0, worth * known))
+
+
+def ratio_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, float] | None:
+    """95 % interval of Σ sums / Σ counts, which need be no rate: `mean_interval` of the prompts' influence on it."""
+    ratio, mean_count = float(sums_P.sum() / counts_P.sum()), float(counts_P.mean())
+    interval = mean_interval((sums_P - ratio * counts_P) / mean_count)
+    return interval and (ratio + interval[0], ratio + interval[1])
 
 
 def perplexity(log_likelihoods: Sequence[float], tokens: Sequence[int]) -> Estimate | None:
-    """exp(-Σ log-likelihood / Σ tokens) over texts, with a bootstrap interval over texts."""
+    """exp(-Σ log-likelihood / Σ tokens) over texts, with the interval of the ratio over texts."""
     if not tokens:
         return None
-    return _bootstrap(
-        (np.array(log_likelihoods), np.array(tokens, dtype=float)),
-        lambda ll, n, axis=-1: np.exp(-np.sum(ll, axis=axis) / np.sum(n, axis=axis)),  # pyright: ignore
-    )
-
-
-def _bootstrap(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray]) -> Estimate:
-    value, n = float(statistic(*samples)), len(samples[0])
-    if n < 3:
-        return Estimate(value=value, low=None, high=None, n=n)
-    if all(np.ptp(sample) == 0 for sample in samples):
-        return Estimate(value=value, low=value, high=value, n=n)
-    interval = stats.bootstrap(
-        samples,
-        statistic,
-        n_resamples=_RESAMPLES,
-        batch=max(1, _BATCH_CELLS // n),
-        confidence_level=LEVEL,
-        paired=len(samples) > 1,
-        method="BCa",
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
-    low, high = float(interval.low), float(interval.high)
-    if not (math.isfinite(low) and math.isfinite(high)):  # BCa has no interval for some lopsided samples
-        return Estimate(value=value, low=None, high=None, n=n)
-    return Estimate(value=value, low=low, high=high, n=n)
+    losses_P, tokens_P = -np.array(log_likelihoods), np.array(tokens, dtype=float)
+    value = float(np.exp(losses_P.sum() / tokens_P.sum()))
+    interval = ratio_interval(losses_P, tokens_P)
+    low, high = (None, None) if interval is None else (float(np.exp(end)) for end in interval)
+    return Estimate(value=value, low=low, high=high, n=len(tokens))
 
 
 def jackknife(groups: Sequence[Sequence[str]], statistic: Callable[[Sequence[str]], float]) -> Estimate | None:
-    """A statistic of all texts together, with a delete-one-prompt jackknife interval.
+    """A statistic of all texts together, with a delete-one-prompt jackknife interval (Student's t); none below ten.
 
     For statistics that repeated texts would distort, where the bootstrap, which repeats texts, is biased.
     """
@@ -82,9 +162,11 @@ def jackknife(groups: Sequence[Sequence[str]], statistic: Callable[[Sequence[str
     if not texts:
         return None
     value, n = statistic(texts), len(groups)
-    if n < 3:
+    if n < LEAST:
         return Estimate(value=value, low=None, high=None, n=n)
     without = [statistic([t for j, group in enumerate(groups) if j != i for t in group]) for i in range(n)]
     error = math.sqrt((n - 1) / n * sum((w - sum(without) / n) ** 2 for w in without))
-    reach = float(stats.norm.ppf(0.5 + LEVEL / 2)) * error
+    if error < _ALIKE:
+        return Estimate(value=value, low=None, high=None, n=n)
+    reach = float(stats.t.ppf(_UPPER, n - 1)) * error
     return Estimate(value=value, low=value - reach, high=value + reach, n=n)

@@ -78,7 +78,7 @@ class JudgeAudit(Frozen):
     alignment: float | None
     """Share of these n rows in which the judge prefers what most people prefer."""
     alignment_ci: tuple[float, float] | None
-    """95 % interval, bootstrapped over prompts."""
+    """95 % interval over prompts."""
     single_order_alignment: float | None
     """Alignment with response a first alone; the same as alignment where the judge saw one order only."""
     single_order_alignment_ci: tuple[float, float] | None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from preceptor.evaluation.intervals import LEVEL, Estimate
+from preceptor.evaluation.intervals import LEAST, LEVEL, Estimate
 
 RESAMPLES = 2000
 SEED = 20_230_901  # any fixed number: the same data has the same interval
@@ -77,8 +77,8 @@ def prompt_weights(prompts: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def percentile_estimate(value: float, resampled_R: np.ndarray, prompts: int) -> Estimate:
-    """A value with the 95 % percentile interval of its resamples; without one below three prompts."""
-    if prompts < 3:
+    """A value with the 95 % percentile interval of its resamples; without one below ten prompts."""
+    if prompts < LEAST:
         return Estimate(value=value, low=None, high=None, n=prompts)
     low, high = np.quantile(resampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value=value, low=float(low), high=float(high), n=prompts)

@@ -8,7 +8,7 @@ from typing import Any
 from statsmodels.stats.contingency_tables import mcnemar
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.agreement import mean_with_interval
+from preceptor.evaluation.agreement import difference_by_prompt
 from preceptor.evaluation.signs import ALPHA, holm
 
 
@@ -31,7 +31,7 @@ class PairedComparison(Frozen):
     difference: float | None
     """Alignment of judge 1 less that of judge 2."""
     difference_ci: tuple[float, float] | None
-    """95 % bootstrap interval over prompts."""
+    """95 % interval over prompts."""
     p_value: float | None
     """McNemar's exact test on the rows on which exactly one of them is right; rows on which either is undecided are
     left out. It takes rows as independent, which comparisons of one prompt are not."""
@@ -57,7 +57,7 @@ def _decided(comparison: PairedComparison, p_holm: float) -> PairedComparison:
 def _compare(first: JudgeOutcomes, second: JudgeOutcomes) -> PairedComparison:
     shared = [(*first.correct[row], second.correct[row][1]) for row in first.correct if row in second.correct]
     difference, interval = (
-        mean_with_interval([(prompt, one - other) for prompt, one, other in shared]) if shared else (None, None)
+        difference_by_prompt([(prompt, one - other) for prompt, one, other in shared]) if shared else (None, None)
     )
     return PairedComparison(
         judge_1=first.judge,

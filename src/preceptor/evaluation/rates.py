@@ -9,12 +9,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean
 from typing import Any
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.agreement import share_by_prompt
-from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.intervals import Estimate, rate_by_prompt
 from preceptor.evaluation.refusal_rules import is_refusal
 
 __all__ = ["MeasuredText", "Rate", "contains_answer", "exact_match", "is_refusal", "rates", "rouge_l"]
@@ -44,9 +42,7 @@ class Rate(Frozen):
 def rates(measure: str, texts: Sequence[MeasuredText]) -> tuple[Rate, ...]:
     """For each policy: overall, then by cohort where there are several.
 
-    A rate is the mean over prompts of the mean over each prompt's samples, with a bootstrap interval over prompts.
-    Where all prompts are alike, as when no response is a refusal, it is Wilson's interval with the prompts as trials:
-    one without width would promise what nobody knows. Below three prompts there is none.
+    A rate is the mean over prompts of the mean over each prompt's samples, with the interval of `rate_by_prompt`.
     """
     cohorts = tuple(dict.fromkeys(text.cohort for text in texts))
     parts = (None, *cohorts) if len(cohorts) > 1 else (None,)
@@ -63,11 +59,9 @@ def _mean(texts: Sequence[MeasuredText]) -> Estimate:
     of_prompt: dict[str, list[float]] = {}
     for text in texts:
         of_prompt.setdefault(text.prompt_id, []).append(text.value)
-    share = share_by_prompt([(prompt, fmean(values)) for prompt, values in of_prompt.items()])
-    assert share is not None  # there are texts
-    if share.n < 3:
-        return Estimate(value=share.value, low=None, high=None, n=share.n)
-    return Estimate(value=share.value, low=share.low, high=share.high, n=share.n)
+    rate = rate_by_prompt(list(of_prompt.values()))
+    assert rate is not None  # there are texts
+    return rate
 
 
 def exact_match(text: str, reference: str) -> bool:

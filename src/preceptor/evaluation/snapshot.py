@@ -8,7 +8,7 @@ from pydantic import Field
 from scipy import stats
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.intervals import Estimate, jackknife, mean_by_prompt, perplexity
+from preceptor.evaluation.intervals import Estimate, jackknife, mean_by_prompt, perplexity, rate_by_prompt
 from preceptor.evaluation.text import distinct_2
 
 
@@ -80,7 +80,10 @@ class Snapshot(Frozen):
     @cached_property
     def length_limit_share(self) -> Measure:
         """Share of responses that the length limit cut."""
-        return self._mean(lambda r: float(not r.finished))
+        return _measure(
+            self.responses,
+            lambda rs: rate_by_prompt([[float(not r.finished) for r in group] for group in by_prompt(rs).values()]),
+        )
 
     @cached_property
     def distinct_2(self) -> Measure:
@@ -166,16 +169,8 @@ class Snapshot(Frozen):
 
 def change(before: Snapshot, after: Snapshot) -> Estimate | None:
     """Mean change of the held-out measure from one snapshot to another on the prompts of both, paired by prompt."""
-    return _change(before, after, lambda r: r.heldout_score)
-
-
-def judge_change(before: Snapshot, after: Snapshot) -> Estimate | None:
-    """The same of the training judge's score, over the responses that have one; None where there are none."""
-    return _change(before, after, lambda r: r.judge_score)
-
-
-def _change(before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]) -> Estimate | None:
-    return mean_by_prompt([[difference] for difference in differences(before, after, value).values()])
+    found = differences(before, after, lambda r: r.heldout_score)
+    return mean_by_prompt([[difference] for difference in found.values()])
 
 
 def differences(

@@ -53,9 +53,10 @@ class SweepPoint(Frozen):
 
     def _beyond(self, apart: Callable[[float, float], bool]) -> bool:
         gain = self.gain.overall
-        if gain is None or gain.low is None or gain.high is None or self.p_holm is None:
+        if gain is None or self.p_holm is None:
             return False
-        return self.p_holm < 0.05 and apart(gain.low, gain.high)
+        low, high = (gain.value if end is None else end for end in (gain.low, gain.high))
+        return self.p_holm < 0.05 and apart(low, high)
 
 
 class Sweep(Frozen):

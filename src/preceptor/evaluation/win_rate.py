@@ -1,23 +1,19 @@
 """Win rates: how often a judge prefers one policy's response to another's."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
-from statsmodels.stats.proportion import proportion_confint
 
 from preceptor.core.types import Frozen
 from preceptor.evaluation.agreement import correctness
-from preceptor.evaluation.intervals import LEVEL, Estimate, mean_by_prompt
+from preceptor.evaluation.intervals import Estimate, rate_by_prompt
 from preceptor.evaluation.pairs import JudgedPair, between, by_prompt
 from preceptor.evaluation.signs import ALPHA, holm, sign_flip_p_value
 from preceptor.judging.position import same_position_wins
 
 
 class WinRate(Frozen):
-    """How one policy does against another. Intervals are 95 %, bootstrapped over prompts; where all prompts say the
-    same and a bootstrap has nothing to go by, they are Wilson's with the prompts as the trials.
-    """
+    """How one policy does against another. Intervals are 95 %, over prompts: those of `rate_interval`."""
 
     policy: str
     against: str
@@ -59,40 +55,22 @@ def win_rate(pairs: Sequence[JudgedPair], policy: str, against: str, cohort: str
         wins=counts[0],
         ties=counts[1],
         losses=counts[2],
-        rate=rate_by_prompt(outcomes),
-        soft=rate_by_prompt([[pair.p_a for pair in group] for group in of_prompt]),
-        single_order=rate_by_prompt(first) if any(first) else None,
+        rate=_known(rate_by_prompt(outcomes)),
+        soft=_known(rate_by_prompt([[pair.p_a for pair in group] for group in of_prompt])),
+        single_order=rate_by_prompt(first),
         orders_disagree=sum(same_position) / len(same_position) if same_position else None,
         p_value=sign_flip_p_value([float(np.mean(group)) - 0.5 for group in outcomes]),
     )
 
 
+def _known(rate: Estimate | None) -> Estimate:
+    assert rate is not None  # there are pairs
+    return rate
+
+
 def outcome(p: float) -> float:
     """1 for a win, 0 for a loss, 0.5 where the judge prefers neither."""
     return correctness(p, "a")
-
-
-def rate_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate:
-    """Mean over prompts of the mean over each prompt's values in [0, 1], with an interval over prompts.
-
-    The bootstrap's of `mean_by_prompt`, but where that has no width, or does not exist, Wilson's with the prompts as
-    the trials: twenty wins of twenty do not show that the twenty-first is certain. No interval below three prompts.
-
-    Raises: ValueError where there is no value at all.
-    """
-    estimate = mean_by_prompt(values_of_prompt)
-    if estimate is None:
-        raise ValueError("a rate of no values")
-    narrow = estimate.low is None or estimate.high is None or estimate.high - estimate.low < 1e-9
-    if estimate.n < 3 or not narrow:
-        return estimate
-    value = min(max(estimate.value, 0.0), 1.0)
-    low, high = cast(
-        "tuple[float, float]",
-        proportion_confint(value * estimate.n, estimate.n, alpha=1 - LEVEL, method="wilson"),
-    )
-    # At 0 and 1 Wilson's limits miss the value by a rounding error.
-    return estimate.model_copy(update={"low": min(float(low), value), "high": max(float(high), value)})
 
 
 class SignificantDifference(Frozen):

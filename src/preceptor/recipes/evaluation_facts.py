@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from preceptor.backends.names import same_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JudgeFailure, Prompt, Response
-from preceptor.evaluation.intervals import mean_by_prompt
+from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.result import CostPart, JudgeFacts, PolicyFacts
 from preceptor.judging.constitution import load_constitution
@@ -35,7 +35,7 @@ def policy_facts(policy: Contestant, answers: Answers) -> PolicyFacts:
         responses=sum(len(responses) for responses in known),
         failed=sum(isinstance(each, JudgeFailure) for responses in given for each in responses),
         characters=mean_by_prompt([[float(len(response_text(r))) for r in responses] for responses in known]),
-        finished=mean_by_prompt([[float(r.finished) for r in rs] for rs in known]) if policy.model else None,
+        finished=rate_by_prompt([[float(r.finished) for r in rs] for rs in known]) if policy.model else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from preceptor.evaluation.assemble import Material, assemble
 from preceptor.evaluation.cohorts import PairedValues
 from preceptor.evaluation.contests import Contest, Opinion
-from preceptor.evaluation.intervals import mean_by_prompt
+from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.refusals import refusal_measures
 from preceptor.evaluation.result import Evaluation, JudgeFacts, PolicyFacts
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
@@ -135,7 +135,7 @@ def _facts(name: str, snapshot: Snapshot, identity: str) -> PolicyFacts:
         responses=len(snapshot.responses),
         failed=0,
         characters=mean_by_prompt([[float(len(r.text)) for r in group] for group in groups]),
-        finished=mean_by_prompt([[float(r.finished) for r in group] for group in groups]),
+        finished=rate_by_prompt([[float(r.finished) for r in group] for group in groups]),
     )
 
 

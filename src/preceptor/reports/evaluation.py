@@ -39,7 +39,9 @@ MEANINGS = {
     "position bias (Lee et al. 2023).",
     "Disagreement": "Share of comparisons on which the judge that trained a policy and the one that did not prefer "
     "different responses; those on which either is undecided are left out.",
-    "Intervals": "95 %, by bootstrap over prompts, since several responses to one prompt are not independent.",
+    "Intervals": "95 %, over prompts, since several responses to one prompt are not independent. Of rates: Clopper "
+    "and Pearson's, from three prompts on, for as many trials as the prompts are worth. Of means: Student's t, "
+    "corrected for skewness, from ten prompts on.",
 }
 
 

@@ -104,7 +104,12 @@ def _measures(found: Sequence[Change]) -> list[str]:
 
 
 def _changes(found: Sequence[Change], title: str) -> Markup:
-    styles = (("improved", GREEN, "^"), ("unchanged", GREY, "o"), ("regressed", RED, "v"))
+    styles = (
+        ("improved", GREEN, "^"),
+        ("unchanged", GREY, "o"),
+        ("too few prompts", GREY, "D"),
+        ("regressed", RED, "v"),
+    )
     series = [
         Series(verdict, colour, [each.change if each.verdict == verdict else None for each in found], marker)
         for verdict, colour, marker in styles

@@ -126,7 +126,10 @@ def _capability(evaluation: Evaluation, pair: Against) -> str:
     if not found or "regressed" in verdicts:
         return ""
     improved = list(dict.fromkeys(change.measure for change in found if change.verdict == "improved"))
-    return f"{listed(improved)} improved" if improved else "no change of capability was found"
+    if improved:
+        return f"{listed(improved)} improved"
+    few = verdicts == {"too few prompts"}
+    return "too few prompts to see a change of capability" if few else "no change of capability was found"
 
 
 def _peers(evaluation: Evaluation, best: Against) -> str:
