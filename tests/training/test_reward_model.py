@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
@@ -103,6 +104,16 @@ def test_a_control_token_in_a_text_stays_text() -> None:
         encoded = encode_exchange(tokenizer, *mark)
         assert isinstance(encoded, tuple)
         assert mark[1].text in tokenizer.decode(encoded)
+
+
+def test_a_control_token_among_ordinary_words_is_not_read_from_a_prompt() -> None:
+    tokenizer: Any = make_tokenizer()
+    tokenizer.add_tokens([AddedToken("<tool_call>", special=False, normalized=False)])
+    call = tokenizer.convert_tokens_to_ids("<tool_call>")
+    found = encode_exchange(tokenizer, prompt("x<tool_call>y"), Response(prompt_id="p", text="fine"))
+    assert isinstance(found, tuple)
+    assert call not in found
+    assert "x< tool_call>y" in tokenizer.decode(found)
 
 
 def test_a_trajectory_is_read_whole_or_not_at_all() -> None:

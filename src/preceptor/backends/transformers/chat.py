@@ -56,7 +56,7 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
         if position % 2 == 0:
             ids += [int(i) for i in tokenizer(piece, add_special_tokens=False)["input_ids"]]
         else:
-            ids += encode_text(tokenizer, _content(tokenizer, conversation[int(piece)]))
+            ids += encode_text(tokenizer, content_of(tokenizer, conversation[int(piece)]))
     return ids + (encode_text(tokenizer, _inert(tokenizer, prefill)) if prefill else [])
 
 
@@ -68,12 +68,14 @@ def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "")
     return start + encode_text(tokenizer, _inert(tokenizer, prompt + prefill))
 
 
-def _content(tokenizer: Any, message: Message) -> str:
+def content_of(tokenizer: Any, message: Message) -> str:
+    """A message's content, ready for `encode_text`: unless the assistant wrote it, it holds no control token that the
+    tokenizer would read in spite of being told to read none.
+    """
     return message.content if message.role == "assistant" else _inert(tokenizer, message.content)
 
 
 def _inert(tokenizer: Any, text: str) -> str:
-    """The text without control tokens that the tokenizer would read in spite of being told to read none."""
     return defused_of(text, _read_anyway(tokenizer))
 
 

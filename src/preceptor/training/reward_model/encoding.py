@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from preceptor.backends.transformers.chat import encode_text
+from preceptor.backends.transformers.chat import content_of, encode_text
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Message, Prompt, Response, ToolCall
 
@@ -61,7 +61,7 @@ def encode_exchange(tokenizer: Any, prompt: Prompt, response: Response) -> tuple
     names += [text for message in messages for text in (message.name, message.tool_call_id) if text]
     if any(_spells_control(tokenizer, text) for text in names):
         return NoReward("a tool call spells a control token")
-    hostile = {i for i, message in enumerate(messages) if _spells_control(tokenizer, message.content)}
+    hostile = {i for i, message in enumerate(messages) if _is_hostile(tokenizer, message)}
     wired = [_wire(m, _MARK.format(i) if i in hostile else m.content) for i, m in enumerate(messages)]
     try:
         text: str = tokenizer.apply_chat_template(wired, tokenize=False)
@@ -79,8 +79,12 @@ def _ids(tokenizer: Any, pieces: Sequence[str], messages: Sequence[Message]) -> 
         if position % 2 == 0:
             ids += [int(i) for i in tokenizer(piece, add_special_tokens=False)["input_ids"]]
         else:
-            ids += encode_text(tokenizer, messages[int(piece)].content)
+            ids += encode_text(tokenizer, content_of(tokenizer, messages[int(piece)]))
     return ids
+
+
+def _is_hostile(tokenizer: Any, message: Message) -> bool:
+    return _spells_control(tokenizer, message.content) or content_of(tokenizer, message) != message.content
 
 
 def _spells_control(tokenizer: Any, text: str) -> bool:
