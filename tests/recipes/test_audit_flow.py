@@ -54,6 +54,8 @@ def test_the_json_has_every_measure_and_every_pair_of_judges(job: AuditJob) -> N
     assert first["single_order_alignment"] == 30 / 40
     assert first["undecided"] == 40
     assert first["cost_per_1000"] == 0.0
+    assert [warning["kind"] for warning in first["warnings"]] == ["position", "near_half"]
+    assert result["usable"] == []  # neither is better than chance
     assert random["failure_rate"] == 0.0
     assert set(random["by_category"]) == {"early", "late"}
     [pair] = result["comparisons"]

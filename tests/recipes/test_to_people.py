@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from preceptor.cli.audit_table import show_audit
 from preceptor.core.errors import UsageError
 from preceptor.recipes.audit import AuditJob, run_audit
 from preceptor.recipes.judges import JudgeSpec
@@ -65,7 +66,9 @@ def test_the_most_disputed_come_first_without_what_the_judges_think(job: LabelJo
     assert "5 of these comparisons, in `for_people.jsonl`" in (job.out / "README.md").read_text()
 
 
-def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(job: LabelJob, tmp_path: Path) -> None:
+def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(
+    job: LabelJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_label(job, quiet, quiet)
     rows = [{**row, "label": "b"} for row in read(job.out / "for_people.jsonl")]
     people = write(tmp_path / "labelled.jsonl", rows)
@@ -75,6 +78,9 @@ def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(job: LabelJob,
         assert row.comparison == original[row.comparison.id]
     result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=TWO[:1]), quiet, quiet)
     assert result["judges"][0]["rows"] == 5
+    assert result["chosen"] == {"disputed": 5}
+    show_audit(result, tmp_path)
+    assert capsys.readouterr().out.startswith("! 5 of 5 rows were chosen because judges dispute them.")
 
 
 def test_a_second_call_and_another_number_write_it_anew(job: LabelJob) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from typing import Literal
 
 from preceptor.core.types import (
@@ -17,7 +18,9 @@ from preceptor.core.types import (
     Verdict,
 )
 from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
-from preceptor.reports.audit import context, doubts, headline, ranked, render_audit, with_short_labels
+from preceptor.judging.warnings import Count, JudgeConduct
+from preceptor.reports.audit import context, doubts, headline, ranked, render_audit, sample, with_short_labels
+from preceptor.store.selection import Selection
 
 SCRIPT = "<script>document.title = 'taken over'</script>"
 
@@ -48,7 +51,7 @@ def judge_run(name: str, skill: float, variant: str = "", n: int = 120, failures
     return JudgeRun(name, "c 1", rows, seconds=3.0, variant=variant)
 
 
-TWO = audit([judge_run("weak", 0.55), judge_run("strong", 0.95)])
+TWO = audit([judge_run("weak", 0.75), judge_run("strong", 0.95)])
 
 
 def test_all_text_is_escaped_and_nothing_comes_from_outside() -> None:
@@ -68,9 +71,80 @@ def test_the_headline_names_the_best_judge_and_whether_the_next_is_really_worse(
     assert "weak follows with" in headline(TWO)
     assert "the difference is beyond chance (p\u00a0<\u00a00.001)" in headline(TWO)
     near = audit([judge_run("one", 0.8), judge_run("two", 0.8)])
-    assert "the difference is within noise" in headline(near)
+    assert re.match(
+        r"(one|two) \(\d+%\) and (one|two) \(\d+%\) cannot be told apart: the difference is within noise",
+        headline(near),
+    )
     assert headline(audit([judge_run("only", 0.9)])).startswith("only prefers what most people prefer on ")
-    assert headline(audit([judge_run("dumb", 0.9, failures=120)])).startswith("No judge gave an answer")
+    nobody = headline(audit([judge_run("dumb", 0.9, failures=120)]))
+    assert nobody == "Use none of these judges: none gave an answer on a pair on which people have a majority."
+
+
+def test_a_judge_no_better_than_chance_is_not_crowned() -> None:
+    guessing = audit([judge_run("coin", 0.5), judge_run("penny", 0.55)])
+    assert guessing.usable == ()
+    said = headline(guessing)
+    assert said.startswith("Use none of these 2 judges. ")
+    assert "its agreement with people may be chance" in said
+    assert "agrees most with people: on" not in said
+    assert headline(audit([judge_run("coin", 0.5)])).startswith("Do not use coin: its agreement with people may be")
+    assert headline(audit([judge_run("contrary", 0.1)])).startswith("Do not use contrary: it agrees with people less")
+    # few rows: 8 of 8 would be needed to know
+    assert headline(audit([judge_run("few", 0.75, n=8)])).startswith("Do not use few: ")
+    mixed = audit([judge_run("coin", 0.5), judge_run("strong", 0.95)])
+    assert mixed.usable == ("strong",)
+    assert headline(mixed).startswith("strong is the only one to use: it agrees with people on 9")
+    assert "coin does not count: its agreement with people may be chance" in headline(mixed)
+
+
+def test_a_judge_of_length_is_not_crowned() -> None:
+    """People prefer the longer response in three of four pairs, and so does the rule that reads nothing."""
+
+    def by_length(name: str, p_longer: float) -> JudgeRun:
+        run = judge_run(name, 1.0)
+        rows = [
+            replace(
+                row,
+                comparison=(
+                    pair := row.comparison.model_copy(
+                        update={"a": row.comparison.a.model_copy(update={"text": "longer" if i % 2 else "x"})}
+                    )
+                ),
+                human=HumanLabel.of(["a" if (i % 4 > 0) == (i % 2 == 1) else "b"]),
+                outcome=row.outcome.model_copy(update={"comparison": pair, "p_a": p_longer if i % 2 else 1 - p_longer}),
+            )
+            for i, row in enumerate(run.rows)
+        ]
+        return replace(run, rows=rows)
+
+    found = audit([by_length("ruler", 0.9)])
+    [judge] = found.judges
+    assert (judge.alignment, judge.longer_baseline, judge.above_longer) == (0.75, 0.75, 0.0)
+    assert judge.alignment_ci is not None
+    assert judge.alignment_ci[0] > 0.5  # beyond chance, and yet of no use
+    assert (judge.unfit, found.usable) == ("longer", ())
+    assert headline(found).startswith(
+        "Do not use ruler: always preferring the longer response does about as well (75%). It prefers what most people"
+    )
+    assert "prefers the longer response in 100" in " ".join(doubts(judge)).replace("\u00a0", " ")
+
+
+def test_disputed_rows_are_said_before_anything_else() -> None:
+    rows = [judge_run("strong", 0.95)]
+    page = render_audit(audit(rows, [Selection("disputed")] * 50 + [Selection()] * 70), {})
+    said = "50 of 120 rows were chosen because judges dispute them."
+    assert 0 < page.index(said) < page.index("strong prefers what most people prefer")
+    unequal = audit(rows, [Selection("planned", p) for p in (0.1, 0.5)])
+    assert "unequal probabilities" in " ".join(sample(unequal))
+    assert sample(audit(rows, [Selection("planned", 0.2), Selection("random"), Selection()])) == []
+
+
+def test_a_tie_that_most_say_where_more_prefer_one_is_said() -> None:
+    run = judge_run("strong", 0.95)
+    rows = [replace(row, human=HumanLabel.of(["a", "tie", "tie"])) if i < 5 else row for i, row in enumerate(run.rows)]
+    found = audit([replace(run, rows=rows)])
+    assert (found.judges[0].human_ties, found.judges[0].human_ties_leaning) == (5, 5)
+    assert "in 5 of them a tie is what most say, although more prefer one response" in render_audit(found, {})
 
 
 def test_alignment_is_held_against_length_and_against_people() -> None:
@@ -81,20 +155,26 @@ def test_alignment_is_held_against_length_and_against_people() -> None:
 
 
 def test_reasons_to_doubt() -> None:
-    strong, weak = ranked(TWO)
+    strong, weak = ranked(audit([judge_run("weak", 0.55), judge_run("strong", 0.95)]))
     assert doubts(strong) == []
     assert any("off by" in reason for reason in doubts(weak))
+    conduct = JudgeConduct(
+        same_position=Count(hits=48, n=120, prompts=120),
+        failed=Count(hits=6, n=120, prompts=120),
+        failures={"no_answer": 6},
+    )
     poor = weak.model_copy(
         update={
-            "alignment": 0.52, "alignment_ci": (0.42, 0.62), "longer_baseline": 0.58, "position_bias": 0.31,
-            "failure_rate": 0.05, "failures": {"no_answer": 6}, "ece": 0.12, "n": 99,
+            "alignment": 0.52, "alignment_ci": (0.42, 0.62), "longer_baseline": 0.58, "conduct": conduct,
+            "ece": 0.12, "n": 99,
         }
     )  # fmt: skip
-    assert doubts(poor) == [
+    assert [reason.replace("\u00a0", " ") for reason in doubts(poor)] == [
         "its agreement with people may be chance (42 to 62% includes 50%)",
         "always preferring the longer response does better (58%)",
-        "on 31% of pairs it keeps to a position when responses are swapped",
-        "it failed on 5.0% of pairs (6 no answer)",
+        "it keeps to a position on 40 % of 120 comparisons when the responses are swapped: there it judges places, not "
+        "responses",
+        "it failed on 6 of 120 comparisons (5.0 %: 6 no answer)",
         "its confidence is off by 12 points on average (ECE 0.12)",
         "only 99 pairs are behind these numbers",
     ]

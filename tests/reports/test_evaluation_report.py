@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from evaluation_examples import (
 from markdown_it import MarkdownIt
 from pages import check_page
 
+from preceptor.cli.evaluation_table import show_evaluation
 from preceptor.core.markdown import escaped, fenced
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
@@ -144,13 +146,17 @@ def test_an_evaluation_without_faults_has_no_warnings() -> None:
     ("changed", "said"),
     [
         ({"training_win_rates": (win(about(0.9)),)}, "pleases the judge of training alone"),
-        ({"judge": judge("J", position_bias=0.31)}, "J keeps to a position on 31 % of pairs"),
+        ({"judge": judge("J", position_bias=0.36)}, "J keeps to a position on 36 % of 400 comparisons"),
         ({"training_judge": judge("T", position_bias=0.5)}, "T keeps to a position"),
         ({"win_rates": (win(about(0.64), wins=100, ties=70, losses=30),)}, "J is undecided on 35 % of the comparisons"),
         ({"judge": judge("J", failures={"no_answer": 9, "refused": 1})}, "failed on 10 of 410 comparisons (2.4 %: 9"),
         ({"policies": (policy("base"), policy("tuned", failed=12))}, "tuned gave no answer 12 times of 412 (2.9 %)"),
         ({"prompts": 29}, "Only 29 prompts"),
         ({"audit": audit(alignment=0.55, alignment_ci=(0.47, 0.63))}, "no better than chance at saying what"),
+        (
+            {"audit": audit(alignment_ci=(0.53, 0.67), longer_baseline=0.58, above_longer_ci=(-0.03, 0.07))},
+            "J is no better than a rule that reads nothing (always preferring the longer response: 58 %)",
+        ),
         ({"trends": {"tuned": (trend("chat", worse=True),)}}, "since 2026-03-16, tuned lost 33 % [25, 42] in chat"),
         ({"judge_is_policy": ("tuned",)}, "J has the same weights as tuned"),
     ],
@@ -164,14 +170,24 @@ def test_each_reason_to_doubt_is_said(changed: dict[str, Any], said: str) -> Non
     "changed",
     [
         {"training_win_rates": (win(about(0.75)),)},
-        {"judge": judge("J", position_bias=0.3, failures={"no_answer": 8})},
+        {"judge": judge("J", position_bias=0.34, failures={"no_answer": 8})},  # may be 30 %
+        {"judge": judge("J", position_bias=0.5, compared=8)},
         {"win_rates": (win(about(0.64), wins=100, ties=60, losses=40),)},
         {"prompts": 30},
-        {"audit": audit(alignment=0.6, alignment_ci=(0.51, 0.69))},
+        {"audit": audit(alignment=0.6, alignment_ci=(0.51, 0.69), longer_baseline=0.5)},
     ],
 )
 def test_bounds_are_bounds(changed: dict[str, Any]) -> None:
     assert warnings(whole(**changed)) == []
+
+
+def test_reasons_to_doubt_a_judge_stand_before_the_headline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    doubted = whole(judge=judge("J", position_bias=0.5))
+    show_evaluation(doubted, tmp_path)
+    for text in (render_evaluation(doubted), render_markdown(doubted), capsys.readouterr().out):
+        said = " ".join(plain(text).split())
+        assert 0 <= said.index("J keeps to a position on 50 %") < said.index("tuned is preferred to base 64 %")
+        assert said.count("keeps to a position") == 1
 
 
 def test_the_gravest_reason_comes_first() -> None:
@@ -185,7 +201,7 @@ def test_the_gravest_reason_comes_first() -> None:
             prompts=9,
         )
     )
-    starts = ["J trained", "By the judge of training", "Length decides", "J keeps", "Regressed", "Only 9"]
+    starts = ["J keeps", "J trained", "By the judge of training", "Length decides", "Regressed", "Only 9"]
     assert [any(w.startswith(s) for s in [start]) for w, start in zip(found, starts, strict=True)] == [True] * 6
 
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from preceptor.cli.terminal import Terminal
 from preceptor.cli.work import percent
 from preceptor.evaluation.judge_audit import Audit
-from preceptor.reports.audit import with_short_labels
+from preceptor.judging.warnings import judge_warnings
+from preceptor.reports.audit import headline, sample, with_short_labels
 
 _HASH = re.compile(r"#[0-9a-f]{8,}:\w+")
 """Version and precision in a model's identity: in the report, too long for a table of 80 columns."""
@@ -41,6 +42,12 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
             _share(judge.failure_rate),
         )
     console = Terminal()
+    for sentence in sample(audit):
+        console.print(f"! {sentence}", highlight=False)
+    for judge in audit.judges:
+        for warning in judge_warnings(judge.conduct, names[judge.label]):
+            console.print(f"! {warning.sentence}.", highlight=False)
+    console.print(headline(audit), highlight=False)
     console.print(table)
     for legend in (
         "1 order: aligned when a stands first; bias: the same position wins after the swap;",

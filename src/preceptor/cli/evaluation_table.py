@@ -9,14 +9,17 @@ from preceptor.cli.terminal import Terminal
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
-from preceptor.reports.evaluation_words import headline, warnings
+from preceptor.reports.evaluation_words import headline, judge_doubts, warnings
 
 
 def show_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Prints the headline, reasons to doubt it, win rates, and what changed in which cohort."""
     console = Terminal()
+    doubts = judge_doubts(evaluation)
+    for doubt in doubts:
+        console.print(f"! {doubt}", highlight=False)
     console.print(headline(evaluation), highlight=False)
-    for warning in warnings(evaluation):
+    for warning in warnings(evaluation)[len(doubts) :]:
         console.print(f"! {warning}", highlight=False)
     table = Table(title="Win rates in %, 95 % intervals", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("policy", "against"):

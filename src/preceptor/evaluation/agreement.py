@@ -214,6 +214,20 @@ def longer_baseline(rows: Iterable[tuple[Comparison, Side]]) -> float | None:
     return mean(hits) if hits else None
 
 
+def above_longer(rows: Sequence[tuple[Comparison, float, Side]]) -> tuple[float | None, tuple[float, float] | None]:
+    """A judge's alignment less that of always preferring the longer response, with its interval over prompts.
+
+    Args:
+        rows: comparison, the judge's p_a, and what most people prefer.
+    """
+    if not rows:
+        return None, None
+    rule = {"a": 1.0, "b": 0.0, "tie": 0.5}
+    return mean_with_interval(
+        [(c.prompt.id, correctness(p_a, side) - correctness(rule[longer(c)], side)) for c, p_a, side in rows]
+    )
+
+
 def self_consistency(preferences: Iterable[Preference]) -> float | None:
     """How often two samples of one showing (same judge, order, principles) agree: the mean over showings with several
     samples of the share of agreeing pairs.

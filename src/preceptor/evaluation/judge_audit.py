@@ -6,6 +6,9 @@ A failure never enters a number but `failure_rate` and `failures`; what cannot b
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Usage
@@ -14,6 +17,9 @@ from preceptor.evaluation.agreement import ReliabilityBin, Share, Side
 from preceptor.evaluation.paired import JudgeOutcomes, PairedComparison, compare_all
 from preceptor.judging.calibration import Method, cross_validated, fit
 from preceptor.judging.combine import Combine
+from preceptor.judging.conduct import conduct_of
+from preceptor.judging.warnings import JudgeConduct, JudgeWarning, judge_warnings
+from preceptor.store.selection import Selection
 
 UNCATEGORISED = "none"
 
@@ -86,6 +92,10 @@ class JudgeAudit(Frozen):
     first_position_rate: float | None
     longer_preferred_rate: float | None
     longer_baseline: float | None
+    above_longer: float | None = None
+    """Alignment less that of always preferring the longer response, on the same rows."""
+    above_longer_ci: tuple[float, float] | None = None
+    """95 % interval of it, bootstrapped over prompts."""
     kappa: float | None
     ece: float | None
     brier: float | None
@@ -102,6 +112,8 @@ class JudgeAudit(Frozen):
     by_category: dict[str, Share]
     """Alignment by category; empty where the data have none."""
     human_ties: int
+    human_ties_leaning: int = 0
+    """Of these, rows in which more people prefer one response than the other: a tie is the most frequent opinion."""
     undecided: int
     """Rows on which the judge's p_a is exactly 0.5."""
     failure_rate: float | None
@@ -111,6 +123,28 @@ class JudgeAudit(Frozen):
     tokens_per_label: float | None
     cost_per_1000: float | None
     """Dollars per 1,000 labels."""
+    conduct: JudgeConduct = Field(default_factory=JudgeConduct)
+    """How it answered, people's labels aside: what judge warnings are made from."""
+    warnings: tuple[JudgeWarning, ...] = ()
+    """Reasons to doubt it that need no people's labels; see `preceptor.judging.warnings`."""
+
+    @property
+    def unfit(self) -> "Unfit | None":
+        """Why the judge is not to be used; None where it is better than chance and than a rule that reads nothing."""
+        if self.alignment is None or self.alignment_ci is None:
+            return "no_answer"
+        low, high = self.alignment_ci
+        if low <= 0.5:
+            return "below_chance" if high < 0.5 else "chance"
+        margin = None if self.above_longer_ci is None else self.above_longer_ci[0]
+        if margin is None and self.longer_baseline is not None:
+            margin = low - self.longer_baseline
+        return "longer" if margin is not None and margin <= 0.0 else None
+
+
+Unfit = Literal["no_answer", "below_chance", "chance", "longer"]
+"""No answer that people's could be compared with; less agreement with people than by chance; perhaps no more; not
+clearly more than always preferring the longer response."""
 
 
 class Audit(Frozen):
@@ -118,6 +152,13 @@ class Audit(Frozen):
 
     judges: tuple[JudgeAudit, ...]
     comparisons: tuple[PairedComparison, ...]
+    usable: tuple[str, ...] = ()
+    """Labels of the judges that agree with people clearly more than chance and than always preferring the longer
+    response, the best first. Empty: none of them is to be used."""
+    chosen: dict[str, int] = Field(default_factory=dict[str, int])
+    """Rows by how they were chosen, those that say so: "random", "planned", "disputed"."""
+    unequal: bool = False
+    """Whether planned rows had different probabilities, which nothing here makes up for."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +176,12 @@ class _Scored:
         return self.row.comparison.prompt.id
 
 
-def audit(runs: Sequence[JudgeRun]) -> Audit:
-    """Measures every judge, and compares every two of them on the rows that both answered."""
+def audit(runs: Sequence[JudgeRun], chosen: Sequence[Selection] = ()) -> Audit:
+    """Measures every judge, and compares every two of them on the rows that both answered.
+
+    Args:
+        chosen: how each row was chosen.
+    """
     labels = _labels(runs)
     outcomes = [
         JudgeOutcomes(
@@ -147,9 +192,15 @@ def audit(runs: Sequence[JudgeRun]) -> Audit:
         )
         for label, run in zip(labels, runs, strict=True)
     ]
+    judges = [_audit_one(label, run) for label, run in zip(labels, runs, strict=True)]
+    fit = [judge for judge in judges if judge.unfit is None]
+    chances = {selection.probability for selection in chosen if selection.probability is not None}
     return Audit(
-        judges=tuple(_audit_one(label, run) for label, run in zip(labels, runs, strict=True)),
+        judges=tuple(judges),
         comparisons=compare_all(outcomes),
+        usable=tuple(judge.label for judge in sorted(fit, key=lambda judge: -(judge.alignment or 0.0))),
+        chosen=dict(Counter(selection.how for selection in chosen if selection.how)),
+        unequal=bool(chances) and max(chances) > 1.05 * min(chances),
     )
 
 
@@ -161,6 +212,8 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
     sides: list[tuple[float, Side]] = [(s.preference.p_a, s.majority) for s in scored]
     aligned = _alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored])
     single = _alignment([(s.prompt, agreement.single_order(s.preference), s.majority) for s in scored])
+    conduct = conduct_of((row.outcome, agreement.longer(row.comparison)) for row in run.rows)
+    above, above_ci = agreement.above_longer([(s.row.comparison, s.preference.p_a, s.majority) for s in scored])
     bins, tokens = agreement.reliability(sides), run.usage.prompt_tokens + run.usage.completion_tokens
     return JudgeAudit(
         label=label,
@@ -177,6 +230,8 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         first_position_rate=agreement.first_position_rate(preferences),
         longer_preferred_rate=agreement.longer_preferred_rate(preferences),
         longer_baseline=agreement.longer_baseline([(s.row.comparison, s.majority) for s in scored]),
+        above_longer=above,
+        above_longer_ci=above_ci,
         kappa=agreement.kappa(sides),
         ece=agreement.calibration_error(bins),
         brier=agreement.brier_score(sides),
@@ -191,12 +246,15 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         self_consistency=agreement.self_consistency(preferences),
         by_category=_by_category(scored),
         human_ties=sum(row.human.majority == "tie" for row in run.rows),
+        human_ties_leaning=sum(row.human.majority == "tie" and row.human.p_a != 0.5 for row in run.rows),
         undecided=sum(p.p_a == 0.5 for p in preferences),
         failure_rate=len(failed) / len(run.rows) if run.rows else None,
         failures=dict(Counter(failure.reason for failure in failed)),
         labels_per_s=_labels_per_s(run, len(answered)),
         tokens_per_label=tokens / len(answered) if answered and tokens else None,
         cost_per_1000=1000 * run.cost / len(answered) if answered and run.cost is not None else None,
+        conduct=conduct,
+        warnings=judge_warnings(conduct, label),
     )
 
 

@@ -87,7 +87,7 @@ def run_audit(
     if job.ensemble:
         ordered.append(_ensemble(job.judges, [raters[position] for position in range(len(job.judges))], ordered))
     on_stage("measuring")
-    result = audit(ordered)
+    result = audit(ordered, [row.selection for row in rows])
     if job.save_calibration is not None:
         _save_calibration(job.save_calibration, ordered[0], job.method)
     _write(job, result, ordered, malformed)

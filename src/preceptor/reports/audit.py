@@ -6,12 +6,12 @@ from typing import Any
 
 from preceptor.evaluation.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.paired import PairedComparison
+from preceptor.judging.warnings import judge_warnings
 from preceptor.reports import audit_figures
-from preceptor.reports.audit_figures import POSITION_BIAS_BOUND
+from preceptor.reports.numbers import listed
 from preceptor.reports.templates import page
 
 _HASH = re.compile(r"([0-9a-f]{8})[0-9a-f]{4,}")
-FAILURE_BOUND = 0.02
 ECE_BOUND = 0.1
 FEW_ROWS = 100
 
@@ -33,6 +33,7 @@ def render_audit(audit: Audit, facts: dict[str, Any]) -> str:
         comparisons=audit.comparisons,
         facts=facts,
         only_model=models.pop() if len(judges) > 1 and len(models) == 1 else None,
+        sample=sample(audit),
         headline=headline(audit),
         context=context(audit),
         warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
@@ -61,6 +62,9 @@ def with_short_labels(audit: Audit) -> Audit:
             each.model_copy(update={"judge_1": name[each.judge_1], "judge_2": name[each.judge_2]})
             for each in audit.comparisons
         ),
+        usable=tuple(name[label] for label in audit.usable),
+        chosen=audit.chosen,
+        unequal=audit.unequal,
     )
 
 
@@ -69,21 +73,83 @@ def ranked(audit: Audit) -> list[JudgeAudit]:
     return sorted(audit.judges, key=lambda judge: -1.0 if judge.alignment is None else judge.alignment, reverse=True)
 
 
+def sample(audit: Audit) -> list[str]:
+    """What to know of the rows before any number from them: they may stand for no others."""
+    found: list[str] = []
+    if disputed := audit.chosen.get("disputed"):
+        rows = max((judge.rows for judge in audit.judges), default=disputed)
+        found.append(
+            f"{disputed} of {rows} rows were chosen because judges dispute them. Judges are at their worst there, and "
+            "these numbers say nothing of other rows: audit on a random sample, as estimate --plan draws it."
+        )
+    if audit.unequal:
+        found.append(
+            "The rows were drawn with unequal probabilities, and every row counts the same here: what was drawn more "
+            "often weighs too much."
+        )
+    return found
+
+
 def headline(audit: Audit) -> str:
-    """The result in a sentence or two: who agrees most with people, and whether it beats the next by more than luck."""
+    """The result in a sentence or two: which judge to use, whether it beats the next by more than luck; or why none."""
     judges = [judge for judge in ranked(audit) if judge.alignment is not None]
     if not judges:
-        return "No judge gave an answer on a pair on which people have a majority, so there is nothing to compare."
-    best = judges[0]
-    interval = f" (95% interval {_range(best.alignment_ci)})" if best.alignment_ci else ""
-    agrees = f"{_percent(best.alignment)} of {best.n} pairs{interval}"
+        return "Use none of these judges: none gave an answer on a pair on which people have a majority."
+    fit = [judge for judge in judges if judge.unfit is None]
+    if not fit:
+        return _use_none(judges)
+    best, *others = fit
     if len(judges) == 1:
-        return f"{best.label} prefers what most people prefer on {agrees}."
-    following = judges[1]
+        return f"{best.label} prefers what most people prefer on {_agrees(best)}."
+    apart = "".join(f" {each.label} does not count: {_unfit(each)}." for each in judges if each.unfit is not None)
+    if not others:
+        return f"{best.label} is the only one to use: it agrees with people on {_agrees(best)}.{apart}"
+    following = others[0]
+    differ = {each.label: _between(audit.comparisons, best, each) for each in others}
+    close = [each for each in others if not ((pair := differ[each.label]) and pair.significant)]
+    if following not in close:
+        return (
+            f"{best.label} agrees most with people: on {_agrees(best)}. {following.label} follows with "
+            f"{_percent(following.alignment)}; {_difference(differ[following.label])}.{apart}"
+        )
+    names = [f"{each.label} ({_percent(each.alignment)})" for each in (best, *close)]
     return (
-        f"{best.label} agrees most with people: on {agrees}. {following.label} follows with "
-        f"{_percent(following.alignment)}; {_difference(_between(audit.comparisons, best, following))}."
+        f"{listed(names)} cannot be told apart: {_difference(differ[following.label])}. The first of them agrees with "
+        f"people on {_agrees(best)}.{apart}"
     )
+
+
+def _use_none(judges: Sequence[JudgeAudit]) -> str:
+    best = judges[0]
+    if len(judges) == 1:
+        return f"Do not use {best.label}: {_unfit(best)}. It prefers what most people prefer on {_agrees(best)}."
+    return (
+        f"Use none of these {len(judges)} judges. {best.label} agrees most with people, on {_agrees(best)}, but "
+        f"{_unfit(best)}."
+    )
+
+
+def _agrees(judge: JudgeAudit) -> str:
+    interval = f" (95% interval {_range(judge.alignment_ci)})" if judge.alignment_ci else ""
+    return f"{_percent(judge.alignment)} of {judge.n} pairs{interval}"
+
+
+def _unfit(judge: JudgeAudit) -> str:
+    """Why a judge is not to be used."""
+    if judge.unfit == "below_chance":
+        return "it agrees with people less than chance"
+    if judge.unfit == "chance" and judge.alignment_ci is not None:
+        return f"its agreement with people may be chance ({_range(judge.alignment_ci)} includes 50%)"
+    if judge.unfit == "longer" and judge.longer_baseline is not None:
+        return _longer(judge)
+    return "it gave no answer that could be compared with people's"
+
+
+def _longer(judge: JudgeAudit) -> str:
+    """How it stands to the rule that reads nothing."""
+    rule = f"always preferring the longer response does {{}} ({_percent(judge.longer_baseline)})"
+    below = judge.alignment is not None and judge.alignment < (judge.longer_baseline or 0.0)
+    return rule.format("better" if below else "about as well")
 
 
 def context(audit: Audit) -> list[str]:
@@ -93,9 +159,8 @@ def context(audit: Audit) -> list[str]:
         return []
     found: list[str] = []
     if best.longer_baseline is not None:
-        low, high = best.alignment_ci
-        than = "clearly more than" if low > best.longer_baseline else "not clearly more than"
-        than = "less than" if high < best.longer_baseline else than
+        low, high = best.above_longer_ci or tuple(end - best.longer_baseline for end in best.alignment_ci)
+        than = "less than" if high < 0 else "clearly more than" if low > 0 else "not clearly more than"
         found.append(
             f"Always preferring the longer response would agree on {_percent(best.longer_baseline)} of the same pairs: "
             f"the best judge does {than} that."
@@ -112,31 +177,18 @@ def context(audit: Audit) -> list[str]:
 
 def doubts(judge: JudgeAudit) -> list[str]:
     """Reasons to doubt one judge, the gravest first."""
+    said = [warning.sentence for warning in judge_warnings(judge.conduct, "it")]
     if judge.alignment is None or judge.alignment_ci is None:
-        return ["it gave no answer that could be compared with people's", *_failures(judge)]
-    low, high = judge.alignment_ci
-    found: list[str] = []
-    if high < 0.5:
-        found.append("it agrees with people less than chance")
-    elif low <= 0.5:
-        found.append(f"its agreement with people may be chance ({_range(judge.alignment_ci)} includes 50%)")
-    if judge.longer_baseline is not None and judge.alignment < judge.longer_baseline:
-        found.append(f"always preferring the longer response does better ({_percent(judge.longer_baseline)})")
-    if judge.position_bias is not None and judge.position_bias > POSITION_BIAS_BOUND:
-        found.append(f"on {_percent(judge.position_bias)} of pairs it keeps to a position when responses are swapped")
-    found += _failures(judge)
+        return [_unfit(judge), *said]
+    found: list[str] = [] if judge.unfit is None else [_unfit(judge)]
+    if judge.unfit != "longer" and judge.longer_baseline is not None and judge.alignment < judge.longer_baseline:
+        found.append(_longer(judge))
+    found += said
     if judge.ece is not None and judge.ece > ECE_BOUND:
         found.append(f"its confidence is off by {100 * judge.ece:.0f} points on average (ECE {judge.ece:.2f})")
     if judge.n < FEW_ROWS:
         found.append(f"only {judge.n} pairs are behind these numbers")
     return found
-
-
-def _failures(judge: JudgeAudit) -> list[str]:
-    if judge.failure_rate is None or judge.failure_rate <= FAILURE_BOUND:
-        return []
-    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in judge.failures.items())
-    return [f"it failed on {judge.failure_rate:.1%} of pairs ({reasons})"]
 
 
 def _between(comparisons: Sequence[PairedComparison], one: JudgeAudit, other: JudgeAudit) -> PairedComparison | None:

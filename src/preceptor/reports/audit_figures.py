@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from preceptor.evaluation.agreement import ReliabilityBin
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
+from preceptor.judging.warnings import POSITION_BOUND
 from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, Series, row_points, to_svg
 
-POSITION_BIAS_BOUND = 0.3
 _LABEL = 34  # characters of a judge's name on one line
 _COLUMNS = 3
 
@@ -44,7 +44,7 @@ def biases(judges: Sequence[JudgeAudit]) -> Markup:
         figure = Figure(figsize=(9.6, 0.95 + 0.5 * len(judges)), layout="constrained")
         swapped, first, length = figure.subplots(1, 3, sharey=True)
         _marks(swapped, [j.position_bias for j in judges], GREEN, "", "o")
-        swapped.axvline(POSITION_BIAS_BOUND, color=RED, linewidth=1, linestyle="--")
+        swapped.axvline(POSITION_BOUND, color=RED, linewidth=1, linestyle="--")
         swapped.set_title("Same position after a swap")
         _marks(first, [j.first_position_rate for j in judges], GREEN, "", "o")
         first.axvline(0.5, color=RED, linewidth=1, linestyle=":")

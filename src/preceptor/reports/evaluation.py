@@ -6,7 +6,7 @@ from typing import Any
 
 from preceptor.evaluation.result import Evaluation
 from preceptor.reports import evaluation_figures as figures
-from preceptor.reports.audit import doubts
+from preceptor.reports.audit import doubts as audit_doubts
 from preceptor.reports.evaluation_view import (
     Against,
     Standing,
@@ -19,7 +19,7 @@ from preceptor.reports.evaluation_view import (
     matrix,
     rate_rows,
 )
-from preceptor.reports.evaluation_words import headline, warnings
+from preceptor.reports.evaluation_words import headline, judge_doubts, warnings
 from preceptor.reports.numbers import interval, percent, share_parts
 from preceptor.reports.templates import markdown, page
 
@@ -116,7 +116,8 @@ def _cards_of_judges(evaluation: Evaluation) -> list[Card]:
 def _whole(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "headline": headline(evaluation),
-        "warnings": warnings(evaluation),
+        "doubts": (doubts := judge_doubts(evaluation)),
+        "warnings": warnings(evaluation)[len(doubts) :],
         "shown_cards": cards(evaluation),
         "rates": rate_rows(evaluation),
         "examples": examples_by_kind(evaluation),
@@ -135,7 +136,7 @@ def _tables(evaluation: Evaluation) -> dict[str, Any]:
         "standings": STANDINGS,
         "verdicts": dict(Counter(change.verdict for change in evaluation.changes)),
         "judges": judges(evaluation),
-        "audit_doubts": doubts(evaluation.audit) if evaluation.audit else [],
+        "audit_doubts": audit_doubts(evaluation.audit) if evaluation.audit else [],
     }
 
 

@@ -5,8 +5,7 @@ from typing import TypeAlias
 
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.result import Evaluation, JudgeFacts
-from preceptor.reports.audit import FAILURE_BOUND
-from preceptor.reports.audit_figures import POSITION_BIAS_BOUND
+from preceptor.judging.warnings import FAILURE_BOUND, NOTHING, Count, JudgeConduct, judge_warnings
 from preceptor.reports.evaluation_view import (
     Against,
     against_baseline,
@@ -49,10 +48,22 @@ def preference(evaluation: Evaluation, called: Names | None = None) -> str:
     return (doubt if evaluation.judge_trained else "") + "; ".join(part for part in said if part) + f".{peers}"
 
 
+def judge_doubts(evaluation: Evaluation) -> list[str]:
+    """Reasons to doubt the judges, which stand before any number that is theirs."""
+    return [
+        f"{warning.sentence}."
+        for _, judge in judges(evaluation)
+        for warning in judge_warnings(_conduct(judge), judge.name)
+    ]
+
+
 def warnings(evaluation: Evaluation, called: Names | None = None) -> list[str]:
-    """Reasons not to believe the result, the gravest first; the policies are called as in `preference`."""
+    """Reasons not to believe the result, those to doubt the judges first, the gravest first; the policies are called as
+    in `preference`.
+    """
     names = called or _names(evaluation)
     return [
+        *judge_doubts(evaluation),
         *_of_training(evaluation, names),
         *_of_length(evaluation, names),
         *_of_judging(evaluation, names),
@@ -183,19 +194,14 @@ def _of_length(evaluation: Evaluation, names: Names) -> Iterator[str]:
 
 def _of_judging(evaluation: Evaluation, names: Names) -> Iterator[str]:
     audit = evaluation.audit
-    if audit is not None and (audit.alignment_ci is None or audit.alignment_ci[0] <= 0.5):
+    if audit is not None and audit.unfit is not None:
         agrees = "gave no answer that could be compared with people's"
         if audit.alignment is not None and audit.alignment_ci is not None:
             low, high = (percent(end) for end in audit.alignment_ci)
             agrees = f"agrees with people on {percent(audit.alignment)} of {audit.n} pairs ({low} to {high})"
-        yield f"{evaluation.judge.name} is no better than chance at saying what people prefer: it {agrees}."
-    for _, judge in judges(evaluation):
-        if judge.position_bias is not None and judge.position_bias > POSITION_BIAS_BOUND:
-            yield (
-                f"{judge.name} keeps to a position on {percent(judge.position_bias)} of pairs when the responses are "
-                "swapped: there it judges places, not responses."
-            )
-        yield from _of_failures(judge)
+        rule = f" (always preferring the longer response: {percent(audit.longer_baseline)})"
+        than = f"a rule that reads nothing{rule}" if audit.unfit == "longer" else "chance"
+        yield f"{evaluation.judge.name} is no better than {than} at saying what people prefer: it {agrees}."
     for pair in all_pairs(evaluation):
         judged = pair.win.wins + pair.win.ties + pair.win.losses
         if pair.win.ties > UNDECIDED_BOUND * judged:
@@ -205,11 +211,17 @@ def _of_judging(evaluation: Evaluation, names: Names) -> Iterator[str]:
             )
 
 
-def _of_failures(judge: JudgeFacts) -> Iterator[str]:
-    failed, asked = failures(judge)
-    if failed > FAILURE_BOUND * asked:
-        reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in judge.failures.items())
-        yield f"{judge.name} failed on {failed} of {asked} comparisons ({percent(failed / asked, 1)}: {reasons})."
+def _conduct(judge: JudgeFacts) -> JudgeConduct:
+    """How a judge answered; as far as shares tell, where an earlier version wrote the evaluation."""
+    if judge.conduct is not None:
+        return judge.conduct
+    failed, compared = sum(judge.failures.values()), judge.compared
+    bias = judge.position_bias
+    return JudgeConduct(
+        failed=Count(hits=failed, n=compared + failed, prompts=compared + failed),
+        failures=judge.failures,
+        same_position=NOTHING if bias is None else Count(hits=bias * compared, n=compared, prompts=compared),
+    )
 
 
 def _of_regressions(evaluation: Evaluation) -> Iterator[str]:
