@@ -223,7 +223,7 @@ def above_longer(rows: Sequence[tuple[Comparison, float, Side]]) -> tuple[float 
     if not rows:
         return None, None
     rule = {"a": 1.0, "b": 0.0, "tie": 0.5}
-    return mean_with_interval(
+    return difference_by_prompt(
         [(c.prompt.id, correctness(p_a, side) - correctness(rule[longer(c)], side)) for c, p_a, side in rows]
     )
 
