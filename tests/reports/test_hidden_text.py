@@ -221,6 +221,32 @@ def test_what_went_wrong_is_one_line(capsys: pytest.CaptureFixture[str], monkeyp
     assert len(error.splitlines()) == 1
 
 
+def test_a_fault_is_told_without_what_acts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError(SNEAKY)
+
+    monkeypatch.setattr(sys, "argv", ["preceptor", "models"])
+    monkeypatch.setattr("preceptor.cli.app.check_arguments", fails)
+    with pytest.raises(SystemExit):
+        main()
+    error = capsys.readouterr().err
+    assert hidden(error) == set()
+    assert "Traceback" in error
+    assert "gnp.exe" in error
+
+
+def test_an_argument_that_is_no_text_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["preceptor", "evaluate", "one\udc9b=a.jsonl", "two=b.jsonl", "--out", "x"])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == (
+        'preceptor: "one\\udc9b=a.jsonl": expected UTF-8; rename a file whose name is in another encoding\n'
+    )
+
+
 def test_only_one_module_writes_to_the_terminal() -> None:
     folder = Path(preceptor.__file__).parent
     found = [

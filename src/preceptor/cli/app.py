@@ -133,7 +133,7 @@ def main() -> None:
 def _fault(error: Exception) -> None:
     """A fault of ours: all that is needed to find it is shown, and that it is one."""
     with suppress(OSError):
-        traceback.print_exception(error, file=sys.stderr)
+        complain("".join(traceback.format_exception(error)).rstrip(), lines=True)
     said = f"{type(error).__name__}: {error}"
     _fail(f"this is a fault of preceptor, not of yours ({said}); please report the lines above", FAULT)
 

@@ -15,11 +15,16 @@ _EMPTY = re.compile(r"(--[a-z][a-z-]*)=")
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Checks that no argument is empty: `--out ""` would mean the current folder, and most often is a variable that is
-    not set.
+    """Checks that every argument is text and that none is empty: `--out ""` would mean the current folder, and most
+    often is a variable that is not set.
 
-    Raises: UsageError naming the option.
+    Raises: UsageError naming the option or the argument.
     """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f'"{argument}": expected UTF-8; rename a file whose name is in another encoding') from None
     for before, argument in zip(("", *arguments), arguments, strict=False):
         empty = _EMPTY.fullmatch(argument)
         if empty or not argument:

@@ -38,6 +38,10 @@ def say_json(document: str) -> None:
     print(printable_json(document))
 
 
-def complain(text: str) -> None:
-    """Prints what went wrong on standard error, on one line."""
-    print(printable_line(text), file=sys.stderr)
+def complain(text: str, *, lines: bool = False) -> None:
+    """Prints what went wrong on standard error, on one line.
+
+    Args:
+        lines: keep the text's own lines.
+    """
+    print(printable(text) if lines else printable_line(text), file=sys.stderr)
