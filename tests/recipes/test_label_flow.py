@@ -97,6 +97,21 @@ def test_a_dry_run_counts_what_the_run_then_asks(tmp_path: Path, job: LabelJob) 
     assert reasoned["completion_tokens"] == 140 * 161
 
 
+@pytest.mark.usefixtures("impatient")
+def test_a_dry_run_with_a_served_judge_needs_no_server(job: LabelJob) -> None:
+    with FaultServer(Script(table=JUDGE)) as server:
+        there = served(job, server)
+        counted = dry_run(there, quiet)
+        assert server.asked == []
+        assert counted["calls"] == label(there)["ledger"]["calls"]
+    assert dry_run(there, quiet) == counted  # the server is gone
+    assert "no server was asked" in counted["assumed"]
+    assert dry_run(job, quiet)["assumed"] is None
+    hosted = dry_run(replace(job, judges=(JudgeSpec(model="openai:gpt-4o-mini"),)), quiet)
+    assert hosted["calls"] == counted["calls"]
+    assert hosted["cost_usd"] > 0.0
+
+
 def test_candidates_of_a_policy_are_sampled_and_compared(tmp_path: Path, job: LabelJob) -> None:
     prompts = write(tmp_path / "prompts.jsonl", [{"prompt": f"What is {i}?"} for i in range(5)])
     sampling = Sampling(policy="scripted:random", samples=3, design="circular", max_new_tokens=12)

@@ -6,17 +6,23 @@ from preceptor.backends.openai.address import Address
 from preceptor.backends.scripted import ScriptedModel
 
 
-def open_model(name: str, connection: Connection | None = None) -> LanguageModel:
-    """Opens the model behind a model string (`backends/names.py` has the forms); `connection` is for a served one.
+def open_model(name: str, connection: Connection | None = None, *, unasked: bool = False) -> LanguageModel:
+    """Opens the model behind a model string (`backends/names.py` has the forms).
+
+    Args:
+        connection: how a served model is reached.
+        unasked: do not ask a server what it can do, but take it for one like OpenAI's: enough to count what would be
+            asked.
 
     Raises: UsageError when there is no such model, PreceptorError when it cannot be opened.
     """
     if name.startswith("scripted:"):
         return ScriptedModel.named(name.removeprefix("scripted:"))
     if name.startswith("openai:"):
+        from preceptor.backends.openai.abilities import ASSUMED
         from preceptor.backends.openai.model import OpenAIModel
 
-        return OpenAIModel(Address.parse(name), connection)
+        return OpenAIModel(Address.parse(name), connection, ASSUMED if unasked else None)
     from preceptor.backends.transformers.loading import load
     from preceptor.backends.transformers.model import LocalModel
 

@@ -19,6 +19,8 @@ def show_dry_run(counted: dict[str, Any], *, as_json: bool) -> None:
     say(f"{counted['calls']} calls, about {counted['prompt_tokens']:,} prompt tokens and at most ", end="")
     say(f"{counted['completion_tokens']:,} completion tokens")
     say(f"cost: {cost} (tokens estimated on {counted['estimated_on']} comparisons)")
+    if counted["assumed"]:
+        say(f"note: {counted['assumed']}")
 
 
 def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:

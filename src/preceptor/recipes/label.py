@@ -38,6 +38,13 @@ ESTIMATED_ON = 200
 """Comparisons whose tokens a dry run counts; it extrapolates from them."""
 
 
+ASSUMED = (
+    "no server was asked: each is taken to answer conversations with log-probabilities; one without them is asked "
+    "several times for each call"
+)
+"""What a dry run takes for granted."""
+
+
 @dataclass(frozen=True)
 class LabelJob:
     """What is to be labelled, by whom, and under which conditions."""
@@ -151,13 +158,13 @@ class Crew:
         return asked + (self.trajectory_judge.models if self.trajectory_judge else [])
 
 
-def open_crew(job: LabelJob, ledger: Ledger) -> Crew:
-    """Opens every model of a job, each once.
+def open_crew(job: LabelJob, ledger: Ledger, *, unasked: bool = False) -> Crew:
+    """Opens every model of a job, each once; `unasked`: no server is contacted.
 
     Raises: UsageError, PreceptorError when a model cannot be opened, or has no price and there is a budget.
     """
     names = [spec.model for spec in job.judges] + ([job.sampling.policy] if job.sampling else [])
-    models = {name: open_model(name, job.connection) for name in dict.fromkeys(names)}
+    models = {name: open_model(name, job.connection, unasked=unasked) for name in dict.fromkeys(names)}
     check_prices(job.budget, list(models.values()))
     judge = assemble(job.judges, models, ledger)
     policy = None
@@ -171,7 +178,8 @@ def open_crew(job: LabelJob, ledger: Ledger) -> Crew:
 
 
 def dry_run(job: LabelJob, on_stage: Callable[[str], None]) -> dict[str, Any]:
-    """Counts what labelling would ask of judges and policy, for all rows from the first, and asks neither.
+    """Counts what labelling would ask of judges and policy, for all rows from the first, and asks neither, nor what a
+    server can do: `assumed` says what it is taken for.
 
     Tokens are those of the first comparisons, extrapolated; rationales and candidates count at their full length.
     Scores of trajectories are not counted, nor that a server without log-probabilities is asked for several votes.
@@ -181,7 +189,7 @@ def dry_run(job: LabelJob, on_stage: Callable[[str], None]) -> dict[str, Any]:
     census = take_census(job)
     on_stage("opening the models")
     with Ledger(Path(":memory:")) as ledger:
-        crew = open_crew(job, ledger)
+        crew = open_crew(job, ledger, unasked=True)
         rows = islice(_unsampled(job), job.limit)
         usable = (row.comparison for row in rows if isinstance(row, ComparisonRow))
         comparisons = list(islice(usable, ESTIMATED_ON))
@@ -198,6 +206,7 @@ def dry_run(job: LabelJob, on_stage: Callable[[str], None]) -> dict[str, Any]:
         "completion_tokens": round(scale * sum(bill.usage.completion_tokens for bill in bills)),
         "cost_usd": scale * sum(costs) if len(costs) == len(bills) else None,
         "estimated_on": len(comparisons),
+        "assumed": ASSUMED if any(spec.model.startswith("openai:") for spec in job.judges) else None,
     }
 
 

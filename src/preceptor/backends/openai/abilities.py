@@ -65,6 +65,11 @@ class Abilities:
         return self.text if isinstance(prompt, str) else self.chat
 
 
+ASSUMED = Abilities(chat=Endpoint(MOST_LISTED, {}), text=None, prefill=None, context_window=None)
+"""What a server is taken for that is not asked: it has conversations and log-probabilities, as OpenAI's own has, and
+does not continue a begun answer."""
+
+
 async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities:
     """Asks the server what it can do.
 

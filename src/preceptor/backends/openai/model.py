@@ -39,15 +39,21 @@ class OpenAIModel:
     When the server is gone, the requests after the first few fail at once; open the model again when it is back.
     """
 
-    def __init__(self, address: Address, connection: Connection | None = None) -> None:
-        """Raises: UsageError for a key that is none."""
+    def __init__(
+        self, address: Address, connection: Connection | None = None, abilities: Abilities | None = None
+    ) -> None:
+        """Args:
+            abilities: what is taken for granted of the server; None for asking it.
+
+        Raises: UsageError for a key that is none, or that would go in clear text.
+        """
         self.address = address
         self.connection = connection or Connection()
         self.concurrency = self.connection.concurrency
         self.price: Price | None = price_of(address, self.connection.prices)
         self._client = Client(address, self.connection)
         self._background = Background(self._client.close)
-        self._abilities: Abilities | None = None
+        self._abilities = abilities
 
     def preflight(self) -> Abilities:
         """Asks the server, once, what it can do.
