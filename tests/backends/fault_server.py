@@ -19,7 +19,7 @@ from preceptor.core.types import JudgeFailure
 
 End = ""
 """The token that ends an answer."""
-LARGE = 9 << 20
+LARGE = 5 << 20
 """Bytes of an answer that is too large."""
 TokenTable: TypeAlias = dict[str, dict[str, float]]
 """What has been said of the answer, to the probabilities of the next token."""

@@ -106,3 +106,17 @@ def test_cut_back_to_a_whole_chunk(tmp_path: Path) -> None:
     outcomes.resume()
     outcomes.append([{"row": 4}], [])
     assert outcomes.resume(4) == 4
+
+
+def test_a_row_longer_than_any_reader_takes_is_cut_off_and_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a row, written once, ended every later run."""
+    outcomes = Outcomes(tmp_path)
+    outcomes.append([{"row": 0}, {"row": 1, "rationale": "w" * 200}, {"row": 3}], [{"row": 2}])
+    monkeypatch.setattr("preceptor.store.outcomes.LONGEST_LINE", 100)
+    monkeypatch.setattr("preceptor.store.rows.LONGEST_LINE", 100)
+    again = Outcomes(tmp_path)
+    assert again.resume() == 1
+    again.append([{"row": 1}], [])
+    assert [row["row"] for row in again.kept()] == [0, 1]

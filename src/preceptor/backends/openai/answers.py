@@ -8,6 +8,10 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from preceptor.core.types import Usage
 
+MOST_CHOICES, MOST_PLACES, MOST_LISTED = 128, 4096, 1024
+"""Entries of an answer's lists. One choice, three places and twenty tokens are asked for; a million of them would take
+gigabytes as objects.
+"""
 MOST_TOKENS = 100_000_000
 """Of one call. A server that counts more has miscounted."""
 
@@ -43,7 +47,7 @@ class ModelCard(BaseModel):
 class ModelList(BaseModel):
     """The answer of /models."""
 
-    data: list[ModelCard]
+    data: list[ModelCard] = Field(max_length=100_000)
 
 
 class _Strict(BaseModel, strict=True):
@@ -75,7 +79,7 @@ class _Usage(_Strict):
 class Answer(_Strict):
     """The answer of /chat/completions or /completions."""
 
-    choices: list[_Choice] = Field(min_length=1)
+    choices: list[_Choice] = Field(min_length=1, max_length=MOST_CHOICES)
     served_usage: _Usage | None = Field(default=None, alias="usage")
 
     @property
@@ -145,18 +149,18 @@ class _TopToken(_Strict):
 
 class _Token(_Strict):
     token: str
-    top_logprobs: list[_TopToken]
+    top_logprobs: list[_TopToken] = Field(max_length=MOST_LISTED)
 
 
 class _TokenLists(_Strict):
     """The older form of /completions: one list of tokens, one of dictionaries."""
 
-    tokens: list[str]
-    top_logprobs: list[dict[str, float]]
+    tokens: list[str] = Field(max_length=MOST_PLACES)
+    top_logprobs: list[Annotated[dict[str, float], Field(max_length=MOST_LISTED)]] = Field(max_length=MOST_PLACES)
 
 
 class _Content(_Strict):
-    content: list[_Token]
+    content: list[_Token] = Field(max_length=MOST_PLACES)
 
 
 _FORMS: TypeAdapter[_Content | _TokenLists] = TypeAdapter(_Content | _TokenLists)

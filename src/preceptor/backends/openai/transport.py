@@ -5,7 +5,7 @@ from typing import Any
 
 from openai import DefaultAsyncHttpxClient
 
-MOST_BYTES = 8 << 20
+MOST_BYTES = 4 << 20
 """Of one answer, decompressed. An honest answer has a few thousand; a long list of models about a million."""
 MOST_REDIRECTS = 3
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
