@@ -28,8 +28,8 @@ if kind == "judge":
     scripted.SCRIPTS["random"] = lambda request: (die(), script(request))[1]
 if kind == "load":
     import preceptor.backends.transformers.loading as loading
-    hashed = loading._files_hash
-    loading._files_hash = lambda files: (die(), hashed(files))[1]
+    hashed = loading.files_hash
+    loading.files_hash = lambda files: (die(), hashed(files))[1]
 from preceptor.cli.app import main
 sys.argv = ["preceptor", *sys.argv[4:]]
 main()
