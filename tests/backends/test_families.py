@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging
 
 from conftest import make_tokenizer
-from families import REFUSED, WAYS, build, config_of, enlarged
+from families import FOREST, REFUSED, WAYS, build, config_of, enlarged
 from preceptor.backends.transformers.choosing import EncodedChoice, PrefixCache, choice_log_probs
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.sampling import sample_each, sample_groups
@@ -144,6 +144,15 @@ def test_values_are_read_from_what_the_head_is_given(family: str) -> None:
     texts = [(group.prompt, response) for group in GROUPS for response in group.responses]
     expected = [hidden[0, len(prompt) - 1 : -1] for hidden, (prompt, _) in zip(given, texts, strict=True)]
     assert_equal_but_for_rounding(hidden_NH, torch.cat(expected))
+
+
+@pytest.mark.parametrize("family", [family for family in FOREST if "sliding_window" not in repr(FOREST[family])])
+def test_on_an_accelerator_a_forest_is_a_mask(family: str) -> None:
+    plain, model = build(family), build(family)
+    prepare(model)
+    model.set_attn_implementation("sdpa")  # as `prepare` leaves it there
+    with torch.no_grad():
+        assert_equal_but_for_rounding(packed_log_probs(model, GROUPS, 1.0), plain_log_probs(plain, GROUPS))
 
 
 _CLASSIFIERS: Any = AutoModelForSequenceClassification._model_mapping  # pyright: ignore[reportPrivateUsage]
