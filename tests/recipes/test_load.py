@@ -1,7 +1,6 @@
 """Recipes: what ships is valid, what is wrong is said."""
 
 import importlib.util
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from preceptor.recipes.load import (
     load_recipe,
     load_settings,
     recipe_data,
-    recipe_text,
     shipped_recipes,
     with_absolute_paths,
 )
@@ -48,7 +46,7 @@ def test_a_shipped_recipe_can_be_run_and_is_what_its_file_says(name: str, scale:
 def test_a_shipped_recipe_is_valid_short_and_described(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.description
-    settings = tomllib.loads(recipe_text(name))
+    settings = load_settings(name)
 
     def count(table: dict[str, object]) -> int:
         return sum(count(v) if isinstance(v, dict) else 1 for v in table.values())  # type: ignore[arg-type]

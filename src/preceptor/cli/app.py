@@ -38,13 +38,15 @@ from preceptor.core.errors import PreceptorError
 
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
-_LONGEST = 2000
+_LONGEST = 1000
 """Characters of a message; of a longer one, which quotes what somebody made very long, the middle is left out."""
 _OF_THE_MACHINE = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG),
-    *(errno.ELOOP, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG),
 }
-"""Failures of the system that are nobody's fault here: a full disk, missing rights."""
+"""Failures of the machine: a full disk, missing rights."""
+_OF_A_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
+"""Failures of a name that a person gave."""
 FAULT = 70
 """Exit code of a fault in preceptor itself (EX_SOFTWARE)."""
 
@@ -122,9 +124,11 @@ def main() -> None:
     except BrokenPipeError:  # whoever read the output has gone, as `head` does
         _fail("", 1)
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+        if error.errno not in _OF_THE_MACHINE | _OF_A_NAME:
             _fault(error)
         where = f"{error.filename}: " if error.filename else ""
+        if error.errno in _OF_A_NAME:
+            _fail(f"{where}{error.strerror}", 2)
         _fail(f"{where}{error.strerror or error}; mend that and give the same command again", 1)
     except Exception as error:
         _fault(error)

@@ -23,7 +23,10 @@ def audit(
     calibration: o.Calibrations = None,
     ensemble: Annotated[bool, typer.Option("--ensemble", help="Audit all judges together as well.")] = False,
     save_calibration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Calibrate the one judge on all labels, for `label`.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Calibrate the one judge on all labels, for `label`; replaces no other file."
+        ),
     ] = None,
     method: Annotated[str, typer.Option(help="Of the calibration: platt or temperature.")] = "platt",
     limit: Annotated[int | None, typer.Option(min=1, help="Use only so many rows from the first.")] = None,

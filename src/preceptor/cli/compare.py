@@ -21,8 +21,9 @@ def compare(
     """Compare runs: which settings differ, what came of each, and which differences are more than chance."""
     from preceptor.cli.compare_table import show_compared
     from preceptor.recipes.compare import compare_runs
+    from preceptor.store.reading import resolved
 
-    names = [run.resolve().name for run in runs]
+    names = [resolved(run).name for run in runs]
     name = "-vs-".join(names[:2]) + (f"-and-{len(names) - 2}-more" if len(names) > 2 else "")
     folder = out or Path("comparisons") / name
     compared = compare_runs(runs, folder)

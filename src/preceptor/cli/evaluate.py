@@ -79,7 +79,9 @@ def evaluate(
         prompts=tuple(prompts or ()),
         out=out,
         judges=o.judge_specs(judges, judge, constitution, variant, calibration),
-        answering=Answering(samples=samples, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed),
+        answering=o.checked(
+            Answering, samples=samples, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed
+        ),
         against_first=against_first,
         ask_training_judge=not no_training_judge,
         rubrics=tuple(rubric or ()),

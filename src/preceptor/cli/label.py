@@ -53,7 +53,8 @@ def label(
         raise UsageError(f'--design {design}: expected "all" or "circular"')
     sampling = None
     if policy is not None:
-        sampling = Sampling(
+        sampling = o.checked(
+            Sampling,
             policy=policy,
             samples=samples,
             temperature=temperature,

@@ -1,13 +1,15 @@
 """Options that several commands have, and what they mean together."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from preceptor.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from preceptor.backends.connection import Connection
     from preceptor.recipes.judges import JudgeSpec
 
@@ -21,6 +23,8 @@ def dollars(parameter: typer.CallbackParam, value: float | None) -> float | None
 
     return check_dollars(parameter.opts[-1], value)
 
+
+Settings = TypeVar("Settings", bound="BaseModel")
 
 Judges = Annotated[
     list[str] | None, typer.Option("--judge", metavar="MODEL", help="A judge's model; repeat for several judges.")
@@ -93,18 +97,28 @@ def connection(
 
     Raises: UsageError for a value out of bounds.
     """
+    from preceptor.backends.connection import Connection
+
+    return checked(
+        Connection,
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        timeout_s=timeout,
+        prices=prices,
+    )
+
+
+def checked(kind: "type[Settings]", **values: Any) -> "Settings":
+    """Settings made of options.
+
+    Raises: UsageError for a value out of bounds.
+    """
     from pydantic import ValidationError
 
-    from preceptor.backends.connection import Connection
     from preceptor.core.validation import explain
 
     try:
-        return Connection(
-            concurrency=concurrency,
-            requests_per_minute=requests_per_minute,
-            tokens_per_minute=tokens_per_minute,
-            timeout_s=timeout,
-            prices=prices,
-        )
+        return kind(**values)
     except ValidationError as error:
-        raise UsageError(explain(error, Connection)) from error
+        raise UsageError(explain(error, kind)) from error

@@ -41,7 +41,9 @@ def revise(
         out=out,
         model=model,
         constitution=constitution,
-        settings=RevisionSettings(rounds=rounds, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed),
+        settings=o.checked(
+            RevisionSettings, rounds=rounds, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed
+        ),
         limit=limit,
         budget=budget,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),

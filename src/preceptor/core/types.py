@@ -5,9 +5,22 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
 NonEmpty = Annotated[str, Field(min_length=1)]
+Integer = Annotated[int, Strict()]
+"""A whole number in settings: neither `true` nor `"3"` nor `3.0` is one."""
+Real = Annotated[float, Strict()]
+"""A number in settings: neither `true` nor `"0.5"` is one."""
+Flag = Annotated[bool, Strict()]
+"""`true` or `false` in settings, and nothing that could be meant by it."""
+Seed = Annotated[Integer, Field(ge=0, le=2**63 - 1)]
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6
+"""Between these, weights of one dataset or ensemble can be summed and divided without loss."""
+Weight = Annotated[Real, Field(ge=LEAST_WEIGHT, le=MOST_WEIGHT)]
+Tokens = Annotated[Integer, Field(ge=1, le=1 << 20)]
+"""A length limit in tokens; no model's context window is longer than a million."""
+Temperature = Annotated[Real, Field(gt=0, le=100)]
 
 
 class Frozen(BaseModel):

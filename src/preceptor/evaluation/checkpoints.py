@@ -5,7 +5,7 @@ from statistics import fmean
 
 from pydantic import Field
 
-from preceptor.core.types import Frozen
+from preceptor.core.types import Frozen, Real
 from preceptor.evaluation.signs import ALPHA, sign_flip_p_value
 from preceptor.evaluation.snapshot import Measure, MeasuredResponse, Snapshot, differences
 
@@ -16,13 +16,13 @@ MOST_FAILURES = 0.1
 class Bounds(Frozen):
     """What a checkpoint must keep to be worth having, however high it scores."""
 
-    max_kl: float = Field(default=20.0, gt=0)
+    max_kl: Real = Field(default=20.0, gt=0, le=1e9)
     """Mean KL to the reference per response, in nats."""
-    max_perplexity_ratio: float = Field(default=1.25, gt=1)
+    max_perplexity_ratio: Real = Field(default=1.25, gt=1, le=1e9)
     """Perplexity on the reference answers, relative to before training: the capability guard."""
-    min_distinct_ratio: float = Field(default=0.8, gt=0, le=1)
+    min_distinct_ratio: Real = Field(default=0.8, gt=0, le=1)
     """Distinct-2 of the responses, relative to before training: the degeneracy guard."""
-    max_limit_increase: float = Field(default=0.2, gt=0, le=1)
+    max_limit_increase: Real = Field(default=0.2, gt=0, le=1)
     """How much the share of responses that hit the length limit may rise."""
 
 

@@ -8,20 +8,20 @@ The model, on presentations rather than on preferences, because a position acts 
 both (Platt 1999). Probabilities are clipped as in `preceptor.judging.combine`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
-from preceptor.core.types import Frozen, HumanLabel, Preference, Presentation, Rater
+from preceptor.core.types import Frozen, HumanLabel, Integer, Preference, Presentation, Rater, Real
 from preceptor.core.validation import first_problem
 from preceptor.judging.combine import Combine, combine, log_odds, sigmoid
 from preceptor.store.files import write_json
+from preceptor.store.reading import check_file, parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,16 +41,16 @@ class Calibration(Frozen):
     """What a judge's log-odds are worth, learned from people's labels."""
 
     method: Method
-    slope: float = Field(ge=0)
+    slope: Real = Field(ge=0, le=1e6)
     """Below 1, the judge is overconfident. 0 when its opinion is of no use, or opposite to people's."""
-    position_bias: float
+    position_bias: Annotated[Real, Field(ge=-1e6, le=1e6)]
     """Log-odds, in nats, that the judge adds to the response shown first; 0 for `temperature`."""
     judge: str
     """Identity of the judge's model."""
     constitution_hash: str
     settings: dict[str, Any] = Field(default_factory=dict[str, Any])
     """How the judge was asked, as in `Rater`."""
-    n: int = Field(ge=1)
+    n: Integer = Field(ge=1)
     """Labels it was fitted on."""
     nll_before: float
     """Cross-entropy to people's labels in nats per label, mean over presentations, before calibration."""
@@ -140,6 +140,21 @@ def cross_validated(
     return [apply(calibrations[fold_of[p.comparison.prompt.id]], p, how) for p, _ in pairs]
 
 
+def check_replaceable(path: Path) -> None:
+    """Checks that `save` replaces nothing but an older calibration.
+
+    Raises: UsageError when something else is there.
+    """
+    try:
+        if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+            return
+        load(path)
+    except UsageError as error:
+        raise UsageError(f"{path}: is there and is no calibration, so it is not replaced; name another file") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be a calibration's file: {error.strerror or error}") from error
+
+
 def save(calibration: Calibration, path: Path) -> None:
     """Writes a calibration as JSON. Raises: PreceptorError when it cannot be written."""
     write_json(path, calibration.model_dump(mode="json"))
@@ -147,8 +162,9 @@ def save(calibration: Calibration, path: Path) -> None:
 
 def load(path: Path) -> Calibration:
     """Reads what `save` wrote. Raises: UsageError that says what is wrong with the file."""
+    check_file(path, "the calibration")
     try:
-        return Calibration.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Calibration.model_validate(parse_json(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"{path}: the calibration cannot be read: {error.strerror or error}") from error
     except ValidationError as error:

@@ -1,7 +1,6 @@
 """Constitutions: what a judge is told to prefer, in TOML files, validated at load and hashed into every label."""
 
 import re
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +9,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Frozen, NonEmpty, Rater
+from preceptor.core.types import Frozen, NonEmpty, Rater, Real, Weight
 from preceptor.core.validation import first_problem
+from preceptor.store.reading import read_settings
 
 _PACKAGED = files("preceptor.judging.constitutions")
 PLACEHOLDER = re.compile(r"\{(prompt|response)\}")
@@ -23,7 +23,7 @@ class Choice(Frozen):
     """An answer the judge may give, and its place on the scale."""
 
     answer: NonEmpty
-    value: float
+    value: Annotated[Real, Field(ge=-1e6, le=1e6)]
 
 
 class Exemplar(Frozen):
@@ -52,7 +52,7 @@ class Criterion(Frozen):
     """What is judged, as a question: How ... is the response?"""
     anchors: Annotated[dict[str, NonEmpty], Field(min_length=2)]
     """What a response of a given score is like, for some of the scores "1" to "10"."""
-    weight: float = Field(default=1.0, gt=0)
+    weight: Weight = 1.0
 
     @field_validator("anchors")
     @classmethod
@@ -187,10 +187,6 @@ def load_constitution(name: str) -> Constitution:
             raise UsageError(f'there is no constitution "{name}"; {nearest(name, known)}, or give the path of a .toml')
         path, place = Path(str(_PACKAGED.joinpath(f"{name}.toml"))), name
     try:
-        return Constitution.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{place}: the constitution cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{place}: not a TOML file: {error}") from error
+        return Constitution.model_validate(read_settings(path, "the constitution"))
     except ValidationError as error:
         raise UsageError(f"{place}: {first_problem(error)}") from error

@@ -13,7 +13,7 @@ from pydantic import Field
 from preceptor.backends.base import CompleteRequest, Completion, LanguageModel, in_order
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Conversation, Frozen, JudgeFailure, Message, Prompt, Rater
+from preceptor.core.types import Conversation, Frozen, Integer, JudgeFailure, Message, Prompt, Rater, Real, Seed, Tokens
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import PLAIN_STOP, plain_request, prompt_text, tagged
@@ -26,15 +26,15 @@ REVISION = "Revised response:"
 class RevisionSettings(Frozen):
     """How answers are drafted and revised."""
 
-    rounds: int = Field(default=1, ge=1)
+    rounds: Integer = Field(default=1, ge=1, le=100)
     """Critiques and revisions of each draft, each by a principle not used before while there is one."""
-    temperature: float = Field(default=0.7, ge=0)
+    temperature: Real = Field(default=0.7, ge=0, le=100)
     """Of drafts, critiques and revisions; 0 is greedy."""
-    max_new_tokens: int = Field(default=256, ge=8)
+    max_new_tokens: Tokens = Field(default=256, ge=8)
     """Most tokens of a draft or a revision."""
-    critique_tokens: int = Field(default=128, ge=8)
+    critique_tokens: Tokens = Field(default=128, ge=8)
     """Most tokens of a critique."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Frozen
+from preceptor.core.types import Flag, Frozen, Integer, Seed, Temperature, Tokens
 from preceptor.core.validation import first_problem
 from preceptor.judging.ask import Reasoning
 from preceptor.judging.combine import Combine
@@ -15,17 +15,17 @@ from preceptor.judging.combine import Combine
 class JudgingSettings(Frozen):
     """What all judges have in common."""
 
-    rationale: bool = False
+    rationale: Flag = False
     """Whether the judge reasons before it answers (chain of thought)."""
-    rationale_tokens: int = Field(default=160, ge=8)
+    rationale_tokens: Tokens = Field(default=160, ge=8)
     """Most tokens of a rationale."""
-    samples: int = Field(default=1, ge=1)
+    samples: Integer = Field(default=1, ge=1, le=1_000)
     """Rationales sampled for each showing, the preferences averaged (self-consistency); 1 is a greedy rationale."""
-    temperature: float = Field(default=0.7, gt=0)
+    temperature: Temperature = 0.7
     """Of the rationales, where several are sampled."""
-    top_k: int = Field(default=40, ge=0)
+    top_k: Integer = Field(default=40, ge=0, le=1_000_000)
     """Tokens sampled from, where several rationales are sampled; 0 for all, which some servers insist on."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Of sampled rationales and sampled principles."""
 
     @model_validator(mode="after")
@@ -61,7 +61,7 @@ class PairwiseSettings(JudgingSettings):
 
     preamble: Literal["base", "detailed"] = "detailed"
     """`detailed` shows the constitution's instruction and principles, `base` one neutral sentence."""
-    exemplars: int = Field(default=0, ge=0)
+    exemplars: Integer = Field(default=0, ge=0, le=1_000)
     """How many of the constitution's exemplars are shown."""
     principles: Literal["all", "sampled", "each"] = "all"
     """Show all principles; one of them, drawn for each comparison; or each in turn, the preferences averaged."""
@@ -147,7 +147,12 @@ def _part(part: str) -> dict[str, Any] | None:
         "scored": {"shown": "alone"},
     }
     if shots := re.fullmatch(r"(\d+)-shot", part):
-        return {"exemplars": int(shots[1])}
+        return {"exemplars": _number(shots[1])}
     if samples := re.fullmatch(r"sc-(\d+)", part):
-        return {"rationale": True, "samples": int(samples[1])}
+        return {"rationale": True, "samples": _number(samples[1])}
     return fixed.get(part)
+
+
+def _number(digits: str) -> int:
+    """The number, or one beyond every bound where it has more digits than can be read."""
+    return int(digits[:20])

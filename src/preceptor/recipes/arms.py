@@ -8,7 +8,7 @@ import tomli_w
 from pydantic import Field
 
 from preceptor.core.errors import UsageError, nearest
-from preceptor.core.types import Frozen, NonEmpty
+from preceptor.core.types import Frozen, NonEmpty, Seed
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import change
 from preceptor.recipes.load import (
@@ -53,7 +53,7 @@ class ArmsRecipe(Frozen):
 
     description: str = ""
     """What is compared, in a line."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Of every arm."""
     common: dict[str, Any] = Field(default_factory=dict)
     """Settings of every arm whose method has them; an arm's own come after them."""
@@ -98,8 +98,10 @@ def load_arms(name: str, overrides: Sequence[str] = (), scale: str | None = None
     settings = load_settings(file)
     if scale is not None:
         settings["common"] = scale_settings(scale)
-        for arm in settings.get("arms", []):
-            arm.pop("settings", None)
+        arms: Any = settings.get("arms")
+        for arm in arms if isinstance(arms, list) else ():
+            if isinstance(arm, dict):  # else validation says what is wrong with it
+                arm.pop("settings", None)
     override(settings, overrides)
     recipe = validated(name, ArmsRecipe, settings)
     recipe.recipes()

@@ -64,6 +64,8 @@ def run_audit(
     if job.save_calibration is not None and len(job.judges) != 1:
         raise UsageError(f"--save-calibration is for one judge; {len(job.judges)} are named")
     check_own(job.out, "audit")
+    if job.save_calibration is not None:
+        calibration.check_replaceable(job.save_calibration)
     on_stage("reading the data")
     rows, malformed = read_labelled(job)
     runs: dict[int, JudgeRun] = {}

@@ -9,7 +9,19 @@ from pydantic import Field
 
 from preceptor.backends.base import CompleteRequest, Completion, in_order
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Comparison, Frozen, JudgeFailure, NonEmpty, Prompt, Rater, Response
+from preceptor.core.types import (
+    Comparison,
+    Frozen,
+    Integer,
+    JudgeFailure,
+    NonEmpty,
+    Prompt,
+    Rater,
+    Response,
+    Seed,
+    Temperature,
+    Tokens,
+)
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import PLAIN_STOP, plain_request
 from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of
@@ -20,11 +32,11 @@ from preceptor.store.rows import Malformed
 class Answering(Frozen):
     """How a model's responses to prompts are sampled."""
 
-    samples: int = Field(default=1, ge=1)
+    samples: Integer = Field(default=1, ge=1, le=1_000)
     """Responses per prompt."""
-    temperature: float = Field(default=1.0, gt=0)
-    max_new_tokens: int = Field(default=256, ge=1)
-    seed: int = Field(default=0, ge=0)
+    temperature: Temperature = 1.0
+    max_new_tokens: Tokens = 256
+    seed: Seed = 0
 
 
 class Sampling(Answering):
@@ -32,7 +44,7 @@ class Sampling(Answering):
 
     policy: NonEmpty
     """A model string."""
-    samples: int = Field(default=2, ge=2)
+    samples: Integer = Field(default=2, ge=2, le=1_000)
     """Responses per prompt."""
     design: Design = "all"
     """Which pairs of a prompt's responses are compared."""

@@ -14,6 +14,7 @@ from preceptor.core.types import Message
 from preceptor.evaluation.refusal_rules import is_refusal
 from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
 from preceptor.store.masking import MISSED, Mask
+from preceptor.store.reading import resolved
 from preceptor.store.traces import CAPTURE, FORMATS, Chat, Traces, read_traces
 
 SIGNALS = {
@@ -92,7 +93,7 @@ def run_cohort(
     Returns: what was read, left out, masked and added, by numbers.
     Raises: UsageError where no conversation can be used, or the output is an input or no file of prompts.
     """
-    if job.out.resolve() in {path.resolve() for path in job.traces}:
+    if resolved(job.out) in {resolved(path) for path in job.traces}:
         raise UsageError(f"{job.out}: is to be read and to be written; name another --out")
     old = read_cohort(job.out)
     on_stage("reading the traces")

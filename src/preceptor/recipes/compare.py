@@ -30,6 +30,7 @@ from preceptor.reports.compare import (
 )
 from preceptor.store.files import read_json, write_json, write_text
 from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.reading import resolved
 
 _SAYS_NOTHING = ("description",)
 """Settings that change nothing."""
@@ -59,7 +60,7 @@ def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns
         raise UsageError("name two runs or more to compare")
     if out is not None:
         check_own(out, "comparison")
-    if len({path.resolve() for path in paths}) < len(paths):
+    if len({resolved(path) for path in paths}) < len(paths):
         raise UsageError("the same run is named twice")
     read = [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
     sides = tuple(each.side for each in read)
@@ -81,7 +82,7 @@ def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """The folders' names; with as many folders above them as it takes to tell all apart."""
-    parts = [path.resolve().parts[1:] or ("/",) for path in paths]
+    parts = [resolved(path).parts[1:] or ("/",) for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-depth:]) for each in parts]
         if len(set(names)) == len(names):

@@ -18,6 +18,7 @@ from preceptor.recipes.judges import check_prices
 from preceptor.recipes.label import content_of
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.store.ledger import Ledger
+from preceptor.store.reading import resolved
 from preceptor.store.responses import read_responses
 
 REFERENCES, ANSWERED = "references", "answered"
@@ -84,7 +85,7 @@ def _parse(text: str) -> Contestant:
     name, equals, source = text.partition("=")
     if text and (not equals or Path(text).exists()):
         model = text.removeprefix("openai:").partition("@")[0] if text.startswith("openai:") else text
-        return Contestant(name=Path(model).resolve().name.removesuffix(".jsonl"), source=text)
+        return Contestant(name=resolved(Path(model)).name.removesuffix(".jsonl"), source=text)
     if not name or not source:
         raise UsageError(f'"{text}": expected NAME=SOURCE, or a source alone')
     return Contestant(name=name, source=source)

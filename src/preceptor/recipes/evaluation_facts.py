@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from preceptor.backends.names import same_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JudgeFailure, Prompt, Response
@@ -22,6 +20,7 @@ from preceptor.recipes.outcome_counts import count_outcomes
 from preceptor.store.calls import calls_by_role
 from preceptor.store.files import write_rows, writing
 from preceptor.store.outcomes import Outcomes
+from preceptor.store.reading import check_file
 
 
 def policy_facts(policy: Contestant, answers: Answers) -> PolicyFacts:
@@ -82,9 +81,10 @@ def read_audits(path: Path | None) -> list[JudgeAudit]:
     """
     if path is None:
         return []
+    check_file(path, "the audit")
     try:
         return list(Audit.model_validate_json(path.read_text(encoding="utf-8")).judges)
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: holds no audit; give the audit.json that `preceptor audit` writes") from error
 
 

@@ -1,6 +1,5 @@
 """Judges as a person names them: a model, a constitution and a way of asking, on the command line or in a file."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.names import check_name
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Frozen, NonEmpty
+from preceptor.core.types import Frozen, NonEmpty, Weight
 from preceptor.core.validation import explain
 from preceptor.judging import calibration
 from preceptor.judging.constitution import load_constitution
@@ -20,6 +19,7 @@ from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.scored import ScoredPairJudge, check_scoring
 from preceptor.judging.settings import PairwiseSettings, variant
 from preceptor.store.ledger import Ledger
+from preceptor.store.reading import read_settings
 
 
 class JudgeSpec(Frozen):
@@ -33,7 +33,7 @@ class JudgeSpec(Frozen):
     """Short name of a way of asking, such as `detailed+cot`; see `preceptor.judging.settings.variant`."""
     settings: PairwiseSettings | None = None
     """The way of asking in full, in place of a variant."""
-    weight: float = Field(default=1.0, gt=0)
+    weight: Weight = 1.0
     """In an ensemble."""
     calibration: NonEmpty | None = None
     """A file that `preceptor audit --save-calibration` wrote for this judge."""
@@ -71,14 +71,9 @@ def read_judges(path: Path) -> tuple[JudgeSpec, ...]:
     Raises: UsageError naming the file, the key and what was expected.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return JudgesFile.model_validate(content).judges
-    except OSError as error:
-        raise UsageError(f"{path}: the judges cannot be read: {error.strerror or error}") from error
+        return JudgesFile.model_validate(read_settings(path, "the judges")).judges
     except ValidationError as error:
         raise UsageError(f"{path}: {explain(error, JudgesFile)}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not a TOML file: {error}") from error
 
 
 def every_judge(

@@ -12,12 +12,15 @@ from pydantic import BaseModel, ValidationError
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.validation import explain
 from preceptor.recipes.methods import METHODS, Recipe
+from preceptor.store.reading import parse_toml, read_settings
 
 _PACKAGED = files("preceptor.recipes")
 _SCALES = _PACKAGED.joinpath("scales")
 SHIPPED_ARMS = _PACKAGED.joinpath("arms_shipped")
 """The folder of the sets of recipes for `preceptor arms`."""
 Validated = TypeVar("Validated", bound=BaseModel)
+_DEEPEST_KEY = 8
+"""Parts of a setting's key, at most."""
 _NAMES = (
     ("policy",),
     ("prompts",),
@@ -51,21 +54,18 @@ def shipped_arms() -> list[str]:
     return toml_names(SHIPPED_ARMS)
 
 
-def recipe_text(name: str) -> str:
-    """The text of a recipe, by the name of a shipped one or the path of a `.toml` file.
+def load_settings(name: str) -> dict[str, Any]:
+    """A recipe as plain data, not validated, by the name of a shipped one or the path of a `.toml` file.
 
-    Raises: UsageError when there is none.
+    Raises: UsageError when there is none, or it is no TOML.
     """
     if name.endswith(".toml"):
-        try:
-            return Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{name}: the recipe cannot be read: {getattr(error, 'strerror', error)}") from error
+        return read_settings(Path(name), "the recipe")
     if name not in shipped_recipes():
         raise UsageError(
             f'there is no recipe "{name}"; {nearest(name, shipped_recipes())}, or give the path of a .toml'
         )
-    return _PACKAGED.joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(_PACKAGED.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def load_recipe(name: str, overrides: Sequence[str] = (), scale: str | None = None) -> Recipe:
@@ -85,17 +85,6 @@ def load_recipe(name: str, overrides: Sequence[str] = (), scale: str | None = No
         _merge(settings, scale_settings(scale), _method(name, settings))
     override(settings, overrides)
     return validated(name, _method(name, settings), settings)
-
-
-def load_settings(name: str) -> dict[str, Any]:
-    """A recipe as plain data, not validated.
-
-    Raises: UsageError when there is none, or it is no TOML.
-    """
-    try:
-        return tomllib.loads(recipe_text(name))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name}: not a TOML file: {error}") from error
 
 
 def override(settings: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -255,10 +244,14 @@ def _override(settings: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise UsageError(f"--set {override}: expected KEY=VALUE, for instance --set rl.steps=50")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
+    except ValueError as error:
+        raise UsageError(f"--set {key}: {error}") from error
     *path, last = key.split(".")
+    if len(path) >= _DEEPEST_KEY or not all((*path, last)):
+        raise UsageError(f"--set {override}: expected a key such as rl.steps")
     table = settings
     for part in path:
         table = table.setdefault(part, {})

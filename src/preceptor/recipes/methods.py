@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from preceptor.core.types import Frozen, NonEmpty
+from preceptor.core.types import Frozen, Integer, NonEmpty, Seed
 from preceptor.recipes.settings import (
     BestOfNSettings,
     ComparingJudgeSettings,
@@ -48,9 +48,9 @@ class Recipe(Frozen):
     """A model string; the model that is trained."""
     prompts: NonEmpty = "package:everyday_prompts"
     """A JSON-lines file of prompts, or a packaged set."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: Integer | None = Field(default=None, ge=1, le=10**9)
     """Prompts to use, chosen by a stable hash; all when absent."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Everything random derives from it."""
     tuning: TuningSettings = TuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

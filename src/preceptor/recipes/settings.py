@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from preceptor.core.types import Frozen, NonEmpty
+from preceptor.core.types import Flag, Frozen, Integer, NonEmpty, Real, Temperature, Tokens, Weight
 from preceptor.evaluation.checkpoints import Bounds
 from preceptor.judging.revision import RevisionSettings
 from preceptor.judging.settings import ScoreSettings
@@ -61,23 +61,23 @@ class SftTable(SftSettings):
 class PreferenceSettings(Frozen):
     """Where preferences come from: an AI judge, people, or both."""
 
-    ai: bool = True
+    ai: Flag = True
     """Sample candidates for the training prompts and let the judge compare them."""
     human: tuple[NonEmpty, ...] = ()
     """Datasets of comparisons that people labelled, or packaged sets."""
-    ai_weight: float = Field(default=1.0, gt=0)
+    ai_weight: Weight = 1.0
     """Of every AI label in the loss."""
-    human_weight: float = Field(default=1.0, gt=0)
+    human_weight: Weight = 1.0
     """Of every human label in the loss; it replaces AI labels of the same comparison."""
-    samples_per_prompt: int = Field(default=2, ge=2)
+    samples_per_prompt: Integer = Field(default=2, ge=2, le=1_000)
     """Candidates sampled for each training prompt."""
     design: Design = "all"
     """Which pairs of a prompt's candidates are compared."""
-    temperature: float | None = Field(default=None, gt=0)
+    temperature: Temperature | None = None
     """Of the candidates; as in [rl] when absent, 0.9 where there is none."""
-    max_new_tokens: int | None = Field(default=None, ge=1)
+    max_new_tokens: Tokens | None = None
     """Length limit of the candidates; as in [rl] when absent, 128 where there is none."""
-    max_failure_rate: float = Field(default=0.1, ge=0, le=1)
+    max_failure_rate: Real = Field(default=0.1, ge=0, le=1)
     """Labelling stops when more of the comparisons than this fail."""
 
     @model_validator(mode="after")
@@ -104,9 +104,9 @@ class RewardFunctionSettings(Frozen):
 
     functions: tuple[NonEmpty, ...] = ()
     """As `package.module:function` or `path/file.py:function`, with the signature of TRL's reward functions."""
-    weights: tuple[float, ...] = ()
+    weights: tuple[Annotated[Real, Field(ge=-1e6, le=1e6)], ...] = ()
     """One for each function; 1 when absent."""
-    feedback_weight: float = Field(default=1.0, ge=0)
+    feedback_weight: Real = Field(default=1.0, ge=0, le=1e6)
     """Of the judge's or the reward model's reward; 0 does not ask it in training."""
 
     @model_validator(mode="after")
@@ -128,11 +128,11 @@ class RewardFunctionSettings(Frozen):
 class BestOfNSettings(Frozen):
     """How the best response is found."""
 
-    samples: int = Field(default=8, ge=2)
+    samples: Integer = Field(default=8, ge=2, le=1_000)
     """Responses to each training prompt (n)."""
-    temperature: float = Field(default=0.9, gt=0)
-    max_new_tokens: int = Field(default=128, ge=1)
-    prompts_at_once: int = Field(default=32, ge=1)
+    temperature: Temperature = 0.9
+    max_new_tokens: Tokens = 128
+    prompts_at_once: Integer = Field(default=32, ge=1, le=65_536)
     """Prompts between two saves."""
     reward_model: NonEmpty | None = None
     """Folder of a reward model that chooses in place of the judge."""
@@ -153,22 +153,22 @@ class RevisionTable(RevisionSettings):
 class EvaluationSettings(Frozen):
     """What is measured on held-out prompts, and how often."""
 
-    heldout_share: float = Field(default=0.2, gt=0, lt=1)
+    heldout_share: Real = Field(default=0.2, gt=0, lt=1)
     """Share of the prompts that training never sees, by a stable hash of their text."""
     judge: JudgeSettings | None = None
     """The held-out judge: it scores responses, chooses the checkpoint and trains nothing. VADER, a lexicon of
     sentiment, when absent, which fits constitutions about tone and no others."""
     references: NonEmpty = "package:reference_answers"
     """Prompts with reference answers, whose perplexity guards general ability."""
-    samples_per_prompt: int = Field(default=2, ge=1)
+    samples_per_prompt: Integer = Field(default=2, ge=1, le=1_000)
     """Responses per held-out prompt before and after training; a checkpoint is measured on one."""
-    max_new_tokens: int | None = Field(default=None, ge=1)
+    max_new_tokens: Tokens | None = None
     """Length limit of these responses; as in training when absent."""
-    temperature: float | None = Field(default=None, gt=0)
+    temperature: Temperature | None = None
     """Of these responses; as in training when absent."""
-    checkpoint_every: int = Field(default=10, ge=1)
+    checkpoint_every: Integer = Field(default=10, ge=1, le=1_000_000)
     """Steps between checkpoints; each one is measured."""
-    stop_early: bool = True
+    stop_early: Flag = True
     """Whether training ends when a checkpoint breaks a bound or over-optimisation is found."""
     bounds: Bounds = Bounds()
 

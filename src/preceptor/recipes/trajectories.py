@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Message, Response
+from preceptor.core.types import Message, NonEmpty, Real, Response
+from preceptor.core.validation import first_problem
 from preceptor.evaluation.trajectories import (
     GOOD_STEP,
     TrajectoryFindings,
@@ -25,8 +28,52 @@ from preceptor.store.rows import Malformed, Row, read_raw_rows
 
 Success = Mapping[str, Mapping[str, bool]]
 """By comparison, and in it by content of the response, whether it succeeded."""
-NEEDED = ("id", "prompt_id", "cohort", "prompt", "chosen", "rejected", "chosen_is", "p_chosen", "verdicts")
+NEEDED = (
+    "id",
+    "prompt_id",
+    "cohort",
+    "prompt",
+    "chosen",
+    "rejected",
+    "chosen_is",
+    "p_chosen",
+    "verdicts",
+    "chosen_policy",
+    "rejected_policy",
+)
 """Columns without which a row cannot be used."""
+
+
+_Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
+_Share = Annotated[Real, Field(ge=0, le=1)]
+_Rating = Annotated[Real, Field(ge=-1e6, le=1e6)]
+
+
+class _Verdict(BaseModel):
+    order: Literal["ab", "ba"]
+    p_a: _Share
+
+
+class _Labelled(BaseModel):
+    """What is read of a row; other columns are ignored."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    prompt_id: NonEmpty
+    cohort: NonEmpty
+    prompt: _Messages
+    chosen: _Messages
+    rejected: _Messages
+    chosen_policy: NonEmpty
+    rejected_policy: NonEmpty
+    chosen_is: Literal["a", "b"]
+    p_chosen: _Share
+    human_p_chosen: _Share | None = None
+    verdicts: tuple[_Verdict, ...]
+    chosen_score: _Rating | None = None
+    rejected_score: _Rating | None = None
+    chosen_steps: tuple[_Rating | None, ...] | None = None
+    rejected_steps: tuple[_Rating | None, ...] | None = None
 
 
 def study_trajectories(
@@ -78,6 +125,10 @@ def _check(row: Row | Malformed, place: str) -> None:
         raise UsageError(f"{place}: {row.reason}")
     if missing := [name for name in NEEDED if name not in row]:
         raise UsageError(f'{place}: no "{missing[0]}"; expected rows that `preceptor label` wrote')
+    try:
+        _Labelled.model_validate(row)
+    except ValidationError as error:
+        raise UsageError(f"{place}: {first_problem(error)}; expected a row that `preceptor label` wrote") from error
 
 
 def _successes(data: Path) -> Success:

@@ -27,6 +27,7 @@ from preceptor.core.hashing import content_hash
 from preceptor.core.types import Message, Prompt
 from preceptor.store.files import write_text, writing
 from preceptor.store.prompts import read_prompts
+from preceptor.store.reading import check_file
 
 NEAR = 0.9
 """Jaccard index from which texts are near-duplicates."""
@@ -44,6 +45,8 @@ def read_cohort(path: Path) -> list[Prompt]:
     Raises: UsageError when it is not a file of prompts.
     """
     try:
+        if path.exists():
+            check_file(path, "the cohort")
         empty = not path.exists() or not path.read_bytes().strip()
     except OSError as error:
         raise UsageError(f"{path}: the cohort cannot be read: {error.strerror or error}") from error

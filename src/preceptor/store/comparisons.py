@@ -14,7 +14,6 @@ messages after the prompt, several of which are a trajectory.
 """
 
 import difflib
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, count
@@ -25,7 +24,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
-from preceptor.core.types import Comparison, HumanLabel, JudgeFailure, Message, Prompt, Response
+from preceptor.core.types import (
+    LEAST_WEIGHT,
+    MOST_WEIGHT,
+    Comparison,
+    HumanLabel,
+    JudgeFailure,
+    Message,
+    Prompt,
+    Response,
+)
 from preceptor.core.validation import first_problem
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
@@ -260,8 +268,10 @@ def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None) ->
 
 def _weight(row: Row) -> float:
     value: Any = row.get("weight", 1.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
-        raise WrongRowError(f"weight: expected a number above 0, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_WEIGHT <= value <= MOST_WEIGHT:
+        raise WrongRowError(
+            f"weight: expected a number above 0, from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}, got {str(value)[:40]}"
+        )
     return float(value)
 
 

@@ -43,6 +43,8 @@ def write_text(path: Path, text: str) -> None:
     """
     partial = path.with_name(path.name + _PARTIAL)
     with writing(path):
+        if path.exists() and not path.is_file():
+            raise PreceptorError(f"{path}: cannot be written: it is there and is no file")
         try:
             with partial.open("w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -60,15 +62,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Reads JSON that `write_json` wrote.
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object that `write_json` wrote.
 
     Raises: PreceptorError when the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise PreceptorError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise PreceptorError(f"{path}: is damaged: expected a JSON object, got {type(found).__name__}; {REMEDY}")
+    return found
 
 
 def append_line(path: Path, value: Any) -> None:
@@ -88,8 +93,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON-lines file that a process may have died in the middle of writing; the cut line is left out."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        rows: list[Any] = [json.loads(line) for line in lines[:-1] if line]
+    except (OSError, ValueError, RecursionError) as error:
+        raise PreceptorError(f"{path}: cannot be read: {error}; {REMEDY}") from error
+    if any(not isinstance(row, dict) for row in rows):
+        raise PreceptorError(f"{path}: is damaged: expected one JSON object on each line; {REMEDY}")
+    return rows
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -129,17 +140,18 @@ def check_folder(folder: Path) -> None:
     Raises: CheckpointError naming the first file that is missing, truncated or altered.
     """
     try:
-        entries: dict[str, dict[str, Any]] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        entries = read_json(folder / MANIFEST)
+        sizes = {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in entries.items()}
+    except (PreceptorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder}: its {MANIFEST} cannot be read ({error}); {REMEDY}") from error
-    for name, expected in entries.items():
+    for name, (expected_size, expected_hash) in sizes.items():
         file = folder / name
         if not file.is_file():
             raise CheckpointError(f"{file}: is missing; {REMEDY}")
         size = file.stat().st_size
-        if size != expected["bytes"]:
-            raise CheckpointError(f"{file}: has {size} bytes, expected {expected['bytes']}; {REMEDY}")
-        if _fingerprint(file) != expected:
+        if size != expected_size:
+            raise CheckpointError(f"{file}: has {size} bytes, expected {expected_size}; {REMEDY}")
+        if _fingerprint(file)["sha256"] != expected_hash:
             raise CheckpointError(f"{file}: its content was altered (sha256 differs from {MANIFEST}); {REMEDY}")
 
 

@@ -12,6 +12,7 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.types import Prompt
 from preceptor.core.validation import first_problem
+from preceptor.store.reading import check_file, parse_json
 from preceptor.store.rows import Malformed, read_raw_rows
 
 _DATA = files("preceptor.data")
@@ -31,9 +32,11 @@ def read_prompts(source: str) -> list[Prompt]:
     Raises: UsageError naming file and line where one is wrong, and when the file is missing or holds no prompt.
     """
     path = Path(packaged(source.removeprefix("package:")) if source.startswith("package:") else source)
+    if not source.startswith("package:"):
+        check_file(path, "the prompts file")
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         if source.startswith("package:"):
             known = [f"package:{f.name.removesuffix('.jsonl')}" for f in _DATA.iterdir() if f.name.endswith(".jsonl")]
             raise UsageError(f'there is no packaged prompt set "{source}"; {nearest(source, known)}') from error
@@ -68,7 +71,7 @@ def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
     Raises: UsageError that begins with `place`, on an unknown key and on a wrong value.
     """
     fields = dict(row)
-    if isinstance(fields.get("id"), int):
+    if isinstance(fields.get("id"), int) and not isinstance(fields["id"], bool):
         fields["id"] = str(fields["id"])
     for key in fields:
         if key not in _KEYS:
@@ -122,7 +125,7 @@ def _prompt_row(number: int, place: str, row: dict[str, Any] | Malformed) -> Pro
 
 def _parse(line: str, place: str) -> Prompt:
     try:
-        row: Any = json.loads(line)
+        row: Any = parse_json(line)
     except ValueError as error:
         raise UsageError(f"{place}: not a line of JSON ({error}); expected an object with a prompt") from error
     if not isinstance(row, dict):

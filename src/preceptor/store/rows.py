@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import UsageError
+from preceptor.store.reading import check_file, parse_json
 
 Row = dict[str, Any]
 _Read = Iterator[tuple[str, Row | str]]
@@ -40,7 +41,11 @@ def read_raw_rows(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
 
     Raises: UsageError when the path is missing, unreadable or of another kind.
     """
-    rows = _folder(path) if path.is_dir() else _file(path)
+    try:
+        folder = path.is_dir()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    rows = _folder(path) if folder else _file(path)
     return (
         (place, Malformed(number, place, row) if isinstance(row, str) else row)
         for number, (place, row) in enumerate(rows)
@@ -50,6 +55,7 @@ def read_raw_rows(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
 def _file(path: Path) -> _Read:
     if path.suffix not in _READERS:
         raise UsageError(f"{path}: cannot be read: expected {_EXPECTED}")
+    check_file(path)
     try:
         with path.open("rb"):
             pass
@@ -87,8 +93,8 @@ def _json_lines(path: Path) -> _Read:
 
 def _parse(raw: bytes) -> Row | str:
     try:
-        row: Any = _DECODER.decode(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        row: Any = parse_json(raw.decode("utf-8"))
+    except ValueError as error:
         return f"not a line of JSON ({error}); expected one JSON object"
     if not isinstance(row, dict):
         return f"expected a JSON object, got {type(row).__name__}"
@@ -100,11 +106,6 @@ def _parse(raw: bytes) -> Row | str:
     return row
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
 _SURROGATE = re.compile(rb"\\u[dD]")
 
 

@@ -5,7 +5,6 @@ line as the collector's file exporter writes them; see `trace_spans` for the con
 JSON list, with `messages` or with `prompt` and `response`.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Message
+from preceptor.store.reading import check_file, parse_json
 from preceptor.store.rows import Malformed
 from preceptor.store.trace_messages import UnreadableError, as_text, dicts, read_messages
 from preceptor.store.trace_spans import (
@@ -238,6 +238,7 @@ def _chat(source: str, given: list[Message], answered: list[Message], signals: s
 
 def _values(path: Path) -> Iterator[tuple[str, Any]]:
     """Place and content of each line that is JSON, or of each item of a file that is one JSON list or object."""
+    check_file(path, "the traces")
     try:
         with path.open("rb") as stream:
             first = next((line for line in stream if line.strip()), b"")
@@ -264,8 +265,8 @@ def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
 
 def _parse(text: bytes) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text.decode("utf-8-sig"))
+    except ValueError as error:
         return Malformed(0, "", f"not a line of JSON ({error})")
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from preceptor.core.types import Frozen
+from preceptor.core.types import Flag, Frozen, Integer, Real
 
 
 class TuningSettings(Frozen):
@@ -12,11 +12,11 @@ class TuningSettings(Frozen):
 
     method: Literal["lora", "full"] = "lora"
     """`lora` trains fp32 adapters over a frozen base; `full` trains fp32 copies of all weights."""
-    rank: int = Field(default=16, ge=1)
+    rank: Integer = Field(default=16, ge=1, le=65_536)
     """Rank of each adapter."""
-    alpha: float = Field(default=32.0, gt=0)
+    alpha: Real = Field(default=32.0, gt=0, le=1e6)
     """Adapter outputs are scaled by alpha / rank."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """What the model computes in; `auto` is bf16 where the hardware multiplies it natively. What is trained is fp32."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Flag = False
     """Compute activations again in the backward pass instead of keeping them: slower, in less memory."""

@@ -25,6 +25,8 @@ def price_of(address: Address, user_file: Path | None) -> Price | None:
     names = (address.name, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", address.name))
     tables: list[dict[str, Price]] = []
     if user_file is not None:
+        if not user_file.is_file():  # a pipe would be waited for, a device read for ever
+            raise UsageError(f'"{user_file}" is no table of prices: there is no such file')
         try:
             tables.append(_TABLE.validate_python(tomllib.loads(user_file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, RecursionError) as error:

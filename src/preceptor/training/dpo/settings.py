@@ -4,28 +4,29 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from preceptor.core.types import Integer, Real, Tokens
 from preceptor.training.optimizer_settings import OptimizerSettings
 
 
 class DpoSettings(OptimizerSettings):
     """How a policy learns from pairs (Rafailov et al. 2023)."""
 
-    learning_rate: float = Field(default=1e-5, gt=0)
+    learning_rate: Real = Field(default=1e-5, gt=0, le=10)
     """Peak learning rate, suited to adapters; of all weights (`tuning.method = "full"`) a tenth of it is usual."""
-    epochs: int = Field(default=1, ge=1)
+    epochs: Integer = Field(default=1, ge=1, le=10_000)
     """Passes over the pairs."""
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: Integer = Field(default=32, ge=1, le=1_000_000)
     """Pairs of one update, over all processes and parts; the last one of an epoch may have fewer."""
-    beta: float = Field(default=0.1, gt=0)
+    beta: Real = Field(default=0.1, gt=0, le=1e6)
     """β: how dear it is to leave the reference."""
     labels: Literal["soft", "hard"] = "soft"
     """`soft` learns the label's probability; `hard` rounds it to 0 or 1 and leaves exact ties out."""
     kind: Literal["sigmoid", "conservative", "robust"] = "sigmoid"
     """`sigmoid` takes labels as they are; the others as wrong with probability `label_smoothing`: `conservative` mixes
     them with their opposite, `robust` takes the expected effect of the wrong ones out of the loss."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    label_smoothing: Real = Field(default=0.0, ge=0, lt=0.5)
     """ε: the probability that a label is wrong."""
-    max_length: int = Field(default=1152, ge=2)
+    max_length: Tokens = Field(default=1152, ge=2)
     """Most tokens of a prompt and one response; a pair with more is left out."""
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from preceptor.core.types import Frozen
+from preceptor.core.types import Flag, Frozen, Real
 
 Strip = Literal["none", "spaces", "periods_and_spaces"]
 
@@ -15,11 +15,11 @@ class RewardProcessing(Frozen):
     strip: Strip = "none"
     """What is taken off the end of a response before it is judged. Lee et al. 2023 take off periods and spaces, with
     which summaries had learned to please the judge."""
-    clip: float | None = Field(default=None, gt=0)
+    clip: Real | None = Field(default=None, gt=0, le=1e6)
     """Rewards are cut to [-clip, clip]; None for not."""
-    length_penalty: float = Field(default=0.0, ge=0)
+    length_penalty: Real = Field(default=0.0, ge=0, le=1e6)
     """What each token of a response costs, the end-of-sequence token included."""
-    whiten: bool = False
+    whiten: Flag = False
     """Subtract the mean of a step's rewards and divide by their standard deviation. Without variation, 0."""
 
     def describe(self) -> str:

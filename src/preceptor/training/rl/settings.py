@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Frozen
+from preceptor.core.types import Flag, Frozen, Integer, Real, Temperature, Tokens
 from preceptor.training.optimizer_settings import OptimizerSettings
 
 RewardKind = Literal["expectation", "log_odds"]
@@ -15,11 +15,11 @@ AlgorithmName = Literal["reinforce", "rloo", "grpo", "ppo", "online_dpo"]
 class PpoSettings(Frozen):
     """What PPO and value baselines have beside the rest."""
 
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
+    gae_lambda: Real = Field(default=0.95, ge=0, le=1)
     """λ of generalised advantage estimation; rewards are not discounted."""
-    value_coefficient: float = Field(default=0.1, ge=0)
+    value_coefficient: Real = Field(default=0.1, ge=0, le=1e6)
     """Weight of the value head's loss beside the policy's."""
-    value_clip: float = Field(default=0.2, gt=0)
+    value_clip: Real = Field(default=0.2, gt=0, le=1e6)
     """How far the value head may move from its old estimate in one batch."""
 
 
@@ -28,33 +28,33 @@ class RLSettings(OptimizerSettings):
 
     algorithm: AlgorithmName = "rloo"
     """How rewards become advantages, and which loss they enter."""
-    steps: int = Field(default=100, ge=1)
+    steps: Integer = Field(default=100, ge=1, le=1_000_000)
     """Batches sampled and learnt from."""
-    prompts_per_step: int = Field(default=8, ge=1)
+    prompts_per_step: Integer = Field(default=8, ge=1, le=65_536)
     """Prompts sampled from in each step (P)."""
-    group_size: int = Field(default=4, ge=1)
+    group_size: Integer = Field(default=4, ge=1, le=4_096)
     """Responses sampled for each prompt (G); rloo, grpo and online_dpo compare them with each other."""
-    max_new_tokens: int = Field(default=128, ge=1)
+    max_new_tokens: Tokens = 128
     """Length limit of a response."""
-    temperature: float = Field(default=0.9, gt=0)
+    temperature: Temperature = 0.9
     """Sampling temperature; log-probabilities and KL are those of the distribution sampled from."""
-    kl_coefficient: float = Field(default=0.05, ge=0)
+    kl_coefficient: Real = Field(default=0.05, ge=0, le=1e6)
     """β: what a nat of KL to the reference costs. The β of its loss for online_dpo."""
     kl_in: Literal["reward", "loss"] = "reward"
     """Whether the cost is taken off the reward, or added to the loss (the estimator k3)."""
-    kl_target: float | None = Field(default=None, gt=0)
+    kl_target: Real | None = Field(default=None, gt=0, le=1e6)
     """A KL per response, in nats, that β is adapted towards after every step; None keeps β as it is."""
-    clip_range: float = Field(default=0.2, gt=0)
+    clip_range: Real = Field(default=0.2, gt=0, le=1e6)
     """ε: how far a probability ratio counts. Without effect while each batch is used for one update."""
-    epochs_per_batch: int = Field(default=1, ge=1)
+    epochs_per_batch: Integer = Field(default=1, ge=1, le=10_000)
     """How often each batch is learnt from."""
-    minibatches: int = Field(default=1, ge=1)
+    minibatches: Integer = Field(default=1, ge=1, le=65_536)
     """Updates in one pass over a batch, each from its own part of the prompts."""
     baseline: Literal["average", "value"] = "average"
     """Of reinforce: the running average of rewards, or a learned value head."""
-    scale_advantages: bool = True
+    scale_advantages: Flag = True
     """Of grpo: divide by the standard deviation of the group's rewards."""
-    length_unbiased: bool = False
+    length_unbiased: Flag = False
     """Of grpo: divide every response's loss by max_new_tokens and not by its own length (Liu et al. 2025)."""
     ppo: PpoSettings = PpoSettings()
 

@@ -1,0 +1,124 @@
+"""Reading what people name: regular files alone, and JSON and TOML that are finite and not nested without end.
+
+A pipe would be waited for, a device read for ever, and inputs are read more than once: so neither is taken, process
+substitution and standard input included.
+"""
+
+import json
+import math
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from preceptor.core.errors import UsageError
+
+DEEPEST = 100
+"""Levels of lists and objects in each other, at most."""
+LARGEST_SETTINGS = 1 << 24
+"""Bytes of a file of settings, at most."""
+_DIGITS = 308
+"""Digits of a whole number, at most: a longer one is beyond what a float holds."""
+
+
+def check_file(path: Path, what: str = "") -> None:
+    """Checks that there is a regular file, before it is opened.
+
+    Args:
+        what: the file is to be, for the message, as in "the recipe".
+
+    Raises: UsageError that says what is there instead.
+    """
+    place = f"{path}: {what} cannot be read" if what else f"{path}: cannot be read"
+    try:
+        if path.is_dir():
+            raise UsageError(f"{place}: Is a directory; expected a file")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{place}: it is a pipe, a device or a socket; write what it gives to a file first")
+        path.stat()
+    except OSError as error:
+        raise UsageError(f"{place}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"{place}: no file can have such a name") from error
+
+
+def resolved(path: Path) -> Path:
+    """The path with its links followed; links that lead in a circle, which no file is behind, are left as they are."""
+    return Path(os.path.realpath(path))
+
+
+def read_settings(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises: UsageError when it cannot be read, or is no TOML.
+    """
+    check_file(path, what)
+    try:
+        if path.stat().st_size > LARGEST_SETTINGS:
+            raise UsageError(f"{path}: {what} cannot be read: it has more than {LARGEST_SETTINGS >> 20} MiB")
+        return parse_toml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {what} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # broken UTF-8 too
+        raise UsageError(f"{path}: not a TOML file: {error}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML document.
+
+    Raises: ValueError on one line when it is none, or nested too deeply.
+    """
+    try:
+        found = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"nested more than {DEEPEST} levels deep") from error
+    _check_depth(found)
+    return found
+
+
+def parse_json(text: str) -> Any:
+    """A JSON document.
+
+    Raises: ValueError on one line when it is none, holds NaN, infinity or a number that no float holds, or is nested
+        too deeply.
+    """
+    try:
+        found = _DECODER.decode(text)
+    except RecursionError as error:
+        raise ValueError(f"nested more than {DEEPEST} levels deep") from error
+    if text.count("[") + text.count("{") > DEEPEST:
+        _check_depth(found)
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [child for each in level for child in _children(each)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {DEEPEST} levels deep")
+
+
+def _children(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"{text[:40]}... is too large a number")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
