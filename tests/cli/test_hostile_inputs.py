@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from preceptor.cli.app import main
+from preceptor.recipes.load import dump_recipe, load_recipe
 
 ROW: dict[str, Any] = {"prompt": "Q?", "response_a": "yes", "response_b": "no", "label": "a"}
 RANDOM = ["--judge", "scripted:random", "--out", "out"]
@@ -32,6 +34,8 @@ ROWS = (
     ["agreement", "{}.jsonl"],
     ["cohort", "{}.jsonl", "--out", "cohort.jsonl"],
     ["run", "quickstart", "--set", "prompts={}.jsonl"],
+    ["run", "quickstart", "--set", "rewards.functions=['{}.py:f']"],
+    ["label", "rows.jsonl", "--judge", "openai:m@http://127.0.0.1:9/v1", "--prices", "{}.toml", "--out", "out"],
     ["run", "sft", "--set", "sft.demonstrations={}.jsonl"],
 )
 SETTINGS = (
@@ -90,7 +94,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rows.jsonl").write_text("".join(json.dumps(ROW | {"prompt": f"Q{i}?"}) + "\n" for i in range(3)))
     before = Path.cwd()
     os.chdir(folder)  # the name of a socket is short
-    for ending in ("jsonl", "toml", "json"):
+    for ending in ("jsonl", "toml", "json", "py"):
         os.mkfifo(f"pipe.{ending}")
         Path(f"zero.{ending}").symlink_to("/dev/zero")
         Path(f"loop.{ending}").symlink_to(f"loop.{ending}")
@@ -186,3 +190,38 @@ def test_a_row_with_a_number_or_a_depth_that_nothing_holds_is_malformed(
         code, line = answer([command, "rows.jsonl", *RANDOM], capsys, monkeypatch)
         assert code == 2
         assert "rows.jsonl:1: " in line
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "null", "{", "", DEEP, '{"status": "done"}'], ids=lambda text: text[:20])
+def test_a_file_of_a_run_or_of_labels_that_is_damaged_is_named(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.toml").write_text(dump_recipe(load_recipe("quickstart")))
+    (run / "summary.json").write_text(text)
+    code, line = answer(["report", str(run)], capsys, monkeypatch)
+    assert code in (1, 2)
+    assert "summary.json" in line
+    if text.startswith('{"'):
+        return
+    monkeypatch.setattr(sys, "argv", ["preceptor", "label", "rows.jsonl", *RANDOM])
+    with pytest.raises(SystemExit):
+        main()
+    capsys.readouterr()
+    (tmp_path / "out" / "label.json").write_text(text)
+    code, line = answer(["label", "rows.jsonl", *RANDOM], capsys, monkeypatch)
+    assert code == 1
+    assert "label.json: " in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output_ends_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "preceptor", "recipes"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "preceptor: No space left on device; mend that and give the same command again\n"

@@ -8,6 +8,7 @@ from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError, nearest
 
 _HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
+_ON_THE_HUB = re.compile(r"hf:[\w.-]+/[\w.-]+(@[^\s@]+)?")
 _PRECISION = re.compile(r":(bfloat16|float16|float32)$")
 ADAPTERS = "adapter_config.json"
 """What makes a folder one of LoRA adapters."""
@@ -42,7 +43,7 @@ def check_name(name: str) -> None:
     elif name.startswith("openai:"):
         Address.parse(name)
     elif name.startswith("hf:"):
-        if name.removeprefix("hf:").partition("@")[0].count("/") != 1:
+        if not _ON_THE_HUB.fullmatch(name):
             raise UsageError(f'"{name}": expected hf:ORG/NAME or hf:ORG/NAME@REVISION')
     elif (
         name != "embedded"

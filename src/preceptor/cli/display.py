@@ -12,7 +12,6 @@ from rich.table import Table
 from preceptor.cli.pulse import PULSE, Pulse
 from preceptor.cli.screen import Screen, clock
 from preceptor.cli.terminal import Terminal, say_json
-from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.outlook import TRAINING_STAGE, Outlook, Part, about
 from preceptor.recipes.progress import Facts
@@ -136,8 +135,7 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
         table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
     console = Terminal()
     console.print(table)
-    kept = directory.path / "evaluation.json"
-    evaluation = Evaluation.model_validate_json(kept.read_text(encoding="utf-8")) if kept.exists() else None
+    evaluation = directory.read_evaluation()
     console.print(headline(summary, evaluation), highlight=False)
     for warning in warnings(summary, evaluation):
         console.print(f"! {warning}", highlight=False)

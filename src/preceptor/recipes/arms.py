@@ -35,8 +35,8 @@ from preceptor.store.own_folder import check_own, check_unused, mark
 class Arm(Frozen):
     """One way of training."""
 
-    name: NonEmpty
-    """For tables and figures."""
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    """For tables and figures; its run directory is named by it."""
     recipe: NonEmpty
     """Name of a shipped recipe, or path of a .toml file."""
     settings: dict[str, Any] = Field(default_factory=dict)

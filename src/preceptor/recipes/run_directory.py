@@ -1,6 +1,5 @@
 """The directory of one run, and what is kept in it."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.inputs import read_inputs
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
@@ -25,6 +25,9 @@ from preceptor.store.files import (
     writing,
 )
 from preceptor.store.own_folder import check_own, check_unused, mark
+
+_IN_A_SUMMARY = ("evaluation", "prompts", "best_step", "judge", "judge_score_is", "reward_model", "wall_s")
+"""What every finished run's summary has, among the rest."""
 
 
 class RunDirectory:
@@ -187,10 +190,21 @@ class RunDirectory:
         path = self.path / "summary.json"
         if not path.exists():
             return {}
+        found = read_json(path)
+        if found.get("status") == "done" and (missing := [key for key in _IN_A_SUMMARY if key not in found]):
+            raise PreceptorError(f'{path}: is damaged (no "{missing[0]}"); {REMEDY}')
+        return found
+
+    def read_evaluation(self) -> Evaluation | None:
+        """What `evaluation.json` says; None when there is none.
+
+        Raises: PreceptorError when the file is damaged.
+        """
+        path = self.path / "evaluation.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise PreceptorError(f"{path}: is damaged ({error}); resume the run to write it again") from error
+            return Evaluation.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise PreceptorError(f"{path}: is damaged; `preceptor report {self.path}` writes it anew") from error
 
 
 def next_run_path(root: Path, name: str) -> Path:

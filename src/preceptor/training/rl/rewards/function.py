@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.backends.openai.background import Background
 from preceptor.core.errors import PreceptorError, UsageError, nearest
+from preceptor.store.reading import check_file
 from preceptor.training.rl.rewards.source import known
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ def load_reward_function(name: str) -> Callable[..., Any]:
         raise UsageError(
             f'the reward function "{name}": expected package.module:function, or path/file.py:function for a file'
         )
+    if place.endswith(".py") and Path(place).exists():
+        check_file(Path(place), "the reward function's file")
     module = _module(name, place)
     if not hasattr(module, attribute):
         there = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
