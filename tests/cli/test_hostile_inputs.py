@@ -52,7 +52,7 @@ JSON = (
 FILES = [
     (kind, command) for kind in ("pipe", "zero", "folder", "socket", "loop") for command in (*ROWS, *SETTINGS, *JSON)
 ]
-NUMBERS = (
+NUMBERS: tuple[str, ...] = (
     *(f"run quickstart --set {key}={value}" for key in ("rl.steps", "seed", "rl.max_new_tokens") for value in (2**64,)),
     *(f"run quickstart --set {key}={value}" for key in ("rl.steps", "seed", "rl.temperature") for value in ("true",)),
     *(f'run quickstart --set {key}="3"' for key in ("rl.steps", "seed", "rl.learning_rate", "limit")),
@@ -74,17 +74,19 @@ NUMBERS = (
     "evaluate " + "n" * 300 + " b=rows.jsonl --out out",
     "report " + "n" * 300,
 )
+WEIGHTS = ("1e308", "inf", "nan", "true", '"1"', "0", "9" * 400)
 JUDGES = [
-    JUDGE + f'variant = "base"\nweight = {weight}\n'
-    for weight in ("1e308", "inf", "nan", "true", '"1"', "0", "9" * 400)
+    *(JUDGE + f'variant = "base"\nweight = {weight}\n' for weight in WEIGHTS),
+    *(JUDGE + f"[judges.settings]\n{each}\n" for each in ("samples = true", 'seed = "1"', "exemplars = 1e3")),
+    *("judges = 1", "judges = [1]", 'x = "', f"x = {DEEP}"),
 ]
-JUDGES += [JUDGE + f"[judges.settings]\n{each}\n" for each in ("samples = true", 'seed = "1"', "exemplars = 1e3")]
-JUDGES += ["judges = 1", "judges = [1]", 'x = "', f"x = {DEEP}"]
-CONSTITUTIONS = [CONSTITUTION.replace('["p"]', each) for each in ("[]", "[1]", '"p"')]
-CONSTITUTIONS += [
-    CONSTITUTION + f'[score]\nitem = "{{response}}"\n[[score.choices]]\nanswer = "a"\nvalue = {value}\n'
-    '[[score.choices]]\nanswer = "b"\nvalue = 0\n'
-    for value in ("1e308", "inf", "true", '"1"')
+CONSTITUTIONS = [
+    *(CONSTITUTION.replace('["p"]', each) for each in ("[]", "[1]", '"p"')),
+    *(
+        CONSTITUTION + f'[score]\nitem = "{{response}}"\n[[score.choices]]\nanswer = "a"\nvalue = {value}\n'
+        '[[score.choices]]\nanswer = "b"\nvalue = 0\n'
+        for value in ("1e308", "inf", "true", '"1"')
+    ),
 ]
 
 
