@@ -178,7 +178,7 @@ def judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """Labels the data by a function."""
 
     def label(script: ChooseScript, **more: Any) -> dict[str, Any]:
-        monkeypatch.setattr("preceptor.recipes.label.open_model", lambda *_: ScriptedModel("test", script))
+        monkeypatch.setattr("preceptor.recipes.label.open_model", lambda *_, **__: ScriptedModel("test", script))
         job = LabelJob(data=data(tmp_path), out=tmp_path / "out", judges=(JudgeSpec(**more),))
         return run_label(job, lambda _: None, lambda *_: None)
 
