@@ -149,7 +149,8 @@ def _machines(cases: Iterable[Case]) -> list[str]:
 
 def _machine(facts: Mapping[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
+    kind = facts.get("instructions and precision")  # older results do not say
     return (
-        f"{facts['cpu']}, cores {facts['cores']}, threads {facts['threads']}, {facts['memory_gib']} GiB, "
-        f"{facts['os']}, Python {facts['python']}, {packages}"
+        f"{facts['cpu']}, {f'{kind}, ' if kind else ''}cores {facts['cores']}, threads {facts['threads']}, "
+        f"{facts['memory_gib']} GiB, {facts['os']}, Python {facts['python']}, {packages}"
     )
