@@ -11,15 +11,17 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging
 
-from conftest import make_tokenizer
+from conftest import make_tokenizer, prompt
 from families import FOREST, REFUSED, WAYS, build, config_of, enlarged
 from preceptor.backends.transformers.choosing import EncodedChoice, PrefixCache, choice_log_probs
 from preceptor.backends.transformers.loading import load
+from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import sample_each, sample_groups
 from preceptor.backends.transformers.traits import check_decodes, prepare, traits
 from preceptor.core.errors import UsageError
 from preceptor.training.adapters import adapted, lora_config, suited
 from preceptor.training.packed import TokenGroup, packed_forward, packed_log_probs
+from preceptor.training.policy import Policy
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.tuning import TuningSettings
 from tolerance import assert_equal_but_for_rounding
@@ -110,10 +112,10 @@ def test_a_family_is_sampled_as_it_says_next_tokens_are_probable(family: str) ->
         model, behind, seeds_B=[3, 4], max_new_tokens=4, temperature=0.0, top_k=None, eos_ids=[2], prefix=prefix,
         prefix_cache=PrefixCache(),
     )  # fmt: skip
-    told = [(prompt, response) for prompt, group in zip(prompts, groups, strict=True) for response in group]
-    for prompt, response in [*told, *zip(behind, each, strict=True)]:
+    told = [(asked, response) for asked, group in zip(prompts, groups, strict=True) for response in group]
+    for asked, response in [*told, *zip(behind, each, strict=True)]:
         with torch.no_grad():
-            logits = plain(torch.tensor([[*prompt, *response.token_ids]])).logits[0, len(prompt) - 1 : -1]
+            logits = plain(torch.tensor([[*asked, *response.token_ids]])).logits[0, len(asked) - 1 : -1]
         likeliest = logits.max(dim=-1).values
         taken = logits.gather(1, torch.tensor(response.token_ids)[:, None]).squeeze(1)
         assert_equal_but_for_rounding(taken, likeliest, roundings=1e4)  # of two that are as good either may be taken
@@ -142,7 +144,7 @@ def test_values_are_read_from_what_the_head_is_given(family: str) -> None:
         _, hidden_NH = packed_forward(model, GROUPS, 1.0)
         plain_log_probs(plain, GROUPS)
     texts = [(group.prompt, response) for group in GROUPS for response in group.responses]
-    expected = [hidden[0, len(prompt) - 1 : -1] for hidden, (prompt, _) in zip(given, texts, strict=True)]
+    expected = [hidden[0, len(asked) - 1 : -1] for hidden, (asked, _) in zip(given, texts, strict=True)]
     assert_equal_but_for_rounding(hidden_NH, torch.cat(expected))
 
 
@@ -186,3 +188,32 @@ def test_the_documented_families_are_those_tested_here() -> None:
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
     documented = {family: way for way, families in rows[1:] for family in families.split(", ")}
     assert documented == WAYS
+
+
+@pytest.mark.parametrize("family", ["Gemma 3", "Gemma 2", "BLOOM", "GPT-2"])
+def test_a_language_model_becomes_a_reward_model_that_plain_transformers_reads(family: str, tmp_path: Path) -> None:
+    build(family).save_pretrained(tmp_path / "base")
+    make_tokenizer().save_pretrained(tmp_path / "base")
+    tuning = TuningSettings(rank=4, precision="fp32")
+    model = RewardModel.from_language_model(str(tmp_path / "base"), tuning, 0, max_length=128)
+    with_adapters(model.model)
+    model.save(tmp_path / "made")
+    plain: Any = AutoModelForSequenceClassification.from_pretrained(tmp_path / "made", dtype=torch.float32).eval()
+    texts = [LONG[:40] + BEGUN, LONG[:40] + tokens(5)]
+    with torch.no_grad():
+        expected = torch.cat([plain(torch.tensor([text])).logits.flatten() for text in texts])
+        assert_equal_but_for_rounding(model.rewards(texts), expected, roundings=1e3)  # adapters merged
+
+
+@pytest.mark.parametrize("family", ["Mamba 2", "Qwen3-Next", "Gemma 3", "Llama 4", "GPT-2"])
+def test_a_policy_samples_what_it_says_is_probable(family: str, tmp_path: Path) -> None:
+    build(family).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    tuning = TuningSettings(rank=4, precision="fp32")
+    policy = Policy(LocalModel(load(str(tmp_path), torch.float32)), tuning, 0, values=True)
+    with_adapters(policy.model)
+    groups = [group.tokens for group in policy.sample([prompt("Why is the sky blue?")], 2, 8, 0.01, [0])]
+    log_probs, values = policy.log_probs_and_values(groups, 0.01)
+    assert float(log_probs.exp().min()) > 0.01  # what was sampled so coldly is what is likely
+    assert len(values) == len(log_probs)
+    assert float((policy.log_probs(groups) - policy.reference_log_probs(groups)).abs().max()) > 0.01
