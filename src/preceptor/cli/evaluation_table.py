@@ -26,10 +26,14 @@ def show_evaluation(evaluation: Evaluation, out: Path) -> None:
         table.add_column(name, overflow="fold")
     for name in ("wins", "ties", "losses", "win rate", "at equal length"):
         table.add_column(name, justify="right")
-    controlled = {(each.policy, each.against): each.length_controlled for each in evaluation.length_control}
+    controlled = {(each.policy, each.against): each for each in evaluation.length_control}
     for each in evaluation.win_rates:
         if each.cohort is None:
-            shares = _percent(each.rate), _percent(controlled.get((each.policy, each.against)))
+            length = controlled.get((each.policy, each.against))
+            shares = (
+                _percent(each.rate),
+                "not known" if length and length.unknown else _percent(length and length.by_difference),
+            )
             table.add_row(each.policy, each.against, str(each.wins), str(each.ties), str(each.losses), *shares)
     console.print(table)
     changed = [change for change in evaluation.changes if change.verdict in ("improved", "regressed")]

@@ -11,7 +11,7 @@ from preceptor.evaluation.contests import Contest
 from preceptor.evaluation.disagreement import Disagreement, TwiceJudged, disagreement
 from preceptor.evaluation.examples import choose_examples
 from preceptor.evaluation.judge_audit import JudgeAudit
-from preceptor.evaluation.length_control import length_control
+from preceptor.evaluation.length_control import length_controls
 from preceptor.evaluation.pairs import JudgedPair, between, by_prompt
 from preceptor.evaluation.rates import MeasuredText, Rate, rates
 from preceptor.evaluation.ratings import Rating, bradley_terry
@@ -77,11 +77,7 @@ def assemble(material: Material) -> Evaluation:
         win_rates=(*overall, *_win_rates(pairs, names, parts)),
         training_win_rates=tuple(_win_rates(by_training, names, [None, *parts])),
         significance=significance(overall),
-        length_control=tuple(
-            each
-            for earlier, later in combinations(names, 2)
-            if (each := length_control(pairs, later, earlier)) is not None
-        ),
+        length_control=length_controls(pairs, [(later, earlier) for earlier, later in combinations(names, 2)]),
         ratings=_ratings(pairs, names),
         changes=found,
         rates=tuple(rate for measure in material.measures for rate in _rates(measure)),

@@ -1,49 +1,75 @@
 """Win rates at equal length: what is left of a win rate when neither response is the longer one.
 
-Both corrections are logistic regressions with an intercept θ and one effect φ of length, x being 0 at equal length:
-logit p = θ + φ·x, and the controlled win rate is σ(θ). They differ in x and in what counts as the outcome. Each prompt
-weighs the same, as in the win rate itself, however many pairs it has. Intervals come from a Bayesian bootstrap over
-prompts of the whole fit.
+A policy that answers briefly may lose because it answers briefly, or because of the prompts on which it does. Lengths
+go with how hard prompts are, and one pair of each prompt cannot tell the two apart. So there are two ways, and a rule.
 
-Nothing can be fitted, and there is no controlled rate, where length alone tells wins from losses (no pair that was not
-won is longer than one that was not lost, or none is shorter): the likelihood then has no maximum (Albert & Anderson
-1984). That holds as well where all pairs are won, or all are lost, or all lengths are in the same relation. Where it
-all but does, the fit would be sure of what it cannot know. So every fit starts with half a win and half a loss of two
-responses of equal length, drawn anew in each resample. Where length has no effect that is Jeffreys' interval of a
-binomial rate, and moves a rate over a hundred prompts by less than half a percentage point.
+- Where prompts have several pairs of different length (several policies against one, or several samples), difficulty is
+  estimated together with the effect of length: see `preceptor.evaluation.difficulty`.
+- With one pair of each prompt a logistic regression of winning on length is read at equal length, but only where the
+  data bracket it: then it hardly matters what the effect of length is. The interval holds the raw rate's, too, so that
+  it is right whether length or difficulty is behind what the regression sees, or a part of each.
+- Elsewhere there is no rate, and `unknown` says why.
+
+Length enters in two forms, x being 0 at equal length: as tanh of the difference over its standard deviation, after
+Dubois et al. 2024 (arXiv 2404.04475, AlpacaEval 2), and as the logarithm of the ratio, after Lee et al. 2023
+(arXiv 2309.00267, appendix on controlling for response length). Neither is what its authors compute. AlpacaEval fits
+the judge's probabilities with an effect of length for each model, a penalty, and difficulties known beforehand; Lee et
+al. have no difficulty. Outcomes here are wins, ties and losses, as in the rate that is corrected: a judge whose
+probabilities all lie near one half would seem to find no difference.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import model_validator
 from scipy.special import expit
 
 from preceptor.core.types import Frozen
 from preceptor.evaluation.agreement import correctness
-from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.difficulty import JointFit, Pairs, fit_jointly
+from preceptor.evaluation.intervals import Estimate, rate_by_prompt
 from preceptor.evaluation.logistic import SEED, fit_logistic, percentile_estimate, prompt_weights
 from preceptor.evaluation.pairs import JudgedPair, between, by_prompt
-from preceptor.evaluation.win_rate import outcome, rate_by_prompt
+from preceptor.evaluation.win_rate import outcome
 
 _START = 0.5  # wins, and losses, at equal length before any prompt is judged
+LEAST_PROMPTS = 20
+"""Prompts below which no rate at equal length is given."""
+BRACKET = 1.25
+"""With one pair of each prompt, the median ratio of lengths lies between one over this and this."""
+EACH_SIDE = 0.2
+"""With one pair of each prompt, the share of pairs in which a policy's response is the longer one, for both."""
+FARTHEST = 8.0
+"""With several pairs of each prompt, the median ratio of lengths lies between one over this and this."""
+_WIDEST = 0.5
+"""An interval that is wider says nothing, and no rate is given."""
+_LEAST_WITHIN = 0.02
+"""Share of the variance of x that is within prompts, below which their difficulty cannot be estimated."""
+Form = Literal["difference", "ratio"]
 
 
 class LengthControl(Frozen):
-    """A win rate and its two corrections for length. Intervals are 95 %, bootstrapped over prompts."""
+    """A win rate and what is left of it at equal length. Intervals are 95 %, over prompts."""
 
     policy: str
     against: str
     raw: Estimate
     """The win rate as in `preceptor.evaluation.win_rate`."""
-    at_equal_ratio: Estimate | None
-    """Lee et al. 2023: logistic regression of the outcome, a tie counted half, on the ratio of lengths, read at a ratio
-    of 1. The ratio enters by its logarithm. None where there is nothing to fit."""
-    length_controlled: Estimate | None
-    """Dubois et al. 2024 (AlpacaEval 2), minimal form: logit p = θ + φ·tanh(d / sd(d)), d the difference of lengths,
-    read at d = 0, with the same outcomes. None where there is nothing to fit."""
+    by_difference: Estimate | None
+    """The rate at equal length, length entering by the difference: the one that is reported first. None where it cannot
+    be known."""
+    by_ratio: Estimate | None
+    """The same, length entering by the logarithm of the ratio."""
+    method: Literal["difficulty", "bracket"] | None
+    """How they were estimated: with the prompts' difficulty, or without, where the data bracket equal length."""
+    unknown: str | None
+    """Why there is no rate at equal length; None where there is one."""
     length_effect: float | None
-    """φ: log-odds for each unit of tanh of the standardised difference; positive where the judge favours length."""
+    """Log-odds for each unit of tanh of the standardised difference; positive where the judge favours length. With
+    method "bracket" it holds the effect of difficulty as well."""
     length_ratio: float | None
     """Mean length of `policy`'s responses over that of `against`'s."""
     longer_preferred: float | None
@@ -52,49 +78,204 @@ class LengthControl(Frozen):
     @property
     def changes_sign(self) -> bool:
         """Whether the raw rate and a controlled one lie on different sides of one half."""
-        controlled = [each.value for each in (self.at_equal_ratio, self.length_controlled) if each is not None]
+        controlled = [each.value for each in (self.by_difference, self.by_ratio) if each is not None]
         return any((value - 0.5) * (self.raw.value - 0.5) < 0 for value in controlled)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, data: Any) -> Any:
+        """Their rates at equal length took difficulty for length: they are dropped."""
+        if not isinstance(data, dict) or "length_controlled" not in data:
+            return data
+        kept = {key: value for key, value in data.items() if key not in ("length_controlled", "at_equal_ratio")}
+        why = "the version of preceptor that wrote this file took difficulty for length; evaluate again"
+        return kept | {"by_difference": None, "by_ratio": None, "method": None, "length_effect": None, "unknown": why}
 
-def length_control(pairs: Sequence[JudgedPair], policy: str, against: str) -> LengthControl | None:
+
+@dataclass(frozen=True)
+class _Group:
+    """All pairs of one policy with its contestants, turned so that it is b, those of a prompt together."""
+
+    contestants: tuple[str, ...]
+    pairs: tuple[JudgedPair, ...]
+
+
+def length_control(pairs: Sequence[JudgedPair], policy: str, against: str, soft: bool = False) -> LengthControl | None:
     """The win rate of a policy with the effect of length taken out; None where the two were never compared.
 
-    Of Lee et al. 2023 (arXiv 2309.00267, appendix on controlling for response length) it departs in one thing: the
-    ratio enters by its logarithm, so that the rate of B against A is one less that of A against B, and one very short
-    response does not decide the fit. Lengths count one character more than they have there, for empty responses.
-    Of Dubois et al. 2024 (arXiv 2404.04475) the instructions' difficulty, which takes many models to estimate, and the
-    penalty are left out, and outcomes are wins, ties and losses as in the rate that is corrected: a judge whose
-    probabilities all lie near one half would seem to find no difference.
+    Args:
+        pairs: of these two and, where there are more, of other policies with `against`: they help to tell how hard the
+            prompts are.
+        soft: fit the judge's probabilities instead of its choices, as AlpacaEval does.
     """
-    found = between(pairs, policy, against)
-    if not found:
-        return None
-    prompts = [pair.prompt_id for pair in found]
-    lengths_a, lengths_b = np.array([(pair.length_a, pair.length_b) for pair in found], dtype=float).T
-    weights_N = _weights(prompts)
-    outcomes_N = np.array([outcome(pair.p_a) for pair in found])
-    ratio = _at_equal_length(np.log1p(lengths_a) - np.log1p(lengths_b), outcomes_N, prompts)
-    difference = _at_equal_length(_squashed(lengths_a - lengths_b, weights_N), outcomes_N, prompts)
+    return next((each for each in length_controls(pairs, [(policy, against)], soft)), None)
+
+
+def length_controls(
+    pairs: Sequence[JudgedPair], wanted: Sequence[tuple[str, str]], soft: bool = False
+) -> tuple[LengthControl, ...]:
+    """The same for several (policy, against); those that were never compared are left out."""
+    found: dict[tuple[str, str], LengthControl] = {}
+    for against in dict.fromkeys(against for _, against in wanted):
+        group = _group(pairs, against)
+        joint: dict[Form, JointFit | None] = {
+            "difference": _joint(group, "difference", soft),
+            "ratio": _joint(group, "ratio", soft),
+        }
+        for policy in group.contestants:
+            if (policy, against) in wanted:
+                place = group.contestants.index(policy)
+                found[policy, against] = _control(pairs, policy, against, joint, place, soft)
+    return tuple(found[each] for each in wanted if each in found)
+
+
+def _control(
+    pairs: Sequence[JudgedPair],
+    policy: str,
+    against: str,
+    joint: dict[Form, JointFit | None],
+    place: int,
+    soft: bool,
+) -> LengthControl:
+    own = between(pairs, policy, against)
+    raw = rate_by_prompt([[_value(pair, soft) for pair in group] for group in by_prompt(own).values()])
+    assert raw is not None  # there are pairs
+    lengths_a, lengths_b = np.array([(pair.length_a, pair.length_b) for pair in own], dtype=float).T
+    weights_N = _weights([pair.prompt_id for pair in own])
     mean_b = float(weights_N @ lengths_b)
+    by_difference, by_ratio, effect, method, unknown = _at_equal_length(own, raw, joint, place, soft)
     return LengthControl(
         policy=policy,
         against=against,
-        raw=rate_by_prompt([[outcome(pair.p_a) for pair in group] for group in by_prompt(found).values()]),
-        at_equal_ratio=None if ratio is None else ratio[0],
-        length_controlled=None if difference is None else difference[0],
-        length_effect=None if difference is None else difference[1],
+        raw=raw,
+        by_difference=by_difference,
+        by_ratio=by_ratio,
+        method=method,
+        unknown=unknown,
+        length_effect=effect,
         length_ratio=float(weights_N @ lengths_a) / mean_b if mean_b else None,
-        longer_preferred=_longer_preferred(found),
+        longer_preferred=_longer_preferred(own),
     )
 
 
-def _at_equal_length(x_N: np.ndarray, outcomes_N: np.ndarray, prompts: Sequence[str]) -> tuple[Estimate, float] | None:
-    """σ(θ) and φ of logit p = θ + φ·x; None where the likelihood has no maximum."""
+_Found = tuple[Estimate | None, Estimate | None, float | None, Literal["difficulty", "bracket"] | None, str | None]
+
+
+def _at_equal_length(
+    own: Sequence[JudgedPair], raw: Estimate, joint: dict[Form, JointFit | None], place: int, soft: bool
+) -> _Found:
+    """The two rates, the effect of length and the method, or why there are none."""
+    ratio = _median_ratio(own)
+    by_difference, by_ratio = joint["difference"], joint["ratio"]
+    if raw.n < LEAST_PROMPTS:
+        return (
+            None,
+            None,
+            None,
+            None,
+            f"it takes {LEAST_PROMPTS} prompts and there {'is' if raw.n == 1 else 'are'} {raw.n}",
+        )
+    if by_difference is not None:
+        rate = by_difference.rates[place]
+        if not 1 / FARTHEST <= ratio <= FARTHEST:
+            return None, None, None, None, f"its responses are {_times(ratio)} as long, too far from equal length"
+        if _narrow(rate):
+            other = by_ratio.rates[place] if by_ratio is not None else None
+            return rate, other if _narrow(other) else None, by_difference.effect, "difficulty", None
+    if (apart := _not_bracketed(own, ratio)) is not None:
+        return None, None, None, None, apart
+    regressed = _regressed(own, raw, "difference", soft)
+    if regressed is None or not _narrow(regressed[0]):
+        return None, None, None, None, "length alone all but tells wins from losses"
+    other = _regressed(own, raw, "ratio", soft)
+    return regressed[0], other[0] if other and _narrow(other[0]) else None, regressed[1], "bracket", None
+
+
+def _not_bracketed(own: Sequence[JudgedPair], ratio: float) -> str | None:
+    """Why pairs of which each has a prompt of its own do not tell what happens at equal length."""
+    shorter, longer = (sum(sign * (pair.length_a - pair.length_b) > 0 for pair in own) / len(own) for sign in (-1, 1))
+    if 1 / BRACKET <= ratio <= BRACKET and min(shorter, longer) >= EACH_SIDE:
+        return None
+    return (
+        f"its responses are {_times(ratio)} as long and the longer ones in {100 * longer:.0f} % of pairs, and with so "
+        "few pairs of each prompt length cannot be told from difficulty"
+    )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f} times" if ratio < 10 else f"{ratio:.0f} times"
+
+
+def _median_ratio(pairs: Sequence[JudgedPair]) -> float:
+    """Of one character more than there are, for empty responses."""
+    return float(np.exp(np.median([np.log1p(pair.length_a) - np.log1p(pair.length_b) for pair in pairs])))
+
+
+def _narrow(rate: Estimate | None) -> bool:
+    return rate is not None and rate.low is not None and rate.high is not None and rate.high - rate.low <= _WIDEST
+
+
+def _group(pairs: Sequence[JudgedPair], against: str) -> _Group:
+    turned = [pair if pair.policy_b == against else pair.swapped() for pair in pairs if _between(pair, against)]
+    contestants = tuple(dict.fromkeys(pair.policy_a for pair in turned))
+    return _Group(contestants, tuple(pair for group in by_prompt(turned).values() for pair in group))
+
+
+def _between(pair: JudgedPair, policy: str) -> bool:
+    return (pair.policy_a == policy) != (pair.policy_b == policy)
+
+
+def _joint(group: _Group, form: Form, soft: bool) -> JointFit | None:
+    """None where the pairs of a prompt do not differ enough in length to tell how hard the prompts are."""
+    if not group.pairs:
+        return None
+    names = {name: i for i, name in enumerate(group.contestants)}
+    prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(pair.prompt_id for pair in group.pairs))}
+    contestant_N = np.array([names[pair.policy_a] for pair in group.pairs])
+    x_N = np.zeros(len(group.pairs))
+    for i in range(len(names)):
+        x_N[contestant_N == i] = _length([pair for pair in group.pairs if names[pair.policy_a] == i], form)
+    together = Pairs(
+        contestant_N=contestant_N,
+        prompt_N=np.array([prompts[pair.prompt_id] for pair in group.pairs]),
+        x_N=x_N,
+        outcome_N=np.array([_value(pair, soft) for pair in group.pairs]),
+    )
+    differing = np.unique(together.prompt_N[np.abs(together.within_N) > 1e-9])
+    if len(differing) < LEAST_PROMPTS or np.var(together.within_N) < _LEAST_WITHIN * np.var(together.centred_N):
+        return None
+    return fit_jointly(together)
+
+
+def _value(pair: JudgedPair, soft: bool) -> float:
+    return pair.p_a if soft else outcome(pair.p_a)
+
+
+def _length(pairs: Sequence[JudgedPair], form: Form) -> np.ndarray:
+    """The x of each pair of two policies. The scale of differences is the data's: rates, at 0, hardly depend on it."""
+    a_N, b_N = np.array([(pair.length_a, pair.length_b) for pair in pairs], dtype=float).T
+    if form == "ratio":
+        return np.log1p(a_N) - np.log1p(b_N)
+    weights_N = _weights([pair.prompt_id for pair in pairs])
+    mean = np.average(a_N - b_N, weights=weights_N)
+    deviation = np.sqrt(np.average((a_N - b_N - mean) ** 2, weights=weights_N))
+    return np.tanh((a_N - b_N) / deviation) if deviation > 0 else np.zeros(len(pairs))
+
+
+def _regressed(pairs: Sequence[JudgedPair], raw: Estimate, form: Form, soft: bool) -> tuple[Estimate, float] | None:
+    """σ(θ) and φ of logit p = θ + φ·x, with an interval that holds the raw rate's; None where length alone tells wins
+    from losses, so that the likelihood has no maximum (Albert & Anderson 1984).
+
+    Every prompt weighs the same. The fit starts with half a win and half a loss at equal length, drawn anew in each
+    resample of a Bayesian bootstrap over prompts: where length has no effect that is Jeffreys' interval of a rate.
+    """
+    x_N, outcomes_N = _length(pairs, form), np.array([_value(pair, soft) for pair in pairs])
     not_lost, not_won = x_N[outcomes_N > 0], x_N[outcomes_N < 1]
     if not len(not_lost) or not len(not_won):
         return None
     if not_won.max() <= not_lost.min() or not_lost.max() <= not_won.min():
         return None
+    prompts = [pair.prompt_id for pair in pairs]
     ids, prompt_N = np.unique(prompts, return_inverse=True)
     x_N, outcomes_N = np.append(x_N, [0.0, 0.0]), np.append(outcomes_N, [1.0, 0.0])
     design_NK = np.stack([np.ones_like(x_N), x_N], axis=1)
@@ -104,8 +285,11 @@ def _at_equal_length(x_N: np.ndarray, outcomes_N: np.ndarray, prompts: Sequence[
     drawn_RN = prompt_weights(len(ids), rng)[:, prompt_N] * _weights(prompts)
     resampled_RN = np.concatenate([drawn_RN, rng.gamma(_START, size=(len(drawn_RN), 2))], axis=1)
     resampled_RK = fit_logistic(design_NK, outcomes_N, resampled_RN, start_K=point_K)
-    estimate = percentile_estimate(float(expit(point_K[0])), expit(resampled_RK[:, 0]), len(ids))
-    return estimate, float(point_K[1])
+    found = percentile_estimate(float(expit(point_K[0])), expit(resampled_RK[:, 0]), len(ids))
+    if found.low is None or found.high is None or raw.low is None or raw.high is None:
+        return found, float(point_K[1])
+    held = {"low": min(found.low, raw.low), "high": max(found.high, raw.high)}
+    return found.model_copy(update=held), float(point_K[1])
 
 
 def _longer_preferred(pairs: Sequence[JudgedPair]) -> float | None:
@@ -115,13 +299,6 @@ def _longer_preferred(pairs: Sequence[JudgedPair]) -> float | None:
         if pair.length_a != pair.length_b
     ]
     return sum(hits) / len(hits) if hits else None
-
-
-def _squashed(difference_N: np.ndarray, weights_N: np.ndarray) -> np.ndarray:
-    """tanh(d / sd(d)). The scale is the data's and stays the same in resamples: θ, at d = 0, hardly depends on it."""
-    mean = np.average(difference_N, weights=weights_N)
-    deviation = np.sqrt(np.average((difference_N - mean) ** 2, weights=weights_N))
-    return np.tanh(difference_N / deviation) if deviation > 0 else np.zeros_like(difference_N)
 
 
 def _weights(prompts: Sequence[str]) -> np.ndarray:

@@ -228,7 +228,7 @@ def _at_equal_length(side: RunSide) -> Estimate | None:
         return None
     baseline, policy = (each.name for each in side.evaluation.policies)
     found = (each for each in side.evaluation.length_control if (each.policy, each.against) == (policy, baseline))
-    return next((each.length_controlled for each in found), None)
+    return next((each.by_difference for each in found), None)
 
 
 def _differences(read: Sequence[_Read]) -> tuple[RunDifference, ...]:

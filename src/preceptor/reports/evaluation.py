@@ -28,10 +28,13 @@ MEANINGS = {
     "Preferred": "Win rate: the mean over prompts of the mean over a prompt's pairs, of 1 for a win, one half for a "
     "tie and 0 for a loss. Pairs that the judge failed on are left out, and counted apart.",
     "Mean probability": "The same of the judge's probabilities instead of its choices.",
-    "At equal length": "A logistic regression of winning on the difference in length, read at no difference (the "
-    "length control of AlpacaEval 2, Dubois et al. 2024, without its terms for instructions).",
-    "By ratio": "A logistic regression of winning on the logarithm of the ratio of lengths, read at a ratio of 1 "
-    "(after Lee et al. 2023).",
+    "At equal length": "What is left of the win rate when neither response is the longer one. Where prompts have "
+    "several pairs of different length, the effect of length is estimated together with how hard each prompt is (after "
+    "Dubois et al. 2024; AlpacaEval fits probabilities, with difficulties known beforehand). With one pair of each "
+    "prompt the two cannot be told apart, and there is a rate only where lengths are about equal; its interval allows "
+    "for either. Length enters by the difference.",
+    "By ratio": "The same, length entering by the logarithm of the ratio (after Lee et al. 2023, who leave difficulty "
+    "out). Where the two disagree, the form of the length effect matters, and neither is sure.",
     "p": "Two-sided, by flipping the signs of the prompts' differences; corrected by Holm's method for all questions "
     "in one table.",
     "Rating": "Bradley-Terry strengths in log-odds, the first policy's being 0.",

@@ -149,7 +149,7 @@ def length_scatter(points: Sequence[PointOfLength], control: LengthControl | Non
             figure,
             f"Preference for {policy} against difference in length over {len(points)} pairs: the longer response is "
             f"preferred in {percent(longer)} of pairs, at equal length {policy} wins "
-            f"{share(control.length_controlled if control else None)}",
+            f"{share(control.by_difference if control else None)}",
         )
 
 
@@ -165,11 +165,11 @@ def _group_means(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _fit(axes: Axes, x: np.ndarray, control: LengthControl | None) -> None:
-    """σ(θ + φ·tanh(d / sd(d))), as in `LengthControl.length_controlled`."""
+    """σ(θ + φ·tanh(d / sd(d))), θ being what the rate at equal length says: as in `LengthControl.by_difference`."""
     deviation = float(x.std()) if len(x) else 0.0
-    if control is None or control.length_controlled is None or control.length_effect is None or deviation == 0:
+    if control is None or control.by_difference is None or control.length_effect is None or deviation == 0:
         return
-    at_zero = min(max(control.length_controlled.value, 1e-6), 1 - 1e-6)
+    at_zero = min(max(control.by_difference.value, 1e-6), 1 - 1e-6)
     along = np.linspace(float(x.min()), float(x.max()), 80)
     log_odds = math.log(at_zero / (1 - at_zero)) + control.length_effect * np.tanh(along / deviation)
     axes.plot(along, 1 / (1 + np.exp(-log_odds)), color=BLUE, linewidth=1.6, label="fit")

@@ -43,8 +43,8 @@ class Against:
 
     @property
     def at_equal_length(self) -> Estimate | None:
-        """The win rate with length taken out: by the GLM, else by the ratio of lengths."""
-        return self.length and (self.length.length_controlled or self.length.at_equal_ratio)
+        """The win rate with length taken out; None where it cannot be known."""
+        return self.length and self.length.by_difference
 
     @property
     def changes_sign(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from preceptor.evaluation.cohorts import Change
+from preceptor.evaluation.length_control import LEAST_PROMPTS
 from preceptor.evaluation.result import Evaluation, JudgeFacts
 from preceptor.judging.warnings import FAILURE_BOUND, NOTHING, Count, JudgeConduct, judge_warnings
 from preceptor.reports.evaluation_view import (
@@ -122,7 +123,8 @@ def _verdict(pair: Against, names: Names, judge: str, candidates: int) -> str:
 def _at_equal_length(pair: Against) -> str:
     rate = pair.at_equal_length
     if rate is None:
-        return ""
+        few = pair.length is None or pair.win.rate.n < LEAST_PROMPTS
+        return "" if few else "how it does at equal length cannot be known from these responses"
     if pair.changes_sign:
         return f"at equal length it wins {share(rate)}, the other side of one half"
     if pair.standing != "open" and standing(rate) == "open":
@@ -184,11 +186,16 @@ def _of_training(evaluation: Evaluation, names: Names) -> Iterator[str]:
 def _of_length(evaluation: Evaluation, names: Names) -> Iterator[str]:
     for pair in all_pairs(evaluation):
         if pair.length is not None and pair.changes_sign:
-            rates = (pair.length.length_controlled, pair.length.at_equal_ratio)
+            rates = (pair.length.by_difference, pair.length.by_ratio)
             controlled = listed([share(rate) for rate in rates if rate is not None])
             yield (
                 f"Length decides: {names[pair.win.policy]} is preferred to {names[pair.win.against]} "
                 f"{share(pair.length.raw)} of the time as it is, and {controlled} at equal length."
+            )
+        elif pair.length is not None and pair.length.unknown is not None and pair.win.rate.n >= LEAST_PROMPTS:
+            yield (
+                f"What {names[pair.win.policy]} would win against {names[pair.win.against]} at equal length is not "
+                f"known: {pair.length.unknown}."
             )
 
 
