@@ -43,6 +43,8 @@ class Script:
     """How a begun answer is continued: `vllm` by flags, `plain` by itself, `none`."""
     most_listed: int = 20
     """Tokens it may be asked to list; more is a 400. 0: it leaves log-probabilities out without a word."""
+    most_listed_text: int | None = None
+    """The same of plain text; None where it is the same."""
     strict: bool = False
     """Whether it refuses settings that are not in the API."""
     strips: bool = False
@@ -234,8 +236,9 @@ def _continued(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int
         return 400, {"error": {"message": "no chat template" if chat else "this model takes conversations only"}}
     if script.strict and {"top_k", "continue_final_message"} & body.keys():
         return 400, {"error": {"message": "unrecognized request argument"}}
-    if script.most_listed and listed > script.most_listed:
-        return 400, {"error": {"message": f"top_logprobs must be at most {script.most_listed}"}}
+    most = script.most_listed if chat or script.most_listed_text is None else script.most_listed_text
+    if most and listed > most:
+        return 400, {"error": {"message": f"top_logprobs must be at most {most}"}}
     prompt_tokens, begun = _read(script, body, chat=chat)
     tokens, tops = _say(script, body, begun)
     text = "".join(tokens)
@@ -243,7 +246,7 @@ def _continued(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int
         text = body["messages"][-1]["content"] + text
     choice: dict[str, Any] = {"finish_reason": "length" if len(tokens) == body["max_tokens"] else "stop"}
     choice |= {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-    if listed and script.most_listed:
+    if listed and most:
         logs = [{t: math.log(p) for t, p in sorted(top.items(), key=lambda item: -item[1])[:listed]} for top in tops]
         choice["logprobs"] = _older(tokens, logs) if script.older_lists and not chat else _newer(tokens, logs)
     usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(tokens)}

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,15 @@ from preceptor.backends.base import (
     Completion,
     in_order,
 )
+from preceptor.backends.names import same_model
 from preceptor.backends.openai import client
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import JudgeFailure, Message, Usage
+from preceptor.judging.constitution import load_constitution
+from preceptor.judging.score import ScoreJudge
+from preceptor.store.ledger import Ledger
 
 KEY = "sk-secret-0123456789"
 ASKED = (Message(role="user", content="Which?"),)
@@ -107,6 +112,22 @@ def test_sampled_votes_where_there_are_no_log_probs() -> None:
         assert failure(choose(model, ChooseRequest(ASKED, ("1", "2")))[0]).reason == "no_answer"
         with pytest.raises(ValueError, match="differ"):
             choose(model, ChooseRequest(ASKED, ("1", " 1")))
+
+
+@pytest.mark.parametrize(("chat", "text"), [(20, 0), (0, 20), (20, 20), (0, 0)])
+def test_the_identity_says_votes_where_answers_are_votes_and_only_there(chat: int, text: int) -> None:
+    """The two endpoints of a server need not give the same; a judge is called by how it was really asked."""
+    script = Script(most_listed=chat, most_listed_text=text, prefill="none", votes=("1", "2"))
+    with serving(script, votes=8) as (model, server):
+        address, voting = f"openai:tiny@{server.url}", f"openai:tiny@{server.url}#votes8x16"
+        assert model.identity == (address if chat else voting)
+        assert model.plain_identity == (address if text else voting)
+        assert same_model(model.identity, model.plain_identity)
+        ledger = Ledger(Path(":memory:"))
+        for name, listed in (("helpful", chat), ("warm_tone", text)):  # criteria in a conversation; a form of its own
+            judge = ScoreJudge(model, load_constitution(name), ledger)
+            assert judge.rater.model == (address if listed else voting)
+            assert judge.model.identity == judge.rater.model
 
 
 def test_a_base_model_takes_plain_text_only_and_a_strict_server_no_extras() -> None:

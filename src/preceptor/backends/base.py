@@ -169,6 +169,13 @@ class LanguageModel(Protocol):
         ...
 
 
+def plain_identity(model: LanguageModel) -> str:
+    """The identity of a model that is asked in plain text. A served one may answer that in another way than
+    conversations: by log-probabilities, or by votes.
+    """
+    return str(getattr(model, "plain_identity", model.identity))
+
+
 def in_order(batches: Iterable[Indexed[T]], count: int) -> list[T]:
     """All results of an operation in the order of their `count` requests.
 

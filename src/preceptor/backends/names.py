@@ -10,6 +10,7 @@ from preceptor.core.errors import UsageError, nearest
 _HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
 _ON_THE_HUB = re.compile(r"hf:[\w.-]+/[\w.-]+(@[^\s@]+)?")
 _PRECISION = re.compile(r":(bfloat16|float16|float32)$")
+_VOTES = re.compile(r"#votes\d+x\d+$")
 ADAPTERS = "adapter_config.json"
 """What makes a folder one of LoRA adapters."""
 FORMS = {
@@ -25,11 +26,14 @@ FORMS = {
 
 
 def same_model(identity: str, other: str) -> bool:
-    """Whether two models' identities name the same weights, whatever they are called and their precision."""
+    """Whether two models' identities name the same weights, whatever they are called, their precision, and whether
+    they answer by votes.
+    """
     hashes = [_HASH.search(each) for each in (identity, other)]
     if hashes[0] and hashes[1]:
         return hashes[0][1] == hashes[1][1]
-    return _PRECISION.sub("", identity) == _PRECISION.sub("", other)
+    one, two = (_VOTES.sub("", _PRECISION.sub("", each)) for each in (identity, other))
+    return one == two
 
 
 def check_name(name: str) -> None:

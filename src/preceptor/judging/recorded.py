@@ -35,6 +35,8 @@ class RecordedModel:
         self.model = model
         self._ledger = ledger
         self._rater = rater.model_dump(mode="json")
+        self.identity = rater.model
+        """Of the model as it is asked here; with the request, what a call is found again by."""
         self.hits = 0
         """Requests answered from the ledger, or by an identical request of the same batch, in this process."""
         self.asked = 0
@@ -64,7 +66,7 @@ class RecordedModel:
         contents = [_request_json(request) for request in requests]
         places: dict[str, list[int]] = {}
         for index, content in enumerate(contents):
-            places.setdefault(call_key(operation, self.model.identity, content), []).append(index)
+            places.setdefault(call_key(operation, self.identity, content), []).append(index)
         known = self._ledger.find(list(places))
         if known:
             yield [
@@ -98,13 +100,13 @@ class RecordedModel:
 
     def _sent(self, operation: str, key: str, usage: Usage, dollars: float | None) -> Sent:
         tokens = (usage.prompt_tokens, usage.completion_tokens)
-        return Sent(key, operation, self.model.identity, self._rater, *tokens, dollars)
+        return Sent(key, operation, self.identity, self._rater, *tokens, dollars)
 
     def _call(self, operation: str, request: JSON, result: Result) -> Call:
         failure, usage, price = isinstance(result, JudgeFailure) and result, result.usage, self.model.price
         return Call(
             operation=operation,
-            model=self.model.identity,
+            model=self.identity,
             rater=self._rater,
             request=request,
             outcome=_to_json(result),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from preceptor.backends.base import ChooseRequest, LanguageModel, in_order
+from preceptor.backends.base import ChooseRequest, LanguageModel, in_order, plain_identity
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score, Usage, Verdict, total_usage
 from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
@@ -31,7 +31,9 @@ class ScoreJudge:
     ) -> None:
         self.constitution = constitution
         self.settings = settings or ScoreSettings()
-        self.rater = constitution.rater(model.identity, self.settings.told())
+        # A rubric in a form of its own is plain text; criteria are asked about in a conversation where there is one.
+        identity = model.identity if constitution.score.criteria else plain_identity(model)
+        self.rater = constitution.rater(identity, self.settings.told())
         self.model = RecordedModel(model, ledger, self.rater)
 
     @property

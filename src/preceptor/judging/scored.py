@@ -54,8 +54,8 @@ class ScoredPairJudge:
         check_scoring(constitution, settings)
         self.constitution = constitution
         self.settings = settings
-        self.rater = constitution.rater(model.identity, settings.told())
         self._scoring = ScoreJudge(model, constitution, ledger, settings.scoring)
+        self.rater = constitution.rater(self._scoring.rater.model, settings.told())
         self.model = self._scoring.model
         self.members = (self,)
 

@@ -76,7 +76,7 @@ class HeldOutJudge:
     @property
     def identity(self) -> str:
         """The model's, which is opened for it."""
-        return self._opened().model.model.identity
+        return self._opened().rater.model
 
     def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
         """The judge's score of each response; None where it failed."""

@@ -88,7 +88,8 @@ def _judge(session: Session, outcome: Outcome, labels: dict[str, Any] | None) ->
     if judge is None:
         names = ("judge", "constitution", "judge_content_free_score", "reward_kind")
         return {**dict.fromkeys(names), "judge_is_policy": False, "ledger_hits": 0}
-    identity = str(labels["judges"][0]) if labels and judge.grader is None else judge.model.identity
+    asked = judge.model.identity if judge.grader is None else judge.scorer.rater.model
+    identity = str(labels["judges"][0]) if labels and judge.grader is None else asked
     constitution = judge.constitution
     return {
         "judge": identity,

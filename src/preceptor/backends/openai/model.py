@@ -17,7 +17,7 @@ from preceptor.backends.base import (
     Price,
 )
 from preceptor.backends.connection import Connection
-from preceptor.backends.openai.abilities import Abilities, probe
+from preceptor.backends.openai.abilities import Abilities, Endpoint, probe
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.background import Background
 from preceptor.backends.openai.choosing import by_log_probs, by_votes, places
@@ -67,12 +67,25 @@ class OpenAIModel:
 
     @property
     def identity(self) -> str:
-        """The model string; with the number of votes where the server gives no log-probabilities."""
+        """The model string; with the number of votes where the server answers so, for want of log-probabilities:
+        questions put as conversations, or as plain text where it takes no conversations.
+        """
         abilities = self.preflight()
-        endpoints = [endpoint for endpoint in (abilities.chat, abilities.text) if endpoint]
-        voting = any(endpoint.listed == 0 for endpoint in endpoints)
-        votes = f"#votes{self.connection.votes}x{self.connection.vote_tokens}"
-        return f"{self.address}{votes}" if voting else str(self.address)
+        return self._identity(abilities.chat or abilities.text)
+
+    @property
+    def plain_identity(self) -> str:
+        """The same of questions put as plain text: another endpoint answers them, perhaps in the other way."""
+        abilities = self.preflight()
+        return self._identity(abilities.text or abilities.chat)
+
+    def _identity(self, endpoint: Endpoint | None) -> str:
+        voting = endpoint is not None and endpoint.listed == 0
+        return (
+            f"{self.address}#votes{self.connection.votes}x{self.connection.vote_tokens}"
+            if voting
+            else str(self.address)
+        )
 
     @property
     def chat(self) -> bool:
