@@ -92,10 +92,20 @@ def test_reasons_to_doubt_come_first() -> None:
     summary.update(judge_failures=5, judge_is_policy=True, best_step=0)
     summary["over_optimisation"] = {"detected": True, "step": 5, "reasons": ["r"]}
     found = warnings(summary)
-    assert found[0].startswith("Over-optimisation from step 5 on: r.")
-    assert "The judge failed on 5 of 100 calls (5.0%)." in found
+    assert found[0] == "The judge failed on 5 of 100 calls (5.0\u00a0%)."
+    assert found[1].startswith("Over-optimisation from step 5 on: r.")
     assert any("same weights" in warning for warning in found)
     assert any("untrained policy was kept" in warning for warning in found)
+
+
+def test_reasons_to_doubt_the_judge_stand_before_the_headline() -> None:
+    doubted = data()
+    said = "The judge wanted to answer something else"
+    doubted.summary["judge_warnings"] = [{"kind": "choice_mass", "sentence": said}]
+    for text in (render_report(doubted), render_run_markdown(doubted)):
+        assert 0 <= text.index(said) < text.index("On prompts it never trained on")
+        assert text.count(said) == 1
+    assert warnings(doubted.summary)[0] == f"{said}."
 
 
 def test_a_reward_model_that_guesses_is_a_reason_to_doubt() -> None:

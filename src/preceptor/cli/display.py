@@ -16,7 +16,7 @@ from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.outlook import TRAINING_STAGE, Outlook, Part, about
 from preceptor.recipes.progress import Facts
 from preceptor.recipes.run_directory import RunDirectory
-from preceptor.reports.html import headline, warnings
+from preceptor.reports.html import headline, judge_doubts, warnings
 
 _MEASURES = {
     "heldout_score": "held-out score",
@@ -134,10 +134,13 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
             name = summary["judge_score_is"]  # noqa: PLW2901
         table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
     console = Terminal()
-    console.print(table)
     evaluation = directory.read_evaluation()
+    doubts = judge_doubts(summary, evaluation)
+    for doubt in doubts:
+        console.print(f"! {doubt}", highlight=False)
+    console.print(table)
     console.print(headline(summary, evaluation), highlight=False)
-    for warning in warnings(summary, evaluation):
+    for warning in warnings(summary, evaluation)[len(doubts) :]:
         console.print(f"! {warning}", highlight=False)
     calls = f"{summary['judge_calls']} judge calls, {summary['judge_failures']} failed; " if summary["judge"] else ""
     if summary["reward_model"] is not None:

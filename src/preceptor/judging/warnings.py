@@ -66,8 +66,8 @@ NOTHING = Count(hits=0.0, n=0, prompts=0)
 class JudgeConduct(Frozen):
     """How a judge answered: what can be said of it without people's labels."""
 
-    unit: Literal["comparisons", "responses"] = "comparisons"
-    """What it judged."""
+    unit: Literal["comparisons", "calls"] = "comparisons"
+    """What failures are counted in: calls where it scored responses."""
     failed: Count = NOTHING
     """Of all that it was asked about."""
     failures: dict[str, int] = Field(default_factory=dict[str, int])
@@ -144,7 +144,7 @@ def _near_half(conduct: JudgeConduct) -> str | None:
     near = conduct.near_half
     if near.at_least <= MOST:
         return None
-    what = "preferences" if conduct.unit == "comparisons" else "scores"
+    what = "preferences" if conduct.unit == "comparisons" else "probabilities"
     return (
         f"hardly tells responses apart: {_percent(near.share)} of its {near.n} {what} are within "
         f"{100 * NEAR:.0f} points of one half"

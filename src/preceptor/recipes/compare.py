@@ -19,6 +19,7 @@ from preceptor.evaluation.sweep import heldout_of
 from preceptor.recipes.compared_constitutions import constitution_text, constitution_versions
 from preceptor.recipes.load import recipe_data
 from preceptor.recipes.run_directory import RunDirectory
+from preceptor.reports import evaluation_words
 from preceptor.reports.compare import (
     ComparedRuns,
     ResultRow,
@@ -28,6 +29,7 @@ from preceptor.reports.compare import (
     render_compare,
     render_compare_markdown,
 )
+from preceptor.reports.html import judge_doubts
 from preceptor.store.files import read_json, write_json, write_text
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.reading import resolved
@@ -279,6 +281,10 @@ def _notes(read: Sequence[_Read]) -> tuple[str, ...]:
             found.append(f"{name} is not finished, so it has no results here.")
         if each.side.summary is not None and each.side.summary.get("heldout_judge_trained"):
             found.append(f"The held-out judge of {name} is the model that judged in its training.")
+        if each.side.summary is not None:
+            found += [f"Of {name}: {doubt}" for doubt in judge_doubts(each.side.summary, each.side.evaluation)]
+        elif each.side.evaluation is not None:
+            found += [f"Of {name}: {doubt}" for doubt in evaluation_words.judge_doubts(each.side.evaluation)]
         if each.side.evaluation is not None and len(each.side.evaluation.policies) != 2:
             found.append(f"The evaluation of {name} has several policies: its win rates are in its own report.")
     if len(judges := sorted(_judges([each.side for each in read]))) > 1:

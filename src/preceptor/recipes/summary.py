@@ -6,9 +6,11 @@ from typing import Any
 from preceptor.backends.names import same_model
 from preceptor.evaluation.checkpoints import Choice, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
+from preceptor.judging.warnings import Count
 from preceptor.recipes.environment import environment
 from preceptor.recipes.measure import Grader, JudgeGrader
 from preceptor.recipes.methods import DirectRlaifRecipe, Recipe
+from preceptor.recipes.run_conduct import run_warnings
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.run_judge import RunJudge
 from preceptor.recipes.session import Session, Split
@@ -43,9 +45,13 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
     directory, recipe = session.directory, session.recipe
     bounds, gain = recipe.evaluation.bounds, change(outcome.before, outcome.after)
     stages = {name: directory.stage_result(name) for name in STAGES}
-    judge = _judge(session, outcome, stages["labels"])
+    judge, calls = _judge(session, outcome, stages["labels"]), _calls(directory)
+    asked = Count(hits=calls["judge_failures"], n=calls["judge_calls"], prompts=calls["judge_calls"])
+    kind = outcome.grader.kind if isinstance(outcome.grader, JudgeGrader) else None
+    doubts = run_warnings(stages["labels"], outcome.before, outcome.after, asked, kind)
     return {
         "status": "done",
+        "judge_warnings": [warning.model_dump(mode="json") for warning in doubts],
         "method": recipe.title,
         "wall_s": round(session.seconds, 1),
         "stages": directory.seconds(),
@@ -53,7 +59,7 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
         "stopped_early": outcome.stopped_early,
         "policy": outcome.policy,
         **judge,
-        **_calls(directory),
+        **calls,
         "heldout_score_is": session.held_out.name,
         "heldout_judge_trained": judge["judge"] is not None and same_model(session.held_out.identity, judge["judge"]),
         "judge_score_is": judge_score_is(recipe, outcome.grader),

@@ -7,6 +7,7 @@ from typing import Any
 from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
 from preceptor.reports import evaluation, evaluation_words, run_figures, words
 from preceptor.reports.templates import markdown, page
 
@@ -80,7 +81,8 @@ def _shared(data: ReportData) -> dict[str, Any]:
         "before": summary["evaluation"]["before"],
         "after": summary["evaluation"]["after"],
         "headline": headline(summary, data.evaluation),
-        "warnings": warnings(summary, data.evaluation),
+        "doubts": (doubts := judge_doubts(summary, data.evaluation)),
+        "warnings": warnings(summary, data.evaluation)[len(doubts) :],
         "score_is": score,
         "measures": [(key, name or score, digits) for key, name, digits in MEASURES if name or score],
     }
@@ -115,13 +117,25 @@ def _change(summary: dict[str, Any]) -> str:
     )
 
 
+def judge_doubts(summary: dict[str, Any], compared: Evaluation | None = None) -> list[str]:
+    """Reasons to doubt the judges, which stand before any number that is theirs."""
+    if (given := summary.get("judge_warnings")) is None:  # a run of an earlier version
+        calls = Count(hits=summary["judge_failures"], n=summary["judge_calls"], prompts=summary["judge_calls"])
+        given = [each.model_dump() for each in judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")]
+    own = [f"{warning['sentence']}." for warning in given]
+    return own + (evaluation_words.judge_doubts(compared) if compared is not None else [])
+
+
 def warnings(summary: dict[str, Any], compared: Evaluation | None = None) -> list[str]:
-    """Reasons to doubt the result, the gravest first."""
+    """Reasons to doubt the result, those to doubt the judges first, the gravest first."""
+    of_evaluation = evaluation_words.warnings(compared, _called(compared)) if compared is not None else []
+    of_judges = judge_doubts(summary, compared)
     return [
+        *of_judges,
         *(_of_measuring(summary) if compared is None else ()),
         *_of_training(summary),
         *_of_judging(summary),
-        *(evaluation_words.warnings(compared, _called(compared)) if compared is not None else ()),
+        *(warning for warning in of_evaluation if warning not in of_judges),
     ]
 
 
@@ -155,9 +169,6 @@ def _of_training(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_judging(summary: dict[str, Any]) -> Iterator[str]:
-    if summary["judge_failures"]:
-        share = summary["judge_failures"] / max(1, summary["judge_calls"])
-        yield f"The judge failed on {summary['judge_failures']} of {summary['judge_calls']} calls ({share:.1%})."
     if summary["judge_is_policy"]:
         yield (
             "Judge and policy have the same weights. A judge favours its own kind, so the judge's reward below says "

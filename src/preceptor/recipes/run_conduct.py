@@ -1,0 +1,65 @@
+"""Reasons to doubt the judge of a run: from the labels it gave, and from its scores of what was measured."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
+from preceptor.judging.combine import sigmoid
+from preceptor.judging.conduct import Running
+from preceptor.judging.warnings import MASS_BOUND, NEAR, Count, JudgeConduct, JudgeWarning, judge_warnings
+from preceptor.training.rl.settings import RewardKind
+
+
+def run_warnings(
+    labels: dict[str, Any] | None,
+    before: Snapshot,
+    after: Snapshot,
+    calls: Count,
+    kind: RewardKind | None,
+) -> list[JudgeWarning]:
+    """The warnings of a run's labels, and those that its judge's scores of held-out responses give.
+
+    Args:
+        labels: result of the stage that labelled preferences, where the method has it.
+        before: and `after`: what was measured; the judge's scores are looked at where it scored.
+        calls: calls of the judge in the whole run, and those that failed.
+        kind: what its scores are; None where the run measured no judge's scores.
+    """
+    found = [JudgeWarning.model_validate(each) for each in (labels or {}).get("judge_warnings", ())]
+    conduct = JudgeConduct(unit="calls", failed=calls)
+    if kind is not None:
+        conduct = _scores(before, after, kind).model_copy(update={"unit": "calls", "failed": calls})
+    kinds = {warning.kind for warning in found}
+    return [*found, *(each for each in judge_warnings(conduct, "The judge") if each.kind not in kinds)]
+
+
+def _scores(before: Snapshot, after: Snapshot, kind: RewardKind) -> JudgeConduct:
+    """Of the policy before training: training has not yet made its responses what this judge likes."""
+    low, near, longer = Running(), Running(), Running()
+    masses = [(r.prompt_id, r.choice_mass) for r in (*before.responses, *after.responses) if r.choice_mass is not None]
+    for prompt, mass in sorted(masses):
+        low.add(prompt, float(mass < MASS_BOUND))
+    for prompt, responses in by_prompt(before.responses).items():
+        for response in responses:
+            if kind == "log_odds" and response.judge_score is not None:
+                near.add(prompt, float(abs(sigmoid(response.judge_score) - 0.5) < NEAR))
+        for hit in _longer_wins(responses):
+            longer.add(prompt, hit)
+    return JudgeConduct(
+        low_mass=low.count(),
+        choice_mass=sum(mass for _, mass in masses) / len(masses) if masses else None,
+        near_half=near.count(),
+        longer=longer.count(),
+    )
+
+
+def _longer_wins(responses: Sequence[MeasuredResponse]) -> list[float]:
+    """For every two responses to one prompt whose lengths differ, whether the longer has the higher score."""
+    hits: list[float] = []
+    for one, other in combinations(responses, 2):
+        if one.judge_score is not None and other.judge_score is not None and len(one.text) != len(other.text):
+            short, long = sorted((one, other), key=lambda each: len(each.text))
+            ours, theirs = long.judge_score or 0.0, short.judge_score or 0.0
+            hits.append(1.0 if ours > theirs else 0.0 if ours < theirs else 0.5)
+    return hits
