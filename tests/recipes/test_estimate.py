@@ -217,6 +217,9 @@ def test_agreement_of_opinions_and_of_rankings(tmp_path: Path, capsys: pytest.Ca
     assert found.agreement.pairwise is not None
     assert found.agreement.pairwise.value == pytest.approx(2 / 3)
     assert found.first_left_out == f'{tmp_path / "c.jsonl"}:3: fewer than two people\'s opinions in "ratings"'
+    disputed = [opinions[0] | {"selection": "disputed"}, opinions[1]]
+    agreement(write(tmp_path / "d.jsonl", disputed))
+    assert capsys.readouterr().out.startswith("! 1 of 2 rows were chosen because judges dispute them")
     rankings = [
         {"id": "x", "rankings": [[1, 2, 3], [1, 3, 2], [1, 2, 3]]},
         {"rankings": [[1, 1, 2], [1, None, 2]]},

@@ -11,6 +11,7 @@ from preceptor.core.errors import UsageError
 from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.label import LabelJob, run_label
 from preceptor.recipes.trajectories import study_trajectories
+from preceptor.reports.trajectories import warnings
 
 
 def acted(*said: str) -> list[dict[str, Any]]:
@@ -101,3 +102,11 @@ def test_mistakes_are_answered(labels: Path, tmp_path: Path) -> None:
         study_trajectories(labels, write(tmp_path / "odd.jsonl", [comparison(0, metadata={"success_b": "yes"})]))
     with pytest.raises(UsageError, match="--good-step 11: expected a score from 1 to 10"):
         study_trajectories(labels, good_step=11)
+
+
+def test_disputed_comparisons_are_said_to_stand_for_no_others(labels: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (labels / "preferences.jsonl").read_text().splitlines()]
+    chosen = write(tmp_path / "chosen.jsonl", [row | {"selection": "disputed"} for row in rows])
+    found = study_trajectories(chosen)
+    assert (found.disputed, study_trajectories(labels / "preferences.jsonl").disputed) == (len(rows), 0)
+    assert warnings(found)[0].startswith(f"{len(rows)} comparisons were chosen because judges dispute them")

@@ -45,6 +45,12 @@ def _show(found: "AgreementFound") -> None:
         table.add_row("Kendall's W, mean over rows", _number(None if w is None else w.value) + interval)
         table.add_row("p of ranks at random", "none" if people.w_p_value is None else f"{people.w_p_value:.2g}")
     console = Terminal()
+    if found.disputed:
+        console.print(
+            f"! {found.disputed} of {people.rows} rows were chosen because judges dispute them: people agree less on "
+            "these than on others.",
+            highlight=False,
+        )
     console.print(table)
     if found.left_out:
         console.print(f"{found.left_out} rows are left out: {found.first_left_out}", highlight=False, soft_wrap=True)

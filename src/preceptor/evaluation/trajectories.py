@@ -143,6 +143,8 @@ class TrajectoryFindings(Frozen):
     """Trajectories whose every step is good."""
     misled: tuple[Misled, ...]
     """Those of them that failed as a whole, the best steps first."""
+    disputed: int = 0
+    """Rows that were chosen because judges dispute them, so that they stand for no others."""
 
 
 def trajectory_pair(

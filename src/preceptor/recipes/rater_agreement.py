@@ -10,6 +10,7 @@ from preceptor.core.types import Frozen, HumanLabel
 from preceptor.evaluation.raters import Rankings, RaterAgreement, preference_agreement, ranking_agreement
 from preceptor.store.comparisons import read_comparisons
 from preceptor.store.rows import Malformed, read_raw_rows
+from preceptor.store.selection import DISPUTED
 
 
 class AgreementFound(Frozen):
@@ -20,14 +21,17 @@ class AgreementFound(Frozen):
     """Rows that cannot be used, those with fewer than two people's opinions among them."""
     first_left_out: str | None
     """Place of the first one, and why."""
+    disputed: int = 0
+    """Rows that were chosen because judges dispute them: people agree less on them than on others."""
 
 
 class _LeftOut:
-    """Counts rows that cannot be used."""
+    """Counts rows that cannot be used, and those that stand for no others."""
 
     def __init__(self) -> None:
         self.count = 0
         self.first: str | None = None
+        self.disputed = 0
 
     def add(self, place: str, reason: str) -> None:
         self.count += 1
@@ -50,7 +54,9 @@ def rater_agreement(path: Path) -> AgreementFound:
         found = preference_agreement(_opinions(path, left_out))
     if not found.rows:
         raise UsageError(left_out.first or f"{path}: holds no rows")
-    return AgreementFound(agreement=found, left_out=left_out.count, first_left_out=left_out.first)
+    return AgreementFound(
+        agreement=found, left_out=left_out.count, first_left_out=left_out.first, disputed=left_out.disputed
+    )
 
 
 def _has_rankings(path: Path) -> bool:
@@ -65,6 +71,7 @@ def _opinions(path: Path, left_out: _LeftOut) -> Iterator[tuple[str, HumanLabel]
         elif row.human is None or len(row.human.ratings) < 2:
             left_out.add(row.place, 'fewer than two people\'s opinions in "ratings"')
         else:
+            left_out.disputed += row.selection == DISPUTED
             yield row.comparison.prompt.id, row.human
 
 

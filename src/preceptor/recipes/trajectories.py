@@ -25,6 +25,7 @@ from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preferences import MALFORMED
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.selection import DISPUTED
 
 Success = Mapping[str, Mapping[str, bool]]
 """By comparison, and in it by content of the response, whether it succeeded."""
@@ -97,11 +98,12 @@ def study_trajectories(
     known = None if data is None else _successes(data)
     file = labels / "preferences.jsonl" if (labels / "preferences.jsonl").is_file() else labels
     pairs: list[TrajectoryPair] = []
-    rows = matched = 0
+    rows = matched = disputed = 0
     for place, row in read_raw_rows(file):
         _check(row, place)
         assert not isinstance(row, Malformed)
         rows += 1
+        disputed += row.get("selection") == DISPUTED.how
         matched += known is not None and str(row["id"]) in known
         if (pair := trajectory_pair(row, None if known is None else _success(row, known))) is not None:
             pairs.append(pair)
@@ -115,6 +117,7 @@ def study_trajectories(
             f"{data}: none of its comparisons has the id of a row in {file}; give the file that was labelled"
         )
     findings = trajectory_findings(pairs, plain=rows - len(pairs), failures=_failures(labels), good_step=good_step)
+    findings = findings.model_copy(update={"disputed": disputed})
     if out is not None:
         _write(out, findings, labels)
     return findings

@@ -44,6 +44,11 @@ def headline(findings: TrajectoryFindings) -> str:
 def warnings(findings: TrajectoryFindings) -> list[str]:
     """Reasons to doubt the judge, the gravest first."""
     found: list[str] = []
+    if findings.disputed:
+        found.append(
+            f"{findings.disputed} comparisons were chosen because judges dispute them: a judge is at its worst there, "
+            "and these numbers say nothing of others."
+        )
     shares = {each.by: each.share for each in findings.agreement}
     compared, length = shares.get("the comparison"), shares.get("more characters")
     if compared is not None and length is not None:
