@@ -22,7 +22,10 @@ from scipy.special import expit
 from preceptor.evaluation.intervals import LEVEL, Estimate
 
 _START = 0.5  # wins, and losses, at equal length that each contestant has before any prompt is judged
-_WIDTHS = np.array([5.0, 5.0, 1.5])  # of the normal priors of φ, α and log τ: weak, they keep a fit finite
+_WIDTHS = np.array([1.5, 5.0, 1.5])
+"""Standard deviations of the normal priors of φ, α and log τ. Judges' effects of length are about 1 to 2 in either
+form; with few wins the likelihood alone is largest where φ is too large, and intervals there miss the truth too often.
+"""
 _STEP = 1e-4  # of numerical derivatives
 _NODES_Q = np.linspace(-4.5, 4.5, 37)  # of z
 _LOG_WEIGHTS_Q = stats.norm.logpdf(_NODES_Q) - np.log(stats.norm.pdf(_NODES_Q).sum())
