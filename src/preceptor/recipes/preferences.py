@@ -14,6 +14,7 @@ from preceptor.recipes.label import LabelJob, content_of, run_label
 from preceptor.recipes.methods import ConstitutionalRecipe, DpoRecipe, RlaifRecipe
 from preceptor.recipes.session import Session, Split
 from preceptor.store.files import REMEDY, write_rows, writing
+from preceptor.store.own_folder import Work, mark
 from preceptor.store.training_pairs import TrainingPair, combine, read_training_pairs
 
 PreferenceRecipe = RlaifRecipe | DpoRecipe | ConstitutionalRecipe
@@ -77,7 +78,7 @@ def _labels(session: Session, recipe: PreferenceRecipe, prompts: Split, policy: 
     )
 
     def label() -> dict[str, Any]:
-        write_prompts(job.data, prompts.training)
+        write_prompts(job.data, prompts.training, "labels")
         summary = run_label(job, session.progress.stage, lambda done, total, _: session.progress.advance(done, total))
         kept = ("counts", "judge_warnings", "judges", "rater", "constitutions", "ledger")
         return {name: summary[name] for name in kept} | {"preferences_hash": content_of(out / "preferences.jsonl")}
@@ -97,10 +98,11 @@ def check_unaltered(session: Session, path: Path, expected: str) -> None:
     session.processes.on_main(check)
 
 
-def write_prompts(path: Path, prompts: Sequence[Prompt]) -> None:
-    """Writes prompts as a file that `preceptor label` and `preceptor revise` read; makes its folder."""
+def write_prompts(path: Path, prompts: Sequence[Prompt], work: Work) -> None:
+    """Writes prompts as a file that `preceptor label` and `preceptor revise` read, into a folder marked as theirs."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    mark(path.parent, work)
     rows = [
         {
             "id": prompt.id,
