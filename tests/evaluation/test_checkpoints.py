@@ -1,6 +1,6 @@
 """Which checkpoint is kept, when training stops, what counts as over-optimisation."""
 
-from preceptor.evaluation.checkpoints import Bounds, choose_checkpoint, find_over_optimisation, should_stop
+from preceptor.evaluation.checkpoints import Bounds, choose_checkpoint, find_over_optimisation, should_stop, to_grade
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 
 BOUNDS = Bounds()
@@ -97,3 +97,48 @@ def test_a_judge_that_failed_everywhere_is_no_reason_for_anything() -> None:
     silent = Snapshot(step=5, responses=failed, references=heard.references)
     assert choose_checkpoint([START, silent], BOUNDS).step == 5
     assert not find_over_optimisation([START, silent], BOUNDS).detected
+
+
+def unmeasured(snapshot: Snapshot) -> Snapshot:
+    return snapshot.with_responses([r.model_copy(update={"heldout_score": None}) for r in snapshot.responses])
+
+
+def test_without_a_held_out_measure_the_last_one_within_bounds_is_kept() -> None:
+    curve = [unmeasured(each) for each in (START, at(5, 0.6, 1.0), at(10, 0.5, 2.0), at(15, 0.9, 3.0, kl=21.0))]
+    choice = choose_checkpoint(curve, BOUNDS)
+    assert choice.step == 10
+    assert choice.excluded == {15: "KL 21.0 is above 20"}
+    assert should_stop(curve[:3], BOUNDS) is None
+    assert should_stop(curve, BOUNDS) == "step 15: KL 21.0 is above 20"
+
+
+def test_the_guard_is_asked_about_the_best_alone_until_one_is_kept() -> None:
+    curve = [START, at(5, 0.3, 1.0), at(10, 0.9, 1.0), at(15, 0.6, 1.0), at(20, 0.95, 1.0, kl=21.0)]
+    asked: list[int] = []
+
+    def guard(step: int) -> str | None:
+        asked.append(step)
+        return "perplexity on reference answers rose by 65%" if step == 10 else None
+
+    choice = choose_checkpoint(curve, BOUNDS, guard)
+    assert (choice.step, asked) == (15, [10, 15])
+    assert choice.excluded == {20: "KL 21.0 is above 20", 10: "perplexity on reference answers rose by 65%"}
+    assert choose_checkpoint(curve, BOUNDS, lambda _: "broken").step == 0
+
+
+def test_references_that_were_not_looked_at_break_nothing() -> None:
+    look = at(5, 0.6, 1.0, loss=9.0).model_copy(update={"references": ()})
+    assert choose_checkpoint([START, look], BOUNDS).step == 5
+
+
+def test_the_judge_is_asked_only_where_the_held_out_score_fell_or_the_text_is_bad() -> None:
+    curve = [START, at(5, 0.6, 1.0), at(10, 0.55, 2.0), at(15, 0.2, 3.0)]
+    assert [to_grade(curve[: n + 1], BOUNDS) for n in range(4)] == [(), (), (5, 10), (5, 15)]
+    assert to_grade([START, at(5, 0.9, 1.0, same=True)], BOUNDS) == (0, 5)
+    unasked = [
+        each.with_responses([r.model_copy(update={"judge_score": None}) for r in each.responses]) for each in curve
+    ]
+    assert not find_over_optimisation(unasked, BOUNDS).detected
+    found = find_over_optimisation([*unasked[:1], curve[1], unasked[2], curve[3]], BOUNDS)
+    assert found.step == 15
+    assert "rose from 1.00 to 3.00 since step 5" in found.reasons[0]

@@ -1,5 +1,6 @@
 import pytest
 
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot, change
 
 
@@ -57,11 +58,45 @@ def test_change_is_paired_by_prompt() -> None:
     assert (gain.value, gain.low, gain.high, gain.n) == (0.5, None, None, 3)
 
 
-def test_first_samples() -> None:
+def test_some_of_the_prompts() -> None:
     measured = snapshot(response("1", 0.0), response("1", 1.0), response("2", 2.0))
+    assert [r.heldout_score for r in measured.of_prompts({"1"}).responses] == [0.0, 1.0]
+
+
+def test_what_nothing_measured_has_not_failed() -> None:
+    nothing = snapshot(*(response(p, 0.0).model_copy(update={"heldout_score": None}) for p in "123"))
+    assert (nothing.is_measured, nothing.heldout_failures) == (False, 0)
+    assert nothing.heldout_score.overall is None
+    failed = snapshot(response("1", 0.5), response("2", 0.0).model_copy(update={"heldout_score": None}))
+    assert (failed.is_measured, failed.heldout_failures) == (True, 1)
+
+
+def test_a_look_without_a_kl_of_its_own_has_that_of_the_step() -> None:
+    look = snapshot(*(response(p, 0.0).model_copy(update={"kl": None}) for p in "123"))
+    known = Estimate(value=4.5, low=None, high=None, n=8)
+    assert look.model_copy(update={"rollout_kl": known}).kl.overall == known
+    assert look.kl.overall is None
+    measured = snapshot(*(response(p, 0.0) for p in "123")).model_copy(update={"rollout_kl": known})
+    assert measured.kl.overall is not None
+    assert measured.kl.overall.value == 1.0
+
+
+def test_other_responses_leave_nothing_of_the_old_ones() -> None:
+    measured = snapshot(response("1", 0.0), response("2", 2.0))
     assert measured.heldout_score.overall is not None
-    assert measured.heldout_score.overall.value == 1.25
-    first = measured.first_samples()
-    assert [r.heldout_score for r in first.responses] == [0.0, 2.0]
-    assert first.heldout_score.overall is not None
-    assert first.heldout_score.overall.value == 1.0
+    assert measured.heldout_score.overall.value == 1.0
+    other = measured.of_prompts({"2"}).heldout_score.overall
+    assert other is not None
+    assert other.value == 2.0
+
+
+def test_unreadable_by_the_rules_and_by_the_likelihood_under_the_reference() -> None:
+    def said(text: str, log_likelihood: float) -> MeasuredResponse:
+        likely = {"tokens": 10, "reference_log_likelihood": log_likelihood}
+        return response(text, 0.0, text=text).model_copy(update=likely)
+
+    own = snapshot(said("Take a walk.", -20.0), said("Call her.", -15.0))
+    assert own.likelihood_floor == pytest.approx(-1.75 - 4.0)
+    after = snapshot(said("Get well soon!", -20.0), said("😍▯▯▯▯▯", -20.0), said("glad joy so hope", -80.0))
+    assert after.unreadable(own.likelihood_floor) == pytest.approx(2 / 3)
+    assert after.unreadable(None) == pytest.approx(1 / 3)

@@ -10,6 +10,7 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.rates import MeasuredText
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot, differences
 from preceptor.evaluation.sweep import Measured, Sweep, heldout_of, sweep
+from preceptor.reports.sweep import headline, warnings
 
 COHORTS = ("easy", "hard")
 
@@ -44,7 +45,7 @@ def at(step: int, easy: float, hard: float, reward: float = 0.0, loss: float = 1
     return Snapshot(step=step, responses=responses, references=(reference,))
 
 
-def measured() -> Measured:
+def measured(validation: tuple[str, ...] = ()) -> Measured:
     return Measured(
         title="run",
         held_out="a judge",
@@ -54,6 +55,7 @@ def measured() -> Measured:
         trained_on=0,
         kept_step=20,
         facts={},
+        validation=validation,
     )
 
 
@@ -138,3 +140,17 @@ def test_a_sweep_begins_with_the_policy_before_training() -> None:
 
 def test_a_sweep_survives_json(swept: Sweep) -> None:
     assert Sweep.model_validate_json(swept.model_dump_json()) == swept
+
+
+def test_the_best_is_chosen_on_validation_prompts_and_its_change_is_that_of_the_others() -> None:
+    lucky = RISING[1].with_responses([r.model_copy(update={"heldout_score": 9.0 if r.prompt_id in ("p0", "p1", "p2")
+        else r.heldout_score}) for r in RISING[1].responses])  # fmt: skip
+    found = sweep([RISING[0], lucky, RISING[2]], Bounds(), measured(("p0", "p1", "p2")))
+    assert (found.best_step, found.validation) == (10, 3)
+    plain = sweep([RISING[0], RISING[1], RISING[2]], Bounds(), measured(("p0", "p1", "p2")))
+    assert found.best.gain == plain.points[1].gain
+    assert found.best.gain.overall is not None
+    assert found.best.gain.overall.n == 19
+    assert "on the 19 prompts that did not choose it" in headline(found)
+    assert not any("part of its lead is luck" in warning for warning in warnings(found))
+    assert any("part of its lead is luck" in warning for warning in warnings(sweep(RISING[:3], Bounds(), measured())))

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from pydantic import ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.judging.constitution import OVERALL, Constitution, load_constitution
@@ -63,6 +64,14 @@ def test_the_hash_follows_the_content() -> None:
     assert one.hash == Constitution.model_validate(dict(reversed(FIELDS.items()))).hash
     assert one.hash != Constitution.model_validate({**FIELDS, "principles": ["q"]}).hash
     assert one.hash != Constitution.model_validate({**FIELDS, "pairwise": {"tie": "tie"}}).hash
+
+
+def test_what_measures_a_run_from_outside_is_named_and_changes_no_judgement() -> None:
+    assert Constitution.model_validate({**FIELDS, "held_out": "vader"}).hash == Constitution.model_validate(FIELDS).hash
+    with pytest.raises(ValidationError, match="held_out"):
+        Constitution.model_validate({**FIELDS, "held_out": "lexicon"})
+    shipped = {name: load_constitution(name).held_out for name in ("warm_tone", "helpful", "harmless", "honest")}
+    assert shipped == {"warm_tone": "vader", "helpful": None, "harmless": None, "honest": None}
 
 
 def score(**change: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tomli_w
 
+from preceptor.cli.arms_table import show_arms
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.result import Evaluation
 from preceptor.recipes.arms import load_arms, run_arms
@@ -123,6 +124,18 @@ def test_shipped_arms_load(name: str, scale: str | None) -> None:
     assert len(load_arms(name, scale=scale).arms) >= 2
 
 
+def test_arms_that_nothing_measured_are_not_ranked(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [{"name": "A", "recipe": "best_of_n"}, {"name": "B", "recipe": "direct_rlaif"}]
+    file = str(recipe(tmp_path, tiny_folder, arms=arms))
+    summary = run_arms(tmp_path / "out", load_arms(file, ["common.judge.constitution=helpful"]), Told())
+    assert summary["best"] is None
+    assert [arm["gain"] for arm in summary["arms"]] == [None, None]
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Nothing independent measured these arms" in page
+    assert "Nothing independent judged these policies" in page
+    show_arms(summary, tmp_path / "out", as_json=False)
+
+
 def estimate(value: float, low: float | None, high: float | None) -> dict[str, Any]:
     return {"value": value, "low": low, "high": high, "n": 9}
 
@@ -138,7 +151,7 @@ def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
         "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be told from B at the 95 % level."
     )
     assert "more than every other arm" in headline({"arms": [arms[0], arms[2]], "best": "A"})
-    assert "nothing to compare" in headline({"arms": [{**arms[0], "gain": None}], "best": "A"})
+    assert "Nothing independent measured" in headline({"arms": [{**arms[0], "gain": None}], "best": "A"})
 
 
 def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path: Path, tiny_folder: Path) -> None:
@@ -150,7 +163,13 @@ def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path
             "settings": {"judge": {"constitution": "helpful"}},
         },
     ]
-    run_arms(tmp_path / "out", load_arms(str(recipe(tmp_path, tiny_folder, arms=arms))), Told())
+    file = str(recipe(tmp_path, tiny_folder, arms=arms))
+    with pytest.raises(
+        UsageError, match=r'"B": held-out measure is nothing, unless .* names a judge, of "A" it is vader'
+    ):
+        load_arms(file)
+    judge = ["common.evaluation.judge.model=scripted:first", "common.evaluation.judge.constitution=helpful"]
+    run_arms(tmp_path / "out", load_arms(file, judge), Told())
     evaluation = Evaluation.model_validate_json((tmp_path / "out/evaluation.json").read_text())
     assert evaluation.training_judge is None
     assert evaluation.training_win_rates == ()

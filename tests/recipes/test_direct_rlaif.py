@@ -8,18 +8,30 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
+from preceptor.cli.display import show_summary
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.run import execute
 from preceptor.recipes.run_directory import RunDirectory, next_run_path
 from preceptor.training.policy import Policy
-from small import Told, settings
+from small import WORDS, Told, settings
+
+
+def wider(folder: Path, policy: Path) -> list[str]:
+    """As `settings`, with prompts and reference answers enough for intervals."""
+    overrides = settings(folder, policy)
+    with (folder / "prompts.jsonl").open("a") as stream:
+        stream.writelines(json.dumps({"prompt": f"Say {word} again"}) + "\n" for word in WORDS)
+    with (folder / "references.jsonl").open("w") as stream:
+        stream.writelines(json.dumps({"prompt": word, "reference": word * 2}) + "\n" for word in WORDS)
+    return overrides
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> tuple[RunDirectory, dict[str, Any], Told]:
     folder = tmp_path_factory.mktemp("run")
-    directory = RunDirectory.create(folder / "run", load_recipe("quickstart", settings(folder, tiny_folder)))
+    directory = RunDirectory.create(folder / "run", load_recipe("quickstart", wider(folder, tiny_folder)))
     told = Told()
     return directory, execute(directory, told, merge=True), told
 
@@ -37,10 +49,14 @@ def test_the_summary_holds_every_headline_number(finished: tuple[RunDirectory, d
     for when in ("before", "after"):
         for measure in measures:
             estimate = summary["evaluation"][when][measure]
+            same = {"heldout_score": 0.0, "tokens_mean": 6.0, "kl": 0.0}
+            if measure in same and estimate["overall"]["low"] is None:  # for every prompt: such have no interval
+                assert estimate["overall"]["value"] == same[measure]
+                continue
             assert estimate["overall"]["low"] <= estimate["overall"]["value"] <= estimate["overall"]["high"]
             assert estimate["by_cohort"]
     assert summary["evaluation"]["before"]["kl"]["overall"]["value"] == pytest.approx(0.0, abs=1e-6)
-    assert summary["prompts"]["training"] + summary["prompts"]["held_out"] == 14
+    assert summary["prompts"]["training"] + summary["prompts"]["held_out"] == 28
     assert summary["judge_calls"] > 30
     assert summary["judge_failures"] == 0
     # the scripted judge puts all its probability on the choices, and its opinion is no matter of length
@@ -90,7 +106,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(
 ) -> None:
     metrics = (finished[0].path / "metrics.jsonl").read_bytes()
     for seed, equal in (("0", True), ("1", False)):
-        overrides = [*settings(tmp_path, tiny_folder), f"seed={seed}"]
+        overrides = [*wider(tmp_path, tiny_folder), f"seed={seed}"]
         directory = RunDirectory.create(tmp_path / seed, load_recipe("quickstart", overrides))
         execute(directory, Told())
         assert ((directory.path / "metrics.jsonl").read_bytes() == metrics) == equal
@@ -144,7 +160,10 @@ def test_a_run_is_held_to_the_prompts_it_began_with(tmp_path: Path, tiny_folder:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["evaluation.heldout_share=0.01"], r"0 of 14 usable prompts are held out, at least 3 are needed"),
+        (
+            ["evaluation.heldout_share=0.01"],
+            r"0 of 14 usable prompts are held out, at least 6 are needed, 3 for validation",
+        ),
         (["rl.prompts_per_step=50"], r"training prompts, rl\.prompts_per_step asks for 50"),
         (["evaluation.references=package:everyday_prompts"], 'prompt "advice-001" has no reference answer'),
         (["policy=scripted:random"], "this form cannot be trained"),
@@ -158,6 +177,57 @@ def test_a_mistake_in_the_inputs_leaves_no_directory_behind(
     with pytest.raises(UsageError, match=message):
         RunDirectory.create(tmp_path / "run", recipe)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_chose_is_not_what_proves(finished: tuple[RunDirectory, dict[str, Any], Told]) -> None:
+    """Looks at checkpoints, and the results, are on different held-out prompts, and looks measure little."""
+    directory, summary, _ = finished
+    asked = {
+        path.stem: {r.prompt_id for r in Snapshot.model_validate_json(path.read_text()).responses}
+        for path in (directory.path / "evaluations").glob("*.json")
+    }
+    looks = [ids for name, ids in asked.items() if name.startswith("step-")]
+    assert len(looks) == 4
+    assert all(ids == looks[0] for ids in looks)
+    assert asked["before"] == asked["after"]
+    assert not asked["before"] & looks[0]
+    prompts = summary["prompts"]
+    assert (len(looks[0]), len(asked["before"])) == (prompts["validation"], prompts["test"])
+    assert prompts["validation"] + prompts["test"] == prompts["held_out"]
+    look = Snapshot.model_validate_json((directory.path / "evaluations/step-000004.json").read_text())
+    row = json.loads((directory.path / "metrics.jsonl").read_text().splitlines()[3])
+    assert look.references == ()
+    assert {r.judge_score for r in look.responses} == {None}
+    assert look.kl.overall is not None
+    assert look.kl.overall.value == row["kl"]
+    guarded = [name for name in asked if name.startswith("references-")]
+    assert guarded == ([f"references-{summary['best_step']:06d}"] if summary["best_step"] else [])
+    assert "On 10 test prompts the held-out score changed by +0.00" in summary["headline"]
+    assert "the checkpoint was chosen on 6 other prompts" in (directory.best / "README.md").read_text()
+
+
+def test_a_run_of_an_earlier_version_is_not_gone_on_with(tmp_path: Path, tiny_folder: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
+    recipe = directory.path / "recipe.toml"
+    recipe.write_text("".join(line for line in recipe.open() if not line.startswith("validation_share")))
+    with pytest.raises(UsageError, match="an earlier version of preceptor began this run"):
+        execute(RunDirectory.open(directory.path), Told())
+
+
+def test_a_constitution_without_a_measure_is_not_measured_by_another_one(tmp_path: Path, tiny_folder: Path) -> None:
+    overrides = [*settings(tmp_path, tiny_folder), "judge.constitution=helpful"]
+    directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
+    summary = execute(directory, Told())
+    assert summary["heldout_score_is"] is None
+    assert summary["heldout_change"] is None
+    assert summary["win_rate"] is None
+    assert summary["best_step"] == 5  # the last one within bounds, which are wide here
+    assert summary["headline"].startswith("Nothing independent measured this run")
+    for page in (directory.report, directory.report.with_suffix(".md"), directory.best / "README.md"):
+        text = page.read_text()
+        assert "Nothing independent measured this run" in text
+        assert "VADER" not in text
+    show_summary(summary, directory, as_json=False)
 
 
 def of_ten_choices(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from killing import ONE_THREAD, calls, drive
 from small import settings
 
-KILLS = [("sync", 3), ("judge", 20), ("sync", 14), ("sync", 24), ("judge", 11), ("sync", 33)]
+KILLS = [("sync", 3), ("judge", 20), ("sync", 14), ("sync", 24), ("judge", 7), ("sync", 12)]
 
 
 @pytest.fixture(scope="module")

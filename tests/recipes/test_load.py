@@ -136,7 +136,7 @@ def test_a_composed_recipe_takes_common_settings_where_it_has_them_and_its_own_a
 
 
 def test_how_responses_are_measured_is_how_they_are_trained_unless_it_is_said() -> None:
-    assert load_recipe("quickstart").answering.max_new_tokens == 32
+    assert load_recipe("quickstart").answering.max_new_tokens == 40
     assert load_recipe("dpo", ["preferences.max_new_tokens=9"]).answering.max_new_tokens == 9
     assert load_recipe("best_of_n", ["best_of_n.temperature=0.5"]).answering.temperature == 0.5
     assert load_recipe("quickstart", ["evaluation.max_new_tokens=5"]).answering.max_new_tokens == 5

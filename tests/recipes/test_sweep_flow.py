@@ -47,6 +47,7 @@ def test_every_checkpoint_is_measured_on_the_held_out_prompts(
     summary = run.read_summary()
     assert [point.step for point in found.points] == [0, 2, 4, 5]
     assert found.prompts == summary["prompts"]["held_out"]
+    assert found.validation == summary["prompts"]["validation"]
     assert (found.held_out, found.trained_on, found.kept_step) == ("VADER", 0, summary["best_step"])
     assert found.training_reward == summary["judge_score_is"]
     assert found.start.kl.overall is not None
@@ -97,6 +98,7 @@ def test_other_prompts_and_a_held_out_judge(run: RunDirectory, tmp_path: Path) -
     )
     found = run_sweep(job, told)
     assert found.cohorts == {"seen": 14, "all": 1, "songs": 1}
+    assert found.validation == 6  # two in five, as in the run
     assert found.trained_on == run.read_summary()["prompts"]["training"]
     assert found.heldout_judge_trained  # the run's judge is the same control
     assert found.held_out == "scripted:random by helpful"
@@ -105,6 +107,25 @@ def test_other_prompts_and_a_held_out_judge(run: RunDirectory, tmp_path: Path) -
     assert -1 <= found.start.heldout.overall.value <= 1
     assert "1 prompts do not fit the policy's context window and are skipped" in told.notes
     assert "calls, 0 failed" in found.facts["held-out judge"]
+
+
+def test_checkpoints_that_nothing_measured_are_not_ranked(
+    tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = [*settings(tmp_path, tiny_folder), "rl.steps=2", "judge.constitution=helpful"]
+    overrides += ["rl.learning_rate=1e-6"]  # so that it stays within bounds
+    directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
+    execute(directory, Told())
+    job = SweepJob(run=directory.path, out=tmp_path / "out", samples=1, max_perplexity_ratio=50.0)
+    found = run_sweep(job, Told())
+    assert [point.excluded for point in found.points] == [None, None]
+    assert (found.held_out, found.best_step) == (None, 2)
+    assert [point.heldout.overall for point in found.points] == [None, None]
+    assert not any(point.better or point.heldout_failures for point in found.points)
+    show_sweep(found, job.out)
+    for said in (capsys.readouterr().out, (job.out / "report.html").read_text()):
+        assert "Nothing independent measured these checkpoints" in " ".join(said.split())
+        assert "VADER" not in said
 
 
 def test_a_folder_keeps_to_the_sweep_it_was_begun_with(swept: tuple[SweepJob, Sweep]) -> None:

@@ -10,6 +10,8 @@ from pages import check_page
 from preceptor.evaluation.checkpoints import OverOptimisation
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.recipes.load import load_recipe
+from preceptor.recipes.publish import model_card
+from preceptor.recipes.run_evaluation import evaluate_run
 from preceptor.reports.html import ReportData, examples, headline, render_report, render_run_markdown, warnings
 
 SCRIPT = "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title='taken over'\">"
@@ -56,7 +58,7 @@ def data(after: float = 0.7) -> ReportData:
         "judge_score_is": "training judge's reward (log-odds)", "reward_processing": None,
         "answering": {"max_new_tokens": 32, "temperature": 0.9},
         **dict.fromkeys(("sft", "fine_tuning", "revision", "labels", "preferences", "reward_model", "best_of_n")),
-        "ledger_hits": 1, "seconds": {"sampling": 1.0}, "environment": {"python": "3"},
+        "ledger_hits": 1, "seconds": {"sampling": 1.0}, "environment": {"python": "3", "preceptor": "1"},
         "recipe": load_recipe("quickstart").model_dump(mode="json"),
     }  # fmt: skip
     metrics = [{"step": i, "reward": None if i == 2 else 0.1 * i, "kl": 0.1 * i, "abstained": 0} for i in range(1, 11)]
@@ -103,7 +105,7 @@ def test_reasons_to_doubt_the_judge_stand_before_the_headline() -> None:
     said = "The judge wanted to answer something else"
     doubted.summary["judge_warnings"] = [{"kind": "choice_mass", "sentence": said}]
     for text in (render_report(doubted), render_run_markdown(doubted)):
-        assert 0 <= text.index(said) < text.index("On prompts it never trained on")
+        assert 0 <= text.index(said) < text.index("prompts it never trained on")
         assert text.count(said) == 1
     assert warnings(doubted.summary)[0] == f"{said}."
 
@@ -163,7 +165,8 @@ def evaluated() -> ReportData:
 def test_an_evaluation_adds_who_is_preferred_to_the_headline_and_its_doubts_to_the_warnings() -> None:
     run = evaluated()
     said = headline(run.summary, run.evaluation).replace("\u00a0", " ")
-    assert said.startswith(headline(run.summary))
+    assert said.startswith("A capability regressed: exact match in history, -0.12 [-0.17, -0.07]. On 10 prompts")
+    assert headline(run.summary) in said
     assert "The policy after training is preferred to the one before 64 % [58, 70] of the time by J, which took" in said
     run.summary["evaluation"]["after"]["judge_agreement"] = 0.9
     [only] = warnings(run.summary, run.evaluation)
@@ -226,3 +229,60 @@ def test_what_the_judging_cost_stands_beside_what_people_would_have_been_paid() 
     page = " ".join(render_report(data()).split())
     assert "judge 100 calls, 5,000 tokens, $0.25 and 3 calls of unknown price" in page
     assert "people would have been paid $67.00 for as many judgements" in page
+
+
+def test_what_takes_the_worth_from_a_result_stands_in_the_headline_before_who_is_preferred() -> None:
+    run = evaluated()
+    sound = headline(run.summary)
+    assert "cut" not in sound
+    assert "unreadable" not in sound
+    after = run.summary["evaluation"]["after"]
+    after["length_limit_share"]["overall"]["value"] = 0.97
+    run.summary["unreadable"] = {"before": 0.0, "after": 0.31}
+    said = headline(run.summary, run.evaluation).replace("\u00a0", " ")
+    assert said.startswith(
+        "97 % of the responses after training were cut at the limit of 32 tokens. "
+        "31 % of the responses after training are unreadable. A capability regressed: exact match in history"
+    )
+    assert said.index("cut at") < said.index("unreadable") < said.index("preferred")
+    for rendered in (render_report(run), render_run_markdown(run)):
+        assert "97" in rendered
+        assert "are unreadable" in rendered
+
+
+def test_a_result_on_test_prompts_says_that_these_chose_nothing() -> None:
+    summary = data().summary
+    summary["prompts"] |= {"validation": 3, "test": 7}
+    assert headline(summary).startswith("On 7 prompts it never trained on and that did not choose the checkpoint")
+    assert "chosen on 3 other prompts" in model_card(summary, "peft")
+    page = " ".join(render_report(replace(data(), summary=summary)).split())
+    assert "Measured on 7 test prompts" in page
+    assert "made on 3 validation prompts; the results come from 7 test prompts, which trained nothing and chose" in page
+    summary["heldout_judge_trained"] = True
+    assert headline(summary).startswith("Nothing independent measured this run: the held-out judge is the judge of")
+    assert "The held-out judge is the judge of training, too." in model_card(summary, "peft")
+
+
+def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_out_number() -> None:
+    def unmeasured(snapshot: Snapshot) -> Snapshot:
+        return snapshot.with_responses([r.model_copy(update={"heldout_score": None}) for r in snapshot.responses])
+
+    run = data()
+    before, after = unmeasured(run.before), unmeasured(run.after)
+    summary = run.summary | {"heldout_score_is": None, "heldout_change": None, "headline": "h"}
+    summary["evaluation"] = {"before": before.summary(), "after": after.summary()}
+    summary["curve"] = [before.summary(), after.summary()]
+    run = ReportData(summary, run.metrics, before, after)
+    run = replace(run, evaluation=evaluate_run(before, after, summary))
+    said = headline(summary, run.evaluation)
+    assert said.startswith("Nothing independent measured this run")
+    assert "evaluation.judge.model" in said
+    assert "no proof of anything else" in said
+    assert not any("held-out measure failed" in warning for warning in warnings(summary, run.evaluation))
+    page, document, card = render_report(run), render_run_markdown(run), model_card(summary, "peft")
+    check_page(page)
+    for text in (page, document, card):
+        assert "VADER" not in text
+        assert "eld-out score" not in text
+    assert "Nothing independent judged these policies" in page
+    assert "**h**" in card

@@ -4,7 +4,7 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Prompt
-from preceptor.store.prompts import read_prompt_rows, read_prompts, split_held_out
+from preceptor.store.prompts import read_prompt_rows, read_prompts, split_held_out, split_validation
 from preceptor.store.rows import Malformed
 
 
@@ -88,3 +88,22 @@ def test_prompts_of_a_dataset_are_streamed_with_the_bad_ones_in_place(tmp_path: 
         assert isinstance(bad, Malformed)
         assert (bad.number, bad.place) == (number, f"{source}:{number + 1}")
         assert source not in bad.reason
+
+
+def test_held_out_prompts_are_split_once_by_their_texts() -> None:
+    asked = [{"id": str(i), "conversation": [{"role": "user", "content": f"p{i}"}]} for i in range(40)]
+    prompts = [Prompt.model_validate(each) for each in asked]
+    validation, test = split_validation(prompts, 0.25, 3)
+    assert (len(validation), len(test)) == (10, 30)
+    assert {p.id for p in [*validation, *test]} == {p.id for p in prompts}
+    again = split_validation(prompts[::-1], 0.25, 3)[0]
+    assert {p.id for p in again} == {p.id for p in validation}
+    few = split_validation(prompts[:7], 0.1, 3)
+    assert [len(part) for part in few] == [3, 4]
+    assert [len(part) for part in split_validation(prompts[:7], 0.9, 3)] == [4, 3]
+
+
+def test_the_short_prompts_are_the_everyday_ones_with_a_request() -> None:
+    plain, short = read_prompts("package:everyday_prompts"), read_prompts("package:everyday_prompts_short")
+    assert [f"{p.text} Answer in one short sentence." for p in plain] == [p.text for p in short]
+    assert [p.cohort for p in plain] == [p.cohort for p in short]

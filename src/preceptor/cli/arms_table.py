@@ -8,6 +8,7 @@ from rich.table import Table
 
 from preceptor.cli.terminal import Terminal, say_json
 from preceptor.reports.arms import headline, warnings
+from preceptor.reports.html import test_prompts
 
 
 def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:
@@ -15,7 +16,7 @@ def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:
     if as_json:
         say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return
-    table = Table(title=f"{summary['prompts']['held_out']} held-out prompts, 95 % intervals", title_justify="left")
+    table = Table(title=f"{test_prompts(summary)} test prompts, 95 % intervals", title_justify="left")
     for column in ("", "held-out score", "gain", "judge", "KL", "perplexity", "calls", "seconds"):
         table.add_column(column, justify="left" if not column else "right")
     before = summary["arms"][0]["summary"]["evaluation"]["before"]

@@ -16,7 +16,7 @@ from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.outlook import TRAINING_STAGE, Outlook, Part, about
 from preceptor.recipes.progress import Facts
 from preceptor.recipes.run_directory import RunDirectory
-from preceptor.reports.html import headline, judge_doubts, warnings
+from preceptor.reports.html import headline, judge_doubts, test_prompts, warnings
 
 _MEASURES = {
     "heldout_score": "held-out score",
@@ -123,7 +123,7 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
         say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return
     before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
-    table = Table(title=f"{summary['prompts']['held_out']} held-out prompts, 95 % intervals", title_justify="left")
+    table = Table(title=f"{test_prompts(summary)} test prompts, 95 % intervals", title_justify="left")
     table.add_column("")
     table.add_column("before")
     table.add_column(f"after (step {summary['best_step']})")
@@ -132,6 +132,8 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
             if summary["judge_score_is"] is None:
                 continue
             name = summary["judge_score_is"]  # noqa: PLW2901
+        if key == "heldout_score" and summary["heldout_score_is"] is None:
+            continue
         table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
     console = Terminal()
     evaluation = directory.read_evaluation()

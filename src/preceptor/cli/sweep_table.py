@@ -13,7 +13,8 @@ from preceptor.reports.sweep import headline, mark, warnings
 
 def show_sweep(sweep: Sweep, out: Path) -> None:
     """Prints what a sweep found; refusals and task scores are in its report."""
-    title = f"{sweep.prompts} prompts, held-out score by {sweep.held_out}; * is the best"
+    by = "no held-out score" if sweep.held_out is None else f"held-out score by {sweep.held_out}"
+    title = f"{sweep.prompts} prompts, {by}; * is the best"
     table = Table(title=title, title_justify="left")
     for column in ("step", "KL", "held-out", "change", *_reward(sweep), "perplexity", ""):
         table.add_column(column, justify="left" if column == "change" or not column else "right", no_wrap=True)

@@ -43,6 +43,11 @@ class OverOptimisation(Frozen):
     reasons: tuple[str, ...] = ()
 
 
+def _keeps_all(step: int) -> str | None:
+    """Where a look measures everything, nothing is left to be looked at."""
+    return None
+
+
 def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
     """The first bound that a snapshot breaks, in words; None when it keeps all."""
     failed = now.heldout_failures / max(1, len(now.responses))
@@ -51,19 +56,34 @@ def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
     kl = _overall(now.kl)
     if kl > bounds.max_kl:
         return f"KL {kl:.1f} is above {bounds.max_kl:g}"
-    return _perplexity_broken(before, now, bounds) or _degenerate(before, now, bounds)
+    return broken_perplexity(before, now, bounds) or _degenerate(before, now, bounds)
 
 
-def choose_checkpoint(snapshots: Sequence[Snapshot], bounds: Bounds) -> Choice:
-    """The snapshot with the highest held-out score among those within bounds. The training judge has no say.
+def choose_checkpoint(
+    snapshots: Sequence[Snapshot], bounds: Bounds, guard: Callable[[int], str | None] = _keeps_all
+) -> Choice:
+    """The snapshot with the highest held-out score among those within bounds, the earliest of equals; where there is no
+    held-out measure, the last one within bounds. The training judge has no say.
 
     The first snapshot is the policy before training; it keeps every bound, so there is always a choice.
+
+    Args:
+        guard: tells of the step that would be kept which bound it breaks that its snapshot does not show; where it
+            breaks one, the next best is asked about.
     """
     before = snapshots[0]
     broken = {s.step: broken_bound(before, s, bounds) for s in snapshots[1:]}
-    allowed = [s for s in snapshots if broken.get(s.step) is None]
-    best = max(allowed, key=lambda s: (_overall(s.heldout_score), -s.step))
-    return Choice(step=best.step, excluded={step: why for step, why in broken.items() if why is not None})
+    for each in sorted((s for s in snapshots if broken.get(s.step) is None), key=_rank):
+        why = None if each is before else guard(each.step)
+        if why is None:
+            return Choice(step=each.step, excluded={step: why for step, why in broken.items() if why is not None})
+        broken[each.step] = why
+    raise AssertionError("the policy before training keeps every bound")
+
+
+def _rank(snapshot: Snapshot) -> tuple[float, int]:
+    """The best first."""
+    return (-_overall(snapshot.heldout_score), snapshot.step) if snapshot.is_measured else (0.0, -snapshot.step)
 
 
 def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
@@ -75,14 +95,32 @@ def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
     return f"step {over.step}: {'; '.join(over.reasons)}" if over.detected else None
 
 
+def to_grade(snapshots: Sequence[Snapshot], bounds: Bounds) -> tuple[int, ...]:
+    """The steps whose responses the training judge must be asked about before `find_over_optimisation` can say whether
+    the newest snapshot is over-optimised: none while the held-out measure has not fallen and the text is sound.
+    """
+    *earlier, now = snapshots
+    if not earlier:
+        return ()
+    peak = _peak(earlier)
+    fell = _beyond_chance(peak, now, lambda r: r.heldout_score) < 0
+    suspect = fell or _degenerate(snapshots[0], now, bounds) is not None
+    return (peak.step, now.step) if suspect else ()
+
+
+def _peak(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """The first with the highest held-out score."""
+    return max(snapshots, key=lambda s: _overall(s.heldout_score))
+
+
 def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> OverOptimisation:
     """The first snapshot at which the training judge is more pleased than at the held-out measure's peak so far while
     the held-out measure fell, both beyond chance by the signs of the prompts' changes, or the text degenerated (Gao et
     al. 2023 describe the effect).
     """
-    before = peak = snapshots[0]
-    for now in snapshots[1:]:
-        reasons: list[str] = []
+    before = snapshots[0]
+    for number, now in enumerate(snapshots[1:], start=1):
+        peak, reasons = _peak(snapshots[:number]), list[str]()
         if _overall(now.judge_score) > _overall(peak.judge_score):
             fall, rise = (
                 _beyond_chance(peak, now, value) for value in (lambda r: r.heldout_score, lambda r: r.judge_score)
@@ -96,8 +134,6 @@ def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> Ove
                 reasons.append(f"the training judge is pleased by degenerate text: {degenerate}")
         if reasons:
             return OverOptimisation(detected=True, step=now.step, reasons=tuple(reasons))
-        if _overall(now.heldout_score) > _overall(peak.heldout_score):
-            peak = now
     return OverOptimisation(detected=False)
 
 
@@ -118,8 +154,9 @@ def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
     return None
 
 
-def _perplexity_broken(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
-    if not before.references:
+def broken_perplexity(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
+    """How the capability guard is broken, in words; None where it is kept, or was not measured on both."""
+    if not before.references or not now.references:
         return None
     ratio = _overall(now.reference_perplexity) / _overall(before.reference_perplexity)
     if ratio > bounds.max_perplexity_ratio:

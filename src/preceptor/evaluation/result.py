@@ -54,6 +54,19 @@ class JudgeFacts(Frozen):
     """How it answered; None in evaluations of earlier versions."""
 
 
+NOBODY = JudgeFacts(
+    name="nothing independent",
+    identity="none",
+    constitution=None,
+    variant=None,
+    compared=0,
+    failures={},
+    position_bias=None,
+    first_position_rate=None,
+)
+"""In place of a judge, where nothing that trained no policy judged."""
+
+
 class PointOfLength(Frozen):
     """A pair in the scatter of outcome against length."""
 
@@ -172,3 +185,8 @@ class Evaluation(Frozen):
     cost: Cost | None
     facts: dict[str, Any]
     """What else is worth knowing, as the report lists it: texts, numbers, or a dict of them."""
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether anything that trained no policy was to judge."""
+        return self.judge != NOBODY

@@ -1,6 +1,6 @@
 """What a policy is like at one training step: measured on held-out prompts, overall and by cohort."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ from scipy import stats
 
 from preceptor.core.types import Frozen
 from preceptor.evaluation.intervals import Estimate, jackknife, mean_by_prompt, perplexity, rate_by_prompt
+from preceptor.evaluation.readability import likelihood_floor, mean_log_prob, share_unreadable
 from preceptor.evaluation.text import distinct_2
 
 
@@ -21,14 +22,16 @@ class MeasuredResponse(Frozen):
     text: str
     tokens: int
     finished: bool
-    kl: float
-    """log π - log π_ref of the response, in nats."""
+    kl: float | None
+    """log π - log π_ref of the response, in nats; None where it was not measured."""
     judge_score: float | None
-    """The training judge's reward; None where the judge failed."""
+    """The training judge's reward; None where the judge failed or was not asked."""
     choice_mass: float | None
-    """Probability the judge gave to its choices together; None where it failed."""
+    """Probability the judge gave to its choices together; None where it failed or was not asked."""
     heldout_score: float | None
-    """The held-out measure, which takes no part in training; None where it failed."""
+    """The held-out measure, which takes no part in training; None where it failed, and where there is none."""
+    reference_log_likelihood: float | None = None
+    """log π_ref of the response, in nats; None where it was not measured."""
 
 
 class MeasuredReference(Frozen):
@@ -56,6 +59,13 @@ class Snapshot(Frozen):
     step: int
     responses: tuple[MeasuredResponse, ...]
     references: tuple[MeasuredReference, ...]
+    rollout_kl: Estimate | None = None
+    """Mean KL of the responses that the newest training step learnt from, where those here have none of their own."""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is a held-out measure. One that fails on every response ends the run."""
+        return any(response.heldout_score is not None for response in self.responses)
 
     @cached_property
     def judge_score(self) -> Measure:
@@ -70,7 +80,8 @@ class Snapshot(Frozen):
     @cached_property
     def kl(self) -> Measure:
         """Mean KL to the reference per response, in nats."""
-        return self._mean(lambda r: r.kl)
+        measured = self._mean(lambda r: r.kl)
+        return measured if measured.overall is not None else Measure(overall=self.rollout_kl, by_cohort={})
 
     @cached_property
     def tokens_mean(self) -> Measure:
@@ -109,7 +120,7 @@ class Snapshot(Frozen):
     @cached_property
     def heldout_failures(self) -> int:
         """Responses that the held-out measure failed on."""
-        return sum(r.heldout_score is None for r in self.responses)
+        return sum(r.heldout_score is None for r in self.responses) if self.is_measured else 0
 
     @cached_property
     def choice_mass(self) -> float | None:
@@ -130,13 +141,28 @@ class Snapshot(Frozen):
         result: Any = stats.spearmanr([a for a, _ in pairs], [b for _, b in pairs])
         return float(result.statistic)
 
-    def first_samples(self) -> "Snapshot":
-        """The same with the first response to each prompt alone.
+    def of_prompts(self, prompts: Collection[str]) -> "Snapshot":
+        """The same on some of the prompts alone, by their ids."""
+        return self.with_responses([r for r in self.responses if r.prompt_id in prompts])
 
-        For comparison with a snapshot of one response per prompt: distinct-2 depends on how many texts there are.
+    def with_responses(self, responses: Sequence[MeasuredResponse]) -> "Snapshot":
+        """The same with other responses. A copy by pydantic would keep what was computed from the old ones."""
+        return Snapshot(
+            step=self.step, responses=tuple(responses), references=self.references, rollout_kl=self.rollout_kl
+        )
+
+    @cached_property
+    def likelihood_floor(self) -> float | None:
+        """Of a policy's own reference: the likelihood below which a text is not its language."""
+        return likelihood_floor(self._mean_log_probs())
+
+    def unreadable(self, floor: float | None) -> float | None:
+        """Share of the responses that a person could not read.
+
+        Args:
+            floor: the reference's `likelihood_floor`.
         """
-        first = tuple(group[0] for group in by_prompt(self.responses).values())
-        return Snapshot(step=self.step, responses=first, references=self.references)
+        return share_unreadable([r.text for r in self.responses], self._mean_log_probs(), floor)
 
     def summary(self) -> dict[str, object]:
         """Every measure, as plain data for JSON."""
@@ -157,6 +183,11 @@ class Snapshot(Frozen):
             "choice_mass": self.choice_mass,
             "judge_agreement": self.judge_agreement,
         }
+
+    def _mean_log_probs(self) -> list[float | None]:
+        """Under the reference, for each response."""
+        known = [(r.reference_log_likelihood, r.tokens) for r in self.responses]
+        return [None if each is None else mean_log_prob(each, tokens) for each, tokens in known]
 
     def _mean(self, value: Callable[[MeasuredResponse], float | None]) -> Measure:
         def estimate(responses: Sequence[MeasuredResponse]) -> Estimate | None:

@@ -21,7 +21,7 @@ class SweepPoint(Frozen):
     training_reward: Measure
     """What training paid for, by the run's own judge or reward model; estimates are None where it has none."""
     heldout: Measure
-    """By the measure that took no part in training."""
+    """By the measure that took no part in training; estimates are None where there is none."""
     perplexity: Measure
     """On the reference answers."""
     perplexity_ratio: float | None
@@ -32,9 +32,9 @@ class SweepPoint(Frozen):
     rates: dict[str, Measure]
     """What needs no judge: refusals, and task scores on the prompts that have a reference answer."""
     gain: Measure
-    """Change of the held-out score since the untrained policy, paired by prompt."""
+    """Change of the held-out score since the untrained policy, paired by prompt, on the test prompts."""
     p_holm: float | None
-    """Of no such change over all prompts: sign flips, corrected over the checkpoints after Holm."""
+    """Of no such change over all test prompts: sign flips, corrected over the checkpoints after Holm."""
     reward_failures: int
     """Responses that have no training reward: all of them where the run has neither judge nor reward model."""
     heldout_failures: int
@@ -63,8 +63,8 @@ class Sweep(Frozen):
     """A run's checkpoints, the untrained policy first."""
 
     title: str
-    held_out: str
-    """What the held-out score is by, for sentences."""
+    held_out: str | None
+    """What the held-out score is by, for sentences; None where nothing independent measured."""
     training_reward: str | None
     """What the training reward is; None where the run has no judge and no reward model."""
     heldout_judge_trained: bool
@@ -76,9 +76,13 @@ class Sweep(Frozen):
     """Prompts of each."""
     trained_on: int
     """Prompts among them that the run was trained on."""
+    validation: int = 0
+    """Prompts among them that choose the best checkpoint, on which no change is claimed; 0 where they are too few to be
+    split, and all choose and all are test prompts."""
     points: tuple[SweepPoint, ...]
     best_step: int
-    """The highest held-out score within the bounds; the training reward has no say."""
+    """The highest held-out score within the bounds, on the validation prompts; where nothing measured, the last step
+    within the bounds. The training reward has no say."""
     kept_step: int | None
     """The one that the run itself kept; None while it is not finished."""
     over_optimisation: OverOptimisation
@@ -105,13 +109,15 @@ class Measured(Frozen):
     """What a sweep measured, and how."""
 
     title: str
-    held_out: str
+    held_out: str | None
     training_reward: str | None
     heldout_judge_trained: bool
     samples: int
     trained_on: int
     kept_step: int | None
     facts: dict[str, Any]
+    validation: tuple[str, ...] = ()
+    """Ids of the prompts that choose; all choose where there are none."""
 
 
 def sweep(
@@ -127,10 +133,19 @@ def sweep(
     """
     if not snapshots or snapshots[0].step != 0:
         raise ValueError("the first measurement must be of step 0")
-    choice = choose_checkpoint(snapshots, bounds)
+    validation = set(measured.validation)
+    asked = {response.prompt_id for response in snapshots[0].responses}
+    choosing, test = validation or asked, asked - validation
+    choice = choose_checkpoint([each.of_prompts(choosing) for each in snapshots], bounds)
+    tested = [each.of_prompts(test) for each in snapshots]
     found = [rate for measure in measures for rate in rates(measure.name, measure.texts)]
-    points = [_point(snapshots[0], each, found, choice.excluded.get(each.step)) for each in snapshots]
-    p_values = [sign_flip_p_value(list(differences(snapshots[0], each, heldout_of).values())) for each in snapshots[1:]]
+    points = [
+        _point(snapshots[0], each, found, choice.excluded.get(each.step)).model_copy(
+            update={"gain": _gain(tested[0], of)}
+        )
+        for each, of in zip(snapshots, tested, strict=True)
+    ]
+    p_values = [sign_flip_p_value(list(differences(tested[0], each, heldout_of).values())) for each in tested[1:]]
     corrected = [None, *holm(p_values)]
     return Sweep(
         title=measured.title,
@@ -141,6 +156,7 @@ def sweep(
         samples=measured.samples,
         cohorts=_prompts_by_cohort(snapshots[0]),
         trained_on=measured.trained_on,
+        validation=len(validation),
         points=tuple(p.model_copy(update={"p_holm": p_holm}) for p, p_holm in zip(points, corrected, strict=True)),
         best_step=choice.step,
         kept_step=measured.kept_step,

@@ -3,7 +3,7 @@
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -161,6 +161,9 @@ class Constitution(Frozen):
     """Who the judge is and what it is to do; stands before the principles."""
     pairwise: PairwiseRubric = PairwiseRubric()
     score: ScoreRubric = OVERALL
+    held_out: Literal["vader"] | None = None
+    """A measure without a model that fits these principles, for runs that name no held-out judge: "vader", a lexicon of
+    sentiment, for principles about a positive tone."""
 
     def rater(self, model: str, settings: dict[str, Any]) -> Rater:
         """A model, by its identity, that judges by this constitution, and how it is asked."""
@@ -170,8 +173,11 @@ class Constitution(Frozen):
 
     @property
     def hash(self) -> str:
-        """Content hash: two constitutions that differ in any way differ here."""
-        return content_hash(self.model_dump(mode="json"))[:16]
+        """Content hash: two constitutions that differ in anything a judge is told, or in name or version, differ here.
+
+        What measures a run from outside is left out: no judgement depends on it.
+        """
+        return content_hash(self.model_dump(mode="json", exclude={"held_out"}))[:16]
 
 
 def load_constitution(name: str) -> Constitution:

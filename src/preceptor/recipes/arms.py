@@ -11,6 +11,7 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.core.types import Frozen, NonEmpty, Seed
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import change
+from preceptor.judging.constitution import load_constitution
 from preceptor.recipes.load import (
     SHIPPED_ARMS,
     check_known,
@@ -67,7 +68,7 @@ class ArmsRecipe(Frozen):
         """
         check_known(self.common)
         found = [compose(arm.recipe, self.common | {"seed": self.seed}, arm.settings, arm.name) for arm in self.arms]
-        for what in ("policy", "prompts", "limit", "seed", "sft", "evaluation"):
+        for what in ("policy", "prompts", "limit", "seed", "sft", "evaluation", "held-out measure"):
             values = [_measured_on(recipe, what) for recipe in found]
             for arm, value in zip(self.arms, values, strict=True):
                 if value != values[0]:
@@ -162,7 +163,9 @@ def _training_judge(summary: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def compared(recipe: ArmsRecipe, directories: list[RunDirectory], data: Sequence[ReportData]) -> dict[str, Any]:
-    """What the arms came to, side by side. The best is the one that gains most by the held-out measure."""
+    """What the arms came to, side by side. The best is the one that gains most by the held-out measure; there is none
+    without such a measure.
+    """
     gains = [change(each.before, each.after) for each in data]
     best = max(range(len(gains)), key=lambda i: float("-inf") if gains[i] is None else gains[i].value)  # pyright: ignore
     arms: list[dict[str, Any]] = []
@@ -187,7 +190,7 @@ def compared(recipe: ArmsRecipe, directories: list[RunDirectory], data: Sequence
         "description": recipe.description,
         "seed": recipe.seed,
         "prompts": data[0].summary["prompts"],
-        "best": recipe.arms[best].name,
+        "best": None if gains[best] is None else recipe.arms[best].name,
         "arms": arms,
     }
 
@@ -214,12 +217,18 @@ def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
 def _measured_on(recipe: Recipe, what: str) -> Any:
     if what == "sft":  # its result is what the others begin with, and are compared with
         return None if isinstance(recipe, SftRecipe) else recipe.first
+    if what == "held-out measure":
+        if (judge := recipe.evaluation.judge) is not None:
+            return judge.model
+        constitution = None if recipe.scoring is None else load_constitution(recipe.scoring.constitution)
+        return (constitution and constitution.held_out) or "nothing, unless evaluation.judge.model names a judge"
     if what != "evaluation":
         return getattr(recipe, what)
     settings = recipe.evaluation
     return {
         "judge": settings.judge,
         "heldout_share": settings.heldout_share,
+        "validation_share": settings.validation_share,
         "samples_per_prompt": settings.samples_per_prompt,
         "max_new_tokens": recipe.answering.max_new_tokens,
         "temperature": recipe.answering.temperature,
@@ -229,4 +238,4 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
 def _measured_responses(data: ReportData, directory: RunDirectory) -> int:
     """Responses that were judged to measure the policy, not to train it."""
     snapshots = [data.before, *directory.checkpoint_snapshots().values(), data.after]
-    return sum(len(snapshot.responses) for snapshot in snapshots)
+    return sum(response.judge_score is not None for snapshot in snapshots for response in snapshot.responses)

@@ -8,10 +8,11 @@ from typing import Any
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.recipes.fine_tuning import begin, end_fine_tuned, fine_tune, measure_before
+from preceptor.recipes.inputs import Split
 from preceptor.recipes.measure import Grader, JudgeGrader, RewardModelGrader
 from preceptor.recipes.methods import BestOfNRecipe
 from preceptor.recipes.run_judge import RunJudge, judging
-from preceptor.recipes.session import Session, Split
+from preceptor.recipes.session import Session
 from preceptor.store.demonstrations import Demonstration
 from preceptor.store.files import append_line, read_rows, write_rows
 from preceptor.training.best_of_n import choose_best

@@ -1,7 +1,7 @@
 """Finished runs, or evaluations, side by side."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -191,9 +191,10 @@ def _estimate(value: dict[str, Any] | None) -> Estimate | None:
     return None if value is None else Estimate.model_validate(value)
 
 
-def _same(measures: set[str]) -> str:
-    """By what a number is, where that is the same for all."""
-    return f" ({next(iter(measures))})" if len(measures) == 1 else ""
+def _same(measures: Collection[str | None]) -> str:
+    """By what a number is, where that is the same for all that have it."""
+    known = set(measures) - {None}
+    return f" ({next(iter(known))})" if len(known) == 1 else ""
 
 
 def _judges(sides: Sequence[RunSide]) -> set[str]:
@@ -279,6 +280,8 @@ def _notes(read: Sequence[_Read]) -> tuple[str, ...]:
         name = each.side.name
         if each.side.recipe is not None and each.side.summary is None:
             found.append(f"{name} is not finished, so it has no results here.")
+        if each.side.summary is not None and each.side.summary["heldout_score_is"] is None:
+            found.append(f"Nothing independent measured {name}.")
         if each.side.summary is not None and each.side.summary.get("heldout_judge_trained"):
             found.append(f"The held-out judge of {name} is the model that judged in its training.")
         if each.side.summary is not None:

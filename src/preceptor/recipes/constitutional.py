@@ -4,12 +4,13 @@ from typing import Any
 
 from preceptor.core.seeds import derive_seed
 from preceptor.recipes.fine_tuning import begin, fine_tune
+from preceptor.recipes.inputs import Split
 from preceptor.recipes.label import content_of
 from preceptor.recipes.methods import ConstitutionalRecipe
 from preceptor.recipes.preferences import check_unaltered, write_prompts
 from preceptor.recipes.revise import ReviseJob, run_revise
 from preceptor.recipes.rlaif import rlaif_from
-from preceptor.recipes.session import Session, Split
+from preceptor.recipes.session import Session
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
 
 

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from preceptor.evaluation.checkpoints import choose_checkpoint
+from preceptor.evaluation.checkpoints import broken_perplexity, choose_checkpoint
 from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.snapshot import MeasuredReference, Snapshot
 from preceptor.recipes.curve import Curve
+from preceptor.recipes.inputs import Split
 from preceptor.recipes.measure import Grader, Meter
 from preceptor.recipes.methods import Recipe
-from preceptor.recipes.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
+from preceptor.recipes.outlook import MEASURING, SAMPLING, TRAINING, TRAINING_STAGE, Part
 from preceptor.recipes.publish import publish
-from preceptor.recipes.report import write_report
+from preceptor.recipes.report import evaluated, write_report
 from preceptor.recipes.run_judge import RunJudge
-from preceptor.recipes.session import Session, Split
+from preceptor.recipes.session import Session
 from preceptor.recipes.summary import Outcome, summarise
+from preceptor.reports.html import headline
 from preceptor.training.policy import Policy
 
 
@@ -48,22 +51,28 @@ def align(
 
     Returns: the summary, as in `summary.json`, in every process.
     """
-    directory, recipe, progress = session.directory, session.recipe, session.progress
+    recipe, progress = session.recipe, session.progress
     session.pin("policy", policy.base.identity)
-    meter = Meter(policy, grader, prompts.held_out, session.inputs.references, recipe, session.held_out)
-    final = lambda: meter.measure("final", recipe.evaluation.samples_per_prompt)  # noqa: E731
-    progress.plan(_plan(recipe, training, len(prompts.held_out)))
+    meter = Meter(policy, grader, session.inputs.references, recipe, session.held_out)
+
+    def final(references: tuple[MeasuredReference, ...] | None = None) -> Snapshot:
+        return meter.measure("final", prompts.test, recipe.evaluation.samples_per_prompt, references)
+
+    progress.plan(_plan(recipe, training, prompts))
     progress.stage("measuring before training")
     before = session.snapshot("before", final)
-    curve = Curve(directory, meter, before, progress, training.total_steps)
+    curve = Curve(session.directory, meter, prompts.validation, progress, training.total_steps)
     progress.stage(TRAINING_STAGE)
     steps = training.run(curve.goes_on)
 
     def end() -> dict[str, Any]:
-        choice = choose_checkpoint(curve.snapshots, recipe.evaluation.bounds)
-        progress.stage(f"measuring the chosen checkpoint, step {choice.step}")
+        bounds = recipe.evaluation.bounds
+        guard = lambda step: broken_perplexity(before, _on_references(session, meter, step), bounds)  # noqa: E731
+        choice = choose_checkpoint(curve.snapshots, bounds, guard)
         session.files.load_checkpoint(policy, choice.step)
-        after = directory.snapshot("after", final)
+        progress.stage(f"measuring the chosen checkpoint, step {choice.step}")
+        chosen = (lambda: final(_on_references(session, meter, choice.step).references)) if choice.step else None
+        after = session.directory.snapshot("after", chosen or (lambda: before))  # the same, where nothing was learnt
         outcome = Outcome(
             curve=curve.snapshots,
             before=before,
@@ -81,17 +90,28 @@ def align(
     return session.processes.on_main(end)
 
 
-def _plan(recipe: Recipe, training: Training, prompts: int) -> list[Part]:
-    """What `align` does, with `prompts` held-out prompts."""
-    every = recipe.evaluation.checkpoint_every
-    one = prompts * recipe.answering.max_new_tokens
-    whole = one * recipe.evaluation.samples_per_prompt
+def _plan(recipe: Recipe, training: Training, prompts: Split) -> list[Part]:
+    """What `align` does."""
+    every, limit = recipe.evaluation.checkpoint_every, recipe.answering.max_new_tokens
+    look = len(prompts.validation) * limit
+    whole = len(prompts.test) * limit * recipe.evaluation.samples_per_prompt
     return [
         Part("measuring before training", 1, whole, MEASURING),
         Part(TRAINING_STAGE, training.total_steps, training.tokens_per_step, TRAINING),
-        Part("measuring checkpoint", math.ceil(training.total_steps / every), one, MEASURING, every),
+        Part("measuring checkpoint", math.ceil(training.total_steps / every) + 1, look, SAMPLING, every),
         Part("measuring the chosen checkpoint", 1, whole, MEASURING),
     ]
+
+
+def _on_references(session: Session, meter: Meter, step: int) -> Snapshot:
+    """A checkpoint on the reference answers alone: whether one that the looks would keep kept its general ability."""
+
+    def measure() -> Snapshot:
+        session.progress.stage(f"measuring reference answers at step {step}")
+        session.files.load_checkpoint(meter.policy, step)
+        return Snapshot(step=step, responses=(), references=meter.on_references())
+
+    return session.directory.snapshot(f"references-{step:06d}", measure)
 
 
 def conclude(
@@ -105,8 +125,10 @@ def conclude(
     directory = session.directory
     summary = summarise(session, outcome)
     session.progress.stage("writing the model and the report")
+    data, evaluation = evaluated(directory, summary)
+    summary |= {"headline": headline(summary, evaluation)} | _preferred(evaluation)
     publish(directory, summary, save, save_merged, merge=session.merge)
-    summary |= _preferred(write_report(directory, summary))
+    write_report(directory, data, evaluation)
     directory.write_summary(summary)
     return summary
 

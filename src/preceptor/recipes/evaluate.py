@@ -32,7 +32,7 @@ from preceptor.recipes.evaluation_facts import (
     read_audits,
     write_responses,
 )
-from preceptor.recipes.inputs import read_inputs
+from preceptor.recipes.inputs import check_split, read_inputs
 from preceptor.recipes.judges import JudgeSpec, check_judges, check_prices
 from preceptor.recipes.label import content_of
 from preceptor.recipes.pinned import pin
@@ -47,7 +47,6 @@ from preceptor.store.files import write_json, write_text, writing
 from preceptor.store.ledger import Ledger
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.own_folder import check_own, working_in
-from preceptor.store.prompts import split_held_out
 from preceptor.store.responses import read_responses
 
 HELD_OUT = "held-out"
@@ -311,8 +310,10 @@ class _Work:
 
 
 def held_out_prompts(run: RunDirectory) -> list[Prompt]:
-    """The prompts that a run never trained on; where its policy's window is known, those that fit it."""
+    """The prompts that a run neither trained on nor chose its checkpoint by; where its policy's window is known, those
+    that fit it.
+    """
     inputs, kept = read_inputs(run.recipe), run.stage_result("prompts")
     fits = None if kept is None else set(kept["usable"])
     usable = [prompt for prompt in inputs.prompts if fits is None or prompt.id in fits]
-    return split_held_out(usable, run.recipe.evaluation.heldout_share)[1]
+    return check_split(usable, run.recipe).test

@@ -7,10 +7,11 @@ from preceptor.core.errors import UsageError
 from preceptor.evaluation.checkpoints import Choice
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.ending import conclude
+from preceptor.recipes.inputs import Split
 from preceptor.recipes.measure import Grader, Meter
 from preceptor.recipes.publish import linked
 from preceptor.recipes.run_judge import RunJudge
-from preceptor.recipes.session import Session, Split
+from preceptor.recipes.session import Session
 from preceptor.recipes.summary import Outcome
 from preceptor.recipes.tracking import tracked
 from preceptor.store.demonstrations import Demonstration
@@ -68,9 +69,11 @@ def fine_tune(
 
 def measure_before(session: Session, policy: Policy, prompts: Split, grader: Grader | None) -> Snapshot:
     """What the model is like before fine-tuning."""
-    meter = Meter(policy, grader, prompts.held_out, session.inputs.references, session.recipe, session.held_out)
+    recipe = session.recipe
+    meter = Meter(policy, grader, session.inputs.references, recipe, session.held_out)
     session.progress.stage("measuring before training")
-    return session.snapshot("before", lambda: meter.measure("final", session.recipe.evaluation.samples_per_prompt))
+    samples = recipe.evaluation.samples_per_prompt
+    return session.snapshot("before", lambda: meter.measure("final", prompts.test, samples))
 
 
 def end_fine_tuned(
@@ -97,9 +100,9 @@ def end_fine_tuned(
         session.progress.stage("measuring the fine-tuned model")
         original, tuned = session.open_policy(base), session.open_policy(str(folder))
         tuned.step = len(rows)
-        references = session.inputs.references
-        meter = Meter(tuned, grader, prompts.held_out, references, recipe, session.held_out, base=original)
-        after = directory.snapshot("after", lambda: meter.measure("final", recipe.evaluation.samples_per_prompt))
+        meter = Meter(tuned, grader, session.inputs.references, recipe, session.held_out, base=original)
+        samples = recipe.evaluation.samples_per_prompt
+        after = directory.snapshot("after", lambda: meter.measure("final", prompts.test, samples))
         session.progress.measured(after)
         directory.pin_inputs({"policy": original.base.identity})
         outcome = Outcome(

@@ -1,4 +1,6 @@
-"""The held-out measure of a run: what trains nothing, and chooses the checkpoint."""
+"""The held-out measure of a run: what trains nothing, chooses the checkpoint and says what changed. It fits the
+constitution, or there is none.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,6 +49,20 @@ class Vader:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def held_out_measure(
+    judge: JudgeSettings | None, constitution: Constitution | None, ledger: Path, on_open: Callable[[str], None]
+) -> HeldOut | None:
+    """The judge where there is one, else what the training judge's constitution names; None where it names nothing.
+
+    Args:
+        constitution: of the training judge; None where the run has none.
+        ledger, on_open: as for `HeldOutJudge`.
+    """
+    if judge is not None:
+        return HeldOutJudge(judge, ledger, on_open)
+    return Vader() if constitution is not None and constitution.held_out == "vader" else None
 
 
 class HeldOutJudge:

@@ -22,15 +22,36 @@ from preceptor.recipes.methods import (
 )
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
-from preceptor.store.prompts import packaged, read_prompts, split_held_out
+from preceptor.store.prompts import packaged, read_prompts, split_held_out, split_validation
 from preceptor.store.training_pairs import read_training_pairs
 from preceptor.training.rl.rewards import load_reward_function
 from preceptor.training.rl.settings import check_algorithm
 from preceptor.training.tracking import check_tracker
 
-LEAST_HELD_OUT = 3
-"""Held-out prompts that an interval needs."""
-_SAME_JUDGE = "the held-out judge is the training judge's model: what it likes after training says little"
+LEAST = 3
+"""Prompts that an interval needs."""
+_SAME_JUDGE = (
+    "the held-out judge is the training judge's model, so nothing independent measures this run; name another one by "
+    "evaluation.judge.model"
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The prompts of a run."""
+
+    training: list[Prompt]
+    validation: list[Prompt]
+    """Held-out prompts that choose the checkpoint and stop training."""
+    test: list[Prompt]
+    """Held-out prompts that are looked at only before training and in the end."""
+    skipped: int = 0
+    """Prompts that do not fit the policy's window."""
+
+    @property
+    def held_out(self) -> list[Prompt]:
+        """All that training never sees."""
+        return [*self.validation, *self.test]
 
 
 @dataclass(frozen=True)
@@ -85,7 +106,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
     held_out_judge = recipe.evaluation.judge
     held_out_constitution = None if held_out_judge is None else _check_held_out_judge(held_out_judge)
     prompts = _limited(read_prompts(recipe.prompts), recipe.limit)
-    _, held_out = check_split(prompts, recipe)
+    held_out = check_split(prompts, recipe).held_out
     references = read_prompts(recipe.evaluation.references)
     for prompt in references:
         if not prompt.reference:
@@ -96,16 +117,17 @@ def read_inputs(recipe: Recipe) -> Inputs:
     return Inputs(prompts, references, constitution, held_out_constitution, demonstrations, _human(recipe), notes)
 
 
-def check_split(prompts: list[Prompt], recipe: Recipe) -> tuple[list[Prompt], list[Prompt]]:
-    """Splits prompts into training and held-out ones.
+def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
+    """Splits prompts into training, validation and test prompts.
 
-    Raises: UsageError when either part is too small.
+    Raises: UsageError when a part is too small.
     """
     training, held_out = split_held_out(prompts, recipe.evaluation.heldout_share)
-    if len(held_out) < LEAST_HELD_OUT:
+    if len(held_out) < 2 * LEAST:
         raise UsageError(
-            f"{recipe.prompts}: {len(held_out)} of {len(prompts)} usable prompts are held out, at least "
-            f"{LEAST_HELD_OUT} are needed; give more prompts or raise evaluation.heldout_share"
+            f"{recipe.prompts}: {len(held_out)} of {len(prompts)} usable prompts are held out, at least {2 * LEAST} "
+            f"are needed, {LEAST} for validation and {LEAST} to test on; give more prompts or raise "
+            "evaluation.heldout_share"
         )
     rl = recipe.learning_by_rl
     if rl is not None and len(training) < rl.prompts_per_step:
@@ -115,7 +137,7 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> tuple[list[Prompt], li
         )
     if not training:
         raise UsageError(f"{recipe.prompts}: every usable prompt is held out; lower evaluation.heldout_share")
-    return training, held_out
+    return Split(training, *split_validation(held_out, recipe.evaluation.validation_share, LEAST))
 
 
 def data_path(name: str) -> Path:

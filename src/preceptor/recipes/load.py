@@ -217,18 +217,20 @@ def _overlay(settings: dict[str, Any], own: dict[str, Any]) -> None:
             settings[key] = value
 
 
-def _merge(settings: dict[str, Any], scaled: dict[str, Any], model: type[BaseModel]) -> None:
-    """Puts settings in the place of a recipe's, as far as the recipe's method has such tables and keys."""
+def _merge(settings: dict[str, Any], scaled: dict[str, Any], model: type[BaseModel], *, inside: bool = False) -> None:
+    """Puts settings in the place of a recipe's, as far as the recipe's method has such tables and keys. An optional
+    table that the recipe leaves out stays out, such as [sft]; one inside another table does not: [evaluation.judge].
+    """
     for key, value in scaled.items():
         if key not in model.model_fields:
             continue
         field = model.model_fields[key]
         if not isinstance(value, dict):
             settings[key] = value
-        elif key in settings or field.default is not None:  # an optional table that the recipe leaves out stays out
+        elif key in settings or field.default is not None or inside:
             for table in _tables(field.annotation):
                 if isinstance(settings.setdefault(key, {}), dict):  # else validation says what is wrong with it
-                    _merge(settings[key], value, table)
+                    _merge(settings[key], value, table, inside=True)
 
 
 def _tables(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -56,6 +56,19 @@ class Recipe(Frozen):
     evaluation: EvaluationSettings = EvaluationSettings()
     tracking: TrackingSettings = TrackingSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _the_held_out_judge_goes_by_the_same_constitution(cls, values: Any) -> Any:
+        """Unless it is given one of its own."""
+        if not isinstance(values, dict):
+            return values
+        match values:
+            case {"judge": {"constitution": constitution}, "evaluation": {"judge": dict(judge), **others}}:
+                judge = {"constitution": constitution} | judge
+                return {**values, "evaluation": {**others, "judge": judge}}
+            case _:
+                return values
+
     @property
     def trained_on(self) -> Answering:
         """How responses are sampled that training is about."""

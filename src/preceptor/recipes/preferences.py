@@ -9,10 +9,11 @@ from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.recipes.candidates import Sampling
+from preceptor.recipes.inputs import Split
 from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.label import LabelJob, content_of, run_label
 from preceptor.recipes.methods import ConstitutionalRecipe, DpoRecipe, RlaifRecipe
-from preceptor.recipes.session import Session, Split
+from preceptor.recipes.session import Session
 from preceptor.store.files import REMEDY, write_rows, writing
 from preceptor.store.own_folder import Work, mark
 from preceptor.store.training_pairs import TrainingPair, combine, read_training_pairs

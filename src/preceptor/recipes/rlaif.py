@@ -4,13 +4,14 @@ from typing import Any
 
 from preceptor.recipes.ending import align
 from preceptor.recipes.fine_tuning import begin
+from preceptor.recipes.inputs import Split
 from preceptor.recipes.measure import RewardModelGrader
 from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
 from preceptor.recipes.preferences import gather_preferences
 from preceptor.recipes.reinforcement import by_rl, whole_reward
 from preceptor.recipes.reward_models import open_reward_model, train_reward_models
 from preceptor.recipes.run_judge import judging
-from preceptor.recipes.session import Session, Split
+from preceptor.recipes.session import Session
 from preceptor.training.reward_model.reward import RewardModelReward
 from preceptor.training.rl.settings import needs_values
 

@@ -62,8 +62,8 @@ def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, m
     progress.plan(())  # of another run, where this is one of several
     write({"status": "running"})
     try:
-        session = Session(directory, progress, processes, merge=merge)
-        with closing(session.held_out):
+        directory.check_version()
+        with closing(Session(directory, progress, processes, merge=merge)) as session:
             return _program(session)
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended

@@ -1,6 +1,7 @@
 """The directory of one run, and what is kept in it."""
 
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,15 @@ class RunDirectory:
         check_own(path, "run")
         return cls(path, load_recipe(str(path / "recipe.toml")))
 
+    def check_version(self) -> None:
+        """Raises: UsageError for a run that an earlier version began, which used its held-out prompts otherwise."""
+        kept = tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
+        if "validation_share" not in kept.get("evaluation", {}):
+            raise UsageError(
+                f"{self.path}: an earlier version of preceptor began this run, and kept no test prompts apart from "
+                "those that choose the checkpoint; start a new run, or go on with that version"
+            )
+
     def tidy(self) -> None:
         """Makes the folders that are missing and removes what a killed process left half written.
 
@@ -133,6 +143,11 @@ class RunDirectory:
         return self.path / "ledger.sqlite"
 
     @property
+    def _evaluations(self) -> Path:
+        """The folder of measurements."""
+        return self.path / "evaluations"
+
+    @property
     def best(self) -> Path:
         """The folder of the checkpoint that was kept."""
         return self.path / "checkpoints" / "best"
@@ -156,7 +171,7 @@ class RunDirectory:
 
     def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
         """The evaluation of that name, measured now unless an earlier process finished it."""
-        path = self.path / "evaluations" / f"{name}.json"
+        path = self._evaluations / f"{name}.json"
         if not path.exists():
             begun = time.perf_counter()
             write_text(path, measure().model_dump_json(indent=1) + "\n")
@@ -165,17 +180,17 @@ class RunDirectory:
         return _read_snapshot(path)
 
     def checkpoint_snapshots(self) -> dict[int, Snapshot]:
-        """The evaluations of checkpoints that are finished, by step."""
-        found = [_read_snapshot(path) for path in sorted((self.path / "evaluations").glob("step-*.json"))]
-        return {snapshot.step: snapshot for snapshot in found}
+        """The looks at checkpoints that are finished, by step; with the training judge's opinion where it was asked."""
+        names = [path for kind in ("step", "graded") for path in sorted(self._evaluations.glob(f"{kind}-*.json"))]
+        return {snapshot.step: snapshot for snapshot in map(_read_snapshot, names)}
 
     def report_data(self, summary: dict[str, Any]) -> ReportData:
         """All that the report shows."""
         return ReportData(
             summary=summary,
             metrics=read_rows(self.path / "metrics.jsonl"),
-            before=_read_snapshot(self.path / "evaluations" / "before.json"),
-            after=_read_snapshot(self.path / "evaluations" / "after.json"),
+            before=_read_snapshot(self._evaluations / "before.json"),
+            after=_read_snapshot(self._evaluations / "after.json"),
         )
 
     def write_summary(self, summary: dict[str, Any]) -> None:

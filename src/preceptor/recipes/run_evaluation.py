@@ -10,7 +10,7 @@ from preceptor.evaluation.cohorts import PairedValues
 from preceptor.evaluation.contests import Contest, Opinion
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.refusals import refusal_measures
-from preceptor.evaluation.result import Evaluation, JudgeFacts, PolicyFacts
+from preceptor.evaluation.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
 
 BEFORE, AFTER = "before", "after"
@@ -35,7 +35,7 @@ def evaluate_snapshots(
     title: str,
     snapshots: Mapping[str, Snapshot],
     identities: Mapping[str, str],
-    held_out: str,
+    held_out: str | None,
     training: str | None,
     *,
     judge_trained: bool,
@@ -49,7 +49,7 @@ def evaluate_snapshots(
     Args:
         snapshots: by the policy's name, the baseline first.
         identities: by the policy's name.
-        held_out: what the held-out score is, in a word or two.
+        held_out: what the held-out score is, in a word or two; None where nothing independent measured.
         training: the same of the training judge's; None where the policies had none in common.
         judge_trained: whether the held-out judge is the one that trained.
     """
@@ -57,7 +57,7 @@ def evaluate_snapshots(
     contests = [
         contest
         for earlier, later in combinations(names, 2)
-        for contest in _contests(earlier, snapshots[earlier], later, snapshots[later])
+        for contest in _contests(earlier, snapshots[earlier], later, snapshots[later], measured=held_out is not None)
     ]
     if training is None:
         contests = [replace(contest, training=None) for contest in contests]
@@ -66,7 +66,7 @@ def evaluate_snapshots(
         Material(
             title=title,
             policies=tuple(_facts(name, snapshots[name], identities[name]) for name in names),
-            judge=_judge(held_out, [c.opinion for c in contests], "held-out measure failed"),
+            judge=_judge(held_out, [c.opinion for c in contests], "held-out measure failed") if held_out else NOBODY,
             training_judge=_judge(training, [c.training for c in contests], "training judge failed")
             if training
             else None,
@@ -81,16 +81,16 @@ def evaluate_snapshots(
     )
 
 
-def _contests(earlier: str, before: Snapshot, later: str, after: Snapshot) -> list[Contest]:
+def _contests(earlier: str, before: Snapshot, later: str, after: Snapshot, *, measured: bool) -> list[Contest]:
     was_P, now_P = by_prompt(before.responses), by_prompt(after.responses)
     return [
-        _contest(earlier, was, later, now)
+        _contest(earlier, was, later, now, measured=measured)
         for prompt, now_G in now_P.items()
         for was, now in zip(was_P.get(prompt, []), now_G, strict=False)
     ]
 
 
-def _contest(earlier: str, was: MeasuredResponse, later: str, now: MeasuredResponse) -> Contest:
+def _contest(earlier: str, was: MeasuredResponse, later: str, now: MeasuredResponse, *, measured: bool) -> Contest:
     opinion = _opinion(now.heldout_score, was.heldout_score)
     return Contest(
         prompt_id=now.prompt_id,
@@ -102,7 +102,9 @@ def _contest(earlier: str, was: MeasuredResponse, later: str, now: MeasuredRespo
         text_b=was.text,
         opinion=opinion,
         training=_opinion(now.judge_score, was.judge_score),
-        failure=None if opinion is not None else "the held-out measure has no score for one of the responses",
+        failure=None
+        if opinion is not None or not measured
+        else "the held-out measure has no score for one of the responses",
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,8 +11,8 @@ from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.types import Prompt
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.recipes.held_out import HeldOut, HeldOutJudge, Vader
-from preceptor.recipes.inputs import Inputs, check_split, read_inputs
+from preceptor.recipes.held_out import HeldOut, held_out_measure
+from preceptor.recipes.inputs import Inputs, Split, check_split, read_inputs
 from preceptor.recipes.methods import Recipe
 from preceptor.recipes.progress import Progress
 from preceptor.recipes.publish import checkpoint_card
@@ -20,16 +20,6 @@ from preceptor.recipes.run_directory import RunDirectory
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes
-
-
-@dataclass(frozen=True)
-class Split:
-    """The prompts of a run that fit the policy's window."""
-
-    training: list[Prompt]
-    held_out: list[Prompt]
-    skipped: int
-    """Prompts that do not fit."""
 
 
 class Session:
@@ -54,15 +44,18 @@ class Session:
         processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
         for note in self.inputs.notes:
             progress.note(note)
-        self.held_out: HeldOut = self._held_out()
-        """Of the main process alone."""
+        self.held_out: HeldOut | None = held_out_measure(
+            self.recipe.evaluation.judge,
+            self.inputs.constitution,
+            directory.path / "evaluations" / "ledger.sqlite",
+            lambda identity: directory.pin_inputs({"held-out judge": identity}),
+        )
+        """Of the main process alone; None where nothing independent measures."""
 
-    def _held_out(self) -> HeldOut:
-        settings = self.recipe.evaluation.judge
-        if settings is None:
-            return Vader()
-        ledger = self.directory.path / "evaluations" / "ledger.sqlite"
-        return HeldOutJudge(settings, ledger, lambda identity: self.directory.pin_inputs({"held-out judge": identity}))
+    def close(self) -> None:
+        """Nothing more is measured."""
+        if self.held_out is not None:
+            self.held_out.close()
 
     @property
     def seconds(self) -> float:
@@ -109,7 +102,7 @@ class Session:
         return Policy(model, self.recipe.tuning, self.recipe.seed, values=values)
 
     def split(self) -> Split:
-        """Training and held-out prompts that leave room for an answer in the policy's context window."""
+        """The prompts that leave room for an answer in the policy's context window."""
         recipe, prompts = self.recipe, self.inputs.prompts
         longest = max(recipe.answering.max_new_tokens, recipe.trained_on.max_new_tokens)
 
@@ -124,8 +117,7 @@ class Session:
 
         kept = set(self.stage("prompts", "reading the prompts", fit)["usable"])
         usable = [prompt for prompt in prompts if prompt.id in kept]
-        training, held_out = check_split(usable, recipe)
-        return Split(training, held_out, len(prompts) - len(usable))
+        return replace(check_split(usable, recipe), skipped=len(prompts) - len(usable))
 
 
 def within_window(prompts: list[Prompt], model: LocalModel, max_new_tokens: int) -> list[Prompt]:

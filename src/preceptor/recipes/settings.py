@@ -155,19 +155,23 @@ class EvaluationSettings(Frozen):
 
     heldout_share: Real = Field(default=0.2, gt=0, lt=1)
     """Share of the prompts that training never sees, by a stable hash of their text."""
+    validation_share: Real = Field(default=0.25, gt=0, lt=1)
+    """Share of the held-out prompts that choose the checkpoint and stop training. The others are the test prompts,
+    which are looked at only before training and in the end: the results are theirs."""
     judge: JudgeSettings | None = None
-    """The held-out judge: it scores responses, chooses the checkpoint and trains nothing. VADER, a lexicon of
-    sentiment, when absent, which fits constitutions about tone and no others."""
+    """The held-out judge: it scores responses and trains nothing. It goes by the training judge's constitution unless
+    it is given one. When absent, the constitution's own held-out measure takes its place, where it names one; else
+    nothing independent measures the run, and the last checkpoint within bounds is kept."""
     references: NonEmpty = "package:reference_answers"
     """Prompts with reference answers, whose perplexity guards general ability."""
     samples_per_prompt: Integer = Field(default=2, ge=1, le=1_000)
-    """Responses per held-out prompt before and after training; a checkpoint is measured on one."""
+    """Responses per test prompt before and after training; a checkpoint gives one per validation prompt."""
     max_new_tokens: Tokens | None = None
     """Length limit of these responses; as in training when absent."""
     temperature: Temperature | None = None
     """Of these responses; as in training when absent."""
     checkpoint_every: Integer = Field(default=10, ge=1, le=1_000_000)
-    """Steps between checkpoints; each one is measured."""
+    """Steps between checkpoints; each one is looked at."""
     stop_early: Flag = True
     """Whether training ends when a checkpoint breaks a bound or over-optimisation is found."""
     bounds: Bounds = Bounds()

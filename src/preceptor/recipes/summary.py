@@ -8,12 +8,14 @@ from preceptor.evaluation.checkpoints import Choice, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
 from preceptor.judging.warnings import Count
 from preceptor.recipes.environment import environment
+from preceptor.recipes.held_out import HeldOut
+from preceptor.recipes.inputs import Split
 from preceptor.recipes.measure import Grader, JudgeGrader
 from preceptor.recipes.methods import DirectRlaifRecipe, Recipe
 from preceptor.recipes.run_conduct import run_warnings
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.run_judge import RunJudge
-from preceptor.recipes.session import Session, Split
+from preceptor.recipes.session import Session
 from preceptor.store.calls import JUDGE, calls_by_role
 from preceptor.store.files import read_rows
 
@@ -44,6 +46,7 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
     """The summary of a finished run."""
     directory, recipe = session.directory, session.recipe
     bounds, gain = recipe.evaluation.bounds, change(outcome.before, outcome.after)
+    floor = outcome.curve[0].likelihood_floor
     stages = {name: directory.stage_result(name) for name in STAGES}
     judge, calls = _judge(session, outcome, stages["labels"]), _calls(directory)
     asked = Count(hits=calls["judge_failures"], n=calls["judge_calls"], prompts=calls["judge_calls"])
@@ -60,8 +63,8 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
         "policy": outcome.policy,
         **judge,
         **calls,
-        "heldout_score_is": session.held_out.name,
-        "heldout_judge_trained": judge["judge"] is not None and same_model(session.held_out.identity, judge["judge"]),
+        "heldout_score_is": None if session.held_out is None else session.held_out.name,
+        "heldout_judge_trained": _is_the_same(session.held_out, judge["judge"]),
         "judge_score_is": judge_score_is(recipe, outcome.grader),
         "reward_processing": recipe.processing and recipe.processing.describe(),
         **stages,
@@ -69,6 +72,8 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
         "prompts": {
             "training": len(outcome.prompts.training),
             "held_out": len(outcome.prompts.held_out),
+            "validation": len(outcome.prompts.validation),
+            "test": len(outcome.prompts.test),
             "skipped": outcome.prompts.skipped,
         },
         "answering": {
@@ -76,6 +81,7 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
             "temperature": recipe.answering.temperature,
         },
         "evaluation": {"before": outcome.before.summary(), "after": outcome.after.summary()},
+        "unreadable": {"before": outcome.before.unreadable(floor), "after": outcome.after.unreadable(floor)},
         "heldout_change": gain.model_dump(mode="json") if gain else None,
         "curve": [snapshot.summary() for snapshot in outcome.curve],
         "best_step": outcome.choice.step,
@@ -86,6 +92,11 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
         "environment": environment(),
         "recipe": recipe.model_dump(mode="json", by_alias=True),
     }
+
+
+def _is_the_same(held_out: HeldOut | None, judge: str | None) -> bool:
+    """Whether the held-out judge is the model that judged in training."""
+    return held_out is not None and judge is not None and same_model(held_out.identity, judge)
 
 
 def _judge(session: Session, outcome: Outcome, labels: dict[str, Any] | None) -> dict[str, Any]:

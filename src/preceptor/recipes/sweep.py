@@ -1,7 +1,7 @@
 """A checkpoint sweep: every checkpoint of a run on cohorts of prompts, by a measure that took no part in training."""
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from preceptor.evaluation.snapshot import Snapshot
 from preceptor.evaluation.sweep import Measured, Sweep, sweep
 from preceptor.judging.constitution import load_constitution
 from preceptor.recipes.environment import environment
-from preceptor.recipes.held_out import HeldOut, HeldOutJudge, Vader
+from preceptor.recipes.held_out import HeldOut, held_out_measure
+from preceptor.recipes.inputs import LEAST
 from preceptor.recipes.load import validated
 from preceptor.recipes.measure import Grader, Meter, RewardModelGrader
 from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
@@ -37,6 +38,7 @@ from preceptor.store.calls import JUDGE, calls_by_role
 from preceptor.store.files import read_json, remove_partials, write_json, write_text, writing
 from preceptor.store.ledger import Ledger
 from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.prompts import split_validation
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 
@@ -79,26 +81,32 @@ def run_sweep(job: SweepJob, progress: Progress) -> Sweep:
     with (
         working_in(job.out, "sweep"),
         Ledger(job.out / TRAINING_LEDGER) as ledger,
-        closing(_held_out(judge, job.out)) as held_out,
+        ExitStack() as opened,
     ):
         with writing(job.out):
             (job.out / "checkpoints").mkdir(exist_ok=True)
+        ledger_of_measure = job.out / HELD_OUT_LEDGER
+        held_out = held_out_measure(judge, session.inputs.constitution, ledger_of_measure, lambda _: None)
+        if held_out is not None:
+            opened.callback(held_out.close)
         remove_partials(job.out / "checkpoints")
         progress.stage("loading the models")
         policy = _policy(session)
-        prompts, trained_on = _prompts(given, session, policy)
+        prompts, validation, trained_on = _prompts(given, session, policy)
         grader, reward_is = _grader(session, ledger)
         samples = job.samples or session.recipe.evaluation.samples_per_prompt
         pin(job.out / "begun.json", _begun(job, policy, prompts, held_out, judge, samples), "a sweep")
-        meter = Meter(policy, grader, prompts, session.inputs.references, session.recipe, held_out)
-        snapshots = [_measured(job.out, session, meter, step, samples) for step in steps]
+        meter = Meter(policy, grader, session.inputs.references, session.recipe, held_out)
+        snapshots = [_measured(job.out, session, meter, prompts, step, samples) for step in steps]
         measured = Measured(
             title=_title(directory),
-            held_out=held_out.name,
+            held_out=None if held_out is None else held_out.name,
             training_reward=reward_is,
-            heldout_judge_trained=any(same_model(held_out.identity, each) for each in judges_of(directory)),
+            heldout_judge_trained=held_out is not None
+            and any(same_model(held_out.identity, each) for each in judges_of(directory)),
             samples=samples,
             trained_on=trained_on,
+            validation=tuple(prompt.id for prompt in validation),
             kept_step=directory.read_summary().get("best_step"),
             facts=_facts(job, policy, bounds),
         )
@@ -150,10 +158,6 @@ def _title(directory: RunDirectory) -> str:
     return f"{directory.path.resolve().name}: {recipe.title}, seed {recipe.seed}"
 
 
-def _held_out(judge: JudgeSettings | None, out: Path) -> HeldOut:
-    return Vader() if judge is None else HeldOutJudge(judge, out / HELD_OUT_LEDGER, lambda _: None)
-
-
 def _policy(session: Session) -> Policy:
     """The policy as it began, the one that the run trained."""
     policy = session.open_policy(session.directory.base)
@@ -161,20 +165,22 @@ def _policy(session: Session) -> Policy:
     return policy
 
 
-def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[list[Prompt], int]:
-    """The prompts that fit the policy's window, and how many of them the run was trained on; those that the run held
-    out where none are given.
+def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[list[Prompt], list[Prompt], int]:
+    """The prompts that fit the policy's window, those of them that choose the best checkpoint, and how many of them the
+    run was trained on; those that the run held out where none are given.
     """
     split = session.split()
     if not given:
-        return split.held_out, 0
+        return split.held_out, split.validation, 0
     usable = within_window(given, policy.base, session.recipe.answering.max_new_tokens)
     if not usable:
         raise UsageError(f"none of the {len(given)} prompts fits the policy's context window; give shorter ones")
     if skipped := len(given) - len(usable):
         session.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
     seen = {prompt.text for prompt in split.training} | {each.prompt.text for each in session.inputs.demonstrations}
-    return usable, sum(prompt.text in seen for prompt in usable)
+    share = session.recipe.evaluation.validation_share
+    validation = split_validation(usable, share, LEAST)[0] if len(usable) >= 2 * LEAST else []
+    return usable, validation, sum(prompt.text in seen for prompt in usable)
 
 
 def _grader(session: Session, ledger: Ledger) -> tuple[Grader | None, str | None]:
@@ -194,7 +200,7 @@ def _begun(
     job: SweepJob,
     policy: Policy,
     prompts: Sequence[Prompt],
-    held_out: HeldOut,
+    held_out: HeldOut | None,
     judge: JudgeSettings | None,
     samples: int,
 ) -> dict[str, Any]:
@@ -203,20 +209,22 @@ def _begun(
         "run": read_json(job.run / "inputs.json")["recipe"],
         "policy": policy.base.identity,
         "prompts": content_hash([prompt.model_dump(mode="json") for prompt in prompts])[:16],
-        "held-out measure": held_out.identity,
+        "held-out measure": None if held_out is None else held_out.identity,
         "constitution": None if judge is None else load_constitution(judge.constitution).hash,
         "samples": samples,
     }
 
 
-def _measured(out: Path, session: Session, meter: Meter, step: int, samples: int) -> Snapshot:
+def _measured(
+    out: Path, session: Session, meter: Meter, prompts: Sequence[Prompt], step: int, samples: int
+) -> Snapshot:
     """The measurement of a checkpoint, made now unless an earlier process finished it."""
     path = out / "checkpoints" / f"step-{step:06d}.json"
     if not path.exists():
         session.progress.stage(f"measuring checkpoint {step}")
         if session.files.checkpoint(step).exists():
             session.files.load_checkpoint(meter.policy, step)
-        measured = meter.measure("sweep", samples)  # one name: every checkpoint draws the same random numbers
+        measured = meter.measure("sweep", prompts, samples)  # one name: every checkpoint draws the same random numbers
         write_text(path, measured.model_dump_json(indent=1) + "\n")
     try:
         snapshot = Snapshot.model_validate_json(path.read_text(encoding="utf-8"))

@@ -34,7 +34,10 @@ def headline(summary: dict[str, Any]) -> str:
     arms = {arm["name"]: arm for arm in summary["arms"]}
     best = arms.get(summary["best"])
     if best is None or best["gain"] is None:
-        return "No arm has a held-out score, so there is nothing to compare."
+        return (
+            "Nothing independent measured these arms, so none is said to be better than another: name a judge that "
+            "trains nothing by common.evaluation.judge.model."
+        )
     first = f"{best['name']} gains most by the held-out measure: {estimate(best['gain'], signed=True)}"
     close = [name for name, arm in arms.items() if name != best["name"] and not _behind(arm["against_best"])]
     if not close:
@@ -47,12 +50,7 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     found: list[str] = []
     for arm in summary["arms"]:
         found += [f"{arm['name']}: {reason}" for reason in of_run(arm["summary"])]
-    if any(len(arm["summary"]["curve"]) > 2 for arm in summary["arms"]):
-        found.append(
-            "the arms with several checkpoints chose among them by the same held-out score, on the same prompts, that "
-            "ranks the arms here; those that are fine-tuned have one checkpoint and no choice"
-        )
-    if len(summary["arms"]) > 2:
+    if len(summary["arms"]) > 2 and summary["best"] is not None:
         found.append(
             "the arm in front is the best of several: part of its lead is luck, and another seed may change it"
         )
@@ -66,7 +64,7 @@ def of_run(summary: dict[str, Any]) -> list[str]:
         reasons = "; ".join(summary["over_optimisation"]["reasons"])
         found.append(f"over-optimisation from step {summary['over_optimisation']['step']} on: {reasons}")
     if summary["best_step"] == 0:
-        found.append("no checkpoint was better than the policy it began with")
+        found.append("the policy that it began with was kept")
     return found
 
 

@@ -9,9 +9,16 @@ from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
 from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
 from preceptor.reports import evaluation, evaluation_words, run_figures, words
+from preceptor.reports.evaluation_view import is_capability, regressions
+from preceptor.reports.numbers import estimate, percent
 from preceptor.reports.templates import markdown, page
 
 EXAMPLES_PER_KIND = 3
+MAIN = ("heldout_score", "Held-out score")
+CUT_BOUND = 0.5
+"""Share of responses cut at the token limit above which the headline says so."""
+UNREADABLE_BOUND = 0.05
+"""Share of unreadable responses above which the headline says so."""
 MEASURES = (
     ("heldout_score", "Held-out score", 2),
     ("judge_score", None, 2),
@@ -48,6 +55,7 @@ class Example:
 def render_report(data: ReportData) -> str:
     """The report as HTML. Text from models and prompts is escaped."""
     summary, of_run = data.summary, data.summary["evaluation"]
+    score = MAIN if summary["heldout_score_is"] is not None else ("kl", "KL to the reference, nats per response")
     compared = {} if data.evaluation is None else evaluation.sections(data.evaluation) | {"in_run": True}
     return page(
         "report.html.jinja",
@@ -59,8 +67,8 @@ def render_report(data: ReportData) -> str:
         tables=settings_tables(summary["recipe"]),
         shown_cards=evaluation.cards(data.evaluation)[:1] if data.evaluation else [],
         curves=run_figures.curves(data.metrics, summary),
-        against_kl=run_figures.against_kl(summary),
-        cohorts=run_figures.cohorts(of_run["before"], of_run["after"], "heldout_score", "Held-out score"),
+        against_kl=run_figures.against_kl(data.metrics, summary),
+        cohorts=run_figures.cohorts(of_run["before"], of_run["after"], *score),
         examples=examples(data.before, data.after),
         abstained=sum(row.get("abstained", 0) for row in data.metrics),
         human_price=HUMAN_USD_PER_LABEL,
@@ -83,17 +91,31 @@ def _shared(data: ReportData) -> dict[str, Any]:
         "headline": headline(summary, data.evaluation),
         "doubts": (doubts := judge_doubts(summary, data.evaluation)),
         "warnings": warnings(summary, data.evaluation)[len(doubts) :],
+        "test_prompts": test_prompts(summary),
         "score_is": score,
-        "measures": [(key, name or score, digits) for key, name, digits in MEASURES if name or score],
+        "measures": [
+            (key, name or score, digits)
+            for key, name, digits in MEASURES
+            if (name or score) and (key != MAIN[0] or summary["heldout_score_is"] is not None)
+        ],
     }
 
 
 def headline(summary: dict[str, Any], compared: Evaluation | None = None) -> str:
-    """The result in a sentence or two, with their intervals: the change of the score, and who is preferred."""
-    if compared is None:
-        return _change(summary)
-    preferred = evaluation_words.preference(compared, _called(compared))
-    return f"{_change(summary)} {preferred[0].upper()}{preferred[1:]}"
+    """The result in a few sentences with their intervals: first what speaks against it, then the change of the score,
+    and who is preferred.
+    """
+    if summary["heldout_score_is"] is None:
+        return " ".join([_NOT_MEASURED, *_alarms(summary, compared), *_changes(summary)])
+    preferred = [] if compared is None else [evaluation_words.preference(compared, _called(compared))]
+    said = [each[0].upper() + each[1:] for each in preferred]
+    return " ".join([*_alarms(summary, compared), _change(summary), *said])
+
+
+def test_prompts(summary: dict[str, Any]) -> int:
+    """Prompts that the results rest on; before they were kept apart, all that were held out."""
+    prompts = summary["prompts"]
+    return prompts.get("test", prompts["held_out"])
 
 
 def _called(compared: Evaluation) -> dict[str, str]:
@@ -102,18 +124,65 @@ def _called(compared: Evaluation) -> dict[str, str]:
     return {before.name: "the one before", after.name: "the policy after training"}
 
 
+_NOT_MEASURED = (
+    "Nothing independent measured this run: it names no held-out judge, and no constitution that brings a measure of "
+    "its own. Name a judge that trains nothing by evaluation.judge.model."
+)
+
+
+def _alarms(summary: dict[str, Any], compared: Evaluation | None) -> Iterator[str]:
+    """What takes most of its worth from any number that follows."""
+    if summary["heldout_judge_trained"]:
+        yield "Nothing independent measured this run: the held-out judge is the judge of training."
+    after = summary["evaluation"]["after"]
+    cut = after["length_limit_share"]["overall"]
+    if cut is not None and cut["value"] > CUT_BOUND:
+        limit = summary["answering"]["max_new_tokens"]
+        yield f"{percent(cut['value'])} of the responses after training were cut at the limit of {limit} tokens."
+    unreadable = (summary.get("unreadable") or {}).get("after")
+    if unreadable is not None and unreadable > UNREADABLE_BOUND:
+        yield f"{percent(unreadable)} of the responses after training are unreadable."
+    lost = [] if compared is None else [each for each in regressions(compared) if is_capability(each)]
+    if lost:
+        first = lost[0]
+        where = "" if first.cohort == "capability" else f" in {first.cohort}"
+        yield f"A capability regressed: {first.measure}{where}, {estimate(first.change, signed=True)}."
+
+
+def _changes(summary: dict[str, Any]) -> Iterator[str]:
+    """What is known of a run that nothing independent measured."""
+    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
+    kl, perplexities = after["kl"]["overall"], [e["reference_perplexity"]["overall"] for e in (before, after)]
+    if kl is not None:
+        yield f"The policy moved by a KL of {kl['value']:.1f} nats."
+    if all(perplexities):
+        was, now = (each["value"] for each in perplexities)
+        yield f"Its perplexity on reference answers is {now / was:.2f} times what it was."
+    scores = [e["judge_score"]["overall"] for e in (before, after)]
+    if all(scores):
+        was, now = (each["value"] for each in scores)
+        whose = words.score_title(summary)
+        yield f"{whose}, which training works for, was {was:.2f} before and {now:.2f} after: no proof of anything else."
+
+
 def _change(summary: dict[str, Any]) -> str:
     before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
     gain = summary["heldout_change"]
-    if gain is None or gain["low"] is None:
-        return "There are too few held-out prompts to say what changed."
+    if gain is None:
+        return "No test prompt has a held-out score both before and after, so nothing can be said of what changed."
+    if gain["low"] is None:
+        return (
+            f"On {test_prompts(summary)} test prompts the held-out score changed by {gain['value']:+.2f}; they are too "
+            "few or too alike for an interval, so nothing can be said of it."
+        )
     effect = "rose" if gain["low"] > 0 else "fell" if gain["high"] < 0 else "did not change beyond chance"
     measured = f"({gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])"
     kl = after["kl"]["overall"]["value"]
     was, now = (e["heldout_score"]["overall"]["value"] for e in (before, after))
+    apart = "" if "test" not in summary["prompts"] else " and that did not choose the checkpoint"
     return (
-        f"On prompts it never trained on, the policy's held-out score {effect}: {was:.2f} before, {now:.2f} after "
-        f"{measured}, at a KL of {kl:.1f} nats."
+        f"On {test_prompts(summary)} prompts it never trained on{apart}, the policy's held-out score {effect}: "
+        f"{was:.2f} before, {now:.2f} after {measured}, at a KL of {kl:.1f} nats."
     )
 
 
@@ -157,7 +226,8 @@ def _of_training(summary: dict[str, Any]) -> Iterator[str]:
         kept = f"The checkpoint kept is step {summary['best_step']}."
         yield f"Over-optimisation from step {over['step']} on: {'; '.join(over['reasons'])}. {kept}"
     if summary["best_step"] == 0 and summary["steps"] > 0:
-        yield "No checkpoint beat the policy before training within the bounds, so the untrained policy was kept."
+        beat = "was" if summary["heldout_score_is"] is None else "beat the policy before training"
+        yield f"No checkpoint {beat} within the bounds, so the untrained policy was kept."
     if below_chance := words.poor_reward_model(summary):
         yield below_chance
     if agreement is not None and agreement < 0.2:
@@ -172,7 +242,7 @@ def _of_judging(summary: dict[str, Any]) -> Iterator[str]:
     if summary["judge_is_policy"]:
         yield (
             "Judge and policy have the same weights. A judge favours its own kind, so the judge's reward below says "
-            "little by itself; the held-out score is the one to read."
+            "little by itself" + ("." if summary["heldout_score_is"] is None else "; read the held-out score.")
         )
     if summary["prompts"]["skipped"]:
         yield f"{summary['prompts']['skipped']} prompts did not fit the context window and were skipped."
@@ -188,13 +258,18 @@ def settings_tables(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def examples(before: Snapshot, after: Snapshot) -> list[Example]:
-    """First samples of some prompts before and after: the largest gains, the median, the largest falls."""
+    """First samples of some prompts before and after: the largest gains, the median, the largest falls; the first ones
+    where there is no held-out score.
+    """
     earlier = _first_by_prompt(before.responses)
     scored = [
         (now.heldout_score - was.heldout_score, was, now)
         for name, now in _first_by_prompt(after.responses).items()
         if (was := earlier.get(name)) is not None and was.heldout_score is not None and now.heldout_score is not None
     ]
+    if not scored:
+        firsts = [(earlier[name], now) for name, now in _first_by_prompt(after.responses).items() if name in earlier]
+        return [Example("Unsorted", was, now) for was, now in firsts[: 3 * EXAMPLES_PER_KIND]]
     pairs = [(was, now) for _, was, now in sorted(scored, key=lambda row: -row[0])]
     count = min(EXAMPLES_PER_KIND, len(pairs) // 3)
     middle = (len(pairs) - count) // 2

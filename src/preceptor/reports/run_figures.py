@@ -18,55 +18,62 @@ _WIDE = 30
 
 
 def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[Markup]:
-    """Four figures over training steps: what was trained on, held-out score, KL, and text guards. Training is a thin
-    line, the measurements on held-out prompts are points with 95 % intervals; a band marks the checkpoint kept.
+    """Figures over training steps: what was trained on, the held-out score where there is one, KL, and text guards.
+    Training is a thin line, the looks at validation prompts are points with 95 % intervals where they have any; a band
+    marks the checkpoint kept.
     """
     curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
     with rc_context(STYLE):
         figures = [Figure(figsize=(WIDTH, 2.9), layout="constrained") for _ in range(4)]
-        trained, heldout, kl, guards = (figure.subplots() for figure in figures)
+        trained, heldout, kl, guards = panels = [figure.subplots() for figure in figures]
         _trained_on(trained, metrics, summary)
-        _points(heldout, curve, "heldout_score", "held-out prompts")
+        _points(heldout, curve, "heldout_score", "validation prompts")
         heldout.set_title(f"Held-out score ({summary['heldout_score_is']})")
         _line(kl, metrics, "kl", "training prompts")
-        _points(kl, curve, "kl", "held-out prompts")
+        _points(kl, curve, "kl", "at the looks")
         kl.axhline(bounds["max_kl"], color=RED, linewidth=1, linestyle="--", label="bound")
         kl.set_title("KL to the reference, nats per response")
         _guards(guards, summary)
-        for figure, axes in zip(figures, (trained, heldout, kl, guards), strict=True):
+        if summary["heldout_score_is"] is None:
+            del figures[1], panels[1]
+        for figure, axes in zip(figures, panels, strict=True):
             axes.axvline(summary["best_step"], color=GREEN, linewidth=5, alpha=0.18)
             axes.set_xlabel("training step")
             labels = axes.get_legend_handles_labels()[1]
             if len(labels) > 1:  # side by side where that is not too wide
                 figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > _WIDE else 2)
         kept = f"over training steps; the checkpoint kept is step {summary['best_step']}"
-        titles = [axes.get_title("left") for axes in (trained, heldout, kl, guards)]
+        titles = [axes.get_title("left") for axes in panels]
         return [to_svg(figure, f"{title} {kept}") for figure, title in zip(figures, titles, strict=True)]
 
 
-def against_kl(summary: dict[str, Any]) -> Markup | None:
-    """The training score and the held-out score over the KL to the reference, a point for each checkpoint with its 95 %
-    interval, and where over-optimisation begins; None where fewer than three checkpoints were measured.
+def against_kl(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Markup | None:
+    """The reward of training and the held-out score over the KL to the reference, a point for each step and for each
+    look with its 95 % interval, and where over-optimisation begins; None where fewer than three checkpoints were looked
+    at, and where there is no held-out score.
 
     The two have units of their own, so each has a panel.
     """
     curve, over = summary["curve"], summary["over_optimisation"]
-    if len(curve) < 3:
+    if len(curve) < 3 or summary["heldout_score_is"] is None:
         return None
-    trained, begins = summary["judge_score_is"], next((s for s in curve if s["step"] == over["step"]), None)
+    paid = [(row["kl"], row["reward"]) for row in metrics if row.get("reward") is not None and "kl" in row]
+    begins = next((s for s in curve if s["step"] == over["step"]), None)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 4.6 if trained else 2.7), layout="constrained")
-        panels = list(figure.subplots(2 if trained else 1, 1, sharex=True, squeeze=False).flat)
-        titles = ((f"Training: {trained}", "judge_score", GREY), ("Held-out score", "heldout_score", GREEN))
-        for axes, (title, key, colour) in zip(panels, titles if trained else titles[1:], strict=True):
-            known = points_against_kl(curve, key)
-            axes.errorbar(
-                [kl for _, kl, _ in known], [e.value for *_, e in known], yerr=reach([e for *_, e in known]),
-                fmt="o-", markersize=4.5, color=colour, linewidth=1.2, elinewidth=1.4,
-            )  # fmt: skip
-            for step, kl, e in known if len(known) <= _NUMBERED else ():
-                axes.annotate(str(step), (kl, e.value), (4, 4), textcoords="offset points", fontsize=8)
-            axes.set_title(title)
+        figure = Figure(figsize=(WIDTH, 4.6 if paid else 2.7), layout="constrained")
+        panels = list(figure.subplots(2 if paid else 1, 1, sharex=True, squeeze=False).flat)
+        if paid:
+            panels[0].plot(*zip(*paid, strict=True), "o-", color=GREY, markersize=4, linewidth=1.2)
+            panels[0].set_title("Reward of training, training prompts")
+        known = points_against_kl(curve, "heldout_score")
+        panels[-1].errorbar(
+            [kl for _, kl, _ in known], [e.value for *_, e in known], yerr=reach([e for *_, e in known]),
+            fmt="o-", markersize=4.5, color=GREEN, linewidth=1.2, elinewidth=1.4,
+        )  # fmt: skip
+        for step, kl, e in known if len(known) <= _NUMBERED else ():
+            panels[-1].annotate(str(step), (kl, e.value), (4, 4), textcoords="offset points", fontsize=8)
+        panels[-1].set_title("Held-out score, validation prompts")
+        for axes in panels:
             if begins is not None and begins["kl"]["overall"] is not None:
                 axes.axvline(begins["kl"]["overall"]["value"], color=RED, linewidth=1.2, linestyle="--")
         if begins is not None:
@@ -108,7 +115,7 @@ def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str
     comparable = key == "reward" and score is not None
     _line(axes, metrics, key, "training prompts" if key == "reward" else "training")
     if comparable:
-        _points(axes, summary["curve"], "judge_score", f"held-out prompts: {score}")
+        _points(axes, summary["curve"], "judge_score", f"validation prompts: {score}")
     axes.set_title(f"{title} of each training step")
 
 
@@ -140,6 +147,8 @@ def _guards(axes: Axes, summary: dict[str, Any]) -> None:
 
 def _points(axes: Axes, curve: Sequence[dict[str, Any]], key: str, label: str) -> None:
     known = [(s["step"], s[key]["overall"]) for s in curve if s[key]["overall"] is not None]
+    if not known:
+        return
     axes.errorbar(
         [step for step, _ in known], [e["value"] for _, e in known], yerr=reach([e for _, e in known]),
         fmt="o-", markersize=4.5, color=GREEN, linewidth=1.4, elinewidth=1.4, label=label,

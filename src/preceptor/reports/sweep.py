@@ -27,13 +27,19 @@ def headline(sweep: Sweep) -> str:
     """Which checkpoint is best, what it gained and cost, and where over-optimisation begins."""
     over = sweep.over_optimisation
     begins = f" Over-optimisation begins at step {over.step}." if over.detected else " No over-optimisation was found."
+    if sweep.held_out is None:
+        return (
+            "Nothing independent measured these checkpoints, so none is said to be better than another: name a judge "
+            f"that trained nothing by --judge. The last one within the bounds is step {sweep.best_step}."
+        )
     if sweep.best_step == 0:
         return f"No checkpoint within the bounds has a higher held-out score than the policy before training.{begins}"
     best, gain = sweep.best, sweep.best.gain.overall
     chance = "" if best.better else ", which may be chance"
     ratio = "" if best.perplexity_ratio is None else f" and {best.perplexity_ratio:.2f} times its perplexity"
+    on = f" on the {sweep.prompts - sweep.validation} prompts that did not choose it" if sweep.validation else ""
     return (
-        f"Step {best.step} is the best checkpoint within the bounds: its held-out score changed by "
+        f"Step {best.step} is the best checkpoint within the bounds: its held-out score{on} changed by "
         f"{estimate(gain, signed=True)} since before training{chance}, at a KL of {_kl(best)} nats{ratio}.{begins}"
     )
 
@@ -55,13 +61,13 @@ def warnings(sweep: Sweep) -> list[str]:
     found += _failures(sweep)
     if sweep.prompts < FEW_PROMPTS:
         found.append(f"Only {sweep.prompts} prompts: little can be said about prompts that were not asked.")
-    if sweep.best_step and len(sweep.points) > 2:
+    if sweep.best_step and len(sweep.points) > 2 and not sweep.validation and sweep.held_out is not None:
         found.append(
             f"The best of {len(sweep.points)} checkpoints was chosen by the score on these prompts, so part of its "
             "lead is luck: measure it anew on others before relying on the number."
         )
     if sweep.kept_step is not None and sweep.kept_step != sweep.best_step:
-        found.append(f"The run itself kept step {sweep.kept_step}, by its own measure on its own held-out prompts.")
+        found.append(f"The run itself kept step {sweep.kept_step}, by its own measure on its own validation prompts.")
     return found
 
 

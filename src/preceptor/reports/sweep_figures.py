@@ -48,7 +48,9 @@ def curves(sweep: Sweep) -> list[Markup]:
     """Two figures for each measure, over KL and over steps: held-out score, training reward where there is one,
     perplexity on reference answers, refusals and task scores. Points are checkpoints with 95 % intervals.
     """
-    panels = {f"Held-out score ({sweep.held_out})": [_Line(_known(sweep, lambda p: p.heldout.overall), GREEN)]}
+    panels: dict[str, list[_Line]] = {}
+    if sweep.held_out is not None:
+        panels[f"Held-out score ({sweep.held_out})"] = [_Line(_known(sweep, lambda p: p.heldout.overall), GREEN)]
     if sweep.training_reward is not None:
         reward = _Line(_known(sweep, lambda p: p.training_reward.overall), GREY)
         panels[sweep.training_reward[0].upper() + sweep.training_reward[1:]] = [reward]
@@ -68,7 +70,7 @@ def curves(sweep: Sweep) -> list[Markup]:
 
 def by_cohort(sweep: Sweep) -> Markup | None:
     """The change of the held-out score at the best checkpoint, a row for each cohort; None where there is one."""
-    if len(sweep.cohorts) < 2 or sweep.best_step == 0:
+    if len(sweep.cohorts) < 2 or sweep.best_step == 0 or sweep.held_out is None:
         return None
     gain = sweep.best.gain
     names = sorted(sweep.cohorts)

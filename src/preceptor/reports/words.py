@@ -194,19 +194,22 @@ def _rl(summary: Summary) -> str:
 
 
 def _ending(summary: Summary) -> Iterator[str]:
+    prompts = summary["prompts"]
     if summary["recipe"]["method"] in ("sft", "best_of_n"):
         yield f"The model after all {summary['steps']} updates was kept."
         return
     early = summary["stopped_early"]
     ended = f"training ended early ({early})" if early else "training was complete"
+    kept = "the last one" if summary["heldout_score_is"] is None else "the one with the highest held-out score"
     yield (
-        f"After {summary['steps']} steps {ended}; among all checkpoints within bounds, the one with the highest "
-        "held-out score was kept. No judge or reward model of training had a say in that choice."
+        f"After {summary['steps']} steps {ended}; among all checkpoints within bounds, {kept} was kept. No judge or "
+        "reward model of training had a say in that choice."
     )
-    yield (
-        "The choice was made on one response per held-out prompt; the numbers after training come from other responses "
-        "to the same prompts."
-    )
+    if "test" in prompts:
+        yield (
+            f"The choice was made on {prompts['validation']} validation prompts; the results come from "
+            f"{prompts['test']} test prompts, which trained nothing and chose nothing."
+        )
 
 
 def _number(value: float | None) -> str:

@@ -55,6 +55,18 @@ def split_held_out(prompts: Sequence[Prompt], share: float) -> tuple[list[Prompt
     return training, held_out
 
 
+def split_validation(held_out: Sequence[Prompt], share: float, least: int) -> tuple[list[Prompt], list[Prompt]]:
+    """Splits held-out prompts by a stable hash of their texts: (validation, test), both in their order.
+
+    Args:
+        share: of the prompts that are for validation, to the nearest whole number.
+        least: prompts that either part has at least, where there are enough for both.
+    """
+    count = max(least, min(round(share * len(held_out)), len(held_out) - least))
+    chosen = {prompt.id for prompt in sorted(held_out, key=lambda prompt: unit_hash("validation", prompt.text))[:count]}
+    return [p for p in held_out if p.id in chosen], [p for p in held_out if p.id not in chosen]
+
+
 def read_prompt_rows(path: Path) -> Iterator[Prompt | Malformed]:
     """Streams the prompts of a dataset of any size; what `read_raw_rows` reads. Unknown columns are ignored, a bad row
     is yielded in its place, and ids are not checked for being unique.

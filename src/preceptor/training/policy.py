@@ -238,6 +238,14 @@ class Policy:
         return [[float(next(ratios).sum()) for _ in group.responses] for group in tokens_P]
 
     @torch.no_grad()
+    def sequence_log_likelihoods(self, groups_P: Sequence[ResponseGroup], temperature: float) -> list[list[float]]:
+        """Log π of each response, summed over its tokens, in nats: P lists of G numbers."""
+        tokens_P = [group.tokens for group in groups_P]
+        lengths = [len(ids) for group in tokens_P for ids in group.responses]
+        summed = iter([float(each.double().sum()) for each in self.log_probs(tokens_P, temperature).split(lengths)])
+        return [[next(summed) for _ in group.responses] for group in tokens_P]
+
+    @torch.no_grad()
     def answer_log_likelihoods(self, prompts: Sequence[Prompt]) -> list[tuple[float, int]]:
         """Log-likelihood and number of tokens of each prompt's reference answer, its end-of-sequence token included."""
         groups = [self._answer_group(prompt) for prompt in prompts]
