@@ -266,7 +266,7 @@ def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_pat
     assert {prompt.cohort for prompt in both} == {*evaluation.cohorts, "new"}
     assert len(both) == evaluation.prompts + 1
     seen = str(tmp_path / "prompts.jsonl")  # training and held-out prompts
-    assert trained_on(job.policies, read_evaluation_prompts(replace(job, prompts=(seen,)))) == {"tuned": 8}
+    assert trained_on(job.policies, read_evaluation_prompts(replace(job, prompts=(seen,)))) == {"tuned": 6}
 
 
 @pytest.mark.parametrize(
