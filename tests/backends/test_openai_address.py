@@ -11,7 +11,8 @@ from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import ModelCard
-from preceptor.backends.openai.client import Client, key_for
+from preceptor.backends.openai.client import Client
+from preceptor.backends.openai.keys import key_for
 from preceptor.backends.openai.prices import price_of
 from preceptor.backends.openai.wire import question
 from preceptor.backends.resolve import open_model

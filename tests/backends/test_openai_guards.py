@@ -6,7 +6,7 @@ from backends.fault_server import FaultServer, Script
 from preceptor.backends.base import ChooseRequest, CompleteRequest, in_order
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
-from preceptor.backends.openai.client import key_for
+from preceptor.backends.openai.keys import key_for
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JudgeFailure, Message

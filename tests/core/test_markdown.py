@@ -14,7 +14,7 @@ def test_code_holds_the_text_and_nothing_else(text: str) -> None:
     inline = MARKDOWN.parse(f"- Judge: {code(text)} and more")[3]
     assert [child.type for child in inline.children or ()] == ["text", "code_inline", "text"]
     said = text.replace("\n", " ").replace("\x1b", r"\x1b")
-    assert (inline.children or ())[1].content.strip() == said
+    assert (inline.children or [])[1].content.strip() == said
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_code_holds_the_text_and_nothing_else(text: str) -> None:
 def test_a_sentence_holds_the_text_and_nothing_else(text: str) -> None:
     tokens = MARKDOWN.parse(f"- Name: {escaped(text)}")
     assert len(tokens) == 7
-    [only] = tokens[3].children or ()
+    [only] = tokens[3].children or []
     assert only.type == "text"
     assert only.content == "Name: " + " ".join(text.split()).replace("\u202e", r"\u202e")
 

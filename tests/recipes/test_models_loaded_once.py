@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from preceptor.backends.transformers.loading import load
 from preceptor.recipes import session
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.run import execute
@@ -15,7 +16,6 @@ def test_the_policy_is_the_model_that_the_prompts_were_measured_with(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_folder: Path
 ) -> None:
     loaded: list[str] = []
-    load = session.load
 
     def counted(name: str, *arguments: object) -> object:
         loaded.append(name)

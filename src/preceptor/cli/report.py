@@ -13,12 +13,12 @@ def report(
     """Write report.html of a finished run anew and print its summary."""
     from preceptor.cli.display import show_summary
     from preceptor.core.errors import UsageError
-    from preceptor.recipes.report import write_report
+    from preceptor.recipes.report import evaluated, write_report
     from preceptor.recipes.run_directory import RunDirectory
 
     directory = RunDirectory.open(run)
     summary = directory.read_summary()
     if summary.get("status") != "done":
         raise UsageError(f"{run}: this run is not finished; go on with it by `preceptor run --resume {run}`")
-    write_report(directory, summary)
+    write_report(directory, *evaluated(directory, summary))
     show_summary(summary, directory, as_json=as_json)
