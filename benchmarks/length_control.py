@@ -183,6 +183,8 @@ SETTINGS = (
     Setting("1 policy, 4 samples, 50 prompts, half as long", 50, 4, (0.5,), 1.2, 0.6),
     Setting("1 policy, 2 samples, 200 prompts, half as long", 200, 2, (0.5,), 1.2, 0.6),
     Setting("1 policy, 2 samples, 200 prompts, difficulty the other way", 200, 2, (0.5,), 1.2, -0.6),
+    Setting("1 policy, 2 samples, 200 prompts, length without effect", 200, 2, (0.5,), 0.0, 0.6),
+    Setting("1 policy, 2 samples, 200 prompts, length of great effect", 200, 2, (0.5,), 2.5, 0.6),
     Setting("3 policies, 1 sample, 50 prompts", 50, 1, (0.5, 0.8, 1.3), 1.2, 0.6),
     Setting("3 policies, 1 sample, 200 prompts", 200, 1, (0.5, 0.8, 1.3), 1.2, 0.6),
     Setting("3 policies, 2 samples, 800 prompts", 800, 2, (0.5, 0.8, 1.3), 1.2, 0.6),

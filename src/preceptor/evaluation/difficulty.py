@@ -3,28 +3,39 @@
 Where a policy answers briefly it may also do badly, because of the prompt: lengths go with difficulty. Pairs of one
 prompt share its difficulty and differ in length, so they tell the two apart. The model is
 
-    logit p = θ_m + φ·x + γ_i,    γ_i = α·c_i + τ·z_i,    z_i normal,
+    logit p = θ_m + φ·x + γ_i
 
-for contestant m and prompt i, x being 0 at equal length and c_i the mean of the prompt's x, each contestant's own mean
-taken off: difficulty may go with length as it likes (Mundlak 1978, "On the pooling of time series and cross section
-data"), and φ comes from differences within prompts alone. It is one number for all contestants: the judge's. After
-Dubois et al. 2024 (arXiv 2404.04475), whose difficulty is fitted beforehand to all models of a leaderboard; here it is
-integrated out, so that no outcome explains itself.
+for contestant m and prompt i, x being 0 at equal length. φ is one number for all contestants: the judge's. It is
+estimated in two steps.
+
+1. φ, from which of a prompt's pairs are won, given how many of them are: γ cancels from that, however difficulty is
+   spread and however it goes with length (Rasch 1960; Andersen 1970, "Asymptotic properties of conditional
+   maximum-likelihood estimators"). Estimated together with a distribution of γ, φ is off where that distribution is
+   not the right one.
+2. The rates, given φ, with γ_i = Σ_m α_m·c_im + τ·z_i and z_i normal. c_im is contestant m's share in the mean of the
+   prompt's x, its own mean taken off: difficulty may go with each contestant's lengths in its own way (Chamberlain
+   1982, "Multivariate regression models for panel data").
+
+After Dubois et al. 2024 (arXiv 2404.04475), whose difficulty is fitted beforehand to all models of a leaderboard; here
+it is integrated out, so that no outcome explains itself.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.linalg import block_diag
 from scipy.optimize import minimize
 from scipy.special import expit
 
 from preceptor.evaluation.intervals import LEVEL, Estimate
 
 _START = 0.5  # wins, and losses, at equal length that each contestant has before any prompt is judged
-_WIDTHS = np.array([1.5, 5.0, 1.5])
-"""Standard deviations of the normal priors of φ, α and log τ. Judges' effects of length are about 1 to 2 in either
-form; with few wins the likelihood alone is largest where φ is too large, and intervals there miss the truth too often.
+_USUAL_EFFECT, _EFFECT = 1.0, 1.5
+"""Mean and standard deviation of the normal prior of φ. Judges' effects of length are about 1 to 2 in either form."""
+_ABILITY, _LINK, _OWN_LINK, _LOG_SPREAD = 5.0, 4.0, 3.0, 1.5
+"""Standard deviations of the normal priors of θ in the first step, of what all α share, of what each has of its own,
+and of log τ.
 """
 _STEP = 1e-4  # of numerical derivatives
 _NODES_Q = np.linspace(-4.5, 4.5, 37)  # of z
@@ -48,14 +59,16 @@ class Pairs:
         return self.x_N - (np.bincount(self.contestant_N, self.x_N) / np.maximum(counts, 1))[self.contestant_N]
 
     @property
-    def mean_I(self) -> np.ndarray:
-        """c: by prompt, the mean of its centred x."""
-        return np.bincount(self.prompt_N, self.centred_N) / np.bincount(self.prompt_N)
+    def mean_IM(self) -> np.ndarray:
+        """c: by prompt the mean of its centred x, as a sum of what each contestant has in it."""
+        found_IM = np.zeros((int(self.prompt_N.max()) + 1, int(self.contestant_N.max()) + 1))
+        np.add.at(found_IM, (self.prompt_N, self.contestant_N), self.centred_N)
+        return found_IM / np.bincount(self.prompt_N)[:, None]
 
     @property
     def within_N(self) -> np.ndarray:
         """What is left of x when contestants and prompts are taken out."""
-        return self.centred_N - self.mean_I[self.prompt_N]
+        return self.centred_N - self.mean_IM.sum(axis=1)[self.prompt_N]
 
 
 @dataclass(frozen=True)
@@ -73,26 +86,33 @@ class JointFit:
 
 
 def fit_jointly(pairs: Pairs) -> JointFit:
-    """Maximum marginal likelihood. Intervals are 95 %, from each prompt's influence on the rate (the sandwich estimator
-    with prompts as clusters), on the scale of log-odds.
+    """Intervals are 95 %, on the scale of log-odds, from each prompt's influence on the rate, by way of φ too (the
+    sandwich estimator with prompts as clusters). The priors count as data there: they draw the estimate towards
+    themselves, and what they take off its variance they add to its distance from the truth.
     """
-    model = _Model(pairs)
+    effect = effect_of_length(pairs)
+    model = _Model(pairs, effect.value)
     contestants = int(pairs.contestant_N.max()) + 1
-    found = minimize(model.loss, np.zeros(contestants + 3), jac=True, method="L-BFGS-B", options={"maxiter": 300})
+    found = minimize(model.loss, np.zeros(2 * contestants + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300})
     point_K: np.ndarray = found.x
     rates_M, own_IM = model.rates(point_K)
     steps_KK = _STEP * np.eye(len(point_K))
     ends = [(point_K + step_K, point_K - step_K) for step_K in steps_KK]
     curvature_KK = np.array([model.loss(up)[1] - model.loss(down)[1] for up, down in ends]) / (2 * _STEP)
     slopes_KM = np.array([model.rates(up)[0] - model.rates(down)[0] for up, down in ends]) / (2 * _STEP)
-    moved_IK = np.linalg.solve((curvature_KK + curvature_KK.T) / 2, model.scores(point_K).T).T
-    influence_IM = own_IM + moved_IK @ slopes_KM
+    moved_KM = np.linalg.solve((curvature_KK + curvature_KK.T) / 2, slopes_KM)
+    up, down = _Model(pairs, effect.value + _STEP), _Model(pairs, effect.value - _STEP)
+    by_effect_M = (up.rates(point_K)[0] - down.rates(point_K)[0]) / (2 * _STEP)
+    by_effect_M -= (up.loss(point_K)[1] - down.loss(point_K)[1]) / (2 * _STEP) @ moved_KM
+    influence_IM = own_IM + model.scores(point_K) @ moved_KM + effect.influence_I[:, None] * by_effect_M
+    of_priors_M = (moved_KM * (model.prior_curvature(point_K) @ moved_KM)).sum(axis=0)
+    of_priors_M += effect.of_prior * by_effect_M**2
     prompts_M = np.array([len(np.unique(pairs.prompt_N[pairs.contestant_N == m])) for m in range(contestants)])
-    errors_M = np.sqrt((influence_IM**2).sum(axis=0) * prompts_M / np.maximum(prompts_M - 1, 1))
+    errors_M = np.sqrt((influence_IM**2).sum(axis=0) * prompts_M / np.maximum(prompts_M - 1, 1) + of_priors_M)
     rates = zip(rates_M, errors_M, prompts_M, strict=True)
     return JointFit(
         rates=tuple(_estimate(float(r), float(e), int(n)) for r, e, n in rates),
-        effect=float(point_K[contestants]),
+        effect=effect.value,
         theta_M=point_K[:contestants],
         difficulty_I=model.difficulty(point_K),
     )
@@ -104,23 +124,115 @@ def _estimate(rate: float, error: float, prompts: int) -> Estimate:
     return Estimate(value=rate, low=float(expit(log_odds - reach)), high=float(expit(log_odds + reach)), n=prompts)
 
 
-class _Model:
-    """The likelihood of θ by contestant, φ, α and log τ, in this order (K of them)."""
+@dataclass(frozen=True)
+class Effect:
+    """φ, and what its uncertainty comes from."""
+
+    value: float
+    influence_I: np.ndarray
+    """By prompt, its share in the deviation of `value`."""
+    of_prior: float
+    """What the prior adds to the variance of `value`."""
+
+
+def effect_of_length(pairs: Pairs) -> Effect:
+    """The first step: the most likely φ, given its prior."""
+    model = Conditional(pairs)
+    start_K = model.usual_K
+    point_K: np.ndarray = minimize(model.loss, start_K, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    ends = [(point_K + step_K, point_K - step_K) for step_K in _STEP * np.eye(len(point_K))]
+    curvature_KK = np.array([model.loss(up)[1] - model.loss(down)[1] for up, down in ends]) / (2 * _STEP)
+    moved_K = np.linalg.solve((curvature_KK + curvature_KK.T) / 2, np.eye(len(point_K))[-1])
+    _, scores_IK = model.scores(point_K)
+    return Effect(float(point_K[-1]), scores_IK @ moved_K, float(moved_K @ (model.precision_K * moved_K)))
+
+
+class Conditional:
+    """The likelihood of prompts' outcomes less that of their sum. Of θ by contestant and φ, in this order (K of them).
+
+    An outcome between 0 and 1 is a win as often as it says: the log-likelihood is the mean over these draws.
+    """
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs
-        self.starts = np.flatnonzero(np.diff(pairs.prompt_N, prepend=-1))
-        self.c_I = pairs.mean_I
         self.contestants = int(pairs.contestant_N.max()) + 1
+        counts_I = np.bincount(pairs.prompt_N)
+        starts_I = np.cumsum(counts_I) - counts_I
+        self.places = (pairs.prompt_N, np.arange(len(pairs.prompt_N)) - starts_I[pairs.prompt_N])
+        self.counts_I, self.most = counts_I, int(counts_I.max())
+        self.sums_IS = _sums(self._by_prompt(pairs.outcome_N))[-1]
+        self.usual_K = np.append(np.zeros(self.contestants), _USUAL_EFFECT)
+        self.precision_K = np.append(np.full(self.contestants, _ABILITY**-2), _EFFECT**-2)
 
     def loss(self, point_K: np.ndarray) -> tuple[float, np.ndarray]:
         """The negative log-likelihood with its priors, and its gradient."""
-        theta_M, (phi, alpha, log_tau) = np.split(point_K, [self.contestants])
+        log_likelihood, scores_IK = self.scores(point_K)
+        away_K = self.precision_K * (point_K - self.usual_K)
+        return float((point_K - self.usual_K) @ away_K / 2) - log_likelihood, away_K - scores_IK.sum(axis=0)
+
+    def scores(self, point_K: np.ndarray) -> tuple[float, np.ndarray]:
+        """The log-likelihood, and by prompt its gradient."""
+        pairs = self.pairs
+        log_odds_N = point_K[pairs.contestant_N] + point_K[-1] * pairs.x_N
+        log_odds_N -= (np.bincount(pairs.prompt_N, log_odds_N) / self.counts_I)[pairs.prompt_N]  # γ, which cancels
+        p_N = expit(log_odds_N)
+        p_IJ = self._by_prompt(p_N)
+        sums = _sums(p_IJ)
+        sum_IS = np.maximum(sums[-1], 1e-300)
+        log_likelihood = pairs.outcome_N @ log_odds_N - np.logaddexp(0, log_odds_N).sum()
+        log_likelihood -= (self.sums_IS * np.log(sum_IS)).sum()
+        back_IS, of_sum_IJ = self.sums_IS / sum_IS, np.zeros_like(p_IJ)
+        for j in range(self.most - 1, -1, -1):  # the derivatives of _sums, from its end to its start
+            ahead_IS = np.pad(back_IS[:, 1:], ((0, 0), (0, 1)))
+            of_sum_IJ[:, j] = (sums[j] * (ahead_IS - back_IS)).sum(axis=1)
+            back_IS = back_IS + p_IJ[:, j, None] * (ahead_IS - back_IS)
+        residual_N = pairs.outcome_N - p_N - of_sum_IJ[self.places] * p_N * (1 - p_N)
+        scores_IK = np.zeros((len(self.counts_I), len(point_K)))
+        np.add.at(scores_IK, (pairs.prompt_N, pairs.contestant_N), residual_N)
+        scores_IK[:, -1] = np.bincount(pairs.prompt_N, residual_N * pairs.x_N)
+        return float(log_likelihood), scores_IK
+
+    def _by_prompt(self, value_N: np.ndarray) -> np.ndarray:
+        """By prompt and place in it; 0 where a prompt has fewer pairs than another."""
+        found_IJ = np.zeros((len(self.counts_I), self.most))
+        found_IJ[self.places] = value_N
+        return found_IJ
+
+
+def _sums(p_IJ: np.ndarray) -> list[np.ndarray]:
+    """By prompt, how likely each number of wins is among its first 0, 1, 2, ... pairs."""
+    found = [np.eye(1, p_IJ.shape[1] + 1) * np.ones((len(p_IJ), 1))]
+    for p_I in p_IJ.T:
+        found.append(found[-1] + p_I[:, None] * (np.pad(found[-1][:, :-1], ((0, 0), (1, 0))) - found[-1]))
+    return found
+
+
+class _Model:
+    """The second step: the likelihood of θ by contestant, α by contestant and log τ, in this order (K of them)."""
+
+    def __init__(self, pairs: Pairs, effect: float) -> None:
+        self.pairs = pairs
+        self.of_length_N = effect * pairs.x_N
+        self.starts = np.flatnonzero(np.diff(pairs.prompt_N, prepend=-1))
+        self.c_IM = pairs.mean_IM
+        self.contestants = int(pairs.contestant_N.max()) + 1
+        links_MM = _LINK**2 + _OWN_LINK**2 * np.eye(self.contestants)
+        no_MM = np.zeros_like(links_MM)  # θ has a start of wins and losses instead
+        self.precision_KK = np.asarray(block_diag(no_MM, np.linalg.inv(links_MM), _LOG_SPREAD**-2))
+
+    def loss(self, point_K: np.ndarray) -> tuple[float, np.ndarray]:
+        """The negative log-likelihood with its priors, and its gradient."""
+        theta_M, drawn_K = point_K[: self.contestants], self.precision_KK @ point_K
         log_likelihood_I, _, _ = self._posterior(point_K)
-        shared_K = np.array([phi, alpha, log_tau]) / _WIDTHS
-        prior = _START * (np.logaddexp(0, theta_M) + np.logaddexp(0, -theta_M)).sum() + (shared_K**2).sum() / 2
-        of_prior_K = np.concatenate([_START * (2 * expit(theta_M) - 1), shared_K / _WIDTHS])
-        return float(prior - log_likelihood_I.sum()), of_prior_K - self.scores(point_K).sum(axis=0)
+        prior = _START * (np.logaddexp(0, theta_M) + np.logaddexp(0, -theta_M)).sum() + point_K @ drawn_K / 2
+        drawn_K[: self.contestants] = _START * (2 * expit(theta_M) - 1)
+        return float(prior - log_likelihood_I.sum()), drawn_K - self.scores(point_K).sum(axis=0)
+
+    def prior_curvature(self, point_K: np.ndarray) -> np.ndarray:
+        """The second derivatives of the priors' part of the loss."""
+        won_M = expit(point_K[: self.contestants])
+        of_start_K = np.append(2 * _START * won_M * (1 - won_M), np.zeros(self.contestants + 1))
+        return self.precision_KK + np.diag(of_start_K)
 
     def scores(self, point_K: np.ndarray) -> np.ndarray:
         """By prompt, the gradient of its log-likelihood."""
@@ -128,19 +240,17 @@ class _Model:
         pairs, tau = self.pairs, np.exp(point_K[-1])
         residual_NQ = weight_IQ[pairs.prompt_N] * (pairs.outcome_N[:, None] - expit(log_odds_NQ))
         residual_N = residual_NQ.sum(axis=1)
-        found_IK = np.zeros((len(self.starts), len(point_K)))
-        np.add.at(found_IK, (pairs.prompt_N, pairs.contestant_N), residual_N)
-        shared_N3 = np.stack(
-            [residual_N * pairs.x_N, residual_N * self.c_I[pairs.prompt_N], residual_NQ @ _NODES_Q * tau], axis=1
-        )
-        found_IK[:, self.contestants :] = np.add.reduceat(shared_N3, self.starts, axis=0)
-        return found_IK
+        of_theta_IM = np.zeros_like(self.c_IM)
+        np.add.at(of_theta_IM, (pairs.prompt_N, pairs.contestant_N), residual_N)
+        of_gamma_N2 = np.stack([residual_N, residual_NQ @ _NODES_Q * tau], axis=1)
+        of_mean_I, of_tau_I = np.add.reduceat(of_gamma_N2, self.starts, axis=0).T
+        return np.column_stack([of_theta_IM, of_mean_I[:, None] * self.c_IM, of_tau_I])
 
     def rates(self, point_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """By contestant the rate at equal length; by prompt and contestant its share in that mean's deviation."""
         _, weight_IQ, _ = self._posterior(point_K)
-        theta_M, (_, alpha, log_tau) = np.split(point_K, [self.contestants])
-        difficulty_IQ = alpha * self.c_I[:, None] + np.exp(log_tau) * _NODES_Q
+        theta_M = point_K[: self.contestants]
+        difficulty_IQ = self._expected(point_K)[:, None] + np.exp(point_K[-1]) * _NODES_Q
         of_prompt_IM = np.stack([(weight_IQ * expit(theta + difficulty_IQ)).sum(axis=1) for theta in theta_M], axis=1)
         judged_IM = np.zeros_like(of_prompt_IM)
         judged_IM[self.pairs.prompt_N, self.pairs.contestant_N] = 1.0
@@ -151,14 +261,17 @@ class _Model:
     def difficulty(self, point_K: np.ndarray) -> np.ndarray:
         """By prompt, the mean of γ given its outcomes."""
         _, weight_IQ, _ = self._posterior(point_K)
-        return point_K[-2] * self.c_I + np.exp(point_K[-1]) * (weight_IQ @ _NODES_Q)
+        return self._expected(point_K) + np.exp(point_K[-1]) * (weight_IQ @ _NODES_Q)
+
+    def _expected(self, point_K: np.ndarray) -> np.ndarray:
+        """By prompt, what its lengths say about γ."""
+        return self.c_IM @ point_K[self.contestants : -1]
 
     def _posterior(self, point_K: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """By prompt the log-likelihood, and the distribution of z given its outcomes; by pair and node the log-odds."""
-        theta_M, (phi, alpha, log_tau) = np.split(point_K, [self.contestants])
         pairs = self.pairs
-        fixed_N = theta_M[pairs.contestant_N] + phi * pairs.x_N + alpha * self.c_I[pairs.prompt_N]
-        log_odds_NQ = fixed_N[:, None] + np.exp(log_tau) * _NODES_Q
+        fixed_N = point_K[pairs.contestant_N] + self.of_length_N + self._expected(point_K)[pairs.prompt_N]
+        log_odds_NQ = fixed_N[:, None] + np.exp(point_K[-1]) * _NODES_Q
         of_pair_NQ = pairs.outcome_N[:, None] * log_odds_NQ - np.logaddexp(0.0, log_odds_NQ)
         joint_IQ = np.add.reduceat(of_pair_NQ, self.starts, axis=0) + _LOG_WEIGHTS_Q
         largest_I = joint_IQ.max(axis=1)
