@@ -29,7 +29,7 @@ from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import train_dpo
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
-from preceptor.training.processes import Processes
+from preceptor.training.processes import Processes, leave
 from preceptor.training.sft.settings import SftSettings
 from preceptor.training.sft.train import train_sft
 from preceptor.training.tuning import TuningSettings
@@ -54,6 +54,7 @@ train_sft(
     folder=root / "sft", seed=0, on_log=said.append, on_note=said.append,
 )
 (root / f"said-{processes.index}-of-{processes.count}").write_text(str(len(said)))
+leave()
 """
 
 

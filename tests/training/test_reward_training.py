@@ -207,7 +207,7 @@ from accelerate import PartialState
 PartialState(cpu=True)  # without it accelerate takes several processes without a GPU for one each
 
 from test_reward_training import PAIRS, SETTINGS, make
-from preceptor.training.processes import Processes
+from preceptor.training.processes import Processes, leave
 from preceptor.training.reward_model.train import train_reward_model
 
 processes, told = Processes(), []
@@ -217,6 +217,7 @@ train_reward_model(
     on_step=lambda step, total, facts: told.append(step),
 )
 Path(sys.argv[2], f"told-{processes.index}-of-{processes.count}").write_text(str(len(told)))
+leave()
 """
 
 

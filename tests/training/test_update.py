@@ -90,7 +90,7 @@ def test_without_any_reward_nothing_is_learnt() -> None:
 
 
 def test_a_training_that_diverges_says_so() -> None:
-    _, updater, groups = make(RLSettings(learning_rate=1e30))
+    _, updater, groups = make(RLSettings().model_copy(update={"learning_rate": 1e30}))  # beyond what settings admit
     updater.update(groups, REWARDS)
     with pytest.raises(PreceptorError, match=r"training diverged at step 1: loss .*; lower the learning rate"):
         updater.update(groups, REWARDS)

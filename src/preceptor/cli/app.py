@@ -100,6 +100,18 @@ def main() -> None:
     """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage, 70 a fault of preceptor; 130, 143 and 129
     where Ctrl-C, TERM or HUP ended it.
     """
+    try:
+        _run()
+    except SystemExit as end:
+        if "preceptor.training.processes" in sys.modules:  # perhaps one of several processes
+            from preceptor.training.processes import leave
+
+            leave(end.code if isinstance(end.code, int) else 0)
+        raise
+
+
+def _run() -> None:
+    """Runs a command, and ends by SystemExit, whatever comes of it."""
     warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to each other, not to the person here
     try:
         stopping.listen()

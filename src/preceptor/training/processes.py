@@ -4,7 +4,9 @@ Training is data-parallel: every process holds the model, computes the gradient 
 part in one sum of all gradients. Whatever touches files or judges is the main process's; the others get the result.
 """
 
+import os
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -84,6 +86,20 @@ class Processes:
         torch.distributed.all_reduce(flat)
         for parameter, grad in zip(listed, flat.split([p.numel() for p in listed]), strict=True):
             parameter.grad = grad.view_as(parameter).to(parameter.dtype)
+
+
+def leave(code: int = 0) -> None:
+    """Ends this process at once, if it is one of several; a single one goes on.
+
+    The threads of a process group may outlive the interpreter and then abort a process whose work is done (SIGABRT), so
+    the interpreter's own ending is skipped.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    torch.distributed.destroy_process_group()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def _sendable(error: BaseException) -> BaseException:
