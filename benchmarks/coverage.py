@@ -1,8 +1,8 @@
-"""`python -m benchmarks.coverage`: how often preceptor's 95 % intervals hold the truth, by number of prompts.
+"""`python -m benchmarks.coverage`: how often preceptor's 95 % intervals contain the truth, by number of prompts.
 
-Every cell draws that many samples of so many prompts from a population whose mean is known, computes the interval that
-preceptor gives, and prints in how many per cent of the samples it held the mean: 95 is wanted, more is careful, less is
-wrong. `none` stands where preceptor gives no interval. The Monte Carlo error of a cell is about 0.5 points of 2,000.
+Each cell draws samples of n prompts from a population whose mean is known, computes preceptor's interval for each
+sample, and prints the percentage of intervals that contain the mean: 95 is the target, more is cautious, less is wrong.
+`none` means that preceptor gives no interval. With 2,000 samples the Monte Carlo error of a cell is about 0.5 points.
 """
 
 import argparse
@@ -70,12 +70,12 @@ def _perplexity(rng: Rng, n: int) -> Interval:
 
 
 def _moved(rng: Rng, n: int) -> np.ndarray:
-    """Most prompts stay what they are; some are won and fewer lost."""
+    """Most prompts do not change; some become wins, and fewer become losses."""
     return rng.choice([-1.0, 0.0, 1.0], p=[0.05, 0.8, 0.15], size=n)
 
 
 def _sentiment(rng: Rng, n: int) -> np.ndarray:
-    """Most texts are near 0.8, a few neutral, one in six is near -0.6: VADER's scores of friendly letters look so."""
+    """Most texts are near 0.8, a few are neutral, one in six is near -0.6, like VADER's scores of friendly letters."""
     where = rng.random(n)
     warm, cold = rng.beta(6.0, 1.5, size=n), rng.uniform(-0.9, -0.3, size=n)
     return np.where(where < 1 / 6, cold, np.where(where < 0.25, 0.0, warm))
@@ -101,7 +101,7 @@ def _truth(draw: Callable[[Rng, int], np.ndarray]) -> float:
 
 
 def coverage(kind: Kind, prompts: int, trials: int) -> float | None:
-    """The share of intervals that hold the truth; None where there are none."""
+    """The share of intervals that contain the truth; None if there are no intervals."""
     rng = np.random.default_rng([prompts, trials])
     intervals = [each for each in (kind.interval(rng, prompts) for _ in range(trials)) if each is not None]
     held = sum(low - 1e-9 <= kind.truth <= high + 1e-9 for low, high in intervals)

@@ -1,7 +1,7 @@
 """preceptor beside its peers on two kinds of machine: this one, and one that has neither AVX-512 nor bfloat16.
 
-A shorter selection of the other cases, some 25 minutes on two idle cores: an RL step, labelling, and an epoch on pairs.
-A machine with AVX-512 stands in for one without; see `harness.AVX2`. Everyone works in the same precision.
+A selection of the other cases, about 25 minutes on two idle cores: an RL step, labelling, and an epoch on pairs. A
+machine with AVX-512 stands in for one without; see `harness.AVX2`. All contestants use the same precision.
 """
 
 import tempfile
@@ -70,12 +70,12 @@ def _row(work: str, kind: Kind, result: Result, own: Result) -> Row:
 
 
 def _of(work: str, kind: Kind) -> Row:
-    """What a row says of its kind of machine."""
+    """The columns that say which kind of machine a row is from."""
     return {"variant": f"{work} ({kind.name})", "work": work, "kind": kind.name, "precision": kind.dtype}
 
 
 def _headline(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """A line for each work and kind of machine."""
+    """A line for each kind of work on each kind of machine."""
     lines: list[dict[str, str]] = []
     for own in (row for row in rows if row["contestant"] == "preceptor"):
         others = [row for row in rows if row["variant"] == own["variant"] and row is not own]

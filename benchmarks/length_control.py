@@ -4,14 +4,15 @@ ANNOTATIONS.csv has one row for each comparison of a model with the baseline: `m
 all models), `p_model` (the judge's probability for the model), `length_model`, `length_baseline` in characters.
 PUBLISHED.csv has `model` and `length_controlled_winrate` in per cent, as AlpacaEval 2 publishes them.
 
-It prints Spearman's correlation, mean and worst error of what preceptor reports against what is published, how many
-intervals hold the published value, and how many models get no number; the raw rate stands beside it. AlpacaEval fits
-probabilities, preceptor outcomes, so the fit of probabilities is printed as well. What difference remains: AlpacaEval
-gives each model its own effect of length and its own effect of difficulty, with a penalty chosen by cross-validation.
+It compares the rates that preceptor reports with the published ones: Spearman's correlation, mean and worst error, how
+many intervals contain the published rate, and how many models get no rate. The same is printed for the raw rate.
+AlpacaEval fits probabilities and preceptor fits outcomes, so a fit of probabilities is printed as well. One difference
+remains: AlpacaEval gives each model its own effect of length and its own effect of difficulty, with a penalty chosen by
+cross-validation.
 
 `--simulate` plants the joint fit of these data as the truth, draws a few models and prompts with their lengths, and
-counts how often intervals hold the planted rate. Without files it simulates policies whose lengths go with the
-difficulty of prompts.
+counts how often intervals contain the planted rate. Without files it simulates policies whose lengths correlate with
+the difficulty of prompts.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def read_published(path: Path) -> dict[str, float]:
 
 
 def controls(pairs: Sequence[JudgedPair], soft: bool = False) -> tuple[LengthControl, ...]:
-    """Of every model against the baseline."""
+    """The length-controlled rate of every model against the baseline."""
     models = dict.fromkeys(pair.policy_a for pair in pairs)
     return length_controls(pairs, [(model, BASELINE) for model in models], soft)
 
@@ -84,7 +85,7 @@ def compare(title: str, rates: dict[str, Estimate | None], published: dict[str, 
 
 
 def against_published(pairs: Sequence[JudgedPair], published: dict[str, float], each: bool) -> None:
-    """Prints the table, and each model's row where asked."""
+    """Prints the table and, if `each` is set, a line for every model."""
     print(
         "| against the published rate | models | no number | Spearman | mean error | worst | intervals that hold it |"
     )
@@ -109,7 +110,7 @@ def _percent(rate: Estimate) -> str:
 
 @dataclass
 class Tally:
-    """How often what is given holds the truth."""
+    """Counts how often the reported intervals contain the truth."""
 
     given: int = 0
     without: int = 0
@@ -135,7 +136,7 @@ HEAD = """| planted | rates given | none | % held at equal length | % held by th
 
 
 def simulate_fit(pairs: Sequence[JudgedPair], trials: int, models: int, prompts: int) -> None:
-    """Plants the joint fit of the data; every trial draws some models, and prompts with replacement."""
+    """Plants the joint fit of the data as the truth; every trial draws some models, and prompts with replacement."""
     names = list(dict.fromkeys(pair.policy_a for pair in pairs))
     numbers = sorted({int(pair.prompt_id) for pair in pairs})
     ordered = sorted(pairs, key=lambda pair: int(pair.prompt_id))
@@ -167,7 +168,7 @@ def simulate_fit(pairs: Sequence[JudgedPair], trials: int, models: int, prompts:
 
 @dataclass(frozen=True)
 class Setting:
-    """Policies whose lengths go with the difficulty of prompts. The truth is known."""
+    """Simulated policies whose lengths correlate with the difficulty of prompts, so that the true rates are known."""
 
     title: str
     prompts: int
@@ -200,7 +201,7 @@ _OWN = 0.5  # spread of log ratios
 
 
 def simulate_settings(trials: int) -> None:
-    """Every setting, length entering by the ratio, as planted."""
+    """Simulates every setting. Rates are controlled by the ratio of lengths, as planted."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     for setting in SETTINGS:
         rng, tally = np.random.default_rng(1), Tally()
@@ -236,7 +237,7 @@ def main() -> None:
     parser.add_argument("published", type=Path, nargs="?", help="what AlpacaEval publishes for these models (CSV)")
     parser.add_argument("--each", action="store_true", help="print each model's numbers too")
     parser.add_argument("--simulate", action="store_true", help="count how often intervals hold a planted rate")
-    parser.add_argument("--trials", type=int, default=200, help="of each simulation (default 200)")
+    parser.add_argument("--trials", type=int, default=200, help="trials of each simulation (default 200)")
     given = parser.parse_args()
     if given.trials < 1:
         parser.error(f"--trials is {given.trials}; expected at least 1")

@@ -1,4 +1,4 @@
-"""What no command takes, whatever its options: empty values, and numbers that are none or that nothing can count."""
+"""Checks of every command's arguments: no empty value, no NaN or infinity, no number too large to count with."""
 
 import math
 import re
@@ -10,13 +10,13 @@ from typer.core import TyperCommand
 from preceptor.core.errors import UsageError
 
 MOST = 2**63 - 1
-"""The greatest whole number that an option takes."""
+"""The largest whole number that an option accepts."""
 _EMPTY = re.compile(r"(--[a-z][a-z-]*)=")
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Checks that every argument is text and that none is empty: `--out ""` would mean the current folder, and most
-    often is a variable that is not set.
+    """Checks that every argument is text and that none is empty: `--out ""` would mean the current folder, and usually
+    comes from a variable that is not set.
 
     Raises: UsageError naming the option or the argument.
     """
@@ -33,7 +33,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 class Command(TyperCommand):
-    """A command whose numbers are finite and can be counted with."""
+    """A command that refuses numbers that are not finite or too large to count with."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command.

@@ -12,14 +12,14 @@ QUIET = 8.0
 """Seconds of silence after which it speaks. Checked every second, so that silence stays below ten seconds."""
 
 Words = Callable[[float], str | None]
-"""Takes the seconds since the command began; gives what to say, or None where a bar on a terminal says it."""
+"""Takes the seconds since the command began; returns what to print, or None if a progress bar shows it already."""
 
 
 class Pulse:
-    """Keeps count of when something was last said.
+    """Keeps track of when something was last printed.
 
     Args:
-        clock: seconds, from any beginning.
+        clock: seconds since any fixed moment.
         say: prints a line.
     """
 
@@ -35,7 +35,7 @@ class Pulse:
 
     @contextmanager
     def telling(self, words: Words) -> Generator[None]:
-        """Inside, these words are what is under way."""
+        """Within the context, these words describe the work under way."""
         kept, self._words = self._words, words
         try:
             yield
@@ -52,7 +52,7 @@ class Pulse:
 
     @contextmanager
     def beating(self) -> Generator[None]:
-        """Inside, a thread sees to it that something is said in time. Of several processes the first alone speaks."""
+        """Within the context, a thread breaks long silences. Of several processes, only the first one speaks."""
         if os.environ.get("RANK", "0") != "0":
             yield
             return
@@ -77,4 +77,4 @@ def _working(seconds: float) -> str:
 
 
 PULSE = Pulse()
-"""The one of this process: standard error is one, too."""
+"""The only one in this process, because there is only one standard error."""

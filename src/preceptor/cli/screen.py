@@ -1,4 +1,4 @@
-"""What a person sees of work under way: a bar on a terminal, lines elsewhere. It goes to standard error."""
+"""Progress as a person sees it, on standard error: a bar on a terminal, lines elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from preceptor.core.ticks import listening
 
 
 class Screen:
-    """Stages, and how much of the one under way is done.
+    """Shows the stage under way and how much of it is done.
 
-    Off a terminal a line tells each stage as it begins, and how far it is whenever nothing was said for some seconds.
+    Without a terminal, each stage prints a line as it begins, and its progress after some seconds of silence.
 
     Args:
-        console: where to; standard error by default.
+        console: where to print; standard error by default.
         pulse: breaks the silence.
-        clock: seconds, from any beginning.
+        clock: seconds since any fixed moment.
         bar: width of the bar in characters.
     """
 
@@ -67,13 +67,13 @@ class Screen:
         self._held.close()
 
     def stage(self, name: str) -> None:
-        """A part of the work begins."""
+        """Begins a stage, and announces it."""
         self.begin(name)
         if not self.is_terminal:
             self.say(name)
 
     def advance(self, done: int, total: int, facts: str = "") -> None:
-        """So many of all are done."""
+        """Records that `done` of `total` pieces of the stage are done."""
         self._done, self._total, self._facts, self._within = done, total, printable_line(facts), ""
         self._counted_at = self._clock()
         self._bars.update(self._task, completed=done, total=total, facts=self._counted())
@@ -81,7 +81,7 @@ class Screen:
             self.say(f"{done}/{total}{self._facts and f'  {self._facts}'}")
 
     def show(self, description: str, done: int, total: int, facts: str) -> None:
-        """Sets the bar, and what is said of the work under way, as they are given."""
+        """Sets the bar's description, counts and facts as given."""
         self._within = ""
         self._since = self._clock()
         self._bars.update(self._task, description=description, completed=done, total=total, facts=facts)
@@ -92,7 +92,7 @@ class Screen:
         self.console.print(text, highlight=False, soft_wrap=True)
 
     def words(self, seconds: float = 0.0) -> str | None:
-        """What is under way, in a line; None where the bar says it."""
+        """A line on the work under way; None if the bar shows it."""
         if self.is_terminal:
             return None
         if self._total:
@@ -101,19 +101,19 @@ class Screen:
         return f"still {self._name}: {self._clock() - self._since:.0f} s{within}"
 
     def begin(self, name: str) -> None:
-        """A part of the work begins that has no line of its own."""
+        """Begins a stage without announcing it."""
         self._name = printable_line(name)
         self._since = self._counted_at = self._clock()
         self._done, self._total, self._facts, self._within = 0, 0, "", ""
         self._bars.reset(self._task, description=self._name, total=None, facts="")
 
     def inner(self, what: str, done: int, total: int) -> None:
-        """A piece of the work under way is done."""
+        """Records progress within the piece under way."""
         self._within = f"{what} {done}/{total}" if done < total else ""
         self._bars.update(self._task, facts=self._counted())
 
     def _counted(self) -> str:
-        """How much is done, how fast, and how long the rest takes at that pace."""
+        """How much is done, how fast, and how long the rest will take at that pace."""
         parts = [f"{self._done}/{self._total}"] if self._total else []
         if self._done and self._counted_at > self._since:
             each = (self._counted_at - self._since) / self._done

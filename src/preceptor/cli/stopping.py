@@ -1,4 +1,4 @@
-"""How a command is stopped from outside: Ctrl-C, TERM and HUP end it alike, and people are told how to go on."""
+"""Stopping a command from outside: Ctrl-C, TERM and HUP all end it the same way, and the user is told how to resume."""
 
 import shlex
 import signal
@@ -19,8 +19,8 @@ class Stopped(KeyboardInterrupt):
 
 
 def listen() -> None:
-    """From now on these signals raise `Stopped` in the main thread, so that files and ledgers are closed on the way
-    out. One that whoever began the process had it ignore (`nohup`) stays ignored. The second of a kind ends the
+    """Makes these signals raise `Stopped` in the main thread, so that files and ledgers are closed on the way out. A
+    signal that the process was started to ignore (`nohup`) stays ignored. A second signal of the same kind ends the
     process at once.
     """
     for number in _SIGNALS:
@@ -35,7 +35,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 @contextmanager
 def going_on_by(*command: str) -> Generator[None]:
-    """Where the work within is stopped, people are told that this command goes on with it, not the one they gave."""
+    """If the work inside is stopped, the user is told to resume it with this command instead of the one they gave."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -44,10 +44,10 @@ def going_on_by(*command: str) -> Generator[None]:
 
 
 def words(stop: KeyboardInterrupt, given: Sequence[str] | None = None) -> str:
-    """What a person is told: that the work was interrupted, and the command that goes on with it.
+    """The message to the user: that the work was interrupted, and the command that resumes it.
 
     Args:
-        given: the command that was interrupted; that of this process when None.
+        given: the command that was interrupted; None means this process's own.
     """
     named = getattr(stop, "__notes__", ())
     given = sys.argv[1:] if given is None else given
@@ -55,5 +55,5 @@ def words(stop: KeyboardInterrupt, given: Sequence[str] | None = None) -> str:
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """128 and the signal's number, as shells count: 130 for Ctrl-C, 143 for TERM, 129 for HUP."""
+    """128 plus the signal's number, as shells report it: 130 for Ctrl-C, 143 for TERM, 129 for HUP."""
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)

@@ -1,5 +1,5 @@
-"""The one place that writes to a terminal. What is printed may hold text of servers, models and files: characters that
-would act on the terminal, or hide, are written out, and nothing in square brackets or between colons is markup.
+"""The only module that writes to a terminal. Output may contain text from servers, models and files, so characters that
+would control the terminal or be invisible are escaped, and nothing in square brackets or between colons is markup.
 """
 
 import sys
@@ -12,19 +12,19 @@ from preceptor.core.text import printable, printable_json, printable_line
 
 
 class Terminal(Console):
-    """A console that prints strings, and tables of strings, as they are, each on a line of its own: a name with a line
-    feed in it cannot begin a line that looks like another message.
+    """A console that prints strings and tables of strings literally, each string on one line: a name with a line feed
+    in it cannot begin a line that looks like another message.
 
     Args:
         stderr: write to standard error, where progress and errors go.
-        settings: of the console, its width or its file say.
+        settings: other settings of the console, such as its width or its file.
     """
 
     def __init__(self, *, stderr: bool = False, **settings: Any) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, **settings)
 
     def render_str(self, text: str, *args: Any, **settings: Any) -> Text:
-        """A string as it is shown; rich makes every string of a table, a title or a line pass here."""
+        """A string as it is shown; rich passes every string of a table, a title or a line through here."""
         return super().render_str(printable_line(text), *args, **settings)
 
 

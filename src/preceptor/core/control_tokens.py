@@ -1,12 +1,12 @@
-"""Spellings that a model may read as a control token: the end of a turn, another speaker, a call of a tool.
+"""Strings that a model may read as a control token: the end of a turn, another speaker, a tool call.
 
-A candidate who writes one could end its own place and go on as somebody else. A local tokenizer is told to read none,
-and reads some in spite of that. A server tokenises by itself, and nobody knows how. There a space is put into every
-spelling of the well-known families of models.
+A response that contains one could end its own turn and continue as somebody else. A local tokenizer is told not to
+recognise any, and recognises some anyway. A server tokenises by itself, in a way that is not known, so for servers a
+space is inserted into every spelling that the well-known families of models use.
 
-What people write in code and text stays as it is: HTML, types in brackets, links, operators, placeholders such as
-`<name>`. A few control tokens look like these (`<filename>`, `[ARGS]`, `<PRE>`, `<video>`) and stay as well; none of
-them ends a turn.
+Ordinary code and text are left unchanged: HTML, types in brackets, links, operators, placeholders such as `<name>`. A
+few control tokens look like these (`<filename>`, `[ARGS]`, `<PRE>`, `<video>`) and are left as well; none of them ends
+a turn.
 """
 
 import re

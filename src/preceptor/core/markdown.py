@@ -8,7 +8,7 @@ from preceptor.core.text import printable
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~$#]")
 _ENTITY = re.compile(r"&(?=#?\w+;)|<(?!\s)|>")
 _INTERVAL = re.compile(r"(?<=\S )\\\[([-+0-9., ]+)\\\](?![(\[])")
-_LIST = re.compile(r"^( ?\d*)([-+=]+|[.)])(?=\s|$)")  # what makes a list, a rule or a heading of a line
+_LIST = re.compile(r"^( ?\d*)([-+=]+|[.)])(?=\s|$)")  # what turns a line into a list item, a rule or a heading
 _NAME = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)*/[\w-]+(\.[\w-]+)*", re.ASCII)
 
 
@@ -32,7 +32,7 @@ def escaped(value: object) -> Ready:
 
 
 def code(value: object) -> Ready:
-    """A text on one line as code, between more backticks than it has in a row. Not for a cell of a table."""
+    """A text as code on one line, between more backticks than it contains in a row. Not for table cells."""
     text = printable(re.sub(r"\s+", " ", str(value))).strip()
     ticks = "`" * (1 + _longest_run(text))
     space = " " if text[:1] == "`" or text[-1:] == "`" or not text else ""
@@ -47,11 +47,11 @@ def fenced(text: str, language: str = "text") -> Ready:
 
 
 def yaml(value: object) -> Ready:
-    """A text as one value in a card's YAML: the name of a repository as it is, anything else in quotes."""
+    """A text as a value in a card's YAML: the name of a repository without quotes, anything else in quotes."""
     text = str(value)
     return Ready(text if _NAME.fullmatch(text) else json.dumps(text))
 
 
 def _longest_run(text: str) -> int:
-    """Backticks in a row, at most."""
+    """The length of the longest run of backticks."""
     return max((len(run) for run in re.findall("`+", text)), default=0)

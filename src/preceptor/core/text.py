@@ -1,8 +1,8 @@
-r"""Text from outside, as a person may be shown it.
+r"""Text from outside, made safe to show.
 
-A model's answer, a server's list of models, a column, a policy, a constitution or a file may hold characters that are
-not seen but act: a terminal's escape sequences, marks that reverse the direction of writing, separators that begin a
-new line. Wherever text is shown they are written out instead, as in `\x1b` and `\u202e`.
+A model's answer, a server's list of models, a column, a policy, a constitution or a file may contain invisible
+characters that have an effect: terminal escape sequences, marks that reverse the writing direction, separators that
+begin a new line. Wherever text is shown they are escaped, as in `\x1b` and `\u202e`.
 """
 
 import re
@@ -11,20 +11,20 @@ from collections.abc import Callable
 
 _UNUSUAL = re.compile(r"[^\n\t\x20-\x7e]")
 _JOINERS = "\u200c\u200d"
-"""Invisible, and part of the spelling of some languages and emoji; no other character without a form of its own is."""
+"""Invisible, but part of the spelling of some languages and emoji; no other invisible character is."""
 _JOINER_RUN = re.compile(f"[{_JOINERS}]+")
 _KEPT = frozenset("\n\t" + _JOINERS)
 _SEPARATORS = re.compile("[\u2028\u2029]")
 
 
 def replace_hidden(text: str, instead: Callable[[str], str]) -> str:
-    """The text with something else for each character that cannot be seen: control and format characters, surrogates.
+    """The text with each invisible character replaced: control and format characters, surrogates.
 
-    Line feeds and tabs stay. A joiner stays between two characters outside ASCII only: beside another it spells
-    nothing, and could hide a word.
+    Line feeds and tabs stay. A joiner stays only between two characters outside ASCII: beside an ASCII character it
+    spells nothing, and could hide a word.
 
     Args:
-        instead: gives, for a hidden character, what is to stand there.
+        instead: returns the replacement of a hidden character.
     """
     if not _UNUSUAL.search(text):
         return text
@@ -39,7 +39,7 @@ def replace_hidden(text: str, instead: Callable[[str], str]) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text with every hidden character and line separator written out; line feeds and tabs stay.
+    r"""The text with every hidden character and line separator escaped; line feeds and tabs stay.
 
     Example:
         >>> printable("red \x1b[31m, back \u202eward")
@@ -50,7 +50,7 @@ def printable(text: str) -> str:
 
 
 def printable_line(text: str) -> str:
-    """The same on one line: line feeds and tabs are written out too."""
+    """The same on one line: line feeds and tabs are escaped too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 

@@ -1,7 +1,7 @@
-"""Small pieces of long work, told as they are finished to whoever shows progress.
+"""Progress of long work, reported piece by piece to whoever displays it.
 
-The loops that take long (sampling, asking a judge, forward passes) tell how far they are; the command line listens.
-Nobody passes a callback through the rooms in between, and where nobody listens nothing happens.
+Long loops (sampling, asking a judge, forward passes) report their progress, and the command line listens. No callback
+is passed through the rooms in between, and if nobody listens, nothing happens.
 """
 
 from collections.abc import Callable, Generator
@@ -15,7 +15,7 @@ _listeners: list[Listener] = []
 
 
 def tick(what: str, done: int, total: int) -> None:
-    """Tells that `done` of `total` pieces are finished.
+    """Reports that `done` of `total` pieces are finished.
 
     Args:
         what: the work, as a word for people: "sampling".
@@ -26,7 +26,7 @@ def tick(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Inside, the listener is told of every finished piece of work in this process."""
+    """Within the context, the listener is told of every finished piece of work in this process."""
     _listeners.append(listener)
     try:
         yield

@@ -1,20 +1,20 @@
-"""Several pairs of each prompt, fitted together: the effect of length apart from how hard prompts are.
+"""A joint fit of several pairs per prompt, which separates the effect of length from the difficulty of prompts.
 
-Where a policy answers briefly it may also do badly, because of the prompt: lengths go with difficulty. Pairs of one
-prompt share its difficulty and differ in length, so they tell the two apart. The model is
+Lengths correlate with difficulty: a prompt that makes a policy answer briefly may also make it answer badly. Pairs of
+one prompt share its difficulty and differ in length, so they separate the two. The model is
 
     logit p = θ_m + φ·x + γ_i
 
 for contestant m and prompt i, x being 0 at equal length. φ is one number for all contestants: the judge's. It is
 estimated in two steps.
 
-1. φ, from which of a prompt's pairs are won, given how many of them are: γ cancels from that, however difficulty is
-   spread and however it goes with length (Rasch 1960; Andersen 1970, "Asymptotic properties of conditional
-   maximum-likelihood estimators"). Estimated together with a distribution of γ, φ is off where that distribution is
-   not the right one.
-2. The rates, given φ, with γ_i = Σ_m α_m·c_im + τ·z_i and z_i normal. c_im is contestant m's share in the mean of the
-   prompt's x, its own mean taken off: difficulty may go with each contestant's lengths in its own way (Chamberlain
-   1982, "Multivariate regression models for panel data").
+1. φ is estimated from which of a prompt's pairs are won, given how many are won: γ cancels out, whatever its
+   distribution and however it depends on length (Rasch 1960; Andersen 1970, "Asymptotic properties of conditional
+   maximum-likelihood estimators"). If φ were estimated together with a distribution of γ, it would be biased wherever
+   that distribution is wrong.
+2. The rates are estimated given φ, with γ_i = Σ_m α_m·c_im + τ·z_i and z_i normal. c_im is contestant m's share in the
+   prompt's mean x, after subtracting the contestant's own mean: difficulty may depend on each contestant's lengths
+   differently (Chamberlain 1982, "Multivariate regression models for panel data").
 
 After Dubois et al. 2024 (arXiv 2404.04475), whose difficulty is fitted beforehand to all models of a leaderboard; here
 it is integrated out, so that no outcome explains itself.
@@ -30,11 +30,11 @@ from scipy.special import expit
 
 from preceptor.evaluation.intervals import LEVEL, Estimate
 
-_START = 0.5  # wins, and losses, at equal length that each contestant has before any prompt is judged
+_START = 0.5  # prior: wins, and losses, at equal length that each contestant starts with
 _USUAL_EFFECT, _EFFECT = 1.0, 1.5
 """Mean and standard deviation of the normal prior of φ. Judges' effects of length are about 1 to 2 in either form."""
 _ABILITY, _LINK, _OWN_LINK, _LOG_SPREAD = 5.0, 4.0, 3.0, 1.5
-"""Standard deviations of the normal priors of θ in the first step, of what all α share, of what each has of its own,
+"""Standard deviations of the normal priors of θ in the first step, of the part that all α share, of each α's own part,
 and of log τ.
 """
 _STEP = 1e-4  # of numerical derivatives
@@ -44,7 +44,7 @@ _LOG_WEIGHTS_Q = stats.norm.logpdf(_NODES_Q) - np.log(stats.norm.pdf(_NODES_Q).s
 
 @dataclass(frozen=True)
 class Pairs:
-    """One row for each pair, those of a prompt together."""
+    """One row for each pair; the rows of a prompt are adjacent."""
 
     contestant_N: np.ndarray
     prompt_N: np.ndarray
@@ -54,20 +54,20 @@ class Pairs:
 
     @property
     def centred_N(self) -> np.ndarray:
-        """The feature less the mean of its contestant."""
+        """The feature minus the mean of its contestant."""
         counts = np.bincount(self.contestant_N)
         return self.x_N - (np.bincount(self.contestant_N, self.x_N) / np.maximum(counts, 1))[self.contestant_N]
 
     @property
     def mean_IM(self) -> np.ndarray:
-        """c: by prompt the mean of its centred x, as a sum of what each contestant has in it."""
+        """c: each prompt's mean of centred x, split by contestant into parts that add up to it."""
         found_IM = np.zeros((int(self.prompt_N.max()) + 1, int(self.contestant_N.max()) + 1))
         np.add.at(found_IM, (self.prompt_N, self.contestant_N), self.centred_N)
         return found_IM / np.bincount(self.prompt_N)[:, None]
 
     @property
     def within_N(self) -> np.ndarray:
-        """What is left of x when contestants and prompts are taken out."""
+        """The feature after the means of contestants, and then of prompts, are subtracted."""
         return self.centred_N - self.mean_IM.sum(axis=1)[self.prompt_N]
 
 
@@ -80,15 +80,15 @@ class JointFit:
     effect: float
     """φ."""
     theta_M: np.ndarray
-    """By contestant, the log-odds of winning a prompt of no difficulty at equal length."""
+    """By contestant, the log-odds of winning a prompt with γ = 0 at equal length."""
     difficulty_I: np.ndarray
     """By prompt, the mean of γ given its outcomes; positive where the prompt is easy for the contestants."""
 
 
 def fit_jointly(pairs: Pairs) -> JointFit:
-    """Intervals are 95 %, on the scale of log-odds, from each prompt's influence on the rate, by way of φ too (the
-    sandwich estimator with prompts as clusters). The priors count as data there: they draw the estimate towards
-    themselves, and what they take off its variance they add to its distance from the truth.
+    """Fits both steps. The 95 % intervals are computed in log-odds from each prompt's influence on the rate, including
+    its influence through φ (the sandwich estimator with prompts as clusters). They count the priors as data: a prior
+    pulls the estimate towards itself, so it adds as bias what it takes from the variance.
     """
     effect = effect_of_length(pairs)
     model = _Model(pairs, effect.value)
@@ -126,11 +126,11 @@ def _estimate(rate: float, error: float, prompts: int) -> Estimate:
 
 @dataclass(frozen=True)
 class Effect:
-    """φ, and what its uncertainty comes from."""
+    """φ, and the sources of its uncertainty."""
 
     value: float
     influence_I: np.ndarray
-    """By prompt, its share in the deviation of `value`."""
+    """Each prompt's part of the error of `value`."""
     of_prior: float
     """What the prior adds to the variance of `value`."""
 
@@ -148,9 +148,9 @@ def effect_of_length(pairs: Pairs) -> Effect:
 
 
 class Conditional:
-    """The likelihood of prompts' outcomes less that of their sum. Of θ by contestant and φ, in this order (K of them).
+    """The likelihood of each prompt's outcomes, given their sum. Its K parameters are θ by contestant, then φ.
 
-    An outcome between 0 and 1 is a win as often as it says: the log-likelihood is the mean over these draws.
+    An outcome between 0 and 1 counts as a win with that probability: the log-likelihood is the mean over such draws.
     """
 
     def __init__(self, pairs: Pairs) -> None:
@@ -193,7 +193,7 @@ class Conditional:
         return float(log_likelihood), scores_IK
 
     def _by_prompt(self, value_N: np.ndarray) -> np.ndarray:
-        """By prompt and place in it; 0 where a prompt has fewer pairs than another."""
+        """Values by prompt and index within the prompt, padded with 0 for prompts with fewer pairs."""
         found_IJ = np.zeros((len(self.counts_I), self.most))
         found_IJ[self.places] = value_N
         return found_IJ
@@ -208,7 +208,7 @@ def _sums(p_IJ: np.ndarray) -> list[np.ndarray]:
 
 
 class _Model:
-    """The second step: the likelihood of θ by contestant, α by contestant and log τ, in this order (K of them)."""
+    """The second step's likelihood. Its K parameters are θ by contestant, α by contestant, then log τ."""
 
     def __init__(self, pairs: Pairs, effect: float) -> None:
         self.pairs = pairs
@@ -217,7 +217,7 @@ class _Model:
         self.c_IM = pairs.mean_IM
         self.contestants = int(pairs.contestant_N.max()) + 1
         links_MM = _LINK**2 + _OWN_LINK**2 * np.eye(self.contestants)
-        no_MM = np.zeros_like(links_MM)  # θ has a start of wins and losses instead
+        no_MM = np.zeros_like(links_MM)  # the prior of θ is wins and losses instead
         self.precision_KK = np.asarray(block_diag(no_MM, np.linalg.inv(links_MM), _LOG_SPREAD**-2))
 
     def loss(self, point_K: np.ndarray) -> tuple[float, np.ndarray]:
@@ -247,7 +247,7 @@ class _Model:
         return np.column_stack([of_theta_IM, of_mean_I[:, None] * self.c_IM, of_tau_I])
 
     def rates(self, point_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """By contestant the rate at equal length; by prompt and contestant its share in that mean's deviation."""
+        """Each contestant's rate at equal length, and each prompt's part of the error of that mean."""
         _, weight_IQ, _ = self._posterior(point_K)
         theta_M = point_K[: self.contestants]
         difficulty_IQ = self._expected(point_K)[:, None] + np.exp(point_K[-1]) * _NODES_Q
@@ -264,7 +264,7 @@ class _Model:
         return self._expected(point_K) + np.exp(point_K[-1]) * (weight_IQ @ _NODES_Q)
 
     def _expected(self, point_K: np.ndarray) -> np.ndarray:
-        """By prompt, what its lengths say about γ."""
+        """By prompt, the mean of γ that its lengths predict."""
         return self.c_IM @ point_K[self.contestants : -1]
 
     def _posterior(self, point_K: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

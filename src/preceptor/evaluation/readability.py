@@ -1,8 +1,8 @@
 """Whether a person could read what a policy wrote.
 
-Training on a reward can end in text that scores well and says nothing: a row of emoji, one phrase without end, words in
-no order. The rules here find the plain cases. They know no language, so they hold for every script, for code and for
-tables. They are made to miss a bad text rather than to accuse a good one.
+Training on a reward can end in text that scores well and says nothing: a row of emoji, one phrase repeated endlessly,
+words in random order. The rules here find the obvious cases. They do not depend on the language, so they hold for every
+script, for code and for tables. They would rather miss a bad text than flag a good one.
 """
 
 import re
@@ -15,20 +15,23 @@ Unreadable = Literal["empty", "no words", "broken characters", "symbols", "repet
 """Why a text cannot be read."""
 
 BROKEN_SHARE = 0.1
-"""Characters that stand for nothing (replacement and control characters, code points without a meaning), as a share of
-what is not white space, above which a text is broken. One alone is not counted: a length limit may cut a character."""
+"""Share of meaningless characters (replacement and control characters, code points without a meaning) among those that
+are not white space, above which a text is broken. A single one does not count: a length limit may split a character.
+"""
 SYMBOL_SHARE = 0.5
 """Emoji, boxes and other signs as a share of signs, letters and digits, above which a text is made of symbols."""
 REPEATED_SHARE = 0.5
-"""Share of a text's runs of six words that stood in it before, above which it repeats itself."""
+"""Share of a text's runs of six words that occurred earlier in it, above which it repeats itself."""
 REPEATED_FROM = 15
-"""Words from which on repetition is looked for: a short answer may say one thing three times."""
+"""Number of words from which repetition is checked: a short answer may say one thing three times."""
 FAR_BELOW = 4.0
-"""Nats per token below the median of the reference's own responses from which on a text is not its language. With
+"""A text this many nats per token below the median of the reference's own responses is not in its language. With
 SmolLM2-135M, whose own responses have a median of -1.8: answers by people -2.5, other languages -3.4 to -4.7, praise
 without grammar -7.3, shuffled words -7.2, random tokens -13.8."""
 LIKELIHOOD_FROM = 8
-"""Tokens from which on a likelihood says something: a model expects sentences, and "42" is as unlikely as nonsense."""
+"""Number of tokens from which a likelihood means something: a model expects sentences, and finds "42" as unlikely as
+nonsense.
+"""
 
 _RUN = 6
 _DRAWN = range(0x2500, 0x25A0)  # lines and blocks, which draw tables, folder trees and bars
@@ -40,10 +43,10 @@ _STUTTER = re.compile(r"([^\W\d_]{1,12}?)\1{9,}")
 
 
 def unreadable(text: str) -> Unreadable | None:
-    """Why a person could not read the text, or None where none of the rules finds a reason.
+    """Why a person could not read the text, or None if no rule finds a reason.
 
     Args:
-        text: a whole response. That it was cut at a length limit is no reason; `share` counts such responses.
+        text: a whole response. Being cut at a length limit is not a reason; `share_cut` counts such responses.
 
     Returns: the first that holds of
         "empty": there is nothing but white space;
@@ -52,7 +55,7 @@ def unreadable(text: str) -> Unreadable | None:
         or code points that mean nothing;
         "symbols": more than `SYMBOL_SHARE` of its signs, letters and digits are signs. ASCII punctuation, lines of
         tables, currencies and mathematics are not counted as signs;
-        "repetition": more than `REPEATED_SHARE` of its runs of six words stood in it before, or more than that share
+        "repetition": more than `REPEATED_SHARE` of its runs of six words occurred earlier, or more than that share
         of its letters repeat one piece of a word ten times or more in a row.
 
     Example:
@@ -114,7 +117,7 @@ def mean_log_prob(log_prob: float, tokens: int) -> float | None:
 
 
 def share_cut(finished: Sequence[bool]) -> float | None:
-    """Share in [0, 1] of the responses that did not end by themselves, but at the token limit; None without responses.
+    """Share in [0, 1] of the responses that were cut at the token limit; None without responses.
 
     Args:
         finished: of each response whether it ended by itself.
@@ -138,7 +141,7 @@ def likelihood_floor(own_mean_log_probs: Sequence[float | None]) -> float | None
 
 
 def share(held: Sequence[bool]) -> float | None:
-    """Share of what holds, in [0, 1]; None of nothing."""
+    """Share of the values that are true, in [0, 1]; None if there are no values."""
     return sum(held) / len(held) if held else None
 
 

@@ -1,4 +1,4 @@
-"""What may be sent to a model: as much as the budget allows beside all that is in flight."""
+"""Decides which requests may be sent to a model: as many as the budget allows on top of those in flight."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,16 +9,16 @@ from preceptor.store.ledger import Ledger, Sent
 
 
 class BudgetedAdmission:
-    """Reserves for each request what it is estimated to cost, until its outcome is on record.
+    """Reserves the estimated cost of each request until its outcome is on record.
 
-    So the budget is overdrawn by no more than what requests cost beyond their estimates. Where one was too low, those
-    that follow are raised by the same factor.
+    So the budget is overdrawn by no more than what requests cost beyond their estimates. After an estimate that was too
+    low, later ones are raised by the same factor.
     """
 
     def __init__(self, ledger: Ledger, price: Price | None, sent: Callable[[int, Usage, float | None], Sent]) -> None:
         """Args:
-        price: None where it is not known; nothing is reserved then.
-        sent: what is written down of a request that is about to be sent, by its index.
+        price: None if it is not known; then nothing is reserved.
+        sent: makes the record of a request about to be sent, from its index, estimated usage and reserved dollars.
         """
         self._ledger = ledger
         self._price = price or FREE
@@ -30,9 +30,11 @@ class BudgetedAdmission:
         self._factor = 1.0
         self._lock = threading.Lock()
         self.refused: float | None = None
-        """Dollars of the request that the budget did not allow, last; those in flight may have left enough since."""
+        """Dollars of the last request that the budget did not allow; requests settled since may have left enough."""
         self.failed: float | None = None
-        """Dollars that a request lacked to be finished; None where none lacked any."""
+        """Dollars of the last further call that the budget did not allow, so that its request failed; None if all were
+        allowed.
+        """
 
     def admit(self, estimates: Sequence[tuple[int, Usage]]) -> int:
         """As `Admission.admit`.
@@ -64,7 +66,7 @@ class BudgetedAdmission:
             return True
 
     def settle(self, usages: Sequence[tuple[int, Usage]]) -> None:
-        """The outcomes of these requests are on record, and what they took is spent."""
+        """Releases the reservations of requests whose outcomes are on record."""
         with self._lock:
             for index, usage in usages:
                 self._reserved.pop(index, None)
@@ -73,7 +75,7 @@ class BudgetedAdmission:
 
     @property
     def open(self) -> bool:
-        """Whether requests were admitted whose outcomes are not on record."""
+        """Whether any admitted request has no outcome on record yet."""
         return bool(self._reserved)
 
     def _allows(self, dollars: float) -> bool:

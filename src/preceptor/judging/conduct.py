@@ -1,4 +1,4 @@
-"""Counting how a judge answers, one preference at a time: what `judging/warnings.py` warns by. Memory holds counts."""
+"""Counts how a judge answers, one preference at a time, for `judging/warnings.py`. Only counts are kept in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
@@ -13,8 +13,8 @@ Side = Literal["a", "b", "tie"]
 
 
 class Running:
-    """A count that grows. Prompts are counted by their beginnings, so that a stream that keeps each prompt's
-    comparisons together needs no memory of them.
+    """A running count. A prompt is counted whenever it differs from the one before, so the comparisons of a prompt must
+    be adjacent, and prompts need not be remembered.
     """
 
     def __init__(self) -> None:
@@ -24,19 +24,19 @@ class Running:
         self._last: str | None = None
 
     def add(self, prompt: str, hit: float) -> None:
-        """One more; `hit` is 1, 0, or one half."""
+        """Adds one observation; `hit` is 1, 0, or one half."""
         self._hits += hit
         self._n += 1
         self._prompts += prompt != self._last
         self._last = prompt
 
     def count(self) -> Count:
-        """As counted so far."""
+        """The count so far."""
         return Count(hits=self._hits, n=self._n, prompts=self._prompts)
 
 
 class ConductTally:
-    """What one judge did so far."""
+    """Running counts of one judge's conduct."""
 
     def __init__(self) -> None:
         self._same, self._first, self._low = Running(), Running(), Running()
@@ -44,7 +44,7 @@ class ConductTally:
         self._mass = 0.0
 
     def showings(self, prompt: str, shown: Sequence[Shown], masses: Iterable[float]) -> None:
-        """The showings of one comparison: order and p_a, and what the choices had together."""
+        """Adds the showings of one comparison: order and p_a, and the total probability of the choices."""
         if (same := same_position_wins(shown)) is not None:
             self._same.add(prompt, float(same))
         for win in first_wins(shown):
@@ -54,14 +54,14 @@ class ConductTally:
             self._low.add(prompt, float(mass < MASS_BOUND))
 
     def preference(self, prompt: str, p_a: float, said: Side, longer: Side) -> None:
-        """What came of one comparison, the likeliest answer, and which of the responses is the longer."""
+        """Adds the preference of one comparison, the likeliest answer, and which response is longer."""
         self._near.add(prompt, float(abs(p_a - 0.5) < NEAR))
         self._tie.add(prompt, float(p_a != 0.5 and said == "tie"))
         if longer != "tie":
             self._longer.add(prompt, 0.5 if p_a == 0.5 else float((p_a > 0.5) == (longer == "a")))
 
     def conduct(self, failures: dict[str, int]) -> JudgeConduct:
-        """All of it.
+        """The conduct counted so far.
 
         Args:
             failures: comparisons without a preference, by reason.
@@ -82,7 +82,7 @@ class ConductTally:
 
 
 def conduct_of(outcomes: Iterable[tuple[Preference | JudgeFailure, Side]]) -> JudgeConduct:
-    """How a judge answered, from everything it said and which response of each comparison is the longer."""
+    """How a judge answered, from its outcomes, each given with the longer response of the comparison."""
     tally, failures = ConductTally(), dict[str, int]()
     for outcome, longer in outcomes:
         if isinstance(outcome, JudgeFailure):
@@ -103,7 +103,7 @@ class RowsTally:
         self._judges: dict[tuple[str, str], ConductTally] = {}
 
     def add(self, row: Row) -> None:
-        """A preference row as `store/preferences.py` makes it."""
+        """Adds a preference row as `store/preferences.py` makes it."""
         prompt = row["prompt_id"]
         by_judge: dict[tuple[str, str], list[Row]] = {}
         for verdict in row["verdicts"]:
@@ -117,9 +117,10 @@ class RowsTally:
         self._all.preference(prompt, _of_a(row, row["p_chosen"]), _said(row), longer)
 
     def conducts(self, failures: dict[str, int]) -> Iterator[tuple[str | None, JudgeConduct]]:
-        """Each judge's identity with its conduct; of several judges, first that of all together, whose name is None.
+        """Each judge's identity with its conduct. With several judges, the conduct of all together comes first, named
+        None.
 
-        Failures are those of all together: the comparison has no preference, whoever of them failed.
+        Failures are counted for all together: a comparison has no preference, whichever judge failed.
         """
         if len(self._judges) != 1:
             yield None, self._all.conduct(failures)

@@ -1,8 +1,8 @@
-"""Reasons to doubt a judge, from how it answered: one set for labels, audits, evaluations and runs.
+"""Reasons to doubt a judge, found in how it answered; the same for labels, audits, evaluations and runs.
 
 A warning is given when chance alone does not explain what was seen: when the whole 95 % interval of a share (Wilson
-1927, prompts as the trials) lies beyond the bound. So eight comparisons warn of what is gross, and of nothing else.
-Failures are counted and not estimated: more than `FAILURE_BOUND` of them is too many, unless it is a single one.
+1927, prompts as the trials) lies beyond the bound. So eight comparisons give a warning only of gross faults. Failures
+are counted, not estimated: a share above `FAILURE_BOUND` is too many, unless there is only one failure.
 """
 
 import math
@@ -23,7 +23,7 @@ MASS_BOUND = 0.5
 NEAR = 0.05
 """Distance from one half within which a preference says nothing."""
 MOST = 0.5
-"""Share of showings without mass, or of preferences near one half, that is most of them."""
+"""Share of showings with low mass, or of preferences near one half, above which a warning is given."""
 FAILURE_BOUND = 0.02
 LENGTH_BOUND = 0.8
 """Share of comparisons in which the longer response wins, or the shorter one."""
@@ -35,19 +35,19 @@ class Count(Frozen):
     """How often something was seen, of how many times it could have been."""
 
     hits: float
-    """A half counts where neither side won."""
+    """A comparison that neither side won adds one half."""
     n: int
     prompts: int
-    """Trials that are independent: comparisons of one prompt are not."""
+    """Number of independent trials: comparisons of the same prompt are not independent."""
 
     @property
     def share(self) -> float:
-        """Hits of all; 0 where there was nothing to see."""
+        """Hits divided by n; 0 if n is 0."""
         return self.hits / self.n if self.n else 0.0
 
     @property
     def at_least(self) -> float:
-        """Lower end of Wilson's 95 % interval; 0 where there was nothing to see."""
+        """Lower end of Wilson's 95 % interval; 0 if there are no prompts."""
         if not self.prompts:
             return 0.0
         z2, p = _Z * _Z / self.prompts, self.share
@@ -64,12 +64,12 @@ NOTHING = Count(hits=0.0, n=0, prompts=0)
 
 
 class JudgeConduct(Frozen):
-    """How a judge answered: what can be said of it without people's labels."""
+    """How a judge answered, as far as it can be told without people's labels."""
 
     unit: Literal["comparisons", "calls"] = "comparisons"
-    """What failures are counted in: calls where it scored responses."""
+    """The unit of failures: calls if the judge scored responses."""
     failed: Count = NOTHING
-    """Of all that it was asked about."""
+    """Failures among everything it was asked."""
     failures: dict[str, int] = Field(default_factory=dict[str, int])
     """By reason."""
     same_position: Count = NOTHING
@@ -83,7 +83,7 @@ class JudgeConduct(Frozen):
     near_half: Count = NOTHING
     """Preferences within `NEAR` of one half."""
     longer: Count = NOTHING
-    """Comparisons, lengths differing, in which the longer response won."""
+    """Comparisons of responses of different lengths in which the longer one won."""
     tie_likeliest: Count = NOTHING
     """Comparisons in which a tie is the likeliest answer, although the preference leans to a response."""
 
@@ -125,7 +125,7 @@ def _position(conduct: JudgeConduct) -> str | None:
     if not same.n and wins.at_least > ONE_ORDER_BOUND:
         return (
             f"prefers the response shown {place} in {_percent(wins.share)} of {wins.n} showings, and no comparison was "
-            "shown in both orders: its favourite place may decide"
+            "shown in both orders: position alone may decide"
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Which of people's labels can stand for the rest, by how the comparisons were chosen that people labelled."""
+"""Which of people's labels can represent the other comparisons, given how the labelled comparisons were chosen."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from preceptor.store.selection import DISPUTED, NOT_SAID, Selection
 
 RANDOM = "random"
 NEARLY_ALIKE = 0.95
-"""Labels whose weights cost no more than a twentieth of their worth count as a random sample."""
+"""Labels count as a random sample if their weights cost at most a twentieth of their worth."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Asked:
     input: Selection
     """How the comparison itself was chosen, before it was judged."""
     label: Selection
-    """How it was chosen for people, as the label says."""
+    """How it was chosen for people to label, according to the label."""
 
     @property
     def said(self) -> Selection:
-        """How it was chosen as far as rows say; what was chosen as disputed stays so."""
+        """How it was chosen, as far as rows say; disputed if the input or the label says so."""
         if DISPUTED in (self.input, self.label):
             return DISPUTED
         return self.label if self.label.how else self.input
@@ -45,11 +45,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Usable:
-    """The comparisons with those labels that can be used."""
+    """The comparisons, with only the labels that can be used."""
 
     rows: list[JudgedRow]
     chosen: dict[str, int]
-    """How the comparisons were chosen whose labels are used; empty where people labelled all there are."""
+    """How the comparisons with usable labels were chosen, counted; empty if people labelled every comparison."""
     disputed: int = 0
     """Labels left out."""
 
@@ -59,20 +59,20 @@ def usable_labels(
 ) -> Usable:
     """The labels that can be used.
 
-    Where people labelled every comparison, nothing was chosen. Otherwise the rows say how, or `sample` does, or the
-    files for people that were written beside the labels.
+    If people labelled every comparison, nothing was chosen. Otherwise the rows say how they were chosen, or `sample`
+    does, or the files for people that were written beside the labels.
 
     Args:
         judged: the judged comparisons, for errors.
         people: the file of labels; None where the judged rows hold them.
-        sample: how the rows were chosen that do not say; None where nobody knows.
+        sample: how rows that do not say were chosen; None if it is not known.
         written: how comparisons were chosen in files for people, by their ids.
 
-    Raises: UsageError where the labels are of disputed comparisons alone, of two designs, or nobody says how their
-        comparisons were chosen.
+    Raises: UsageError if the labels are only of disputed comparisons or come from two designs, or if it is not known
+        how their comparisons were chosen.
     """
     if sample not in (None, RANDOM):
-        raise UsageError(f'--sample {sample}: expected "random"; labels of any other sample are not to be used')
+        raise UsageError(f'--sample {sample}: expected "random"; labels of any other sample cannot be used')
     labelled = [each for each in asked if each.row.human is not None]
     whole = len(labelled) == len(asked) and all(each.input != DISPUTED for each in asked)
     if not labelled or whole:
@@ -84,8 +84,8 @@ def usable_labels(
     kept = {position: selection for position, selection in chosen.items() if selection != DISPUTED}
     if not kept:
         raise UsageError(
-            f"{place}: all {len(labelled)} labels are of comparisons chosen because judges dispute them. They stand "
-            "for no others, so nothing can be estimated from them; have people label a random sample: "
+            f"{place}: all {len(labelled)} labels are of comparisons chosen because judges dispute them. They do "
+            "not represent the others, so nothing can be estimated from them; have people label a random sample: "
             f"`preceptor estimate {judged} --plan N --out FOLDER` draws one"
         )
     counts = Counter(str(selection.how) for selection in kept.values())
@@ -103,13 +103,13 @@ def _asked_for(
     written: Mapping[str, Selection],
     few: int,
 ) -> dict[int, Selection]:
-    """How the labelled comparisons were chosen, where some rows do not say.
+    """How the labelled comparisons were chosen, if some rows do not say.
 
-    Labels that are of disputed comparisons one and all, by the file that was written for people, are disputed whatever
-    `sample` says: a random sample would hold others too.
+    If the file written for people lists every labelled comparison as disputed, they are disputed whatever `sample`
+    says: a random sample would contain others too.
 
     Args:
-        few: comparisons asked about; where all of them were written for people, the file tells nothing.
+        few: number of comparisons; if all of them were written for people, the file says nothing.
     """
     listed = {each.position: written.get(each.row.id, NOT_SAID) for each in labelled}
     disputed = sum(selection == DISPUTED for selection in written.values()) < few and all(
@@ -128,22 +128,22 @@ def _asked_for(
 
 
 def _with_probability(asked: Asked, selection: Selection | None) -> JudgedRow:
-    """The row without a label that cannot be used, and with the probability of one that was planned."""
+    """The row, without its label if that cannot be used, and with the probability of a planned label."""
     if selection is None:
         return replace(asked.row, human=None)
     return replace(asked.row, probability=selection.probability)
 
 
 def _as_random(rows: Sequence[JudgedRow], counts: Mapping[str, int], place: Path) -> list[JudgedRow]:
-    """The rows of a random sample and of a plan together, where the plan is nearly one too.
+    """Combines the rows of a random sample with those of a plan that is nearly a random sample.
 
-    Raises: UsageError where it is not.
+    Raises: UsageError if the plan is not.
     """
     planned = [row if row.probability is not None else replace(row, human=None) for row in rows]
     prompts = len({row.prompt_id for row in planned if row.human is not None})
     if labels_worth(planned) < NEARLY_ALIKE * prompts:
         raise UsageError(
             f"{place}: {counts['planned']} labels are planned with unequal probabilities and {counts[RANDOM]} are of a "
-            "random sample; estimate from one of them at a time"
+            "random sample; estimate from one kind at a time"
         )
     return [replace(row, probability=None) for row in rows]

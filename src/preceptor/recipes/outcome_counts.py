@@ -1,4 +1,4 @@
-"""What a folder of labels holds, counted in one pass: how many rows, how the judges answered, and what to doubt."""
+"""Counts a folder of labels in one pass: how many rows, how the judges answered, and reasons to doubt them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ class Counted:
     """The outcomes of a folder, counted."""
 
     counts: dict[str, Any]
-    """As they stand in `summary.json`."""
+    """As written to `summary.json`."""
     conducts: tuple[tuple[str | None, JudgeConduct], ...]
-    """Each judge's identity with how it answered; of several judges, first that of all together, whose name is None."""
+    """Each judge's identity with its conduct. With several judges, the conduct of all together comes first, named None.
+    """
 
     @property
     def conduct(self) -> JudgeConduct:
-        """Of all judges together."""
+        """The conduct of all judges together."""
         return self.conducts[0][1]
 
     @property
@@ -32,7 +33,7 @@ class Counted:
 
 
 def called(identity: str | None) -> str:
-    """What sentences call a judge: its model without hash and precision; None is several judges together."""
+    """A judge's name in sentences: its model without hash and precision; None means several judges together."""
     return "The ensemble" if identity is None else identity.partition("#")[0]
 
 

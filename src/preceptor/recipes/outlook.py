@@ -1,4 +1,4 @@
-"""How long a run will still take: what is planned, times what such work took so far on this machine."""
+"""How long a run will still take: the planned work, at the pace of such work so far on this machine."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from statistics import median
 
 SAMPLING, MEASURING, TRAINING = 1.0, 2.0, 2.7
-"""What a token costs that is sampled, measured (sampled, compared with the base, judged) or trained on, as timed with
-the quick start's model on a CPU. By these, parts that were timed tell of parts that were not."""
+"""Relative cost of a token that is sampled, measured (sampled, compared with the base, judged) or trained on, timed
+with the quick start's model on a CPU. By these ratios, parts that were timed predict parts that were not.
+"""
 TRAINING_STAGE = "training"
-"""The stage whose steps are told one by one."""
+"""The stage whose steps are reported one by one."""
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,15 @@ class Part:
     """One kind of work in a run's plan."""
 
     stage: str
-    """What the name of its stage begins with; for training steps, TRAINING_STAGE."""
+    """The beginning of its stage's name; for training steps, TRAINING_STAGE."""
     times: int
-    """How often it is done; of the training steps, how many there are."""
+    """How often it is done; for training steps, how many there are."""
     tokens: int
-    """Most tokens that are sampled each time; 0 where nobody knows before it has been timed."""
+    """The most tokens that are sampled each time; 0 if this is not known before it has been timed."""
     cost: float
-    """Of a token, one that is only sampled being 1."""
+    """Cost of a token, relative to one that is only sampled."""
     every: int = 0
-    """For work between training steps: after how many of them it is done again. 0 for other work."""
+    """For work between training steps, the number of steps after which it is repeated; 0 for other work."""
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Outlook:
     """Estimates the time left, from measured work alone.
 
     Args:
-        clock: seconds, from any beginning.
+        clock: seconds since any fixed moment.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,15 +49,15 @@ class Outlook:
         self._stage: _Timed | None = None
         self._since = clock()
         self._sampled: float | None = None
-        """Seconds of a sampled token, from the pieces of the stage under way."""
+        """Seconds per sampled token, from the progress of the stage under way."""
 
     def plan(self, parts: Sequence[Part]) -> None:
-        """What the run has before it."""
+        """Sets the plan of the run."""
         self._parts = [_Timed(part) for part in parts]
         self._stage, self._sampled = None, None
 
     def stage(self, name: str) -> None:
-        """A stage begins, and the one before it is done."""
+        """Records that a stage begins, and that the one before it is done."""
         now = self._clock()
         if self._stage is not None and not _is_steps(self._stage):
             self._stage.done += 1
@@ -65,7 +66,7 @@ class Outlook:
         self._since = now
 
     def step(self, step: int, total: int) -> None:
-        """A training step is finished, the one of that number."""
+        """Records that training step `step` of `total` is finished."""
         now = self._clock()
         for each in self._parts:
             if _is_steps(each):
@@ -76,12 +77,12 @@ class Outlook:
         self._since = now
 
     def sampled(self, done: int, total: int) -> None:
-        """So many of the responses of the stage under way are sampled."""
+        """Records that `done` of the `total` responses of the stage under way are sampled."""
         if self._stage is not None and self._stage.part.tokens and done and not _is_steps(self._stage):
             self._sampled = (self._clock() - self._since) * total / done / self._stage.part.tokens
 
     def left(self) -> float | None:
-        """Seconds until the plan is done; None where nothing of it has been timed yet."""
+        """Seconds until the plan is done; None if too little has been timed to say."""
         token = self._seconds_of_a_token()
         seconds = 0.0
         for each in self._parts:
@@ -95,7 +96,7 @@ class Outlook:
         return seconds if self._parts else None
 
     def _seconds_of_a_token(self) -> float | None:
-        """Of a token that is only sampled: by what has been timed whole, else by the sampling under way."""
+        """Seconds per token that is only sampled: from finished parts, otherwise from the sampling under way."""
         timed = [
             median(each.seconds) / each.part.tokens / each.part.cost
             for each in self._parts
@@ -109,12 +110,12 @@ def _is_steps(timed: _Timed) -> bool:
 
 
 def _is_of(timed: _Timed, stage: str) -> bool:
-    """Whether a stage is the part's."""
+    """Whether the stage of that name belongs to the part."""
     return stage == TRAINING_STAGE if _is_steps(timed) else stage.startswith(timed.part.stage)
 
 
 def _once(timed: _Timed, token: float | None) -> float | None:
-    """Seconds of doing a part once."""
+    """Seconds to do a part once."""
     if timed.seconds:
         return median(timed.seconds)
     if token is None or not timed.part.tokens:

@@ -1,4 +1,4 @@
-"""Reasons to doubt the judge of a run: from the labels it gave, and from its scores of what was measured."""
+"""Reasons to doubt the judge of a run, found in its labels and in its scores of the measured responses."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -18,13 +18,13 @@ def run_warnings(
     calls: Count,
     kind: RewardKind | None,
 ) -> list[JudgeWarning]:
-    """The warnings of a run's labels, and those that its judge's scores of held-out responses give.
+    """The warnings from a run's labels, and those from its judge's scores of held-out responses.
 
     Args:
-        labels: result of the stage that labelled preferences, where the method has it.
-        before: and `after`: what was measured; the judge's scores are looked at where it scored.
+        labels: result of the stage that labelled preferences, if the method has one.
+        before: and `after`: the measurements before and after training, with the judge's scores if it scored.
         calls: calls of the judge in the whole run, and those that failed.
-        kind: what its scores are; None where the run measured no judge's scores.
+        kind: the kind of its scores; None if the run measured no judge's scores.
     """
     found = [JudgeWarning.model_validate(each) for each in (labels or {}).get("judge_warnings", ())]
     conduct = JudgeConduct(unit="calls", failed=calls)
@@ -35,7 +35,7 @@ def run_warnings(
 
 
 def _scores(before: Snapshot, after: Snapshot, kind: RewardKind) -> JudgeConduct:
-    """Of the policy before training: training has not yet made its responses what this judge likes."""
+    """Preferences are taken from the policy before training, which has not yet learnt what this judge likes."""
     low, near, longer = Running(), Running(), Running()
     masses = [(r.prompt_id, r.choice_mass) for r in (*before.responses, *after.responses) if r.choice_mass is not None]
     for prompt, mass in sorted(masses):

@@ -12,9 +12,9 @@ _QUOTED_OR_EMPTY = re.compile(r"^((`{3,})\w+\n.*?\n\2)$|\n{3,}", re.DOTALL | re.
 
 
 def document(package: str, template: str, **values: Any) -> str:
-    """A document of Markdown, without more than one empty line in a row outside of what it quotes.
+    """A Markdown document with at most one empty line in a row, except in fenced blocks.
 
-    Every value in it is escaped, unless a filter says how it is shown: `code`, `fenced`, `yaml`.
+    Every value is escaped, unless one of the filters `code`, `fenced` and `yaml` says how it is shown.
 
     Args:
         package: where the template is, such as "preceptor.store".
@@ -25,7 +25,7 @@ def document(package: str, template: str, **values: Any) -> str:
 
 @cache
 def environment(package: str) -> Environment:
-    """The templates of a package, whose values are escaped."""
+    """The templates of a package, set up to escape every value."""
     found = Environment(
         loader=PackageLoader(package, "."),
         autoescape=False,

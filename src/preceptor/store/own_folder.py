@@ -1,7 +1,7 @@
-"""Folders that commands write: each command works in folders of its own kind and touches nobody else's files.
+"""Folders that commands write: each command works only in folders of its own kind and touches no other files.
 
-A marker file says what kind of work a folder holds and which version of preceptor began it. A folder without one is
-taken for a command's own where it is empty, or where an earlier version of preceptor wrote it, which its files show.
+A marker file says what kind of work a folder holds and which version of preceptor began it. A command accepts a folder
+without a marker only if it is empty, or if its files show that an earlier version of preceptor wrote it.
 """
 
 import json
@@ -33,22 +33,22 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "run": ("inputs.json",),
     "arms": ("arms",),
 }
-"""A file or folder that every finished folder of the kind holds: how those without a marker are known."""
+"""A file or folder that every finished folder of the kind holds; folders without a marker are recognised by it."""
 _LEDGER = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 _BEGINNINGS = {LOCK, MARKER, *_LEDGER, "responses.sqlite", "held_out.sqlite", "checkpoints"}
-"""What a process of an earlier version may have left that was killed before it wrote a sign."""
+"""What an earlier version may have left behind if it was killed before it wrote one of `_SIGNS`."""
 _BEGUN_RUN = {"recipe.toml", "summary.json", "evaluations", "stages"}
 _BARELY_BEGUN = {MARKER, "recipe.toml.partial"}
-"""What is left of a run that was killed before it began."""
+"""What a run leaves behind if it is killed before it begins."""
 _NOBODYS = {".DS_Store", "lost+found", f"{MARKER}.partial"}
-"""What operating systems put into folders, and a marker that a killed process was writing."""
+"""Files that operating systems put into folders, and a marker that a killed process did not finish."""
 
 
 @contextmanager
 def working_in(folder: Path, kind: Kind) -> Generator[None]:
-    """Makes a folder, or goes on in one of the same kind, and holds it for this process.
+    """Creates a folder, or continues in one of the same kind, and locks it for this process.
 
-    Raises: UsageError where it is not a folder of this kind; PreceptorError when another process holds it, or it cannot
+    Raises: UsageError if it is not a folder of this kind; PreceptorError if another process has locked it or it cannot
         be written.
     """
     check_own(folder, kind)
@@ -60,21 +60,21 @@ def working_in(folder: Path, kind: Kind) -> Generator[None]:
 
 
 def mark(folder: Path, kind: Kind) -> None:
-    """Writes down what kind of work a folder holds, unless that is written there."""
+    """Writes the marker that says what kind of work a folder holds, unless there is one."""
     if not (folder / MARKER).exists():
         write_json(folder / MARKER, {"kind": kind, "preceptor": preceptor.__version__})
 
 
 def check_own(folder: Path, kind: Kind) -> None:
-    """Checks that a command may write into a folder: there is none, it is empty, or it holds work of the same kind.
+    """Checks that a command may write into a folder: it does not exist, is empty, or holds work of the same kind.
 
-    Raises: UsageError that names the file which is not the command's.
+    Raises: UsageError naming the file that the command did not write.
     """
     try:
         if not folder.exists():
             return
         if not folder.is_dir():
-            raise UsageError(f"{folder}: is a file, and a folder is to be written there; name another one")
+            raise UsageError(f"{folder}: is a file, not a folder; name another one")
         names = sorted({entry.name for entry in folder.iterdir()} - _NOBODYS)
         _check_marker(folder, kind)
         for name in names:
@@ -91,9 +91,9 @@ def check_own(folder: Path, kind: Kind) -> None:
 
 
 def check_unused(folder: Path) -> None:
-    """Checks that new work may begin in a folder: there is none, or it is empty.
+    """Checks that new work may begin in a folder: it does not exist, or it is empty.
 
-    Raises: UsageError that names what it holds.
+    Raises: UsageError naming what it holds.
     """
     try:
         if not folder.exists():
@@ -115,13 +115,13 @@ def _check_marker(folder: Path, kind: Kind) -> None:
         marked: Any = json.loads(path.read_text(encoding="utf-8"))
         found, version = marked["kind"], marked["preceptor"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{path}: is damaged; delete it, and the folder is known by its other files") from error
+        raise UsageError(f"{path}: is damaged; delete it, and the folder is recognised by its other files") from error
     if found != kind:
         raise UsageError(f"{folder}: is the folder of other work ({found}, by preceptor {version}); name another one")
 
 
 def _check_regular(path: Path) -> None:
-    """Raises: UsageError for a pipe, a device or a socket in the place of a file that may be read or written."""
-    mode = path.stat().st_mode if path.exists() else stat.S_IFREG  # a link to nowhere is found by who opens it
+    """Raises: UsageError for a pipe, a device or a socket where a file may be read or written."""
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG  # a dangling link fails when it is opened
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise UsageError(f"{path}: is a pipe, a device or a socket, and not a file; name another folder")
+        raise UsageError(f"{path}: is a pipe, a device or a socket, not a file; name another folder")

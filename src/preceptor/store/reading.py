@@ -1,7 +1,7 @@
-"""Reading what people name: regular files alone, and JSON and TOML that are finite and not nested without end.
+"""Reading files that users name: only regular files, and only JSON and TOML with finite numbers and limited nesting.
 
-A pipe would be waited for, a device read for ever, and inputs are read more than once: so neither is taken, process
-substitution and standard input included.
+Reading a pipe may block, reading a device may never end, and inputs are read more than once. So neither is accepted,
+and that includes process substitution and standard input.
 """
 
 import json
@@ -14,18 +14,18 @@ from typing import Any
 from preceptor.core.errors import UsageError
 
 DEEPEST = 100
-"""Levels of lists and objects in each other, at most."""
+"""Maximum nesting of lists and objects, in levels."""
 LARGEST_SETTINGS = 1 << 24
-"""Bytes of a file of settings, at most."""
+"""Maximum size of a settings file, in bytes."""
 _DIGITS = 308
-"""Digits of a whole number, at most: a longer one is beyond what a float holds."""
+"""Maximum digits of a whole number: a longer one is too large for a float."""
 
 
 def check_file(path: Path, what: str = "") -> None:
-    """Checks that there is a regular file, before it is opened.
+    """Checks that a path is a regular file, before it is opened.
 
     Args:
-        what: the file is to be, for the message, as in "the recipe".
+        what: what the file is, for the message, such as "the recipe".
 
     Raises: UsageError that says what is there instead.
     """
@@ -34,7 +34,7 @@ def check_file(path: Path, what: str = "") -> None:
         if path.is_dir():
             raise UsageError(f"{place}: Is a directory; expected a file")
         if path.exists() and not path.is_file():
-            raise UsageError(f"{place}: it is a pipe, a device or a socket; write what it gives to a file first")
+            raise UsageError(f"{place}: it is a pipe, a device or a socket; write its content to a file first")
         path.stat()
     except OSError as error:
         raise UsageError(f"{place}: {error.strerror or error}") from error
@@ -43,14 +43,14 @@ def check_file(path: Path, what: str = "") -> None:
 
 
 def resolved(path: Path) -> Path:
-    """The path with its links followed; links that lead in a circle, which no file is behind, are left as they are."""
+    """The path with its links followed; circular links, which lead to no file, are left as they are."""
     return Path(os.path.realpath(path))
 
 
 def read_settings(path: Path, what: str) -> dict[str, Any]:
     """The tables of a TOML file.
 
-    Raises: UsageError when it cannot be read, or is no TOML.
+    Raises: UsageError if it cannot be read or is not TOML.
     """
     check_file(path, what)
     try:
@@ -66,7 +66,7 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
 def parse_toml(text: str) -> dict[str, Any]:
     """The tables of a TOML document.
 
-    Raises: ValueError on one line when it is none, or nested too deeply.
+    Raises: ValueError with one line if it is not TOML, or nested too deeply.
     """
     try:
         found = tomllib.loads(text)
@@ -79,8 +79,8 @@ def parse_toml(text: str) -> dict[str, Any]:
 def parse_json(text: str) -> Any:
     """A JSON document.
 
-    Raises: ValueError on one line when it is none, holds NaN, infinity or a number that no float holds, or is nested
-        too deeply.
+    Raises: ValueError with one line if it is not JSON, contains NaN, infinity or a number too large for a float, or is
+        nested too deeply.
     """
     try:
         found = _DECODER.decode(text)

@@ -1,7 +1,7 @@
-"""How a row was chosen from all those there were: what decides whether it can stand for the rest.
+"""How a row was chosen from all rows, which decides whether it can represent the others.
 
-Two columns of a row say it: `selection`, and of a planned one `selection_probability`. Files for people carry them, and
-people's labels bring them back.
+Two columns of a row say so: `selection` and, for planned rows, `selection_probability`. Files for people carry them,
+and people's labels bring them back.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from preceptor.store.rows import Row
 
 How: TypeAlias = Literal["random", "planned", "disputed"]
 """`random`: every row was as likely as any other. `planned`: with a probability that is known. `disputed`: because
-judges dispute it, so that it stands for no other row."""
+judges dispute it, so that it represents no other row.
+"""
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class Selection:
     """How one row was chosen."""
 
     how: How | None = None
-    """None where nobody says."""
+    """None if it is not known."""
     probability: float | None = None
-    """Of a planned row: that it would be chosen, in (0, 1]."""
+    """For a planned row, the probability that it would be chosen, in (0, 1]."""
 
     @property
     def columns(self) -> Row:
-        """The columns that say so; none where nothing is known."""
+        """The columns that say so; empty if nothing is known."""
         found = {"selection": self.how, "selection_probability": self.probability}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -39,7 +40,7 @@ class WrongSelectionError(ValueError):
 
 
 def read_selection(row: Row) -> Selection:
-    """How a row was chosen, by its columns. Other words in a column of that name say nothing.
+    """How a row was chosen, according to its columns. Unknown words in `selection` are ignored.
 
     Raises: WrongSelectionError where a planned row has no probability.
     """

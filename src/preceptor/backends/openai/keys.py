@@ -1,4 +1,4 @@
-"""Keys of servers: where they come from, where they may go, and how they stay out of what is shown or recorded."""
+"""API keys: where they come from, where they may be sent, and how they are kept out of output and records."""
 
 import json
 import os
@@ -11,17 +11,19 @@ from preceptor.backends.openai.address import Address
 from preceptor.core.errors import UsageError
 
 NO_KEY = "none"
-"""Sent where there is no key: local servers want none."""
+"""Sent if there is no key: local servers need none."""
 SHORTEST_SECRET = 8
-"""Characters of a key that is masked in answers. A shorter one is a placeholder, and may be a word of the answer."""
+"""Keys of at least so many characters are masked in answers. A shorter one is a placeholder that may occur as a word.
+"""
 
 
 def key_for(address: Address) -> str:
-    """The key that a server is sent, from the environment; empty where there is none.
+    """The key to send to a server, from the environment; empty if there is none.
 
-    A key goes over https. Over plain http, OpenAI's goes nowhere, and that of other servers to this machine and the
-    private network alone.
-    Raises: UsageError for a key that no HTTP header can hold, or that would go in clear text, without showing it.
+    Keys are sent over https. Over plain http, OpenAI's key is never sent, and other servers' keys are sent only to this
+    machine and the private network.
+    Raises: UsageError for a key that no HTTP header can hold or that would go in clear text; the error does not show
+        it.
     """
     key = os.environ.get(address.key_variable, "").strip()
     if not all(" " < c <= "~" for c in key):
@@ -45,7 +47,7 @@ def headers_elsewhere(key: str) -> dict[str, Any]:
 
 
 def masked(value: Any, key: str) -> Any:
-    """JSON from a server, with the key masked in every text that holds it.
+    """JSON from a server, with the key masked in every string that contains it.
 
     Raises: RecursionError for a value that is nested too deeply.
     """
@@ -61,7 +63,7 @@ def masked(value: Any, key: str) -> Any:
 
 
 def words_without(key: str, text: str) -> str:
-    """A server's words on one line, without the key, nor anything that looks like a key of OpenAI's."""
+    """A server's message on one line, with the key, and anything that looks like an OpenAI key, masked."""
     if key != NO_KEY:
         for form in (key, repr(key)[1:-1], json.dumps(key)[1:-1]):  # as an error may quote it
             text = text.replace(form, "***")

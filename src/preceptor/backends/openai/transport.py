@@ -6,18 +6,18 @@ from typing import Any
 from openai import DefaultAsyncHttpxClient
 
 MOST_BYTES = 4 << 20
-"""Of one answer, decompressed. An honest answer has a few thousand; a long list of models about a million."""
+"""Limit of one answer, decompressed. A usual answer has a few thousand bytes; a long list of models about a million."""
 MOST_REDIRECTS = 3
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
 _KEPT_HEADERS = ("retry-after", "x-request-id")
 
 
 class UnreadableError(Exception):
-    """The body is too large, or compressed in a way that was not offered."""
+    """The body is too large, cannot be decompressed, or is compressed in a way that was not offered."""
 
 
 class RedirectedError(Exception):
-    """The server sends its client elsewhere."""
+    """The server redirects in a way that is not followed."""
 
     def __init__(self, status: int, place: str) -> None:
         super().__init__(f"{status}: the server redirects to {place}")
@@ -25,11 +25,11 @@ class RedirectedError(Exception):
 
 
 class BoundedClient(DefaultAsyncHttpxClient):
-    """The library's own HTTP client, which reads every body here, those of errors included.
+    """The library's HTTP client, except that every body is read here, including those of errors.
 
-    A redirect is followed where it stays on the same server (scheme, host and port) and the request stays the same: a
-    POST that would become a GET asks something else. Of the headers, those that are used are kept: the rest, such as a
-    character set that is a decompressor, could only do harm.
+    A redirect is followed only if it stays on the same server (scheme, host and port) and keeps the method: a POST that
+    becomes a GET is a different request. Only headers that are used are kept. The others could only do harm, such as a
+    character set that names a decompressor.
     """
 
     async def send(self, request: Any, **options: Any) -> Any:
@@ -75,7 +75,7 @@ async def _body(response: Any) -> bytes:
 
 
 def _rebuilt(response: Any, body: bytes, request: Any) -> Any:
-    """The response with its body; a text of JSON in UTF-8, whatever it says that it is."""
+    """The response with its body, which is read as JSON in UTF-8 whatever its headers say."""
     kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     headers = {**kept, "content-type": "application/json"}
     return type(response)(response.status_code, headers=headers, content=body, request=request)

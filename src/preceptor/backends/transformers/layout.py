@@ -1,4 +1,4 @@
-"""How texts are given to a model: laid out as a forest where the model computes one, else as a padded batch."""
+"""How texts are fed to a model: as a forest if the model computes one, otherwise as a padded batch."""
 
 import threading
 from collections.abc import Generator, Sequence
@@ -18,18 +18,19 @@ _reading = threading.local()
 
 @dataclass(frozen=True)
 class Layout:
-    """What a model is called with, and where each text's tokens are in its result."""
+    """The arguments of a forward pass, and where each text's tokens are in its result."""
 
     arguments: dict[str, Any]
     places: list[list[int]]
-    """For each text, the places of its tokens after the prefix; batch and time of the result are one dimension."""
+    """For each text, the indices of its tokens after the prefix in the result, with batch and time flattened."""
 
 
 def lay_out(model: Any, texts: Sequence[Sequence[int]], prefix: int = 0) -> Layout:
-    """Lays out texts for a model without adapters; texts that begin alike should be neighbours.
+    """Lays out texts for a model without adapters; texts with the same beginning should be adjacent.
 
     Args:
-        prefix: how many tokens, the same of every text, are in a cache already; only for models that compute a forest.
+        prefix: how many first tokens, the same in every text, are cached already; only for models that compute a
+            forest.
     """
     if traits(model).forest:
         forest = Forest.of(texts, prefix)
@@ -42,9 +43,9 @@ def lay_out(model: Any, texts: Sequence[Sequence[int]], prefix: int = 0) -> Layo
 
 
 def read(model: Any, arguments: dict[str, Any], places_N: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Logits at N places of a model's result, and the hidden states that its head made them of: N × V and N × H.
+    """Logits at N indices of a model's result (N × V), and the hidden states from which its head computed them (N × H).
 
-    What the model does with its logits after the head (scales, caps) is done.
+    Whatever the model does to its logits after the head (scaling, capping) is included.
     """
     with reading(model, places_N):
         return model(**arguments).logits.flatten(0, -2), _reading.hidden
@@ -52,7 +53,7 @@ def read(model: Any, arguments: dict[str, Any], places_N: Sequence[int]) -> tupl
 
 @contextmanager
 def reading(model: Any, places_N: Sequence[int]) -> Generator[None]:
-    """Inside, and in this thread, a model's head sees N places of its result alone: logits are 1 × N × V."""
+    """Within the context, in this thread, a model's head sees only N of the hidden states: logits are 1 × N × V."""
     head: Any = model.get_output_embeddings()
     if not getattr(head, "preceptor_reads", False):
         head.register_forward_pre_hook(_chosen)
@@ -65,7 +66,7 @@ def reading(model: Any, places_N: Sequence[int]) -> Generator[None]:
 
 
 def _chosen(_: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    """What a head is given in place of all hidden states, in a thread that reads some of them."""
+    """Replaces the head's input by the chosen hidden states, in a thread that is inside `reading`."""
     places_N = getattr(_reading, "places", None)
     if places_N is None:
         return None

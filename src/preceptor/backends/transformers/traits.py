@@ -1,8 +1,8 @@
-"""What a model lets one do with texts, found out when it is loaded: by what its layers keep, and by a trial.
+"""How a model can process texts, found out when it is loaded: from what its layers cache, and by a trial.
 
-A forest (`forest`) is exact where every layer attends as its mask says, positions are those that it is given, and
-nothing else carries from one token to the next. A list of families would never be complete, so each model is tried on
-three tokens.
+A forest (`forest`) is exact if every layer attends as its mask says and uses the positions that it is given, and
+nothing else carries over from one token to the next. A list of families would never be complete, so each model is tried
+on three tokens.
 """
 
 import inspect
@@ -18,42 +18,42 @@ from preceptor.backends.transformers import attention
 from preceptor.core.errors import UsageError
 
 CACHES = ("past_key_values", "cache_params", "state")
-"""What models call the memory that they decode with, in their outputs and their arguments."""
+"""Names that models use for their decoding cache, in outputs and arguments."""
 _HARMLESS = {"dropout", "is_causal", "position_ids", "use_cache", "output_attentions", "output_hidden_states"}
-"""Arguments of an attention that do not change what it computes when the model is not in training."""
+"""Attention arguments that do not change what is computed outside of training."""
 _KEPT = "preceptor_traits"
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What one may do with a model. The defaults are right for every causal language model."""
+    """How a model may be used. The defaults are right for every causal language model."""
 
     forest: bool = False
     """Texts may be laid out as a forest; otherwise they go to the model as a padded batch of separate texts."""
     windows: bool = False
-    """Some layer sees only so many tokens back."""
+    """Some layer has a sliding window."""
     padded_prompts: bool = False
     """Prompts of several lengths may be decoded together; otherwise each prompt is decoded by itself."""
 
     @property
     def kept_prefixes(self) -> bool:
-        """Whether prompts may be decoded behind a prefix that is kept. A window would count the padding between."""
+        """Whether prompts may be decoded after a cached prefix. A window would count the padding in between."""
         return self.forest and not self.windows
 
 
 def traits(model: Any) -> Traits:
-    """The traits of a model that `prepare` has seen, also of one under adapters."""
+    """The traits that `prepare` found out, also for a model wrapped in adapters."""
     return getattr(model, _KEPT, Traits())
 
 
 @torch.no_grad()
 def prepare(model: Any) -> None:
-    """Finds out a model's traits. One that computes a forest on a CPU gets this package's attention."""
+    """Finds out a model's traits. On a CPU, a model that computes a forest gets this package's attention."""
     windows = _windows(model)
     on_cpu, forest = model.device.type == "cpu", False
     if model.config.get_text_config()._attn_implementation in ("sdpa", attention.NAME):
         model.set_attn_implementation(attention.NAME)
-        # On an accelerator a forest is a mask, and one mask is for all layers.
+        # On an accelerator a forest is a mask, and all layers share it.
         forest = (on_cpu or not any(windows)) and _computes_a_forest(model, windows)
         if not (forest and on_cpu):
             model.set_attn_implementation("sdpa")
@@ -67,8 +67,8 @@ def prepare(model: Any) -> None:
 
 @torch.no_grad()
 def check_decodes(model: Any, name: str) -> None:
-    """Checks that a model computes token by token what it computes at once, where it is to be decoded so: a memory of
-    another kind than keys and values is only as good as the code that keeps it.
+    """Checks that a model whose prompts are decoded one by one computes the same token by token as in a single pass: a
+    cache of anything but keys and values is only as good as the code that maintains it.
 
     Raises: UsageError when it does not.
     """
@@ -81,29 +81,29 @@ def check_decodes(model: Any, name: str) -> None:
         expected, output = model(ids).logits[:, -1].float(), None
         for seen, step in ((0, ids[:, :2]), (2, ids[:, 2:3]), (3, ids[:, 3:])):
             output = model(**decoding(model, step, seen, output))
-    except Exception as error:  # it fails in one way or another; the person is told which
+    except Exception as error:  # however it fails, the user is told why
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"{what} cannot be sampled: {why}; {remedy}") from error
     found: Tensor = output.logits[:, -1].float()  # pyright: ignore[reportOptionalMemberAccess]
     if not float((found - expected).norm()) < 0.1 * float((expected - expected.mean()).norm()):
         raise UsageError(
-            f"{what} cannot be sampled: token by token, its implementation in transformers gives other probabilities "
-            f"than for the whole text; {remedy}"
+            f"{what} cannot be sampled: token by token, its implementation in transformers gives different "
+            f"probabilities than for the whole text; {remedy}"
         )
 
 
 def decoding(model: Any, ids_BT: Tensor, seen: int, before: Any = None) -> dict[str, Any]:
-    """What a model is called with for the next T tokens of B rows without padding.
+    """The arguments of a forward pass over the next T tokens of B rows without padding.
 
     Args:
         seen: how many tokens came before.
-        before: the model's output for these.
+        before: the model's output for those tokens.
 
-    Raises: ValueError when that output has no memory of them.
+    Raises: ValueError if that output has no cache.
     """
     known = next(({name: before[name]} for name in CACHES if before.get(name) is not None), None) if seen else {}
     if known is None:
-        raise ValueError("it keeps no cache")
+        raise ValueError("it returns no cache")
     plain: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     if "position_ids" in inspect.signature(plain.forward).parameters:
         known["position_ids"] = torch.arange(seen, seen + ids_BT.shape[1], device=ids_BT.device).expand(ids_BT.shape)
@@ -111,13 +111,13 @@ def decoding(model: Any, ids_BT: Tensor, seen: int, before: Any = None) -> dict[
 
 
 def decoder_of(model: Any) -> Any:
-    """What is under a model's head: tokens in, last hidden states out."""
+    """The model without its head: it takes tokens and returns the last hidden states."""
     return getattr(model, model.base_model_prefix, None) or model.model
 
 
 def _windows(model: Any) -> list[int | None]:
-    """How many tokens back each layer sees, as its cache knows it: 0 where it sees all; None where it keeps something
-    else than keys and values, or looks at a text chunk by chunk.
+    """The window of each layer in tokens, according to its cache: 0 if it has none; None if it caches anything but keys
+    and values, or attends to a text chunk by chunk.
     """
     chunks = "chunked_attention" in (getattr(model.config.get_text_config(), "layer_types", None) or ())
     windows: list[int | None] = []
@@ -129,7 +129,7 @@ def _windows(model: Any) -> list[int | None]:
 
 
 def _computes_a_forest(model: Any, windows: list[int | None]) -> bool:
-    """Tries three tokens in rows of three: the third is to see the first alone, not the second."""
+    """Tries rows of three tokens, in which the third must see the first but not the second."""
     trial = attention.Trial()
     lowest = torch.finfo(model.dtype).min
     mask = torch.tensor([[0, lowest, lowest], [0, 0, lowest], [0, lowest, 0]], dtype=model.dtype, device=model.device)
@@ -137,14 +137,14 @@ def _computes_a_forest(model: Any, windows: list[int | None]) -> bool:
     ids, positions = [[1, 2, 3], [1, 4, 3], [1, 2, 3]], [[0, 1, 1], [0, 1, 1], [0, 1, 2]]
     try:
         usual, sibling, later = _last(model, ids, positions, attention_mask=mask, forest=trial)
-    except Exception:  # whatever it is that such a model cannot take, it is given separate texts
+    except Exception:  # whatever such a model cannot take, it gets separate texts
         return False
     asked = {module.layer_idx: (given, other) for module, given, other in trial.asked}
     return (
         len(asked) == len(trial.asked) == len(windows)
         and all(given is not None and torch.equal(given, mask) for given, _ in asked.values())
         and all(_is_plain(asked[layer][1], window) for layer, window in enumerate(windows))
-        and float((usual - sibling).norm()) <= 0.05 * float(usual.norm())  # rounding may differ, between experts say
+        and float((usual - sibling).norm()) <= 0.05 * float(usual.norm())  # rounding may differ, as between experts
         and not torch.equal(usual, later)
     )
 
@@ -156,7 +156,7 @@ def _is_plain(asked: dict[str, Any], window: int | None) -> bool:
 
 
 def _follows_positions(model: Any) -> bool:
-    """Whether a model takes the positions that it is given, so that padding may stand before a text."""
+    """Whether a model uses the positions that it is given, so that texts may be padded on the left."""
     try:
         near, far = _last(model, [[1, 2], [1, 2]], [[0, 1], [0, 2]])
     except Exception:  # it takes none
