@@ -70,7 +70,7 @@ class Completion:
 
 
 DEAREST = 1e6
-"""Dollars for a million tokens: more is a slip of the pen."""
+"""Highest price accepted, in dollars per million tokens: a higher one is a typing error."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +99,18 @@ Indexed: TypeAlias = list[tuple[int, T]]
 
 
 class Admission(Protocol):
-    """What whoever asks allows a model to send. A model whose calls leave this process, or cost something, heeds it."""
+    """The requests that a model may send. Models whose calls leave this process or cost money obey it."""
 
     def admit(self, estimates: Sequence[tuple[int, Usage]]) -> int:
-        """How many of the requests that come next, from the first, may be sent. These are on record as sent.
+        """How many of the next requests may be sent, counted from the first. They are recorded as sent.
 
         Args:
-            estimates: of each its index, and the tokens that it takes at most, or about.
+            estimates: for each request its index, and the most tokens that it can take, or an estimate.
         """
         ...
 
     def extend(self, index: int, more: Usage) -> bool:
-        """Whether a request that was admitted may take so much more. Called from any thread."""
+        """Whether an admitted request may use so much more. Called from any thread."""
         ...
 
 

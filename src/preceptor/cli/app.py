@@ -39,7 +39,7 @@ from preceptor.core.errors import PreceptorError
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
 _LONGEST = 1000
-"""Characters of a message; of a longer one, which quotes what somebody made very long, the middle is left out."""
+"""Most characters of a message. A longer one quotes something very long, and its middle is left out."""
 _OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG),
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Runs a command, and ends by SystemExit, whatever comes of it."""
+    """Runs a command, and always ends by raising SystemExit."""
     warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to each other, not to the person here
     try:
         stopping.listen()
@@ -147,7 +147,7 @@ def _run() -> None:
 
 
 def _fault(error: Exception) -> None:
-    """A fault of ours: all that is needed to find it is shown, and that it is one."""
+    """Reports a fault of preceptor itself, with everything that is needed to find it."""
     with suppress(OSError):
         complain("".join(traceback.format_exception(error)).rstrip(), lines=True)
     said = f"{type(error).__name__}: {error}"

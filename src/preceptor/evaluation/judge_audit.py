@@ -143,8 +143,9 @@ class JudgeAudit(Frozen):
 
 
 Unfit = Literal["no_answer", "below_chance", "chance", "longer"]
-"""No answer that people's could be compared with; less agreement with people than by chance; perhaps no more; not
-clearly more than always preferring the longer response."""
+"""In this order: no answer to compare with people's; less agreement with people than chance; not clearly more than
+chance; not clearly more than always preferring the longer response.
+"""
 
 
 class Audit(Frozen):

@@ -1,14 +1,15 @@
-"""Win rates at equal length: what is left of a win rate when neither response is the longer one.
+"""Win rates at equal length: what a win rate would be if neither response were longer.
 
 A policy that answers briefly may lose because it answers briefly, or because of the prompts on which it does. Lengths
-go with how hard prompts are, and one pair of each prompt cannot tell the two apart. So there are two ways, and a rule.
+correlate with the difficulty of prompts, and one pair per prompt cannot separate the two. So there are two methods, and
+a rule for choosing between them.
 
 - Where prompts have several pairs of different length (several policies against one, or several samples), difficulty is
   estimated together with the effect of length: see `preceptor.evaluation.difficulty`.
-- With one pair of each prompt a logistic regression of winning on length is read at equal length, but only where the
-  data bracket it: then it hardly matters what the effect of length is. The interval holds the raw rate's, too, so that
-  it is right whether length or difficulty is behind what the regression sees, or a part of each.
-- Elsewhere there is no rate, and `unknown` says why.
+- With one pair per prompt, a logistic regression of winning on length is read at equal length, but only where the data
+  bracket it: then the effect of length hardly matters. The interval also contains the raw rate's interval, so that it
+  is right whether the regression's slope comes from length, from difficulty or from both.
+- Otherwise there is no rate, and `unknown` says why.
 
 Length enters in two forms, x being 0 at equal length: as tanh of the difference over its standard deviation, after
 Dubois et al. 2024 (arXiv 2404.04475, AlpacaEval 2), and as the logarithm of the ratio, after Lee et al. 2023
@@ -39,11 +40,11 @@ _START = 0.5  # wins, and losses, at equal length before any prompt is judged
 LEAST_PROMPTS = 20
 """Prompts below which no rate at equal length is given."""
 BRACKET = 1.25
-"""With one pair of each prompt, the median ratio of lengths lies between one over this and this."""
+"""With one pair per prompt, the median ratio of lengths must lie between the inverse of this and this."""
 EACH_SIDE = 0.2
 """With one pair of each prompt, the share of pairs in which a policy's response is the longer one, for both."""
 FARTHEST = 8.0
-"""With several pairs of each prompt, the median ratio of lengths lies between one over this and this."""
+"""With several pairs per prompt, the median ratio of lengths must lie between the inverse of this and this."""
 _WIDEST = 0.5
 """An interval that is wider says nothing, and no rate is given."""
 _LEAST_WITHIN = 0.02
@@ -52,7 +53,7 @@ Form = Literal["difference", "ratio"]
 
 
 class LengthControl(Frozen):
-    """A win rate and what is left of it at equal length. Intervals are 95 %, over prompts."""
+    """A win rate, raw and at equal length. Intervals are 95 %, over prompts."""
 
     policy: str
     against: str
@@ -84,7 +85,7 @@ class LengthControl(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _of_earlier_versions(cls, data: Any) -> Any:
-        """Their rates at equal length took difficulty for length: they are dropped."""
+        """Drops their rates at equal length, which mistook difficulty for length."""
         if not isinstance(data, dict) or "length_controlled" not in data:
             return data
         kept = {key: value for key, value in data.items() if key not in ("length_controlled", "at_equal_ratio")}
@@ -192,7 +193,7 @@ def _at_equal_length(
 
 
 def _not_bracketed(own: Sequence[JudgedPair], ratio: float) -> str | None:
-    """Why pairs of which each has a prompt of its own do not tell what happens at equal length."""
+    """Why one pair per prompt cannot show what happens at equal length; None if it can."""
     shorter, longer = (sum(sign * (pair.length_a - pair.length_b) > 0 for pair in own) / len(own) for sign in (-1, 1))
     if 1 / BRACKET <= ratio <= BRACKET and min(shorter, longer) >= EACH_SIDE:
         return None

@@ -34,7 +34,7 @@ class SweepPoint(Frozen):
     gain: Measure
     """Change of the held-out score since the untrained policy, paired by prompt, on the test prompts."""
     p_holm: float | None
-    """Of no such change over all test prompts: sign flips, corrected over the checkpoints after Holm."""
+    """p-value of no change over all test prompts, by sign flips, corrected over the checkpoints after Holm."""
     reward_failures: int
     """Responses that have no training reward: all of them where the run has neither judge nor reward model."""
     heldout_failures: int
@@ -64,7 +64,7 @@ class Sweep(Frozen):
 
     title: str
     held_out: str | None
-    """What the held-out score is by, for sentences; None where nothing independent measured."""
+    """The name of the held-out measure, for sentences; None if nothing independent measured."""
     training_reward: str | None
     """What the training reward is; None where the run has no judge and no reward model."""
     heldout_judge_trained: bool

@@ -144,7 +144,7 @@ class TrajectoryFindings(Frozen):
     misled: tuple[Misled, ...]
     """Those of them that failed as a whole, the best steps first."""
     disputed: int = 0
-    """Rows that were chosen because judges dispute them, so that they stand for no others."""
+    """Rows that were chosen because judges dispute them, so that they represent no others."""
 
 
 def trajectory_pair(

@@ -19,9 +19,11 @@ from preceptor.judging.admission import BudgetedAdmission
 from preceptor.store.ledger import JSON, Call, Ledger, Sent, call_key
 
 CHARACTERS_PER_TOKEN = 1024
-"""Of a completion, at most: several times what tokenizers' longest tokens have, which are runs of white space."""
+"""Most characters per token of a completion: several times as long as tokenizers' longest tokens, runs of white space.
+"""
 MOST_CHARACTERS = 1 << 20
-"""Of a completion. Whoever writes more heeds no limit, and it would be copied into every file that quotes it."""
+"""Most characters of a completion. A longer one ignores its limit, and would be copied into every file that quotes it.
+"""
 
 Result: TypeAlias = ChoiceLogProbs | Completion | JudgeFailure
 Request = TypeVar("Request", ChooseRequest, CompleteRequest)
@@ -36,7 +38,7 @@ class RecordedModel:
         self._ledger = ledger
         self._rater = rater.model_dump(mode="json")
         self.identity = rater.model
-        """Of the model as it is asked here; with the request, what a call is found again by."""
+        """The identity of the model as it is asked here. With the request, it is the key of a recorded call."""
         self.hits = 0
         """Requests answered from the ledger, or by an identical request of the same batch, in this process."""
         self.asked = 0
@@ -120,8 +122,8 @@ class RecordedModel:
 
 
 def _valid(request: Request, result: Answer | JudgeFailure) -> Answer | JudgeFailure:
-    """What may be recorded of a result: each half of a surrogate pair in its words, which no file can hold, is a
-    question mark, and a completion longer than its tokens can be is a failure.
+    """A result in a form that can be recorded: lone surrogates, which no file can hold, become question marks, and a
+    completion longer than its tokens allow becomes a failure.
     """
     if isinstance(result, JudgeFailure):
         return result.model_copy(update={"detail": _unicode(result.detail)})
@@ -158,7 +160,7 @@ def _to_json(result: Result) -> JSON:
 
 
 def _from_json(outcome: JSON, from_json: Callable[[JSON], Answer]) -> Answer | JudgeFailure:
-    """What is on record; a failure where that is nothing that can be read, so that one row never stops the rest."""
+    """What is on record, or a failure if it cannot be read, so that one row never stops the rest."""
     try:
         return JudgeFailure.model_validate(outcome["failure"]) if "failure" in outcome else from_json(outcome)
     except (ValueError, TypeError, KeyError, AssertionError) as error:

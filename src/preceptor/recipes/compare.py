@@ -192,7 +192,7 @@ def _estimate(value: dict[str, Any] | None) -> Estimate | None:
 
 
 def _same(measures: Collection[str | None]) -> str:
-    """By what a number is, where that is the same for all that have it."""
+    """The measure behind a number, in brackets, if all that have the number share it."""
     known = set(measures) - {None}
     return f" ({next(iter(known))})" if len(known) == 1 else ""
 

@@ -70,8 +70,8 @@ class Curve:
             )
 
     def _rollout_kl(self, step: int) -> Estimate | None:
-        """The KL of the responses that the step learnt from, which the policy gave one update earlier. None where there
-        are none, or where responses are sampled otherwise to be measured than to be learnt from.
+        """The KL of the responses that the step learnt from, which the policy gave one update earlier. None if there
+        are none, or if sampling settings for measuring and for training differ.
         """
         recipe = self._directory.recipe
         rl = recipe.learning_by_rl

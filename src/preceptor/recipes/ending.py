@@ -47,7 +47,7 @@ def align(
 
     Args:
         judge: of the run; on the main process alone, as is `grader`.
-        grader: whose opinion is measured beside the held-out score; None for nobody's.
+        grader: its opinion is measured in addition to the held-out score; None for no second opinion.
 
     Returns: the summary, as in `summary.json`, in every process.
     """

@@ -66,7 +66,7 @@ class Matches(Frozen):
     other_responses: int
     """Of the labelled: the id of a judged comparison, but of other responses than it has. They are left out."""
     disputed: int = 0
-    """Of the labelled: chosen because judges dispute them, so that they stand for no others. They are left out."""
+    """Labelled rows that are left out: they were chosen because judges dispute them, so they represent no others."""
 
 
 class HumanEstimate(Frozen):

@@ -178,8 +178,8 @@ def open_crew(job: LabelJob, ledger: Ledger, *, unasked: bool = False) -> Crew:
 
 
 def dry_run(job: LabelJob, on_stage: Callable[[str], None]) -> dict[str, Any]:
-    """Counts what labelling would ask of judges and policy, for all rows from the first, and asks neither, nor what a
-    server can do: `assumed` says what it is taken for.
+    """Counts what labelling would ask of judges and policy, for all rows from the first, without asking either. Servers
+    are not probed: `assumed` says what they are assumed to do.
 
     Tokens are those of the first comparisons, extrapolated; rationales and candidates count at their full length.
     Scores of trajectories are not counted, nor that a server without log-probabilities is asked for several votes.

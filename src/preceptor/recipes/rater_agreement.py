@@ -26,7 +26,7 @@ class AgreementFound(Frozen):
 
 
 class _LeftOut:
-    """Counts rows that cannot be used, and those that stand for no others."""
+    """Counts rows that cannot be used, and those that represent no others."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -74,7 +74,7 @@ def ranked(audit: Audit) -> list[JudgeAudit]:
 
 
 def sample(audit: Audit) -> list[str]:
-    """What to know of the rows before any number from them: they may stand for no others."""
+    """What to know about the rows before reading any number from them: they may not represent others."""
     found: list[str] = []
     if disputed := audit.chosen.get("disputed"):
         rows = max((judge.rows for judge in audit.judges), default=disputed)
@@ -146,7 +146,7 @@ def _unfit(judge: JudgeAudit) -> str:
 
 
 def _longer(judge: JudgeAudit) -> str:
-    """How it stands to the rule that reads nothing."""
+    """How it compares with the rule that reads nothing."""
     rule = f"always preferring the longer response does {{}} ({_percent(judge.longer_baseline)})"
     below = judge.alignment is not None and judge.alignment < (judge.longer_baseline or 0.0)
     return rule.format("better" if below else "about as well")

@@ -33,7 +33,7 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def preference(evaluation: Evaluation, called: Names | None = None) -> str:
-    """Who is preferred to the baseline, by whom, and what is left of it at equal length.
+    """Who is preferred to the baseline, by whom, and whether that holds at equal length.
 
     Args:
         called: what to call the policies in sentences, where their names alone do not read well.
@@ -50,7 +50,7 @@ def preference(evaluation: Evaluation, called: Names | None = None) -> str:
 
 
 def judge_doubts(evaluation: Evaluation) -> list[str]:
-    """Reasons to doubt the judges, which stand before any number that is theirs."""
+    """Reasons to doubt the judges, which are shown before any of their numbers."""
     return [
         f"{warning.sentence}."
         for _, judge in judges(evaluation)

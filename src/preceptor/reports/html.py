@@ -131,7 +131,7 @@ _NOT_MEASURED = (
 
 
 def _alarms(summary: dict[str, Any], compared: Evaluation | None) -> Iterator[str]:
-    """What takes most of its worth from any number that follows."""
+    """What makes any number that follows nearly worthless."""
     if summary["heldout_judge_trained"]:
         yield "Nothing independent measured this run: the held-out judge is the judge of training."
     after = summary["evaluation"]["after"]
@@ -187,7 +187,7 @@ def _change(summary: dict[str, Any]) -> str:
 
 
 def judge_doubts(summary: dict[str, Any], compared: Evaluation | None = None) -> list[str]:
-    """Reasons to doubt the judges, which stand before any number that is theirs."""
+    """Reasons to doubt the judges, which are shown before any of their numbers."""
     if (given := summary.get("judge_warnings")) is None:  # a run of an earlier version
         calls = Count(hits=summary["judge_failures"], n=summary["judge_calls"], prompts=summary["judge_calls"])
         given = [each.model_dump() for each in judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")]

@@ -38,7 +38,7 @@ def _pages() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """A value before it is escaped: what is hidden in a text is written out."""
+    """A value before it is escaped for HTML: hidden characters in a text are written out."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

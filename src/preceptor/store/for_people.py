@@ -39,7 +39,7 @@ def write_for_people(outcomes: Outcomes, path: Path, most: int) -> int:
 
 
 def check_unlabelled(path: Path) -> None:
-    """Checks that writing the file anew loses nobody's work.
+    """Checks that rewriting the file loses no labels.
 
     Raises: UsageError when people's labels are in it, or it cannot be read.
     """

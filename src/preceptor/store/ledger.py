@@ -142,8 +142,8 @@ class Ledger:
         self._spent += sum(call.cost_usd or 0.0 for call in listed)
 
     def interrupt(self) -> None:
-        """Makes failed attempts of all calls that are in flight, with what they may have cost. (A ledger that is closed
-        leaves that to the next one.)
+        """Records all calls in flight as failed attempts, with what they may have cost. (A closed ledger leaves that to
+        the next one.)
         """
         if self._closed:
             return

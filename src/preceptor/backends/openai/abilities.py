@@ -66,8 +66,9 @@ class Abilities:
 
 
 ASSUMED = Abilities(chat=Endpoint(MOST_LISTED, {}), text=None, prefill=None, context_window=None)
-"""What a server is taken for that is not asked: it has conversations and log-probabilities, as OpenAI's own has, and
-does not continue a begun answer."""
+"""What is assumed of a server that is not probed: it offers chat and log-probabilities, as OpenAI does, and does not
+continue an answer that was begun.
+"""
 
 
 async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities:

@@ -13,11 +13,11 @@ MOST_CHOICES, MOST_PLACES, MOST_LISTED = 128, 4096, 1024
 gigabytes as objects.
 """
 MOST_TOKENS = 100_000_000
-"""Of one call. A server that counts more has miscounted."""
+"""Most tokens of one call. A server that reports more has miscounted."""
 
 
 def _window(value: Any) -> int | None:
-    """A context window, or None where what a server says can be none."""
+    """A context window, or None if the server's value cannot be one."""
     return value if isinstance(value, int) and 1 < value <= MOST_TOKENS else None
 
 
@@ -51,7 +51,7 @@ class ModelList(BaseModel):
 
 
 class _Strict(BaseModel, strict=True):
-    """Numbers are numbers: no text and no truth value passes for one."""
+    """Strict about numbers: neither a string nor a boolean is accepted as one."""
 
 
 class _Message(_Strict):

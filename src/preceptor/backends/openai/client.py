@@ -76,7 +76,7 @@ class UnavailableError(Exception):
 
 
 class Spending(Protocol):
-    """Is told of every attempt at a call, because attempts that come to nothing may be paid for too."""
+    """Is told of every attempt at a call, because failed attempts may be billed too."""
 
     def begin(self) -> None:
         """An attempt is about to be sent.

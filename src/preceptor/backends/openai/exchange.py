@@ -14,12 +14,12 @@ from preceptor.core.types import Conversation, Usage, total_usage
 
 
 def estimated_tokens(text: str) -> int:
-    """Tokens of a text, rather too many: one for every three bytes."""
+    """An estimate of a text's tokens, rather too high: one for every three bytes."""
     return math.ceil(len(text.encode("utf-8", "replace")) / 3)
 
 
 class Exchange:
-    """Asks for continuations of one prompt and adds up what that takes, attempts that came to nothing included."""
+    """Requests continuations of one prompt and adds up their usage, including that of failed attempts."""
 
     def __init__(
         self,
@@ -41,14 +41,14 @@ class Exchange:
         self._prefill = defused(prefill)  # a rationale may quote what a candidate wrote
         self._prompt_tokens = prompt_tokens
         self.usages: list[Usage] = []
-        """Of each attempt that was paid for, or may have been."""
+        """The usage of each attempt that was billed, or may have been."""
         self.expected = 1
         self._expected_tokens = 0
         self.may_exceed: Callable[[Usage], bool] | None = None
-        """Whether the budget allows so much beyond the estimate; None where there is none."""
+        """Whether the budget allows so much beyond the estimate; None if there is no budget."""
 
     def expect(self, calls: int, max_tokens: int) -> None:
-        """So many calls are to be made, each with so many tokens of answer at most."""
+        """Announces how many calls will be made, and the most tokens that each may answer."""
         self.expected, self._expected_tokens = calls, max_tokens
 
     @property
@@ -118,7 +118,7 @@ class _Bill:
             exchange.expected += 1
 
     def estimate(self, text: str) -> Usage:
-        """Of an answer of so many words: never more than it was allowed, and all of that where nothing came."""
+        """The usage of an answer with this text: at most what it was allowed, and all of that if nothing came."""
         written = min(estimated_tokens(text), self._max_tokens) if text else self._max_tokens
         return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=written, estimated=True)
 

@@ -43,7 +43,7 @@ class OpenAIModel:
         self, address: Address, connection: Connection | None = None, abilities: Abilities | None = None
     ) -> None:
         """Args:
-            abilities: what is taken for granted of the server; None for asking it.
+            abilities: what to assume of the server; None to ask it.
 
         Raises: UsageError for a key that is none, or that would go in clear text.
         """
@@ -75,7 +75,7 @@ class OpenAIModel:
 
     @property
     def plain_identity(self) -> str:
-        """The same of questions put as plain text: another endpoint answers them, perhaps in the other way."""
+        """The same for questions asked as plain text: another endpoint answers them, perhaps in the other way."""
         abilities = self.preflight()
         return self._identity(abilities.text or abilities.chat)
 

@@ -230,7 +230,7 @@ class _Row:
         self._parts: dict[int | None, list[_Part]] = {}
 
     def parts(self, window: int | None) -> list[_Part]:
-        """The parts for layers of one window. One that no text is longer than is none."""
+        """The parts for layers of one window. A window that is longer than every text counts as none."""
         window = None if window is None or window >= self._longest else window
         if window not in self._parts:
             self._parts[window] = self._divided(window)
