@@ -38,6 +38,12 @@ main()
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def _default_signals() -> None:
+    """A shell's background job ignores interrupts, and one under nohup hang-ups; so would what it starts."""
+    for each in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
+
+
 def drive(
     kind: str, count: int, *arguments: str, sent: signal.Signals = signal.SIGKILL
 ) -> subprocess.CompletedProcess[str]:
@@ -48,8 +54,7 @@ def drive(
         text=True,
         check=False,
         env=ONE_THREAD,
-        # A shell's background job ignores interrupts, and so would what it starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_default_signals,
     )
 
 

@@ -49,7 +49,7 @@ def test_the_summary_holds_every_headline_number(finished: tuple[RunDirectory, d
     for when in ("before", "after"):
         for measure in measures:
             estimate = summary["evaluation"][when][measure]
-            same = {"heldout_score": 0.0, "tokens_mean": 6.0, "kl": 0.0}
+            same = {"heldout_score": 0.0, "tokens_mean": 6.0, "kl": 0.0, "distinct_2": 1.0}
             if measure in same and estimate["overall"]["low"] is None:  # for every prompt: such have no interval
                 assert estimate["overall"]["value"] == same[measure]
                 continue
@@ -215,7 +215,11 @@ def test_a_run_of_an_earlier_version_is_not_gone_on_with(tmp_path: Path, tiny_fo
 
 
 def test_a_constitution_without_a_measure_is_not_measured_by_another_one(tmp_path: Path, tiny_folder: Path) -> None:
-    overrides = [*settings(tmp_path, tiny_folder), "judge.constitution=helpful"]
+    wide = [
+        f"evaluation.bounds.{name}"
+        for name in ("max_perplexity_ratio=100", "min_distinct_ratio=0.01", "max_limit_increase=1")
+    ]
+    overrides = [*settings(tmp_path, tiny_folder), *wide, "judge.constitution=helpful"]
     directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
     summary = execute(directory, Told())
     assert summary["heldout_score_is"] is None
