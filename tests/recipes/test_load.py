@@ -135,6 +135,20 @@ def test_a_composed_recipe_takes_common_settings_where_it_has_them_and_its_own_a
         compose("dpo", common, {"rl": {"steps": 1}}, "arm x")
 
 
+def test_a_held_out_judge_goes_by_the_training_judges_constitution_or_one_of_its_own() -> None:
+    model = "evaluation.judge.model=scripted:first"
+    for recipe, overrides, constitution in (
+        ("quickstart", ["judge.constitution=harmless"], "harmless"),
+        ("quickstart", ["judge.constitution=harmless", "evaluation.judge.constitution=helpful"], "helpful"),
+        ("sft", ["evaluation.judge.constitution=helpful"], "helpful"),
+    ):
+        judge = load_recipe(recipe, [model, *overrides]).held_out_judge
+        assert judge is not None
+        assert (judge.model, judge.constitution) == ("scripted:first", constitution)
+    with pytest.raises(UsageError, match=r"no training judge .* name one by evaluation\.judge\.constitution"):
+        read_inputs(load_recipe("sft", [model]))
+
+
 def test_how_responses_are_measured_is_how_they_are_trained_unless_it_is_said() -> None:
     assert load_recipe("quickstart").answering.max_new_tokens == 40
     assert load_recipe("dpo", ["preferences.max_new_tokens=9"]).answering.max_new_tokens == 9

@@ -218,7 +218,7 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
     if what == "sft":  # its result is what the others begin with, and are compared with
         return None if isinstance(recipe, SftRecipe) else recipe.first
     if what == "held-out measure":
-        if (judge := recipe.evaluation.judge) is not None:
+        if (judge := recipe.held_out_judge) is not None:
             return judge.model
         constitution = None if recipe.scoring is None else load_constitution(recipe.scoring.constitution)
         return (constitution and constitution.held_out) or "nothing, unless evaluation.judge.model names a judge"
@@ -226,7 +226,7 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
         return getattr(recipe, what)
     settings = recipe.evaluation
     return {
-        "judge": settings.judge,
+        "judge": recipe.held_out_judge,
         "heldout_share": settings.heldout_share,
         "validation_share": settings.validation_share,
         "samples_per_prompt": settings.samples_per_prompt,

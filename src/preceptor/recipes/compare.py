@@ -270,7 +270,9 @@ def _measure(read: _Read) -> tuple[Any, ...]:
     """
     assert read.side.summary is not None  # it has a measurement
     recipe = read.side.recipe or {}
-    return read.side.summary["heldout_score_is"], recipe.get("evaluation", {}).get("judge"), *read.held_out
+    judge = recipe.get("evaluation", {}).get("judge") or {}
+    asked = {name: value for name, value in judge.items() if name != "constitution"}  # named here or by [judge]
+    return read.side.summary["heldout_score_is"], asked, *read.held_out
 
 
 def _notes(read: Sequence[_Read]) -> tuple[str, ...]:

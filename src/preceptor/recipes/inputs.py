@@ -103,7 +103,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
         check_algorithm(recipe.learning_by_rl)
     for function in recipe.reward_functions:
         load_reward_function(function)
-    held_out_judge = recipe.evaluation.judge
+    held_out_judge = recipe.held_out_judge
     held_out_constitution = None if held_out_judge is None else _check_held_out_judge(held_out_judge)
     prompts = _limited(read_prompts(recipe.prompts), recipe.limit)
     held_out = check_split(prompts, recipe).held_out

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, Integer, NonEmpty, Seed
 from preceptor.recipes.settings import (
     BestOfNSettings,
@@ -56,19 +57,6 @@ class Recipe(Frozen):
     evaluation: EvaluationSettings = EvaluationSettings()
     tracking: TrackingSettings = TrackingSettings()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _the_held_out_judge_goes_by_the_same_constitution(cls, values: Any) -> Any:
-        """Unless it is given one of its own."""
-        if not isinstance(values, dict):
-            return values
-        match values:
-            case {"judge": {"constitution": constitution}, "evaluation": {"judge": dict(judge), **others}}:
-                judge = {"constitution": constitution} | judge
-                return {**values, "evaluation": {**others, "judge": judge}}
-            case _:
-                return values
-
     @property
     def trained_on(self) -> Answering:
         """How responses are sampled that training is about."""
@@ -86,6 +74,23 @@ class Recipe(Frozen):
     def scoring(self) -> JudgeSettings | None:
         """The judge, where there is one."""
         return None
+
+    @property
+    def held_out_judge(self) -> JudgeSettings | None:
+        """The held-out judge, where the recipe names one: by its own constitution, else by the training judge's.
+
+        Raises: UsageError when there is neither.
+        """
+        judge, training = self.evaluation.judge, self.scoring
+        if judge is None:
+            return None
+        name = judge.constitution or (training.constitution if training is not None else None)
+        if name is None:
+            raise UsageError(
+                "evaluation.judge: there is no training judge whose constitution it could go by; name one by "
+                "evaluation.judge.constitution"
+            )
+        return judge.by(name)
 
     @property
     def first(self) -> SftTable | None:

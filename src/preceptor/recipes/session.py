@@ -45,7 +45,7 @@ class Session:
         for note in self.inputs.notes:
             progress.note(note)
         self.held_out: HeldOut | None = held_out_measure(
-            self.recipe.evaluation.judge,
+            self.recipe.held_out_judge,
             self.inputs.constitution,
             directory.path / "evaluations" / "ledger.sqlite",
             lambda identity: directory.pin_inputs({"held-out judge": identity}),

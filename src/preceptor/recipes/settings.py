@@ -46,6 +46,23 @@ class RewardingJudgeSettings(ComparingJudgeSettings):
     """What it judges: each response alone; each against its siblings; or each against one of the reference policy."""
 
 
+class HeldOutJudgeSettings(Frozen):
+    """The model that measures a run and trains nothing."""
+
+    model: NonEmpty = "embedded"
+    """A model string."""
+    constitution: NonEmpty | None = None
+    """Name of a shipped constitution, or path of a .toml file; the training judge's when absent."""
+    asking: ScoreSettings = ScoreSettings()
+    """As for the training judge."""
+    reward: RewardKind | None = None
+    """As for the training judge."""
+
+    def by(self, constitution: str) -> JudgeSettings:
+        """The settings of a judge by this constitution."""
+        return JudgeSettings(model=self.model, constitution=constitution, asking=self.asking, reward=self.reward)
+
+
 class SftTable(SftSettings):
     """Supervised fine-tuning on demonstrations, before anything else."""
 
@@ -158,7 +175,7 @@ class EvaluationSettings(Frozen):
     validation_share: Real = Field(default=0.25, gt=0, lt=1)
     """Share of the held-out prompts that choose the checkpoint and stop training. The others are the test prompts,
     which are looked at only before training and in the end: the results are theirs."""
-    judge: JudgeSettings | None = None
+    judge: HeldOutJudgeSettings | None = None
     """The held-out judge: it scores responses and trains nothing. It goes by the training judge's constitution unless
     it is given one. When absent, the constitution's own held-out measure takes its place, where it names one; else
     nothing independent measures the run, and the last checkpoint within bounds is kept."""

@@ -143,7 +143,7 @@ def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | N
     if job.judge is None:
         if job.constitution is not None:
             raise UsageError("--constitution is for a held-out judge; name its model by --judge")
-        return directory.recipe.evaluation.judge
+        return directory.recipe.held_out_judge
     check_name(job.judge)
     scoring = directory.recipe.scoring
     name = job.constitution or (scoring.constitution if scoring is not None else None)
