@@ -100,3 +100,16 @@ def test_unreadable_by_the_rules_and_by_the_likelihood_under_the_reference() -> 
     after = snapshot(said("Get well soon!", -20.0), said("😍▯▯▯▯▯", -20.0), said("glad joy so hope", -80.0))
     assert after.unreadable(own.likelihood_floor) == pytest.approx(2 / 3)
     assert after.unreadable(None) == pytest.approx(1 / 3)
+
+
+def test_a_judge_that_was_not_asked_did_not_fail() -> None:
+    silent, heard = response("1", 0.0, judge=None), response("2", 0.0, judge=1.0)
+    look = Snapshot(step=1, responses=(silent, silent), references=(), graded=False)
+    assert (look.judge_failures, look.is_graded) == (0, False)
+    again = Snapshot.model_validate_json(look.model_dump_json())
+    assert again.with_responses([silent], graded=True).judge_failures == 1  # it failed on all
+    assert not again.of_prompts(["1"]).is_graded
+    for graded, responses in ((True, (silent, heard)), (False, (silent, silent))):  # files of earlier versions
+        old = Snapshot(step=1, responses=responses, references=()).model_dump(mode="json", exclude={"graded"})
+        read = Snapshot.model_validate(old)
+        assert (read.is_graded, read.judge_failures) == (graded, int(graded))

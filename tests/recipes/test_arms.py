@@ -57,6 +57,8 @@ def test_every_arm_is_a_run_and_all_are_compared(tmp_path: Path, tiny_folder: Pa
     assert len(befores) == 1  # measured on the same prompts with the same random numbers
     page = (tmp_path / "out/report.html").read_text()
     assert "Three &lt;small&gt; arms" in page
+    assert "Except for best of 2, where nothing was chosen, each arm's checkpoint was chosen" in page
+    assert "(best of 2: before and after training, on the test prompts)" in page
     evaluation = Evaluation.model_validate_json((tmp_path / "out/evaluation.json").read_text())
     assert [policy.name for policy in evaluation.policies] == ["before", "direct RLAIF", "GRPO", "best of 2"]
     assert len([each for each in evaluation.win_rates if each.cohort is None]) == 6

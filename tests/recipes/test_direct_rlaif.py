@@ -198,6 +198,10 @@ def test_what_chose_is_not_what_proves(finished: tuple[RunDirectory, dict[str, A
     row = json.loads((directory.path / "metrics.jsonl").read_text().splitlines()[3])
     assert look.references == ()
     assert {r.judge_score for r in look.responses} == {None}
+    assert not look.is_graded
+    assert summary["curve"][-1]["judge_failures"] == 0
+    assert summary["chosen_on_validation"]
+    assert summary["kept_breaks_bound"] is None
     assert look.kl.overall is not None
     assert look.kl.overall.value == row["kl"]
     guarded = [name for name in asked if name.startswith("references-")]

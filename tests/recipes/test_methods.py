@@ -117,7 +117,7 @@ def test_dpo_learns_the_same_preferences(run: Runner) -> None:
 
 
 def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runner, tmp_path: Path) -> None:
-    directory, summary, _ = run("sft", demonstrations(tmp_path), *SFT, merge=True)
+    directory, summary, _ = run("sft", demonstrations(tmp_path), *SFT, "evaluation.bounds.max_kl=1e-6", merge=True)
     assert summary["sft"]["demonstrations"] == 14
     assert summary["steps"] == summary["sft"]["updates"] == summary["best_step"] == 4
     assert summary["judge_score_is"] is None
@@ -127,6 +127,12 @@ def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runn
     assert AutoModelForCausalLM.from_pretrained(directory.merged)
     assert "supervised fine-tuning" in (directory.best / "README.md").read_text()
     assert "The judge</h2>" not in report(directory)
+    assert summary["kept_breaks_bound"].startswith("KL ")
+    assert "The checkpoint kept breaks a bound on the test prompts: KL " in summary["headline"]
+    assert not summary["chosen_on_validation"]
+    for text in (report(directory), (directory.best / "README.md").read_text()):
+        assert "validation prompts" not in text
+        assert "other prompts" not in text
 
 
 def test_best_of_n_learns_the_best_of_its_own_responses(run: Runner) -> None:

@@ -165,4 +165,8 @@ def test_mistakes_are_answered_before_anything_is_written(run: RunDirectory, tmp
     begun = RunDirectory.create(tmp_path / "begun", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
     with pytest.raises(UsageError, match=r"no checkpoints of single steps to sweep \(method: direct RLAIF\)"):
         run_sweep(replace(job, run=begun.path), Told())
+    old = begun.path / "recipe.toml"
+    old.write_text("".join(line for line in old.open() if not line.startswith("validation_share")))
+    with pytest.raises(UsageError, match="an earlier version of preceptor began this run"):
+        run_sweep(replace(job, run=begun.path), Told())
     assert not (tmp_path / "out").exists()

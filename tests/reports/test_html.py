@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from evaluation_examples import about, change, control, whole, win
 from markdown_it import MarkdownIt
 from pages import check_page
@@ -286,3 +287,44 @@ def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_o
         assert "eld-out score" not in text
     assert "Nothing independent judged these policies" in page
     assert "**h**" in card
+
+
+def test_where_the_held_out_judge_trained_no_page_says_that_training_had_no_say() -> None:
+    run = data()
+    assert "had a say in that choice" in render_report(run)
+    run.summary["heldout_judge_trained"] = True
+    for text in (render_report(run), model_card(run.summary, "peft")):
+        assert "had a say in that choice" not in text
+        assert "so the training judge made that choice." in text.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize("chosen", [True, False, None])
+def test_a_method_that_makes_one_model_chose_nothing_on_validation_prompts(chosen: bool | None) -> None:
+    run = data()
+    run.summary["prompts"] |= {"validation": 3, "test": 7}
+    run.summary["curve"] = [snapshot(step, 0.2).summary() for step in (0, 5, 10)]
+    run.summary["recipe"]["method"] = "direct_rlaif" if chosen else "sft"
+    if chosen is not None:  # summaries of earlier versions do not say it
+        run.summary["chosen_on_validation"] = chosen
+    page, card = render_report(run), model_card(run.summary, "peft")
+    assert ("Points: measurements on validation prompts" in page) == bool(chosen)
+    assert ("Held-out score, validation prompts" in page) == bool(chosen)
+    assert ("Points: measurements on test prompts" in page) != bool(chosen)
+    assert ("chosen on 3 other prompts" in card) == bool(chosen)
+    assert "The held-out score trained nothing" in card
+
+
+def test_a_bound_that_the_checkpoint_kept_breaks_stands_in_the_headline() -> None:
+    run = data()
+    assert "breaks a bound" not in headline(run.summary)
+    run.summary["kept_breaks_bound"] = "KL 18.2 is above 15"
+    assert headline(run.summary).startswith(
+        "The checkpoint kept breaks a bound on the test prompts: KL 18.2 is above 15. On 10 prompts"
+    )
+
+
+def test_the_kl_of_one_update_earlier_is_said_to_be_that() -> None:
+    run = data()
+    assert "one update earlier" not in render_report(run)
+    run.summary["curve"][1]["kl"]["by_cohort"] = {}  # as it is where the KL is that of training's own responses
+    assert "one update earlier" in render_report(run)

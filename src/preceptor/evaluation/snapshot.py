@@ -61,6 +61,14 @@ class Snapshot(Frozen):
     references: tuple[MeasuredReference, ...]
     rollout_kl: Estimate | None = None
     """Mean KL of the responses that the newest training step learnt from, where those here have none of their own."""
+    graded: bool | None = None
+    """Whether the training judge was asked. None in files of earlier versions: it was where any response has its score.
+    """
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether the training judge was asked about the responses."""
+        return any(r.judge_score is not None for r in self.responses) if self.graded is None else self.graded
 
     @property
     def is_measured(self) -> bool:
@@ -114,8 +122,8 @@ class Snapshot(Frozen):
 
     @cached_property
     def judge_failures(self) -> int:
-        """Responses that the judge failed on."""
-        return sum(r.judge_score is None for r in self.responses)
+        """Responses that the judge failed on; 0 where it was not asked."""
+        return sum(r.judge_score is None for r in self.responses) if self.is_graded else 0
 
     @cached_property
     def heldout_failures(self) -> int:
@@ -145,10 +153,18 @@ class Snapshot(Frozen):
         """The same on some of the prompts alone, by their ids."""
         return self.with_responses([r for r in self.responses if r.prompt_id in prompts])
 
-    def with_responses(self, responses: Sequence[MeasuredResponse]) -> "Snapshot":
-        """The same with other responses. A copy by pydantic would keep what was computed from the old ones."""
+    def with_responses(self, responses: Sequence[MeasuredResponse], graded: bool | None = None) -> "Snapshot":
+        """The same with other responses. A copy by pydantic would keep what was computed from the old ones.
+
+        Args:
+            graded: whether the training judge was asked about them; None if that is as it was.
+        """
         return Snapshot(
-            step=self.step, responses=tuple(responses), references=self.references, rollout_kl=self.rollout_kl
+            step=self.step,
+            responses=tuple(responses),
+            references=self.references,
+            rollout_kl=self.rollout_kl,
+            graded=self.is_graded if graded is None else graded,
         )
 
     @cached_property

@@ -64,7 +64,7 @@ class Curve:
     def _grade(self, step: int) -> None:
         """Asks the training judge about the responses of a step, unless it was asked."""
         look = self._by_step[step]
-        if self._meter.grader is not None and look.judge_failures == len(look.responses):
+        if self._meter.grader is not None and not look.is_graded:
             self._by_step[step] = self._directory.snapshot(
                 f"graded-{step:06d}", lambda: self._meter.graded(look, self._prompts)
             )

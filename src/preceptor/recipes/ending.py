@@ -84,6 +84,7 @@ def align(
             grader=grader,
             policy=policy.base.identity,
             prompts=prompts,
+            chosen_on_validation=True,
         )
         return conclude(session, outcome, policy.save, policy.save_merged)
 

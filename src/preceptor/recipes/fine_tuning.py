@@ -116,6 +116,7 @@ def end_fine_tuned(
             grader=grader,
             policy=original.base.identity,
             prompts=prompts,
+            chosen_on_validation=False,
         )
         return conclude(session, outcome, linked(folder), linked(folder))
 

@@ -102,14 +102,14 @@ class Meter:
         """
         found = self._responses(name, prompts, samples_per_prompt, likelihoods=not self._is_reference)
         known = self.on_references() if references is None else references
-        return self.graded(Snapshot(step=self.policy.step, responses=found, references=known), prompts)
+        return self.graded(Snapshot(step=self.policy.step, responses=found, references=known, graded=False), prompts)
 
     def look(self, prompts: Sequence[Prompt], rollout_kl: Estimate | None) -> Snapshot:
         """The little that choosing a checkpoint and stopping need: one response to each prompt, by the held-out
         measure. No grader and no reference answer; and no KL where that of training's own responses is given.
         """
         found = self._responses("checkpoint", prompts, 1, likelihoods=rollout_kl is None)
-        return Snapshot(step=self.policy.step, responses=found, references=(), rollout_kl=rollout_kl)
+        return Snapshot(step=self.policy.step, responses=found, references=(), rollout_kl=rollout_kl, graded=False)
 
     def graded(self, snapshot: Snapshot, prompts: Sequence[Prompt]) -> Snapshot:
         """The snapshot with the grader's opinion of its responses.
@@ -123,7 +123,7 @@ class Meter:
         grades = self.grader([(by_id[r.prompt_id], _response(r)) for r in snapshot.responses])
         opinions = [{"judge_score": grade.reward, "choice_mass": grade.choice_mass} for grade in grades]
         return snapshot.with_responses(
-            [r.model_copy(update=each) for r, each in zip(snapshot.responses, opinions, strict=True)]
+            [r.model_copy(update=each) for r, each in zip(snapshot.responses, opinions, strict=True)], graded=True
         )
 
     def on_references(self) -> tuple[MeasuredReference, ...]:

@@ -67,6 +67,7 @@ def model_card(summary: dict[str, Any], library: str) -> str:
         library=library,
         done=words.what_was_done(summary),
         results=words.results_of_stages(summary),
+        chosen=words.chosen_on_validation(summary),
     )
 
 

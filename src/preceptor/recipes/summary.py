@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preceptor.backends.names import same_model
-from preceptor.evaluation.checkpoints import Choice, find_over_optimisation
+from preceptor.evaluation.checkpoints import Choice, broken_bound, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
 from preceptor.judging.warnings import Count
 from preceptor.recipes.environment import environment
@@ -40,6 +40,9 @@ class Outcome:
     policy: str
     """Identity of the model that training began with."""
     prompts: Split
+    chosen_on_validation: bool
+    """Whether looks at validation prompts chose the model among checkpoints. If not, the curve is `before` and `after`.
+    """
 
 
 def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
@@ -85,6 +88,8 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
         "heldout_change": gain.model_dump(mode="json") if gain else None,
         "curve": [snapshot.summary() for snapshot in outcome.curve],
         "best_step": outcome.choice.step,
+        "chosen_on_validation": outcome.chosen_on_validation,
+        "kept_breaks_bound": broken_bound(outcome.before, outcome.after, bounds),
         "best_checkpoint": str(directory.best.relative_to(directory.path)),
         "excluded_checkpoints": {str(step): why for step, why in outcome.choice.excluded.items()},
         "over_optimisation": find_over_optimisation(outcome.curve, bounds).model_dump(mode="json"),

@@ -69,11 +69,12 @@ def run_sweep(job: SweepJob, progress: Progress) -> Sweep:
 
     A checkpoint is measured once and kept in `checkpoints/step-N.json`. Judges' answers are in the sweep's own ledgers.
 
-    Raises: UsageError when the run has no checkpoints, a name is wrong or the folder holds another sweep;
-        PreceptorError when a checkpoint was altered or a judge cannot be asked.
+    Raises: UsageError when the run has no checkpoints or an earlier version began it, a name is wrong or the folder
+        holds another sweep; PreceptorError when a checkpoint was altered or a judge cannot be asked.
     """
     check_own(job.out, "sweep")
     directory = RunDirectory.open(job.run)
+    directory.check_version()
     steps = checkpoint_steps(directory)
     bounds, judge = _bounds(job, directory), _judge_settings(job, directory)
     given = read_prompt_sets(job.prompts)

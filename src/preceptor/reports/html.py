@@ -92,6 +92,8 @@ def _shared(data: ReportData) -> dict[str, Any]:
         "doubts": (doubts := judge_doubts(summary, data.evaluation)),
         "warnings": warnings(summary, data.evaluation)[len(doubts) :],
         "test_prompts": test_prompts(summary),
+        "looked_at": words.looked_at(summary),
+        "kl_of_training": any(each["kl"]["overall"] and not each["kl"]["by_cohort"] for each in summary["curve"]),
         "score_is": score,
         "measures": [
             (key, name or score, digits)
@@ -134,6 +136,8 @@ def _alarms(summary: dict[str, Any], compared: Evaluation | None) -> Iterator[st
     """What makes any number that follows nearly worthless."""
     if summary["heldout_judge_trained"]:
         yield "Nothing independent measured this run: the held-out judge is the judge of training."
+    if broken := summary.get("kept_breaks_bound"):
+        yield f"The checkpoint kept breaks a bound on the test prompts: {broken}."
     after = summary["evaluation"]["after"]
     cut = after["length_limit_share"]["overall"]
     if cut is not None and cut["value"] > CUT_BOUND:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, WIDTH, Series, forest, reach, to_svg
+from preceptor.reports.words import looked_at
 
 _NUMBERED = 12
 """Checkpoints whose steps are written beside their points, at most."""
@@ -19,7 +20,7 @@ _WIDE = 30
 
 def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[Markup]:
     """Figures over training steps: what was trained on, the held-out score where there is one, KL, and text guards.
-    Training is a thin line, the looks at validation prompts are points with 95 % intervals where they have any; a band
+    Training is a thin line, the measurements of checkpoints are points with 95 % intervals where they have any; a band
     marks the checkpoint kept.
     """
     curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
@@ -27,7 +28,7 @@ def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[M
         figures = [Figure(figsize=(WIDTH, 2.9), layout="constrained") for _ in range(4)]
         trained, heldout, kl, guards = panels = [figure.subplots() for figure in figures]
         _trained_on(trained, metrics, summary)
-        _points(heldout, curve, "heldout_score", "validation prompts")
+        _points(heldout, curve, "heldout_score", looked_at(summary))
         heldout.set_title(f"Held-out score ({summary['heldout_score_is']})")
         _line(kl, metrics, "kl", "training prompts")
         _points(kl, curve, "kl", "at the looks")
@@ -72,7 +73,7 @@ def against_kl(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Ma
         )  # fmt: skip
         for step, kl, e in known if len(known) <= _NUMBERED else ():
             panels[-1].annotate(str(step), (kl, e.value), (4, 4), textcoords="offset points", fontsize=8)
-        panels[-1].set_title("Held-out score, validation prompts")
+        panels[-1].set_title(f"Held-out score, {looked_at(summary)}")
         for axes in panels:
             if begins is not None and begins["kl"]["overall"] is not None:
                 axes.axvline(begins["kl"]["overall"]["value"], color=RED, linewidth=1.2, linestyle="--")
@@ -115,7 +116,7 @@ def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str
     comparable = key == "reward" and score is not None
     _line(axes, metrics, key, "training prompts" if key == "reward" else "training")
     if comparable:
-        _points(axes, summary["curve"], "judge_score", f"validation prompts: {score}")
+        _points(axes, summary["curve"], "judge_score", f"{looked_at(summary)}: {score}")
     axes.set_title(f"{title} of each training step")
 
 

@@ -1,9 +1,29 @@
 """What a run did and what its parts came to, in sentences for the report."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Summary = dict[str, Any]
+_FINE_TUNED = ("sft", "best_of_n")
+"""The methods that make one model and choose no checkpoint."""
+
+
+def chosen_on_validation(summary: Summary) -> bool:
+    """Whether the model kept was chosen among checkpoints by looks at validation prompts."""
+    earlier = "test" in summary["prompts"] and summary["recipe"]["method"] not in _FINE_TUNED
+    return bool(summary.get("chosen_on_validation", earlier))
+
+
+def looked_at(summary: Summary) -> str:
+    """The prompts that the points of a run's curve were measured on."""
+    if "test" not in summary["prompts"]:  # a run of an earlier version
+        return "held-out prompts"
+    return "validation prompts" if chosen_on_validation(summary) else "test prompts"
+
+
+def without_choice(arms: Sequence[dict[str, Any]]) -> list[str]:
+    """The names of those among several runs that chose no checkpoint, since their method makes only one model."""
+    return [arm["name"] for arm in arms if not chosen_on_validation(arm["summary"])]
 
 
 def what_was_done(summary: Summary) -> list[str]:
@@ -195,16 +215,18 @@ def _rl(summary: Summary) -> str:
 
 def _ending(summary: Summary) -> Iterator[str]:
     prompts = summary["prompts"]
-    if summary["recipe"]["method"] in ("sft", "best_of_n"):
+    if summary["recipe"]["method"] in _FINE_TUNED:
         yield f"The model after all {summary['steps']} updates was kept."
         return
     early = summary["stopped_early"]
     ended = f"training ended early ({early})" if early else "training was complete"
     kept = "the last one" if summary["heldout_score_is"] is None else "the one with the highest held-out score"
-    yield (
-        f"After {summary['steps']} steps {ended}; among all checkpoints within bounds, {kept} was kept. No judge or "
-        "reward model of training had a say in that choice."
+    who = (
+        "That score is the training judge's, so the training judge made that choice."
+        if summary["heldout_judge_trained"]
+        else "No judge or reward model of training had a say in that choice."
     )
+    yield f"After {summary['steps']} steps {ended}; among all checkpoints within bounds, {kept} was kept. {who}"
     if "test" in prompts:
         yield (
             f"The choice was made on {prompts['validation']} validation prompts; the results come from "
