@@ -33,7 +33,8 @@ def _pages() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    pages.globals.update(_numbers() | {"without_choice": words.without_choice})
+    helpers: dict[str, Any] = {**_numbers(), "without_choice": words.without_choice}
+    pages.globals.update(helpers)
     return pages
 
 
