@@ -13,7 +13,7 @@ from preceptor.evaluation.result import Evaluation
 from preceptor.recipes.arms import load_arms, run_arms
 from preceptor.recipes.load import shipped_arms, shipped_scales
 from preceptor.recipes.methods import RlaifRecipe
-from preceptor.reports.arms import headline
+from preceptor.reports.arms import headline, warnings
 from small import Told, shared
 
 
@@ -154,6 +154,23 @@ def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
     )
     assert "more than every other arm" in headline({"arms": [arms[0], arms[2]], "best": "A"})
     assert "Nothing independent measured" in headline({"arms": [{**arms[0], "gain": None}], "best": "A"})
+
+
+def test_arms_measured_by_a_judge_that_trained_them_are_doubted_first() -> None:
+    def arm(name: str, value: float, **summary: Any) -> dict[str, Any]:
+        calm = {"over_optimisation": {"detected": False}, "best_step": 4, "judge_warnings": []}
+        gain = estimate(value, value - 0.1, value + 0.1)
+        return {"name": name, "gain": gain, "against_best": estimate(-0.4, -0.5, -0.3), "summary": calm | summary}
+
+    said = [{"kind": "position", "sentence": "The judge prefers what is shown first"}]
+    doubted = arm("A", 0.4, heldout_judge_trained=True, judge_warnings=said, unreadable={"after": 0.25})
+    summary = {"arms": [doubted, arm("B", 0.1, heldout_judge_trained=False, unreadable={"after": 0.0})], "best": "A"}
+    assert headline(summary).startswith("Nothing independent measured these arms: ")
+    assert warnings(summary) == [
+        "A: the held-out judge is the judge that trained it",
+        "A: The judge prefers what is shown first",
+        "A: 25\N{NO-BREAK SPACE}% of the responses after training are unreadable",
+    ]
 
 
 def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path: Path, tiny_folder: Path) -> None:

@@ -1,11 +1,13 @@
 """The report of several ways of training side by side: one HTML file that opens offline and needs nothing else."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from preceptor.evaluation.result import Evaluation
 from preceptor.reports import evaluation
 from preceptor.reports.arms_figures import gain_against_kl
-from preceptor.reports.numbers import estimate, listed
+from preceptor.reports.html import UNREADABLE_BOUND, judge_doubts
+from preceptor.reports.numbers import estimate, listed, percent
 from preceptor.reports.templates import page
 
 
@@ -39,6 +41,11 @@ def headline(summary: dict[str, Any]) -> str:
             "trains nothing by common.evaluation.judge.model."
         )
     first = f"{best['name']} gains most by the held-out measure: {estimate(best['gain'], signed=True)}"
+    if _measured_by_training(summary):
+        first = (
+            "Nothing independent measured these arms: the held-out judge is a judge of training. By that judge, "
+            f"{first}"
+        )
     close = [name for name, arm in arms.items() if name != best["name"] and not _behind(arm["against_best"])]
     if not close:
         return f"{first}, more than every other arm beyond chance."
@@ -49,7 +56,7 @@ def warnings(summary: dict[str, Any]) -> list[str]:
     """What a reader should know before believing the table."""
     found: list[str] = []
     for arm in summary["arms"]:
-        found += [f"{arm['name']}: {reason}" for reason in of_run(arm["summary"])]
+        found += [f"{arm['name']}: {reason}" for reason in (*_of_measuring(arm["summary"]), *of_run(arm["summary"]))]
     if len(summary["arms"]) > 2 and summary["best"] is not None:
         found.append(
             "the arm in front is the best of several: part of its lead is luck, and another seed may change it"
@@ -66,6 +73,22 @@ def of_run(summary: dict[str, Any]) -> list[str]:
     if summary["best_step"] == 0:
         found.append("the policy that it began with was kept")
     return found
+
+
+def _of_measuring(summary: dict[str, Any]) -> Iterator[str]:
+    """Reasons to doubt what measured a run, its judge and its text."""
+    if summary.get("heldout_judge_trained"):
+        yield "the held-out judge is the judge that trained it"
+    for doubt in judge_doubts(summary):
+        yield doubt.removesuffix(".")
+    unreadable = (summary.get("unreadable") or {}).get("after")
+    if unreadable is not None and unreadable > UNREADABLE_BOUND:
+        yield f"{percent(unreadable)} of the responses after training are unreadable"
+
+
+def _measured_by_training(summary: dict[str, Any]) -> bool:
+    """Whether the held-out judge trained any of the arms."""
+    return any(arm.get("summary", {}).get("heldout_judge_trained") for arm in summary["arms"])
 
 
 def _behind(difference: dict[str, Any] | None) -> bool:
