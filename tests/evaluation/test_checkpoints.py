@@ -112,6 +112,15 @@ def test_without_a_held_out_measure_the_last_one_within_bounds_is_kept() -> None
     assert should_stop(curve, BOUNDS) == "step 15: KL 21.0 is above 20"
 
 
+def test_a_step_on_which_the_held_out_judge_failed_everywhere_is_not_kept() -> None:
+    curve = [at(0, -0.5, 0.0), at(5, -0.3, 1.0), unmeasured(at(10, 0.9, 2.0))]
+    choice = choose_checkpoint(curve, BOUNDS)
+    assert choice.step == 5
+    assert choice.excluded == {10: "the held-out judge failed on 100% of the responses"}
+    assert should_stop(curve, BOUNDS) == "step 10: the held-out judge failed on 100% of the responses"
+    assert choose_checkpoint([unmeasured(at(0, 0.0, 0.0)), at(5, -0.3, 1.0)], BOUNDS).step == 5
+
+
 def test_the_guard_is_asked_about_the_best_alone_until_one_is_kept() -> None:
     curve = [START, at(5, 0.3, 1.0), at(10, 0.9, 1.0), at(15, 0.6, 1.0), at(20, 0.95, 1.0, kl=21.0)]
     asked: list[int] = []

@@ -48,10 +48,14 @@ def _keeps_all(step: int) -> str | None:
     return None
 
 
-def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
-    """The first bound that a snapshot breaks, in words; None when it keeps all."""
-    failed = now.heldout_failures / max(1, len(now.responses))
-    if failed > MOST_FAILURES:
+def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds, *, measured: bool) -> str | None:
+    """The first bound that a snapshot breaks, in words; None when it keeps all.
+
+    Args:
+        measured: whether the run has a held-out measure, which may have failed on every response here.
+    """
+    failed = sum(r.heldout_score is None for r in now.responses) / max(1, len(now.responses))
+    if measured and failed > MOST_FAILURES:
         return f"the held-out judge failed on {failed:.0%} of the responses"
     kl = _overall(now.kl)
     if kl > bounds.max_kl:
@@ -71,9 +75,10 @@ def choose_checkpoint(
         guard: tells of the step that would be kept which bound it breaks that its snapshot does not show; where it
             breaks one, the next best is asked about.
     """
-    before = snapshots[0]
-    broken = {s.step: broken_bound(before, s, bounds) for s in snapshots[1:]}
-    for each in sorted((s for s in snapshots if broken.get(s.step) is None), key=_rank):
+    before, measured = snapshots[0], _are_measured(snapshots)
+    broken = {s.step: broken_bound(before, s, bounds, measured=measured) for s in snapshots[1:]}
+    within = [s for s in snapshots if broken.get(s.step) is None]
+    for each in sorted(within, key=lambda s: (-_overall(s.heldout_score), s.step) if measured else (0.0, -s.step)):
         why = None if each is before else guard(each.step)
         if why is None:
             return Choice(step=each.step, excluded={step: why for step, why in broken.items() if why is not None})
@@ -81,15 +86,15 @@ def choose_checkpoint(
     raise AssertionError("the policy before training keeps every bound")
 
 
-def _rank(snapshot: Snapshot) -> tuple[float, int]:
-    """The best first."""
-    return (-_overall(snapshot.heldout_score), snapshot.step) if snapshot.is_measured else (0.0, -snapshot.step)
+def _are_measured(snapshots: Sequence[Snapshot]) -> bool:
+    """Whether there is a held-out measure."""
+    return any(snapshot.is_measured for snapshot in snapshots)
 
 
 def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
     """Why training should end: the newest snapshot broke a bound, or the run is over-optimising. None to go on."""
     newest = snapshots[-1]
-    if broken := broken_bound(snapshots[0], newest, bounds):
+    if broken := broken_bound(snapshots[0], newest, bounds, measured=_are_measured(snapshots)):
         return f"step {newest.step}: {broken}"
     over = find_over_optimisation(snapshots, bounds)
     return f"step {over.step}: {'; '.join(over.reasons)}" if over.detected else None
