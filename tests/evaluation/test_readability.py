@@ -4,7 +4,6 @@ from preceptor.evaluation.readability import (
     FAR_BELOW,
     likelihood_floor,
     mean_log_prob,
-    share_cut,
     share_unreadable,
     unreadable,
 )
@@ -116,8 +115,3 @@ def test_without_a_long_response_there_is_no_floor() -> None:
 def test_one_likelihood_for_each_text() -> None:
     with pytest.raises(ValueError, match="1 log-probabilities for 2 texts"):
         share_unreadable(["a", "b"], [-1.0], -2.0)
-
-
-def test_share_cut_at_the_limit() -> None:
-    assert share_cut([True, False, False, False]) == 0.75
-    assert share_cut([]) is None

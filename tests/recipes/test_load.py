@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.recipes.inputs import read_inputs
+from preceptor.core.types import Prompt
+from preceptor.recipes.inputs import check_split, read_inputs
 from preceptor.recipes.load import (
     compose,
     dump_recipe,
@@ -147,6 +148,14 @@ def test_a_held_out_judge_goes_by_the_training_judges_constitution_or_one_of_its
         assert (judge.model, judge.constitution) == ("scripted:first", constitution)
     with pytest.raises(UsageError, match=r"no training judge .* name one by evaluation\.judge\.constitution"):
         read_inputs(load_recipe("sft", [model]))
+
+
+def test_held_out_prompts_of_too_few_texts_are_refused() -> None:
+    asked = [(f"{copy}-{i}", f"p{i}") for i in range(10) for copy in range(5)]
+    messages = [{"id": name, "conversation": [{"role": "user", "content": text}]} for name, text in asked]
+    recipe = load_recipe("sft", ["evaluation.validation_share=0.9"])
+    with pytest.raises(UsageError, match="0 are left to test on, at least 3"):
+        check_split([Prompt.model_validate(each) for each in messages], recipe)
 
 
 def test_how_responses_are_measured_is_how_they_are_trained_unless_it_is_said() -> None:

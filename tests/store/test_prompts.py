@@ -103,6 +103,13 @@ def test_held_out_prompts_are_split_once_by_their_texts() -> None:
     assert [len(part) for part in split_validation(prompts[:7], 0.9, 3)] == [4, 3]
 
 
+def test_prompts_of_the_same_text_are_never_on_both_sides_of_the_split() -> None:
+    asked = [{"id": str(i), "conversation": [{"role": "user", "content": f"p{i % 8}"}]} for i in range(40)]
+    validation, test = split_validation([Prompt.model_validate(each) for each in asked], 0.3, 3)
+    assert (len(validation), len(test)) == (15, 25)
+    assert not {p.text for p in validation} & {p.text for p in test}
+
+
 def test_the_short_prompts_are_the_everyday_ones_with_a_request() -> None:
     plain, short = read_prompts("package:everyday_prompts"), read_prompts("package:everyday_prompts_short")
     assert [f"{p.text} Answer in one short sentence." for p in plain] == [p.text for p in short]

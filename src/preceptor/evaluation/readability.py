@@ -46,7 +46,7 @@ def unreadable(text: str) -> Unreadable | None:
     """Why a person could not read the text, or None if no rule finds a reason.
 
     Args:
-        text: a whole response. Being cut at a length limit is not a reason; `share_cut` counts such responses.
+        text: a whole response. Being cut at a length limit is not a reason.
 
     Returns: the first that holds of
         "empty": there is nothing but white space;
@@ -114,15 +114,6 @@ def mean_log_prob(log_prob: float, tokens: int) -> float | None:
         log_prob: of the whole response under the reference model, in nats.
     """
     return log_prob / tokens if tokens >= LIKELIHOOD_FROM else None
-
-
-def share_cut(finished: Sequence[bool]) -> float | None:
-    """Share in [0, 1] of the responses that were cut at the token limit; None without responses.
-
-    Args:
-        finished: of each response whether it ended by itself.
-    """
-    return share([not each for each in finished])
 
 
 def likelihood_floor(own_mean_log_probs: Sequence[float | None]) -> float | None:

@@ -137,7 +137,13 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
         )
     if not training:
         raise UsageError(f"{recipe.prompts}: every usable prompt is held out; lower evaluation.heldout_share")
-    return Split(training, *split_validation(held_out, recipe.evaluation.validation_share, LEAST))
+    validation, test = split_validation(held_out, recipe.evaluation.validation_share, LEAST)
+    if len(test) < LEAST:
+        raise UsageError(
+            f"{recipe.prompts}: the {len(held_out)} held-out prompts repeat so few texts that {len(test)} are left to "
+            f"test on, at least {LEAST} are needed; give prompts of other texts or raise evaluation.heldout_share"
+        )
+    return Split(training, validation, test)
 
 
 def data_path(name: str) -> Path:

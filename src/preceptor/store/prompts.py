@@ -56,15 +56,18 @@ def split_held_out(prompts: Sequence[Prompt], share: float) -> tuple[list[Prompt
 
 
 def split_validation(held_out: Sequence[Prompt], share: float, least: int) -> tuple[list[Prompt], list[Prompt]]:
-    """Splits held-out prompts by a stable hash of their texts: (validation, test), both in their order.
+    """Splits held-out prompts by a stable hash of their texts: (validation, test), both in their order. Prompts of the
+    same text are in the same part.
 
     Args:
-        share: of the prompts that are for validation, to the nearest whole number.
-        least: prompts that either part has at least, where there are enough for both.
+        share: of the prompts that are for validation, to the nearest whole number; more where the last text of these
+            is that of others too.
+        least: prompts that either part has at least, where there are enough for both and their texts allow it.
     """
     count = max(least, min(round(share * len(held_out)), len(held_out) - least))
-    chosen = {prompt.id for prompt in sorted(held_out, key=lambda prompt: unit_hash("validation", prompt.text))[:count]}
-    return [p for p in held_out if p.id in chosen], [p for p in held_out if p.id not in chosen]
+    ordered = sorted((prompt.text for prompt in held_out), key=lambda text: unit_hash("validation", text))
+    chosen = set(ordered[:count])
+    return [p for p in held_out if p.text in chosen], [p for p in held_out if p.text not in chosen]
 
 
 def read_prompt_rows(path: Path) -> Iterator[Prompt | Malformed]:
