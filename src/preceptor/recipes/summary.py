@@ -89,7 +89,7 @@ def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
         "curve": [snapshot.summary() for snapshot in outcome.curve],
         "best_step": outcome.choice.step,
         "chosen_on_validation": outcome.chosen_on_validation,
-        "kept_breaks_bound": broken_bound(outcome.before, outcome.after, bounds),
+        "kept_breaks_bound": broken_bound(outcome.before, outcome.after, bounds, measured=session.held_out is not None),
         "best_checkpoint": str(directory.best.relative_to(directory.path)),
         "excluded_checkpoints": {str(step): why for step, why in outcome.choice.excluded.items()},
         "over_optimisation": find_over_optimisation(outcome.curve, bounds).model_dump(mode="json"),
