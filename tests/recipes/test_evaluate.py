@@ -18,7 +18,8 @@ from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.run import execute
 from preceptor.recipes.run_directory import RunDirectory
-from preceptor.recipes.training_judge import trained_on
+from preceptor.recipes.training_judge import chosen_on, trained_on
+from preceptor.reports.evaluation_words import warnings
 from preceptor.store.responses import read_responses
 from small import Told, settings
 
@@ -267,6 +268,19 @@ def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_pat
     assert len(both) == evaluation.prompts + 1
     seen = str(tmp_path / "prompts.jsonl")  # training and held-out prompts
     assert trained_on(job.policies, read_evaluation_prompts(replace(job, prompts=(seen,)))) == {"tuned": 6}
+
+    tests = read_evaluation_prompts(job)
+    assert chosen_on(job.policies, tests) == {}
+    recipe = directory.path / "recipe.toml"  # as an earlier version wrote it
+    recipe.write_text("".join(line for line in recipe.open() if not line.startswith("validation_share")))
+    all_held_out = read_evaluation_prompts(job)
+    assert len(all_held_out) > len(tests)
+    chosen = chosen_on(job.policies, all_held_out)
+    assert chosen == {"tuned": len(all_held_out)}
+    names = {policy.name: policy.name for policy in evaluation.policies}
+    said = [each for each in warnings(evaluation.model_copy(update={"chosen_on": chosen}), names) if "earlier" in each]
+    assert len(said) == 1
+    assert f"may have been chosen on {len(all_held_out)} of the" in said[0]
 
 
 @pytest.mark.parametrize(

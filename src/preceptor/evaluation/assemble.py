@@ -46,6 +46,7 @@ class Material:
     judge_is_policy: tuple[str, ...]
     contests: Sequence[Contest]
     trained_on: dict[str, int] = field(default_factory=dict[str, int])
+    chosen_on: dict[str, int] = field(default_factory=dict[str, int])
     measures: Sequence[TextMeasure] = ()
     paired: Sequence[PairedValues] = ()
     """Measures that are no mean of responses, such as the likelihood of reference answers."""
@@ -72,6 +73,7 @@ def assemble(material: Material) -> Evaluation:
         judge_trained=material.judge_trained,
         judge_is_policy=material.judge_is_policy,
         trained_on=material.trained_on,
+        chosen_on=material.chosen_on,
         prompts=len({contest.prompt_id for contest in material.contests}),
         cohorts=cohorts,
         win_rates=(*overall, *_win_rates(pairs, names, parts)),

@@ -158,6 +158,8 @@ class Evaluation(Frozen):
     """Policies with the judge's own weights, which a judge favours."""
     trained_on: dict[str, int] = Field(default_factory=dict)
     """By policy, how many of the prompts it was trained on, where that is known and not none."""
+    chosen_on: dict[str, int] = Field(default_factory=dict)
+    """By policy, on how many of the prompts its checkpoint may have been chosen, since its run kept none apart."""
     prompts: int
     cohorts: tuple[str, ...]
     win_rates: tuple[WinRate, ...]

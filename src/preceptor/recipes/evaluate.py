@@ -39,7 +39,7 @@ from preceptor.recipes.pinned import pin
 from preceptor.recipes.prompt_sets import check_unique, read_prompt_sets
 from preceptor.recipes.run_directory import RunDirectory
 from preceptor.recipes.text_measures import CORRECT, Answer, rubric_measures, rule_measures, with_references
-from preceptor.recipes.training_judge import trained_on, training_judge, training_models
+from preceptor.recipes.training_judge import chosen_on, trained_on, training_judge, training_models
 from preceptor.reports.evaluation import render_evaluation, render_markdown
 from preceptor.store.calls import JUDGE, calls_by_role, notes_of
 from preceptor.store.comparisons import ComparisonRow
@@ -47,6 +47,7 @@ from preceptor.store.files import write_json, write_text, writing
 from preceptor.store.ledger import Ledger
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.prompts import split_held_out
 from preceptor.store.responses import read_responses
 
 HELD_OUT = "held-out"
@@ -206,6 +207,7 @@ class _Work:
                 judge_trained=any(same_model(one, other) for one in models for other in trainers),
                 judge_is_policy=tuple(n for n, a in answers.items() if any(same_model(a.identity, m) for m in models)),
                 trained_on=trained_on(job.policies, self.prompts),
+                chosen_on=chosen_on(job.policies, self.prompts),
                 contests=contests(
                     entries, outcomes, training and training[1], {each.hash: each.principles for each in constitutions}
                 ),
@@ -311,9 +313,11 @@ class _Work:
 
 def held_out_prompts(run: RunDirectory) -> list[Prompt]:
     """The prompts that a run neither trained on nor chose its checkpoint by; where its policy's window is known, those
-    that fit it.
+    that fit it. Of a run that an earlier version began, all that it did not train on: `chosen_on` counts them.
     """
     inputs, kept = read_inputs(run.recipe), run.stage_result("prompts")
     fits = None if kept is None else set(kept["usable"])
     usable = [prompt for prompt in inputs.prompts if fits is None or prompt.id in fits]
+    if not run.has_test_prompts:
+        return split_held_out(usable, run.recipe.evaluation.heldout_share)[1]
     return check_split(usable, run.recipe).test

@@ -76,10 +76,15 @@ class RunDirectory:
         check_own(path, "run")
         return cls(path, load_recipe(str(path / "recipe.toml")))
 
+    @property
+    def has_test_prompts(self) -> bool:
+        """Whether some held-out prompts chose no checkpoint; a run that an earlier version began has none of these."""
+        kept = tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
+        return "validation_share" in kept.get("evaluation", {})
+
     def check_version(self) -> None:
         """Raises: UsageError for a run that an earlier version began, which used its held-out prompts otherwise."""
-        kept = tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
-        if "validation_share" not in kept.get("evaluation", {}):
+        if not self.has_test_prompts:
             raise UsageError(
                 f"{self.path}: an earlier version of preceptor began this run, and kept no test prompts apart from "
                 "those that choose the checkpoint; start a new run, or go on with that version"

@@ -43,6 +43,19 @@ def trained_on(contestants: Sequence[Contestant], prompts: Sequence[Prompt]) -> 
     return found
 
 
+def chosen_on(contestants: Sequence[Contestant], prompts: Sequence[Prompt]) -> dict[str, int]:
+    """By policy of a run that kept no test prompts apart, how many of the prompts it held out; its checkpoint may have
+    been chosen on these. Those of which it is none are left out.
+    """
+    found: dict[str, int] = {}
+    for name, run in _runs(contestants):
+        if not run.has_test_prompts:
+            _, held_out = split_held_out(read_inputs(run.recipe).prompts, run.recipe.evaluation.heldout_share)
+            if count := len({prompt.text for prompt in held_out} & {prompt.text for prompt in prompts}):
+                found[name] = count
+    return found
+
+
 def _runs(contestants: Sequence[Contestant]) -> Iterator[tuple[str, RunDirectory]]:
     for contestant in contestants:
         if (run := run_around(contestant.source)) is not None:

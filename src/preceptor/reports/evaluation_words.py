@@ -174,6 +174,11 @@ def _of_training(evaluation: Evaluation, names: Names) -> Iterator[str]:
         yield f"{judge} has the same weights as {same}: a judge favours its own kind."
     for policy, count in evaluation.trained_on.items():
         yield f"{names[policy]} was trained on {count} of the {evaluation.prompts} prompts, which flatters it."
+    for policy, count in evaluation.chosen_on.items():
+        yield (
+            f"An earlier version of preceptor trained {names[policy]} and kept no test prompts apart: its checkpoint "
+            f"may have been chosen on {count} of the {evaluation.prompts} prompts, which flatters it."
+        )
     for pair in against_baseline(evaluation):
         if pair.inflated and pair.training is not None and training is not None:
             yield (
