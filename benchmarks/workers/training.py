@@ -64,7 +64,7 @@ def serve_steps(loop: Callable[[dict[str, Any], Callable[[Facts], None]], None])
         try:
             serve(prepare)
         finally:
-            os._exit(0)  # the harness is gone, and the loop would wait for its next "go" for ever
+            os._exit(0)  # the harness is gone: without this, the loop would wait forever for its next "go"
 
     Thread(target=answer, daemon=True).start()
     loop(settings.get(), pause)

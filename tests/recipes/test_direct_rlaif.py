@@ -59,7 +59,7 @@ def test_the_summary_holds_every_headline_number(finished: tuple[RunDirectory, d
     assert summary["prompts"]["training"] + summary["prompts"]["held_out"] == 28
     assert summary["judge_calls"] > 30
     assert summary["judge_failures"] == 0
-    # the scripted judge puts all its probability on the choices, and its opinion is no matter of length
+    # the scripted judge puts all its probability on the choices, and its opinion does not depend on length
     assert not {"failures", "choice_mass", "length"} & {warning["kind"] for warning in summary["judge_warnings"]}
 
 

@@ -15,19 +15,7 @@ from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.label import LabelJob, run_label
 from preceptor.recipes.rater_agreement import rater_agreement
 from preceptor.store.preferences import write_parquet
-
-
-def quiet(*_: object) -> None: ...
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+from rows import quiet, read, write
 
 
 def comparison(i: int, **more: Any) -> dict[str, Any]:

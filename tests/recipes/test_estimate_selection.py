@@ -1,6 +1,5 @@
 """People's labels say how their comparisons were chosen, and `estimate` uses only those that stand for the rest."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,10 @@ from preceptor.recipes.judges import JudgeSpec
 from preceptor.recipes.label import LabelJob, run_label
 from preceptor.store.comparisons import Malformed, read_comparisons
 from preceptor.store.preferences import write_parquet
+from rows import quiet, read, write
 
 RANDOM = (JudgeSpec(model="scripted:random"),)
 TEXTS = ("id", "prompt", "response_a", "response_b")
-
-
-def quiet(*_: object) -> None: ...
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def comparison(i: int, **more: Any) -> dict[str, Any]:

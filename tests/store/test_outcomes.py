@@ -111,7 +111,7 @@ def test_cut_back_to_a_whole_chunk(tmp_path: Path) -> None:
 def test_a_row_longer_than_any_reader_takes_is_cut_off_and_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a row, written once, ended every later run."""
+    """One such row used to make every later run fail."""
     outcomes = Outcomes(tmp_path)
     outcomes.append([{"row": 0}, {"row": 1, "rationale": "w" * 200}, {"row": 3}], [{"row": 2}])
     monkeypatch.setattr("preceptor.store.outcomes.LONGEST_LINE", 100)

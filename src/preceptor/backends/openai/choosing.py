@@ -20,7 +20,7 @@ probable tokens, and beginnings that the server cannot be made to go on from."""
 
 
 def places(choices: tuple[str, ...]) -> int:
-    """Tokens that are generated at a time: no more than the longest choice can have."""
+    """Tokens to generate in one call: at most as many as the longest choice can have."""
     return min(PLACES, max(len(choice) for choice in choices))
 
 
