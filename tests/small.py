@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.recipes.outlook import Part
-from preceptor.recipes.progress import Facts
+from preceptor.runs.outlook import Part
+from preceptor.runs.progress import Facts
 
 WORDS = ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx", "mole", "newt")
 

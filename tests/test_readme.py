@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.recipes.judges import JudgesFile
+from preceptor.judging.specs import JudgesFile
 from preceptor.recipes.load import load_recipe, shipped_recipes
 
 ROOT = Path(__file__).parent.parent

@@ -19,8 +19,8 @@ from benchmarks.worker import serve
 from benchmarks.workers.words import random_text
 from preceptor.backends.base import FREE, Admission, ChoiceLogProbs, ChooseRequest, Indexed
 from preceptor.core.types import Conversation, JudgeFailure, Usage
-from preceptor.recipes import label as recipe
-from preceptor.recipes.judges import JudgeSpec
+from preceptor.judging.specs import JudgeSpec
+from preceptor.tasks import label as recipe
 
 PACKAGE = str(Path(preceptor.__file__).parent) + "/"
 WARM_UP = 100

@@ -13,7 +13,7 @@ from preceptor.backends.connection import Connection
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.resolve import open_model
 from preceptor.judging.label import label
-from preceptor.recipes.judges import JudgeSpec, make_judge
+from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.store.comparisons import read_comparisons
 from preceptor.store.ledger import Ledger
 from preceptor.store.outcomes import Outcomes

@@ -5,7 +5,7 @@ from pathlib import Path
 from preceptor.backends.base import ChooseRequest
 from preceptor.backends.scripted import ScriptedModel, first_choice
 from preceptor.core.types import Comparison
-from preceptor.recipes.judges import JudgeSpec, make_judge
+from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.ledger import Ledger
 

@@ -9,9 +9,9 @@ from benchmarks.worker import Parts
 from benchmarks.workers.training import Facts, quick_start_judge, serve_steps, timed, use_threads
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
+from preceptor.methods.parts.reinforcement import whole_reward
 from preceptor.recipes.load import load_recipe
 from preceptor.recipes.methods import DirectRlaifRecipe
-from preceptor.recipes.reinforcement import whole_reward
 from preceptor.store.prompts import read_prompts
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of

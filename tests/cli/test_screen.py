@@ -12,7 +12,7 @@ from preceptor.cli.pulse import PULSE, Pulse
 from preceptor.cli.screen import Screen
 from preceptor.cli.terminal import Terminal
 from preceptor.core.ticks import tick
-from preceptor.recipes.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
+from preceptor.runs.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
 
 
 class Clock:

@@ -10,7 +10,7 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.rates import MeasuredText
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot, differences
 from preceptor.evaluation.sweep import Measured, Sweep, heldout_of, sweep
-from preceptor.reports.sweep import headline, warnings
+from preceptor.reports.sweep.page import headline, warnings
 
 COHORTS = ("easy", "hard")
 

@@ -14,11 +14,11 @@ from preceptor.backends.scripted import ChooseScript, ScriptedModel
 from preceptor.cli.work import show_labels
 from preceptor.core.types import JudgeFailure, Preference, Presentation, Rater, Verdict, likeliest
 from preceptor.judging.conduct import ConductTally, RowsTally, conduct_of
+from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
-from preceptor.recipes.judges import JudgeSpec
-from preceptor.recipes.label import LabelJob, run_label
 from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.preferences import preference_row
+from preceptor.tasks.label import LabelJob, run_label
 
 RATER = Rater(model="m#0123456789abcdef:float32", constitution="c", constitution_hash="h")
 
@@ -178,7 +178,7 @@ def judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """Labels the data by a function."""
 
     def label(script: ChooseScript, **more: Any) -> dict[str, Any]:
-        monkeypatch.setattr("preceptor.recipes.label.open_model", lambda *_, **__: ScriptedModel("test", script))
+        monkeypatch.setattr("preceptor.tasks.label.open_model", lambda *_, **__: ScriptedModel("test", script))
         job = LabelJob(data=data(tmp_path), out=tmp_path / "out", judges=(JudgeSpec(**more),))
         return run_label(job, lambda _: None, lambda *_: None)
 

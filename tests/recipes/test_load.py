@@ -7,7 +7,6 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Prompt
-from preceptor.recipes.inputs import check_split, read_inputs
 from preceptor.recipes.load import (
     compose,
     dump_recipe,
@@ -18,6 +17,7 @@ from preceptor.recipes.load import (
     with_absolute_paths,
 )
 from preceptor.recipes.methods import METHODS, DirectRlaifRecipe, DpoRecipe, RlaifRecipe
+from preceptor.runs.inputs import check_split, read_inputs
 from preceptor.training.tracking import PACKAGES
 
 RECIPES = [name for name in shipped_recipes() if load_settings(name)["method"] in METHODS]

@@ -19,7 +19,7 @@ from preceptor.core.types import (
 )
 from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
 from preceptor.judging.warnings import Count, JudgeConduct
-from preceptor.reports.audit import context, doubts, headline, ranked, render_audit, sample, with_short_labels
+from preceptor.reports.audit.page import context, doubts, headline, ranked, render_audit, sample, with_short_labels
 from preceptor.store.selection import Selection
 
 SCRIPT = "<script>document.title = 'taken over'</script>"

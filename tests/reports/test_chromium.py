@@ -11,9 +11,9 @@ from PIL import Image
 from test_compare_report import compared
 from test_html import data
 
-from preceptor.reports.compare import render_compare
-from preceptor.reports.evaluation import render_evaluation
-from preceptor.reports.html import render_report
+from preceptor.reports.compare.page import render_compare
+from preceptor.reports.evaluation.page import render_evaluation
+from preceptor.reports.run.page import render_report
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -8,7 +8,7 @@ from pages import check_page
 from test_html import data
 
 from preceptor.evaluation.intervals import Estimate
-from preceptor.reports.compare import (
+from preceptor.reports.compare.page import (
     ComparedRuns,
     ConstitutionVersion,
     ResultRow,

@@ -29,8 +29,8 @@ from preceptor.cli.evaluation_table import show_evaluation
 from preceptor.core.markdown import escaped, fenced
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
-from preceptor.reports.evaluation import render_evaluation, render_markdown
-from preceptor.reports.evaluation_words import headline, preference, warnings
+from preceptor.reports.evaluation.page import render_evaluation, render_markdown
+from preceptor.reports.evaluation.words import headline, preference, warnings
 from preceptor.reports.numbers import estimate, number, p_value, percent, share
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")

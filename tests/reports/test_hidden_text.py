@@ -32,13 +32,13 @@ from preceptor.evaluation.judge_audit import audit
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.trajectories import trajectory_findings
 from preceptor.recipes.load import load_recipe
-from preceptor.recipes.publish import checkpoint_card, model_card
-from preceptor.reports.audit import render_audit
-from preceptor.reports.compare import ComparedRuns, render_compare, render_compare_markdown
-from preceptor.reports.evaluation import render_evaluation, render_markdown
-from preceptor.reports.html import ReportData, render_report, render_run_markdown
-from preceptor.reports.sweep import render_sweep
+from preceptor.reports.audit.page import render_audit
+from preceptor.reports.compare.page import ComparedRuns, render_compare, render_compare_markdown
+from preceptor.reports.evaluation.page import render_evaluation, render_markdown
+from preceptor.reports.run.page import ReportData, render_report, render_run_markdown
+from preceptor.reports.sweep.page import render_sweep
 from preceptor.reports.trajectories import render_trajectories
+from preceptor.runs.publish import checkpoint_card, model_card
 from preceptor.store.preferences import write_card
 from preceptor.training.reward_model.card import model_card as reward_model_card
 

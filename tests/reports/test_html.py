@@ -11,9 +11,9 @@ from pages import check_page
 from preceptor.evaluation.checkpoints import OverOptimisation
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.recipes.load import load_recipe
-from preceptor.recipes.publish import model_card
-from preceptor.recipes.run_evaluation import evaluate_run
-from preceptor.reports.html import ReportData, examples, headline, render_report, render_run_markdown, warnings
+from preceptor.reports.run.page import ReportData, examples, headline, render_report, render_run_markdown, warnings
+from preceptor.runs.evaluation import evaluate_run
+from preceptor.runs.publish import model_card
 
 SCRIPT = "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title='taken over'\">"
 

@@ -4,7 +4,7 @@ from preceptor.evaluation.checkpoints import Bounds, OverOptimisation
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.snapshot import Measure
 from preceptor.evaluation.sweep import Sweep, SweepPoint
-from preceptor.reports.sweep import headline, render_sweep, warnings
+from preceptor.reports.sweep.page import headline, render_sweep, warnings
 
 
 def measure(value: float | None, **cohorts: float) -> Measure:

@@ -27,10 +27,10 @@ from preceptor.core.types import JudgeFailure, Message, Preference
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.settings import PairwiseSettings
-from preceptor.recipes.judges import JudgeSpec
-from preceptor.recipes.label import LabelJob, run_label
+from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.ledger import Ledger
+from preceptor.tasks.label import LabelJob, run_label
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "comparisons.jsonl"
 PYTHON = os.environ.get("PRECEPTOR_SERVER_PYTHON")

@@ -9,7 +9,7 @@ from preceptor.cli import options as o
 from preceptor.cli.terminal import Terminal, say_json
 
 if TYPE_CHECKING:
-    from preceptor.recipes.rater_agreement import AgreementFound
+    from preceptor.tasks.agreement import AgreementFound
 
 
 def agreement(
@@ -17,7 +17,7 @@ def agreement(
     as_json: o.AsJson = False,
 ) -> None:
     """Measure how far people agree with each other: pairs of people, Krippendorff's alpha, Kendall's W."""
-    from preceptor.recipes.rater_agreement import rater_agreement
+    from preceptor.tasks.agreement import rater_agreement
 
     found = rater_agreement(data)
     if as_json:

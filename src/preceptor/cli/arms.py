@@ -23,8 +23,8 @@ def arms(
 ) -> None:
     """Run several recipes on the same prompts and compare what they came to."""
     from preceptor.core.errors import UsageError
-    from preceptor.recipes.arms import begin_arms, load_arms
-    from preceptor.recipes.run_directory import next_run_path
+    from preceptor.methods.arms import begin_arms, load_arms
+    from preceptor.runs.directory import next_run_path
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("arms run in one process; launch several processes for a single recipe with `preceptor run`")
@@ -35,7 +35,7 @@ def arms(
     from preceptor.cli.arms_table import show_arms
     from preceptor.cli.display import Display
     from preceptor.cli.stopping import going_on_by
-    from preceptor.recipes.arms import run_arms
+    from preceptor.methods.arms import run_arms
 
     again = ["preceptor", *sys.argv[1:], *(["--out", str(path)] if out is None else [])]
     with going_on_by(*again), Display() as display:

@@ -7,8 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from preceptor.cli.terminal import Terminal, say_json
-from preceptor.reports.arms import headline, warnings
-from preceptor.reports.html import test_prompts
+from preceptor.reports.arms.page import headline, warnings
+from preceptor.reports.run.page import test_prompts
 
 
 def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:

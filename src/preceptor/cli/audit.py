@@ -45,7 +45,7 @@ def audit(
     from preceptor.cli.audit_table import show_audit
     from preceptor.cli.screen import Screen
     from preceptor.core.errors import UsageError
-    from preceptor.recipes.audit import AuditJob, run_audit
+    from preceptor.tasks.audit import AuditJob, run_audit
 
     if method not in ("platt", "temperature"):
         raise UsageError(f'--method {method}: expected "platt" or "temperature"')

@@ -11,7 +11,7 @@ from preceptor.cli.terminal import Terminal
 from preceptor.cli.work import percent
 from preceptor.evaluation.judge_audit import Audit
 from preceptor.judging.warnings import judge_warnings
-from preceptor.reports.audit import headline, sample, with_short_labels
+from preceptor.reports.audit.page import headline, sample, with_short_labels
 
 _HASH = re.compile(r"#[0-9a-f]{8,}:\w+")
 """Version and precision in a model's identity: in the report, too long for a table of 80 columns."""

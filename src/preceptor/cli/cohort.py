@@ -28,7 +28,7 @@ def cohort(
 
     from preceptor.cli.screen import Screen
     from preceptor.core.errors import UsageError
-    from preceptor.recipes.cohort import CohortJob, run_cohort
+    from preceptor.tasks.cohort import CohortJob, run_cohort
 
     if not cohort:
         raise UsageError('--cohort "": expected a name')

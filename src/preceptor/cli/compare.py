@@ -20,8 +20,8 @@ def compare(
 ) -> None:
     """Compare runs: which settings differ, what came of each, and which differences are more than chance."""
     from preceptor.cli.compare_table import show_compared
-    from preceptor.recipes.compare import compare_runs
     from preceptor.store.reading import resolved
+    from preceptor.tasks.compare.compare import compare_runs
 
     names = [resolved(run).name for run in runs]
     name = "-vs-".join(names[:2]) + (f"-and-{len(names) - 2}-more" if len(names) > 2 else "")

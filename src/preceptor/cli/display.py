@@ -13,10 +13,10 @@ from preceptor.cli.pulse import PULSE, Pulse
 from preceptor.cli.screen import Screen, clock
 from preceptor.cli.terminal import Terminal, say_json
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.recipes.outlook import TRAINING_STAGE, Outlook, Part, about
-from preceptor.recipes.progress import Facts
-from preceptor.recipes.run_directory import RunDirectory
-from preceptor.reports.html import headline, judge_doubts, test_prompts, warnings
+from preceptor.reports.run.page import headline, judge_doubts, test_prompts, warnings
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.outlook import TRAINING_STAGE, Outlook, Part, about
+from preceptor.runs.progress import Facts
 
 _MEASURES = {
     "heldout_score": "held-out score",

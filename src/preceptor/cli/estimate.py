@@ -11,7 +11,7 @@ from preceptor.cli.terminal import Terminal, say_json
 if TYPE_CHECKING:
     from preceptor.evaluation.intervals import Estimate
     from preceptor.evaluation.prediction_powered import LabelsForWidth, PredictionPowered
-    from preceptor.recipes.estimate import HumanEstimate
+    from preceptor.tasks.estimate import HumanEstimate
 
 
 def estimate(
@@ -34,7 +34,7 @@ def estimate(
     as_json: o.AsJson = False,
 ) -> None:
     """Estimate how often people prefer a response, from few labels of people and many of a judge."""
-    from preceptor.recipes.estimate import EstimateJob, run_estimate
+    from preceptor.tasks.estimate import EstimateJob, run_estimate
 
     result = run_estimate(EstimateJob(judged, people, policy, half_width, plan, out, sample))
     if as_json:
@@ -97,8 +97,8 @@ def _plan(labels: "LabelsForWidth", prompts: int) -> list[str]:
 
 
 def _files(result: "HumanEstimate", out: Path | None) -> list[str]:
-    from preceptor.recipes.estimate import ESTIMATE
     from preceptor.store.for_people import FILE
+    from preceptor.tasks.estimate import ESTIMATE
 
     lines: list[str] = []
     if result.chosen:

@@ -70,9 +70,9 @@ def evaluate(
     from preceptor.cli.evaluation_table import regressions, show_evaluation
     from preceptor.cli.screen import Screen
     from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
-    from preceptor.recipes.candidates import Answering
-    from preceptor.recipes.contestants import parse_contestants
-    from preceptor.recipes.evaluate import EvaluateJob, run_evaluate
+    from preceptor.tasks.candidates import Answering
+    from preceptor.tasks.evaluate.contestants import parse_contestants
+    from preceptor.tasks.evaluate.evaluate import EvaluateJob, run_evaluate
 
     job = EvaluateJob(
         policies=parse_contestants(policies),

@@ -9,7 +9,7 @@ from preceptor.cli.terminal import Terminal
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
-from preceptor.reports.evaluation_words import headline, judge_doubts, warnings
+from preceptor.reports.evaluation.words import headline, judge_doubts, warnings
 
 
 def show_evaluation(evaluation: Evaluation, out: Path) -> None:

@@ -45,9 +45,9 @@ def label(
     from preceptor.cli.screen import Screen
     from preceptor.cli.work import show_dry_run, show_labels
     from preceptor.core.errors import UsageError
-    from preceptor.recipes.candidates import Sampling
-    from preceptor.recipes.label import LabelJob, run_label
-    from preceptor.recipes.label import dry_run as count_first
+    from preceptor.tasks.candidates import Sampling
+    from preceptor.tasks.label import LabelJob, run_label
+    from preceptor.tasks.label import dry_run as count_first
 
     if design not in ("all", "circular"):
         raise UsageError(f'--design {design}: expected "all" or "circular"')

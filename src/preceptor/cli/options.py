@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from preceptor.backends.connection import Connection
-    from preceptor.recipes.judges import JudgeSpec
+    from preceptor.judging.specs import JudgeSpec
 
 
 def dollars(parameter: typer.CallbackParam, value: float | None) -> float | None:
@@ -75,7 +75,7 @@ def judge_specs(
 
     Raises: UsageError where both are given.
     """
-    from preceptor.recipes.judges import every_judge, read_judges
+    from preceptor.judging.specs import every_judge, read_judges
 
     if file is None:
         return every_judge(

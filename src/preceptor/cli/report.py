@@ -13,8 +13,8 @@ def report(
     """Write report.html of a finished run anew and print its summary."""
     from preceptor.cli.display import show_summary
     from preceptor.core.errors import UsageError
-    from preceptor.recipes.report import evaluated, write_report
-    from preceptor.recipes.run_directory import RunDirectory
+    from preceptor.runs.directory import RunDirectory
+    from preceptor.runs.report import evaluated, write_report
 
     directory = RunDirectory.open(run)
     summary = directory.read_summary()

@@ -34,7 +34,7 @@ def revise(
 
     from preceptor.cli.screen import Screen
     from preceptor.judging.revision import RevisionSettings
-    from preceptor.recipes.revise import ReviseJob, run_revise
+    from preceptor.tasks.revise import ReviseJob, run_revise
 
     job = ReviseJob(
         prompts=prompts,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from preceptor.recipes.run_directory import RunDirectory
+    from preceptor.runs.directory import RunDirectory
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
 
     def prepare() -> "RunDirectory":
         from preceptor.recipes.load import load_recipe
-        from preceptor.recipes.run_directory import RunDirectory, next_run_path
+        from preceptor.runs.directory import RunDirectory, next_run_path
 
         if resume is not None:
             return RunDirectory.open(resume)
@@ -50,8 +50,8 @@ def run(
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # by `accelerate launch`, say
     # Where this is the only process, a mistake is answered before torch is imported.
     directory = None if launched else prepare()
-    from preceptor.recipes.progress import Silence
-    from preceptor.recipes.run import execute
+    from preceptor.methods.run import execute
+    from preceptor.runs.progress import Silence
     from preceptor.training.processes import OF_MAIN, Processes
 
     processes = Processes()

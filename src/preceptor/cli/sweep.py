@@ -38,7 +38,7 @@ def sweep(
 
     from preceptor.cli.display import Display
     from preceptor.cli.sweep_table import show_sweep
-    from preceptor.recipes.sweep import SweepJob, run_sweep
+    from preceptor.methods.sweep import SweepJob, run_sweep
     from preceptor.store.reading import resolved
 
     folder = out or Path("sweeps") / resolved(run).name

@@ -8,7 +8,7 @@ from preceptor.cli.terminal import Terminal
 from preceptor.evaluation.snapshot import Measure
 from preceptor.evaluation.sweep import Sweep
 from preceptor.reports.numbers import estimate, number
-from preceptor.reports.sweep import headline, mark, warnings
+from preceptor.reports.sweep.page import headline, mark, warnings
 
 
 def show_sweep(sweep: Sweep, out: Path) -> None:

@@ -41,8 +41,8 @@ def reward(
 
     from preceptor.cli.display import Display
     from preceptor.core.errors import PreceptorError
-    from preceptor.recipes.progress import Silence
-    from preceptor.recipes.train_reward import RewardJob, run_train_reward
+    from preceptor.methods.train_reward import RewardJob, run_train_reward
+    from preceptor.runs.progress import Silence
     from preceptor.training.processes import OF_MAIN, Processes
 
     job = RewardJob(tuple(data), out, model, chosen["reward_model"], chosen["tuning"], test, seed)

@@ -30,7 +30,7 @@ def trajectories(
     import json
 
     from preceptor.cli.trajectories_table import show_trajectories
-    from preceptor.recipes.trajectories import study_trajectories
+    from preceptor.tasks.trajectories import study_trajectories
 
     findings = study_trajectories(labels, data, good_step=good_step, out=out)
     if as_json:

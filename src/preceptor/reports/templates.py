@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from preceptor.core.text import printable
-from preceptor.reports import numbers, words
+from preceptor.reports import numbers
 from preceptor.store.documents import document
 
 _PACKAGE = "preceptor.reports"
@@ -33,7 +33,7 @@ def _pages() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    helpers: dict[str, Any] = {**_numbers(), "without_choice": words.without_choice}
+    helpers: dict[str, Any] = {**_numbers()}
     pages.globals.update(helpers)
     return pages
 

@@ -1,0 +1,1 @@
+"""How a policy is aligned: one program for each method, and what runs programs side by side."""

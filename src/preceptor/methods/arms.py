@@ -1,0 +1,241 @@
+"""Several ways of training side by side: a run for each, and one report of them all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomli_w
+from pydantic import Field
+
+from preceptor.core.errors import UsageError, nearest
+from preceptor.core.types import Frozen, NonEmpty, Seed
+from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.snapshot import change
+from preceptor.judging.constitution import load_constitution
+from preceptor.recipes.load import (
+    SHIPPED_ARMS,
+    check_known,
+    compose,
+    load_settings,
+    override,
+    scale_settings,
+    shipped_arms,
+    validated,
+)
+from preceptor.recipes.methods import Recipe, SftRecipe
+from preceptor.reports.arms.page import render_arms
+from preceptor.reports.evaluation.page import render_markdown
+from preceptor.reports.run.page import ReportData
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.evaluation import BEFORE, evaluate_snapshots
+from preceptor.runs.progress import Progress
+from preceptor.store.files import write_json, write_text, writing
+from preceptor.store.own_folder import check_own, check_unused, mark
+
+
+class Arm(Frozen):
+    """One way of training."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    """For tables and figures; its run directory is named by it."""
+    recipe: NonEmpty
+    """Name of a shipped recipe, or path of a .toml file."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What takes the recipe's place, as the recipe's own tables."""
+
+    @property
+    def folder(self) -> str:
+        """Its run directory among the arms."""
+        return "".join(c if c.isalnum() else "-" for c in self.name.lower())
+
+
+class ArmsRecipe(Frozen):
+    """Several recipes run after each other and compared on the same held-out prompts."""
+
+    description: str = ""
+    """What is compared, in a line."""
+    seed: Seed = 0
+    """Of every arm."""
+    common: dict[str, Any] = Field(default_factory=dict)
+    """Settings of every arm whose method has them; an arm's own come after them."""
+    arms: Annotated[tuple[Arm, ...], Field(min_length=2)]
+
+    def recipes(self) -> list[Recipe]:
+        """The recipe of each arm.
+
+        Raises: UsageError naming the arm and what is wrong with its settings, or when the arms differ in what they are
+            measured on.
+        """
+        check_known(self.common)
+        found = [compose(arm.recipe, self.common | {"seed": self.seed}, arm.settings, arm.name) for arm in self.arms]
+        for what in ("policy", "prompts", "limit", "seed", "sft", "evaluation", "held-out measure"):
+            values = [_measured_on(recipe, what) for recipe in found]
+            for arm, value in zip(self.arms, values, strict=True):
+                if value != values[0]:
+                    raise UsageError(
+                        f'arm "{arm.name}": {what} is {value}, of "{self.arms[0].name}" it is {values[0]}; arms can be '
+                        "compared where these are the same"
+                    )
+        if any(arm.name == BEFORE for arm in self.arms):
+            raise UsageError(f'"{BEFORE}" is what the policy before training is called; name the arm otherwise')
+        if len({arm.folder for arm in self.arms}) < len(self.arms):
+            raise UsageError("two arms have the same name; give each its own")
+        return found
+
+
+def load_arms(name: str, overrides: Sequence[str] = (), scale: str | None = None) -> ArmsRecipe:
+    """Reads and checks a set of arms, every recipe of it.
+
+    Args:
+        name: of a shipped set, or the path of a `.toml` file.
+        overrides: as for any recipe; `common.rl.steps=2` reaches all arms.
+        scale: name of a shipped scale, which takes the place of the common settings and of the arms' own.
+
+    Raises: UsageError that says what is wrong.
+    """
+    if not name.endswith(".toml") and name not in shipped_arms():
+        raise UsageError(f'there is no set of arms "{name}"; {nearest(name, shipped_arms())}, or give a .toml file')
+    file = name if name.endswith(".toml") else str(SHIPPED_ARMS.joinpath(f"{name}.toml"))
+    settings = load_settings(file)
+    if scale is not None:
+        settings["common"] = scale_settings(scale)
+        arms: Any = settings.get("arms")
+        for arm in arms if isinstance(arms, list) else ():
+            if isinstance(arm, dict):  # else validation says what is wrong with it
+                arm.pop("settings", None)
+    override(settings, overrides)
+    recipe = validated(name, ArmsRecipe, settings)
+    recipe.recipes()
+    return recipe
+
+
+def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, Any]:
+    """Runs every arm in a run directory of its own below `path`, from wherever an earlier process left it, and compares
+    them.
+
+    In one process: a single arm under `accelerate launch` is `preceptor run`.
+
+    Returns: the summary, as in `summary.json`.
+    Raises: UsageError when `path` holds something else; PreceptorError as any run.
+    """
+    from preceptor.methods.run import execute  # imports torch, which a mistake in the recipes need not wait for
+
+    begin_arms(path, recipe)
+    runs = path / "arms"
+    directories: list[RunDirectory] = []
+    for number, (arm, its_recipe) in enumerate(zip(recipe.arms, recipe.recipes(), strict=True), start=1):
+        progress.note(f"arm {number} of {len(recipe.arms)}: {arm.name}")
+        folder = runs / arm.folder
+        known = (folder / "recipe.toml").is_file()
+        directories.append(RunDirectory.open(folder) if known else RunDirectory.create(folder, its_recipe))
+        execute(directories[-1], progress)
+    data = [directory.report_data(directory.read_summary()) for directory in directories]
+    summary, evaluation = compared(recipe, directories, data), against_each_other(recipe, data)
+    write_json(path / "summary.json", summary)
+    write_json(path / "evaluation.json", evaluation.model_dump(mode="json"))
+    write_text(path / "report.html", render_arms(summary, evaluation))
+    write_text(path / "report.md", render_markdown(evaluation))
+    return summary
+
+
+def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evaluation:
+    """The policy before training and what each arm made of it, every two of them."""
+    summaries = [each.summary for each in data]
+    training = {_training_judge(each) for each in summaries} - {None}
+    chosen = {arm.name: each.after for arm, each in zip(recipe.arms, data, strict=True)}
+    return evaluate_snapshots(
+        recipe.description or "Ways of training",
+        {BEFORE: data[0].before, **chosen},
+        {BEFORE: summaries[0]["policy"]}
+        | {arm.name: f"step {each['best_step']}" for arm, each in zip(recipe.arms, summaries, strict=True)},
+        summaries[0]["heldout_score_is"],
+        summaries[0]["judge_score_is"] if len(training) == 1 and None not in map(_training_judge, summaries) else None,
+        judge_trained=any(each["heldout_judge_trained"] for each in summaries),
+    )
+
+
+def _training_judge(summary: dict[str, Any]) -> tuple[str, ...] | None:
+    """Whose opinion an arm's `judge_score` is, exactly; None where there is none, or a reward model of its own."""
+    score = summary["judge_score_is"]
+    if score is None or summary["judge"] is None or "reward model" in score:
+        return None
+    return score.partition("(")[2], summary["judge"], summary["constitution"]["hash"]
+
+
+def compared(recipe: ArmsRecipe, directories: list[RunDirectory], data: Sequence[ReportData]) -> dict[str, Any]:
+    """What the arms came to, side by side. The best is the one that gains most by the held-out measure; there is none
+    without such a measure.
+    """
+    gains = [change(each.before, each.after) for each in data]
+    best = max(range(len(gains)), key=lambda i: float("-inf") if gains[i] is None else gains[i].value)  # pyright: ignore
+    arms: list[dict[str, Any]] = []
+    for arm, directory, each, gain in zip(recipe.arms, directories, data, gains, strict=True):
+        against_best = change(data[best].after, each.after)
+        before, after = each.before.reference_perplexity.overall, each.after.reference_perplexity.overall
+        arms.append(
+            {
+                "name": arm.name,
+                "recipe": arm.recipe,
+                "folder": f"arms/{directory.path.name}",
+                "gain": None if gain is None else gain.model_dump(mode="json"),
+                "against_best": None if against_best is None else against_best.model_dump(mode="json"),
+                "perplexity_ratio": after.value / before.value if before and after else None,
+                "measured_responses": _measured_responses(each, directory),
+                "summary": each.summary,
+            }
+        )
+    return {
+        "status": "done",
+        "method": "arms",
+        "description": recipe.description,
+        "seed": recipe.seed,
+        "prompts": data[0].summary["prompts"],
+        "best": None if gains[best] is None else recipe.arms[best].name,
+        "arms": arms,
+    }
+
+
+def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
+    """Makes the directory of the arms, or checks that it is of the same ones.
+
+    Raises: UsageError when it holds something else.
+    """
+    text = tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+    kept = path / "recipe.toml"
+    if kept.exists():
+        check_own(path, "arms")
+        if kept.read_text(encoding="utf-8") != text:
+            raise UsageError(f"{path}: holds a run of other arms; choose another --out")
+        return
+    check_unused(path)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    write_text(kept, text)
+    mark(path, "arms")
+
+
+def _measured_on(recipe: Recipe, what: str) -> Any:
+    if what == "sft":  # its result is what the others begin with, and are compared with
+        return None if isinstance(recipe, SftRecipe) else recipe.first
+    if what == "held-out measure":
+        if (judge := recipe.held_out_judge) is not None:
+            return judge.model
+        constitution = None if recipe.scoring is None else load_constitution(recipe.scoring.constitution)
+        return (constitution and constitution.held_out) or "nothing, unless evaluation.judge.model names a judge"
+    if what != "evaluation":
+        return getattr(recipe, what)
+    settings = recipe.evaluation
+    return {
+        "judge": recipe.held_out_judge,
+        "heldout_share": settings.heldout_share,
+        "validation_share": settings.validation_share,
+        "samples_per_prompt": settings.samples_per_prompt,
+        "max_new_tokens": recipe.answering.max_new_tokens,
+        "temperature": recipe.answering.temperature,
+    }
+
+
+def _measured_responses(data: ReportData, directory: RunDirectory) -> int:
+    """Responses that were judged to measure the policy, not to train it."""
+    snapshots = [data.before, *directory.checkpoint_snapshots().values(), data.after]
+    return sum(response.judge_score is not None for snapshot in snapshots for response in snapshot.responses)

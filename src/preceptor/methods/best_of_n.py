@@ -1,0 +1,116 @@
+"""Best of n: the policy learns the best of its own responses (Nakano et al. 2021; RAFT, Dong et al. 2023)."""
+
+from collections.abc import Sequence
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Prompt
+from preceptor.methods.parts.fine_tuning import begin, end_fine_tuned, fine_tune, measure_before
+from preceptor.recipes.methods import BestOfNRecipe
+from preceptor.runs.inputs import Split
+from preceptor.runs.judge import RunJudge, judging
+from preceptor.runs.measure import Grader, JudgeGrader, RewardModelGrader
+from preceptor.runs.session import Session
+from preceptor.store.demonstrations import Demonstration
+from preceptor.store.files import append_line, read_rows, write_rows
+from preceptor.training.best_of_n import choose_best
+from preceptor.training.policy import Policy, dtype_of
+from preceptor.training.reward_model.model import RewardModel
+from preceptor.training.reward_model.reward import RewardModelReward
+from preceptor.training.rl.rewards import JudgeReward, RewardSource
+
+
+def run_best_of_n(session: Session, recipe: BestOfNRecipe) -> dict[str, Any]:
+    """Several responses to each prompt, the best of them by the judge or a reward model, and a policy that learns it.
+
+    Returns: the summary, as in `summary.json`.
+    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
+    """
+    prompts = session.split()
+    base = begin(session)
+    session.progress.stage("loading the models")
+    policy = session.open_policy(base)
+    with judging(session) as judge:
+        rewards, grader = _chooser(session, recipe, judge) if session.processes.is_main else (None, None)
+        before = measure_before(session, policy, prompts, grader)
+        best = _best(session, recipe, policy, prompts, rewards)
+        fine_tune(session, "fine_tuning", base, best, recipe.fine_tuning)
+        return end_fine_tuned(session, "fine_tuning", base, before, prompts, judge, grader)
+
+
+def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader]:
+    """What chooses the best response, and the same as responses are measured by it. In the main process."""
+    if judge is not None:
+        return JudgeReward(judge.scorer, judge.reward_kind), JudgeGrader(judge.scorer, judge.reward_kind)
+    assert recipe.best_of_n.reward_model is not None  # there is a judge where it is
+    model = RewardModel.load(recipe.best_of_n.reward_model, dtype_of(recipe.tuning))
+    session.directory.pin_inputs({"reward model": model.identity})
+    return RewardModelReward(model), RewardModelGrader(model)
+
+
+def _best(
+    session: Session, recipe: BestOfNRecipe, policy: Policy, prompts: Split, rewards: RewardSource | None
+) -> list[Demonstration]:
+    """The best response to each training prompt that has one. Saved every few prompts."""
+    path, at_once = session.directory.path / "best_of_n.jsonl", recipe.best_of_n.prompts_at_once
+    chunks = [prompts.training[i : i + at_once] for i in range(0, len(prompts.training), at_once)]
+
+    def begun() -> int:
+        rows = read_rows(path)
+        write_rows(path, rows)  # without the line that a killed process was writing
+        return len(rows)
+
+    def work() -> dict[str, Any]:
+        for number in range(session.processes.on_main(begun), len(chunks)):
+            row = _best_of_some(session, recipe, policy, chunks[number], rewards)
+            session.processes.on_main(partial(append_line, path, row))
+            session.progress.advance(number + 1, len(chunks))
+        return _counts(session.processes.on_main(lambda: read_rows(path)))
+
+    session.stage("best_of_n", f"choosing the best of {recipe.best_of_n.samples}", work, together=True)
+    rows = session.processes.on_main(lambda: read_rows(path))
+    found = [each for row in rows for each in row["best"]]
+    return [
+        Demonstration(prompt, each["text"], finished=each["finished"])
+        for prompt, each in zip(prompts.training, found, strict=True)
+        if each is not None
+    ]
+
+
+def _best_of_some(
+    session: Session,
+    recipe: BestOfNRecipe,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    rewards: RewardSource | None,
+) -> dict[str, Any]:
+    """The best response to each of some prompts, and all rewards. Each process samples for a part of the prompts."""
+    settings, processes = recipe.best_of_n, session.processes
+    mine = processes.part(prompts)
+    seeds = [derive_seed(recipe.seed, "best of n", prompt.id) for prompt in mine]
+    groups = processes.gather(
+        policy.sample(mine, settings.samples, settings.max_new_tokens, settings.temperature, seeds)
+    )
+
+    def choose() -> dict[str, Any]:
+        assert rewards is not None
+        rewards_PG = rewards(groups)
+        chosen, _ = choose_best(groups, rewards_PG)
+        best = [None if each is None else {"text": each.answer, "finished": each.finished} for each in chosen]
+        return {"best": best, "rewards": rewards_PG}
+
+    return processes.on_main(choose)
+
+
+def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    best = [each for row in rows for each in row["best"]]
+    rewards_PG = [[r for r in rewards_G if r is not None] for row in rows for rewards_G in row["rewards"]]
+    known = [rewards_G for rewards_G in rewards_PG if rewards_G]
+    return {
+        "prompts": len(best),
+        "chosen": sum(each is not None for each in best),
+        "mean_reward": fmean(r for rewards_G in known for r in rewards_G) if known else None,
+        "mean_reward_of_the_best": fmean(max(rewards_G) for rewards_G in known) if known else None,
+    }

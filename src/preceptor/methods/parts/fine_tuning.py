@@ -1,0 +1,123 @@
+"""Supervised fine-tuning as a part of a run, and the ending of the methods that are nothing else."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from preceptor.core.errors import UsageError
+from preceptor.evaluation.checkpoints import Choice
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.runs.ending import conclude
+from preceptor.runs.inputs import Split
+from preceptor.runs.judge import RunJudge
+from preceptor.runs.measure import Grader, Meter
+from preceptor.runs.publish import linked
+from preceptor.runs.session import Session
+from preceptor.runs.summary import Outcome
+from preceptor.runs.tracking import tracked
+from preceptor.store.demonstrations import Demonstration
+from preceptor.store.files import check_folder, read_rows, write_rows
+from preceptor.training.policy import Policy
+from preceptor.training.sft.settings import SftSettings
+from preceptor.training.sft.train import train_sft
+
+
+def begin(session: Session) -> str:
+    """The model that a method begins with, as a model string: the policy, or what demonstrations made of it."""
+    table = session.recipe.first
+    if table is None:
+        return session.recipe.policy
+    return fine_tune(session, "sft", session.recipe.policy, session.inputs.demonstrations, table.learning)
+
+
+def fine_tune(
+    session: Session, name: str, base: str, demonstrations: Sequence[Demonstration], settings: SftSettings
+) -> str:
+    """Fine-tunes a model in the folder of that name in the run directory.
+
+    Returns: the folder of the whole model, which is a model string.
+    Raises: UsageError when there is nothing to learn, CheckpointError when a finished model was altered.
+    """
+    folder = session.directory.path / name / "model"
+    if not demonstrations:
+        raise UsageError("fine-tuning has no demonstration to learn")
+
+    def work() -> dict[str, Any]:
+        with tracked(session, name) as track:
+            train_sft(
+                base,
+                demonstrations,
+                session.recipe.tuning,
+                settings,
+                folder=folder,
+                seed=session.recipe.seed,
+                on_log=lambda row: track(int(row["step"]), int(row["steps"]), row),
+                on_note=session.progress.note,
+            )
+        rows = session.processes.on_main(lambda: read_rows(folder / "metrics.jsonl"))
+        return {
+            "demonstrations": len(demonstrations),
+            "updates": len(rows),
+            "first_loss": rows[0]["loss"] if rows else None,
+            "last_loss": rows[-1]["loss"] if rows else None,
+        }
+
+    words = f"fine-tuning on {len(demonstrations)} demonstrations"
+    session.stage(name, words, work, together=True)
+    session.processes.on_main(lambda: check_folder(folder))
+    return str(folder)
+
+
+def measure_before(session: Session, policy: Policy, prompts: Split, grader: Grader | None) -> Snapshot:
+    """What the model is like before fine-tuning."""
+    recipe = session.recipe
+    meter = Meter(policy, grader, session.inputs.references, recipe, session.held_out)
+    session.progress.stage("measuring before training")
+    samples = recipe.evaluation.samples_per_prompt
+    return session.snapshot("before", lambda: meter.measure("final", prompts.test, samples))
+
+
+def end_fine_tuned(
+    session: Session,
+    name: str,
+    base: str,
+    before: Snapshot,
+    prompts: Split,
+    judge: RunJudge | None,
+    grader: Grader | None,
+) -> dict[str, Any]:
+    """The ending of a method whose result is a fine-tuned model: measured, published, summed up.
+
+    Args:
+        name: the folder of the fine-tuning.
+        base: the model that was fine-tuned, to which the KL is.
+    """
+    directory, recipe = session.directory, session.recipe
+    folder = directory.path / name / "model"
+
+    def end() -> dict[str, Any]:
+        rows = read_rows(folder / "metrics.jsonl")
+        write_rows(directory.path / "metrics.jsonl", rows)
+        session.progress.stage("measuring the fine-tuned model")
+        original, tuned = session.open_policy(base), session.open_policy(str(folder))
+        tuned.step = len(rows)
+        meter = Meter(tuned, grader, session.inputs.references, recipe, session.held_out, base=original)
+        samples = recipe.evaluation.samples_per_prompt
+        after = directory.snapshot("after", lambda: meter.measure("final", prompts.test, samples))
+        session.progress.measured(after)
+        directory.pin_inputs({"policy": original.base.identity})
+        outcome = Outcome(
+            curve=[before, after],
+            before=before,
+            after=after,
+            choice=Choice(step=len(rows), excluded={}),
+            steps=len(rows),
+            stopped_early=None,
+            judge=judge,
+            grader=grader,
+            policy=original.base.identity,
+            prompts=prompts,
+            chosen_on_validation=False,
+        )
+        return conclude(session, outcome, linked(folder), linked(folder))
+
+    return session.processes.on_main(end)

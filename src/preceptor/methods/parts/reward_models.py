@@ -1,0 +1,157 @@
+"""Training reward models on preferences, and measuring them on pairs that they were not trained on."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from preceptor.evaluation.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
+from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
+from preceptor.runs.session import Session
+from preceptor.runs.tracking import tracked
+from preceptor.store.files import check_folder, read_json, write_folder, write_json
+from preceptor.store.training_pairs import TrainingPair, split
+from preceptor.training.policy import dtype_of
+from preceptor.training.reward_model.encoding import NoReward
+from preceptor.training.reward_model.ensemble import RewardEnsemble, member_seed
+from preceptor.training.reward_model.model import RewardModel
+from preceptor.training.reward_model.train import RewardTraining, train_reward_model
+
+Scorer: TypeAlias = RewardModel | RewardEnsemble
+CENTRED_ON = 64
+"""Pairs whose responses' mean reward is made 0 in each member of an ensemble."""
+
+
+def train_reward_models(
+    session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, base: str, pairs: Sequence[TrainingPair]
+) -> None:
+    """Trains the members, each in a folder of its own in `reward_model/`, and measures them together on held-out pairs.
+
+    Args:
+        base: the language model that each is made of, unless the recipe names another.
+
+    Raises: UsageError when the pairs teach nothing; PreceptorError when training diverges.
+    """
+    settings = recipe.reward_model.learning
+    training, held_out = split(pairs, settings.held_out_share)
+
+    def work() -> dict[str, Any]:
+        trained = [
+            _train_member(session, recipe, recipe.reward_model.model or base, training, held_out, member)
+            for member in range(settings.members)
+        ]
+        return session.processes.on_main(lambda: _result(session, recipe, trained, training, held_out))
+
+    session.stage("reward_model", f"training a reward model on {len(training)} pairs", work, together=True)
+
+
+def open_reward_model(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe) -> Scorer:
+    """The reward model, or the ensemble of them, that `train_reward_models` made. For the main process.
+
+    Raises: CheckpointError when one was altered.
+    """
+    kept = session.directory.stage_result("reward_model")
+    return _open(session, recipe, None if kept is None else kept["offsets"])
+
+
+def accuracy_of(model: Scorer, pairs: Sequence[TrainingPair]) -> RewardAccuracy | None:
+    """How a reward model orders pairs; None where there is none, or where it has a reward for none of them."""
+    items = [(pair.prompt, response) for pair in pairs for response in (pair.chosen, pair.rejected)]
+    rewards = model.score(items)
+    scored = [_scored(pair, *rewards[2 * i : 2 * i + 2]) for i, pair in enumerate(pairs)]
+    return reward_accuracy(scored) if any(pair.margin is not None for pair in scored) else None
+
+
+def _folder(session: Session, member: int) -> Path:
+    return session.directory.path / "reward_model" / f"member-{member}"
+
+
+def _train_member(
+    session: Session,
+    recipe: RlaifRecipe | ConstitutionalRecipe,
+    base: str,
+    training: Sequence[TrainingPair],
+    held_out: Sequence[TrainingPair],
+    member: int,
+) -> dict[str, Any]:
+    """Trains one member, unless an earlier process finished it; gives what became of it."""
+    settings, folder = recipe.reward_model.learning, _folder(session, member)
+    if session.processes.on_main((folder / "model").exists):
+        session.processes.on_main(lambda: check_folder(folder / "model"))
+        return session.processes.on_main(lambda: read_json(folder / "trained.json"))
+    seed = member_seed(recipe.seed, member)
+    model = RewardModel.from_language_model(base, recipe.tuning, seed, max_length=settings.max_length)
+    with tracked(session, f"reward_model_{member}") as track:
+        trained = train_reward_model(
+            model,
+            training,
+            settings,
+            root=folder,
+            seed=seed,
+            processes=session.processes,
+            on_step=lambda step, total, facts: track(step, total, asdict(facts)),
+        )
+
+    def save() -> None:
+        accuracy = accuracy_of(model, held_out)
+        facts = {
+            "training pairs": trained.pairs,
+            "labels": settings.labels,
+            "held-out pairs": len(held_out),
+            "on held-out pairs": "not measured" if accuracy is None else accuracy.summary(),
+        }
+        write_json(folder / "trained.json", _facts(trained))
+        write_folder(folder / "model", lambda partial: model.save(partial, facts))
+
+    session.processes.on_main(save)
+    return _facts(trained)
+
+
+def _facts(trained: RewardTraining) -> dict[str, Any]:
+    return {"steps": trained.steps, "pairs": trained.pairs, "left_out": trained.left_out}
+
+
+def _result(
+    session: Session,
+    recipe: RlaifRecipe | ConstitutionalRecipe,
+    trained: Sequence[dict[str, Any]],
+    training: Sequence[TrainingPair],
+    held_out: Sequence[TrainingPair],
+) -> dict[str, Any]:
+    model = _open(session, recipe, None)
+    offsets: list[float] | None = None
+    if isinstance(model, RewardEnsemble):
+        pairs = training[:CENTRED_ON]
+        model.centre([(pair.prompt, response) for pair in pairs for response in (pair.chosen, pair.rejected)])
+        offsets = list(model.offsets_M)
+    accuracy = accuracy_of(model, held_out) if held_out else None
+    return {
+        "identity": model.identity,
+        "members": len(trained),
+        "pessimism": recipe.reward_model.pessimism,
+        "offsets": offsets,
+        "training_pairs": len(training),
+        "trained": list(trained),
+        "held_out_pairs": len(held_out),
+        "accuracy": None if accuracy is None else accuracy.model_dump(mode="json"),
+        "in_words": "not measured: no pair was held out" if accuracy is None else accuracy.summary(),
+    }
+
+
+def _open(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, offsets: list[float] | None) -> Scorer:
+    settings = recipe.reward_model
+    dtype = dtype_of(recipe.tuning)
+    models = [RewardModel.load(_folder(session, i) / "model", dtype) for i in range(settings.members)]
+    return models[0] if len(models) == 1 else RewardEnsemble(models, settings.pessimism, offsets)
+
+
+def _scored(pair: TrainingPair, chosen: float | NoReward, rejected: float | NoReward) -> ScoredPair:
+    known = not isinstance(chosen, NoReward) and not isinstance(rejected, NoReward)
+    return ScoredPair(
+        prompt_id=pair.prompt.id,
+        margin=chosen - rejected if known else None,  # pyright: ignore[reportOperatorIssue]
+        p_chosen=pair.p_chosen,
+        source=pair.source,
+        length_chosen=len(pair.chosen.text),
+        length_rejected=len(pair.rejected.text),
+    )

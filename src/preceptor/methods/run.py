@@ -1,0 +1,94 @@
+"""Running any recipe in its directory: one run at a time, and a summary that always tells how it ended."""
+
+from contextlib import ExitStack, closing, suppress
+from typing import Any
+
+from preceptor.core.errors import PreceptorError
+from preceptor.methods.best_of_n import run_best_of_n
+from preceptor.methods.constitutional import run_constitutional
+from preceptor.methods.direct_rlaif import run_direct_rlaif
+from preceptor.methods.dpo import run_dpo
+from preceptor.methods.rlaif import run_rlaif
+from preceptor.methods.sft import run_sft
+from preceptor.recipes.load import recipe_data
+from preceptor.recipes.methods import (
+    BestOfNRecipe,
+    ConstitutionalRecipe,
+    DirectRlaifRecipe,
+    DpoRecipe,
+    RlaifRecipe,
+    SftRecipe,
+)
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.merge import merge_best
+from preceptor.runs.progress import Progress, Silence
+from preceptor.runs.session import Session
+from preceptor.store.own_folder import working_in
+from preceptor.training.processes import Processes
+
+
+def execute(
+    directory: RunDirectory, progress: Progress, *, merge: bool = False, processes: Processes | None = None
+) -> dict[str, Any]:
+    """Runs what the run directory's recipe says, or goes on with it; a finished run is not repeated.
+
+    Every process of an `accelerate launch` calls it. The main one alone judges, measures, writes and speaks.
+
+    Args:
+        merge: also write the chosen model with its adapters merged into the weights.
+
+    Returns: the summary. Its `status` is `running`, `done`, `interrupted` (Ctrl-C, TERM or HUP) or `failed`; after
+    `kill -9` it stays `running`.
+    """
+    processes = processes or Processes()
+    progress = progress if processes.is_main else Silence()
+    with ExitStack() as held:
+        processes.on_main(lambda: held.enter_context(working_in(directory.path, "run")))
+        processes.on_main(directory.tidy)
+        finished = processes.on_main(directory.read_summary)
+        if finished.get("status") == "done":
+            progress.note("this run is finished already")
+            if merge:
+                processes.on_main(lambda: merge_best(directory, finished, progress))
+            return finished
+        return _run(directory, progress, processes, merge=merge)
+
+
+def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> dict[str, Any]:
+    def write(status: dict[str, Any]) -> None:
+        if processes.is_main:
+            directory.write_summary({**status, "recipe": recipe_data(directory.recipe)})
+
+    progress.plan(())  # of another run, where this is one of several
+    write({"status": "running"})
+    try:
+        directory.check_version()
+        with closing(Session(directory, progress, processes, merge=merge)) as session:
+            return _program(session)
+    except KeyboardInterrupt:
+        with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
+            write({"status": "interrupted"})
+        raise
+    except Exception as error:
+        with suppress(PreceptorError):
+            write({"status": "failed", "error": str(error)})
+        raise
+
+
+def _program(session: Session) -> dict[str, Any]:
+    """The program of the recipe's method, run."""
+    match session.recipe:
+        case SftRecipe() as recipe:
+            return run_sft(session, recipe)
+        case DirectRlaifRecipe() as recipe:
+            return run_direct_rlaif(session, recipe)
+        case RlaifRecipe() as recipe:
+            return run_rlaif(session, recipe)
+        case ConstitutionalRecipe() as recipe:
+            return run_constitutional(session, recipe)
+        case DpoRecipe() as recipe:
+            return run_dpo(session, recipe)
+        case BestOfNRecipe() as recipe:
+            return run_best_of_n(session, recipe)
+        case other:
+            raise AssertionError(f"no program for {type(other).__name__}")

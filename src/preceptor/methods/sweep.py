@@ -1,0 +1,260 @@
+"""A checkpoint sweep: every checkpoint of a run on cohorts of prompts, by a measure that took no part in training."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from preceptor.backends.names import check_name, same_model
+from preceptor.core.environment import environment
+from preceptor.core.errors import CheckpointError, UsageError
+from preceptor.core.hashing import content_hash
+from preceptor.core.types import Prompt, Response
+from preceptor.evaluation.checkpoints import Bounds
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.evaluation.sweep import Measured, Sweep, sweep
+from preceptor.judging.constitution import load_constitution
+from preceptor.methods.parts.reward_models import open_reward_model
+from preceptor.recipes.load import validated
+from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
+from preceptor.recipes.settings import JudgeSettings
+from preceptor.reports.sweep.page import render_sweep
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.held_out import HeldOut, held_out_measure
+from preceptor.runs.inputs import LEAST
+from preceptor.runs.judge import RunJudge
+from preceptor.runs.measure import Grader, Meter, RewardModelGrader
+from preceptor.runs.progress import Progress
+from preceptor.runs.session import Session, within_window
+from preceptor.runs.summary import judge_score_is
+from preceptor.store.calls import JUDGE, calls_by_role
+from preceptor.store.files import read_json, remove_partials, write_json, write_text, writing
+from preceptor.store.ledger import Ledger
+from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.pinned import pin
+from preceptor.store.prompt_sets import read_prompt_sets
+from preceptor.store.prompts import split_validation
+from preceptor.tasks.evaluate.text_measures import Answer, rule_measures
+from preceptor.tasks.evaluate.training_judge import judges_of
+from preceptor.training.policy import Policy
+from preceptor.training.processes import Processes
+
+TRAINING_LEDGER, HELD_OUT_LEDGER = "ledger.sqlite", "held_out.sqlite"
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """Which run is swept, on what, and by whom."""
+
+    run: Path
+    out: Path
+    prompts: tuple[str, ...] = ()
+    """Files of prompts, or packaged sets, perhaps as `COHORT=FILE`; the run's held-out prompts where none is given."""
+    judge: str | None = None
+    """Model string of a held-out judge; the run's own held-out measure where none is given."""
+    constitution: str | None = None
+    """The judge's; the run's own where none is given."""
+    samples: int | None = None
+    """Responses to each prompt; as the run measured itself where none is given."""
+    max_kl: float | None = None
+    max_perplexity_ratio: float | None = None
+    """Bounds in place of the run's."""
+
+
+def run_sweep(job: SweepJob, progress: Progress) -> Sweep:
+    """Measures every checkpoint of a run, from wherever an earlier process left it; writes `sweep.json`, `report.html`.
+
+    A checkpoint is measured once and kept in `checkpoints/step-N.json`. Judges' answers are in the sweep's own ledgers.
+
+    Raises: UsageError when the run has no checkpoints or an earlier version began it, a name is wrong or the folder
+        holds another sweep; PreceptorError when a checkpoint was altered or a judge cannot be asked.
+    """
+    check_own(job.out, "sweep")
+    directory = RunDirectory.open(job.run)
+    directory.check_version()
+    steps = checkpoint_steps(directory)
+    bounds, judge = _bounds(job, directory), _judge_settings(job, directory)
+    given = read_prompt_sets(job.prompts)
+    session = Session(directory, progress, Processes(), merge=False)
+    with (
+        working_in(job.out, "sweep"),
+        Ledger(job.out / TRAINING_LEDGER) as ledger,
+        ExitStack() as opened,
+    ):
+        with writing(job.out):
+            (job.out / "checkpoints").mkdir(exist_ok=True)
+        ledger_of_measure = job.out / HELD_OUT_LEDGER
+        held_out = held_out_measure(judge, session.inputs.constitution, ledger_of_measure, lambda _: None)
+        if held_out is not None:
+            opened.callback(held_out.close)
+        remove_partials(job.out / "checkpoints")
+        progress.stage("loading the models")
+        policy = _policy(session)
+        prompts, validation, trained_on = _prompts(given, session, policy)
+        grader, reward_is = _grader(session, ledger)
+        samples = job.samples or session.recipe.evaluation.samples_per_prompt
+        pin(job.out / "begun.json", _begun(job, policy, prompts, held_out, judge, samples), "a sweep")
+        meter = Meter(policy, grader, session.inputs.references, session.recipe, held_out)
+        snapshots = [_measured(job.out, session, meter, prompts, step, samples) for step in steps]
+        measured = Measured(
+            title=_title(directory),
+            held_out=None if held_out is None else held_out.name,
+            training_reward=reward_is,
+            heldout_judge_trained=held_out is not None
+            and any(same_model(held_out.identity, each) for each in judges_of(directory)),
+            samples=samples,
+            trained_on=trained_on,
+            validation=tuple(prompt.id for prompt in validation),
+            kept_step=directory.read_summary().get("best_step"),
+            facts=_facts(job, policy, bounds),
+        )
+    result = sweep(snapshots, bounds, measured, rule_measures(_answers(snapshots, prompts)))
+    write_json(job.out / "sweep.json", result.model_dump(mode="json"))
+    write_text(job.out / "report.html", render_sweep(result))
+    return result
+
+
+def checkpoint_steps(directory: RunDirectory) -> list[int]:
+    """The steps of a run that have a checkpoint, and 0, the policy before training.
+
+    Raises: UsageError when there is none after training began.
+    """
+    folders = (directory.path / "checkpoints").glob("step-*")
+    numbers = [each.name.removeprefix("step-") for each in folders if each.is_dir()]
+    steps = {int(number) for number in numbers if number.isdigit()}
+    if not steps - {0}:
+        raise UsageError(
+            f"{directory.path}: there are no checkpoints of single steps to sweep (method: {directory.recipe.title}); "
+            "supervised fine-tuning and best of n keep one model, and a run by RL or DPO has them once it trains"
+        )
+    return sorted(steps | {0})
+
+
+def _bounds(job: SweepJob, directory: RunDirectory) -> Bounds:
+    given = {"max_kl": job.max_kl, "max_perplexity_ratio": job.max_perplexity_ratio}
+    settings = directory.recipe.evaluation.bounds.model_dump()
+    return validated("bounds", Bounds, settings | {name: value for name, value in given.items() if value is not None})
+
+
+def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | None:
+    """The held-out judge: the one that is named, or the run's own; None where the run has none."""
+    if job.judge is None:
+        if job.constitution is not None:
+            raise UsageError("--constitution is for a held-out judge; name its model by --judge")
+        return directory.recipe.held_out_judge
+    check_name(job.judge)
+    scoring = directory.recipe.scoring
+    name = job.constitution or (scoring.constitution if scoring is not None else None)
+    if name is None:
+        raise UsageError("--judge: the run has no constitution of its own to judge by; name one by --constitution")
+    load_constitution(name)
+    return JudgeSettings(model=job.judge, constitution=name)
+
+
+def _title(directory: RunDirectory) -> str:
+    recipe = directory.recipe
+    return f"{directory.path.resolve().name}: {recipe.title}, seed {recipe.seed}"
+
+
+def _policy(session: Session) -> Policy:
+    """The policy as it began, the one that the run trained."""
+    policy = session.open_policy(session.directory.base)
+    session.pin("policy", policy.base.identity)
+    return policy
+
+
+def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[list[Prompt], list[Prompt], int]:
+    """The prompts that fit the policy's window, those of them that choose the best checkpoint, and how many of them the
+    run was trained on; those that the run held out where none are given.
+    """
+    split = session.split()
+    if not given:
+        return split.held_out, split.validation, 0
+    usable = within_window(given, policy.base, session.recipe.answering.max_new_tokens)
+    if not usable:
+        raise UsageError(f"none of the {len(given)} prompts fits the policy's context window; give shorter ones")
+    if skipped := len(given) - len(usable):
+        session.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
+    seen = {prompt.text for prompt in split.training} | {each.prompt.text for each in session.inputs.demonstrations}
+    share = session.recipe.evaluation.validation_share
+    validation = split_validation(usable, share, LEAST)[0] if len(usable) >= 2 * LEAST else []
+    return usable, validation, sum(prompt.text in seen for prompt in usable)
+
+
+def _grader(session: Session, ledger: Ledger) -> tuple[Grader | None, str | None]:
+    """What training was paid by, and what that is in words: the reward model where there was one, else the judge."""
+    recipe, constitution = session.recipe, session.inputs.constitution
+    grader: Grader | None = None
+    if isinstance(recipe, RlaifRecipe | ConstitutionalRecipe):
+        grader = RewardModelGrader(open_reward_model(session, recipe))
+    elif recipe.scoring is not None and constitution is not None:
+        grader = RunJudge(recipe.scoring, constitution, ledger, session.directory).grader
+    words = judge_score_is(recipe, grader)
+    apart = ", without the reward functions" if recipe.reward_functions else ""
+    return grader, words and f"{words}{apart}"
+
+
+def _begun(
+    job: SweepJob,
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    held_out: HeldOut | None,
+    judge: JudgeSettings | None,
+    samples: int,
+) -> dict[str, Any]:
+    """What the folder's measurements are of."""
+    return {
+        "run": read_json(job.run / "inputs.json")["recipe"],
+        "policy": policy.base.identity,
+        "prompts": content_hash([prompt.model_dump(mode="json") for prompt in prompts])[:16],
+        "held-out measure": None if held_out is None else held_out.identity,
+        "constitution": None if judge is None else load_constitution(judge.constitution).hash,
+        "samples": samples,
+    }
+
+
+def _measured(
+    out: Path, session: Session, meter: Meter, prompts: Sequence[Prompt], step: int, samples: int
+) -> Snapshot:
+    """The measurement of a checkpoint, made now unless an earlier process finished it."""
+    path = out / "checkpoints" / f"step-{step:06d}.json"
+    if not path.exists():
+        session.progress.stage(f"measuring checkpoint {step}")
+        if session.files.checkpoint(step).exists():
+            session.files.load_checkpoint(meter.policy, step)
+        measured = meter.measure("sweep", prompts, samples)  # one name: every checkpoint draws the same random numbers
+        write_text(path, measured.model_dump_json(indent=1) + "\n")
+    try:
+        snapshot = Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: is damaged ({reason}); delete it and give the same command again") from error
+    session.progress.measured(snapshot)
+    return snapshot
+
+
+def _answers(snapshots: Sequence[Snapshot], prompts: Sequence[Prompt]) -> list[Answer]:
+    """Every response, under its step."""
+    prompt_of = {prompt.id: prompt for prompt in prompts}
+    return [
+        (str(snapshot.step), prompt_of[each.prompt_id], Response(prompt_id=each.prompt_id, text=each.text))
+        for snapshot in snapshots
+        for each in snapshot.responses
+    ]
+
+
+def _facts(job: SweepJob, policy: Policy, bounds: Bounds) -> dict[str, Any]:
+    counted: dict[str, Any] = {}
+    for who, name in (("training judge", TRAINING_LEDGER), ("held-out judge", HELD_OUT_LEDGER)):
+        if (job.out / name).exists() and (calls := calls_by_role([job.out / name])[JUDGE]).calls:
+            counted[who] = f"{calls.calls:,} calls, {calls.failures} failed, {calls.tokens:,} tokens"
+    return {
+        "run": str(job.run),
+        "policy": policy.base.identity,
+        **counted,
+        "bounds": bounds.model_dump(mode="json"),
+        "versions": environment(),
+    }

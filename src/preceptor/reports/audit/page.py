@@ -1,0 +1,211 @@
+"""The report of an audit of judges against people: one HTML file that opens offline and needs nothing else."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from preceptor.evaluation.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.paired import PairedComparison
+from preceptor.judging.warnings import judge_warnings
+from preceptor.reports.audit import figures
+from preceptor.reports.numbers import listed
+from preceptor.reports.templates import page
+
+_HASH = re.compile(r"([0-9a-f]{8})[0-9a-f]{4,}")
+ECE_BOUND = 0.1
+FEW_ROWS = 100
+
+
+def render_audit(audit: Audit, facts: dict[str, Any]) -> str:
+    """The report as HTML. All text is escaped.
+
+    Args:
+        facts: what was audited and with what, as the page lists it: values are texts, numbers, or a dict of them.
+            "data", the name of the data file, is also in the page's title.
+    """
+    audit = with_short_labels(audit)
+    judges = ranked(audit)
+    models = {judge.judge for judge in judges}
+    measured = [judge for judge in judges if judge.n]
+    return page(
+        "audit/audit.html.jinja",
+        judges=judges,
+        comparisons=audit.comparisons,
+        facts=facts,
+        only_model=models.pop() if len(judges) > 1 and len(models) == 1 else None,
+        sample=sample(audit),
+        headline=headline(audit),
+        context=context(audit),
+        warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
+        categories=list(dict.fromkeys(name for judge in judges for name in judge.by_category)),
+        alignment=figures.alignment(measured) if measured else None,
+        biases=figures.biases(measured) if measured else None,
+        reliability=figures.reliability(measured) if measured else None,
+    )
+
+
+def with_short_labels(audit: Audit) -> Audit:
+    """The audit with labels for reading: hashes cut to 8 digits, and the model left out where all judges have the same.
+
+    Labels stay as they are where two would become one.
+    """
+    labels = [judge.label for judge in audit.judges]
+    short = [_HASH.sub(r"\1", label) for label in labels]
+    if len({label.partition(" · ")[0] for label in short}) == 1 and all(" · " in label for label in short[1:]):
+        short = [label.partition(" · ")[2] or label for label in short]
+    if len(set(short)) < len(short):
+        return audit
+    name = dict(zip(labels, short, strict=True))
+    return Audit(
+        judges=tuple(judge.model_copy(update={"label": name[judge.label]}) for judge in audit.judges),
+        comparisons=tuple(
+            each.model_copy(update={"judge_1": name[each.judge_1], "judge_2": name[each.judge_2]})
+            for each in audit.comparisons
+        ),
+        usable=tuple(name[label] for label in audit.usable),
+        chosen=audit.chosen,
+        unequal=audit.unequal,
+    )
+
+
+def ranked(audit: Audit) -> list[JudgeAudit]:
+    """The judges, the one that agrees most with people first; those without an answer last."""
+    return sorted(audit.judges, key=lambda judge: -1.0 if judge.alignment is None else judge.alignment, reverse=True)
+
+
+def sample(audit: Audit) -> list[str]:
+    """What to know about the rows before reading any number from them: they may not represent others."""
+    found: list[str] = []
+    if disputed := audit.chosen.get("disputed"):
+        rows = max((judge.rows for judge in audit.judges), default=disputed)
+        found.append(
+            f"{disputed} of {rows} rows were chosen because judges dispute them. Judges are at their worst there, and "
+            "these numbers say nothing of other rows: audit on a random sample, as estimate --plan draws it."
+        )
+    if audit.unequal:
+        found.append(
+            "The rows were drawn with unequal probabilities, and every row counts the same here: what was drawn more "
+            "often weighs too much."
+        )
+    return found
+
+
+def headline(audit: Audit) -> str:
+    """The result in a sentence or two: which judge to use, whether it beats the next by more than luck; or why none."""
+    judges = [judge for judge in ranked(audit) if judge.alignment is not None]
+    if not judges:
+        return "Use none of these judges: none gave an answer on a pair on which people have a majority."
+    fit = [judge for judge in judges if judge.unfit is None]
+    if not fit:
+        return _use_none(judges)
+    best, *others = fit
+    if len(judges) == 1:
+        return f"{best.label} prefers what most people prefer on {_agrees(best)}."
+    apart = "".join(f" {each.label} does not count: {_unfit(each)}." for each in judges if each.unfit is not None)
+    if not others:
+        return f"{best.label} is the only one to use: it agrees with people on {_agrees(best)}.{apart}"
+    following = others[0]
+    differ = {each.label: _between(audit.comparisons, best, each) for each in others}
+    close = [each for each in others if not ((pair := differ[each.label]) and pair.significant)]
+    if following not in close:
+        return (
+            f"{best.label} agrees most with people: on {_agrees(best)}. {following.label} follows with "
+            f"{_percent(following.alignment)}; {_difference(differ[following.label])}.{apart}"
+        )
+    names = [f"{each.label} ({_percent(each.alignment)})" for each in (best, *close)]
+    return (
+        f"{listed(names)} cannot be told apart: {_difference(differ[following.label])}. The first of them agrees with "
+        f"people on {_agrees(best)}.{apart}"
+    )
+
+
+def _use_none(judges: Sequence[JudgeAudit]) -> str:
+    best = judges[0]
+    if len(judges) == 1:
+        return f"Do not use {best.label}: {_unfit(best)}. It prefers what most people prefer on {_agrees(best)}."
+    return (
+        f"Use none of these {len(judges)} judges. {best.label} agrees most with people, on {_agrees(best)}, but "
+        f"{_unfit(best)}."
+    )
+
+
+def _agrees(judge: JudgeAudit) -> str:
+    interval = f" (95% interval {_range(judge.alignment_ci)})" if judge.alignment_ci else ""
+    return f"{_percent(judge.alignment)} of {judge.n} pairs{interval}"
+
+
+def _unfit(judge: JudgeAudit) -> str:
+    """Why a judge is not to be used."""
+    if judge.unfit == "below_chance":
+        return "it agrees with people less than chance"
+    if judge.unfit == "chance" and judge.alignment_ci is not None:
+        return f"its agreement with people may be chance ({_range(judge.alignment_ci)} includes 50%)"
+    if judge.unfit == "longer" and judge.longer_baseline is not None:
+        return _longer(judge)
+    return "it gave no answer that could be compared with people's"
+
+
+def _longer(judge: JudgeAudit) -> str:
+    """How it compares with the rule that reads nothing."""
+    rule = f"always preferring the longer response does {{}} ({_percent(judge.longer_baseline)})"
+    below = judge.alignment is not None and judge.alignment < (judge.longer_baseline or 0.0)
+    return rule.format("better" if below else "about as well")
+
+
+def context(audit: Audit) -> list[str]:
+    """What the best judge's alignment has to be held against."""
+    best = next(iter(ranked(audit)), None)
+    if best is None or best.alignment_ci is None:
+        return []
+    found: list[str] = []
+    if best.longer_baseline is not None:
+        low, high = best.above_longer_ci or tuple(end - best.longer_baseline for end in best.alignment_ci)
+        than = "less than" if high < 0 else "clearly more than" if low > 0 else "not clearly more than"
+        found.append(
+            f"Always preferring the longer response would agree on {_percent(best.longer_baseline)} of the same pairs: "
+            f"the best judge does {than} that."
+        )
+    if best.human_agreement is not None and best.one_person_agreement is not None:
+        found.append(
+            f"Two people agree with each other on {_percent(best.human_agreement)} of pairs, and the best judge agrees "
+            f"with one person on {_percent(best.one_person_agreement)}."
+        )
+    elif best.human_agreement is None:
+        found.append("No pair was rated by several people, so how much people agree with each other is not known.")
+    return found
+
+
+def doubts(judge: JudgeAudit) -> list[str]:
+    """Reasons to doubt one judge, the gravest first."""
+    said = [warning.sentence for warning in judge_warnings(judge.conduct, "it")]
+    if judge.alignment is None or judge.alignment_ci is None:
+        return [_unfit(judge), *said]
+    found: list[str] = [] if judge.unfit is None else [_unfit(judge)]
+    if judge.unfit != "longer" and judge.longer_baseline is not None and judge.alignment < judge.longer_baseline:
+        found.append(_longer(judge))
+    found += said
+    if judge.ece is not None and judge.ece > ECE_BOUND:
+        found.append(f"its confidence is off by {100 * judge.ece:.0f} points on average (ECE {judge.ece:.2f})")
+    if judge.n < FEW_ROWS:
+        found.append(f"only {judge.n} pairs are behind these numbers")
+    return found
+
+
+def _between(comparisons: Sequence[PairedComparison], one: JudgeAudit, other: JudgeAudit) -> PairedComparison | None:
+    wanted = {one.label, other.label}
+    return next((each for each in comparisons if {each.judge_1, each.judge_2} == wanted), None)
+
+
+def _difference(comparison: PairedComparison | None) -> str:
+    if comparison is None or comparison.p_holm is None:
+        return "whether they differ cannot be told, for want of pairs that both answered"
+    p = "p\u00a0<\u00a00.001" if comparison.p_holm < 0.001 else f"p\u00a0=\u00a0{comparison.p_holm:.2g}"
+    return f"the difference is {'beyond chance' if comparison.significant else 'within noise'} ({p})"
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{value:.0%}"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f}%"

@@ -1,0 +1,305 @@
+"""Figures of an evaluation, as inline SVG. Each says its main numbers to those who cannot see it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from preceptor.evaluation.cohorts import Change
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.judge_audit import JudgeAudit
+from preceptor.evaluation.length_control import LengthControl
+from preceptor.evaluation.result import Evaluation, PointOfLength
+from preceptor.evaluation.windows import FailTrend
+from preceptor.reports.audit.figures import draw_reliability
+from preceptor.reports.evaluation.view import against_baseline, cohort_wins, varying
+from preceptor.reports.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    MARKERS,
+    OCHRE,
+    RED,
+    SERIES,
+    STYLE,
+    WIDTH,
+    Series,
+    as_percent,
+    forest,
+    reach,
+    to_svg,
+    wrapped,
+)
+from preceptor.reports.numbers import Interval, estimate, number, percent, share
+
+_ROWS = 14
+"""Rows of one figure of changes; of more there is one figure for each measure."""
+_DRAWN = 600
+"""Points of a scatter that are drawn; of more, evenly spaced ones."""
+_GROUPS = 6
+
+
+def win_rates(evaluation: Evaluation) -> Markup | None:
+    """Win rates against the baseline: as they are, at equal length, and by the training judge; of two policies also by
+    cohort.
+    """
+    pairs = against_baseline(evaluation)
+    if not pairs:
+        return None
+    several, base = len(pairs) > 1, evaluation.policies[0].name
+    rows = [pair.win.policy if several else "all cohorts" for pair in pairs]
+    raw: list[Interval | None] = [pair.win.rate for pair in pairs]
+    equal: list[Interval | None] = [pair.at_equal_length for pair in pairs]
+    training: list[Interval | None] = [pair.training and pair.training.rate for pair in pairs]
+    if not several:
+        for win, by_training in cohort_wins(evaluation):
+            rows.append(str(win.cohort))
+            raw.append(win.rate)
+            equal.append(None)
+            training.append(by_training and by_training.rate)
+    said = "; ".join(
+        f"{row} {share(rate)}" + (f", {share(controlled)} at equal length" if controlled else "")
+        for row, rate, controlled in zip(rows, raw, equal, strict=True)
+    )
+    return forest(
+        rows,
+        [
+            Series("as it is", GREEN, raw),
+            Series("at equal length", BLUE, equal, "s"),
+            Series("by the training judge", OCHRE, training, "D"),
+        ],
+        title=wrapped(
+            f"Win rates against {base}" if several else f"{pairs[0].win.policy} against {base}: win rate", width=42
+        ),
+        description=f"Win rates against {base}: {said}",
+        at=0.5,
+        percent=True,
+    )
+
+
+def changes(evaluation: Evaluation) -> list[Markup]:
+    """What changed, marked by its verdict: a figure for each policy, of long ones one for each measure."""
+    found: list[Markup] = []
+    for policy in dict.fromkeys(change.policy for change in evaluation.changes):
+        own = [change for change in evaluation.changes if change.policy == policy]
+        title = f"{policy} against {own[0].against}: change"
+        if len(own) <= _ROWS:
+            found.append(_changes(own, title))
+            continue
+        groups = [[change for change in own if change.measure == measure] for measure in _measures(own)]
+        found += [_changes(group, f"{title} of {group[0].measure}") for group in groups if len(group) > 1]
+        if alone := [group[0] for group in groups if len(group) == 1]:
+            found.append(_changes(alone, title))
+    return found
+
+
+def _measures(found: Sequence[Change]) -> list[str]:
+    return list(dict.fromkeys(change.measure for change in found))
+
+
+def _changes(found: Sequence[Change], title: str) -> Markup:
+    styles = (
+        ("improved", GREEN, "^"),
+        ("unchanged", GREY, "o"),
+        ("too few prompts", GREY, "D"),
+        ("regressed", RED, "v"),
+    )
+    series = [
+        Series(verdict, colour, [each.change if each.verdict == verdict else None for each in found], marker)
+        for verdict, colour, marker in styles
+    ]
+    rows = varying(found)
+    said = "; ".join(
+        f"{row} {each.verdict} {estimate(each.change, signed=True)}" for row, each in zip(rows, found, strict=True)
+    )
+    return forest(
+        rows, series, title=wrapped(title, width=42), description=f"{title}: {said}", at=0.0, overlaid=True
+    )  # fmt: skip
+
+
+def length_scatter(points: Sequence[PointOfLength], control: LengthControl | None, policy: str, base: str) -> Markup:
+    """The judge's preference of each pair against the difference in length, with the share won in groups and the fit
+    that the length-controlled win rate is read from.
+    """
+    x = np.array([point.length_difference for point in points], dtype=float)
+    y = np.array([point.p for point in points])
+    drawn = np.linspace(0, len(x) - 1, min(len(x), _DRAWN)).astype(int)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.subplots()
+        axes.scatter(x[drawn], y[drawn], s=14, color=GREY, alpha=0.45, linewidths=0)
+        axes.axhline(0.5, color=RED, linewidth=1, linestyle=":")
+        axes.axvline(0.0, color=RED, linewidth=1, linestyle=":")
+        _group_means(axes, x, np.sign(y - 0.5) / 2 + 0.5)
+        _fit(axes, x, control)
+        axes.set_ylim(-0.04, 1.04)
+        axes.yaxis.set_major_formatter(as_percent)
+        axes.set_xlabel(f"characters more than {wrapped(base, lines=1)}")
+        axes.set_title(wrapped(f"{policy} against {base}: preference by length", width=42))
+        if len(handles := axes.get_legend_handles_labels()[0]) > 1:
+            figure.legend(loc="outside lower center", ncols=len(handles))
+        longer = control.longer_preferred if control else None
+        return to_svg(
+            figure,
+            f"Preference for {policy} against difference in length over {len(points)} pairs: the longer response is "
+            f"preferred in {percent(longer)} of pairs, at equal length {policy} wins "
+            f"{share(control.by_difference if control else None)}",
+        )
+
+
+def _group_means(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """The share won, a tie counted half, in groups of pairs of similar length, as many pairs in each."""
+    if len(x) < 5 * _GROUPS:
+        return
+    groups = np.array_split(np.argsort(x, kind="stable"), _GROUPS)
+    axes.plot(
+        [float(x[group].mean()) for group in groups], [float(y[group].mean()) for group in groups],
+        linestyle="none", marker="o", markersize=7, color=GREEN, label="won, of a sixth of the pairs",
+    )  # fmt: skip
+
+
+def _fit(axes: Axes, x: np.ndarray, control: LengthControl | None) -> None:
+    """σ(θ + φ·tanh(d / sd(d))), θ being what the rate at equal length says: as in `LengthControl.by_difference`."""
+    deviation = float(x.std()) if len(x) else 0.0
+    if control is None or control.by_difference is None or control.length_effect is None or deviation == 0:
+        return
+    at_zero = min(max(control.by_difference.value, 1e-6), 1 - 1e-6)
+    along = np.linspace(float(x.min()), float(x.max()), 80)
+    log_odds = math.log(at_zero / (1 - at_zero)) + control.length_effect * np.tanh(along / deviation)
+    axes.plot(along, 1 / (1 + np.exp(-log_odds)), color=BLUE, linewidth=1.6, label="fit")
+
+
+def position_bias(evaluation: Evaluation) -> Markup | None:
+    """Bars: the win rate with both orders averaged beside that of the policy shown first; None where no order is known.
+
+    What a bar gains by being shown first is the judge's doing.
+    """
+    known = [(pair.win, pair.win.single_order) for pair in against_baseline(evaluation)]
+    shown = [(win, single) for win, single in known if single is not None]
+    if not shown:
+        return None
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.1 + 0.62 * len(shown)), layout="constrained")
+        axes = figure.subplots()
+        _bars(axes, [win.rate for win, _ in shown], -0.18, GREEN, "both orders")
+        _bars(axes, [single for _, single in shown], 0.18, GREY, "shown first only")
+        axes.axvline(0.5, color=RED, linewidth=1, linestyle=":")
+        axes.set_yticks(range(len(shown)), [wrapped(win.policy) for win, _ in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_formatter(as_percent)
+        axes.set_title("Win rate in both orders, and in one")
+        figure.legend(loc="outside lower center", ncols=2)
+        said = "; ".join(f"{w.policy} {share(w.rate)} in both orders, {share(s)} shown first" for w, s in shown)
+        return to_svg(figure, f"Position bias: {said}")
+
+
+def _bars(axes: Axes, rates: Sequence[Estimate], shift: float, colour: str, label: str) -> None:
+    axes.barh(
+        [i + shift for i in range(len(rates))], [rate.value for rate in rates], height=0.3, xerr=reach(rates),
+        color=colour, label=label, error_kw={"elinewidth": 1.2, "ecolor": STYLE["text.color"]},
+    )  # fmt: skip
+
+
+def disagreement(evaluation: Evaluation) -> Markup | None:
+    """How often the judges disagree, over all cohorts and by cohort."""
+    found = {policy: each for policy, each in evaluation.disagreement.items() if each.overall is not None}
+    if not found:
+        return None
+    cohorts = list(dict.fromkeys(cohort for each in found.values() for cohort in each.by_cohort))
+    series = [
+        Series(
+            wrapped(policy, lines=1),
+            SERIES[i % len(SERIES)],
+            [each.overall, *(each.by_cohort.get(cohort) for cohort in cohorts)],
+            MARKERS[i % len(MARKERS)],
+        )
+        for i, (policy, each) in enumerate(found.items())
+    ]
+    said = "; ".join(f"{policy} {share(each.overall)}" for policy, each in found.items())
+    return forest(
+        ["all cohorts", *cohorts],
+        series,
+        title="The two judges prefer different responses",
+        description=f"Share of comparisons on which the judges disagree: {said}",
+        percent=True,
+    )
+
+
+def calibration(audit: JudgeAudit) -> Markup | None:
+    """The judge's confidence against how often people agree with it; None where there are no pairs."""
+    if not audit.reliability:
+        return None
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
+        draw_reliability(axes, audit)
+        axes.set_title("How far its confidence is right")
+        axes.set_ylabel("share right")
+        axes.legend(loc="lower right")
+        calibrated = f", {number(audit.calibrated.ece)} calibrated" if audit.calibrated else ""
+        return to_svg(
+            figure,
+            f"Reliability over {audit.n} pairs that people rated: right on {percent(audit.alignment)}, calibration "
+            f"error {number(audit.ece)}{calibrated}",
+        )
+
+
+def ratings(evaluation: Evaluation) -> Markup | None:
+    """Bradley-Terry ratings; None where there are none."""
+    found = evaluation.ratings
+    if not found:
+        return None
+    said = "; ".join(f"{each.policy} {estimate(each.rating, signed=True)}" for each in found)
+    return forest(
+        [each.policy for each in found],
+        [Series("rating", GREEN, [each.rating for each in found])],
+        title=wrapped(f"Rating, log-odds of winning against {found[0].policy}", width=42),
+        description=f"Bradley-Terry ratings: {said}",
+        at=0.0,
+    )
+
+
+def trends(evaluation: Evaluation) -> list[Markup]:
+    """For each policy, how often it lost against the baseline by when prompts were asked: over all cohorts with
+    intervals, and a thin line for each cohort. A policy with a single window has no figure.
+    """
+    return [
+        _trend(policy, evaluation.policies[0].name, found)
+        for policy, found in evaluation.trends.items()
+        if any(len(trend.windows) > 1 for trend in found)
+    ]
+
+
+def _trend(policy: str, base: str, found: Sequence[FailTrend]) -> Markup:
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for number, trend in enumerate(found):
+            starts: Any = [window.start for window in trend.windows]
+            shares = [window.failing for window in trend.windows]
+            values, label = [each.value for each in shares], wrapped(trend.cohort or "all cohorts", lines=1)
+            style: Any = {
+                "color": SERIES[number % len(SERIES)],
+                "marker": MARKERS[number % len(MARKERS)],
+                "label": label,
+            }
+            if trend.cohort is None:
+                axes.errorbar(starts, values, yerr=reach(shares), markersize=5, linewidth=1.6, **style)
+            else:
+                axes.plot(starts, values, markersize=4, linewidth=1, alpha=0.8, **style)
+        axes.yaxis.set_major_formatter(as_percent)
+        axes.xaxis.set_major_locator(locator := AutoDateLocator(maxticks=6))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        axes.set_title(wrapped(f"{policy} against {base}: lost, by when prompts were asked", width=42))
+        if len(found) > 1:
+            figure.legend(loc="outside lower center", ncols=2)
+        said = "; ".join(f"{trend.cohort or 'all cohorts'} {share(trend.windows[-1].failing)}" for trend in found)
+        return to_svg(figure, f"Share of comparisons that {policy} lost over time; in the last window {said}")

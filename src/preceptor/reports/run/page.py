@@ -1,0 +1,294 @@
+"""The report of a run: one HTML file that opens offline and needs nothing else, and the same numbers as Markdown."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
+from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
+from preceptor.reports.evaluation import words as evaluation_words
+from preceptor.reports.evaluation.page import cards, sections
+from preceptor.reports.evaluation.view import is_capability, regressions
+from preceptor.reports.numbers import estimate, percent
+from preceptor.reports.run import figures, words
+from preceptor.reports.templates import markdown, page
+
+EXAMPLES_PER_KIND = 3
+MAIN = ("heldout_score", "Held-out score")
+CUT_BOUND = 0.5
+"""Share of responses cut at the token limit above which the headline says so."""
+UNREADABLE_BOUND = 0.05
+"""Share of unreadable responses above which the headline says so."""
+MEASURES = (
+    ("heldout_score", "Held-out score", 2),
+    ("judge_score", None, 2),
+    ("kl", "KL, nats", 1),
+    ("tokens_mean", "Tokens per response", 1),
+    ("length_limit_share", "Share cut at the length limit", 2),
+    ("distinct_2", "Distinct-2", 2),
+    ("reference_perplexity", "Perplexity on references", 1),
+)
+"""Key in a snapshot's summary, what it is called (None: as the run calls it), and places after the point."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the report shows."""
+
+    summary: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    before: Snapshot
+    after: Snapshot
+    evaluation: Evaluation | None = None
+    """The policy after training against the one before, on the held-out prompts; None where none was made."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One prompt with a response from before and from after training."""
+
+    kind: str
+    before: MeasuredResponse
+    after: MeasuredResponse
+
+
+def render_report(data: ReportData) -> str:
+    """The report as HTML. Text from models and prompts is escaped."""
+    summary, of_run = data.summary, data.summary["evaluation"]
+    score = MAIN if summary["heldout_score_is"] is not None else ("kl", "KL to the reference, nats per response")
+    compared = {} if data.evaluation is None else sections(data.evaluation) | {"in_run": True}
+    return page(
+        "run/report.html.jinja",
+        **_shared(data),
+        **({"evaluation": None} | compared),
+        done=words.what_was_done(summary),
+        results=words.results_of_stages(summary),
+        position=words.position(summary),
+        tables=settings_tables(summary["recipe"]),
+        shown_cards=cards(data.evaluation)[:1] if data.evaluation else [],
+        curves=figures.curves(data.metrics, summary),
+        against_kl=figures.against_kl(data.metrics, summary),
+        cohorts=figures.cohorts(of_run["before"], of_run["after"], *score),
+        examples=examples(data.before, data.after),
+        abstained=sum(row.get("abstained", 0) for row in data.metrics),
+        human_price=HUMAN_USD_PER_LABEL,
+    )
+
+
+def render_run_markdown(data: ReportData) -> str:
+    """The numbers of a run as Markdown: headline, reasons to doubt it, measures, what changed where. Escaped."""
+    changes = data.evaluation.changes if data.evaluation else ()
+    return markdown("run/report.md.jinja", **_shared(data), done=words.what_was_done(data.summary), changes=changes)
+
+
+def _shared(data: ReportData) -> dict[str, Any]:
+    """What the page and the Markdown both show."""
+    summary, score = data.summary, words.score_title(data.summary)
+    return {
+        "s": summary,
+        "before": summary["evaluation"]["before"],
+        "after": summary["evaluation"]["after"],
+        "headline": headline(summary, data.evaluation),
+        "doubts": (doubts := judge_doubts(summary, data.evaluation)),
+        "warnings": warnings(summary, data.evaluation)[len(doubts) :],
+        "test_prompts": test_prompts(summary),
+        "looked_at": words.looked_at(summary),
+        "kl_of_training": any(each["kl"]["overall"] and not each["kl"]["by_cohort"] for each in summary["curve"]),
+        "score_is": score,
+        "measures": [
+            (key, name or score, digits)
+            for key, name, digits in MEASURES
+            if (name or score) and (key != MAIN[0] or summary["heldout_score_is"] is not None)
+        ],
+    }
+
+
+def headline(summary: dict[str, Any], compared: Evaluation | None = None) -> str:
+    """The result in a few sentences with their intervals: first what speaks against it, then the change of the score,
+    and who is preferred.
+    """
+    if summary["heldout_score_is"] is None:
+        return " ".join([_NOT_MEASURED, *_alarms(summary, compared), *_changes(summary)])
+    preferred = [] if compared is None else [evaluation_words.preference(compared, _called(compared))]
+    said = [each[0].upper() + each[1:] for each in preferred]
+    return " ".join([*_alarms(summary, compared), _change(summary), *said])
+
+
+def test_prompts(summary: dict[str, Any]) -> int:
+    """Prompts that the results rest on; before they were kept apart, all that were held out."""
+    prompts = summary["prompts"]
+    return prompts.get("test", prompts["held_out"])
+
+
+def _called(compared: Evaluation) -> dict[str, str]:
+    """What the policies before and after training are called in sentences."""
+    before, after = compared.policies
+    return {before.name: "the one before", after.name: "the policy after training"}
+
+
+_NOT_MEASURED = (
+    "Nothing independent measured this run: it names no held-out judge, and no constitution that brings a measure of "
+    "its own. Name a judge that trains nothing by evaluation.judge.model."
+)
+
+
+def _alarms(summary: dict[str, Any], compared: Evaluation | None) -> Iterator[str]:
+    """What makes any number that follows nearly worthless."""
+    if summary["heldout_judge_trained"]:
+        yield "Nothing independent measured this run: the held-out judge is the judge of training."
+    if broken := summary.get("kept_breaks_bound"):
+        yield f"The checkpoint kept breaks a bound on the test prompts: {broken}."
+    after = summary["evaluation"]["after"]
+    cut = after["length_limit_share"]["overall"]
+    if cut is not None and cut["value"] > CUT_BOUND:
+        limit = summary["answering"]["max_new_tokens"]
+        yield f"{percent(cut['value'])} of the responses after training were cut at the limit of {limit} tokens."
+    unreadable = (summary.get("unreadable") or {}).get("after")
+    if unreadable is not None and unreadable > UNREADABLE_BOUND:
+        yield f"{percent(unreadable)} of the responses after training are unreadable."
+    lost = [] if compared is None else [each for each in regressions(compared) if is_capability(each)]
+    if lost:
+        first = lost[0]
+        where = "" if first.cohort == "capability" else f" in {first.cohort}"
+        yield f"A capability regressed: {first.measure}{where}, {estimate(first.change, signed=True)}."
+
+
+def _changes(summary: dict[str, Any]) -> Iterator[str]:
+    """What is known of a run that nothing independent measured."""
+    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
+    kl, perplexities = after["kl"]["overall"], [e["reference_perplexity"]["overall"] for e in (before, after)]
+    if kl is not None:
+        yield f"The policy moved by a KL of {kl['value']:.1f} nats."
+    if all(perplexities):
+        was, now = (each["value"] for each in perplexities)
+        yield f"Its perplexity on reference answers is {now / was:.2f} times what it was."
+    scores = [e["judge_score"]["overall"] for e in (before, after)]
+    if all(scores):
+        was, now = (each["value"] for each in scores)
+        whose = words.score_title(summary)
+        yield f"{whose}, which training works for, was {was:.2f} before and {now:.2f} after: no proof of anything else."
+
+
+def _change(summary: dict[str, Any]) -> str:
+    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
+    gain = summary["heldout_change"]
+    if gain is None:
+        return "No test prompt has a held-out score both before and after, so nothing can be said of what changed."
+    if gain["low"] is None:
+        return (
+            f"On {test_prompts(summary)} test prompts the held-out score changed by {gain['value']:+.2f}; they are too "
+            "few or too alike for an interval, so nothing can be said of it."
+        )
+    effect = "rose" if gain["low"] > 0 else "fell" if gain["high"] < 0 else "did not change beyond chance"
+    measured = f"({gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])"
+    kl = after["kl"]["overall"]["value"]
+    was, now = (e["heldout_score"]["overall"]["value"] for e in (before, after))
+    apart = "" if "test" not in summary["prompts"] else " and that did not choose the checkpoint"
+    return (
+        f"On {test_prompts(summary)} prompts it never trained on{apart}, the policy's held-out score {effect}: "
+        f"{was:.2f} before, {now:.2f} after {measured}, at a KL of {kl:.1f} nats."
+    )
+
+
+def judge_doubts(summary: dict[str, Any], compared: Evaluation | None = None) -> list[str]:
+    """Reasons to doubt the judges, which are shown before any of their numbers."""
+    if (given := summary.get("judge_warnings")) is None:  # a run of an earlier version
+        calls = Count(hits=summary["judge_failures"], n=summary["judge_calls"], prompts=summary["judge_calls"])
+        given = [each.model_dump() for each in judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")]
+    own = [f"{warning['sentence']}." for warning in given]
+    return own + (evaluation_words.judge_doubts(compared) if compared is not None else [])
+
+
+def warnings(summary: dict[str, Any], compared: Evaluation | None = None) -> list[str]:
+    """Reasons to doubt the result, those to doubt the judges first, the gravest first."""
+    of_evaluation = evaluation_words.warnings(compared, _called(compared)) if compared is not None else []
+    of_judges = judge_doubts(summary, compared)
+    return [
+        *of_judges,
+        *(_of_measuring(summary) if compared is None else ()),
+        *_of_training(summary),
+        *_of_judging(summary),
+        *(warning for warning in of_evaluation if warning not in of_judges),
+    ]
+
+
+def _of_measuring(summary: dict[str, Any]) -> Iterator[str]:
+    """What an evaluation would say of the held-out measure."""
+    if summary["heldout_judge_trained"]:
+        yield (
+            f"The held-out measure ({summary['heldout_score_is']}) is the judge of training: what training teaches "
+            "first is to please its own judge."
+        )
+    after = summary["evaluation"]["after"]
+    if after["heldout_failures"]:
+        yield f"The held-out measure failed on {after['heldout_failures']} responses after training."
+
+
+def _of_training(summary: dict[str, Any]) -> Iterator[str]:
+    over, agreement = summary["over_optimisation"], summary["evaluation"]["after"]["judge_agreement"]
+    if over["detected"]:
+        kept = f"The checkpoint kept is step {summary['best_step']}."
+        yield f"Over-optimisation from step {over['step']} on: {'; '.join(over['reasons'])}. {kept}"
+    if summary["best_step"] == 0 and summary["steps"] > 0:
+        beat = "was" if summary["heldout_score_is"] is None else "beat the policy before training"
+        yield f"No checkpoint {beat} within the bounds, so the untrained policy was kept."
+    if below_chance := words.poor_reward_model(summary):
+        yield below_chance
+    if agreement is not None and agreement < 0.2:
+        whose = "the reward model" if "reward model" in str(summary["judge_score_is"]) else "the judge"
+        yield (
+            f"After training, {whose}'s ranking of responses hardly agrees with the held-out score "
+            f"(Spearman {agreement:.2f})."
+        )
+
+
+def _of_judging(summary: dict[str, Any]) -> Iterator[str]:
+    if summary["judge_is_policy"]:
+        yield (
+            "Judge and policy have the same weights. A judge favours its own kind, so the judge's reward below says "
+            "little by itself" + ("." if summary["heldout_score_is"] is None else "; read the held-out score.")
+        )
+    if summary["prompts"]["skipped"]:
+        yield f"{summary['prompts']['skipped']} prompts did not fit the context window and were skipped."
+
+
+def settings_tables(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The tables of a recipe, by name, without what is nested deeper or not set."""
+    tables = {name: value for name, value in recipe.items() if isinstance(value, dict)}
+    return {
+        name: {key: value for key, value in table.items() if value is not None and not isinstance(value, dict)}
+        for name, table in tables.items()
+    }
+
+
+def examples(before: Snapshot, after: Snapshot) -> list[Example]:
+    """First samples of some prompts before and after: the largest gains, the median, the largest falls; the first ones
+    where there is no held-out score.
+    """
+    earlier = _first_by_prompt(before.responses)
+    scored = [
+        (now.heldout_score - was.heldout_score, was, now)
+        for name, now in _first_by_prompt(after.responses).items()
+        if (was := earlier.get(name)) is not None and was.heldout_score is not None and now.heldout_score is not None
+    ]
+    if not scored:
+        firsts = [(earlier[name], now) for name, now in _first_by_prompt(after.responses).items() if name in earlier]
+        return [Example("Unsorted", was, now) for was, now in firsts[: 3 * EXAMPLES_PER_KIND]]
+    pairs = [(was, now) for _, was, now in sorted(scored, key=lambda row: -row[0])]
+    count = min(EXAMPLES_PER_KIND, len(pairs) // 3)
+    middle = (len(pairs) - count) // 2
+    chosen = (
+        ("Largest gain", pairs[:count]),
+        ("Around the median", pairs[middle : middle + count]),
+        ("Largest fall", pairs[len(pairs) - count :]),
+    )
+    return [Example(kind, was, now) for kind, part in chosen for was, now in part]
+
+
+def _first_by_prompt(responses: Sequence[MeasuredResponse]) -> dict[str, MeasuredResponse]:
+    first: dict[str, MeasuredResponse] = {}
+    for response in responses:
+        first.setdefault(response.prompt_id, response)
+    return first

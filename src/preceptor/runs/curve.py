@@ -1,0 +1,81 @@
+"""The looks at a run's checkpoints on its validation prompts, and whether they say that it should go on."""
+
+from collections.abc import Sequence
+
+from preceptor.core.types import Prompt
+from preceptor.evaluation.checkpoints import should_stop, to_grade
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.runs.measure import Meter
+from preceptor.runs.outlook import TRAINING_STAGE
+from preceptor.runs.progress import Progress
+from preceptor.runs.directory import RunDirectory
+from preceptor.store.files import read_rows
+
+
+class Curve:
+    """The looks at a run's checkpoints. The main process alone looks.
+
+    Args:
+        prompts: the validation prompts.
+        total_steps: after which there is nothing to stop.
+    """
+
+    def __init__(
+        self, directory: RunDirectory, meter: Meter, prompts: Sequence[Prompt], progress: Progress, total_steps: int
+    ) -> None:
+        self._directory = directory
+        self._meter = meter
+        self._prompts = prompts
+        self._progress = progress
+        self._total_steps = total_steps
+        self._by_step = directory.checkpoint_snapshots()
+        self.stopped: str | None = None
+        """Why training ended early; None when it did not."""
+        for snapshot in self.snapshots:
+            progress.measured(snapshot)
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """All so far in the order of steps, the first one before training."""
+        return [self._by_step[step] for step in sorted(self._by_step)]
+
+    def goes_on(self, step: int) -> bool:
+        """Looks at the checkpoint of a step, unless that is done, and tells whether training should go on."""
+        if step not in self._by_step:
+            self._progress.stage(f"measuring checkpoint {step}")
+            look = self._directory.snapshot(
+                f"step-{step:06d}", lambda: self._meter.look(self._prompts, self._rollout_kl(step))
+            )
+            self._by_step[step] = look
+            self._progress.measured(look)
+            self._progress.stage(TRAINING_STAGE)
+        so_far = [snapshot for snapshot in self.snapshots if snapshot.step <= step]
+        bounds = self._directory.recipe.evaluation.bounds
+        for suspect in to_grade(so_far, bounds):
+            self._grade(suspect)
+        so_far = [self._by_step[snapshot.step] for snapshot in so_far]
+        if self._directory.recipe.evaluation.stop_early and step < self._total_steps:
+            self.stopped = should_stop(so_far, bounds)
+        if self.stopped is not None:
+            self._progress.note(f"training ends early: {self.stopped}")
+        return self.stopped is None
+
+    def _grade(self, step: int) -> None:
+        """Asks the training judge about the responses of a step, unless it was asked."""
+        look = self._by_step[step]
+        if self._meter.grader is not None and not look.is_graded:
+            self._by_step[step] = self._directory.snapshot(
+                f"graded-{step:06d}", lambda: self._meter.graded(look, self._prompts)
+            )
+
+    def _rollout_kl(self, step: int) -> Estimate | None:
+        """The KL of the responses that the step learnt from, which the policy gave one update earlier. None if there
+        are none, or if sampling settings for measuring and for training differ.
+        """
+        recipe = self._directory.recipe
+        rl = recipe.learning_by_rl
+        if step == 0 or rl is None or recipe.answering != recipe.trained_on:
+            return None
+        [kl] = [float(row["kl"]) for row in read_rows(self._directory.path / "metrics.jsonl") if row["step"] == step]
+        return Estimate(value=kl, low=None, high=None, n=rl.prompts_per_step)

@@ -1,0 +1,243 @@
+"""The directory of one run, and what is kept in it."""
+
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.runs.inputs import read_inputs
+from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
+from preceptor.recipes.methods import ConstitutionalRecipe, Recipe
+from preceptor.reports.run.page import ReportData
+from preceptor.store.files import (
+    REMEDY,
+    append_line,
+    read_json,
+    read_rows,
+    remove_partials,
+    write_json,
+    write_text,
+    writing,
+)
+from preceptor.store.own_folder import check_own, check_unused, mark
+
+_IN_A_SUMMARY = ("evaluation", "prompts", "best_step", "judge", "judge_score_is", "reward_model", "wall_s")
+"""What every finished run's summary has, among the rest."""
+
+
+class RunDirectory:
+    """One run: `recipe.toml` as resolved, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
+    `summary.json` and `report.html`; `stages/` with what each finished part of it came to, and as the method has them
+    `labels/`, `reward_model/`, `revision/`, `sft/` and `fine_tuning/`.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
+        self.path = path
+        self.recipe = recipe
+
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe) -> "RunDirectory":
+        """A new run of a recipe whose inputs are all there: a mistake in them leaves no directory behind.
+
+        Raises: UsageError when the recipe cannot be run or the directory is in use, PreceptorError when it cannot be
+            written.
+        """
+        read_inputs(recipe)
+        recipe = with_absolute_paths(recipe)
+        if (path / "recipe.toml").exists():
+            same = (path / "recipe.toml").read_text(encoding="utf-8") == dump_recipe(recipe)
+            what = "this run already" if same else "a run of another recipe"
+            raise UsageError(
+                f"{path}: holds {what}; go on with it by `preceptor run --resume {path}`, or choose another --out"
+            )
+        check_unused(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PreceptorError(f"{path}: the run directory cannot be made: {error.strerror or error}") from error
+        write_text(path / "recipe.toml", dump_recipe(recipe))
+        mark(path, "run")
+        return cls(path, recipe)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """A run that exists.
+
+        Raises: UsageError when there is none, or other files are there too that no run wrote.
+        """
+        if not (path / "recipe.toml").is_file():
+            raise UsageError(f"{path}: holds no run (there is no recipe.toml in it)")
+        check_own(path, "run")
+        return cls(path, load_recipe(str(path / "recipe.toml")))
+
+    @property
+    def has_test_prompts(self) -> bool:
+        """Whether some held-out prompts chose no checkpoint; a run that an earlier version began has none of these."""
+        kept = tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
+        return "validation_share" in kept.get("evaluation", {})
+
+    def check_version(self) -> None:
+        """Raises: UsageError for a run that an earlier version began, which used its held-out prompts otherwise."""
+        if not self.has_test_prompts:
+            raise UsageError(
+                f"{self.path}: an earlier version of preceptor began this run, and kept no test prompts apart from "
+                "those that choose the checkpoint; start a new run, or go on with that version"
+            )
+
+    def tidy(self) -> None:
+        """Makes the folders that are missing and removes what a killed process left half written.
+
+        Raises: PreceptorError when the run directory cannot be written.
+        """
+        with writing(self.path):
+            for folder in (self.path, self.path / "evaluations", self.path / "stages"):
+                folder.mkdir(exist_ok=True)
+                remove_partials(folder)
+
+    def pin_inputs(self, inputs: dict[str, str]) -> None:
+        """Notes what the run was begun with, by hash or identity, and holds later processes to it.
+
+        Raises: UsageError naming what has changed since.
+        """
+        path = self.path / "inputs.json"
+        if not path.exists():
+            write_json(path, inputs)
+            return
+        pinned: dict[str, str] = read_json(path)
+        for name, value in inputs.items():
+            if pinned.get(name, value) != value:
+                raise UsageError(
+                    f"{self.path}: the {name} changed since this run began (was {pinned.get(name)}, is {value}); "
+                    "bring back the old one, or start a new run"
+                )
+        if inputs.keys() - pinned.keys():
+            write_json(path, pinned | inputs)
+
+    def stage_result(self, name: str) -> dict[str, Any] | None:
+        """What a finished part of the run came to; None when it is not finished."""
+        path = self.path / "stages" / f"{name}.json"
+        return read_json(path) if path.exists() else None
+
+    def finish_stage(self, name: str, result: dict[str, Any], seconds: float) -> None:
+        """Notes that a part of the run is finished, and what it came to."""
+        append_line(self.timings, {"stage": name, "seconds": round(seconds, 3)})
+        write_json(self.path / "stages" / f"{name}.json", result)
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each part of the run so far: its stages, `measuring` and `training`."""
+        found: dict[str, float] = {}
+        for row in read_rows(self.timings):
+            part = str(row["stage"]) if "stage" in row else "measuring" if "measurement" in row else "training"
+            found[part] = found.get(part, 0.0) + sum(value for value in row.values() if isinstance(value, float))
+        return {part: round(seconds, 1) for part, seconds in found.items()}
+
+    @property
+    def timings(self) -> Path:
+        """How long everything took: the one file that is never the same twice."""
+        return self.path / "timings.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def _evaluations(self) -> Path:
+        """The folder of measurements."""
+        return self.path / "evaluations"
+
+    @property
+    def best(self) -> Path:
+        """The folder of the checkpoint that was kept."""
+        return self.path / "checkpoints" / "best"
+
+    @property
+    def base(self) -> str:
+        """What its policy was when alignment began, as a model string: fine-tuning's result where there was any."""
+        if isinstance(self.recipe, ConstitutionalRecipe):
+            return str(self.path / "fine_tuning" / "model")
+        return self.recipe.policy if self.recipe.first is None else str(self.path / "sft" / "model")
+
+    @property
+    def merged(self) -> Path:
+        """The folder of the merged model, where one was asked for."""
+        return self.path / "merged"
+
+    @property
+    def report(self) -> Path:
+        """The report's file."""
+        return self.path / "report.html"
+
+    def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
+        """The evaluation of that name, measured now unless an earlier process finished it."""
+        path = self._evaluations / f"{name}.json"
+        if not path.exists():
+            begun = time.perf_counter()
+            write_text(path, measure().model_dump_json(indent=1) + "\n")
+            seconds = round(time.perf_counter() - begun, 3)
+            append_line(self.timings, {"measurement": name, "seconds": seconds})
+        return _read_snapshot(path)
+
+    def checkpoint_snapshots(self) -> dict[int, Snapshot]:
+        """The looks at checkpoints that are finished, by step; with the training judge's opinion where it was asked."""
+        names = [path for kind in ("step", "graded") for path in sorted(self._evaluations.glob(f"{kind}-*.json"))]
+        return {snapshot.step: snapshot for snapshot in map(_read_snapshot, names)}
+
+    def report_data(self, summary: dict[str, Any]) -> ReportData:
+        """All that the report shows."""
+        return ReportData(
+            summary=summary,
+            metrics=read_rows(self.path / "metrics.jsonl"),
+            before=_read_snapshot(self._evaluations / "before.json"),
+            after=_read_snapshot(self._evaluations / "after.json"),
+        )
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Writes `summary.json`."""
+        write_json(self.path / "summary.json", summary)
+
+    def read_summary(self) -> dict[str, Any]:
+        """What `summary.json` says; empty when there is none.
+
+        Raises: PreceptorError when the file is damaged.
+        """
+        path = self.path / "summary.json"
+        if not path.exists():
+            return {}
+        found = read_json(path)
+        if found.get("status") == "done" and (missing := [key for key in _IN_A_SUMMARY if key not in found]):
+            raise PreceptorError(f'{path}: is damaged (no "{missing[0]}"); {REMEDY}')
+        return found
+
+    def read_evaluation(self) -> Evaluation | None:
+        """What `evaluation.json` says; None when there is none.
+
+        Raises: PreceptorError when the file is damaged.
+        """
+        path = self.path / "evaluation.json"
+        try:
+            return Evaluation.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise PreceptorError(f"{path}: is damaged; `preceptor report {self.path}` writes it anew") from error
+
+
+def next_run_path(root: Path, name: str) -> Path:
+    """The first of `root/name-1`, `root/name-2`, ... that does not exist."""
+    number = 1
+    while (root / f"{name}-{number}").exists():
+        number += 1
+    return root / f"{name}-{number}"
+
+
+def _read_snapshot(path: Path) -> Snapshot:
+    try:
+        return Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: is damaged ({reason}); {REMEDY}") from error

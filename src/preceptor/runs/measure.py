@@ -1,0 +1,204 @@
+"""Measuring a policy on held-out prompts: sampling, judging and the measures that train nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from preceptor.core.errors import PreceptorError
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
+from preceptor.judging.score import ScoreJudge
+from preceptor.runs.held_out import HeldOut
+from preceptor.recipes.methods import Recipe
+from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.reward_model.encoding import NoReward
+from preceptor.training.reward_model.ensemble import RewardEnsemble
+from preceptor.training.reward_model.model import RewardModel
+from preceptor.training.rl.rewards import reward_kind, reward_of
+from preceptor.training.rl.settings import RewardKind
+
+Answered = Sequence[tuple[Prompt, Response]]
+"""Responses beside the prompts that they answer."""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What a grader thinks of a response."""
+
+    reward: float | None
+    """None where it failed."""
+    choice_mass: float | None = None
+    """Of a judge: the probability it gave to its choices together."""
+
+
+class Grader(Protocol):
+    """The judge or the reward model whose opinion is measured too."""
+
+    def __call__(self, items: Answered) -> list[Grade]:
+        """A grade for each response, in order."""
+        ...
+
+
+class JudgeGrader:
+    """Grades by a judge's score.
+
+    Args:
+        kind: how it becomes a number; of use for two choices only, where the other kind is named for comparisons.
+    """
+
+    def __init__(self, judge: ScoreJudge, kind: RewardKind | None = None) -> None:
+        self.judge = judge
+        two = len(judge.constitution.score.values) == 2
+        self.kind: RewardKind = reward_kind(kind if two else None, judge.constitution)
+
+    def __call__(self, items: Answered) -> list[Grade]:
+        """A grade for each response, in order."""
+        return [
+            Grade(None)
+            if isinstance(score, JudgeFailure)
+            else Grade(reward_of(score, self.kind), score.verdict.choice_mass)
+            for score in self.judge.score(items)
+        ]
+
+
+class RewardModelGrader:
+    """Grades by a reward model."""
+
+    def __init__(self, model: RewardModel | RewardEnsemble) -> None:
+        self.model = model
+
+    def __call__(self, items: Answered) -> list[Grade]:
+        """A grade for each response, in order."""
+        return [Grade(None if isinstance(reward, NoReward) else reward) for reward in self.model.score(items)]
+
+
+@dataclass(frozen=True)
+class Meter:
+    """What a policy is measured with. Two measurements of one name draw the same random numbers."""
+
+    policy: Policy
+    grader: Grader | None
+    """None where neither judge nor reward model is measured."""
+    references: Sequence[Prompt]
+    recipe: Recipe
+    held_out: HeldOut | None
+    """None where nothing independent measures."""
+    base: Policy | None = None
+    """What the KL is to, where it is not the policy's own reference."""
+
+    def measure(
+        self,
+        name: str,
+        prompts: Sequence[Prompt],
+        samples_per_prompt: int,
+        references: tuple[MeasuredReference, ...] | None = None,
+    ) -> Snapshot:
+        """Everything about the policy as it is now.
+
+        Args:
+            references: its likelihood of the reference answers, where that was measured already.
+        """
+        found = self._responses(name, prompts, samples_per_prompt, likelihoods=not self._is_reference)
+        known = self.on_references() if references is None else references
+        return self.graded(Snapshot(step=self.policy.step, responses=found, references=known, graded=False), prompts)
+
+    def look(self, prompts: Sequence[Prompt], rollout_kl: Estimate | None) -> Snapshot:
+        """The little that choosing a checkpoint and stopping need: one response to each prompt, by the held-out
+        measure. No grader and no reference answer; and no KL where that of training's own responses is given.
+        """
+        found = self._responses("checkpoint", prompts, 1, likelihoods=rollout_kl is None)
+        return Snapshot(step=self.policy.step, responses=found, references=(), rollout_kl=rollout_kl, graded=False)
+
+    def graded(self, snapshot: Snapshot, prompts: Sequence[Prompt]) -> Snapshot:
+        """The snapshot with the grader's opinion of its responses.
+
+        Args:
+            prompts: those that were answered, and perhaps others.
+        """
+        if self.grader is None:
+            return snapshot
+        by_id = {prompt.id: prompt for prompt in prompts}
+        grades = self.grader([(by_id[r.prompt_id], _response(r)) for r in snapshot.responses])
+        opinions = [{"judge_score": grade.reward, "choice_mass": grade.choice_mass} for grade in grades]
+        return snapshot.with_responses(
+            [r.model_copy(update=each) for r, each in zip(snapshot.responses, opinions, strict=True)], graded=True
+        )
+
+    def on_references(self) -> tuple[MeasuredReference, ...]:
+        """The policy's likelihood of each reference answer."""
+        likelihoods = self.policy.answer_log_likelihoods(self.references) if self.references else []
+        return tuple(
+            MeasuredReference(prompt_id=p.id, cohort=p.cohort, log_likelihood=log_likelihood, tokens=tokens)
+            for p, (log_likelihood, tokens) in zip(self.references, likelihoods, strict=True)
+        )
+
+    @property
+    def _is_reference(self) -> bool:
+        """Whether the policy has not learnt anything yet, so that its KL to the reference is 0."""
+        return self.base is None and self.policy.step == 0
+
+    def _responses(
+        self, name: str, prompts: Sequence[Prompt], samples_per_prompt: int, *, likelihoods: bool
+    ) -> tuple[MeasuredResponse, ...]:
+        """Responses with the held-out measure, and their KL.
+
+        Args:
+            likelihoods: whether their likelihood is computed, and from it the KL where that is not 0.
+
+        Raises: PreceptorError when the held-out measure failed on every response.
+        """
+        answering = self.recipe.answering
+        seeds_P = [derive_seed(self.recipe.seed, "measure", name, prompt.id) for prompt in prompts]
+        groups_P = self.policy.sample(
+            prompts, samples_per_prompt, answering.max_new_tokens, answering.temperature, seeds_P
+        )
+        responses = [(group.prompt, response) for group in groups_P for response in group.responses]
+        unknown = (0.0 if self._is_reference else None, None)
+        distances = self._distances(groups_P) if likelihoods else [unknown] * len(responses)
+        return tuple(
+            MeasuredResponse(
+                prompt_id=prompt.id,
+                cohort=prompt.cohort,
+                prompt=prompt.text,
+                text=response.text,
+                tokens=response.tokens,
+                finished=response.finished,
+                kl=kl,
+                judge_score=None,
+                choice_mass=None,
+                heldout_score=score,
+                reference_log_likelihood=reference,
+            )
+            for (prompt, response), (kl, reference), score in zip(
+                responses, distances, self._scores(responses), strict=True
+            )
+        )
+
+    def _distances(self, groups_P: Sequence[ResponseGroup]) -> list[tuple[float, float]]:
+        """Log π - log π_ref and log π_ref of each response."""
+        temperature, base = self.recipe.answering.temperature, self.base or self.policy
+        with base.as_reference():
+            references_PG = base.sequence_log_likelihoods(groups_P, temperature)
+        own_PG = references_PG if self._is_reference else self.policy.sequence_log_likelihoods(groups_P, temperature)
+        return [
+            (own - reference, reference)
+            for own_G, references_G in zip(own_PG, references_PG, strict=True)
+            for own, reference in zip(own_G, references_G, strict=True)
+        ]
+
+    def _scores(self, responses: Answered) -> list[float | None]:
+        """By the held-out measure; None for each where there is none."""
+        if self.held_out is None:
+            return [None] * len(responses)
+        scores = self.held_out(responses)
+        if responses and all(score is None for score in scores):
+            raise PreceptorError(
+                f"the held-out measure, {self.held_out.name}, failed on all {len(responses)} responses"
+            )
+        return scores
+
+
+def _response(measured: MeasuredResponse) -> Response:
+    return Response(prompt_id=measured.prompt_id, text=measured.text, finished=measured.finished)

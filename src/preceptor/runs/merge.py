@@ -1,0 +1,28 @@
+"""The merged model of a run that is finished."""
+
+from typing import Any
+
+from preceptor.backends.transformers.loading import load
+from preceptor.backends.transformers.model import LocalModel
+from preceptor.recipes.methods import BestOfNRecipe, SftRecipe
+from preceptor.runs.progress import Progress
+from preceptor.runs.publish import linked, publish
+from preceptor.runs.directory import RunDirectory
+from preceptor.training.files import RunFiles
+from preceptor.training.policy import Policy, dtype_of
+
+
+def merge_best(directory: RunDirectory, summary: dict[str, Any], progress: Progress) -> None:
+    """Writes the merged model of a finished run, unless it is there; its summary is left as it is."""
+    if directory.merged.exists():
+        return
+    recipe = directory.recipe
+    if isinstance(recipe, SftRecipe | BestOfNRecipe):  # the result is a whole model
+        publish(directory, summary, linked(directory.best), linked(directory.best), merge=True)
+        return
+    progress.stage("merging the chosen checkpoint")
+    base = LocalModel(load(directory.base, dtype_of(recipe.tuning)))
+    policy = Policy(base, recipe.tuning, recipe.seed)
+    directory.pin_inputs({"policy": policy.base.identity})
+    RunFiles(directory.path).load_checkpoint(policy, int(summary["best_step"]))
+    publish(directory, summary, policy.save, policy.save_merged, merge=True)

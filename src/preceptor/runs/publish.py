@@ -1,0 +1,80 @@
+"""What a run gives away: the chosen checkpoint, the merged model where asked for, their model card, the report."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from preceptor.recipes.methods import Recipe
+from preceptor.runs.directory import RunDirectory
+from preceptor.reports.run import words
+from preceptor.store.documents import document
+from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
+
+
+def publish(
+    directory: RunDirectory,
+    summary: dict[str, Any],
+    save: Callable[[Path], None],
+    save_merged: Callable[[Path], None],
+    *,
+    merge: bool,
+) -> None:
+    """Writes `checkpoints/best`, and `merged` if asked for, each with a model card. What is there already is verified
+    and kept.
+
+    Args:
+        save: writes the chosen model into a folder; `save_merged` writes it whole.
+    """
+    for folder, fill, wanted in ((directory.best, save, True), (directory.merged, save_merged, merge)):
+        if folder.exists():
+            check_folder(folder)
+        elif wanted:
+            write_folder(folder, _with_card(fill, summary))
+
+
+def linked(source: Path) -> Callable[[Path], None]:
+    """Saves a model that is on disk already: its files once more by name, copied only where that cannot be."""
+
+    def save(folder: Path) -> None:
+        for file in source.iterdir():
+            if file.name in (MANIFEST, "README.md", "metrics.jsonl") or not file.is_file():
+                continue
+            try:
+                os.link(file, folder / file.name)
+            except OSError:
+                shutil.copy2(file, folder / file.name)
+
+    return save
+
+
+def checkpoint_card(recipe: Recipe, step: int) -> str:
+    """The model card of a checkpoint in the middle of a run: whence it comes, and where it was measured."""
+    return document("preceptor.runs", "checkpoint_card.md.jinja", recipe=recipe, step=step, judge=recipe.scoring)
+
+
+def model_card(summary: dict[str, Any], library: str) -> str:
+    """The model card in Markdown: method, judge, constitution, measured results.
+
+    Args:
+        library: the library that loads the model.
+    """
+    return document(
+        "preceptor.runs",
+        "model_card.md.jinja",
+        s=summary,
+        library=library,
+        done=words.what_was_done(summary),
+        results=words.results_of_stages(summary),
+        chosen=words.chosen_on_validation(summary),
+    )
+
+
+def _with_card(fill: Callable[[Path], None], summary: dict[str, Any]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        fill(folder)
+        library = "peft" if (folder / "adapter_config.json").exists() else "transformers"
+        write_text(folder / "README.md", model_card(summary, library))
+
+    return write

@@ -1,0 +1,126 @@
+"""What the programs of all methods share while a run is under way."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from preceptor.backends.transformers.chat import encode_conversation
+from preceptor.backends.transformers.loading import load
+from preceptor.backends.transformers.model import LocalModel
+from preceptor.core.types import Prompt
+from preceptor.evaluation.snapshot import Snapshot
+from preceptor.runs.held_out import HeldOut, held_out_measure
+from preceptor.runs.inputs import Inputs, Split, check_split, read_inputs
+from preceptor.recipes.methods import Recipe
+from preceptor.runs.progress import Progress
+from preceptor.runs.publish import checkpoint_card
+from preceptor.runs.directory import RunDirectory
+from preceptor.training.files import RunFiles
+from preceptor.training.policy import Policy, dtype_of
+from preceptor.training.processes import Processes
+
+
+class Session:
+    """A run under way, in every one of its processes.
+
+    Args:
+        merge: also write the chosen model with its adapters merged into the weights.
+    """
+
+    def __init__(self, directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> None:
+        self.directory = directory
+        self.recipe: Recipe = directory.recipe
+        self.progress = progress
+        self.processes = processes
+        self.merge = merge
+        self.inputs: Inputs = read_inputs(directory.recipe)
+        self.files = RunFiles(directory.path, partial(checkpoint_card, self.recipe))
+        self._earlier_seconds = self.files.seconds()
+        self._begun = time.perf_counter()
+        self._spare: LocalModel | None = None
+        """The recipe's policy as it was loaded to look at the prompts, until the next stage needs the memory."""
+        processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
+        for note in self.inputs.notes:
+            progress.note(note)
+        self.held_out: HeldOut | None = held_out_measure(
+            self.recipe.held_out_judge,
+            self.inputs.constitution,
+            directory.path / "evaluations" / "ledger.sqlite",
+            lambda identity: directory.pin_inputs({"held-out judge": identity}),
+        )
+        """Of the main process alone; None where nothing independent measures."""
+
+    def close(self) -> None:
+        """Nothing more is measured."""
+        if self.held_out is not None:
+            self.held_out.close()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the run took so far, in this process and earlier ones."""
+        return self._earlier_seconds + time.perf_counter() - self._begun
+
+    def stage(
+        self, name: str, words: str, work: Callable[[], dict[str, Any]], *, together: bool = False
+    ) -> dict[str, Any]:
+        """A part of the run that is done once: its result, from an earlier process if one finished it.
+
+        Args:
+            name: of its result among `stages/`.
+            words: what it does, for people.
+            work: gives the result, as plain data; whatever else it makes lies in the run directory.
+            together: every process works; else the main one alone.
+        """
+        kept = self.processes.on_main(lambda: self.directory.stage_result(name))
+        if kept is not None:
+            return kept
+        self.progress.stage(words)
+        self._spare = None
+        begun = time.perf_counter()
+        result = work() if together else self.processes.on_main(work)
+        self.processes.on_main(lambda: self.directory.finish_stage(name, result, time.perf_counter() - begun))
+        return result
+
+    def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
+        """The measurement of that name, by the main process, unless it is there already."""
+        return self.processes.on_main(lambda: self.directory.snapshot(name, measure))
+
+    def pin(self, what: str, identity: str) -> None:
+        """Holds later processes to a model."""
+        self.processes.on_main(lambda: self.directory.pin_inputs({what: identity}))
+
+    def load(self, name: str) -> LocalModel:
+        """A model that is to be trained."""
+        return LocalModel(load(name, dtype_of(self.recipe.tuning)))
+
+    def open_policy(self, name: str, *, values: bool = False) -> Policy:
+        """The policy to train, from a model that is also its reference."""
+        spare, self._spare = self._spare, None
+        model = spare if spare is not None and name == self.recipe.policy else self.load(name)
+        return Policy(model, self.recipe.tuning, self.recipe.seed, values=values)
+
+    def split(self) -> Split:
+        """The prompts that leave room for an answer in the policy's context window."""
+        recipe, prompts = self.recipe, self.inputs.prompts
+        longest = max(recipe.answering.max_new_tokens, recipe.trained_on.max_new_tokens)
+
+        def fit() -> dict[str, Any]:
+            self._spare = model = self.load(recipe.policy)
+            self.directory.pin_inputs({"base model": model.identity})
+            usable = within_window(prompts, model, longest)
+            check_split(usable, recipe)
+            if skipped := len(prompts) - len(usable):
+                self.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
+            return {"usable": [prompt.id for prompt in usable]}
+
+        kept = set(self.stage("prompts", "reading the prompts", fit)["usable"])
+        usable = [prompt for prompt in prompts if prompt.id in kept]
+        return replace(check_split(usable, recipe), skipped=len(prompts) - len(usable))
+
+
+def within_window(prompts: list[Prompt], model: LocalModel, max_new_tokens: int) -> list[Prompt]:
+    """The prompts that leave room for an answer in the model's context window."""
+    room = model.context_window - max_new_tokens
+    return [prompt for prompt in prompts if len(encode_conversation(model.tokenizer, prompt.conversation)) <= room]

@@ -1,0 +1,39 @@
+"""Telling each training step to whoever listens: the person, and a tracker where one is named."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeAlias
+
+from preceptor.recipes.load import recipe_data
+from preceptor.runs.session import Session
+from preceptor.training.tracking import Tracker
+
+Track: TypeAlias = Callable[[int, int, Mapping[str, Any]], None]
+"""Takes a step's number, the number of all steps, and its facts."""
+
+
+@contextmanager
+def tracked(session: Session, part: str) -> Generator[Track]:
+    """Inside, training steps are told. Only the main process tells.
+
+    Args:
+        part: of the run, for instance "rl": what the numbers' names begin with.
+    """
+    settings = session.recipe.tracking
+    trackers: list[Tracker] = []
+    with ExitStack() as stack:
+
+        def open_tracker() -> None:
+            tracker = Tracker(settings.tracker, settings.project, session.directory.path, recipe_data(session.recipe))
+            stack.callback(tracker.finish)
+            trackers.append(tracker)
+
+        session.processes.on_main(open_tracker)
+
+        def track(step: int, total: int, facts: Mapping[str, Any]) -> None:
+            numbers = {name: value for name, value in facts.items() if value is None or isinstance(value, int | float)}
+            session.progress.step(step, total, numbers)
+            for tracker in trackers:
+                tracker.log({f"{part}/{name}": value for name, value in numbers.items()}, step)
+
+        yield track

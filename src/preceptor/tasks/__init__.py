@@ -1,0 +1,1 @@
+"""Work that trains nothing: labels, audits, estimates, evaluations, cohorts."""

@@ -1,0 +1,329 @@
+"""Finished runs, or evaluations, side by side."""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.validation import first_problem
+from preceptor.evaluation.intervals import Estimate, mean_by_prompt
+from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.signs import holm, sign_flip_p_value
+from preceptor.evaluation.snapshot import Snapshot, differences
+from preceptor.evaluation.sweep import heldout_of
+from preceptor.recipes.load import recipe_data
+from preceptor.reports.compare.page import (
+    ComparedRuns,
+    ResultRow,
+    RunDifference,
+    RunSide,
+    Setting,
+    render_compare,
+    render_compare_markdown,
+)
+from preceptor.reports.evaluation import words
+from preceptor.reports.run.page import judge_doubts
+from preceptor.runs.directory import RunDirectory
+from preceptor.store.files import read_json, write_json, write_text
+from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.reading import resolved
+from preceptor.tasks.compare.constitutions import constitution_text, constitution_versions
+
+_SAYS_NOTHING = ("description",)
+"""Settings that change nothing."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A side with what its report does not show."""
+
+    side: RunSide
+    after: Snapshot | None
+    """Of the checkpoint kept; None where the run is not finished, and of an evaluation alone."""
+    held_out: tuple[str | None, ...] = ()
+    """Identities of the held-out judge and its constitution, where it has one."""
+
+
+def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns:
+    """Reads runs and evaluations and says how they differ, in what was set and in what came of it.
+
+    Args:
+        paths: run directories, and folders that hold an `evaluation.json`.
+        out: where `compare.html`, `compare.md` and `compare.json` are written; nowhere when absent.
+
+    Raises: UsageError for fewer than two, and for a folder that is neither; PreceptorError for a damaged file.
+    """
+    if len(paths) < 2:
+        raise UsageError("name two runs or more to compare")
+    if out is not None:
+        check_own(out, "comparison")
+    if len({resolved(path) for path in paths}) < len(paths):
+        raise UsageError("the same run is named twice")
+    read = [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
+    sides = tuple(each.side for each in read)
+    compared = ComparedRuns(
+        sides=sides,
+        settings=_settings(sides),
+        results=_results(sides),
+        differences=_differences(read),
+        constitutions=constitution_versions(sides),
+        notes=_notes(read),
+    )
+    if out is not None:
+        with working_in(out, "comparison"):
+            write_json(out / "compare.json", compared.model_dump(mode="json"))
+            write_text(out / "compare.md", render_compare_markdown(compared))
+            write_text(out / "compare.html", render_compare(compared))
+    return compared
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The folders' names; with as many folders above them as it takes to tell all apart."""
+    parts = [resolved(path).parts[1:] or ("/",) for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(each[-depth:]) for each in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError("different paths have different names")
+
+
+def _read(path: Path, name: str) -> _Read:
+    evaluation = _evaluation(path / "evaluation.json")
+    if (path / "arms").is_dir():
+        raise UsageError(f"{path}: holds several runs; compare those in {path / 'arms'}")
+    if not (path / "recipe.toml").is_file():
+        if evaluation is None:
+            raise UsageError(f"{path}: holds neither a run (recipe.toml) nor an evaluation (evaluation.json)")
+        return _Read(RunSide(name=name, summary=None, recipe=None, constitution=None, evaluation=evaluation), None)
+    directory = RunDirectory.open(path)
+    summary = directory.read_summary()
+    done = summary.get("status") == "done"
+    side = RunSide(
+        name=name,
+        summary=summary if done else None,
+        recipe=recipe_data(directory.recipe),
+        constitution=constitution_text(directory.recipe, summary if done else None),
+        evaluation=evaluation,
+    )
+    inputs = directory.path / "inputs.json"
+    pinned = read_json(inputs) if inputs.exists() else {}
+    held_out = (pinned.get("held-out judge"), pinned.get("held-out constitution"))
+    return _Read(side, directory.report_data(summary).after if done else None, held_out)
+
+
+def _evaluation(path: Path) -> Evaluation | None:
+    if not path.is_file():
+        return None
+    try:
+        return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise PreceptorError(f"{path}: is damaged ({first_problem(error)}); evaluate again to write it anew") from error
+    except (OSError, ValueError) as error:
+        raise PreceptorError(f"{path}: cannot be read: {error}") from error
+
+
+def _settings(sides: Sequence[RunSide]) -> tuple[Setting, ...]:
+    """Where the recipes differ, in the order of the first recipe that has the setting."""
+    flat = [None if side.recipe is None else dict(_leaves(side.recipe)) for side in sides]
+    known = [each for each in flat if each is not None]
+    found: list[Setting] = []
+    for key in dict.fromkeys(key for each in known for key in each):
+        if len({each.get(key) for each in known}) > 1 and key not in _SAYS_NOTHING:
+            found.append(Setting(key=key, values=tuple(None if each is None else each.get(key) for each in flat)))
+    return tuple(found)
+
+
+def _leaves(table: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """Every setting with its dotted key, as text."""
+    found: list[tuple[str, str]] = []
+    for key, value in table.items():
+        if isinstance(value, dict):
+            found += _leaves(value, f"{above}{key}.")
+        else:
+            found.append((above + key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    return found
+
+
+def _results(sides: Sequence[RunSide]) -> tuple[ResultRow, ...]:
+    """The measures that any side has."""
+    by, judged = _same({s.summary["heldout_score_is"] for s in sides if s.summary}), _same(_judges(sides))
+    rows = [
+        _row(sides, f"held-out score{by}, gain", _of_summary(_gain), signed=True),
+        _row(sides, f"held-out score{by}", _after("heldout_score")),
+        _row(sides, f"preferred to the baseline{judged}", _win_rate, percent=True),
+        _row(sides, f"preferred to the baseline{judged}, at equal length", _at_equal_length, percent=True),
+        _row(sides, "judge's or reward model's score", _after("judge_score")),
+        _row(sides, "KL, nats per response", _after("kl"), digits=1),
+        _row(sides, "perplexity on reference answers, relative to before", _of_summary(_perplexity_ratio)),
+        _row(sides, "distinct-2", _after("distinct_2")),
+        _row(sides, "tokens per response", _after("tokens_mean"), digits=1),
+        _row(sides, "step kept", _of_summary(lambda s: float(s["best_step"])), digits=0),
+        _row(sides, "judge calls", _of_summary(lambda s: float(s["judge_calls"])), digits=0),
+        _row(sides, "tokens of the judge", _of_summary(lambda s: float(s["judge_tokens"])), digits=0),
+        _row(sides, "cost of all calls, $", _of_summary(_cost)),
+        _row(sides, "seconds", _of_summary(lambda s: float(s["wall_s"])), digits=0),
+    ]
+    return tuple(row for row in rows if any(value is not None for value in row.values))
+
+
+Value = Estimate | float | None
+
+
+def _row(sides: Sequence[RunSide], measure: str, value: Callable[[RunSide], Value], **shown: Any) -> ResultRow:
+    return ResultRow(measure=measure, values=tuple(value(side) for side in sides), **shown)
+
+
+def _of_summary(value: Callable[[dict[str, Any]], Value]) -> Callable[[RunSide], Value]:
+    return lambda side: None if side.summary is None else value(side.summary)
+
+
+def _after(measure: str) -> Callable[[RunSide], Value]:
+    """A measure of the checkpoint kept."""
+    return _of_summary(lambda summary: _estimate(summary["evaluation"]["after"][measure]["overall"]))
+
+
+def _estimate(value: dict[str, Any] | None) -> Estimate | None:
+    return None if value is None else Estimate.model_validate(value)
+
+
+def _same(measures: Collection[str | None]) -> str:
+    """The measure behind a number, in brackets, if all that have the number share it."""
+    known = set(measures) - {None}
+    return f" ({next(iter(known))})" if len(known) == 1 else ""
+
+
+def _judges(sides: Sequence[RunSide]) -> set[str]:
+    """By whom the win rates are."""
+    return {side.evaluation.judge.name for side in sides if side.evaluation is not None and _win_rate(side) is not None}
+
+
+def _gain(summary: dict[str, Any]) -> Estimate | None:
+    return _estimate(summary["heldout_change"])
+
+
+def _perplexity_ratio(summary: dict[str, Any]) -> float | None:
+    before, after = (summary["evaluation"][when]["reference_perplexity"]["overall"] for when in ("before", "after"))
+    return after["value"] / before["value"] if before and after else None
+
+
+def _cost(summary: dict[str, Any]) -> float | None:
+    """Dollars of all calls; None where the price of some is not known."""
+    calls = summary["calls"].values()
+    return None if any(each.get("unpriced") for each in calls) else float(sum(each["cost_usd"] for each in calls))
+
+
+def _win_rate(side: RunSide) -> Estimate | None:
+    """Of the one policy of an evaluation that is not its baseline."""
+    if side.evaluation is None or len(side.evaluation.policies) != 2:
+        return None
+    baseline, policy = (each.name for each in side.evaluation.policies)
+    found = (r for r in side.evaluation.win_rates if (r.policy, r.against, r.cohort) == (policy, baseline, None))
+    return next((rate.rate for rate in found), None)
+
+
+def _at_equal_length(side: RunSide) -> Estimate | None:
+    if side.evaluation is None or len(side.evaluation.policies) != 2:
+        return None
+    baseline, policy = (each.name for each in side.evaluation.policies)
+    found = (each for each in side.evaluation.length_control if (each.policy, each.against) == (policy, baseline))
+    return next((each.by_difference for each in found), None)
+
+
+def _differences(read: Sequence[_Read]) -> tuple[RunDifference, ...]:
+    """The later side's held-out score less the earlier's, for every two that were measured by the same thing."""
+    found: list[RunDifference] = []
+    for earlier, later in combinations(read, 2):
+        differences_P = _paired(earlier, later)
+        difference = mean_by_prompt([[each] for each in differences_P])
+        if difference is not None:
+            found.append(
+                RunDifference(
+                    name=later.side.name,
+                    against=earlier.side.name,
+                    measure="held-out score",
+                    difference=difference,
+                    p_value=sign_flip_p_value(differences_P),
+                    p_holm=None,
+                )
+            )
+    corrected = holm([each.p_value for each in found])
+    return tuple(each.model_copy(update={"p_holm": p}) for each, p in zip(found, corrected, strict=True))
+
+
+def _paired(earlier: _Read, later: _Read) -> list[float]:
+    """Differences on the prompts that both answered; none where the held-out measures are not the same."""
+    if earlier.after is None or later.after is None or _measure(earlier) != _measure(later):
+        return []
+    asked = [{r.prompt_id: r.prompt for r in each.responses} for each in (earlier.after, later.after)]
+    same = {name for name, text in asked[0].items() if asked[1].get(name) == text}
+    return [value for name, value in differences(earlier.after, later.after, heldout_of).items() if name in same]
+
+
+def _measure(read: _Read) -> tuple[Any, ...]:
+    """By what the held-out score is: its name; where it is a judge its settings, and which model and constitution these
+    named.
+    """
+    assert read.side.summary is not None  # it has a measurement
+    recipe = read.side.recipe or {}
+    judge = recipe.get("evaluation", {}).get("judge") or {}
+    asked = {name: value for name, value in judge.items() if name != "constitution"}  # named here or by [judge]
+    return read.side.summary["heldout_score_is"], asked, *read.held_out
+
+
+def _notes(read: Sequence[_Read]) -> tuple[str, ...]:
+    """What a reader should know before believing the table."""
+    found: list[str] = []
+    for each in read:
+        name = each.side.name
+        if each.side.recipe is not None and each.side.summary is None:
+            found.append(f"{name} is not finished, so it has no results here.")
+        if each.side.summary is not None and each.side.summary["heldout_score_is"] is None:
+            found.append(f"Nothing independent measured {name}.")
+        if each.side.summary is not None and each.side.summary.get("heldout_judge_trained"):
+            found.append(f"The held-out judge of {name} is the model that judged in its training.")
+        if each.side.summary is not None:
+            found += [f"Of {name}: {doubt}" for doubt in judge_doubts(each.side.summary, each.side.evaluation)]
+        elif each.side.evaluation is not None:
+            found += [f"Of {name}: {doubt}" for doubt in words.judge_doubts(each.side.evaluation)]
+        if each.side.evaluation is not None and len(each.side.evaluation.policies) != 2:
+            found.append(f"The evaluation of {name} has several policies: its win rates are in its own report.")
+    if len(judges := sorted(_judges([each.side for each in read]))) > 1:
+        found.append(f"The win rates are by different judges and cannot be compared: {', '.join(judges)}.")
+    finished = [each for each in read if each.after is not None]
+    found += [note for pair in combinations(finished, 2) if (note := _apart(*pair))]
+    if len({_sampled(each) for each in finished}) > 1:
+        found.append("The runs were measured with other sampling: length limit, temperature or responses per prompt.")
+    if len({(each.side.summary or {}).get("policy") for each in finished}) > 1:
+        found.append("The runs began with different models, so their scores differ before any training.")
+    if len(finished) > 2:
+        found.append(
+            "The run in front is the best of several: part of its lead is luck, and another seed may change it."
+        )
+    return tuple(found)
+
+
+def _apart(earlier: _Read, later: _Read) -> str | None:
+    """Why two runs cannot be compared prompt by prompt, or not on all prompts."""
+    names = f"{earlier.side.name} and {later.side.name}"
+    if _measure(earlier) != _measure(later):
+        return f"The held-out scores of {names} are by different measures and cannot be compared."
+    assert earlier.after is not None  # those that are finished are asked about
+    assert later.after is not None
+    counts = [len({response.prompt_id for response in each.after.responses}) for each in (earlier, later) if each.after]
+    shared = len(_paired(earlier, later))
+    if shared == max(counts):
+        return None
+    on = f"on the {shared} that they share" if shared else "not at all"
+    return f"{names} were measured on different prompts ({counts[0]} and {counts[1]}); they are compared {on}."
+
+
+def _sampled(read: _Read) -> tuple[Any, ...]:
+    summary, recipe = read.side.summary or {}, read.side.recipe or {}
+    answering = summary.get("answering", {})
+    samples = recipe.get("evaluation", {}).get("samples_per_prompt")
+    return answering.get("max_new_tokens"), answering.get("temperature"), samples

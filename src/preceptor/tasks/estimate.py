@@ -1,0 +1,307 @@
+"""Estimating how often people prefer something, from a judge's labels of many comparisons and people's of a few."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from preceptor.core.errors import UsageError, nearest
+from preceptor.core.types import Frozen, Message, Response
+from preceptor.core.validation import first_problem
+from preceptor.evaluation.prediction_powered import (
+    JudgedRow,
+    LabelsForWidth,
+    PredictionPowered,
+    labels_for_width,
+    plan_probabilities,
+    prediction_powered,
+    sampling_plan,
+)
+from preceptor.store.comparisons import ComparisonRow, read_comparisons
+from preceptor.store.files import write_json, write_rows
+from preceptor.store.for_people import FILE as FOR_PEOPLE
+from preceptor.store.for_people import check_unlabelled, question, selections
+from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.prompts import tidy_messages
+from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.selection import DISPUTED, NOT_SAID, Selection, WrongSelectionError, read_selection
+from preceptor.tasks.labels_chosen import Asked, Label, usable_labels
+
+ESTIMATE = "estimate.json"
+_NO_POLICY: str = Response.model_fields["policy"].default
+_MAY_LACK: Row = dict.fromkeys(("cohort", "category", "chosen_policy", "rejected_policy"))
+_Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class EstimateJob:
+    """What is estimated, and from what."""
+
+    judged: Path
+    """Preference rows as `label` writes them, or their folder."""
+    people: Path | None = None
+    """Comparisons with people's labels, by the same ids; None where the rows hold people's labels themselves."""
+    policy: str | None = None
+    """How often this policy's response is preferred; None for response a."""
+    half_width: float = 0.05
+    """The wanted interval reaches so far to either side."""
+    plan: int = 0
+    """Write so many comparisons for people to label next; 0 writes none."""
+    out: Path | None = None
+    sample: str | None = None
+    """How the labelled comparisons were chosen, where they do not say: "random". None where that is not known."""
+
+
+class Matches(Frozen):
+    """What became of the rows in a file of people's labels."""
+
+    labelled: int
+    """Comparisons with a label."""
+    malformed: int
+    unknown: int
+    """Of the labelled: ids that were not judged, or are not asked about."""
+    other_responses: int
+    """Of the labelled: the id of a judged comparison, but of other responses than it has. They are left out."""
+    disputed: int = 0
+    """Labelled rows that are left out: they were chosen because judges dispute them, so they represent no others."""
+
+
+class HumanEstimate(Frozen):
+    """How often people prefer a response, and what it would take to know better."""
+
+    preferred: str
+    """"response a", or the policy's name."""
+    comparisons: int
+    """Judged comparisons that are asked about."""
+    estimates: PredictionPowered
+    labels: LabelsForWidth
+    people: Matches | None
+    """None where no file of people's labels was given."""
+    chosen: dict[str, int]
+    """How the comparisons that people labelled were chosen, those used; empty where people labelled all there are."""
+    for_people: int | None
+    """Comparisons written for people to label; None where none were asked for."""
+
+
+def run_estimate(job: EstimateJob) -> HumanEstimate:
+    """Estimates, writes what was asked for, and returns what `estimate.json` holds.
+
+    Raises: UsageError on faulty input: nothing matches, nobody has that policy, labels would be overwritten.
+    """
+    _check(job)
+    file = _file(job.judged)
+    people = None if job.people is None else read_people(job.people)
+    asked: list[Asked] = []
+    for position, judged in enumerate(_judged(file)):
+        if (row := _asked(position, judged, job.policy, people)) is not None:
+            asked.append(row)
+    if not asked:
+        raise UsageError(_nothing_asked(file, job.policy))
+    matches = None if people is None or job.people is None else people.matches(job.people, file)
+    written = selections(file.parent / FOR_PEOPLE) | (selections(job.out / FOR_PEOPLE) if job.out else {})
+    drawn = usable_labels(asked, job.judged, job.people, job.sample, written)
+    rows, planned = drawn.rows, sampling_plan(drawn.rows, job.plan)
+    result = HumanEstimate(
+        preferred=job.policy or "response a",
+        comparisons=len(rows),
+        estimates=prediction_powered(rows),
+        labels=labels_for_width(rows, job.half_width),
+        people=matches and matches.model_copy(update={"disputed": drawn.disputed}),
+        chosen=drawn.chosen,
+        for_people=len(planned) if job.plan else None,
+    )
+    if job.out is not None:
+        chances = [Selection("planned", round(p, 9)) for p in plan_probabilities(rows, planned)]
+        _write(job.out, result, _questions(file, [asked[i].position for i in planned], chances))
+    return result
+
+
+@dataclass
+class PeoplesLabels:
+    """People's labels by comparison, and which of them were of use."""
+
+    by_id: dict[str, list[ComparisonRow]] = field(default_factory=dict[str, list[ComparisonRow]])
+    malformed: int = 0
+    used: set[int] = field(default_factory=set[int])
+    """Numbers of rows that were matched."""
+    differing: set[int] = field(default_factory=set[int])
+    """Numbers of rows whose responses are not those that were judged."""
+
+    def of(self, judged: "Judged") -> "Label | None":
+        """The share of people who prefer response a of a judged comparison, whichever response they were shown as a;
+        the mean of several rows of one id. None where nobody was asked.
+        """
+        found: list[float] = []
+        chosen: list[Selection] = []
+        for row in self.by_id.get(judged.id, ()):
+            assert row.human is not None  # read_people
+            shown = (_messages(row.comparison.a), _messages(row.comparison.b))
+            if shown in (judged.responses, judged.responses[::-1]):
+                found.append(row.human.p_a if shown == judged.responses else 1.0 - row.human.p_a)
+                chosen.append(row.selection)
+                self.used.add(row.number)
+            else:
+                self.differing.add(row.number)
+        return Label(sum(found) / len(found), DISPUTED if DISPUTED in chosen else chosen[0]) if found else None
+
+    def matches(self, path: Path, judged: Path) -> Matches:
+        """What became of the rows.
+
+        Raises: UsageError when none is of use.
+        """
+        rows = [row for group in self.by_id.values() for row in group]
+        differing = self.differing - self.used
+        if not self.used:
+            why = "their responses are others" if differing else f'their ids are others, as "{rows[0].comparison.id}"'
+            raise UsageError(
+                f"{path}: none of {len(rows)} labels is of a comparison in {judged}: {why}; have people label the "
+                "rows that --plan writes, which keep ids and responses"
+            )
+        return Matches(
+            labelled=len(rows),
+            malformed=self.malformed,
+            unknown=len(rows) - len(self.used) - len(differing),
+            other_responses=len(differing),
+        )
+
+
+def read_people(path: Path) -> PeoplesLabels:
+    """The comparisons that people labelled; those without a label are left out.
+
+    Raises: UsageError when there is none.
+    """
+    people = PeoplesLabels()
+    first: Malformed | None = None
+    for row in read_comparisons(path):
+        if isinstance(row, Malformed):
+            people.malformed += 1
+            first = first or row
+        elif row.human is not None:
+            people.by_id.setdefault(row.comparison.id, []).append(row)
+    if not people.by_id:
+        why = f"{first.place}: {first.reason}" if first else f'{path}: no row has a "label" or "ratings" of people'
+        raise UsageError(why)
+    return people
+
+
+class Judged(BaseModel):
+    """What is needed of a preference row."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    prompt_id: str
+    cohort: str = "all"
+    prompt: _Messages
+    chosen: _Messages
+    rejected: _Messages
+    chosen_policy: str = _NO_POLICY
+    rejected_policy: str = _NO_POLICY
+    chosen_is: Literal["a", "b"]
+    p_chosen: _Share
+    human_p_chosen: _Share | None = None
+    selection: Selection = NOT_SAID
+    """How the comparison itself was chosen, before it was judged."""
+
+    @property
+    def responses(self) -> tuple[_Messages, _Messages]:
+        """Responses a and b."""
+        return (self.chosen, self.rejected) if self.chosen_is == "a" else (self.rejected, self.chosen)
+
+    def of_a(self, of_chosen: float) -> float:
+        """The share of response a, from that of the chosen one."""
+        return of_chosen if self.chosen_is == "a" else 1.0 - of_chosen
+
+    def a_is_by(self, policy: str) -> bool | None:
+        """Whether response a is the policy's; None where not exactly one of the two is."""
+        chosen, rejected = self.chosen_policy == policy, self.rejected_policy == policy
+        return None if chosen == rejected else chosen == (self.chosen_is == "a")
+
+
+def _asked(position: int, judged: Judged, policy: str | None, people: PeoplesLabels | None) -> Asked | None:
+    """The comparison as it is estimated from; None where it says nothing about the policy."""
+    a_is_meant = True if policy is None else judged.a_is_by(policy)
+    if a_is_meant is None:
+        return None
+    label = None if people is None else people.of(judged)
+    if label is None and judged.human_p_chosen is not None:
+        label = Label(judged.of_a(judged.human_p_chosen), judged.selection)
+    p = judged.of_a(judged.p_chosen)
+    human = None if label is None else label.p_a if a_is_meant else 1.0 - label.p_a
+    row = JudgedRow(
+        id=judged.id,
+        prompt_id=judged.prompt_id,
+        cohort=judged.cohort,
+        judge=p if a_is_meant else 1.0 - p,
+        human=human,
+    )
+    return Asked(position, row, judged.selection, NOT_SAID if label is None else label.selection)
+
+
+def _judged(file: Path) -> Iterator[Judged]:
+    for place, row in read_raw_rows(file):
+        if isinstance(row, Malformed):
+            raise UsageError(f"{place}: {row.reason}")
+        try:
+            known = {name: value for name, value in row.items() if value is not None}
+            yield Judged.model_validate(known | {"selection": read_selection(known)})
+        except WrongSelectionError as error:
+            raise UsageError(f"{place}: {error}") from error
+        except ValidationError as error:
+            raise UsageError(
+                f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to preferences.jsonl"
+            ) from error
+
+
+def _messages(response: Response) -> tuple[Message, ...]:
+    return response.trajectory or (Message(role="assistant", content=response.text),)
+
+
+def _file(path: Path) -> Path:
+    """The rows of a folder of labels, or the file itself."""
+    inside = path / "preferences.jsonl"
+    return inside if inside.is_file() else path
+
+
+def _check(job: EstimateJob) -> None:
+    if not 0 < job.half_width < 0.5:
+        raise UsageError(f"--half-width {job.half_width}: expected a number between 0 and 0.5, such as 0.05")
+    if job.out is not None:
+        check_own(job.out, "estimate")
+    if job.plan and job.out is None:
+        raise UsageError(f"--plan writes {FOR_PEOPLE}; give the folder for it by --out")
+    if job.plan and job.out is not None:
+        check_unlabelled(job.out / FOR_PEOPLE)
+
+
+def _nothing_asked(file: Path, policy: str | None) -> str:
+    if policy is None:
+        return f"{file}: holds no rows"
+    names = {name for judged in _judged(file) for name in (judged.chosen_policy, judged.rejected_policy)} - {_NO_POLICY}
+    if policy in names:
+        return f'{file}: every comparison of "{policy}" is with itself'
+    return f'{file}: no comparison has a response of the policy "{policy}"; ' + (
+        nearest(policy, names) if names else "its rows name no policies, so ask about response a, without --policy"
+    )
+
+
+def _questions(file: Path, positions: Sequence[int], chosen: Sequence[Selection]) -> list[Row]:
+    """The comparisons at positions of the file, as people are asked, in the order of the positions given, each with how
+    it was chosen.
+    """
+    rank = {position: i for i, position in enumerate(positions)}
+    found: dict[int, Row] = {}
+    for position, (_, row) in enumerate(read_raw_rows(file) if positions else ()):
+        if position in rank and not isinstance(row, Malformed):
+            found[rank[position]] = question(_MAY_LACK | row, chosen[rank[position]])
+    return [found[i] for i in range(len(positions))]
+
+
+def _write(out: Path, result: HumanEstimate, questions: Sequence[Row]) -> None:
+    with working_in(out, "estimate"):
+        write_json(out / ESTIMATE, result.model_dump(mode="json"))
+        if questions:
+            write_rows(out / FOR_PEOPLE, questions)

@@ -1,0 +1,1 @@
+"""Evaluating policies against each other."""

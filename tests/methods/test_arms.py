@@ -1,0 +1,208 @@
+"""Several ways of training side by side: the tiny random model, a scripted judge."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from preceptor.cli.arms_table import show_arms
+from preceptor.core.errors import UsageError
+from preceptor.evaluation.result import Evaluation
+from preceptor.methods.arms import load_arms, run_arms
+from preceptor.recipes.load import shipped_arms, shipped_scales
+from preceptor.recipes.methods import RlaifRecipe
+from preceptor.reports.arms.page import headline, warnings
+from small import Told, shared
+
+
+def recipe(folder: Path, policy: Path, **changes: Any) -> Path:
+    """A file of three small arms."""
+    common: dict[str, Any] = {}
+    for override in shared(folder, policy):
+        *path, last = override.partition("=")[0].split(".")
+        table = common
+        for part in path:
+            table = table.setdefault(part, {})
+        value = override.partition("=")[2]
+        table[last] = json.loads(value) if value[:1].isdigit() or value in ("true", "false") else value
+    common["judge"] = {"model": "scripted:random", "constitution": "warm_tone"}
+    common["rl"] = {"steps": 2, "prompts_per_step": 2, "max_new_tokens": 6, "gradient_accumulation_steps": 1}
+    common["evaluation"] |= {"max_new_tokens": 6, "temperature": 0.9}
+    common["best_of_n"] = {"samples": 2, "max_new_tokens": 6}
+    common["fine_tuning"] = {"batch_size": 4, "epochs": 1, "gradient_accumulation_steps": 1}
+    arms: list[dict[str, Any]] = [
+        {"name": "direct RLAIF", "recipe": "direct_rlaif"},
+        {"name": "GRPO", "recipe": "direct_rlaif", "settings": {"rl": {"algorithm": "grpo"}}},
+        {"name": "best of 2", "recipe": "best_of_n"},
+    ]
+    path = folder / "arms.toml"
+    path.write_text(tomli_w.dumps({"description": "Three <small> arms", "common": common, "arms": arms} | changes))
+    return path
+
+
+def test_every_arm_is_a_run_and_all_are_compared(tmp_path: Path, tiny_folder: Path) -> None:
+    file = recipe(tmp_path, tiny_folder)
+    summary = run_arms(tmp_path / "out", load_arms(str(file)), Told())
+    assert [arm["name"] for arm in summary["arms"]] == ["direct RLAIF", "GRPO", "best of 2"]
+    for arm in summary["arms"]:
+        own = json.loads((tmp_path / "out" / arm["folder"] / "summary.json").read_text())
+        assert arm["summary"] == own
+        assert arm["gain"] == own["heldout_change"]
+    [best] = [arm for arm in summary["arms"] if arm["name"] == summary["best"]]
+    assert best["against_best"]["value"] == 0.0
+    assert best["gain"]["value"] == max(arm["gain"]["value"] for arm in summary["arms"])
+    befores = {json.dumps(arm["summary"]["evaluation"]["before"]["heldout_score"]) for arm in summary["arms"]}
+    assert len(befores) == 1  # measured on the same prompts with the same random numbers
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Three &lt;small&gt; arms" in page
+    assert "Except for best of 2, where nothing was chosen, each arm's checkpoint was chosen" in page
+    assert "(best of 2: before and after training, on the test prompts)" in page
+    evaluation = Evaluation.model_validate_json((tmp_path / "out/evaluation.json").read_text())
+    assert [policy.name for policy in evaluation.policies] == ["before", "direct RLAIF", "GRPO", "best of 2"]
+    assert len([each for each in evaluation.win_rates if each.cohort is None]) == 6
+    assert len(evaluation.ratings) == 4
+    assert "Every policy against every other" in page
+    assert "direct RLAIF" in (tmp_path / "out/report.md").read_text()
+
+    ledgers = [path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("ledger.sqlite")]
+    again = run_arms(tmp_path / "out", load_arms(str(file)), Told())
+    assert again == summary
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("ledger.sqlite")] == ledgers
+
+
+def test_the_directory_of_other_arms_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "recipe.toml").write_text("seed = 7\n")
+    with pytest.raises(UsageError, match="holds a run of other arms"):
+        run_arms(out, load_arms(str(recipe(tmp_path, tiny_folder))), Told())
+
+
+def test_arms_are_measured_on_the_same_things(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [
+        {"name": "a", "recipe": "direct_rlaif"},
+        {"name": "b", "recipe": "direct_rlaif", "settings": {"evaluation": {"heldout_share": 0.3}}},
+    ]
+    with pytest.raises(UsageError, match=r'arm "b": evaluation is .*0\.3.*of "a" it is .*0\.4'):
+        load_arms(str(recipe(tmp_path, tiny_folder, arms=arms)))
+
+
+def test_mistakes_name_the_arm(tmp_path: Path, tiny_folder: Path) -> None:
+    wrong = [{"name": "a", "recipe": "direct_rlaif", "settings": {"rl": {"stepps": 3}}}, {"name": "b", "recipe": "dpo"}]
+    with pytest.raises(UsageError, match=r'a: direct_rlaif: unknown key "rl\.stepps"; did you mean "steps"'):
+        load_arms(str(recipe(tmp_path, tiny_folder, arms=wrong)))
+    with pytest.raises(UsageError, match=r'no set of arms "warm_tune".*"?warm_tone'):
+        load_arms("warm_tune")
+
+
+def test_a_common_setting_that_no_method_has_is_a_mistake(tmp_path: Path, tiny_folder: Path) -> None:
+    with pytest.raises(UsageError, match=r'no method has a setting "rl\.stepps"'):
+        load_arms(str(recipe(tmp_path, tiny_folder)), ["common.rl.stepps=3"])
+
+
+def test_overrides_come_after_the_scale() -> None:
+    first = load_arms("warm_tone", ["common.rl.steps=7"], "tiny").recipes()[0]
+    assert first.learning_by_rl is not None
+    assert first.learning_by_rl.steps == 7
+
+
+def test_the_shipped_arms_are_judged_equally_often() -> None:
+    """At most three responses to each of 248 training prompts."""
+    for each in load_arms("warm_tone").recipes():
+        if rl := each.learning_by_rl:
+            judged = rl.steps * rl.prompts_per_step * rl.group_size
+            assert 700 < judged <= 744 or isinstance(each, RlaifRecipe)
+    preferences = [
+        r.preferences.samples_per_prompt for r in load_arms("warm_tone").recipes() if isinstance(r, RlaifRecipe)
+    ]
+    assert preferences == [3]
+
+
+@pytest.mark.parametrize("name", shipped_arms())
+@pytest.mark.parametrize("scale", [None, *shipped_scales()])
+def test_shipped_arms_load(name: str, scale: str | None) -> None:
+    assert len(load_arms(name, scale=scale).arms) >= 2
+
+
+def test_arms_that_nothing_measured_are_not_ranked(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [{"name": "A", "recipe": "best_of_n"}, {"name": "B", "recipe": "direct_rlaif"}]
+    file = str(recipe(tmp_path, tiny_folder, arms=arms))
+    summary = run_arms(tmp_path / "out", load_arms(file, ["common.judge.constitution=helpful"]), Told())
+    assert summary["best"] is None
+    assert [arm["gain"] for arm in summary["arms"]] == [None, None]
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Nothing independent measured these arms" in page
+    assert "Nothing independent judged these policies" in page
+    show_arms(summary, tmp_path / "out", as_json=False)
+
+
+def estimate(value: float, low: float | None, high: float | None) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": 9}
+
+
+def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
+    arms = [
+        {"name": "A", "gain": estimate(0.4, 0.3, 0.5), "against_best": estimate(0.0, 0.0, 0.0)},
+        {"name": "B", "gain": estimate(0.3, 0.2, 0.4), "against_best": estimate(-0.1, -0.3, 0.1)},
+        {"name": "C", "gain": estimate(0.0, -0.1, 0.1), "against_best": estimate(-0.4, -0.5, -0.3)},
+    ]
+    said = headline({"arms": arms, "best": "A"})
+    assert said == (
+        "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be told from B at the 95 % level."
+    )
+    assert "more than every other arm" in headline({"arms": [arms[0], arms[2]], "best": "A"})
+    assert "Nothing independent measured" in headline({"arms": [{**arms[0], "gain": None}], "best": "A"})
+
+
+def test_arms_measured_by_a_judge_that_trained_them_are_doubted_first() -> None:
+    def arm(name: str, value: float, **summary: Any) -> dict[str, Any]:
+        calm = {"over_optimisation": {"detected": False}, "best_step": 4, "judge_warnings": []}
+        gain = estimate(value, value - 0.1, value + 0.1)
+        return {"name": name, "gain": gain, "against_best": estimate(-0.4, -0.5, -0.3), "summary": calm | summary}
+
+    said = [{"kind": "position", "sentence": "The judge prefers what is shown first"}]
+    doubted = arm("A", 0.4, heldout_judge_trained=True, judge_warnings=said, unreadable={"after": 0.25})
+    summary = {"arms": [doubted, arm("B", 0.1, heldout_judge_trained=False, unreadable={"after": 0.0})], "best": "A"}
+    assert headline(summary).startswith("Nothing independent measured these arms: ")
+    assert warnings(summary) == [
+        "A: the held-out judge is the judge that trained it",
+        "A: The judge prefers what is shown first",
+        "A: 25\N{NO-BREAK SPACE}% of the responses after training are unreadable",
+    ]
+
+
+def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [
+        {"name": "A", "recipe": "best_of_n"},
+        {
+            "name": "B",
+            "recipe": "best_of_n",
+            "settings": {"judge": {"constitution": "helpful"}},
+        },
+    ]
+    file = str(recipe(tmp_path, tiny_folder, arms=arms))
+    with pytest.raises(
+        UsageError, match=r'"B": held-out measure is nothing, unless .* names a judge, of "A" it is vader'
+    ):
+        load_arms(file)
+    judge = ["common.evaluation.judge.model=scripted:first", "common.evaluation.judge.constitution=helpful"]
+    run_arms(tmp_path / "out", load_arms(file, judge), Told())
+    evaluation = Evaluation.model_validate_json((tmp_path / "out/evaluation.json").read_text())
+    assert evaluation.training_judge is None
+    assert evaluation.training_win_rates == ()
+
+
+def test_no_arm_is_called_as_what_is_before_training(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [{"name": "before", "recipe": "best_of_n"}, {"name": "B", "recipe": "best_of_n"}]
+    with pytest.raises(UsageError, match="name the arm otherwise"):
+        load_arms(str(recipe(tmp_path, tiny_folder, arms=arms)))
+
+
+def test_a_script_in_a_name_stays_text(tmp_path: Path, tiny_folder: Path) -> None:
+    arms = [{"name": f"<script>{i}", "recipe": "best_of_n"} for i in range(2)]
+    run_arms(tmp_path / "out", load_arms(str(recipe(tmp_path, tiny_folder, arms=arms))), Told())
+    page = (tmp_path / "out/report.html").read_text()
+    assert "&lt;script&gt;1" in page
+    assert "<script>" not in page

@@ -1,0 +1,297 @@
+"""Every method from end to end: the tiny random model, scripted judges, a run of seconds."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from conftest import make_model
+from preceptor.core.errors import CheckpointError, UsageError
+from preceptor.methods.run import execute
+from preceptor.recipes.load import load_recipe
+from preceptor.runs.directory import RunDirectory
+from preceptor.store.files import read_rows
+from small import JUDGE, RL, Told, demonstrations, people, shared
+
+CANDIDATES = ["preferences.max_new_tokens=6"]
+REWARD_MODEL = ["reward_model.batch_size=4", "reward_model.epochs=1", "reward_model.held_out_share=0.3"]
+DPO = ["dpo.batch_size=4", "dpo.epochs=1"]
+FINE_TUNING = ["fine_tuning.batch_size=4", "fine_tuning.epochs=1", "fine_tuning.gradient_accumulation_steps=1"]
+SFT = ["sft.batch_size=4", "sft.epochs=1"]
+ONE_PART = "rl.gradient_accumulation_steps=1"
+
+Run = tuple[RunDirectory, dict[str, Any], Told]
+Runner = Callable[..., Run]
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_folder: Path) -> Runner:
+    """Runs a shipped recipe, small, with overrides."""
+
+    def runner(recipe: str, *overrides: str, name: str = "run", merge: bool = False) -> Run:
+        listed = [*shared(tmp_path, tiny_folder), *overrides]
+        directory = RunDirectory.create(tmp_path / name, load_recipe(recipe, listed))
+        told = Told()
+        summary = execute(directory, told, merge=merge)
+        assert json.loads((directory.path / "summary.json").read_text()) == summary
+        assert summary["status"] == "done"
+        assert not list(directory.path.rglob("*.partial"))
+        return directory, summary, told
+
+    return runner
+
+
+def report(directory: RunDirectory) -> str:
+    return directory.report.read_text(encoding="utf-8")
+
+
+def test_rlaif_labels_learns_a_reward_model_and_is_rewarded_by_it(run: Runner) -> None:
+    half = "reward_model.held_out_share=0.5"
+    directory, summary, told = run("rlaif", *JUDGE, *RL, ONE_PART, *CANDIDATES, *REWARD_MODEL, half)
+    training = summary["prompts"]["training"]
+    assert summary["method"] == "RLAIF"
+    assert summary["labels"]["counts"]["preferences"] + summary["labels"]["counts"]["failures"] == training
+    assert summary["preferences"]["by_source"] == {"ai": summary["preferences"]["pairs"]}
+    model = summary["reward_model"]
+    assert model["training_pairs"] + model["held_out_pairs"] == summary["preferences"]["pairs"]
+    assert 0.0 <= model["accuracy"]["accuracy"]["value"] <= 1.0
+    assert AutoModelForSequenceClassification.from_pretrained(directory.path / "reward_model/member-0/model")
+    assert AutoModelForCausalLM.from_pretrained(directory.best)
+    assert told.steps[-5:] == [1, 2, 3, 4, 5]
+    assert {"prompts", "labels", "reward_model", "training", "measuring"} <= set(summary["stages"])
+    # The constitution has a [score] table, so that the judge measures too.
+    assert summary["judge_score_is"] == "judge's score (expectation)"
+    assert summary["judge_calls"] > summary["labels"]["ledger"]["calls"] - 2 * training
+    assert summary["calls"]["policy"]["calls"] == 2 * training
+    page = report(directory)
+    assert "A reward model learnt these preferences." in page
+    assert "preferences, 0 failures" in page
+    held_out = {
+        row["prompt_id"] for row in json.loads((directory.path / "evaluations/before.json").read_text())["responses"]
+    }
+    assert not held_out & {row["id"] for row in read_rows(directory.path / "labels/prompts.jsonl")}
+
+
+def test_rlhf_has_no_judge_anywhere(run: Runner, tmp_path: Path) -> None:
+    directory, summary, _ = run("rlhf", people(tmp_path), *RL, ONE_PART, *REWARD_MODEL)
+    assert summary["judge"] is None
+    assert summary["judge_calls"] == 0
+    assert summary["labels"] is None
+    assert summary["preferences"]["by_source"] == {"human": summary["preferences"]["pairs"]}
+    assert summary["preferences"]["left_out"] == {"its prompt is held out": summary["prompts"]["held_out"]}
+    assert summary["judge_score_is"] == "reward model's reward"
+    page = report(directory)
+    assert "The judge</h2>" not in page
+    assert "A judge" not in page
+    assert "Reward model&#39;s reward" in page
+    card = (directory.best / "README.md").read_text()
+    assert "People had compared responses." in card
+    assert "Judge:" not in card
+
+
+def test_people_and_judge_together_and_several_reward_models(run: Runner, tmp_path: Path) -> None:
+    more = ["reward_model.members=2", "reward_model.pessimism=0.5", "preferences.human_weight=2.0"]
+    directory, summary, _ = run(
+        "rlhf_rlaif", people(tmp_path), *JUDGE, *RL, "rl.steps=2", ONE_PART, *CANDIDATES, *REWARD_MODEL, *more
+    )
+    assert set(summary["preferences"]["by_source"]) == {"ai", "human"}
+    assert summary["reward_model"]["members"] == 2
+    assert len(summary["reward_model"]["offsets"]) == 2
+    assert (directory.path / "reward_model/member-1/model/manifest.json").exists()
+    assert "2 members" in report(directory)
+
+
+def test_dpo_learns_the_same_preferences(run: Runner) -> None:
+    directory, summary, told = run("dpo", *JUDGE, *CANDIDATES, *DPO, "dpo.gradient_accumulation_steps=1", merge=True)
+    rows = read_rows(directory.path / "metrics.jsonl")
+    assert len(rows) == summary["steps"] == told.steps[-1]
+    assert {"accuracy", "margin", "loss"} <= rows[0].keys()
+    assert summary["reward_model"] is None
+    assert "DPO with β = 0.1 and soft labels" in report(directory)
+    assert AutoModelForCausalLM.from_pretrained(directory.merged)
+
+
+def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runner, tmp_path: Path) -> None:
+    directory, summary, _ = run("sft", demonstrations(tmp_path), *SFT, "evaluation.bounds.max_kl=1e-6", merge=True)
+    assert summary["sft"]["demonstrations"] == 14
+    assert summary["steps"] == summary["sft"]["updates"] == summary["best_step"] == 4
+    assert summary["judge_score_is"] is None
+    assert summary["evaluation"]["before"]["kl"]["overall"]["value"] == pytest.approx(0.0, abs=1e-6)
+    assert summary["evaluation"]["after"]["kl"]["overall"]["value"] != 0.0
+    assert AutoModelForCausalLM.from_pretrained(directory.best)
+    assert AutoModelForCausalLM.from_pretrained(directory.merged)
+    assert "supervised fine-tuning" in (directory.best / "README.md").read_text()
+    assert "The judge</h2>" not in report(directory)
+    assert summary["kept_breaks_bound"].startswith("KL ")
+    assert "The checkpoint kept breaks a bound on the test prompts: KL " in summary["headline"]
+    assert not summary["chosen_on_validation"]
+    for text in (report(directory), (directory.best / "README.md").read_text()):
+        assert "validation prompts" not in text
+        assert "other prompts" not in text
+
+
+def test_best_of_n_learns_the_best_of_its_own_responses(run: Runner) -> None:
+    overrides = ["best_of_n.samples=3", "best_of_n.max_new_tokens=6", "best_of_n.prompts_at_once=3", *FINE_TUNING]
+    directory, summary, _ = run("best_of_n", *JUDGE, *overrides)
+    found = summary["best_of_n"]
+    assert found["prompts"] == summary["prompts"]["training"]
+    assert found["mean_reward_of_the_best"] > found["mean_reward"]
+    assert summary["fine_tuning"]["demonstrations"] == found["chosen"] > 0
+    [*rows] = read_rows(directory.path / "best_of_n.jsonl")
+    assert [len(row["best"]) for row in rows[:-1]] == [3] * (len(rows) - 1)
+    for row in rows:
+        assert all(len(rewards) == 3 for rewards in row["rewards"])
+
+
+def test_constitutional_revises_fine_tunes_and_goes_on_as_rlaif(run: Runner, tmp_path: Path) -> None:
+    wide = make_model(window=4096)  # a critique is asked for in many words
+    for each in (wide.model, wide.tokenizer):
+        each.save_pretrained(tmp_path / "wide")
+    revision = [
+        "revision.max_new_tokens=400",
+        "revision.critique_tokens=8",
+        "revision.rounds=1",
+        "revision.temperature=9",
+    ]
+    directory, summary, _ = run(
+        "constitutional", f"policy={tmp_path / 'wide'}", *JUDGE, *RL, "rl.steps=2", ONE_PART, *CANDIDATES,
+        *REWARD_MODEL, *FINE_TUNING, *revision,
+    )  # fmt: skip
+    assert summary["revision"]["revised"] == summary["fine_tuning"]["demonstrations"] > 0
+    assert summary["calls"]["reviser"]["calls"] > 0
+    assert summary["policy"].startswith("model#")  # the fine-tuned one is policy and reference
+    assert "criticised and rewrote its own answers" in report(directory)
+
+
+@pytest.mark.parametrize("mode", ["siblings", "reference"])
+def test_direct_rlaif_by_comparisons(run: Runner, mode: str) -> None:
+    overrides = [f"judge.mode={mode}", "judge.constitution=helpful", "judge.reward=expectation"]
+    directory, summary, _ = run("direct_rlaif", *JUDGE, *RL, "rl.steps=2", ONE_PART, *overrides)
+    rows = read_rows(directory.path / "metrics.jsonl")
+    assert any(row["reward"] is not None for row in rows)
+    assert summary["constitution"]["name"] == "helpful"
+    assert "in both orders" in report(directory)
+
+
+def test_online_dpo_is_direct_rlaif_by_siblings(run: Runner) -> None:
+    _, summary, _ = run("online_dpo", *JUDGE, *RL, "rl.steps=2", "rl.group_size=2", ONE_PART)
+    assert summary["steps"] == 2
+    assert summary["recipe"]["judge"]["mode"] == "siblings"
+
+
+def test_fine_tuning_first_makes_the_policy_and_its_reference(run: Runner, tmp_path: Path) -> None:
+    overrides = [demonstrations(tmp_path), *SFT, *JUDGE, *RL, "rl.steps=2", "judge.reward=log_odds"]
+    directory, summary, _ = run("quickstart", *overrides)
+    assert summary["sft"]["updates"] == 4
+    assert summary["policy"].startswith("model#")
+    assert summary["evaluation"]["before"]["kl"]["overall"]["value"] == pytest.approx(0.0, abs=1e-6)
+    base = json.loads((directory.best / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert Path(base) == directory.path / "sft/model"
+    again = execute(RunDirectory.open(directory.path), Told(), merge=True)
+    assert again == summary
+    assert AutoModelForCausalLM.from_pretrained(directory.merged)
+
+
+def test_reward_functions_are_added_with_their_weights_and_rewards_are_processed(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def short(completions, **_):\n    return [-float(len(c[0]['content'])) for c in completions]\n"
+    )
+    function = f'rewards.functions=["{tmp_path / "mine.py"}:short"]'
+    directory, summary, _ = run(
+        "quickstart", *RL, "rl.steps=2", *JUDGE, function, "rewards.feedback_weight=0", "reward_processing.clip=1.0"
+    )
+    rows = read_rows(directory.path / "metrics.jsonl")
+    assert all(row["reward"] is None or -1.0 <= row["reward"] <= 0.0 for row in rows)
+    assert summary["reward_processing"] == "clipped to ±1"
+
+
+def test_reward_functions_are_added_to_a_reward_model_too(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def ten(completions, **_):\n    return [10.0 for _ in completions]\n")
+    function = f'rewards.functions=["{tmp_path / "mine.py"}:ten"]'
+    few = [*RL, "rl.steps=1", ONE_PART, *CANDIDATES, *REWARD_MODEL, people(tmp_path)]
+    directory, _, _ = run("rlhf", *few, function, "rewards.weights=[2.0]")
+    [row] = read_rows(directory.path / "metrics.jsonl")
+    assert row["reward"] > 15.0
+    assert "2 × " in report(directory)
+    assert "the reward model's" in report(directory).replace("&#39;", "'")
+
+
+def test_a_held_out_judge_measures_in_place_of_the_lexicon(run: Runner) -> None:
+    held_out = ["evaluation.judge.model=scripted:first", "evaluation.judge.constitution=helpful"]
+    directory, summary, told = run("quickstart", *RL, "rl.steps=2", *JUDGE, *held_out)
+    assert summary["heldout_score_is"] == "scripted:first by helpful"
+    assert not summary["heldout_judge_trained"]
+    # It always says 1, the lowest of ten.
+    assert summary["evaluation"]["after"]["heldout_score"]["overall"]["value"] == pytest.approx(-1.0, abs=0.1)
+    assert summary["calls"]["held-out judge"]["calls"] > 0
+    assert not any("held-out judge is the training judge" in note for note in told.notes)
+    assert "Held-out score (scripted:first by helpful)" in report(directory)
+
+
+def test_a_held_out_judge_that_trained_is_said_to_have(run: Runner) -> None:
+    _, summary, told = run("quickstart", *RL, "rl.steps=1", *JUDGE, "evaluation.judge.model=scripted:random")
+    assert summary["heldout_judge_trained"]
+    assert any("held-out judge is the training judge" in note for note in told.notes)
+
+
+def test_each_step_of_a_run_goes_to_tensorboard(run: Runner) -> None:
+    directory, _, _ = run("quickstart", *RL, "rl.steps=2", *JUDGE, "tracking.with=tensorboard")
+    readers = [EventAccumulator(str(path)) for path in directory.path.rglob("events.out.tfevents*")]
+    for reader in readers:
+        reader.Reload()
+    [steps] = [reader for reader in readers if reader.Tags()["scalars"]]  # the other file holds the settings
+    assert [event.step for event in steps.Scalars("rl/reward")] == [1, 2]
+
+
+def test_every_checkpoint_has_a_model_card(run: Runner) -> None:
+    directory, _, _ = run("quickstart", *RL, "rl.steps=2", *JUDGE)
+    card = (directory.path / "checkpoints/step-000002/README.md").read_text()
+    assert "step 2" in card
+    assert "scripted:random" in card
+    assert "evaluations/step-000002.json" in card
+
+
+def test_ppo_learns_a_value_head_in_a_run(run: Runner) -> None:
+    _, summary, _ = run("quickstart", *RL, *JUDGE, "rl.steps=2", "rl.algorithm=ppo")
+    assert summary["steps"] == 2
+
+
+def test_labels_and_models_of_a_finished_stage_that_were_altered_are_not_used(run: Runner) -> None:
+    directory, _, _ = run("rlaif", *JUDGE, *RL, "rl.steps=1", ONE_PART, *CANDIDATES, *REWARD_MODEL)
+    (directory.path / "summary.json").unlink()
+    labels = directory.path / "labels/preferences.jsonl"
+    kept = labels.read_bytes()
+    labels.write_bytes(kept[:-20])
+    with pytest.raises(CheckpointError, match=r"labels/preferences\.jsonl: is missing or was altered"):
+        execute(directory, Told())
+    labels.write_bytes(kept)
+    weights = directory.path / "reward_model/member-0/model/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: has \d+ bytes"):
+        execute(directory, Told())
+
+
+def test_a_human_file_without_labels_and_demonstrations_that_are_measured_on_are_refused(
+    run: Runner, tmp_path: Path
+) -> None:
+    path = tmp_path / "none.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "response_a": "a", "response_b": "b"}) + "\n")
+    with pytest.raises(UsageError, match="holds no preference of people"):
+        run("rlhf", f'preferences.human=["{path}"]', *RL, ONE_PART)
+    path.write_text(json.dumps({"prompt": "p"}) + "\n")
+    with pytest.raises(UsageError, match="holds no demonstration to learn"):
+        run("sft", f"sft.demonstrations={path}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_reference_answers_are_learnt_or_measured_on_but_never_both(run: Runner, tmp_path: Path) -> None:
+    directory, summary, told = run("sft", f"sft.demonstrations={tmp_path / 'references.jsonl'}", *SFT)
+    measured = json.loads((directory.path / "evaluations/after.json").read_text())["references"]
+    assert summary["sft"]["demonstrations"] + len(measured) == 4
+    assert any("since their prompts are measured on" in note for note in told.notes)
+    shutil.rmtree(directory.path)
