@@ -5,9 +5,6 @@ from pathlib import Path
 from typing import Any
 
 
-def quiet(*_: object) -> None: ...
-
-
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

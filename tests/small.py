@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from preceptor.evaluation.snapshot import Snapshot
-from preceptor.runs.outlook import Part
-from preceptor.runs.progress import Facts
+from preceptor.core.outlook import Part
+from preceptor.core.progress import Facts
 
 WORDS = ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx", "mole", "newt")
 
@@ -73,13 +72,13 @@ class Told:
 
     def stage(self, name: str) -> None: ...
 
-    def advance(self, done: int, total: int) -> None: ...
+    def advance(self, done: int, total: int, facts: str = "") -> None: ...
 
     def step(self, step: int, total: int, facts: Facts) -> None:
         self.steps.append(step)
 
-    def measured(self, snapshot: Snapshot) -> None:
-        self.measured_at.append(snapshot.step)
+    def measured(self, step: int, facts: Facts) -> None:
+        self.measured_at.append(step)
 
     def note(self, text: str) -> None:
         self.notes.append(text)

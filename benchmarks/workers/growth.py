@@ -18,6 +18,7 @@ import preceptor
 from benchmarks.worker import serve
 from benchmarks.workers.words import random_text
 from preceptor.backends.base import FREE, Admission, ChoiceLogProbs, ChooseRequest, Indexed
+from preceptor.core.progress import Silence
 from preceptor.core.types import Conversation, JudgeFailure, Usage
 from preceptor.judging.specs import JudgeSpec
 from preceptor.tasks import label as recipe
@@ -135,13 +136,13 @@ def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     def work() -> dict[str, Any]:
         out = folder / "out"
         job = recipe.LabelJob(data=first.pop() if first else rows, out=out, judges=(JudgeSpec(model="scripted:first"),))
-        stages: list[tuple[float, str]] = []
+        stages = Stages()
         sampler = Sampler() if settings["sampled"] else None
         start, cpu = time.perf_counter(), time.process_time()
         with sampler or nullcontext():
-            summary = _label(job, stages)
+            summary = recipe.run_label(job, stages)
         end, cpu = time.perf_counter(), time.process_time() - cpu
-        parts = sampler.seconds if sampler else {a[1]: b[0] - a[0] for a, b in pairwise([*stages, (end, "")])}
+        parts = sampler.seconds if sampler else {a[1]: b[0] - a[0] for a, b in pairwise([*stages.begun, (end, "")])}
         written = {f"{file.suffix[1:]}_mib": file.stat().st_size / 2**20 for file in out.glob("[pl]*.[psj]*")}
         shutil.rmtree(out)
         counted = {"units": summary["counts"]["preferences"], "parts": parts, **written}
@@ -150,8 +151,15 @@ def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     return work
 
 
-def _label(job: recipe.LabelJob, stages: list[tuple[float, str]]) -> dict[str, Any]:
-    return recipe.run_label(job, lambda name: stages.append((time.perf_counter(), name)), lambda *_: None)
+class Stages(Silence):
+    """Keeps when each stage began."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[float, str]] = []
+
+    def stage(self, name: str) -> None:
+        """Keeps the time."""
+        self.begun.append((time.perf_counter(), name))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from judging.judging_examples import compared, first_with, gives
 from preceptor.backends.scripted import ChooseScript, ScriptedModel
 from preceptor.cli.work import show_labels
+from preceptor.core.progress import Silence
 from preceptor.core.types import JudgeFailure, Preference, Presentation, Rater, Verdict, likeliest
 from preceptor.judging.conduct import ConductTally, RowsTally, conduct_of
 from preceptor.judging.specs import JudgeSpec
@@ -180,7 +181,7 @@ def judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     def label(script: ChooseScript, **more: Any) -> dict[str, Any]:
         monkeypatch.setattr("preceptor.tasks.label.open_model", lambda *_, **__: ScriptedModel("test", script))
         job = LabelJob(data=data(tmp_path), out=tmp_path / "out", judges=(JudgeSpec(**more),))
-        return run_label(job, lambda _: None, lambda *_: None)
+        return run_label(job, Silence())
 
     return label
 
@@ -245,7 +246,7 @@ def test_each_judge_of_an_ensemble_is_doubted_by_itself(tmp_path: Path) -> None:
     """The judge that always says 1 keeps to a position; the other one hides it in their mean."""
     judges = (JudgeSpec(model="scripted:random"), JudgeSpec(model="scripted:first"))
     job = LabelJob(data=data(tmp_path), out=tmp_path / "out", judges=judges)
-    summary = run_label(job, lambda _: None, lambda *_: None)
+    summary = run_label(job, Silence())
     assert [each["judge"] for each in summary["conduct"]] == [None, "scripted:random", "scripted:first"]
     found = [w["sentence"] for w in summary["judge_warnings"] if w["kind"] == "position"]
     assert any(s.startswith("scripted:first keeps to a position on 100") for s in found)

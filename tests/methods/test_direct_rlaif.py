@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
-from preceptor.cli.display import show_summary
+from preceptor.cli.run_table import show_summary
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.methods.run import execute

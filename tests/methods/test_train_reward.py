@@ -12,6 +12,7 @@ from preceptor.training.processes import Processes
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.tuning import TuningSettings
+from small import Told
 
 SETTINGS = RewardModelSettings(epochs=1, batch_size=8, learning_rate=1e-3, held_out_share=0.3)
 
@@ -36,10 +37,8 @@ def job(tmp_path: Path, model: Path, **changes: Any) -> RewardJob:
 
 
 def run(what: RewardJob) -> tuple[dict[str, Any], list[str], list[int]]:
-    notes: list[str] = []
-    steps: list[int] = []
-    summary = run_train_reward(what, Processes(), notes.append, lambda step, total, facts: steps.append(step))
-    return summary, notes, steps
+    listener = Told()
+    return run_train_reward(what, Processes(), listener), listener.notes, listener.steps
 
 
 def test_a_share_is_held_out_and_the_model_loads(tmp_path: Path, tiny_folder: Path) -> None:

@@ -21,12 +21,11 @@ import preceptor
 from preceptor.cli.app import main
 from preceptor.cli.audit_table import show_audit
 from preceptor.cli.compare_table import show_compared
-from preceptor.cli.display import Display
 from preceptor.cli.evaluation_table import show_evaluation
-from preceptor.cli.screen import Screen
 from preceptor.cli.sweep_table import show_sweep
-from preceptor.cli.terminal import Terminal, say_json
 from preceptor.cli.trajectories_table import show_trajectories
+from preceptor.display.screen import Display
+from preceptor.display.terminal import Terminal, say_json
 from preceptor.evaluation.agreement import Share
 from preceptor.evaluation.judge_audit import audit
 from preceptor.evaluation.result import Evaluation
@@ -168,7 +167,6 @@ def test_dataset_cards(tmp_path: Path) -> None:
         lambda: say_json(json.dumps({SNEAKY: SNEAKY}, ensure_ascii=False)),
         lambda: say_json(evaluation().model_dump_json(indent=1)),
         lambda: Terminal().print(SNEAKY),
-        lambda: Screen().stage(SNEAKY),
         lambda: Display().stage(SNEAKY),
         lambda: Display().note(SNEAKY),
     ],
@@ -197,14 +195,11 @@ def test_a_name_with_an_underscore_stands_in_the_legend() -> None:
     assert "_history" in re.sub(r'aria-label="[^"]*"', "", drawn)
 
 
-@pytest.mark.parametrize("progress", [Screen, Display])
-def test_bars_on_a_terminal(
-    progress: type[Screen | Display], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bars_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "400")
-    with progress() as shown:
+    with Display() as shown:
         shown.stage(f"opening {SNEAKY}")
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", capsys.readouterr().err)  # colours and cursor of the bar itself
     assert hidden(drawn) == set()

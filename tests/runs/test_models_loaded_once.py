@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from preceptor.backends.transformers.loading import load
-from preceptor.runs import session
-from preceptor.recipes.load import load_recipe
 from preceptor.methods.run import execute
+from preceptor.recipes.load import load_recipe
+from preceptor.runs import session
 from preceptor.runs.directory import RunDirectory
 from small import Told, settings
 

@@ -23,6 +23,7 @@ from preceptor.backends.resolve import open_model
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
+from preceptor.core.progress import Silence
 from preceptor.core.types import JudgeFailure, Message, Preference
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.pairwise import PairwiseJudge
@@ -135,7 +136,7 @@ def test_a_request_longer_than_the_window_fails_alone(served: OpenAIModel) -> No
 def test_the_same_labels_through_the_server_and_in_this_process(served: OpenAIModel, tmp_path: Path) -> None:
     def labels(model: str) -> list[dict[str, Any]]:
         out = tmp_path / model.partition(":")[0]
-        run_label(LabelJob(EXAMPLES, out, (JudgeSpec(model=model),)), lambda _: None, lambda *_: None)
+        run_label(LabelJob(EXAMPLES, out, (JudgeSpec(model=model),)), Silence())
         rows = [json.loads(line) for line in (out / "preferences.jsonl").read_text().splitlines()]
         return [verdict for row in rows for verdict in row["verdicts"]]
 

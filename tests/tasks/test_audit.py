@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Silence
 from preceptor.judging import calibration
 from preceptor.judging.specs import JudgeSpec
 from preceptor.tasks.audit import AuditJob, run_audit
@@ -31,9 +32,6 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def quiet(*_: object) -> None: ...
-
-
 @pytest.fixture
 def job(tmp_path: Path) -> AuditJob:
     path = tmp_path / "people.jsonl"
@@ -43,7 +41,7 @@ def job(tmp_path: Path) -> AuditJob:
 
 
 def test_the_json_has_every_measure_and_every_pair_of_judges(job: AuditJob) -> None:
-    result = run_audit(job, quiet, quiet)
+    result = run_audit(job, Silence())
     assert json.loads((job.out / "audit.json").read_text()) == json.loads(json.dumps(result))
     random, first = result["judges"]
     assert random.keys() >= KEYS
@@ -67,8 +65,8 @@ def test_the_json_has_every_measure_and_every_pair_of_judges(job: AuditJob) -> N
 
 
 def test_a_second_call_asks_nothing_and_says_the_same(job: AuditJob) -> None:
-    first = run_audit(job, quiet, quiet)
-    second = run_audit(job, quiet, quiet)
+    first = run_audit(job, Silence())
+    second = run_audit(job, Silence())
     for one, other in zip(first["judges"], second["judges"], strict=True):
         assert one["labels_per_s"] > 0
         assert other["labels_per_s"] is None
@@ -76,7 +74,7 @@ def test_a_second_call_asks_nothing_and_says_the_same(job: AuditJob) -> None:
 
 
 def test_an_ensemble_is_one_judge_more(job: AuditJob) -> None:
-    result = run_audit(replace(job, ensemble=True), quiet, quiet)
+    result = run_audit(replace(job, ensemble=True), Silence())
     random, _, both = result["judges"]
     assert both["judge"] == "ensemble of all"
     assert both["alignment"] == random["alignment"]  # the other one's preference is 0.5 throughout
@@ -86,11 +84,11 @@ def test_an_ensemble_is_one_judge_more(job: AuditJob) -> None:
 def test_a_saved_calibration_is_used_by_label_and_refused_for_another_judge(job: AuditJob, tmp_path: Path) -> None:
     saved = tmp_path / "calibrations" / "random.json"
     alone = replace(job, judges=job.judges[:1], save_calibration=saved, out=tmp_path / "alone")
-    run_audit(alone, quiet, quiet)
+    run_audit(alone, Silence())
     slope = calibration.load(saved).slope
     assert 0 <= slope < 0.5  # the judge knows nothing
     spec = JudgeSpec(model="scripted:random", calibration=str(saved))
-    summary = run_label(LabelJob(data=job.data, out=tmp_path / "labels", judges=(spec,)), quiet, quiet)
+    summary = run_label(LabelJob(data=job.data, out=tmp_path / "labels", judges=(spec,)), Silence())
     rows = [json.loads(line) for line in (tmp_path / "labels" / "preferences.jsonl").read_text().splitlines()]
     raw = [abs(sum(v["p_a"] for v in row["verdicts"]) / 2 - 0.5) for row in rows]
     assert sum(row["p_chosen"] - 0.5 for row in rows) < sum(raw)
@@ -98,18 +96,18 @@ def test_a_saved_calibration_is_used_by_label_and_refused_for_another_judge(job:
     assert summary["rater"]["settings"]["calibration"] == calibration.load(saved).hash
     other = JudgeSpec(model="scripted:first", calibration=str(saved))
     with pytest.raises(UsageError, match="fitted on a judge whose model"):
-        run_label(LabelJob(data=job.data, out=tmp_path / "no", judges=(other,)), quiet, quiet)
+        run_label(LabelJob(data=job.data, out=tmp_path / "no", judges=(other,)), Silence())
     with pytest.raises(UsageError, match="for one judge"):
-        run_audit(replace(job, save_calibration=saved), quiet, quiet)
+        run_audit(replace(job, save_calibration=saved), Silence())
 
 
 def test_rows_without_people_are_not_audited(job: AuditJob) -> None:
     row = {"prompt": "q", "response_a": "x", "response_b": "y"}
     with job.data.open("a") as stream:
         stream.write(json.dumps(row) + "\n")
-    assert run_audit(job, quiet, quiet)["judges"][0]["rows"] == 40
+    assert run_audit(job, Silence())["judges"][0]["rows"] == 40
     with pytest.raises(UsageError, match=r'people\.jsonl:41: no "label"'):
-        run_audit(replace(job, strict=True), quiet, quiet)
+        run_audit(replace(job, strict=True), Silence())
     job.data.write_text(json.dumps(row) + "\n")
     with pytest.raises(UsageError, match='no "label"'):
-        run_audit(job, quiet, quiet)
+        run_audit(job, Silence())

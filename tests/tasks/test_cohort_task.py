@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Silence
 from preceptor.core.types import Message
 from preceptor.store.prompts import read_prompts
 from preceptor.store.traces import Chat
@@ -19,11 +20,8 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "traces.json"
 WORDS = ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx")
 
 
-def quiet(*_: object) -> None: ...
-
-
 def run(job: CohortJob) -> dict[str, Any]:
-    return run_cohort(job, quiet, quiet)
+    return run_cohort(job, Silence())
 
 
 def logs(tmp_path: Path, *rows: dict[str, Any], name: str = "chats.jsonl") -> CohortJob:
@@ -278,7 +276,7 @@ def test_a_refusal_is_a_sign() -> None:
 def test_it_needs_neither_torch_nor_scipy(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from preceptor.tasks.cohort import CohortJob, run_cohort;"
-        "run_cohort(CohortJob((Path(sys.argv[1]),), Path(sys.argv[2])), print, print);"
+        "run_cohort(CohortJob((Path(sys.argv[1]),), Path(sys.argv[2])));"
         "assert not {'torch', 'transformers', 'scipy', 'pyarrow'} & sys.modules.keys()"
     )
     arguments = [sys.executable, "-c", program, str(EXAMPLE), str(tmp_path / "cohort.jsonl")]

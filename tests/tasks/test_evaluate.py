@@ -10,6 +10,7 @@ import pytest
 
 from preceptor.backends.base import ChooseRequest
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.progress import Silence
 from preceptor.evaluation.result import Evaluation
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.run import execute
@@ -42,11 +43,8 @@ def responses(folder: Path, name: str, texts: list[str]) -> str:
     return str(write(folder / f"{name}.jsonl", rows))
 
 
-def quiet(*_: object) -> None: ...
-
-
 def evaluate(job: EvaluateJob) -> Evaluation:
-    return run_evaluate(job, quiet, quiet)
+    return run_evaluate(job, Silence())
 
 
 @pytest.fixture

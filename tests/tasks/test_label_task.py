@@ -15,6 +15,7 @@ import pytest
 from backends.fault_server import TABLE, FaultServer, Script
 from preceptor.backends.connection import Connection
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
 from preceptor.tasks.candidates import Sampling
 from preceptor.tasks.label import LabelJob, dry_run, run_label
@@ -32,11 +33,8 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def quiet(*_: object) -> None: ...
-
-
 def label(job: LabelJob) -> dict[str, Any]:
-    return run_label(job, quiet, quiet)
+    return run_label(job, Silence())
 
 
 @pytest.fixture
@@ -88,11 +86,11 @@ def test_malformed_rows_are_reported_with_their_line(tmp_path: Path, job: LabelJ
 
 
 def test_a_dry_run_counts_what_the_run_then_asks(tmp_path: Path, job: LabelJob) -> None:
-    counted = dry_run(job, quiet)
+    counted = dry_run(job, Silence())
     assert counted["calls"] == label(job)["ledger"]["calls"]
     assert counted["prompt_tokens"] > 70 * 20
     judges = (JudgeSpec(model="scripted:random", variant="cot"),)
-    reasoned = dry_run(replace(job, judges=judges), quiet)
+    reasoned = dry_run(replace(job, judges=judges), Silence())
     assert reasoned["calls"] == 2 * counted["calls"]
     assert reasoned["completion_tokens"] == 140 * 161
 
@@ -101,13 +99,13 @@ def test_a_dry_run_counts_what_the_run_then_asks(tmp_path: Path, job: LabelJob) 
 def test_a_dry_run_with_a_served_judge_needs_no_server(job: LabelJob) -> None:
     with FaultServer(Script(table=JUDGE)) as server:
         there = served(job, server)
-        counted = dry_run(there, quiet)
+        counted = dry_run(there, Silence())
         assert server.asked == []
         assert counted["calls"] == label(there)["ledger"]["calls"]
-    assert dry_run(there, quiet) == counted  # the server is gone
+    assert dry_run(there, Silence()) == counted  # the server is gone
     assert "no server was asked" in counted["assumed"]
-    assert dry_run(job, quiet)["assumed"] is None
-    hosted = dry_run(replace(job, judges=(JudgeSpec(model="openai:gpt-4o-mini"),)), quiet)
+    assert dry_run(job, Silence())["assumed"] is None
+    hosted = dry_run(replace(job, judges=(JudgeSpec(model="openai:gpt-4o-mini"),)), Silence())
     assert hosted["calls"] == counted["calls"]
     assert hosted["cost_usd"] > 0.0
 
@@ -116,7 +114,7 @@ def test_candidates_of_a_policy_are_sampled_and_compared(tmp_path: Path, job: La
     prompts = write(tmp_path / "prompts.jsonl", [{"prompt": f"What is {i}?"} for i in range(5)])
     sampling = Sampling(policy="scripted:random", samples=3, design="circular", max_new_tokens=12)
     sampled = replace(job, data=prompts, sampling=sampling)
-    assert dry_run(sampled, quiet)["rows"] == 15
+    assert dry_run(sampled, Silence())["rows"] == 15
     summary = label(sampled)
     assert summary["counts"]["preferences"] == 15
     assert {row["cohort"] for row in read(job.out / "preferences.jsonl")} == {"all"}

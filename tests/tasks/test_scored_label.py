@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec, read_judges
 from preceptor.tasks.audit import AuditJob, run_audit
 from preceptor.tasks.label import LabelJob, dry_run, run_label
@@ -16,9 +17,6 @@ SCORED = (JudgeSpec(model="scripted:random", constitution="warm_tone", variant="
 ROWS: list[dict[str, Any]] = [
     {"prompt": f"question {i}", "responses": [f"x {i}", f"y {i}", f"z {i}"]} for i in range(8)
 ]
-
-
-def quiet(*_: object) -> None: ...
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -33,9 +31,9 @@ def job(tmp_path: Path) -> LabelJob:
 
 
 def test_every_response_is_scored_once_and_the_estimate_says_so(job: LabelJob) -> None:
-    counted = dry_run(job, quiet)
+    counted = dry_run(job, Silence())
     assert (counted["rows"], counted["calls"]) == (24, 24)  # three pairs of a row's three responses
-    summary = run_label(job, quiet, quiet)
+    summary = run_label(job, Silence())
     assert summary["ledger"]["calls"] == 24
     assert summary["ledger"]["prompt_tokens"] == 24  # the scripted model bills one
     rows = read(job.out / "preferences.jsonl")
@@ -48,12 +46,12 @@ def test_every_response_is_scored_once_and_the_estimate_says_so(job: LabelJob) -
         assert json.loads(row["settings"]) == {"rationale": False, "shown": "alone"}
     assert summary["counts"]["position_bias"] == 0.0
     assert summary["counts"]["first_position_rate"] == 0.5
-    assert run_label(job, quiet, quiet)["calls_in_this_process"] == 0
+    assert run_label(job, Silence())["calls_in_this_process"] == 0
 
 
 def test_preferences_of_three_responses_never_go_in_a_circle(job: LabelJob) -> None:
     """Each pair is compared by the same three scores, so the pairs of a row agree on an order."""
-    run_label(job, quiet, quiet)
+    run_label(job, Silence())
     by_prompt: dict[str, dict[str, float]] = {}
     for row in read(job.out / "preferences.jsonl"):
         wins = by_prompt.setdefault(row["prompt_id"], {})
@@ -67,7 +65,7 @@ def test_one_judge_of_an_ensemble_scores_and_the_other_compares(job: LabelJob, t
         '[[judges]]\nmodel = "scripted:random"\nconstitution = "warm_tone"\nsettings = { shown = "alone" }\n'
         '[[judges]]\nmodel = "scripted:random"\nconstitution = "warm_tone"\n'
     )
-    summary = run_label(replace(job, judges=read_judges(file), limit=3), quiet, quiet)
+    summary = run_label(replace(job, judges=read_judges(file), limit=3), Silence())
     assert summary["ledger"]["calls"] == 3 + 3 * 2
     assert all(len(row["verdicts"]) == 4 for row in read(job.out / "preferences.jsonl"))
 
@@ -77,7 +75,7 @@ def test_an_audit_measures_it_beside_the_others(job: LabelJob, tmp_path: Path) -
     rows = [{"prompt": f"q{i}", "response_a": f"a{i}", "response_b": f"b{i}", "label": "ab"[i % 2]} for i in range(30)]
     people.write_text("".join(json.dumps(row) + "\n" for row in rows))
     judges = (*SCORED, JudgeSpec(model="scripted:random", constitution="warm_tone"))
-    result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=judges), quiet, quiet)
+    result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=judges), Silence())
     scored, shown_together = result["judges"]
     assert scored["label"].endswith("scored")
     assert scored["position_bias"] == 0.0 < shown_together["position_bias"]
@@ -88,5 +86,5 @@ def test_an_audit_measures_it_beside_the_others(job: LabelJob, tmp_path: Path) -
 def test_a_rationale_without_a_place_is_refused_before_anything_is_opened(job: LabelJob) -> None:
     spec = SCORED[0].model_copy(update={"variant": "scored+cot", "model": "openai:none@http://localhost:1/v1"})
     with pytest.raises(UsageError, match="no place for a rationale"):
-        run_label(replace(job, judges=(spec,)), quiet, quiet)
+        run_label(replace(job, judges=(spec,)), Silence())
     assert not job.out.exists()

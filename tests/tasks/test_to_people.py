@@ -9,6 +9,7 @@ import pytest
 
 from preceptor.cli.audit_table import show_audit
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.for_people import write_for_people
@@ -29,9 +30,6 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def quiet(*_: object) -> None: ...
-
-
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -47,7 +45,7 @@ def job(tmp_path: Path) -> LabelJob:
 
 
 def test_the_most_disputed_come_first_without_what_the_judges_think(job: LabelJob) -> None:
-    summary = run_label(job, quiet, quiet)
+    summary = run_label(job, Silence())
     assert summary["for_people"] == 5
     labelled = read(job.out / "preferences.jsonl")
     asked = read(job.out / "for_people.jsonl")
@@ -69,14 +67,14 @@ def test_the_most_disputed_come_first_without_what_the_judges_think(job: LabelJo
 def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(
     job: LabelJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_label(job, quiet, quiet)
+    run_label(job, Silence())
     rows = [{**row, "label": "b"} for row in read(job.out / "for_people.jsonl")]
     people = write(tmp_path / "labelled.jsonl", rows)
     original = {r.comparison.id: r.comparison for r in read_comparisons(job.data) if isinstance(r, ComparisonRow)}
     for row in read_comparisons(people):
         assert isinstance(row, ComparisonRow)
         assert row.comparison == original[row.comparison.id]
-    result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=TWO[:1]), quiet, quiet)
+    result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=TWO[:1]), Silence())
     assert result["judges"][0]["rows"] == 5
     assert result["chosen"] == {"disputed": 5}
     show_audit(result, tmp_path)
@@ -84,33 +82,33 @@ def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(
 
 
 def test_a_second_call_and_another_number_write_it_anew(job: LabelJob) -> None:
-    run_label(job, quiet, quiet)
+    run_label(job, Silence())
     five = read(job.out / "for_people.jsonl")
-    assert run_label(job, quiet, quiet)["calls_in_this_process"] == 0
+    assert run_label(job, Silence())["calls_in_this_process"] == 0
     assert read(job.out / "for_people.jsonl") == five
-    assert run_label(replace(job, to_people=1000), quiet, quiet)["for_people"] == 40
+    assert run_label(replace(job, to_people=1000), Silence())["for_people"] == 40
     assert read(job.out / "for_people.jsonl")[:5] == five
-    assert run_label(replace(job, to_people=0), quiet, quiet)["for_people"] is None
+    assert run_label(replace(job, to_people=0), Silence())["for_people"] is None
     assert len(read(job.out / "for_people.jsonl")) == 40
 
 
 def test_peoples_work_in_the_file_is_never_overwritten(job: LabelJob) -> None:
-    run_label(job, quiet, quiet)
+    run_label(job, Silence())
     file = job.out / "for_people.jsonl"
     rows = read(file)
     write(file, [rows[0], {**rows[1], "label": "a"}])
     before = file.read_bytes()
     with pytest.raises(UsageError, match=r"for_people\.jsonl:2: people's labels; move the file away"):
-        run_label(job, quiet, quiet)
+        run_label(job, Silence())
     assert file.read_bytes() == before
-    run_label(replace(job, to_people=0), quiet, quiet)
+    run_label(replace(job, to_people=0), Silence())
     assert file.read_bytes() == before
 
 
 def test_of_a_judge_that_never_contradicts_itself_the_least_decided_come_first(job: LabelJob) -> None:
     """Scored alone, both presentations say the same: no disagreement anywhere, so nearness to one half decides."""
     judges = (JudgeSpec(model="scripted:random", constitution="warm_tone", variant="scored"),)
-    run_label(replace(job, judges=judges), quiet, quiet)
+    run_label(replace(job, judges=judges), Silence())
     nearest = sorted(read(job.out / "preferences.jsonl"), key=lambda row: row["p_chosen"])[:5]
     assert [row["id"] for row in read(job.out / "for_people.jsonl")] == [row["id"] for row in nearest]
 
@@ -120,7 +118,7 @@ def test_who_has_a_label_is_not_asked_again_and_ties_are_in_the_order_of_the_dat
     data = write(tmp_path / "rows.jsonl", rows)
     same = (JudgeSpec(model="scripted:first"),)  # 0.99 for whatever stands first: as much disagreement everywhere
     job = LabelJob(data=data, out=tmp_path / "out", judges=same, to_people=3)
-    assert run_label(job, quiet, quiet)["for_people"] == 3
+    assert run_label(job, Silence())["for_people"] == 3
     assert [row["prompt"] for row in read(job.out / "for_people.jsonl")] == [f"question {i}" for i in (3, 4, 5)]
 
 
@@ -136,7 +134,7 @@ def test_trajectories_and_conversations_stay_whole(tmp_path: Path) -> None:
     rows = [{"prompt": system, "response_a": f"no {i}", "response_b": acted, "category": "tools"} for i in range(6)]
     data = write(tmp_path / "rows.jsonl", rows)
     job = LabelJob(data=data, out=tmp_path / "out", judges=TWO[:1], to_people=6)
-    run_label(job, quiet, quiet)
+    run_label(job, Silence())
     assert {row["chosen_is"] for row in read(job.out / "preferences.jsonl")} == {"a", "b"}
     original = {r.comparison.id: r for r in read_comparisons(data) if isinstance(r, ComparisonRow)}
     found = [row for row in read_comparisons(job.out / "for_people.jsonl") if isinstance(row, ComparisonRow)]

@@ -32,9 +32,9 @@ from preceptor.cli import (
     trajectories,
 )
 from preceptor.cli.arguments import Command, check_arguments
-from preceptor.cli.pulse import PULSE
-from preceptor.cli.terminal import complain
 from preceptor.core.errors import PreceptorError
+from preceptor.display.pulse import PULSE
+from preceptor.display.terminal import complain
 
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -33,11 +33,10 @@ def arms(
     begin_arms(path, recipe)
 
     from preceptor.cli.arms_table import show_arms
-    from preceptor.cli.display import Display
     from preceptor.cli.stopping import going_on_by
     from preceptor.methods.arms import run_arms
 
     again = ["preceptor", *sys.argv[1:], *(["--out", str(path)] if out is None else [])]
-    with going_on_by(*again), Display() as display:
-        summary = run_arms(path, recipe, display)
+    with going_on_by(*again):
+        summary = run_arms(path, recipe)
     show_arms(summary, path, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from preceptor.cli.terminal import Terminal, say_json
+from preceptor.display.terminal import Terminal, say_json
 from preceptor.reports.arms.page import headline, warnings
 from preceptor.reports.run.page import test_prompts
 

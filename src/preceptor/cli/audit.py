@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.terminal import say_json
+from preceptor.display.terminal import say_json
 
 
 def audit(
@@ -43,7 +43,6 @@ def audit(
     import json
 
     from preceptor.cli.audit_table import show_audit
-    from preceptor.cli.screen import Screen
     from preceptor.core.errors import UsageError
     from preceptor.tasks.audit import AuditJob, run_audit
 
@@ -62,8 +61,7 @@ def audit(
         method=method,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    with Screen() as work:
-        result = run_audit(job, work.stage, work.advance)
+    result = run_audit(job)
     if as_json:
         say_json(json.dumps(result, indent=1, ensure_ascii=False))
     else:

@@ -7,8 +7,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from preceptor.cli.terminal import Terminal
 from preceptor.cli.work import percent
+from preceptor.display.terminal import Terminal
 from preceptor.evaluation.judge_audit import Audit
 from preceptor.judging.warnings import judge_warnings
 from preceptor.reports.audit.page import headline, sample, with_short_labels

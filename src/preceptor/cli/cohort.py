@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.terminal import Terminal, say_json
+from preceptor.display.terminal import Terminal, say_json
 
 
 def cohort(
@@ -26,15 +26,13 @@ def cohort(
     """Turn production traces and chat logs into a cohort of prompts: masked, without duplicates, failures first."""
     import json
 
-    from preceptor.cli.screen import Screen
     from preceptor.core.errors import UsageError
     from preceptor.tasks.cohort import CohortJob, run_cohort
 
     if not cohort:
         raise UsageError('--cohort "": expected a name')
     job = CohortJob(tuple(traces), out, cohort, limit, failures_first, not no_mask, seed)
-    with Screen() as work:
-        result = run_cohort(job, work.stage, work.advance)
+    result = run_cohort(job)
     if as_json:
         say_json(json.dumps(result, indent=1, ensure_ascii=False))
     else:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from preceptor.cli.terminal import Terminal
+from preceptor.display.terminal import Terminal
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.compare.page import ComparedRuns, ResultRow, RunDifference
 from preceptor.reports.numbers import estimate, number, p_value, percent, share

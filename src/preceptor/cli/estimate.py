@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.terminal import Terminal, say_json
+from preceptor.display.terminal import Terminal, say_json
 
 if TYPE_CHECKING:
     from preceptor.evaluation.intervals import Estimate

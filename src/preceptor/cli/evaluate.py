@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.terminal import say_json
+from preceptor.display.terminal import say_json
 
 
 def evaluate(
@@ -68,7 +68,6 @@ def evaluate(
 ) -> None:
     """Let a judge that did not train them compare policies: win rates, length control, cohorts, regressions."""
     from preceptor.cli.evaluation_table import regressions, show_evaluation
-    from preceptor.cli.screen import Screen
     from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
     from preceptor.tasks.candidates import Answering
     from preceptor.tasks.evaluate.contestants import parse_contestants
@@ -93,8 +92,7 @@ def evaluate(
         budget=budget,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    with Screen() as work:
-        evaluation = run_evaluate(job, work.stage, work.advance)
+    evaluation = run_evaluate(job)
     if as_json:
         say_json(evaluation.model_dump_json(indent=1))
     else:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from preceptor.cli.terminal import Terminal
+from preceptor.display.terminal import Terminal
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation

@@ -42,7 +42,6 @@ def label(
     as_json: o.AsJson = False,
 ) -> None:
     """Judge comparisons and write a preference dataset that TRL trains on. Several judges are an ensemble."""
-    from preceptor.cli.screen import Screen
     from preceptor.cli.work import show_dry_run, show_labels
     from preceptor.core.errors import UsageError
     from preceptor.tasks.candidates import Sampling
@@ -78,12 +77,6 @@ def label(
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
     if dry_run:
-        with Screen() as work:
-            counted = count_first(job, work.stage)
-        show_dry_run(counted, as_json=as_json)
+        show_dry_run(count_first(job), as_json=as_json)
         return
-    with Screen() as work:
-        summary = run_label(
-            job, work.stage, lambda done, total, tally: work.advance(done, total, f"{tally.failed} failed")
-        )
-    show_labels(summary, out, as_json=as_json)
+    show_labels(run_label(job), out, as_json=as_json)

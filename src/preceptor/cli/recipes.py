@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from preceptor.cli.terminal import say, say_json
+from preceptor.display.terminal import say, say_json
 
 
 def recipes(

@@ -11,7 +11,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
 ) -> None:
     """Write report.html of a finished run anew and print its summary."""
-    from preceptor.cli.display import show_summary
+    from preceptor.cli.run_table import show_summary
     from preceptor.core.errors import UsageError
     from preceptor.runs.directory import RunDirectory
     from preceptor.runs.report import evaluated, write_report

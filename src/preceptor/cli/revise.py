@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.terminal import say, say_json
+from preceptor.display.terminal import say, say_json
 
 
 def revise(
@@ -32,7 +32,6 @@ def revise(
     """Let a model criticise and rewrite its answers: pairs (revised over draft) and fine-tuning data."""
     import json
 
-    from preceptor.cli.screen import Screen
     from preceptor.judging.revision import RevisionSettings
     from preceptor.tasks.revise import ReviseJob, run_revise
 
@@ -48,8 +47,7 @@ def revise(
         budget=budget,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    with Screen() as work:
-        summary = run_revise(job, work.stage, work.advance)
+    summary = run_revise(job)
     if as_json:
         say_json(json.dumps(summary, indent=1, ensure_ascii=False))
     else:

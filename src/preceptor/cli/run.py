@@ -25,7 +25,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
 ) -> None:
     """Run a recipe: sample, judge, train, measure, report."""
-    from preceptor.cli.display import Display, show_summary
+    from preceptor.cli.run_table import show_summary
     from preceptor.cli.stopping import going_on_by
     from preceptor.core.errors import PreceptorError, UsageError
 
@@ -51,20 +51,19 @@ def run(
     # Where this is the only process, a mistake is answered before torch is imported.
     directory = None if launched else prepare()
     from preceptor.methods.run import execute
-    from preceptor.runs.progress import Silence
     from preceptor.training.processes import OF_MAIN, Processes
 
     processes = Processes()
     try:
         directory = directory or processes.on_main(prepare)
         if not processes.is_main:
-            execute(directory, Silence(), merge=merge, processes=processes)
+            execute(directory, merge=merge, processes=processes)
             return
     except PreceptorError as error:
         if processes.is_main or OF_MAIN not in getattr(error, "__notes__", ()):
             raise
         raise typer.Exit(error.exit_code) from error  # the main process says why
     again = ["preceptor", "run", "--resume", str(directory.path), *(["--merge"] if merge else [])]
-    with going_on_by(*again), Display() as display:
-        summary = execute(directory, display, merge=merge, processes=processes)
+    with going_on_by(*again):
+        summary = execute(directory, merge=merge, processes=processes)
     show_summary(summary, directory, as_json=as_json)

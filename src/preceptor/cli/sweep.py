@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.terminal import say_json
+from preceptor.display.terminal import say_json
 
 
 def sweep(
@@ -36,7 +36,6 @@ def sweep(
     """Measure every checkpoint of a run, find the best one and where over-optimisation begins."""
     import json
 
-    from preceptor.cli.display import Display
     from preceptor.cli.sweep_table import show_sweep
     from preceptor.methods.sweep import SweepJob, run_sweep
     from preceptor.store.reading import resolved
@@ -52,8 +51,7 @@ def sweep(
         max_kl=max_kl,
         max_perplexity_ratio=max_perplexity_ratio,
     )
-    with Display() as display:
-        found = run_sweep(job, display)
+    found = run_sweep(job)
     if as_json:
         say_json(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False))
     else:

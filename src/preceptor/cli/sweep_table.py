@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from preceptor.cli.terminal import Terminal
+from preceptor.display.terminal import Terminal
 from preceptor.evaluation.snapshot import Measure
 from preceptor.evaluation.sweep import Sweep
 from preceptor.reports.numbers import estimate, number

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from preceptor.cli.arguments import Command
-from preceptor.cli.terminal import say, say_json
+from preceptor.display.terminal import say, say_json
 
 train = typer.Typer(help="Train one learner by itself; `preceptor run` has whole methods.", no_args_is_help=True)
 
@@ -39,25 +39,21 @@ def reward(
     tables = {"reward_model": RewardModelSettings, "tuning": TuningSettings}
     chosen: dict[str, Any] = read_tables(settings or [], tables)
 
-    from preceptor.cli.display import Display
     from preceptor.core.errors import PreceptorError
     from preceptor.methods.train_reward import RewardJob, run_train_reward
-    from preceptor.runs.progress import Silence
     from preceptor.training.processes import OF_MAIN, Processes
 
     job = RewardJob(tuple(data), out, model, chosen["reward_model"], chosen["tuning"], test, seed)
     processes = Processes()
     if not processes.is_main:
-        silence = Silence()
         try:
-            run_train_reward(job, processes, silence.note, silence.step)
+            run_train_reward(job, processes)
         except PreceptorError as error:
             if OF_MAIN not in getattr(error, "__notes__", ()):
                 raise
             raise typer.Exit(error.exit_code) from error  # the main process says why
         return
-    with Display() as display:
-        summary = run_train_reward(job, processes, display.note, display.step)
+    summary = run_train_reward(job, processes)
     if as_json:
         say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return

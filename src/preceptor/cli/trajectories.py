@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.terminal import say_json
+from preceptor.display.terminal import say_json
 
 
 def trajectories(

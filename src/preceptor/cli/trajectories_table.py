@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from preceptor.cli.terminal import Terminal
+from preceptor.display.terminal import Terminal
 from preceptor.evaluation.trajectories import TrajectoryFindings
 from preceptor.reports.numbers import estimate, share
 from preceptor.reports.trajectories import headline, warnings

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from preceptor.cli.terminal import Terminal, say, say_json
+from preceptor.display.terminal import Terminal, say, say_json
 
 
 def show_dry_run(counted: dict[str, Any], *, as_json: bool) -> None:

@@ -75,6 +75,17 @@ class Snapshot(Frozen):
         """Whether there is a held-out measure. One that fails on every response ends the run."""
         return any(response.heldout_score is not None for response in self.responses)
 
+    @property
+    def facts(self) -> dict[str, float | None]:
+        """For progress: the means of the held-out score, with its interval, of the judge's score and of KL, by name."""
+        held_out, means = self.heldout_score.overall, {"judge_score": self.judge_score, "kl": self.kl}
+        return {
+            "heldout_score": held_out and held_out.value,
+            "heldout_score_low": held_out and held_out.low,
+            "heldout_score_high": held_out and held_out.high,
+            **{name: measure.overall and measure.overall.value for name, measure in means.items()},
+        }
+
     @cached_property
     def judge_score(self) -> Measure:
         """Mean reward by the training judge."""

@@ -8,7 +8,9 @@ import tomli_w
 from pydantic import Field
 
 from preceptor.core.errors import UsageError, nearest
+from preceptor.core.progress import Progress
 from preceptor.core.types import Frozen, NonEmpty, Seed
+from preceptor.display.progress import shown
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import change
 from preceptor.judging.constitution import load_constitution
@@ -28,7 +30,6 @@ from preceptor.reports.evaluation.page import render_markdown
 from preceptor.reports.run.page import ReportData
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.evaluation import BEFORE, evaluate_snapshots
-from preceptor.runs.progress import Progress
 from preceptor.store.files import write_json, write_text, writing
 from preceptor.store.own_folder import check_own, check_unused, mark
 
@@ -109,7 +110,7 @@ def load_arms(name: str, overrides: Sequence[str] = (), scale: str | None = None
     return recipe
 
 
-def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, Any]:
+def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress | None = None) -> dict[str, Any]:
     """Runs every arm in a run directory of its own below `path`, from wherever an earlier process left it, and compares
     them.
 
@@ -118,6 +119,11 @@ def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, An
     Returns: the summary, as in `summary.json`.
     Raises: UsageError when `path` holds something else; PreceptorError as any run.
     """
+    with shown(progress) as display:
+        return _run_arms(path, recipe, display)
+
+
+def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, Any]:
     from preceptor.methods.run import execute  # imports torch, which a mistake in the recipes need not wait for
 
     begin_arms(path, recipe)

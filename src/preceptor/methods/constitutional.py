@@ -40,7 +40,7 @@ def _revise(session: Session, recipe: ConstitutionalRecipe, prompts: Split, poli
 
     def revise() -> dict[str, Any]:
         write_prompts(job.prompts, prompts.training, "revision")
-        summary = run_revise(job, session.progress.stage, lambda done, total, _: session.progress.advance(done, total))
+        summary = run_revise(job, session.progress)
         kept = ("prompts", "revised", "unchanged", "failed", "constitution")
         return {name: summary[name] for name in kept} | {"hash": content_of(out / "sft.jsonl")}
 

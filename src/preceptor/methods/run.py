@@ -4,6 +4,8 @@ from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 from preceptor.core.errors import PreceptorError
+from preceptor.core.progress import Progress, Silence
+from preceptor.display.progress import shown
 from preceptor.methods.best_of_n import run_best_of_n
 from preceptor.methods.constitutional import run_constitutional
 from preceptor.methods.direct_rlaif import run_direct_rlaif
@@ -21,14 +23,17 @@ from preceptor.recipes.methods import (
 )
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.merge import merge_best
-from preceptor.runs.progress import Progress, Silence
 from preceptor.runs.session import Session
 from preceptor.store.own_folder import working_in
 from preceptor.training.processes import Processes
 
 
 def execute(
-    directory: RunDirectory, progress: Progress, *, merge: bool = False, processes: Processes | None = None
+    directory: RunDirectory,
+    progress: Progress | None = None,
+    *,
+    merge: bool = False,
+    processes: Processes | None = None,
 ) -> dict[str, Any]:
     """Runs what the run directory's recipe says, or goes on with it; a finished run is not repeated.
 
@@ -41,7 +46,11 @@ def execute(
     `kill -9` it stays `running`.
     """
     processes = processes or Processes()
-    progress = progress if processes.is_main else Silence()
+    with shown(progress if processes.is_main else Silence()) as display:
+        return _execute(directory, display, processes, merge=merge)
+
+
+def _execute(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> dict[str, Any]:
     with ExitStack() as held:
         processes.on_main(lambda: held.enter_context(working_in(directory.path, "run")))
         processes.on_main(directory.tidy)

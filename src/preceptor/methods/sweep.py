@@ -12,7 +12,9 @@ from preceptor.backends.names import check_name, same_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.hashing import content_hash
+from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt, Response
+from preceptor.display.progress import shown
 from preceptor.evaluation.checkpoints import Bounds
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.evaluation.sweep import Measured, Sweep, sweep
@@ -27,7 +29,6 @@ from preceptor.runs.held_out import HeldOut, held_out_measure
 from preceptor.runs.inputs import LEAST
 from preceptor.runs.judge import RunJudge
 from preceptor.runs.measure import Grader, Meter, RewardModelGrader
-from preceptor.runs.progress import Progress
 from preceptor.runs.session import Session, within_window
 from preceptor.runs.summary import judge_score_is
 from preceptor.store.calls import JUDGE, calls_by_role
@@ -64,7 +65,7 @@ class SweepJob:
     """Bounds in place of the run's."""
 
 
-def run_sweep(job: SweepJob, progress: Progress) -> Sweep:
+def run_sweep(job: SweepJob, progress: Progress | None = None) -> Sweep:
     """Measures every checkpoint of a run, from wherever an earlier process left it; writes `sweep.json`, `report.html`.
 
     A checkpoint is measured once and kept in `checkpoints/step-N.json`. Judges' answers are in the sweep's own ledgers.
@@ -72,6 +73,11 @@ def run_sweep(job: SweepJob, progress: Progress) -> Sweep:
     Raises: UsageError when the run has no checkpoints or an earlier version began it, a name is wrong or the folder
         holds another sweep; PreceptorError when a checkpoint was altered or a judge cannot be asked.
     """
+    with shown(progress) as display:
+        return _sweep(job, display)
+
+
+def _sweep(job: SweepJob, progress: Progress) -> Sweep:
     check_own(job.out, "sweep")
     directory = RunDirectory.open(job.run)
     directory.check_version()
@@ -232,7 +238,7 @@ def _measured(
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: is damaged ({reason}); delete it and give the same command again") from error
-    session.progress.measured(snapshot)
+    session.progress.measured(step, snapshot.facts)
     return snapshot
 
 

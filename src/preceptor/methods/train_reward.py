@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +10,9 @@ from typing import Any
 
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
+from preceptor.core.outlook import TRAINING_STAGE
+from preceptor.core.progress import Progress, Silence
+from preceptor.display.progress import shown
 from preceptor.methods.parts.reward_models import accuracy_of
 from preceptor.store.files import check_folder, write_folder, write_json
 from preceptor.store.own_folder import check_own, working_in
@@ -38,10 +41,7 @@ class RewardJob:
 
 
 def run_train_reward(
-    job: RewardJob,
-    processes: Processes,
-    on_note: Callable[[str], None],
-    on_step: Callable[[int, int, dict[str, Any]], None],
+    job: RewardJob, processes: Processes | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Trains a reward model, from wherever an earlier process left it, and measures it on pairs it has not seen.
 
@@ -50,19 +50,28 @@ def run_train_reward(
     Returns: the summary, as in `summary.json`, in every process.
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when training diverges.
     """
+    processes = processes or Processes()
+    with shown(progress if processes.is_main else Silence()) as display:
+        return _train(job, processes, display)
+
+
+def _train(job: RewardJob, processes: Processes, progress: Progress) -> dict[str, Any]:
     begun = time.perf_counter()
     processes.on_main(lambda: check_own(job.out, "reward model"))
     pairs, left_out = _read(job.data)
     training, held_out = (pairs, _read((job.test,))[0]) if job.test else split(pairs, job.settings.held_out_share)
     if job.test:
         training = _without(training, held_out)
-    say = on_note if processes.is_main else _silent
-    say(f"{len(training)} pairs to train on, {len(held_out)} held out; {sum(left_out.values())} rows left out")
+    progress.note(
+        f"{len(training)} pairs to train on, {len(held_out)} held out; {sum(left_out.values())} rows left out"
+    )
     if job.settings.members > 1:
         raise UsageError("reward_model.members: one reward model is trained here; `preceptor run rlaif` trains several")
     with ExitStack() as held:
         processes.on_main(lambda: held.enter_context(working_in(job.out, "reward model")))
+        progress.stage("loading the model")
         model = RewardModel.from_language_model(job.model, job.tuning, job.seed, max_length=job.settings.max_length)
+        progress.stage(TRAINING_STAGE)
         trained = train_reward_model(
             model,
             training,
@@ -70,9 +79,9 @@ def run_train_reward(
             root=job.out,
             seed=job.seed,
             processes=processes,
-            on_step=lambda step, total, facts: on_step(step, total, asdict(facts)),
+            on_step=lambda step, total, facts: progress.step(step, total, asdict(facts)),
         )
-        say(f"measuring on {len(held_out)} held-out pairs")
+        progress.stage(f"measuring on {len(held_out)} held-out pairs")
         facts = {
             "by_source": dict(Counter(pair.source for pair in training)),
             "left_out": {**left_out, **trained.left_out},
@@ -134,7 +143,3 @@ def _without(pairs: Sequence[TrainingPair], held_out: Sequence[TrainingPair]) ->
     """The pairs whose prompts are not held out."""
     texts = {pair.prompt.text for pair in held_out}
     return [pair for pair in pairs if pair.prompt.text not in texts]
-
-
-def _silent(_: str) -> None:
-    pass

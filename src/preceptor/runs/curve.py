@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from preceptor.core.outlook import TRAINING_STAGE
+from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
 from preceptor.evaluation.checkpoints import should_stop, to_grade
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.runs.measure import Meter
-from preceptor.runs.outlook import TRAINING_STAGE
-from preceptor.runs.progress import Progress
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.measure import Meter
 from preceptor.store.files import read_rows
 
 
@@ -33,7 +33,7 @@ class Curve:
         self.stopped: str | None = None
         """Why training ended early; None when it did not."""
         for snapshot in self.snapshots:
-            progress.measured(snapshot)
+            progress.measured(snapshot.step, snapshot.facts)
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -48,7 +48,7 @@ class Curve:
                 f"step-{step:06d}", lambda: self._meter.look(self._prompts, self._rollout_kl(step))
             )
             self._by_step[step] = look
-            self._progress.measured(look)
+            self._progress.measured(step, look.facts)
             self._progress.stage(TRAINING_STAGE)
         so_far = [snapshot for snapshot in self.snapshots if snapshot.step <= step]
         bounds = self._directory.recipe.evaluation.bounds

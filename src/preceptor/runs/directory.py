@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.runs.inputs import read_inputs
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
 from preceptor.recipes.methods import ConstitutionalRecipe, Recipe
 from preceptor.reports.run.page import ReportData
+from preceptor.runs.inputs import read_inputs
 from preceptor.store.files import (
     REMEDY,
     append_line,

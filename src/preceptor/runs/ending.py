@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preceptor.core.outlook import MEASURING, SAMPLING, TRAINING, TRAINING_STAGE, Part
 from preceptor.evaluation.checkpoints import broken_perplexity, choose_checkpoint
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredReference, Snapshot
+from preceptor.recipes.methods import Recipe
+from preceptor.reports.run.page import headline
 from preceptor.runs.curve import Curve
 from preceptor.runs.inputs import Split
+from preceptor.runs.judge import RunJudge
 from preceptor.runs.measure import Grader, Meter
-from preceptor.recipes.methods import Recipe
-from preceptor.runs.outlook import MEASURING, SAMPLING, TRAINING, TRAINING_STAGE, Part
 from preceptor.runs.publish import publish
 from preceptor.runs.report import evaluated, write_report
-from preceptor.runs.judge import RunJudge
 from preceptor.runs.session import Session
 from preceptor.runs.summary import Outcome, summarise
-from preceptor.reports.run.page import headline
 from preceptor.training.policy import Policy
 
 

@@ -10,7 +10,6 @@ from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.specs import JudgeSpec, check_judges
-from preceptor.store.files import content_of
 from preceptor.recipes.load import dump_recipe
 from preceptor.recipes.methods import (
     BestOfNRecipe,
@@ -22,6 +21,7 @@ from preceptor.recipes.methods import (
 )
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
+from preceptor.store.files import content_of
 from preceptor.store.prompts import packaged, read_prompts, split_held_out, split_validation
 from preceptor.store.training_pairs import read_training_pairs
 from preceptor.training.rl.rewards import load_reward_function

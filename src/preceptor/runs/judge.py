@@ -11,10 +11,10 @@ from preceptor.judging.constitution import Constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.specs import JudgeSpec, make_judge
-from preceptor.runs.measure import JudgeGrader
-from preceptor.runs.directory import RunDirectory
-from preceptor.runs.session import Session
 from preceptor.recipes.settings import JudgeSettings, RewardingJudgeSettings
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.measure import JudgeGrader
+from preceptor.runs.session import Session
 from preceptor.store.ledger import Ledger
 from preceptor.training.rl.rewards import reward_kind, reward_of
 from preceptor.training.rl.settings import RewardKind

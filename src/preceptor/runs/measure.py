@@ -10,8 +10,8 @@ from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.judging.score import ScoreJudge
-from preceptor.runs.held_out import HeldOut
 from preceptor.recipes.methods import Recipe
+from preceptor.runs.held_out import HeldOut
 from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble

@@ -4,10 +4,10 @@ from typing import Any
 
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
+from preceptor.core.progress import Progress
 from preceptor.recipes.methods import BestOfNRecipe, SftRecipe
-from preceptor.runs.progress import Progress
-from preceptor.runs.publish import linked, publish
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.publish import linked, publish
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.recipes.methods import Recipe
-from preceptor.runs.directory import RunDirectory
 from preceptor.reports.run import words
+from preceptor.runs.directory import RunDirectory
 from preceptor.store.documents import document
 from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
 

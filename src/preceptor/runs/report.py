@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from preceptor.evaluation.result import Evaluation
+from preceptor.reports.run.page import ReportData, render_report, render_run_markdown
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.evaluation import evaluate_run
-from preceptor.reports.run.page import ReportData, render_report, render_run_markdown
 from preceptor.store.files import write_json, write_text
 
 

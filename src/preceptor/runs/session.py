@@ -9,14 +9,14 @@ from typing import Any
 from preceptor.backends.transformers.chat import encode_conversation
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
+from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
 from preceptor.evaluation.snapshot import Snapshot
+from preceptor.recipes.methods import Recipe
+from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut, held_out_measure
 from preceptor.runs.inputs import Inputs, Split, check_split, read_inputs
-from preceptor.recipes.methods import Recipe
-from preceptor.runs.progress import Progress
 from preceptor.runs.publish import checkpoint_card
-from preceptor.runs.directory import RunDirectory
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes

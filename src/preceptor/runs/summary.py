@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from preceptor.backends.names import same_model
+from preceptor.core.environment import environment
 from preceptor.evaluation.checkpoints import Choice, broken_bound, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
 from preceptor.judging.warnings import Count
-from preceptor.core.environment import environment
-from preceptor.runs.held_out import HeldOut
-from preceptor.runs.inputs import Split
-from preceptor.runs.measure import Grader, JudgeGrader
 from preceptor.recipes.methods import DirectRlaifRecipe, Recipe
 from preceptor.runs.conduct import run_warnings
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.held_out import HeldOut
+from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge
+from preceptor.runs.measure import Grader, JudgeGrader
 from preceptor.runs.session import Session
 from preceptor.store.calls import JUDGE, calls_by_role
 from preceptor.store.files import read_rows

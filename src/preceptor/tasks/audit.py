@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,9 @@ from preceptor.backends.connection import Connection
 from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Preference, Rater, total_usage
+from preceptor.display.progress import shown
 from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
 from preceptor.judging import calibration
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
@@ -52,43 +54,46 @@ class AuditJob:
     connection: Connection | None = None
 
 
-def run_audit(
-    job: AuditJob, on_stage: Callable[[str], None], on_progress: Callable[[int, int, str], None]
-) -> dict[str, Any]:
+def run_audit(job: AuditJob, progress: Progress | None = None) -> dict[str, Any]:
     """Audits judges, one model at a time, from wherever an earlier process left it.
 
     Returns: the audit as in `audit.json`.
     Raises: UsageError on faulty input; PreceptorError when a model cannot be asked or the budget is spent.
     """
+    with shown(progress) as display:
+        return _audit(job, display)
+
+
+def _audit(job: AuditJob, progress: Progress) -> dict[str, Any]:
     check_judges(job.judges)
     if job.save_calibration is not None and len(job.judges) != 1:
         raise UsageError(f"--save-calibration is for one judge; {len(job.judges)} are named")
     check_own(job.out, "audit")
     if job.save_calibration is not None:
         calibration.check_replaceable(job.save_calibration)
-    on_stage("reading the data")
+    progress.stage("reading the data")
     rows, malformed = read_labelled(job)
     runs: dict[int, JudgeRun] = {}
     raters: dict[int, Rater] = {}
     with working_in(job.out, "audit"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
         for name in dict.fromkeys(spec.model for spec in job.judges):
-            on_stage(f"opening {Path(name).name}")
+            progress.stage(f"opening {Path(name).name}")
             model = open_model(name, job.connection)
             check_prices(job.budget, [model])
             for position, spec in enumerate(job.judges):
                 if spec.model == name:
-                    on_stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
+                    progress.stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
                     judge = make_judge(spec, model, ledger)
                     raters[position] = judge.rater
-                    runs[position] = _run(judge, spec, model, rows, on_progress)
+                    runs[position] = _run(judge, spec, model, rows, progress)
             del model
             gc.collect()  # the next model needs the memory
         for note in ledger.notes():
-            on_stage(note)
+            progress.note(note)
     ordered = [runs[position] for position in range(len(job.judges))]
     if job.ensemble:
         ordered.append(_ensemble(job.judges, [raters[position] for position in range(len(job.judges))], ordered))
-    on_stage("measuring")
+    progress.stage("measuring")
     result = audit(ordered, [row.selection for row in rows])
     if job.save_calibration is not None:
         _save_calibration(job.save_calibration, ordered[0], job.method)
@@ -122,7 +127,7 @@ def _run(
     spec: JudgeSpec,
     model: LanguageModel,
     rows: Sequence[ComparisonRow],
-    on_progress: Callable[[int, int, str], None],
+    progress: Progress,
 ) -> JudgeRun:
     """One judge on all rows.
 
@@ -139,7 +144,7 @@ def _run(
                 tally.labelled += 1
         tally.check(UNREACHED, at_end=start + at_once >= len(rows), remedy=REMEDY)
         outcomes += chunk
-        on_progress(len(outcomes), len(rows), "")
+        progress.advance(len(outcomes), len(rows))
     usage = total_usage(outcome.usage for outcome in outcomes if isinstance(outcome, Preference))
     return JudgeRun(
         judge=judge.rater.model,

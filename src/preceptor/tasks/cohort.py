@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +10,9 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
+from preceptor.core.progress import Progress
 from preceptor.core.types import Message
+from preceptor.display.progress import shown
 from preceptor.evaluation.refusal_rules import is_refusal
 from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
 from preceptor.store.masking import MISSED, Mask
@@ -79,9 +81,7 @@ class _Candidate:
     masked: Counter[str]
 
 
-def run_cohort(
-    job: CohortJob, on_stage: Callable[[str], None], on_progress: Callable[[int, int, str], None]
-) -> dict[str, Any]:
+def run_cohort(job: CohortJob, progress: Progress | None = None) -> dict[str, Any]:
     """Adds the conversations that the traces hold to a file of prompts, each up to the user's last message.
 
     The file's rows stay as they are, and no prompt is added that it, or another conversation, has already (see
@@ -93,19 +93,24 @@ def run_cohort(
     Returns: what was read, left out, masked and added, by numbers.
     Raises: UsageError where no conversation can be used, or the output is an input or no file of prompts.
     """
+    with shown(progress) as display:
+        return _cohort(job, display)
+
+
+def _cohort(job: CohortJob, progress: Progress) -> dict[str, Any]:
     if resolved(job.out) in {resolved(path) for path in job.traces}:
         raise UsageError(f"{job.out}: is to be read and to be written; name another --out")
     old = read_cohort(job.out)
-    on_stage("reading the traces")
+    progress.stage("reading the traces")
     traces = read_traces(job.traces)
     if not traces.chats:
         raise UsageError(_nothing(job.traces, traces))
-    on_stage("masking and looking for duplicates" if job.mask else "looking for duplicates")
+    progress.stage("masking and looking for duplicates" if job.mask else "looking for duplicates")
     duplicates, found, known = Duplicates(), Counter[str](), {prompt.id for prompt in old}
     for prompt in old:
         duplicates.add(list(map(Mask().message, prompt.conversation)))
     new: list[_Candidate] = []
-    ranked = sorted(_candidates(job, traces.chats, on_progress), key=lambda each: _rank(each, job))
+    ranked = sorted(_candidates(job, traces.chats, progress), key=lambda each: _rank(each, job))
     for candidate in ranked:
         # A prompt that was edited by hand keeps its id, and is not to come back as it was.
         same = "same" if candidate.row["id"] in known else duplicates.add(candidate.conversation)
@@ -158,9 +163,7 @@ def _displeased(turn: str, asked: Sequence[str]) -> set[str]:
     return found
 
 
-def _candidates(
-    job: CohortJob, chats: Sequence[Chat], on_progress: Callable[[int, int, str], None]
-) -> Iterator[_Candidate]:
+def _candidates(job: CohortJob, chats: Sequence[Chat], progress: Progress) -> Iterator[_Candidate]:
     for done, (chat, found) in enumerate(zip(chats, signals_of(chats), strict=True), start=1):
         mask = Mask()
         conversation = tuple(mask.message(message) for message in chat.conversation)
@@ -185,7 +188,7 @@ def _candidates(
         row = {"id": name, "cohort": job.cohort, "conversation": wire, "metadata": metadata}
         yield _Candidate(row, conversation, signals, mask.counts)
         if done % 100 == 0 or done == len(chats):
-            on_progress(done, len(chats), "")
+            progress.advance(done, len(chats))
 
 
 def _rank(candidate: _Candidate, job: CohortJob) -> tuple[int, float, int, str]:

@@ -1,7 +1,7 @@
 """Labelling a dataset: comparisons, or prompts and a policy, to a preference dataset that TRL trains on."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,10 +13,12 @@ from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Progress
 from preceptor.core.types import Comparison, Usage
+from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
-from preceptor.judging.label import Tally, label
+from preceptor.judging.label import label
 from preceptor.judging.outcome_counts import count_outcomes
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.specs import JudgeSpec, build_judge, check_judges, check_prices
@@ -84,36 +86,36 @@ class Census:
     """The first malformed rows."""
 
 
-def run_label(
-    job: LabelJob, on_stage: Callable[[str], None], on_progress: Callable[[int, int, Tally], None]
-) -> dict[str, Any]:
+def run_label(job: LabelJob, progress: Progress | None = None) -> dict[str, Any]:
     """Labels a dataset, from wherever an earlier process left it.
-
-    Args:
-        on_progress: told the rows done, all rows, and the tally.
 
     Returns: the summary, as in `summary.json`.
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when too many judgements fail,
         the budget is spent, a server cannot be used or the disk does not take the output.
     """
+    with shown(progress) as display:
+        return _label(job, display)
+
+
+def _label(job: LabelJob, progress: Progress) -> dict[str, Any]:
     begun = time.perf_counter()
     check_job(job)
     check_own(job.out, "labels")
     if job.to_people:
         check_unlabelled(job.out / FOR_PEOPLE)
-    on_stage("reading the data")
+    progress.stage("reading the data")
     census = take_census(job)
     if census.malformed:
         shown = "; ".join(f"{row.place}: {row.reason}" for row in census.examples)
-        on_stage(f"skipping {census.malformed} malformed rows: {shown}{' ...' if census.malformed > 3 else ''}")
+        progress.note(f"skipping {census.malformed} malformed rows: {shown}{' ...' if census.malformed > 3 else ''}")
     outcomes = Outcomes(job.out)
     with working_in(job.out, "labels"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
-        on_stage("opening the models")
+        progress.stage("opening the models")
         crew = open_crew(job, ledger)
         _pin(job, crew)
         if job.retry_failed:
             outcomes.clear()  # everything that was answered comes from the ledger
-        on_stage("labelling")
+        progress.stage("labelling")
         label(
             islice(crew.rows(job), job.limit),
             crew.judge,
@@ -121,9 +123,9 @@ def run_label(
             at_once=4 * max(member.model.model.concurrency for member in crew.judge.members),
             max_failure_rate=job.max_failure_rate,
             trajectory_judge=crew.trajectory_judge,
-            on_chunk=lambda done, tally: on_progress(done, census.rows, tally),
+            on_chunk=lambda done, tally: progress.advance(done, census.rows, f"{tally.failed} failed"),
         )
-        on_stage("writing the dataset")
+        progress.stage("writing the dataset")
         for_people = write_for_people(outcomes, job.out / FOR_PEOPLE, job.to_people) if job.to_people else None
         summary = _summary(job, crew, ledger, outcomes) | {
             "for_people": for_people,
@@ -176,17 +178,22 @@ def open_crew(job: LabelJob, ledger: Ledger, *, unasked: bool = False) -> Crew:
     return Crew(judge, policy, trajectory_judge)
 
 
-def dry_run(job: LabelJob, on_stage: Callable[[str], None]) -> dict[str, Any]:
+def dry_run(job: LabelJob, progress: Progress | None = None) -> dict[str, Any]:
     """Counts what labelling would ask of judges and policy, for all rows from the first, without asking either. Servers
     are not probed: `assumed` says what they are assumed to do.
 
     Tokens are those of the first comparisons, extrapolated; rationales and candidates count at their full length.
     Scores of trajectories are not counted, nor that a server without log-probabilities is asked for several votes.
     """
+    with shown(progress) as display:
+        return _dry_run(job, display)
+
+
+def _dry_run(job: LabelJob, progress: Progress) -> dict[str, Any]:
     check_job(job)
-    on_stage("reading the data")
+    progress.stage("reading the data")
     census = take_census(job)
-    on_stage("opening the models")
+    progress.stage("opening the models")
     with Ledger(Path(":memory:")) as ledger:
         crew = open_crew(job, ledger, unasked=True)
         rows = islice(_unsampled(job), job.limit)

@@ -1,6 +1,6 @@
 """Critique and revision of a model's answers to a file of prompts: preference pairs and data for fine-tuning."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,9 @@ from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Prompt
+from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.revision import Revised, Reviser, RevisionSettings
 from preceptor.judging.specs import check_prices
@@ -36,9 +38,7 @@ class ReviseJob:
     connection: Connection | None = None
 
 
-def run_revise(
-    job: ReviseJob, on_stage: Callable[[str], None], on_progress: Callable[[int, int, str], None]
-) -> dict[str, Any]:
+def run_revise(job: ReviseJob, progress: Progress | None = None) -> dict[str, Any]:
     """Drafts, criticises and revises; every call is in the ledger, so a second call goes on where the first one ended.
 
     Writes `preferences.jsonl` (the revision over the draft, where they differ), `sft.jsonl` (prompt and revision),
@@ -46,6 +46,11 @@ def run_revise(
 
     Raises: UsageError on faulty input; PreceptorError when nothing could be revised.
     """
+    with shown(progress) as display:
+        return _revise(job, display)
+
+
+def _revise(job: ReviseJob, progress: Progress) -> dict[str, Any]:
     check_name(job.model)
     constitution = load_constitution(job.constitution)
     check_own(job.out, "revision")
@@ -55,16 +60,16 @@ def run_revise(
         first = next((f"{row.place}: {row.reason}" for row in rows if isinstance(row, Malformed)), "it holds no rows")
         raise UsageError(f"{job.prompts}: no usable prompt: {first}")
     with working_in(job.out, "revision"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
-        on_stage("opening the model")
+        progress.stage("opening the model")
         model = open_model(job.model, job.connection)
         check_prices(job.budget, [model])
         reviser = Reviser(model, constitution, job.settings, ledger)
-        on_stage("revising")
+        progress.stage("revising")
         results: list[Revised | JudgeFailure] = []
         at_once = 4 * model.concurrency
         for start in range(0, len(prompts), at_once):
             results += reviser.revise(prompts[start : start + at_once])
-            on_progress(len(results), len(prompts), "")
+            progress.advance(len(results), len(prompts))
         totals, notes = ledger.totals(), ledger.notes()
     revised = [result for result in results if isinstance(result, Revised)]
     failures = list(_failures(prompts, results))

@@ -103,7 +103,7 @@ def end_fine_tuned(
         meter = Meter(tuned, grader, session.inputs.references, recipe, session.held_out, base=original)
         samples = recipe.evaluation.samples_per_prompt
         after = directory.snapshot("after", lambda: meter.measure("final", prompts.test, samples))
-        session.progress.measured(after)
+        session.progress.measured(after.step, after.facts)
         directory.pin_inputs({"policy": original.base.identity})
         outcome = Outcome(
             curve=[before, after],

@@ -80,7 +80,7 @@ def _labels(session: Session, recipe: PreferenceRecipe, prompts: Split, policy: 
 
     def label() -> dict[str, Any]:
         write_prompts(job.data, prompts.training, "labels")
-        summary = run_label(job, session.progress.stage, lambda done, total, _: session.progress.advance(done, total))
+        summary = run_label(job, session.progress)
         kept = ("counts", "judge_warnings", "judges", "rater", "constitutions", "ledger")
         return {name: summary[name] for name in kept} | {"preferences_hash": content_of(out / "preferences.jsonl")}
 

@@ -1,7 +1,7 @@
 """The policies of an evaluation, as a person names them, and their responses to the prompts."""
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import content_hash
+from preceptor.core.progress import Progress
 from preceptor.core.types import Frozen, JudgeFailure, NonEmpty, Prompt, Response
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.specs import check_prices
@@ -134,7 +135,7 @@ def answers_of(
     answering: Answering,
     ledger: Ledger,
     connection: Connection | None,
-    on_progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> Answers:
     """A policy's responses to the prompts: given, or sampled now with every call in the ledger.
 
@@ -153,7 +154,7 @@ def answers_of(
         chunk = prompts[start : start + at_once]
         for prompt, responses in zip(chunk, sample_responses(recorded, chunk, answering), strict=True):
             found[prompt.id] = responses
-        on_progress(len(found), len(prompts))
+        progress.advance(len(found), len(prompts))
     identity, asked = model.identity, recorded.asked
     del model, recorded
     gc.collect()  # the next model needs the memory

@@ -1,7 +1,7 @@
 """Evaluating policies against each other: responses, a judge that did not train them, statistics, a report."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
+from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
+from preceptor.display.progress import shown
 from preceptor.evaluation.assemble import Material, TextMeasure, assemble
 from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL, cost
 from preceptor.evaluation.judge_audit import JudgeAudit
@@ -51,8 +53,6 @@ from preceptor.tasks.evaluate.training_judge import chosen_on, trained_on, train
 HELD_OUT = "held-out"
 """Names, among prompt files, the prompts that a policy brings."""
 LEDGERS = ("responses.sqlite", "judged/ledger.sqlite", "training_judge/ledger.sqlite", "rubrics.sqlite")
-Stage = Callable[[str], None]
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class EvaluateJob:
     connection: Connection | None = None
 
 
-def run_evaluate(job: EvaluateJob, on_stage: Stage, on_progress: Progress) -> Evaluation:
+def run_evaluate(job: EvaluateJob, progress: Progress | None = None) -> Evaluation:
     """Evaluates policies, from wherever an earlier process left it.
 
     Writes `evaluation.json`, `report.html`, `report.md`, the policies' `responses/`, and what judges said in `judged/`
@@ -95,17 +95,22 @@ def run_evaluate(job: EvaluateJob, on_stage: Stage, on_progress: Progress) -> Ev
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when a policy or a judge fails
         too often, a model cannot be asked or the budget is spent.
     """
+    with shown(progress) as display:
+        return _evaluate(job, display)
+
+
+def _evaluate(job: EvaluateJob, progress: Progress) -> Evaluation:
     trainer = training_judge(job.policies) if job.ask_training_judge else None
     check_evaluation(job, trainer)
     check_own(job.out, "evaluation")
     audits = read_audits(job.audit)
-    on_stage("reading the prompts")
+    progress.stage("reading the prompts")
     prompts = read_evaluation_prompts(job)
     for prompt in prompts:
         asked_at(prompt)
     with working_in(job.out, "evaluation"):
         pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
-        evaluation = _Work(job, prompts, trainer, on_stage, on_progress).evaluate(audits)
+        evaluation = _Work(job, prompts, trainer, progress).evaluate(audits)
     write_json(job.out / "evaluation.json", evaluation.model_dump(mode="json"))
     write_text(job.out / "report.md", render_markdown(evaluation))
     write_text(job.out / "report.html", render_evaluation(evaluation))
@@ -166,14 +171,11 @@ def _owner(policies: Sequence[Contestant]) -> Contestant:
 class _Work:
     """One evaluation under way. Each of its parts has a ledger of its own, so that what it took can be told."""
 
-    def __init__(
-        self, job: EvaluateJob, prompts: list[Prompt], trainer: JudgeSpec | None, on_stage: Stage, on_progress: Progress
-    ) -> None:
+    def __init__(self, job: EvaluateJob, prompts: list[Prompt], trainer: JudgeSpec | None, progress: Progress) -> None:
         self.job = job
         self.prompts = prompts
         self.trainer = trainer
-        self.on_stage = on_stage
-        self.on_progress = on_progress
+        self.progress = progress
         self.parts: list[CostPart] = []
 
     def evaluate(self, audits: Sequence[JudgeAudit]) -> Evaluation:
@@ -221,9 +223,8 @@ class _Work:
         job, found, begun = self.job, dict[str, Answers](), time.perf_counter()
         with self._ledger("responses.sqlite") as ledger:
             for policy in job.policies:
-                self.on_stage(f"responses of {policy.name}")
-                progress = lambda done, total: self.on_progress(done, total, "")  # noqa: E731
-                answers = answers_of(policy, self.prompts, job.answering, ledger, job.connection, progress)
+                self.progress.stage(f"responses of {policy.name}")
+                answers = answers_of(policy, self.prompts, job.answering, ledger, job.connection, self.progress)
                 answers.check(policy.name, job.max_failure_rate)
                 found[policy.name] = answers
         asked = sum(answers.asked for answers in found.values())
@@ -244,7 +245,7 @@ class _Work:
         path, job = self.job.out / folder, self.job
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
-        self.on_stage("opening the judge" if part == "judging" else "opening the training judge")
+        self.progress.stage("opening the judge" if part == "judging" else "opening the training judge")
         models = {name: open_model(name, job.connection) for name in dict.fromkeys(spec.model for spec in specs)}
         check_prices(job.budget, list(models.values()))
         with self._ledger(f"{folder}/ledger.sqlite") as ledger:
@@ -257,7 +258,7 @@ class _Work:
                 "judgements",
             )
             outcomes = Outcomes(path)
-            self.on_stage(part)
+            self.progress.stage(part)
             begun = time.perf_counter()
             label(
                 iter(entries),
@@ -265,7 +266,7 @@ class _Work:
                 outcomes,
                 at_once=4 * max(member.model.model.concurrency for member in judge.members),
                 max_failure_rate=job.max_failure_rate,
-                on_chunk=lambda done, tally: self.on_progress(done, len(entries), f"{tally.failed} failed"),
+                on_chunk=lambda done, tally: self.progress.advance(done, len(entries), f"{tally.failed} failed"),
             )
         asked = sum(member.model.asked for member in judge.members)
         self._took(part, f"{folder}/ledger.sqlite", JUDGE, asked, time.perf_counter() - begun)
@@ -278,11 +279,10 @@ class _Work:
             sets.append((CORRECT, graded))
         if not sets:
             return [], {}
-        self.on_stage(f"scoring by {', '.join(name for name, _ in sets)}")
+        self.progress.stage(f"scoring by {', '.join(name for name, _ in sets)}")
         begun, model = time.perf_counter(), judge.members[0].model.model
-        progress = lambda done, total: self.on_progress(done, total, "")  # noqa: E731
         with self._ledger("rubrics.sqlite") as ledger:
-            measures, failures, asked = rubric_measures(sets, model, ledger, self.job.max_failure_rate, progress)
+            measures, failures, asked = rubric_measures(sets, model, ledger, self.job.max_failure_rate, self.progress)
         self._took("rubrics", "rubrics.sqlite", JUDGE, asked, time.perf_counter() - begun)
         return measures, failures
 
@@ -297,7 +297,7 @@ class _Work:
 
     def _took(self, part: str, ledger: str, role: str, asked: int, seconds: float) -> None:
         for note in notes_of(self.job.out / ledger):
-            self.on_stage(f"{part}: {note}")
+            self.progress.note(f"{part}: {note}")
         self.parts.append(cost_part(part, self.job.out / ledger, role, asked, seconds))
 
     def _facts(self, unscored: dict[str, int]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from preceptor.backends.base import LanguageModel
 from preceptor.core.errors import PreceptorError
+from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score
 from preceptor.evaluation.assemble import TextMeasure
 from preceptor.evaluation.rates import MeasuredText, contains_answer, exact_match, rouge_l
@@ -49,7 +50,7 @@ def rubric_measures(
     model: LanguageModel,
     ledger: Ledger,
     max_failure_rate: float,
-    on_progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> tuple[list[TextMeasure], dict[str, int], int]:
     """Responses scored by constitutions' rubrics: for each the mean score, rescaled to [0, 1], and the share of
     responses above the middle of the scale. With the constitution `harmless` that share is the harmless rate.
@@ -70,7 +71,7 @@ def rubric_measures(
         for start in range(0, len(answers), at_once):
             scores += judge.score([(prompt, response) for _, prompt, response in answers[start : start + at_once]])
             done += min(at_once, len(answers) - start)
-            on_progress(done, total)
+            progress.advance(done, total)
         asked += judge.model.asked
         failed = [score for score in scores if isinstance(score, JudgeFailure)]
         if len(failed) > max_failure_rate * len(scores):

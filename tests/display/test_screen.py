@@ -7,12 +7,11 @@ from itertools import pairwise
 import pytest
 
 from preceptor.cli.app import main
-from preceptor.cli.display import Display
-from preceptor.cli.pulse import PULSE, Pulse
-from preceptor.cli.screen import Screen
-from preceptor.cli.terminal import Terminal
+from preceptor.core.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
 from preceptor.core.ticks import tick
-from preceptor.runs.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
+from preceptor.display.pulse import PULSE, Pulse
+from preceptor.display.screen import Display
+from preceptor.display.terminal import Terminal
 
 
 class Clock:
@@ -50,7 +49,7 @@ class Clock:
 
 def test_silence_is_never_longer_than_ten_seconds_off_a_terminal() -> None:
     clock = Clock()
-    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+    with Display(clock.console, clock.pulse, lambda: clock.now) as screen:
         clock.pass_(35)  # before the first stage
         screen.stage("opening the models")
         clock.pass_(37)  # one long piece of work
@@ -67,7 +66,7 @@ def test_silence_is_never_longer_than_ten_seconds_off_a_terminal() -> None:
 
 def test_lines_are_few_where_much_is_done() -> None:
     clock = Clock()
-    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+    with Display(clock.console, clock.pulse, lambda: clock.now) as screen:
         screen.stage("labelling")
         for second in range(60):
             clock.pass_(1)
@@ -79,7 +78,7 @@ def test_lines_are_few_where_much_is_done() -> None:
 
 def test_small_pieces_of_a_long_stage_are_told() -> None:
     clock = Clock()
-    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+    with Display(clock.console, clock.pulse, lambda: clock.now) as screen:
         screen.stage("measuring before training")
         tick("sampling", 16, 48)
         clock.pass_(9)
@@ -92,7 +91,7 @@ def test_small_pieces_of_a_long_stage_are_told() -> None:
 def test_a_bar_on_a_terminal_takes_the_place_of_lines() -> None:
     clock = Clock()
     clock.console = Terminal(file=clock.written, force_terminal=True, width=80)
-    with Screen(clock.console, clock.pulse, lambda: clock.now) as screen:
+    with Display(clock.console, clock.pulse, lambda: clock.now) as screen:
         screen.stage("labelling")
         clock.pass_(30)
         assert screen.words() is None

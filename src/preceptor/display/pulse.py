@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from preceptor.cli.terminal import complain
+from preceptor.display.terminal import complain
 
 QUIET = 8.0
 """Seconds of silence after which it speaks. Checked every second, so that silence stays below ten seconds."""
@@ -28,6 +28,7 @@ class Pulse:
         self._say = say
         self._begun = self._spoken = clock()
         self._words: Words = _working
+        self._beating = False
 
     def spoke(self) -> None:
         """Something was said just now."""
@@ -52,12 +53,15 @@ class Pulse:
 
     @contextmanager
     def beating(self) -> Generator[None]:
-        """Within the context, a thread breaks long silences. Of several processes, only the first one speaks."""
-        if os.environ.get("RANK", "0") != "0":
+        """Within the context, a thread breaks long silences; within an outer such context, that one's thread does. Of
+        several processes, only the first one speaks.
+        """
+        if self._beating or os.environ.get("RANK", "0") != "0":
             yield
             return
         over = threading.Event()
         self._begun = self._spoken = self._clock()
+        self._beating = True
 
         def beat() -> None:
             while not over.wait(1.0):
@@ -70,6 +74,7 @@ class Pulse:
         finally:
             over.set()
             thread.join()
+            self._beating = False
 
 
 def _working(seconds: float) -> str:

@@ -1,0 +1,1 @@
+"""A run under way: its directory, inputs, measurements and ending."""
