@@ -1,9 +1,95 @@
-"""preceptor: align a language model with AI feedback, and show whether the feedback deserved it."""
+"""preceptor: align a language model with AI feedback, and show whether the feedback deserved it.
+
+Example:
+    >>> import preceptor as pc
+    >>> judge = pc.Judge("embedded", constitution="helpful")
+    >>> judge.compare("Why is the sky blue?", a="Rayleigh scattering.", b="Because.")  # doctest: +SKIP
+
+Names are imported when they are first used, so that `import preceptor` takes milliseconds and needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from preceptor.backends.connection import Connection
+    from preceptor.core.errors import PreceptorError, UsageError
+    from preceptor.core.types import (
+        Comparison,
+        HumanLabel,
+        JudgeFailure,
+        Message,
+        Preference,
+        Prompt,
+        Response,
+        Score,
+        Usage,
+        Verdict,
+    )
+    from preceptor.judging.constitution import Constitution, load_constitution
+    from preceptor.judging.judge import Judge
+    from preceptor.judging.settings import PairwiseSettings
+    from preceptor.judging.specs import JudgeSpec
+
+__all__ = [
+    "Comparison",
+    "Connection",
+    "Constitution",
+    "HumanLabel",
+    "Judge",
+    "JudgeFailure",
+    "JudgeSpec",
+    "Message",
+    "PairwiseSettings",
+    "PreceptorError",
+    "Preference",
+    "Prompt",
+    "Response",
+    "Score",
+    "Usage",
+    "UsageError",
+    "Verdict",
+    "__version__",
+    "load_constitution",
+]
+
+_PLACES = {
+    "backends.connection": ("Connection",),
+    "core.errors": ("PreceptorError", "UsageError"),
+    "core.types": (
+        "Comparison",
+        "HumanLabel",
+        "JudgeFailure",
+        "Message",
+        "Preference",
+        "Prompt",
+        "Response",
+        "Score",
+        "Usage",
+        "Verdict",
+    ),
+    "judging.constitution": ("Constitution", "load_constitution"),
+    "judging.judge": ("Judge",),
+    "judging.settings": ("PairwiseSettings",),
+    "judging.specs": ("JudgeSpec",),
+}
+"""Where each name of the public API is defined."""
+_MODULES = {name: f"preceptor.{place}" for place, names in _PLACES.items() for name in names}
+
+__version__: str
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version  # takes longer than all else that `preceptor --help` does here
 
         return version("preceptor")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -136,5 +136,6 @@ def check_prices(budget: float | None, models: Sequence[LanguageModel]) -> None:
     for model in models:
         if budget is not None and model.price is None:
             raise UsageError(
-                f"--budget: what the tokens of {model.identity} cost is not known; give a file of prices by --prices"
+                f"a budget needs prices, and the price of {model.identity} is not known: give a file of prices "
+                "(--prices FILE, or Connection(prices=FILE))"
             )

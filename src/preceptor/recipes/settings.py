@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 from preceptor.core.types import Flag, Frozen, Integer, NonEmpty, Real, Temperature, Tokens, Weight
 from preceptor.evaluation.checkpoints import Bounds
 from preceptor.judging.revision import RevisionSettings
+from preceptor.judging.reward import RewardKind
 from preceptor.judging.settings import ScoreSettings
 from preceptor.store.comparisons import Design
 from preceptor.training.reward_model.settings import RewardModelSettings
-from preceptor.training.rl.settings import RewardKind
 from preceptor.training.sft.settings import SftSettings
 
 JudgeMode = Literal["score", "siblings", "reference"]

@@ -7,8 +7,8 @@ from typing import Any
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
 from preceptor.judging.combine import sigmoid
 from preceptor.judging.conduct import Running
+from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import MASS_BOUND, NEAR, Count, JudgeConduct, JudgeWarning, judge_warnings
-from preceptor.training.rl.settings import RewardKind
 
 
 def run_warnings(

@@ -10,10 +10,10 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.types import Prompt, Response
 from preceptor.evaluation.text import vader
 from preceptor.judging.constitution import Constitution, load_constitution
+from preceptor.judging.reward import reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.store.ledger import Ledger
-from preceptor.training.rl.rewards import reward_kind, reward_of
 
 
 class HeldOut(Protocol):

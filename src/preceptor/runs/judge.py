@@ -9,6 +9,7 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.recipes.settings import JudgeSettings, RewardingJudgeSettings
@@ -16,8 +17,6 @@ from preceptor.runs.directory import RunDirectory
 from preceptor.runs.measure import JudgeGrader
 from preceptor.runs.session import Session
 from preceptor.store.ledger import Ledger
-from preceptor.training.rl.rewards import reward_kind, reward_of
-from preceptor.training.rl.settings import RewardKind
 
 
 class RunJudge:

@@ -9,6 +9,7 @@ from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
+from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.methods import Recipe
 from preceptor.runs.held_out import HeldOut
@@ -16,8 +17,6 @@ from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble
 from preceptor.training.reward_model.model import RewardModel
-from preceptor.training.rl.rewards import reward_kind, reward_of
-from preceptor.training.rl.settings import RewardKind
 
 Answered = Sequence[tuple[Prompt, Response]]
 """Responses beside the prompts that they answer."""

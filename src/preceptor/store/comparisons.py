@@ -313,7 +313,12 @@ def _name(row: Row, name: str) -> str | None:
 
 
 def _id(row: Row, prompt: Prompt, *responses: Response) -> str:
-    return _name(row, "id") or content_hash([prompt.id, *map(_content, responses)])[:16]
+    return _name(row, "id") or comparison_id(prompt, *responses)
+
+
+def comparison_id(prompt: Prompt, *responses: Response) -> str:
+    """The id of a comparison whose row has none: a hash of its content."""
+    return content_hash([prompt.id, *map(_content, responses)])[:16]
 
 
 def _content(response: Response) -> list[Any]:

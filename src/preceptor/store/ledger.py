@@ -81,7 +81,8 @@ class Ledger:
     def __init__(self, path: Path, budget: float | None = None) -> None:
         check_dollars("budget", budget)
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
+            # Several threads may use it, one at a time: a judge of the public API holds a lock.
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
             migrate(self._connection)
         except (sqlite3.Error, RuntimeError) as error:

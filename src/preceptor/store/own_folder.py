@@ -8,10 +8,10 @@ import json
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import preceptor
 from preceptor.core.errors import UsageError
 from preceptor.store.files import write_json, writing
 from preceptor.store.lock import LOCK, exclusive
@@ -62,7 +62,7 @@ def working_in(folder: Path, kind: Kind) -> Generator[None]:
 def mark(folder: Path, kind: Kind) -> None:
     """Writes the marker that says what kind of work a folder holds, unless there is one."""
     if not (folder / MARKER).exists():
-        write_json(folder / MARKER, {"kind": kind, "preceptor": preceptor.__version__})
+        write_json(folder / MARKER, {"kind": kind, "preceptor": version("preceptor")})
 
 
 def check_own(folder: Path, kind: Kind) -> None:

@@ -8,7 +8,6 @@ from preceptor.core.errors import UsageError
 from preceptor.core.types import Flag, Frozen, Integer, Real, Temperature, Tokens
 from preceptor.training.optimizer_settings import OptimizerSettings
 
-RewardKind = Literal["expectation", "log_odds"]
 AlgorithmName = Literal["reinforce", "rloo", "grpo", "ppo", "online_dpo"]
 
 

@@ -3,7 +3,7 @@
 from preceptor.training.rl.rewards.combined import PostProcessed, WeightedReward
 from preceptor.training.rl.rewards.comparing import AgainstReference, PairwiseReward
 from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
-from preceptor.training.rl.rewards.source import JudgeReward, RewardSource, reward_kind, reward_of
+from preceptor.training.rl.rewards.source import JudgeReward, RewardSource
 
 __all__ = [
     "AgainstReference",
@@ -14,6 +14,4 @@ __all__ = [
     "RewardSource",
     "WeightedReward",
     "load_reward_function",
-    "reward_kind",
-    "reward_of",
 ]

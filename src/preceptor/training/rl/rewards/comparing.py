@@ -9,8 +9,8 @@ from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Comparison, JudgeFailure, Prompt, Response
 from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.reward import RewardKind
 from preceptor.training.rl.rewards.source import check_judged
-from preceptor.training.rl.settings import RewardKind
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup

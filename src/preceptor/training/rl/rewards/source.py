@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from preceptor.core.errors import PreceptorError
-from preceptor.core.types import JudgeFailure, Score
-from preceptor.judging.constitution import Constitution
+from preceptor.core.types import JudgeFailure
+from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
-from preceptor.training.rl.settings import RewardKind
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
@@ -24,20 +23,6 @@ class RewardSource(Protocol):
         Raises: PreceptorError when there is none for any response of the step, which no training survives.
         """
         ...
-
-
-def reward_kind(named: RewardKind | None, constitution: Constitution) -> RewardKind:
-    """How a score by a constitution becomes a reward: as named, else its log-odds where the constitution offers two
-    choices, and its expectation where it offers more.
-    """
-    return named or ("log_odds" if len(constitution.score.values) == 2 else "expectation")
-
-
-def reward_of(score: Score | JudgeFailure, kind: RewardKind) -> float | None:
-    """The number that a score is worth: its expectation rescaled to [-1, 1], or its log-odds; None for a failure."""
-    if isinstance(score, JudgeFailure):
-        return None
-    return score.rescaled if kind == "expectation" else score.log_odds
 
 
 class JudgeReward:

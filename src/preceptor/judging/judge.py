@@ -1,0 +1,431 @@
+"""The judge of the public API: a model, a constitution and a way of asking, opened when it is first needed."""
+
+import logging
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from pydantic import ValidationError
+
+from preceptor.backends.base import LanguageModel
+from preceptor.backends.connection import Connection
+from preceptor.backends.resolve import open_model
+from preceptor.core.errors import UsageError
+from preceptor.core.text import printable_line
+from preceptor.core.types import Comparison, JudgeFailure, Message, Preference, Prompt, Response, Score, Usage
+from preceptor.core.validation import explain
+from preceptor.judging.batching import Batcher
+from preceptor.judging.constitution import Constitution, load_constitution
+from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.reward import RewardKind, reward_kind, reward_of
+from preceptor.judging.score import ScoreJudge
+from preceptor.judging.scored import check_scoring
+from preceptor.judging.settings import PairwiseSettings
+from preceptor.judging.specs import JudgeSpec, check_judges, check_prices, make_judge, read_judges
+from preceptor.store.comparisons import WrongRowError, comparison_id, parse_response
+from preceptor.store.ledger import Ledger
+from preceptor.store.prompts import parse_prompt
+
+PromptLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Prompt"
+"""A user's message as text, a conversation that ends with one, or a `Prompt`."""
+ResponseLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Response"
+"""A response as text, as the messages after the prompt, or a `Response`."""
+_LOG = logging.getLogger("preceptor.judge")
+
+
+class Judge:
+    """A language model that compares and scores responses by a constitution.
+
+    Nothing is opened until the judge is asked. Every answer is recorded in a ledger, so the same question is never paid
+    for twice. A judge may be used by several threads and inside a running event loop, and can be pickled: the copy
+    opens its own model when it is asked.
+
+    Example:
+        >>> judge = Judge("scripted:random", constitution="helpful")
+        >>> preference = judge.compare("Why is the sky blue?", a="Rayleigh scattering.", b="Because.")
+        >>> 0.0 <= preference.p_a <= 1.0
+        True
+
+    Args:
+        model: a model string, such as `embedded`, `hf:ORG/NAME`, `openai:NAME` or a folder.
+        constitution: name of a shipped constitution, or path of a .toml file.
+        variant: how responses are compared, such as `detailed+cot`; `detailed` by default.
+        settings: the same in full, in place of a variant.
+        calibration: file that an audit wrote for this judge with `save_calibration`; applied to comparisons.
+        weight: of this judge in an ensemble.
+        connection: how a model server is reached.
+        ledger: file of recorded answers. By default they are kept in memory, which grows with every new question.
+        budget: most dollars that all calls in the ledger may cost.
+
+    Raises: UsageError for an unknown name, a missing file or a wrong setting.
+    """
+
+    def __init__(
+        self,
+        model: str = "embedded",
+        constitution: str | Path = "helpful",
+        variant: str | None = None,
+        *,
+        settings: PairwiseSettings | Mapping[str, Any] | None = None,
+        calibration: str | Path | None = None,
+        weight: float = 1.0,
+        connection: Connection | None = None,
+        ledger: str | Path | None = None,
+        budget: float | None = None,
+    ) -> None:
+        fields = {
+            "model": model,
+            "constitution": str(constitution),
+            "variant": variant,
+            "settings": settings,
+            "weight": weight,
+            "calibration": None if calibration is None else str(calibration),
+        }
+        try:
+            spec = JudgeSpec.model_validate({name: value for name, value in fields.items() if value is not None})
+        except ValidationError as error:
+            raise UsageError(f"Judge: {explain(error, JudgeSpec)}") from error
+        check_judges([spec])
+        self._begin(spec, connection, None if ledger is None else Path(ledger), budget)
+
+    def _begin(self, spec: JudgeSpec, connection: Connection | None, ledger: Path | None, budget: float | None) -> None:
+        self.spec = spec
+        """Everything that says who the judge is."""
+        self.connection = connection
+        self._ledger_path = ledger
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._open: _OpenJudge | None = None
+        self._comparing = Batcher(self._compare_batch, self._lock)
+        self._scoring = Batcher(self._score_batch, self._lock)
+        self._reward: TrlReward | None = None
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def compare(self, prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Preference | JudgeFailure:
+        """The probability that response a is the better one, or why there is none.
+
+        Raises: UsageError for a malformed prompt or response; PreceptorError when the model cannot be asked at all or
+            the budget is spent.
+        """
+        [outcome] = self._comparing.ask([comparison(prompt, a, b)])
+        return outcome
+
+    def compare_many(
+        self, pairs: Iterable[Comparison | tuple[PromptLike, ResponseLike, ResponseLike]]
+    ) -> list[Preference | JudgeFailure]:
+        """`compare` for many, in batches.
+
+        Args:
+            pairs: comparisons, or prompts each with responses a and b.
+
+        Raises: as `compare`.
+        """
+        items = (pair if isinstance(pair, Comparison) else comparison(*pair) for pair in pairs)
+        outcomes: list[Preference | JudgeFailure] = []
+        while batch := list(islice(items, self._at_once)):
+            outcomes += self._comparing.ask(batch)
+        return outcomes
+
+    def score(self, prompt: PromptLike, response: ResponseLike) -> Score | JudgeFailure:
+        """How good a response is, on the constitution's scale, or why there is no score.
+
+        Raises: as `compare`.
+        """
+        [outcome] = self._scoring.ask([prompt_and_response(prompt, response)])
+        return outcome
+
+    def score_many(self, items: Iterable[tuple[PromptLike, ResponseLike]]) -> list[Score | JudgeFailure]:
+        """`score` for many prompts, each with a response, in batches.
+
+        Raises: as `compare`.
+        """
+        pairs = (prompt_and_response(prompt, response) for prompt, response in items)
+        outcomes: list[Score | JudgeFailure] = []
+        while batch := list(islice(pairs, self._at_once)):
+            outcomes += self._scoring.ask(batch)
+        return outcomes
+
+    async def acompare(self, prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Preference | JudgeFailure:
+        """`compare` without blocking the event loop. Calls that wait at the same time are answered in one batch."""
+        [outcome] = await self._comparing.ask_async([comparison(prompt, a, b)], self._pool)
+        return outcome
+
+    async def ascore(self, prompt: PromptLike, response: ResponseLike) -> Score | JudgeFailure:
+        """`score` without blocking the event loop. Calls that wait at the same time are answered in one batch."""
+        [outcome] = await self._scoring.ask_async([prompt_and_response(prompt, response)], self._pool)
+        return outcome
+
+    @property
+    def reward(self) -> "TrlReward":
+        """The judge as a reward function for TRL: `GRPOTrainer(..., reward_funcs=[judge.reward])`."""
+        if self._reward is None:
+            self._reward = TrlReward(self)
+        return self._reward
+
+    # -- who it is, and what it took ------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Model, constitution and way of asking, as given."""
+        return f"{self.spec.model} · {self.spec.constitution} · {self.spec.way}"
+
+    @cached_property
+    def constitution(self) -> Constitution:
+        """What the judge is told to prefer."""
+        return load_constitution(self.spec.constitution)
+
+    @property
+    def identity(self) -> str:
+        """The model with the hash of its weights, as labels name it. Opens the model."""
+        with self._lock:
+            return self._opened().model.identity
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all calls on record in the judge's ledger."""
+        totals = self._totals()
+        return Usage(
+            prompt_tokens=totals["prompt_tokens"],
+            completion_tokens=totals["completion_tokens"],
+            estimated=totals["estimated"] > 0,
+        )
+
+    @property
+    def calls(self) -> int:
+        """Calls on record in the judge's ledger, those that failed included."""
+        return int(self._totals()["calls"])
+
+    @property
+    def cost(self) -> float | None:
+        """Dollars for all calls on record; None if the price of some is not known."""
+        totals = self._totals()
+        return None if totals["unpriced"] else float(totals["cost_usd"])
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        parts = [repr(spec.model), f"constitution={spec.constitution!r}"]
+        parts.append(f"settings={spec.settings!r}" if spec.settings else f"variant={spec.variant or 'detailed'!r}")
+        parts += [f"calibration={spec.calibration!r}"] if spec.calibration else []
+        return f"Judge({', '.join(parts)})"
+
+    # -- opening and closing --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Closes the model and the ledger. A judge that is asked again opens both again; what was recorded in memory
+        is lost.
+        """
+        with self._lock:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+        if "_pool" in self.__dict__:
+            self.__dict__.pop("_pool").shutdown(wait=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> tuple[JudgeSpec, Connection | None, Path | None, float | None]:
+        """What a copy is made from: not the open model."""
+        return self.spec, self.connection, self._ledger_path, self._budget
+
+    def __setstate__(self, state: tuple[JudgeSpec, Connection | None, Path | None, float | None]) -> None:
+        self._begin(*state)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """One thread is enough: it answers all that is waiting."""
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="preceptor-judge")
+
+    @property
+    def _at_once(self) -> int:
+        """Items of one batch, as many as in labelling."""
+        with self._lock:
+            return 4 * self._opened().model.concurrency
+
+    def _opened(self) -> "_OpenJudge":
+        if self._open is None:
+            self._open = _OpenJudge(self.spec, self.connection, self._ledger_path, self._budget)
+        return self._open
+
+    def _totals(self) -> dict[str, Any]:
+        with self._lock:
+            if self._open is not None:
+                return self._open.ledger.totals()
+            if self._ledger_path is None or not self._ledger_path.exists():
+                return dict.fromkeys(("calls", "prompt_tokens", "completion_tokens", "estimated", "unpriced"), 0) | {
+                    "cost_usd": 0.0
+                }
+            with Ledger(self._ledger_path) as ledger:
+                return ledger.totals()
+
+    def _compare_batch(self, items: Sequence[Comparison]) -> list[Preference | JudgeFailure]:
+        return self._opened().comparer.compare(items)
+
+    def _score_batch(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
+        return self._opened().scorer.score(items)
+
+
+class _OpenJudge:
+    """The model, the ledger, and the two ways of asking. The caller holds the judge's lock."""
+
+    def __init__(
+        self, spec: JudgeSpec, connection: Connection | None, ledger: Path | None, budget: float | None
+    ) -> None:
+        self.spec = spec
+        self.model: LanguageModel = open_model(spec.model, connection)
+        check_prices(budget, [self.model])
+        if ledger is not None:
+            ledger.parent.mkdir(parents=True, exist_ok=True)
+        self.ledger = Ledger(Path(":memory:") if ledger is None else ledger, budget)
+
+    @cached_property
+    def comparer(self) -> PreferenceJudge:
+        return make_judge(self.spec, self.model, self.ledger)
+
+    @cached_property
+    def scorer(self) -> ScoreJudge:
+        constitution, settings = load_constitution(self.spec.constitution), self.spec.resolved()
+        check_scoring(constitution, settings)
+        return ScoreJudge(self.model, constitution, self.ledger, settings.scoring)
+
+    def close(self) -> None:
+        self.ledger.close()
+        close: Any = getattr(self.model, "close", None)
+        if close is not None:
+            close()
+
+
+class TrlReward:
+    """A judge's scores as rewards, with the signature of TRL's reward functions.
+
+    The reward is the score's log-odds if the constitution offers two choices, and its expectation rescaled to [-1, 1]
+    if it offers more.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self.__name__ = reward_name(judge.spec)
+
+    @property
+    def kind(self) -> RewardKind:
+        """Which number of a score is the reward."""
+        return reward_kind(None, self.judge.constitution)
+
+    def __call__(
+        self, prompts: Sequence[PromptLike], completions: Sequence[ResponseLike], **columns: Any
+    ) -> list[float | None]:
+        """One reward for each completion; None where the judge failed, which TRL leaves out of the loss.
+
+        Args:
+            prompts: texts, or conversations as lists of messages; one for each completion.
+            completions: texts, or lists of messages.
+            columns: what TRL passes beside them; not used.
+
+        Raises: UsageError for a prompt that does not end with the user's turn; PreceptorError when the model cannot be
+            asked at all or the budget is spent.
+        """
+        scores = self.judge.score_many(zip(prompts, completions, strict=True))
+        failures = [score for score in scores if isinstance(score, JudgeFailure)]
+        if failures:
+            reasons = Counter(f"{failure.reason} ({failure.detail[:200]})" for failure in failures).most_common(3)
+            listed = "; ".join(f"{count} times {printable_line(reason)}" for reason, count in reasons)
+            _LOG.warning("%s: no reward for %d of %d responses: %s", self.__name__, len(failures), len(scores), listed)
+        return [reward_of(score, self.kind) for score in scores]
+
+    def __repr__(self) -> str:
+        return f"{self.judge!r}.reward"
+
+
+def reward_name(spec: JudgeSpec) -> str:
+    """A name for logs and metrics, of letters, digits, `.`, `_` and `-`: `helpful_by_embedded`."""
+    model = re.sub(r"^\w+:", "", spec.model).split("@")[0].rstrip("/")
+    parts = (Path(spec.constitution).stem, "by", Path(model).name)
+    return "_".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
+
+
+def comparison(prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Comparison:
+    """A comparison with the id that it would have in a dataset.
+
+    Raises: UsageError for a malformed prompt or response.
+    """
+    asked = as_prompt(prompt)
+    one, other = as_response(a, asked, "a"), as_response(b, asked, "b")
+    return Comparison(id=comparison_id(asked, one, other), prompt=asked, a=one, b=other)
+
+
+def prompt_and_response(prompt: PromptLike, response: ResponseLike) -> tuple[Prompt, Response]:
+    """Both as types.
+
+    Raises: UsageError for a malformed prompt or response.
+    """
+    asked = as_prompt(prompt)
+    return asked, as_response(response, asked, "response")
+
+
+def as_prompt(prompt: PromptLike) -> Prompt:
+    """A prompt from a text or messages; its id is a hash of its content.
+
+    Raises: UsageError when it is empty or does not end with the user's turn.
+    """
+    if isinstance(prompt, Prompt):
+        return prompt
+    return parse_prompt({"prompt": prompt if isinstance(prompt, str) else _plain(prompt)}, "prompt")
+
+
+def as_response(response: ResponseLike, prompt: Prompt, name: str) -> Response:
+    """A response to the prompt from a text or messages.
+
+    Raises: UsageError that begins with `name`.
+    """
+    if isinstance(response, Response):
+        return response if response.prompt_id == prompt.id else response.model_copy(update={"prompt_id": prompt.id})
+    try:
+        return parse_response(response if isinstance(response, str) else _plain(response), name, prompt, None)
+    except WrongRowError as error:
+        raise UsageError(str(error)) from error
+
+
+def _plain(messages: Sequence[Mapping[str, Any] | Message]) -> list[Any]:
+    return [message.wire() if isinstance(message, Message) else message for message in messages]
+
+
+Judges: TypeAlias = "Judge | JudgeSpec | str | Path | Sequence[Judge | JudgeSpec | str | Path]"
+"""One judge or several: a `Judge`, a specification, a model string, or the path of a .toml file of [[judges]]."""
+
+
+def judge_specs(judges: Judges) -> tuple[JudgeSpec, ...]:
+    """The specifications of judges, however they are given.
+
+    Raises: UsageError for none, for something else, and for an unknown name or a missing file.
+    """
+    listed = [judges] if isinstance(judges, Judge | JudgeSpec | str | Path) else list(judges)
+    specs = tuple(spec for judge in listed for spec in _specs(judge))
+    if not specs:
+        raise UsageError('no judge is named; give at least one, such as Judge("embedded")')
+    check_judges(specs)
+    return specs
+
+
+def _specs(judge: Judge | JudgeSpec | str | Path) -> tuple[JudgeSpec, ...]:
+    if isinstance(judge, Judge):
+        return (judge.spec,)
+    if isinstance(judge, JudgeSpec):
+        return (judge,)
+    if not isinstance(judge, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"expected a Judge, a JudgeSpec or a model string, got {type(judge).__name__}")
+    if str(judge).endswith(".toml"):
+        return read_judges(Path(judge))
+    return (JudgeSpec(model=str(judge)),)

@@ -1,0 +1,34 @@
+"""The public names: they exist, they are typed, and importing preceptor loads nothing heavy."""
+
+import importlib
+import subprocess
+import sys
+from importlib.resources import files
+
+import preceptor
+
+
+def test_every_public_name_exists_and_is_listed() -> None:
+    for name in preceptor.__all__:
+        assert getattr(preceptor, name) is not None
+    assert set(preceptor.__all__) <= set(dir(preceptor))
+    assert sorted(set(preceptor.__all__)) == sorted(preceptor.__all__)
+
+
+def test_names_are_what_their_modules_define() -> None:
+    types = importlib.import_module("preceptor.core.types")
+    assert preceptor.Preference is types.Preference
+    assert preceptor.__version__.startswith("0.")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert files("preceptor").joinpath("py.typed").is_file()
+
+
+def test_import_loads_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "numpy", "pydantic", "typer", "importlib.metadata")
+    code = f"import sys, preceptor; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False)
+    if "No module named 'preceptor'" in done.stderr:  # installed by a .pth file, which -S leaves out
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", done.stderr
