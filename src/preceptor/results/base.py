@@ -1,0 +1,91 @@
+"""What all results share: a folder, which is not part of what is written, and the file in it that holds them."""
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import PrivateAttr, ValidationError
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Frozen
+from preceptor.core.validation import first_problem
+from preceptor.display.table import Table
+from preceptor.store.files import read_json, write_json
+from preceptor.store.output import Output, output_folder
+
+
+class LedgerTotals(Frozen):
+    """What a ledger has on record: calls, and the tokens and dollars of all of them, failed attempts included."""
+
+    calls: int
+    failures: int
+    """Calls that gave no verdict."""
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    estimated: int
+    """Calls and attempts whose tokens are estimated."""
+    unpriced: int
+    """Calls whose price is not known."""
+    failed_attempts: int
+    interrupted: int
+    """Failed attempts that were in flight when a process ended."""
+
+
+class Tabular(Frozen):
+    """Base of what is shown as a table: text where it is printed, HTML in a notebook."""
+
+    def table(self) -> Table:
+        """The table."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+class Result(Tabular):
+    """Base of what tasks and runs return: the content of one JSON file in the folder that the work was written to."""
+
+    FILE: ClassVar[str] = "summary.json"
+    _output: Output | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path:
+        """The folder with this result's files. A temporary one is deleted with the last result that refers to it.
+
+        Raises: ValueError for a result that belongs to no folder.
+        """
+        if self._output is None:
+            raise ValueError("this result belongs to no folder")
+        return self._output.path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Reads the result from its folder.
+
+        Raises: PreceptorError when the file is missing or damaged; UsageError when it is of another kind or version.
+        """
+        output = output_folder(folder)
+        try:
+            return cls.model_validate(read_json(output.path / cls.FILE)).within(output)
+        except ValidationError as error:
+            raise UsageError(
+                f"{output.path / cls.FILE}: is not a {cls.__name__} that this version of preceptor reads: "
+                f"{first_problem(error)}"
+            ) from error
+
+    def within(self, output: Output) -> Self:
+        """The same result, as that of a folder."""
+        placed = self.model_copy()
+        placed._output = output
+        return placed
+
+    def save(self, output: Output) -> Self:
+        """Writes the result to its file in a folder that exists, and returns it as that folder's.
+
+        Raises: PreceptorError when the file cannot be written.
+        """
+        write_json(output.path / self.FILE, self.model_dump(mode="json"))
+        return self.within(output)

@@ -1,0 +1,25 @@
+"""The folder that a task writes to: a named one, or a temporary one that lives as long as what refers to it."""
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Output:
+    """A folder of output. Results keep a reference to it, so a temporary folder lives as long as they do."""
+
+    path: Path
+
+
+def output_folder(out: str | Path | None) -> Output:
+    """The folder named, which need not exist; without a name a new temporary one, which is deleted when nothing refers
+    to the returned object any more, and at the latest when the process ends.
+    """
+    if out is not None:
+        return Output(Path(out))
+    output = Output(Path(tempfile.mkdtemp(prefix="preceptor-")))
+    weakref.finalize(output, shutil.rmtree, output.path, ignore_errors=True)
+    return output

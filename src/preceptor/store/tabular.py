@@ -1,0 +1,168 @@
+"""Rows in whatever form a program holds them (a path, dicts, a DataFrame, a `datasets.Dataset`), as a JSON-lines file.
+
+Everything that reads a dataset reads files, so rows in memory are written to one first. The same rows always give the
+same bytes, so work that was interrupted continues when it is given the same rows again. Neither pandas nor datasets is
+imported here: whoever has such an object has imported its library.
+"""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from preceptor.core.errors import UsageError
+from preceptor.store.files import content_of, writing
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+Rows: TypeAlias = (
+    "str | Path | Iterable[Mapping[str, Any]] | Iterable[str] | pd.DataFrame | datasets.Dataset | datasets.DatasetDict"
+)
+"""A path, dicts, a DataFrame or a `datasets.Dataset`; texts where prompts are wanted."""
+FILE = "rows.jsonl"
+_AT_ONCE = 1_000
+"""Rows of a DataFrame that are converted at a time."""
+_SHOWN = 40
+"""Characters of a value that an error shows."""
+
+
+def rows_as_file(
+    rows: Rows, folder: Path, *, name: str = FILE, text_column: str | None = None, begun: bool = True
+) -> Path:
+    """The path of a file with these rows: the path itself, or a JSON-lines file that is written to the folder.
+
+    Arrays and scalars of numpy become lists and numbers, dates become ISO 8601 text, and missing values of a DataFrame
+    (NaN, NaT, NA) become null, which counts as absent.
+
+    Args:
+        rows: for the columns see the function that reads the file. A `DatasetDict` must have one split, or one named
+            "train".
+        folder: an existing folder.
+        name: of the file.
+        text_column: the column that a row which is a plain text stands for, such as "prompt"; None refuses texts.
+        begun: work on the rows in the folder may have begun, so a file with other rows is not replaced.
+
+    Raises: UsageError when a row is no dict or holds what JSON cannot, or when the folder has this file with other rows
+        and work on them has begun.
+    """
+    if isinstance(rows, str | Path):
+        return Path(rows)
+    path = folder / name
+    partial = path.with_name(f"{name}.partial")
+    with writing(path):
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as stream:
+                for number, row in enumerate(_dicts(rows, text_column), start=1):
+                    stream.write(_line(row, number))
+                stream.flush()
+                os.fsync(stream.fileno())
+            if begun and path.exists() and content_of(path) != content_of(partial):
+                raise UsageError(f"{path}: this folder was begun with other rows; give those again or another folder")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return path
+
+
+def _dicts(rows: Any, text_column: str | None) -> Iterator[Mapping[Any, Any]]:
+    """Each row as a mapping."""
+    for number, row in enumerate(_each(rows), start=1):
+        if isinstance(row, str) and text_column is not None:
+            yield {text_column: row}
+        elif isinstance(row, Mapping):
+            yield row
+        else:
+            wanted = "a dict or a text" if text_column else "a dict"
+            raise UsageError(f"row {number}: expected {wanted}, got {type(row).__name__}")
+
+
+def _each(rows: Any) -> Iterable[Any]:
+    """The rows one by one, in their own types."""
+    pandas, datasets = sys.modules.get("pandas"), sys.modules.get("datasets")
+    if pandas is not None and isinstance(rows, pandas.DataFrame):
+        return _of_frame(rows, pandas)
+    if datasets is not None and isinstance(rows, datasets.DatasetDict | datasets.IterableDatasetDict):
+        return _split(rows)
+    if isinstance(rows, Mapping):
+        raise UsageError("rows: expected a list of dicts, got one dict; put it into a list")
+    if not isinstance(rows, Iterable):
+        raise UsageError(
+            f"rows: expected a path, a list of dicts, a DataFrame or a datasets.Dataset, got {type(rows).__name__}"
+        )
+    return rows
+
+
+def _of_frame(frame: Any, pandas: Any) -> Iterator[dict[Any, Any]]:
+    """The rows of a DataFrame, without their missing values."""
+    if not frame.columns.is_unique:
+        raise UsageError("rows: two columns of the DataFrame have the same name")
+    for start in range(0, len(frame), _AT_ONCE):
+        for row in frame.iloc[start : start + _AT_ONCE].to_dict("records"):
+            yield {column: None if _is_missing(value, pandas) else value for column, value in row.items()}
+
+
+def _is_missing(value: Any, pandas: Any) -> bool:
+    return value is pandas.NA or value is pandas.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def _split(splits: Mapping[str, Any]) -> Any:
+    if "train" not in splits and len(splits) != 1:
+        names = ", ".join(f'"{name}"' for name in splits)
+        raise UsageError(f'rows: expected one split, or one named "train"; this DatasetDict has {names or "none"}')
+    return splits["train" if "train" in splits else next(iter(splits))]
+
+
+def _line(row: Mapping[Any, Any], number: int) -> str:
+    """The row as a line of JSON."""
+    columns: list[str] = []
+    for column, value in row.items():
+        if not isinstance(column, str):
+            raise UsageError(f"row {number}: expected names of columns that are texts, got {column!r}")
+        try:
+            columns.append(f"{_json(column)}: {_json(_plain(value))}")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"row {number}: {column}: {_fault(error, value)}") from error
+    return f"{{{', '.join(columns)}}}\n"
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text.encode("utf-8")  # half of a surrogate pair is no text
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it; arrays and scalars of numpy (and tensors) have `tolist`."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value.tolist() if hasattr(value, "tolist") else value  # numpy.float64 is a float
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    raise TypeError(f"expected what JSON can hold, got {type(value).__name__}")
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"expected keys that are texts, got {str(key)[:_SHOWN]!r}")
+    return key
+
+
+def _fault(error: Exception, value: Any) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "half of a surrogate pair; expected text that is valid Unicode"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, ValueError):
+        return f"expected finite numbers, got {str(value)[:_SHOWN]}; leave a column out where it has no value"
+    return str(error)
