@@ -90,7 +90,7 @@ def test_what_cannot_be_paired_is_refused() -> None:
 
 
 def test_without_any_change_six_cohorts_rarely_show_one() -> None:
-    """The family-wise error rate over six cohorts is at most 5 %, within the Monte Carlo error of 50 evaluations."""
+    """The family-wise error rate over six cohorts is at most 5%, within the Monte Carlo error of 50 evaluations."""
     rng = np.random.default_rng(7)
     runs, wrong = 50, 0
     for _ in range(runs):

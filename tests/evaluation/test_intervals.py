@@ -101,7 +101,7 @@ SAMPLES: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], float
 @pytest.mark.parametrize("kind", SAMPLES)
 @pytest.mark.parametrize("n", [10, 30])
 def test_means_are_covered_about_as_often_as_they_say(kind: str, n: int) -> None:
-    """The intervals' ancestors, BCa from three prompts on, held the mean of ten skewed values 88 % of the time."""
+    """The intervals' ancestors, BCa from three prompts on, held the mean of ten skewed values 88% of the time."""
     draw, truth = SAMPLES[kind]
     rng, trials = np.random.default_rng(4), 600
     intervals = [mean_interval(draw(rng, n)) for _ in range(trials)]
@@ -113,7 +113,7 @@ def test_means_are_covered_about_as_often_as_they_say(kind: str, n: int) -> None
 @pytest.mark.parametrize("samples", [1, 4])
 @pytest.mark.parametrize("truth", [0.5, 0.9])
 def test_rates_are_covered_at_least_as_often_as_they_say(truth: float, samples: int, n: int) -> None:
-    """Prompts differ as much as they can for their mean. Of four, a bootstrap holds 0.9 in at most 34 % of cases: where
+    """Prompts differ as much as they can for their mean. Of four, a bootstrap holds 0.9 in at most 34% of cases: where
     all are won its interval has no width.
     """
     rng, trials = np.random.default_rng(5), 600
@@ -136,7 +136,7 @@ def test_intervals_cover_the_mean_about_as_often_as_they_say() -> None:
         assert estimate.low is not None
         assert estimate.high is not None
         covered += estimate.low <= 0.5 <= estimate.high
-    # 95 % nominal; four standard errors of 150 trials, and a small-sample shortfall.
+    # 95% nominal; four standard errors of 150 trials, and a small-sample shortfall.
     assert covered / trials > 0.95 - 4 * math.sqrt(0.95 * 0.05 / trials) - 0.01
 
 

@@ -24,7 +24,7 @@ def rows_of(human: list[float | None], judge: list[float]) -> list[JudgedRow]:
 def draw(
     rng: np.random.Generator, labelled: int, others: int, slope: float = 0.35, noise: float = 0.1
 ) -> list[JudgedRow]:
-    """People prefer a in 60 % of the prompts; a judge too fond of a by 0.2 follows them by `slope`."""
+    """People prefer a in 60% of the prompts; a judge too fond of a by 0.2 follows them by `slope`."""
     people = rng.random(labelled + others) < 0.6
     judge = np.clip(0.7 + slope * (people - 0.5) + rng.normal(0, noise, len(people)), 0, 1)
     human = [float(h) if i < labelled else None for i, h in enumerate(people)]
@@ -181,7 +181,7 @@ def many(labelled: int, others: int, runs: int, seed: int) -> list[PredictionPow
 
 
 def test_intervals_cover_the_truth_though_the_judge_is_biased_and_are_narrower() -> None:
-    """Nominal 95 %, within two standard errors of 300 simulations: 2.5 points."""
+    """Nominal 95%, within two standard errors of 300 simulations: 2.5 points."""
     for labelled, seed in ((20, 6), (100, 7)):
         found = many(labelled, 500, 300, seed)
         assert np.mean([covers(each.prediction_powered, 0.6) for each in found]) == pytest.approx(0.95, abs=0.025)
@@ -265,7 +265,7 @@ def test_equal_probabilities_are_a_random_sample() -> None:
 
 
 def disputed_more_often(rng: np.random.Generator, budget: int) -> list[JudgedRow]:
-    """People prefer a in 60 % of 500 prompts. Those on which the judge is near one half are asked about five times
+    """People prefer a in 60% of 500 prompts. Those on which the judge is near one half are asked about five times
     as often, and there people say a in half of the cases only: 0.6 = 0.4 · 0.5 + 0.6 · 2/3.
     """
     unsure = rng.random(500) < 0.4
@@ -281,7 +281,7 @@ def disputed_more_often(rng: np.random.Generator, budget: int) -> list[JudgedRow
 
 
 def test_planned_probabilities_keep_the_truth_that_is_missed_without_them() -> None:
-    """Nominal 95 %, within three standard errors of 300 simulations; without weights the truth is missed."""
+    """Nominal 95%, within three standard errors of 300 simulations; without weights the truth is missed."""
     for budget, seed in ((80, 10), (160, 11)):
         rng = np.random.default_rng(seed)
         samples = [disputed_more_often(rng, budget) for _ in range(300)]

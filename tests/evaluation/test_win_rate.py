@@ -137,7 +137,7 @@ def test_intervals_know_that_samples_of_a_prompt_are_alike() -> None:
 
 
 def test_both_orders_undo_the_pull_of_a_position() -> None:
-    """A judge that prefers the new policy in 60 % of cases, and in log-odds pulls to the first by more than that."""
+    """A judge that prefers the new policy in 60% of cases, and in log-odds pulls to the first by more than that."""
     rng, pairs = np.random.default_rng(1), list[JudgedPair]()
     better = rng.permutation(np.repeat([1.0, -1.0], [240, 160]))
     for i, preference in enumerate(better * rng.uniform(0.5, 1.5, size=400)):

@@ -71,21 +71,21 @@ SOUND = [preferred(0.8, 0.7), preferred(0.2, 0.3), preferred(0.75, 0.9), preferr
 @pytest.mark.parametrize(
     ("preferences", "kind", "said"),
     [
-        ([preferred(0.9, 0.2)] * 24, "position", "keeps to a position on 100 % of 24 comparisons when the responses"),
-        ([preferred(0.2, 0.9)] * 24, "position", "the response shown second wins 100 % of showings"),
+        ([preferred(0.9, 0.2)] * 24, "position", "keeps to a position on 100% of 24 comparisons when the responses"),
+        ([preferred(0.2, 0.9)] * 24, "position", "the response shown second wins 100% of showings"),
         (
             [preferred(0.8, 0.7, mass=0.1), preferred(0.2, 0.3, mass=0.1)] * 12,
             "choice_mass",
             "wanted to answer something else: the choices that it was offered have a probability of 0.1 together",
         ),
-        ([preferred(0.52, 0.51), preferred(0.49, 0.47)] * 12, "near_half", "100 % of its 24 preferences are within 5"),
+        ([preferred(0.52, 0.51), preferred(0.49, 0.47)] * 12, "near_half", "100% of its 24 preferences are within 5"),
         (
             [*SOUND * 10, *[JudgeFailure(reason="no_answer", detail="x")] * 3],
             "failures",
-            "failed on 3 of 43 comparisons (7.0 %: 3 no answer)",
+            "failed on 3 of 43 comparisons (7.0%: 3 no answer)",
         ),
-        ([preferred(0.9, 0.8)] * 24, "length", "prefers the longer response in 100 % of 24 comparisons"),
-        ([preferred(0.1, 0.2)] * 24, "length", "prefers the shorter response in 100 % of 24 comparisons"),
+        ([preferred(0.9, 0.8)] * 24, "length", "prefers the longer response in 100% of 24 comparisons"),
+        ([preferred(0.1, 0.2)] * 24, "length", "prefers the shorter response in 100% of 24 comparisons"),
         (
             [*SOUND * 10, *[preferred(0.6, 0.6, tie=0.5)] * 2],
             "tie",
@@ -114,7 +114,7 @@ def test_eight_rows_do_not_cry_wolf() -> None:
 
 
 def test_how_often_a_good_judge_is_doubted_and_a_bad_one_is_not() -> None:
-    """A judge with Lee et al.'s 18 % of position bias is hardly ever doubted; one with 56 % is, from 50 rows on."""
+    """A judge with Lee et al.'s 18% of position bias is hardly ever doubted; one with 56% is, from 50 rows on."""
     rng = np.random.default_rng(1)
 
     def doubted(bias: float, n: int) -> float:

@@ -150,7 +150,7 @@ def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
     ]
     said = headline({"arms": arms, "best": "A"})
     assert said == (
-        "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be told from B at the 95 % level."
+        "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be told from B at the 95% level."
     )
     assert "more than every other arm" in headline({"arms": [arms[0], arms[2]], "best": "A"})
     assert "Nothing independent measured" in headline({"arms": [{**arms[0], "gain": None}], "best": "A"})

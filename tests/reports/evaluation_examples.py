@@ -167,7 +167,7 @@ def trend(cohort: str | None, worse: bool | None = False) -> FailTrend:
 
 
 def whole(text: str = "Lisbon.", **more: Any) -> Evaluation:
-    """A tuned policy against its base, with every part there is: better by 64 %, and nothing to doubt."""
+    """A tuned policy against its base, with every part there is: better by 64%, and nothing to doubt."""
     rate, single = about(0.64), about(0.7)
     lengths = tuple(
         PointOfLength(length_difference=7 * (i % 31) - 90, p=(i % 20) / 20, cohort="history") for i in range(90)

@@ -172,9 +172,9 @@ def test_reasons_to_doubt() -> None:
     assert [reason.replace("\u00a0", " ") for reason in doubts(poor)] == [
         "its agreement with people may be chance (42 to 62% includes 50%)",
         "always preferring the longer response does better (58%)",
-        "it keeps to a position on 40 % of 120 comparisons when the responses are swapped: there it judges places, not "
+        "it keeps to a position on 40% of 120 comparisons when the responses are swapped: there it judges places, not "
         "responses",
-        "it failed on 6 of 120 comparisons (5.0 %: 6 no answer)",
+        "it failed on 6 of 120 comparisons (5.0%: 6 no answer)",
         "its confidence is off by 12 points on average (ECE 0.12)",
         "only 99 pairs are behind these numbers",
     ]

@@ -121,7 +121,7 @@ def test_a_diff_marks_its_lines() -> None:
 
 def test_results_are_written_as_their_rows_say() -> None:
     texts = [[text.replace("\u00a0", " ") for text in row.texts] for row in compared().results]
-    assert texts == [["+0.10 [+0.04, +0.16]"] * 2, ["1,234"] * 2, ["60 % [54, 66]", "none"]]
+    assert texts == [["+0.10 [+0.04, +0.16]"] * 2, ["1,234"] * 2, ["60% [54, 66]", "none"]]
 
 
 def test_reasons_to_doubt_name_the_run() -> None:

@@ -31,7 +31,6 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.reports.evaluation.words import headline, preference, warnings
-from preceptor.reports.numbers import estimate, number, p_value, percent, share
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -59,21 +58,21 @@ def plain(text: str) -> str:
 
 def test_the_headline_is_who_is_preferred_by_whom_and_what_is_left_at_equal_length() -> None:
     assert plain(headline(whole())) == (
-        "tuned is preferred to base 64 % [58, 70] of the time by J, which took no part in training; 59 % [53, 65] at "
+        "tuned is preferred to base 64% [58, 70] of the time by J, which took no part in training; 59% [53, 65] at "
         "equal length; no change of capability was found."
     )
     assert plain(headline(whole(training_judge=None, length_control=(), changes=()))) == (
-        "tuned is preferred to base 64 % [58, 70] of the time by J."
+        "tuned is preferred to base 64% [58, 70] of the time by J."
     )
 
 
 def test_chance_is_called_chance_and_a_loss_a_loss() -> None:
     assert plain(headline(rated(about(0.52), changes=()))) == (
-        "No difference beyond chance was found between tuned and base: tuned is preferred 52 % [46, 58] of the time by "
+        "No difference beyond chance was found between tuned and base: tuned is preferred 52% [46, 58] of the time by "
         "J, which took no part in training."
     )
     assert plain(headline(rated(about(0.4), changes=()))).startswith(
-        "base is preferred to tuned, which wins 40 % [34, 46]"
+        "base is preferred to tuned, which wins 40% [34, 46]"
     )
     few = Estimate(value=1.0, low=None, high=None, n=2)
     assert "on 2 prompts: too few to say anything" in headline(rated(few))
@@ -94,10 +93,10 @@ def test_a_judge_that_trained_is_not_believed() -> None:
 
 def test_length_that_explains_the_win_is_said() -> None:
     turned = whole(length_control=(control(about(0.64), about(0.46)),))
-    assert "at equal length it wins 46 % [40, 52], the other side of one half" in plain(headline(turned))
+    assert "at equal length it wins 46% [40, 52], the other side of one half" in plain(headline(turned))
     assert any(warning.startswith("Length decides") for warning in warnings(turned))
     weak = whole(length_control=(control(about(0.64), about(0.53)),))
-    assert "at equal length 53 % [47, 59], which may be chance" in plain(headline(weak))
+    assert "at equal length 53% [47, 59], which may be chance" in plain(headline(weak))
     assert not any("Length" in warning for warning in warnings(weak))
 
 
@@ -117,7 +116,7 @@ def test_what_became_worse_comes_first() -> None:
 
 def test_of_several_policies_the_best_is_named_with_those_that_it_cannot_be_told_from() -> None:
     assert plain(headline(several())) == (
-        "Of 3 policies, rlaif does best: it is preferred to base 66 % [60, 72] of the time by J. It cannot be told "
+        "Of 3 policies, rlaif does best: it is preferred to base 66% [60, 72] of the time by J. It cannot be told "
         "from dpo."
     )
     none = several().model_copy(
@@ -146,18 +145,18 @@ def test_an_evaluation_without_faults_has_no_warnings() -> None:
     ("changed", "said"),
     [
         ({"training_win_rates": (win(about(0.9)),)}, "pleases the judge of training alone"),
-        ({"judge": judge("J", position_bias=0.36)}, "J keeps to a position on 36 % of 400 comparisons"),
+        ({"judge": judge("J", position_bias=0.36)}, "J keeps to a position on 36% of 400 comparisons"),
         ({"training_judge": judge("T", position_bias=0.5)}, "T keeps to a position"),
-        ({"win_rates": (win(about(0.64), wins=100, ties=70, losses=30),)}, "J is undecided on 35 % of the comparisons"),
-        ({"judge": judge("J", failures={"no_answer": 9, "refused": 1})}, "failed on 10 of 410 comparisons (2.4 %: 9"),
-        ({"policies": (policy("base"), policy("tuned", failed=12))}, "tuned gave no answer 12 times of 412 (2.9 %)"),
+        ({"win_rates": (win(about(0.64), wins=100, ties=70, losses=30),)}, "J is undecided on 35% of the comparisons"),
+        ({"judge": judge("J", failures={"no_answer": 9, "refused": 1})}, "failed on 10 of 410 comparisons (2.4%: 9"),
+        ({"policies": (policy("base"), policy("tuned", failed=12))}, "tuned gave no answer 12 times of 412 (2.9%)"),
         ({"prompts": 29}, "Only 29 prompts"),
         ({"audit": audit(alignment=0.55, alignment_ci=(0.47, 0.63))}, "no better than chance at saying what"),
         (
             {"audit": audit(alignment_ci=(0.53, 0.67), longer_baseline=0.58, above_longer_ci=(-0.03, 0.07))},
-            "J is no better than a rule that reads nothing (always preferring the longer response: 58 %)",
+            "J is no better than a rule that reads nothing (always preferring the longer response: 58%)",
         ),
-        ({"trends": {"tuned": (trend("chat", worse=True),)}}, "since 2026-03-16, tuned lost 33 % [25, 42] in chat"),
+        ({"trends": {"tuned": (trend("chat", worse=True),)}}, "since 2026-03-16, tuned lost 33% [25, 42] in chat"),
         ({"judge_is_policy": ("tuned",)}, "J has the same weights as tuned"),
     ],
 )  # fmt: skip
@@ -170,7 +169,7 @@ def test_each_reason_to_doubt_is_said(changed: dict[str, Any], said: str) -> Non
     "changed",
     [
         {"training_win_rates": (win(about(0.75)),)},
-        {"judge": judge("J", position_bias=0.34, failures={"no_answer": 8})},  # may be 30 %
+        {"judge": judge("J", position_bias=0.34, failures={"no_answer": 8})},  # may be 30%
         {"judge": judge("J", position_bias=0.5, compared=8)},
         {"win_rates": (win(about(0.64), wins=100, ties=60, losses=40),)},
         {"prompts": 30},
@@ -186,7 +185,7 @@ def test_reasons_to_doubt_a_judge_stand_before_the_headline(tmp_path: Path, caps
     show_evaluation(doubted, tmp_path)
     for text in (render_evaluation(doubted), render_markdown(doubted), capsys.readouterr().out):
         said = " ".join(plain(text).split())
-        assert 0 <= said.index("J keeps to a position on 50 %") < said.index("tuned is preferred to base 64 %")
+        assert 0 <= said.index("J keeps to a position on 50%") < said.index("tuned is preferred to base 64%")
         assert said.count("keeps to a position") == 1
 
 
@@ -216,10 +215,10 @@ def test_the_page_is_one_file_in_order_with_every_figure(page: str) -> None:
         "Reliability over 150 pairs that people rated",
         "Share of comparisons that tuned lost over time",
     ]
-    assert "all cohorts 64 % [58, 70], 59 % [53, 65] at equal length; chat 71 % [65, 77]" in labels[0]
+    assert "all cohorts 64% [58, 70], 59% [53, 65] at equal length; chat 71% [65, 77]" in labels[0]
     assert "history · exact match unchanged +0.01 [-0.04, +0.06]" in labels[1]
-    assert labels[6].endswith("in the last window all cohorts 33 % [25, 42]; history 33 % [25, 42]")
-    assert "tuned 64 % [58, 70] in both orders, 70 % [64, 76] shown first" in labels[4]
+    assert labels[6].endswith("in the last window all cohorts 33% [25, 42]; history 33% [25, 42]")
+    assert "tuned 64% [58, 70] in both orders, 70% [64, 76] shown first" in labels[4]
 
 
 def test_what_is_shown_of_responses_is_the_whole_response_beside_the_other(page: str) -> None:
@@ -227,15 +226,15 @@ def test_what_is_shown_of_responses_is_the_whole_response_beside_the_other(page:
         assert page.count(f"Tuned {i}: Lisbon.") == page.count(f"Base {i}: Lisbon.") == 5
     assert page.count("What the judge wrote") == 20
     assert page.count("No verdict: the judge wrote an essay.") == 4
-    assert "J, base shown first: 80\u00a0% for tuned" in page
+    assert "J, base shown first: 80% for tuned" in page
 
 
 def test_several_policies_have_ratings_and_a_matrix() -> None:
     shown = check_page(render_evaluation(several()))
     text = " ".join(shown.words)
     assert any(str(svg["aria-label"]).startswith("Bradley-Terry ratings: base 0.00") for svg in shown.of("svg"))
-    assert re.search(r"60\u00a0% \*", text)
-    assert re.search(r"54\u00a0%(?! \*)", text)
+    assert re.search(r"60% \*", text)
+    assert re.search(r"54%(?! \*)", text)
 
 
 def test_an_almost_empty_evaluation_has_a_page_and_a_document() -> None:
@@ -267,17 +266,17 @@ def test_every_table_in_markdown_has_as_many_cells_as_columns() -> None:
 
 def test_markdown_is_readable_where_nothing_is_hostile() -> None:
     document = plain(render_markdown(whole()))
-    assert "**tuned is preferred to base 64 % [58, 70] of the time by J" in document
-    assert "| tuned | base | 64 % [58, 70] | 59 % [53, 65] | 60 % [54, 66] | 68 % [62, 74] | 128, 0, 72 |" in document
+    assert "**tuned is preferred to base 64% [58, 70] of the time by J" in document
+    assert "| tuned | base | 64% [58, 70] | 59% [53, 65] | 60% [54, 66] | 68% [62, 74] | 128, 0, 72 |" in document
     assert "| history | exact match | tuned | 0.70 | 0.71 | +0.01 [-0.04, +0.06] | 0.400 | unchanged |" in document
-    assert "chat 10 % [5, 20]" in document
+    assert "chat 10% [5, 20]" in document
     assert "\n\n\n" not in re.sub(r"```.*?```", "quoted", document, flags=re.S)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("64 % [58, 70] of", "64 % [58, 70] of"),
+        ("64% [58, 70] of", "64% [58, 70] of"),
         ("- x", r"\- x"),
         ("1. x", r"1\. x"),
         ("[1](http://x)", r"\[1\](http://x)"),
@@ -293,16 +292,6 @@ def test_escaping_for_markdown(text: str, expected: str) -> None:
 
 def test_a_fence_is_longer_than_any_in_the_text() -> None:
     assert fenced("a\n`````\nb") == "``````text\na\n`````\nb\n``````"
-
-
-def test_numbers_are_written_one_way() -> None:
-    assert plain(share(about(0.64))) == "64 % [58, 70]"
-    assert plain(share(Estimate(value=0.56, low=0.504, high=0.62, n=9))) == "56.0 % [50.4, 62.0]"
-    assert plain(share(Estimate(value=1.0, low=None, high=None, n=1))) == "100 %"
-    assert share(None) == estimate(None) == number(None) == percent(None) == p_value(None) == "none"
-    assert (number(1234567, 0), number(-0.001), number(0.5, signed=True)) == ("1,234,567", "0.00", "+0.50")
-    assert estimate({"value": 0.5, "low": 0.25, "high": 0.75, "n": 3}, 2) == "0.50 [0.25, 0.75]"
-    assert (plain(p_value(0.0001)), p_value(0.03)) == ("< 0.001", "0.030")
 
 
 def luminance(colour: str) -> float:

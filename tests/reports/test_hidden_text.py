@@ -251,4 +251,4 @@ def test_only_one_module_writes_to_the_terminal() -> None:
         if (isinstance(node, ast.Name) and node.id in ("print", "Console"))
         or (isinstance(node, ast.Attribute) and node.attr in ("echo", "secho"))
     ]
-    assert {place.split(":")[0] for place in found} == {"cli/terminal.py"}, found
+    assert {place.split(":")[0] for place in found} == {"display/terminal.py"}, found

@@ -95,7 +95,7 @@ def test_reasons_to_doubt_come_first() -> None:
     summary.update(judge_failures=5, judge_is_policy=True, best_step=0)
     summary["over_optimisation"] = {"detected": True, "step": 5, "reasons": ["r"]}
     found = warnings(summary)
-    assert found[0] == "The judge failed on 5 of 100 calls (5.0\u00a0%)."
+    assert found[0] == "The judge failed on 5 of 100 calls (5.0%)."
     assert found[1].startswith("Over-optimisation from step 5 on: r.")
     assert any("same weights" in warning for warning in found)
     assert any("untrained policy was kept" in warning for warning in found)
@@ -168,7 +168,7 @@ def test_an_evaluation_adds_who_is_preferred_to_the_headline_and_its_doubts_to_t
     said = headline(run.summary, run.evaluation).replace("\u00a0", " ")
     assert said.startswith("A capability regressed: exact match in history, -0.12 [-0.17, -0.07]. On 10 prompts")
     assert headline(run.summary) in said
-    assert "The policy after training is preferred to the one before 64 % [58, 70] of the time by J, which took" in said
+    assert "The policy after training is preferred to the one before 64% [58, 70] of the time by J, which took" in said
     run.summary["evaluation"]["after"]["judge_agreement"] = 0.9
     [only] = warnings(run.summary, run.evaluation)
     assert only.startswith("Regressed in history: exact match from 0.70 to 0.58")
@@ -242,8 +242,8 @@ def test_what_takes_the_worth_from_a_result_stands_in_the_headline_before_who_is
     run.summary["unreadable"] = {"before": 0.0, "after": 0.31}
     said = headline(run.summary, run.evaluation).replace("\u00a0", " ")
     assert said.startswith(
-        "97 % of the responses after training were cut at the limit of 32 tokens. "
-        "31 % of the responses after training are unreadable. A capability regressed: exact match in history"
+        "97% of the responses after training were cut at the limit of 32 tokens. "
+        "31% of the responses after training are unreadable. A capability regressed: exact match in history"
     )
     assert said.index("cut at") < said.index("unreadable") < said.index("preferred")
     for rendered in (render_report(run), render_run_markdown(run)):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.core.numbers import estimate, number, p_value, share
 from preceptor.display.terminal import Terminal, say_json
 
 if TYPE_CHECKING:
@@ -36,14 +37,12 @@ def _show(found: "AgreementFound") -> None:
         "rows with two people or more", f"{people.rows}, {people.opinions} {'rankings' if rankings else 'opinions'}"
     )
     pairs = people.pairwise
-    said = "none" if pairs is None else f"{100 * pairs.value:.0f} % ({100 * pairs.low:.0f}-{100 * pairs.high:.0f})"
+    said = share(pairs)
     table.add_row("two people agree on two responses", said)
-    table.add_row(f"Krippendorff's alpha, {people.alpha_level}", _number(people.alpha))
+    table.add_row(f"Krippendorff's alpha, {people.alpha_level}", number(people.alpha))
     if rankings:
-        w = people.w
-        interval = "" if w is None or w.low is None or w.high is None else f" ({w.low:.2f}-{w.high:.2f})"
-        table.add_row("Kendall's W, mean over rows", _number(None if w is None else w.value) + interval)
-        table.add_row("p of ranks at random", "none" if people.w_p_value is None else f"{people.w_p_value:.2g}")
+        table.add_row("Kendall's W, mean over rows", estimate(people.w))
+        table.add_row("p of ranks at random", p_value(people.w_p_value))
     console = Terminal()
     if found.disputed:
         console.print(
@@ -54,7 +53,3 @@ def _show(found: "AgreementFound") -> None:
     console.print(table)
     if found.left_out:
         console.print(f"{found.left_out} rows are left out: {found.first_left_out}", highlight=False, soft_wrap=True)
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"

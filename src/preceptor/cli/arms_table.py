@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from preceptor.core.numbers import estimate, number
 from preceptor.display.terminal import Terminal, say_json
 from preceptor.reports.arms.page import headline, warnings
 from preceptor.reports.run.page import test_prompts
@@ -16,23 +17,24 @@ def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:
     if as_json:
         say_json(json.dumps(summary, indent=1, ensure_ascii=False))
         return
-    table = Table(title=f"{test_prompts(summary)} test prompts, 95 % intervals", title_justify="left")
+    table = Table(title=f"{test_prompts(summary)} test prompts, 95% intervals", title_justify="left")
     for column in ("", "held-out score", "gain", "judge", "KL", "perplexity", "calls", "seconds"):
         table.add_column(column, justify="left" if not column else "right")
     before = summary["arms"][0]["summary"]["evaluation"]["before"]
-    table.add_row("before training", _shown(before["heldout_score"]), "", _value(before["judge_score"]), *[""] * 4)
+    shown = estimate(before["heldout_score"]["overall"])
+    table.add_row("before training", shown, "", _value(before["judge_score"]), *[""] * 4)
     for arm in summary["arms"]:
         run, after = arm["summary"], arm["summary"]["evaluation"]["after"]
         ratio = arm["perplexity_ratio"]
         table.add_row(
             arm["name"],
-            _shown(after["heldout_score"]),
-            _shown({"overall": arm["gain"]}),
+            estimate(after["heldout_score"]["overall"]),
+            estimate(arm["gain"]),
             _value(after["judge_score"]),
             _value(after["kl"], 1),
-            "none" if ratio is None else f"{ratio:.2f}×",
+            number(ratio) + ("" if ratio is None else "×"),
             str(run["judge_calls"]),
-            f"{run['wall_s']:.0f}",
+            number(run["wall_s"], 0),
         )
     console = Terminal()
     console.print(table)
@@ -41,13 +43,5 @@ def show_arms(summary: dict[str, Any], path: Path, *, as_json: bool) -> None:
     console.print(f"report {path / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-def _shown(measure: dict[str, Any]) -> str:
-    estimate = measure["overall"]
-    if estimate is None:
-        return "none"
-    interval = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
-    return f"{estimate['value']:.2f}{interval}"
-
-
 def _value(measure: dict[str, Any], digits: int = 2) -> str:
-    return "none" if measure["overall"] is None else f"{measure['overall']['value']:.{digits}f}"
+    return number(measure["overall"] and measure["overall"]["value"], digits)

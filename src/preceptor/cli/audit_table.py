@@ -7,7 +7,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from preceptor.cli.work import percent
+from preceptor.core.numbers import p_equals, percent, points, points_interval
 from preceptor.display.terminal import Terminal
 from preceptor.evaluation.judge_audit import Audit
 from preceptor.judging.warnings import judge_warnings
@@ -25,13 +25,11 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
         names = {label: label for label in names}
     table = Table(title="Judges against people, in %", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("judge", overflow="fold")
-    for name in ("n", "aligned", "95 %", "1 order", "bias", "first", "longer", "failed"):
+    for name in ("n", "aligned", "95%", "1 order", "bias", "first", "longer", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     for judge in audit.judges:
         shares = (judge.single_order_alignment, judge.position_bias, judge.first_position_rate)
-        interval = (
-            "" if judge.alignment_ci is None else f"{_share(judge.alignment_ci[0])}-{_share(judge.alignment_ci[1])}"
-        )
+        interval = "" if judge.alignment_ci is None else points_interval(*judge.alignment_ci)
         table.add_row(
             names[judge.label],
             str(judge.n),
@@ -59,7 +57,7 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
     console.print(f"Always the longer response: {percent(first.longer_baseline)}{people}", highlight=False)
     apart = [pair for pair in audit.comparisons if pair.significant]
     for pair in apart:
-        by = f"{100 * (pair.difference or 0.0):+.0f} points, p = {pair.p_holm or 0.0:.2g}"
+        by = f"{points(pair.difference, signed=True)} points, {p_equals(pair.p_holm)}"
         console.print(f"{names[pair.judge_1]} against {names[pair.judge_2]}: {by}", highlight=False, soft_wrap=True)
     if len(audit.judges) > 1 and not apart:
         console.print("No two judges differ by more than chance.", highlight=False)
@@ -67,4 +65,4 @@ def show_audit(result: dict[str, Any], out: Path) -> None:
 
 
 def _share(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.0f}"
+    return "" if value is None else points(value)

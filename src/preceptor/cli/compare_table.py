@@ -4,10 +4,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from preceptor.core.numbers import estimate, number, p_value, percent, share
 from preceptor.display.terminal import Terminal
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.compare.page import ComparedRuns, ResultRow, RunDifference
-from preceptor.reports.numbers import estimate, number, p_value, percent, share
 
 
 def show_compared(compared: ComparedRuns, out: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from preceptor.cli import options as o
+from preceptor.core.numbers import number, points, points_interval
 from preceptor.display.terminal import Terminal, say_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _show(result: "HumanEstimate", out: Path | None) -> None:
         title=f"How often people prefer {result.preferred}, in %", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
     table.add_column("from")
-    for name in ("estimate", "95 %", "prompts"):
+    for name in ("estimate", "95%", "prompts"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_row("people alone", *_cells(found.human_only), str(found.n_human))
     table.add_row("people and judge", *_cells(found.prediction_powered), f"{found.n_human} + {found.n_judge}")
@@ -66,10 +67,7 @@ def _show(result: "HumanEstimate", out: Path | None) -> None:
 def _cells(estimate: "Estimate | None") -> tuple[str, str]:
     if estimate is None:
         return "none", ""
-    wide = (
-        "" if estimate.low is None or estimate.high is None else f"{_percent(estimate.low)}-{_percent(estimate.high)}"
-    )
-    return _percent(estimate.value), wide
+    return points(estimate.value), points_interval(estimate.low, estimate.high)
 
 
 def _worth(found: "PredictionPowered") -> list[str]:
@@ -79,10 +77,10 @@ def _worth(found: "PredictionPowered") -> list[str]:
         return [f"{found.n_human} prompts are labelled by people; an interval takes at least {LEAST}: see --plan."]
     if not found.n_judge:
         return ["People labelled every prompt: the judge has nothing to add."]
-    agreement = "" if found.correlation is None else f" (correlation with people {found.correlation:.2f})"
+    agreement = "" if found.correlation is None else f" (correlation with people {number(found.correlation)})"
     if found.effective_labels is None or found.effective_labels <= found.n_human:
         return [f"This judge adds nothing to people's labels{agreement}."]
-    worth = f"{found.n_human} labels of people are worth {found.effective_labels:,.0f} without it"
+    worth = f"{found.n_human} labels of people are worth {number(found.effective_labels, 0)} without it"
     return [f"With this judge {worth}{agreement}."]
 
 
@@ -119,7 +117,3 @@ def _files(result: "HumanEstimate", out: Path | None) -> list[str]:
 
 
 _CHOSEN = {"random": "drawn at random", "planned": "drawn with known probabilities"}
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from preceptor.core.numbers import estimate, p_equals, points, points_interval
 from preceptor.display.terminal import Terminal
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
@@ -21,7 +22,7 @@ def show_evaluation(evaluation: Evaluation, out: Path) -> None:
     console.print(headline(evaluation), highlight=False)
     for warning in warnings(evaluation)[len(doubts) :]:
         console.print(f"! {warning}", highlight=False)
-    table = Table(title="Win rates in %, 95 % intervals", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="Win rates in %, 95% intervals", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("policy", "against"):
         table.add_column(name, overflow="fold")
     for name in ("wins", "ties", "losses", "win rate", "at equal length"):
@@ -53,21 +54,10 @@ def regressions(evaluation: Evaluation) -> list[Change]:
 
 
 def _sentence(change: Change) -> str:
-    low, high = change.change.low, change.change.high
-    interval = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
-    p = "" if change.p_holm is None else f", p = {change.p_holm:.2g} after correction"
-    by = f"{change.verdict} by {change.change.value:+.2f}{interval}{p}"
+    p = "" if change.p_holm is None else f", {p_equals(change.p_holm)} after correction"
+    by = f"{change.verdict} by {estimate(change.change, signed=True)}{p}"
     return f"{change.policy}, {change.cohort}: {change.measure} {by}"
 
 
-def _percent(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    interval = (
-        "" if estimate.low is None or estimate.high is None else f" [{_points(estimate.low)}, {_points(estimate.high)}]"
-    )
-    return f"{_points(estimate.value)}{interval}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.0f}"
+def _percent(rate: Estimate | None) -> str:
+    return "" if rate is None else f"{points(rate.value)} {points_interval(rate.low, rate.high)}".rstrip()

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from preceptor.core.numbers import estimate
 from preceptor.display.screen import clock
 from preceptor.display.terminal import Terminal, say_json
 from preceptor.reports.run.page import headline, judge_doubts, test_prompts, warnings
@@ -38,7 +39,7 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
             name = summary["judge_score_is"]  # noqa: PLW2901
         if key == "heldout_score" and summary["heldout_score_is"] is None:
             continue
-        table.add_row(name, _estimate(before[key]["overall"]), _estimate(after[key]["overall"]))
+        table.add_row(name, estimate(before[key]["overall"]), estimate(after[key]["overall"]))
     console = Terminal()
     evaluation = directory.read_evaluation()
     doubts = judge_doubts(summary, evaluation)
@@ -55,10 +56,3 @@ def show_summary(summary: dict[str, Any], directory: RunDirectory, *, as_json: b
     for name, path in (("model", directory.best), ("merged", directory.merged), ("report", directory.report)):
         if path.exists():
             console.print(f"{name:7}{Path(path)}", highlight=False, soft_wrap=True)
-
-
-def _estimate(estimate: dict[str, Any] | None) -> str:
-    if estimate is None:
-        return "none"
-    interval = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
-    return f"{estimate['value']:.2f}{interval}"

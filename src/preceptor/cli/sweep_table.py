@@ -4,10 +4,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from preceptor.core.numbers import estimate, number
 from preceptor.display.terminal import Terminal
 from preceptor.evaluation.snapshot import Measure
 from preceptor.evaluation.sweep import Sweep
-from preceptor.reports.numbers import estimate, number
 from preceptor.reports.sweep.page import headline, mark, warnings
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from preceptor.core.numbers import estimate, share
 from preceptor.display.terminal import Terminal
 from preceptor.evaluation.trajectories import TrajectoryFindings
-from preceptor.reports.numbers import estimate, share
 from preceptor.reports.trajectories import headline, warnings
 
 
@@ -26,7 +26,7 @@ def show_trajectories(findings: TrajectoryFindings, out: Path | None) -> None:
 
 
 def _agreement(findings: TrajectoryFindings) -> Table:
-    table = Table("", "prefers what succeeded", "pairs", title="95 % intervals over prompts", title_justify="left")
+    table = Table("", "prefers what succeeded", "pairs", title="95% intervals over prompts", title_justify="left")
     for each in findings.agreement:
         table.add_row(each.by, share(each.share), str(each.share.n))
     for cohort, each in findings.agreement_by_cohort.items():

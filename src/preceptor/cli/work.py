@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from preceptor.core.numbers import dollars, number, percent
 from preceptor.display.terminal import Terminal, say, say_json
 
 
@@ -14,7 +15,7 @@ def show_dry_run(counted: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         say_json(json.dumps(counted, indent=1))
         return
-    cost = "not known: give --prices" if counted["cost_usd"] is None else f"${counted['cost_usd']:.2f}"
+    cost = "not known: give --prices" if counted["cost_usd"] is None else dollars(counted["cost_usd"])
     say(f"{counted['rows']} rows, {counted['malformed']} malformed")
     say(f"{counted['calls']} calls, about {counted['prompt_tokens']:,} prompt tokens and at most ", end="")
     say(f"{counted['completion_tokens']:,} completion tokens")
@@ -38,7 +39,7 @@ def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     table.add_row("malformed rows", str(counts["malformed"]))
     if summary["for_people"] is not None:
         table.add_row("for people to label", f"{summary['for_people']} in for_people.jsonl")
-    table.add_row("mean probability of the chosen", _number(counts["mean_p_chosen"]))
+    table.add_row("mean probability of the chosen", number(counts["mean_p_chosen"], 3))
     if counts["undecided"]:
         table.add_row("undecided: p is 0.5, and chosen is a", str(counts["undecided"]))
     if counts["likeliest_ties"]:
@@ -47,7 +48,7 @@ def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
     table.add_row("same position wins after the swap", percent(counts["position_bias"]))
     table.add_row("calls", f"{summary['calls_in_this_process']} now, {ledger['calls']} in all")
     table.add_row("tokens", f"{ledger['prompt_tokens']:,} + {ledger['completion_tokens']:,}")
-    cost = f"${ledger['cost_usd']:.4f}" + (f", {ledger['unpriced']} calls unpriced" if ledger["unpriced"] else "")
+    cost = dollars(ledger["cost_usd"], 4) + (f", {ledger['unpriced']} calls unpriced" if ledger["unpriced"] else "")
     table.add_row("cost", cost)
     console.print(table)
     for note in summary["notes"]:
@@ -57,12 +58,3 @@ def show_labels(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
 
 def _reasons(reasons: dict[str, int]) -> str:
     return f"({', '.join(f'{count} {reason}' for reason, count in reasons.items())})" if reasons else ""
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
-
-
-def percent(value: float | None) -> str:
-    """A share for people; "none" where there is none."""
-    return "none" if value is None else f"{100 * value:.0f} %"

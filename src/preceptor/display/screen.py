@@ -10,6 +10,7 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from preceptor.core.numbers import interval, number
 from preceptor.core.outlook import TRAINING_STAGE, Outlook, Part, about
 from preceptor.core.progress import Facts
 from preceptor.core.text import printable_line
@@ -118,7 +119,7 @@ class Display:
             f"{clock(rate * (total - step) if left is None else left)} left",
             *_of_the_step(facts),
         ]
-        parts += [] if self._heldout is None else [f"held-out {self._heldout:+.2f}"]
+        parts += [] if self._heldout is None else [f"held-out {number(self._heldout, signed=True)}"]
         # One space, a short bar and no more words on a terminal: all of it fits 80 columns.
         self._bars.update(self._task, description="step", completed=step, total=total, facts=" ".join(parts))
         if not self.is_terminal:
@@ -131,8 +132,7 @@ class Display:
         if self._heldout is None:
             return
         low, high = facts.get("heldout_score_low"), facts.get("heldout_score_high")
-        interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-        self._say(f"step {step}: held-out score {self._heldout:.2f}{interval}")
+        self._say(f"step {step}: held-out score {number(self._heldout)} {interval(low, high)}".rstrip())
 
     def note(self, text: str) -> None:
         """Prints something a person should know."""

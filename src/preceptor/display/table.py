@@ -35,11 +35,11 @@ class Table:
     hidden characters escaped.
 
     Example:
-        >>> print(Table((Column("judge"), Column("aligned", "right")), [("embedded", "64 %")], title="Judges"))
+        >>> print(Table((Column("judge"), Column("aligned", "right")), [("embedded", "64%")], title="Judges"))
         Judges
         judge     aligned
         ─────────────────
-        embedded     64 %
+        embedded      64%
     """
 
     columns: Sequence[Column]

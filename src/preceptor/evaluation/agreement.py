@@ -25,7 +25,7 @@ BINS = 10
 
 
 class Share(Frozen):
-    """A share of rows, with a 95 % interval."""
+    """A share of rows, with a 95% interval."""
 
     value: float
     low: float

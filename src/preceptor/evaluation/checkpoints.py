@@ -5,6 +5,7 @@ from statistics import fmean
 
 from pydantic import Field
 
+from preceptor.core.numbers import number, percent
 from preceptor.core.types import Frozen, Real
 from preceptor.evaluation.signs import ALPHA, sign_flip_p_value
 from preceptor.evaluation.snapshot import Measure, MeasuredResponse, Snapshot, differences
@@ -56,10 +57,10 @@ def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds, *, measured: b
     """
     failed = sum(r.heldout_score is None for r in now.responses) / max(1, len(now.responses))
     if measured and failed > MOST_FAILURES:
-        return f"the held-out judge failed on {failed:.0%} of the responses"
+        return f"the held-out judge failed on {percent(failed)} of the responses"
     kl = _overall(now.kl)
     if kl > bounds.max_kl:
-        return f"KL {kl:.1f} is above {bounds.max_kl:g}"
+        return f"KL {number(kl, 1)} is above {bounds.max_kl:g}"
     return broken_perplexity(before, now, bounds) or _degenerate(before, now, bounds)
 
 
@@ -124,16 +125,17 @@ def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> Ove
     al. 2023 describe the effect).
     """
     before = snapshots[0]
-    for number, now in enumerate(snapshots[1:], start=1):
-        peak, reasons = _peak(snapshots[:number]), list[str]()
+    for earlier, now in enumerate(snapshots[1:], start=1):
+        peak, reasons = _peak(snapshots[:earlier]), list[str]()
         if _overall(now.judge_score) > _overall(peak.judge_score):
             fall, rise = (
                 _beyond_chance(peak, now, value) for value in (lambda r: r.heldout_score, lambda r: r.judge_score)
             )
             if fall < 0 < rise:
+                was, is_now = number(_overall(peak.judge_score)), number(_overall(now.judge_score))
                 reasons.append(
-                    f"the training judge rose from {_overall(peak.judge_score):.2f} to {_overall(now.judge_score):.2f} "
-                    f"since step {peak.step} while the held-out score fell by {-fall:.2f}"
+                    f"the training judge rose from {was} to {is_now} since step {peak.step} while the held-out score "
+                    f"fell by {number(-fall)}"
                 )
             if degenerate := _degenerate(before, now, bounds):
                 reasons.append(f"the training judge is pleased by degenerate text: {degenerate}")
@@ -152,10 +154,10 @@ def _beyond_chance(before: Snapshot, now: Snapshot, value: Callable[[MeasuredRes
 def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
     distinct, distinct_before = _overall(now.distinct_2), _overall(before.distinct_2)
     if distinct < bounds.min_distinct_ratio * distinct_before:
-        return f"distinct-2 fell from {distinct_before:.2f} to {distinct:.2f}"
+        return f"distinct-2 fell from {number(distinct_before)} to {number(distinct)}"
     cut, cut_before = _overall(now.length_limit_share), _overall(before.length_limit_share)
     if cut > cut_before + bounds.max_limit_increase:
-        return f"the share of responses cut at the length limit rose from {cut_before:.0%} to {cut:.0%}"
+        return f"the share of responses cut at the length limit rose from {percent(cut_before)} to {percent(cut)}"
     return None
 
 
@@ -165,7 +167,7 @@ def broken_perplexity(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | 
         return None
     ratio = _overall(now.reference_perplexity) / _overall(before.reference_perplexity)
     if ratio > bounds.max_perplexity_ratio:
-        return f"perplexity on reference answers rose by {ratio - 1:.0%}"
+        return f"perplexity on reference answers rose by {percent(ratio - 1)}"
     return None
 
 

@@ -46,7 +46,7 @@ class Change(Frozen):
     before: Estimate
     after: Estimate
     change: Estimate
-    """Mean over prompts of after - before, paired, with its 95 % interval over prompts. A win rate has one from three
+    """Mean over prompts of after - before, paired, with its 95% interval over prompts. A win rate has one from three
     prompts on, others from ten on; numbers that are no shares have none where all prompts changed by the same."""
     p_value: float | None
     """Two-sided: sign flips of the prompts' differences. None with fewer than three prompts."""
@@ -61,10 +61,10 @@ def changes(measured: Sequence[PairedValues]) -> tuple[Change, ...]:
     """A change for each, in their order: improved or regressed where p_holm < 0.05 and the interval leaves 0 out.
 
     All that is given together is corrected together, so that the chance of any wrong verdict among them is at most
-    5 %: more cohorts and measures ask for more evidence of each. A measure that moved on no prompt asks for none:
+    5%: more cohorts and measures ask for more evidence of each. A measure that moved on no prompt asks for none:
     however signs are flipped it stays where it is, so it cannot be found by chance (Tarone 1990).
 
-    Of n prompts that all change the same way, the p-value is 2 / 2ⁿ. Where that is 5 % or more after the correction,
+    Of n prompts that all change the same way, the p-value is 2 / 2ⁿ. Where that is 5% or more after the correction,
     the verdict is "too few prompts": below 6 prompts always, and below 11 where 50 questions are asked at once.
 
     Raises: ValueError where a measure has no prompts, or not the same number before and after.

@@ -86,7 +86,7 @@ class JointFit:
 
 
 def fit_jointly(pairs: Pairs) -> JointFit:
-    """Fits both steps. The 95 % intervals are computed in log-odds from each prompt's influence on the rate, including
+    """Fits both steps. The 95% intervals are computed in log-odds from each prompt's influence on the rate, including
     its influence through φ (the sandwich estimator with prompts as clusters). They count the priors as data: a prior
     pulls the estimate towards itself, so it adds as bias what it takes from the variance.
     """

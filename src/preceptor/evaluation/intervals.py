@@ -1,4 +1,4 @@
-"""Estimates with 95 % confidence intervals.
+"""Estimates with 95% confidence intervals.
 
 Several samples of one prompt are not independent, so the prompts are the sample, not the responses. What each interval
 covers, by kind of sample and number of prompts, is printed by `python -m benchmarks.coverage`.
@@ -78,7 +78,7 @@ def bounded_mean(values_P: Sequence[float], low: float, high: float, least: int 
 
 
 def mean_interval(values_P: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of the mean of independent values: Student's t, widened to hold Hall's interval as well.
+    """95% interval of the mean of independent values: Student's t, widened to hold Hall's interval as well.
 
     Student's t is symmetric, and over few skewed values it is too short on the side of the long tail. Hall (1992,
     "On the removal of skewness by transformation", section 2) corrects t for skewness by a cubic that can be inverted.
@@ -104,7 +104,7 @@ def _hall(t: float, skewness: float, n: int) -> float:
 
 
 def rate_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a rate Σ sums / Σ counts, each prompt having that many values in [0, 1].
+    """95% interval of a rate Σ sums / Σ counts, each prompt having that many values in [0, 1].
 
     Clopper & Pearson's exact interval (1934) for as many trials as the prompts are worth (Korn & Graubard 1998). A
     prompt whose value is 0 or 1 is one trial. Where prompts' values lie between, their variance is less than that of
@@ -136,7 +136,7 @@ def _worth(sums_P: np.ndarray, counts_P: np.ndarray, rate: float) -> float:
 
 
 def ratio_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of Σ sums / Σ counts, which need be no rate: `mean_interval` of the prompts' influence on it."""
+    """95% interval of Σ sums / Σ counts, which need be no rate: `mean_interval` of the prompts' influence on it."""
     ratio, mean_count = float(sums_P.sum() / counts_P.sum()), float(counts_P.mean())
     interval = mean_interval((sums_P - ratio * counts_P) / mean_count)
     return interval and (ratio + interval[0], ratio + interval[1])

@@ -84,7 +84,7 @@ class JudgeAudit(Frozen):
     alignment: float | None
     """Share of these n rows in which the judge prefers what most people prefer."""
     alignment_ci: tuple[float, float] | None
-    """95 % interval over prompts."""
+    """95% interval over prompts."""
     single_order_alignment: float | None
     """Alignment with response a first alone; the same as alignment where the judge saw one order only."""
     single_order_alignment_ci: tuple[float, float] | None
@@ -95,7 +95,7 @@ class JudgeAudit(Frozen):
     above_longer: float | None = None
     """Alignment less that of always preferring the longer response, on the same rows."""
     above_longer_ci: tuple[float, float] | None = None
-    """95 % interval of it, bootstrapped over prompts."""
+    """95% interval of it, bootstrapped over prompts."""
     kappa: float | None
     ece: float | None
     brier: float | None

@@ -28,6 +28,7 @@ import numpy as np
 from pydantic import model_validator
 from scipy.special import expit
 
+from preceptor.core.numbers import number, percent
 from preceptor.core.types import Frozen
 from preceptor.evaluation.agreement import correctness
 from preceptor.evaluation.difficulty import JointFit, Pairs, fit_jointly
@@ -53,7 +54,7 @@ Form = Literal["difference", "ratio"]
 
 
 class LengthControl(Frozen):
-    """A win rate, raw and at equal length. Intervals are 95 %, over prompts."""
+    """A win rate, raw and at equal length. Intervals are 95%, over prompts."""
 
     policy: str
     against: str
@@ -198,13 +199,13 @@ def _not_bracketed(own: Sequence[JudgedPair], ratio: float) -> str | None:
     if 1 / BRACKET <= ratio <= BRACKET and min(shorter, longer) >= EACH_SIDE:
         return None
     return (
-        f"its responses are {_times(ratio)} as long and the longer ones in {100 * longer:.0f} % of pairs, and with so "
+        f"its responses are {_times(ratio)} as long and the longer ones in {percent(longer)} of pairs, and with so "
         "few pairs of each prompt length cannot be told from difficulty"
     )
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.2f} times" if ratio < 10 else f"{ratio:.0f} times"
+    return f"{number(ratio, 2 if ratio < 10 else 0)} times"
 
 
 def _median_ratio(pairs: Sequence[JudgedPair]) -> float:

@@ -71,13 +71,13 @@ def prompt_weights(prompts: int, rng: np.random.Generator) -> np.ndarray:
 
     The usual bootstrap leaves prompts out, and without the one loss among many wins a fit has no maximum. Here every
     prompt keeps some weight. As with every bootstrap, intervals over few prompts are a little narrow: in simulations of
-    length control with 20 to 100 prompts, 95 % intervals held the truth in 91 to 96 % of cases, 94 % on average.
+    length control with 20 to 100 prompts, 95% intervals held the truth in 91 to 96% of cases, 94% on average.
     """
     return rng.exponential(size=(RESAMPLES, prompts))
 
 
 def percentile_estimate(value: float, resampled_R: np.ndarray, prompts: int) -> Estimate:
-    """A value with the 95 % percentile interval of its resamples; without one below ten prompts."""
+    """A value with the 95% percentile interval of its resamples; without one below ten prompts."""
     if prompts < LEAST:
         return Estimate(value=value, low=None, high=None, n=prompts)
     low, high = np.quantile(resampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

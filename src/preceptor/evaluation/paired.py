@@ -31,7 +31,7 @@ class PairedComparison(Frozen):
     difference: float | None
     """Alignment of judge 1 less that of judge 2."""
     difference_ci: tuple[float, float] | None
-    """95 % interval over prompts."""
+    """95% interval over prompts."""
     p_value: float | None
     """McNemar's exact test on the rows on which exactly one of them is right; rows on which either is undecided are
     left out. It takes rows as independent, which comparisons of one prompt are not."""

@@ -47,7 +47,7 @@ class JudgedRow:
 
 
 class PredictionPowered(Frozen):
-    """One share, estimated in three ways. Intervals are 95 %, by normal approximation, so that widths compare."""
+    """One share, estimated in three ways. Intervals are 95%, by normal approximation, so that widths compare."""
 
     n_human: int
     """Prompts that people labelled."""
@@ -266,7 +266,7 @@ def _power(data: _ByPrompt) -> float | None:
 def _powered(data: _ByPrompt, power: float) -> tuple[float, float]:
     """The estimate and how far its interval reaches.
 
-    The library's normal interval is too narrow with few labels, 90 % at 20: it takes their variance, and the lambda
+    The library's normal interval is too narrow with few labels, 90% at 20: it takes their variance, and the lambda
     that made it small, as known. Hence Student's t with a degree of freedom less for each of mean and lambda.
     """
     with warnings.catch_warnings():  # the library silences all warnings of the process when it is imported

@@ -25,7 +25,7 @@ class Rating(Frozen):
     policy: str
     rating: Estimate
     """Log-odds of winning against the first policy, whose rating is 0: σ(rating) is the expected win rate against it.
-    The interval is 95 %, bootstrapped over prompts."""
+    The interval is 95%, bootstrapped over prompts."""
     expected_win_rate: float
     """σ(rating)."""
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from scipy import stats
 
 from preceptor.core.errors import PreceptorError
+from preceptor.core.numbers import estimate, number
 from preceptor.core.types import Frozen
 from preceptor.evaluation.agreement import (
     ReliabilityBin,
@@ -78,7 +79,7 @@ class RewardAccuracy(Frozen):
 
 
 def reward_accuracy(pairs: Sequence[ScoredPair]) -> RewardAccuracy:
-    """Measures a reward model on pairs. Intervals are 95 %, and resample prompts.
+    """Measures a reward model on pairs. Intervals are 95%, and resample prompts.
 
     Raises: PreceptorError when no pair has a reward; ValueError when a label is no probability.
     """
@@ -142,8 +143,8 @@ def _length_correlation(known: Sequence[tuple[ScoredPair, float]]) -> float | No
 
 
 def _share(share: Share | None) -> str:
-    return "unknown" if share is None else f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}] (n {share.n})"
+    return "unknown" if share is None else f"{estimate(share, 3)} (n {share.n})"
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
+    return "unknown" if value is None else number(value, 3)

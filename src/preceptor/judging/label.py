@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from preceptor.core.errors import PreceptorError
+from preceptor.core.numbers import percent
 from preceptor.core.types import JudgeFailure, Preference, TrajectoryScore
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.steps import TrajectoryJudge
@@ -64,13 +65,13 @@ class Tally:
         if self.failed > most * judged and (judged >= FEWEST or at_end):
             reasons = "; ".join(f"{n} {reason} ({self.examples[reason]})" for reason, n in self.failures.most_common())
             raise PreceptorError(
-                f"the judge failed on {self.failed} of {judged} comparisons, more than the {most:.0%} allowed: "
+                f"the judge failed on {self.failed} of {judged} comparisons, more than the {percent(most)} allowed: "
                 f"{reasons}. {remedy}"
             )
         if self.failed_steps > most * self.steps and (self.steps >= FEWEST or at_end):
             raise PreceptorError(
                 f"the judge failed on {self.failed_steps} of {self.steps} scores of trajectories and their steps, more "
-                f"than the {most:.0%} allowed. {remedy}"
+                f"than the {percent(most)} allowed. {remedy}"
             )
 
 

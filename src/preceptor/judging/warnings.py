@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from preceptor.core.numbers import percent, points
 from preceptor.core.types import Frozen
 
 Kind: TypeAlias = Literal["position", "choice_mass", "near_half", "failures", "length", "tie"]
@@ -117,14 +118,14 @@ def _position(conduct: JudgeConduct) -> str | None:
     same, first = conduct.same_position, conduct.first_shown
     place, wins = ("first", first) if first.share >= 0.5 else ("second", first.opposite)
     if same.at_least > POSITION_BOUND:
-        shown = f" (the response shown {place} wins {_percent(wins.share)} of showings)" if wins.at_least > 0.5 else ""
+        shown = f" (the response shown {place} wins {percent(wins.share)} of showings)" if wins.at_least > 0.5 else ""
         return (
-            f"keeps to a position on {_percent(same.share)} of {same.n} comparisons when the responses are swapped: "
+            f"keeps to a position on {percent(same.share)} of {same.n} comparisons when the responses are swapped: "
             f"there it judges places, not responses{shown}"
         )
     if not same.n and wins.at_least > ONE_ORDER_BOUND:
         return (
-            f"prefers the response shown {place} in {_percent(wins.share)} of {wins.n} showings, and no comparison was "
+            f"prefers the response shown {place} in {percent(wins.share)} of {wins.n} showings, and no comparison was "
             "shown in both orders: position alone may decide"
         )
     return None
@@ -146,8 +147,8 @@ def _near_half(conduct: JudgeConduct) -> str | None:
         return None
     what = "preferences" if conduct.unit == "comparisons" else "probabilities"
     return (
-        f"hardly tells responses apart: {_percent(near.share)} of its {near.n} {what} are within "
-        f"{100 * NEAR:.0f} points of one half"
+        f"hardly tells responses apart: {percent(near.share)} of its {near.n} {what} are within "
+        f"{points(NEAR)} points of one half"
     )
 
 
@@ -157,7 +158,7 @@ def _failures(conduct: JudgeConduct) -> str | None:
         return None
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in conduct.failures.items())
     of = f"{failed.hits:.0f} of {failed.n} {conduct.unit}"
-    return f"failed on {of} ({_percent(failed.share, 1)}{': ' if reasons else ''}{reasons})"
+    return f"failed on {of} ({percent(failed.share, 1)}{': ' if reasons else ''}{reasons})"
 
 
 def _length(conduct: JudgeConduct) -> str | None:
@@ -166,7 +167,7 @@ def _length(conduct: JudgeConduct) -> str | None:
     if wins.at_least <= LENGTH_BOUND:
         return None
     return (
-        f"prefers the {side} response in {_percent(wins.share)} of {wins.n} comparisons whose lengths differ: length "
+        f"prefers the {side} response in {percent(wins.share)} of {wins.n} comparisons whose lengths differ: length "
         "may be all that it judges"
     )
 
@@ -179,7 +180,3 @@ def _tie(conduct: JudgeConduct) -> str | None:
         f"finds a tie the likeliest answer in {ties.hits:.0f} of {ties.n} comparisons: each of them counts for the "
         "response that it leans to"
     )
-
-
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f}\u00a0%"

@@ -22,8 +22,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preceptor.core.numbers import Interval, as_interval, percent
 from preceptor.core.text import printable
-from preceptor.reports.numbers import Interval, as_interval
 
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
 GREY, GREEN, RED, OCHRE, BLUE = "#8a94a6", "#0f8b6d", "#c4553b", "#b07b19", "#5b6fc4"
@@ -85,7 +85,7 @@ def forest(
     percent: bool = False,
     overlaid: bool = False,
 ) -> Markup:
-    """Estimates with their 95 % intervals, a row for each name and a colour for each series.
+    """Estimates with their 95% intervals, a row for each name and a colour for each series.
 
     Args:
         description: for those who cannot see it: what the figure shows, with its main numbers.
@@ -130,7 +130,7 @@ def row_points(axes: Axes, series: Series, shift: float) -> None:
 
 def as_percent(value: float, _position: float = 0) -> str:
     """A share on an axis."""
-    return f"{100 * value:.0f} %"
+    return percent(value)
 
 
 def wrapped(label: str, width: int = _LABEL, lines: int = 2) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from preceptor.core.numbers import for_templates
 from preceptor.core.text import printable
-from preceptor.reports import numbers
 from preceptor.store.documents import document
 
 _PACKAGE = "preceptor.reports"
@@ -20,7 +20,7 @@ def page(template: str, **values: Any) -> str:
 
 def markdown(template: str, **values: Any) -> str:
     """A document of Markdown, without more than one empty line in a row outside of what it quotes."""
-    return document(_PACKAGE, template, **(_numbers() | values))
+    return document(_PACKAGE, template, **values)
 
 
 @cache
@@ -33,16 +33,10 @@ def _pages() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    helpers: dict[str, Any] = {**_numbers()}
-    pages.globals.update(helpers)
+    pages.globals.update(for_templates())
     return pages
 
 
 def _shown(value: Any) -> Any:
     """A value before it is escaped for HTML: hidden characters in a text are written out."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _numbers() -> dict[str, Any]:
-    names = ("number", "interval", "estimate", "percent", "share_parts", "share", "p_value", "listed", "dollars")
-    return {name: getattr(numbers, name) for name in names}

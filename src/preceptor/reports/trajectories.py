@@ -1,8 +1,8 @@
 """What a judge makes of whole trajectories, as Markdown."""
 
 from preceptor.core.markdown import escaped, fenced
+from preceptor.core.numbers import estimate, number, percent, share
 from preceptor.evaluation.trajectories import Misled, TrajectoryFindings
-from preceptor.reports.numbers import estimate, percent, share
 
 BIASED = 0.3
 """Position bias from which on it is a reason to doubt."""
@@ -116,7 +116,7 @@ def _misled(findings: TrajectoryFindings) -> list[str]:
         return []
     parts = ["## Every step scores well, and the whole fails"]
     for each in findings.misled[:_SHOWN]:
-        steps = ", ".join(f"{step:.1f}" for step in each.steps)
+        steps = ", ".join(number(step, 1) for step in each.steps)
         parts += [
             f"### {escaped(each.prompt_id)} ({escaped(each.cohort)}, {escaped(each.policy)})",
             f"{why(each)} Steps: {steps}.",
@@ -130,7 +130,7 @@ def _misled(findings: TrajectoryFindings) -> list[str]:
 
 def why(misled: Misled) -> str:
     """Why a trajectory counts as failed."""
-    score = "" if misled.score is None else f" The whole scores {misled.score:.1f}."
+    score = "" if misled.score is None else f" The whole scores {number(misled.score, 1)}."
     return f"It is known to have failed.{score}" if misled.succeeded is False else score.strip()
 
 

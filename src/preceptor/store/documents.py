@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from preceptor.core.markdown import code, escaped, fenced, yaml
+from preceptor.core.numbers import for_templates
 
 _QUOTED_OR_EMPTY = re.compile(r"^((`{3,})\w+\n.*?\n\2)$|\n{3,}", re.DOTALL | re.MULTILINE)
 
@@ -34,5 +35,6 @@ def environment(package: str) -> Environment:
         lstrip_blocks=True,
         finalize=escaped,
     )
+    found.globals.update(for_templates())
     found.filters.update({"code": code, "fenced": fenced, "yaml": yaml})
     return found

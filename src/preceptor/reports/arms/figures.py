@@ -8,9 +8,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preceptor.core.numbers import estimate
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.figures import GREY, MARKERS, SERIES, STYLE, WIDTH, reach, to_svg, wrapped
-from preceptor.reports.numbers import estimate
 from preceptor.reports.run.figures import points_against_kl
 
 

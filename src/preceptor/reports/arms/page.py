@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from preceptor.core.numbers import estimate, listed, percent
 from preceptor.evaluation.result import Evaluation
 from preceptor.reports.arms.figures import gain_against_kl
 from preceptor.reports.evaluation.page import sections
-from preceptor.reports.numbers import estimate, listed, percent
 from preceptor.reports.run.page import UNREADABLE_BOUND, judge_doubts
 from preceptor.reports.run.words import without_choice
 from preceptor.reports.templates import page
@@ -51,7 +51,7 @@ def headline(summary: dict[str, Any]) -> str:
     close = [name for name, arm in arms.items() if name != best["name"] and not _behind(arm["against_best"])]
     if not close:
         return f"{first}, more than every other arm beyond chance."
-    return f"{first}. It cannot be told from {listed(close)} at the 95 % level."
+    return f"{first}. It cannot be told from {listed(close)} at the 95% level."
 
 
 def warnings(summary: dict[str, Any]) -> list[str]:

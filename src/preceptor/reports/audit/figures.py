@@ -11,7 +11,7 @@ from preceptor.evaluation.agreement import ReliabilityBin
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
 from preceptor.judging.warnings import POSITION_BOUND
-from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, Series, row_points, to_svg
+from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, Series, as_percent, row_points, to_svg
 
 _LABEL = 34  # characters of a judge's name on one line
 _COLUMNS = 3
@@ -33,9 +33,9 @@ def alignment(judges: Sequence[JudgeAudit]) -> Markup:
             axes.axvline(people, color=BLUE, linewidth=1.2, linestyle="--", label="two people agree")
         _judges(axes, judges)
         axes.set_title("Share of pairs on which the judge prefers what most people prefer")
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+        axes.xaxis.set_major_formatter(as_percent)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        return to_svg(figure, "Alignment of each judge with people, with 95 % intervals, beside baselines")
+        return to_svg(figure, "Alignment of each judge with people, with 95% intervals, beside baselines")
 
 
 def biases(judges: Sequence[JudgeAudit]) -> Markup:
@@ -56,7 +56,7 @@ def biases(judges: Sequence[JudgeAudit]) -> Markup:
         _judges(swapped, judges)
         for axes in (swapped, first, length):
             axes.set_xlim(-0.04, 1.04)
-            axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+            axes.xaxis.set_major_formatter(as_percent)
         return to_svg(figure, "Position bias, share of first positions, and share of longer responses, by judge")
 
 

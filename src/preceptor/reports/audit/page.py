@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from preceptor.core.numbers import listed, number, p_equals, percent, points
 from preceptor.evaluation.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.paired import PairedComparison
 from preceptor.judging.warnings import judge_warnings
 from preceptor.reports.audit import figures
-from preceptor.reports.numbers import listed
 from preceptor.reports.templates import page
 
 _HASH = re.compile(r"([0-9a-f]{8})[0-9a-f]{4,}")
@@ -110,9 +110,9 @@ def headline(audit: Audit) -> str:
     if following not in close:
         return (
             f"{best.label} agrees most with people: on {_agrees(best)}. {following.label} follows with "
-            f"{_percent(following.alignment)}; {_difference(differ[following.label])}.{apart}"
+            f"{percent(following.alignment)}; {_difference(differ[following.label])}.{apart}"
         )
-    names = [f"{each.label} ({_percent(each.alignment)})" for each in (best, *close)]
+    names = [f"{each.label} ({percent(each.alignment)})" for each in (best, *close)]
     return (
         f"{listed(names)} cannot be told apart: {_difference(differ[following.label])}. The first of them agrees with "
         f"people on {_agrees(best)}.{apart}"
@@ -131,7 +131,7 @@ def _use_none(judges: Sequence[JudgeAudit]) -> str:
 
 def _agrees(judge: JudgeAudit) -> str:
     interval = f" (95% interval {_range(judge.alignment_ci)})" if judge.alignment_ci else ""
-    return f"{_percent(judge.alignment)} of {judge.n} pairs{interval}"
+    return f"{percent(judge.alignment)} of {judge.n} pairs{interval}"
 
 
 def _unfit(judge: JudgeAudit) -> str:
@@ -147,7 +147,7 @@ def _unfit(judge: JudgeAudit) -> str:
 
 def _longer(judge: JudgeAudit) -> str:
     """How it compares with the rule that reads nothing."""
-    rule = f"always preferring the longer response does {{}} ({_percent(judge.longer_baseline)})"
+    rule = f"always preferring the longer response does {{}} ({percent(judge.longer_baseline)})"
     below = judge.alignment is not None and judge.alignment < (judge.longer_baseline or 0.0)
     return rule.format("better" if below else "about as well")
 
@@ -162,13 +162,13 @@ def context(audit: Audit) -> list[str]:
         low, high = best.above_longer_ci or tuple(end - best.longer_baseline for end in best.alignment_ci)
         than = "less than" if high < 0 else "clearly more than" if low > 0 else "not clearly more than"
         found.append(
-            f"Always preferring the longer response would agree on {_percent(best.longer_baseline)} of the same pairs: "
+            f"Always preferring the longer response would agree on {percent(best.longer_baseline)} of the same pairs: "
             f"the best judge does {than} that."
         )
     if best.human_agreement is not None and best.one_person_agreement is not None:
         found.append(
-            f"Two people agree with each other on {_percent(best.human_agreement)} of pairs, and the best judge agrees "
-            f"with one person on {_percent(best.one_person_agreement)}."
+            f"Two people agree with each other on {percent(best.human_agreement)} of pairs, and the best judge agrees "
+            f"with one person on {percent(best.one_person_agreement)}."
         )
     elif best.human_agreement is None:
         found.append("No pair was rated by several people, so how much people agree with each other is not known.")
@@ -185,7 +185,7 @@ def doubts(judge: JudgeAudit) -> list[str]:
         found.append(_longer(judge))
     found += said
     if judge.ece is not None and judge.ece > ECE_BOUND:
-        found.append(f"its confidence is off by {100 * judge.ece:.0f} points on average (ECE {judge.ece:.2f})")
+        found.append(f"its confidence is off by {points(judge.ece)} points on average (ECE {number(judge.ece)})")
     if judge.n < FEW_ROWS:
         found.append(f"only {judge.n} pairs are behind these numbers")
     return found
@@ -199,13 +199,9 @@ def _between(comparisons: Sequence[PairedComparison], one: JudgeAudit, other: Ju
 def _difference(comparison: PairedComparison | None) -> str:
     if comparison is None or comparison.p_holm is None:
         return "whether they differ cannot be told, for want of pairs that both answered"
-    p = "p\u00a0<\u00a00.001" if comparison.p_holm < 0.001 else f"p\u00a0=\u00a0{comparison.p_holm:.2g}"
-    return f"the difference is {'beyond chance' if comparison.significant else 'within noise'} ({p})"
-
-
-def _percent(value: float | None) -> str:
-    return "none" if value is None else f"{value:.0%}"
+    beyond = "beyond chance" if comparison.significant else "within noise"
+    return f"the difference is {beyond} ({p_equals(comparison.p_holm)})"
 
 
 def _range(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.0f} to {100 * interval[1]:.0f}%"
+    return f"{points(interval[0])} to {percent(interval[1])}"

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from markupsafe import Markup
 
+from preceptor.core.numbers import estimate, listed, number, percent, share
 from preceptor.core.types import Frozen
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
@@ -15,7 +16,6 @@ from preceptor.reports.arms.figures import gain_against_kl
 from preceptor.reports.arms.page import of_run
 from preceptor.reports.evaluation import words
 from preceptor.reports.figures import GREEN, GREY, Series, forest
-from preceptor.reports.numbers import estimate, listed, number, percent, share
 from preceptor.reports.templates import markdown, page
 
 DiffLine: TypeAlias = tuple[Literal["added", "removed", "same", "place"], str]
@@ -80,7 +80,7 @@ class RunDifference(Frozen):
     measure: str
     """"held-out score", "win rate", ..."""
     difference: Estimate
-    """The measure of `name` less that of `against`, with its 95 % interval over prompts."""
+    """The measure of `name` less that of `against`, with its 95% interval over prompts."""
     p_value: float | None
     """Two-sided: sign flips of the prompts' differences. None with fewer than three prompts."""
     p_holm: float | None

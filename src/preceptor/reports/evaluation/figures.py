@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from preceptor.core.numbers import Interval, estimate, number, percent, share
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
@@ -36,7 +37,6 @@ from preceptor.reports.figures import (
     to_svg,
     wrapped,
 )
-from preceptor.reports.numbers import Interval, estimate, number, percent, share
 
 _ROWS = 14
 """Rows of one figure of changes; of more there is one figure for each measure."""

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from preceptor.core.numbers import number, percent, points_interval, share_parts
 from preceptor.evaluation.result import Evaluation
 from preceptor.reports.audit.page import doubts as audit_doubts
 from preceptor.reports.evaluation import figures
@@ -20,7 +21,6 @@ from preceptor.reports.evaluation.view import (
     rate_rows,
 )
 from preceptor.reports.evaluation.words import headline, judge_doubts, warnings
-from preceptor.reports.numbers import interval, percent, share_parts
 from preceptor.reports.templates import markdown, page
 
 STANDINGS: dict[Standing, str] = {"better": "preferred", "worse": "not preferred", "open": "within chance"}
@@ -42,7 +42,7 @@ MEANINGS = {
     "position bias (Lee et al. 2023).",
     "Disagreement": "Share of comparisons on which the judge that trained a policy and the one that did not prefer "
     "different responses; those on which either is undecided are left out.",
-    "Intervals": "95 %, over prompts, since several responses to one prompt are not independent. Of rates: Clopper "
+    "Intervals": "95%, over prompts, since several responses to one prompt are not independent. Of rates: Clopper "
     "and Pearson's, from three prompts on, for as many trials as the prompts are worth. Of means: Student's t, "
     "corrected for skewness, from ten prompts on.",
 }
@@ -86,7 +86,7 @@ def _cards_of(pair: Against) -> list[Card]:
     if (rate := pair.at_equal_length) is not None and pair.length is not None:
         value, ends = share_parts(rate)
         times = pair.length.length_ratio
-        longer = () if times is None else (f"its responses are {times:.2f} times as long",)
+        longer = () if times is None else (f"its responses are {number(times)} times as long",)
         found.append(Card("At equal length", value, (ends, *longer)))
     if pair.training is not None:
         value, ends = share_parts(pair.training.rate)
@@ -111,7 +111,7 @@ def _cards_of_judges(evaluation: Evaluation) -> list[Card]:
     ]
     for policy, each in list(evaluation.disagreement.items())[:1]:
         if each.overall is not None and len(evaluation.disagreement) == 1:
-            ends = interval(100 * each.overall.low, 100 * each.overall.high, 0)
+            ends = points_interval(each.overall.low, each.overall.high)
             found.insert(0, Card("Judges disagree", percent(each.overall.value), (f"{ends} about {policy}",)))
     return found
 

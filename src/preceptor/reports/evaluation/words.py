@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
+from preceptor.core.numbers import estimate, listed, number, p_equals, percent, share
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.length_control import LEAST_PROMPTS
 from preceptor.evaluation.result import Evaluation, JudgeFacts
@@ -17,7 +18,6 @@ from preceptor.reports.evaluation.view import (
     regressions,
     standing,
 )
-from preceptor.reports.numbers import estimate, listed, p_value, percent, share
 
 FEW_PROMPTS = 30
 UNDECIDED_BOUND = 0.3
@@ -252,7 +252,7 @@ def _of_time(evaluation: Evaluation, names: Names) -> Iterator[str]:
                 last, where = trend.windows[-1], "" if trend.cohort is None else f" in {trend.cohort}"
                 yield (
                     f"Lately worse: of the prompts asked since {last.start}, {names[policy]} lost {share(last.failing)}"
-                    f"{where}, more often than before (corrected p\u00a0{_equals(trend.p_holm)})."
+                    f"{where}, more often than before (corrected {p_equals(trend.p_holm)})."
                 )
 
 
@@ -260,14 +260,9 @@ def _described(change: Change) -> str:
     """Of what, from what to what."""
     before, after = change.before.value, change.after.value
     return (
-        f"{change.measure} from {before:.2f} to {after:.2f} "
-        f"({estimate(change.change, signed=True)}, corrected p\u00a0{_equals(change.p_holm)})"
+        f"{change.measure} from {number(before)} to {number(after)} "
+        f"({estimate(change.change, signed=True)}, corrected {p_equals(change.p_holm)})"
     )
-
-
-def _equals(p: float | None) -> str:
-    shown = p_value(p)
-    return shown if shown.startswith("<") else f"=\u00a0{shown}"
 
 
 def _of_numbers(evaluation: Evaluation) -> Iterator[str]:

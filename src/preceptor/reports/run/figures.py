@@ -20,7 +20,7 @@ _WIDE = 30
 
 def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[Markup]:
     """Figures over training steps: what was trained on, the held-out score where there is one, KL, and text guards.
-    Training is a thin line, the measurements of checkpoints are points with 95 % intervals where they have any; a band
+    Training is a thin line, the measurements of checkpoints are points with 95% intervals where they have any; a band
     marks the checkpoint kept.
     """
     curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
@@ -50,7 +50,7 @@ def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[M
 
 def against_kl(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Markup | None:
     """The reward of training and the held-out score over the KL to the reference, a point for each step and for each
-    look with its 95 % interval, and where over-optimisation begins; None where fewer than three checkpoints were looked
+    look with its 95% interval, and where over-optimisation begins; None where fewer than three checkpoints were looked
     at, and where there is no held-out score.
 
     The two have units of their own, so each has a panel.
@@ -95,7 +95,7 @@ def points_against_kl(curve: Sequence[dict[str, Any]], key: str) -> list[tuple[i
 
 
 def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str) -> Markup:
-    """One row per cohort: the measure before and after training, each with its 95 % interval."""
+    """One row per cohort: the measure before and after training, each with its 95% interval."""
     names = list(before[key]["by_cohort"])
     series: list[Series] = []
     for label, colour, measure in (("before", GREY, before[key]), ("after", GREEN, after[key])):

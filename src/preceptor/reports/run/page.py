@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from preceptor.core.numbers import estimate, number, percent
 from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
@@ -11,7 +12,6 @@ from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
 from preceptor.reports.evaluation import words as evaluation_words
 from preceptor.reports.evaluation.page import cards, sections
 from preceptor.reports.evaluation.view import is_capability, regressions
-from preceptor.reports.numbers import estimate, percent
 from preceptor.reports.run import figures, words
 from preceptor.reports.templates import markdown, page
 
@@ -160,15 +160,18 @@ def _changes(summary: dict[str, Any]) -> Iterator[str]:
     before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
     kl, perplexities = after["kl"]["overall"], [e["reference_perplexity"]["overall"] for e in (before, after)]
     if kl is not None:
-        yield f"The policy moved by a KL of {kl['value']:.1f} nats."
+        yield f"The policy moved by a KL of {number(kl['value'], 1)} nats."
     if all(perplexities):
         was, now = (each["value"] for each in perplexities)
-        yield f"Its perplexity on reference answers is {now / was:.2f} times what it was."
+        yield f"Its perplexity on reference answers is {number(now / was)} times what it was."
     scores = [e["judge_score"]["overall"] for e in (before, after)]
     if all(scores):
         was, now = (each["value"] for each in scores)
         whose = words.score_title(summary)
-        yield f"{whose}, which training works for, was {was:.2f} before and {now:.2f} after: no proof of anything else."
+        yield (
+            f"{whose}, which training works for, was {number(was)} before and {number(now)} after: no proof of "
+            "anything else."
+        )
 
 
 def _change(summary: dict[str, Any]) -> str:
@@ -178,17 +181,18 @@ def _change(summary: dict[str, Any]) -> str:
         return "No test prompt has a held-out score both before and after, so nothing can be said of what changed."
     if gain["low"] is None:
         return (
-            f"On {test_prompts(summary)} test prompts the held-out score changed by {gain['value']:+.2f}; they are too "
-            "few or too alike for an interval, so nothing can be said of it."
+            f"On {test_prompts(summary)} test prompts the held-out score changed by "
+            f"{number(gain['value'], signed=True)}; they are too few or too alike for an interval, so nothing can be "
+            "said of it."
         )
     effect = "rose" if gain["low"] > 0 else "fell" if gain["high"] < 0 else "did not change beyond chance"
-    measured = f"({gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}])"
+    measured = f"({estimate(gain, signed=True)})"
     kl = after["kl"]["overall"]["value"]
     was, now = (e["heldout_score"]["overall"]["value"] for e in (before, after))
     apart = "" if "test" not in summary["prompts"] else " and that did not choose the checkpoint"
     return (
         f"On {test_prompts(summary)} prompts it never trained on{apart}, the policy's held-out score {effect}: "
-        f"{was:.2f} before, {now:.2f} after {measured}, at a KL of {kl:.1f} nats."
+        f"{number(was)} before, {number(now)} after {measured}, at a KL of {number(kl, 1)} nats."
     )
 
 
@@ -240,7 +244,7 @@ def _of_training(summary: dict[str, Any]) -> Iterator[str]:
         whose = "the reward model" if "reward model" in str(summary["judge_score_is"]) else "the judge"
         yield (
             f"After training, {whose}'s ranking of responses hardly agrees with the held-out score "
-            f"(Spearman {agreement:.2f})."
+            f"(Spearman {number(agreement)})."
         )
 
 

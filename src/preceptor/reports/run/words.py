@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from preceptor.core.numbers import estimate, number
+
 Summary = dict[str, Any]
 _FINE_TUNED = ("sft", "best_of_n")
 """The methods that make one model and choose no checkpoint."""
@@ -37,7 +39,7 @@ def results_of_stages(summary: Summary) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, title in (("sft", "Fine-tuning on demonstrations"), ("fine_tuning", "Fine-tuning")):
         if (stage := summary[name]) is not None:
-            losses = f"loss {_number(stage['first_loss'])} at first, {_number(stage['last_loss'])} at last"
+            losses = f"loss {number(stage['first_loss'])} at first, {number(stage['last_loss'])} at last"
             found[title] = f"{stage['demonstrations']} demonstrations, {stage['updates']} updates, {losses}"
     if (stage := summary["revision"]) is not None:
         found["Critique and revision"] = (
@@ -48,7 +50,7 @@ def results_of_stages(summary: Summary) -> dict[str, str]:
         counts = stage["counts"]
         found["Labels"] = (
             f"{counts['preferences']} preferences, {counts['failures']} failures; mean probability of the chosen "
-            f"response {_number(counts['mean_p_chosen'])}"
+            f"response {number(counts['mean_p_chosen'])}"
         )
     if (stage := summary["preferences"]) is not None:
         sources = ", ".join(f"{count} by {_PEOPLE[source]}" for source, count in stage["by_source"].items())
@@ -62,8 +64,8 @@ def results_of_stages(summary: Summary) -> dict[str, str]:
         )
     if (stage := summary["best_of_n"]) is not None:
         found["Best responses"] = (
-            f"for {stage['chosen']} of {stage['prompts']} prompts; mean reward {_number(stage['mean_reward'])}, of the "
-            f"best {_number(stage['mean_reward_of_the_best'])}"
+            f"for {stage['chosen']} of {stage['prompts']} prompts; mean reward {number(stage['mean_reward'])}, of the "
+            f"best {number(stage['mean_reward_of_the_best'])}"
         )
     if summary["reward_processing"] is not None:
         found["Rewards"] = summary["reward_processing"]
@@ -99,10 +101,7 @@ def poor_reward_model(summary: Summary) -> str | None:
     accuracy = stage and stage["accuracy"] and stage["accuracy"]["accuracy"]
     if not accuracy or accuracy["low"] > 0.5:
         return None
-    return (
-        f"On pairs that it was not trained on, the reward model is not beyond chance: accuracy {accuracy['value']:.2f} "
-        f"[{accuracy['low']:.2f}, {accuracy['high']:.2f}]."
-    )
+    return f"On pairs that it was not trained on, the reward model is not beyond chance: accuracy {estimate(accuracy)}."
 
 
 _PEOPLE = {"ai": "the judge", "human": "people"}
@@ -232,7 +231,3 @@ def _ending(summary: Summary) -> Iterator[str]:
             f"The choice was made on {prompts['validation']} validation prompts; the results come from "
             f"{prompts['test']} test prompts, which trained nothing and chose nothing."
         )
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.2f}"

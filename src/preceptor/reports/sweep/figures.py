@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preceptor.core.numbers import estimate
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.sweep import Sweep, SweepPoint
 from preceptor.reports.figures import (
@@ -26,7 +27,6 @@ from preceptor.reports.figures import (
     to_svg,
     wrapped,
 )
-from preceptor.reports.numbers import estimate
 
 Place = Callable[[SweepPoint], float | None]
 _PERPLEXITY = "Perplexity on reference answers"
@@ -46,7 +46,7 @@ class _Line:
 
 def curves(sweep: Sweep) -> list[Markup]:
     """Two figures for each measure, over KL and over steps: held-out score, training reward where there is one,
-    perplexity on reference answers, refusals and task scores. Points are checkpoints with 95 % intervals.
+    perplexity on reference answers, refusals and task scores. Points are checkpoints with 95% intervals.
     """
     panels: dict[str, list[_Line]] = {}
     if sweep.held_out is not None:

@@ -1,8 +1,8 @@
 """The report of a checkpoint sweep: one HTML file that opens offline and needs nothing else."""
 
+from preceptor.core.numbers import estimate, number, percent
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.sweep import Sweep, SweepPoint
-from preceptor.reports.numbers import estimate, number, percent
 from preceptor.reports.sweep.figures import by_cohort, curves
 from preceptor.reports.templates import page
 
@@ -36,7 +36,7 @@ def headline(sweep: Sweep) -> str:
         return f"No checkpoint within the bounds has a higher held-out score than the policy before training.{begins}"
     best, gain = sweep.best, sweep.best.gain.overall
     chance = "" if best.better else ", which may be chance"
-    ratio = "" if best.perplexity_ratio is None else f" and {best.perplexity_ratio:.2f} times its perplexity"
+    ratio = "" if best.perplexity_ratio is None else f" and {number(best.perplexity_ratio)} times its perplexity"
     on = f" on the {sweep.prompts - sweep.validation} prompts that did not choose it" if sweep.validation else ""
     return (
         f"Step {best.step} is the best checkpoint within the bounds: its held-out score{on} changed by "

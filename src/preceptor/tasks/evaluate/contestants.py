@@ -11,6 +11,7 @@ from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import content_hash
+from preceptor.core.numbers import percent
 from preceptor.core.progress import Progress
 from preceptor.core.types import Frozen, JudgeFailure, NonEmpty, Prompt, Response
 from preceptor.judging.recorded import RecordedModel
@@ -123,7 +124,7 @@ class Answers:
         if len(failures) > most * len(given):
             first = failures[0]
             raise PreceptorError(
-                f"{name} gave no response to {len(failures)} of {len(given)} requests, more than the {most:.0%} "
+                f"{name} gave no response to {len(failures)} of {len(given)} requests, more than the {percent(most)} "
                 f"allowed: {first.reason} ({first.detail}). Mend the cause and give the same command again, or allow "
                 "more with --max-failure-rate"
             )

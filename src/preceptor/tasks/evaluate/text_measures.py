@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from preceptor.backends.base import LanguageModel
 from preceptor.core.errors import PreceptorError
+from preceptor.core.numbers import percent
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score
 from preceptor.evaluation.assemble import TextMeasure
@@ -77,7 +78,7 @@ def rubric_measures(
         if len(failed) > max_failure_rate * len(scores):
             raise PreceptorError(
                 f"the judge failed to score {len(failed)} of {len(scores)} responses by {name}, more than the "
-                f"{max_failure_rate:.0%} allowed: {failed[0].reason} ({failed[0].detail})"
+                f"{percent(max_failure_rate)} allowed: {failed[0].reason} ({failed[0].detail})"
             )
         if failed:
             failures[name] = len(failed)
