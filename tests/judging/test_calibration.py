@@ -8,10 +8,11 @@ from typing import Literal
 import pytest
 
 from preceptor.core.errors import UsageError
+from preceptor.core.odds import log_odds, sigmoid
 from preceptor.core.types import Comparison, HumanLabel, Message, Preference, Presentation, Prompt, Rater, Response
 from preceptor.core.types import Verdict as Answer
 from preceptor.judging.calibration import Calibration, apply, cross_validated, fit, load, save
-from preceptor.judging.combine import combine, log_odds, sigmoid
+from preceptor.judging.combine import combine
 
 RATER = Rater(model="m", constitution="c 1", constitution_hash="h", settings={"order": "both"})
 

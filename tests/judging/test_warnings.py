@@ -72,7 +72,7 @@ SOUND = [preferred(0.8, 0.7), preferred(0.2, 0.3), preferred(0.75, 0.9), preferr
     ("preferences", "kind", "said"),
     [
         ([preferred(0.9, 0.2)] * 24, "position", "keeps to a position on 100% of 24 comparisons when the responses"),
-        ([preferred(0.2, 0.9)] * 24, "position", "the response shown second wins 100% of showings"),
+        ([preferred(0.2, 0.9)] * 24, "position", "the response shown second wins 100% of presentations"),
         (
             [preferred(0.8, 0.7, mass=0.1), preferred(0.2, 0.3, mass=0.1)] * 12,
             "choice_mass",
@@ -131,7 +131,7 @@ def test_how_often_a_good_judge_is_doubted_and_a_bad_one_is_not() -> None:
 def test_comparisons_of_one_prompt_are_no_independent_trials() -> None:
     tally = ConductTally()
     for _ in range(24):
-        tally.showings("same", [("ab", 0.9), ("ba", 0.1)], [1.0, 1.0])
+        tally.presentations("same", [("ab", 0.9), ("ba", 0.1)], [1.0, 1.0])
     found = tally.conduct({})
     assert (found.same_position.n, found.same_position.prompts) == (24, 1)
     assert kinds(found) == []
@@ -140,7 +140,7 @@ def test_comparisons_of_one_prompt_are_no_independent_trials() -> None:
 def test_one_order_alone_says_what_it_can() -> None:
     tally = ConductTally()
     for i in range(24):
-        tally.showings(f"p{i}", [("ab", 0.9)], [1.0])
+        tally.presentations(f"p{i}", [("ab", 0.9)], [1.0])
     [warning] = judge_warnings(tally.conduct({}))
     assert warning.kind == "position"
     assert "no comparison was shown in both orders" in warning.sentence

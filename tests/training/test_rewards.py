@@ -92,8 +92,8 @@ def test_the_expectation_is_the_mean_margin_over_siblings() -> None:
     )
 
 
-def test_log_odds_are_clamped() -> None:
-    bound = math.log((1 - 1e-4) / 1e-4)
+def test_log_odds_are_bounded() -> None:
+    bound = math.log((1 - 1e-6) / 1e-6)
     [rewards] = PairwiseReward(judge(), "log_odds")([group("q", "fine", "vile")])
     assert rewards == pytest.approx([bound / 2, -bound / 2])
     [rewards] = PairwiseReward(judge(), "expectation")([group("q", "fine", "vile")])

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 
+from preceptor.core.hashing import content_hash
+from preceptor.core.odds import log_odds
+
 NonEmpty = Annotated[str, Field(min_length=1)]
 Integer = Annotated[int, Strict()]
 """A whole number in settings: neither `true` nor `"3"` nor `3.0` is one."""
@@ -103,6 +106,16 @@ class Response(Frozen):
     Empty for a plain answer."""
     finished: bool = True
     """Whether it ends by itself; False where a length limit cut it. True where nothing is known."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Every message after the prompt: the trajectory, or one message of the assistant for a plain answer."""
+        return self.trajectory or (Message.model_construct(role="assistant", content=self.text),)
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of what was answered, whoever answered and to which prompt."""
+        return content_hash([self.text, [message.wire() for message in self.trajectory]])
 
 
 class Rollout(Response):
@@ -223,14 +236,14 @@ class Rater(Frozen):
 
 
 class Presentation(Frozen):
-    """One showing of a comparison to one judge, and the verdict it gave."""
+    """A comparison as it was shown to one judge once, and the verdict it gave."""
 
     order: Literal["ab", "ba"]
     """`ab`: response a stood first."""
     principles: tuple[int, ...] = ()
     """Positions of the principles shown, counted from 0; empty when the judge was shown none or all of them."""
     sample: int = 0
-    """Number of the rationale, of several sampled for the same showing."""
+    """Number of the rationale, of several sampled for the same order and principles."""
     p_a: float = Field(ge=0, le=1)
     """Probability of a, a tie counted half."""
     p_tie: float = Field(default=0.0, ge=0, le=1)
@@ -311,16 +324,14 @@ class Score(Frozen):
 
     @property
     def log_odds(self) -> float:
-        """Log p(high) - log p(low) of a two-choice scale, in nats, bounded to ±20 where a probability underflows.
+        """Log p(high) - log p(low) of a two-choice scale, in nats, bounded as in `preceptor.core.odds`.
 
         Raises: ValueError on a scale with other than two choices.
         """
         if len(self.values) != 2:
             raise ValueError(f"log-odds need a scale of two choices, this one has {len(self.values)}")
         low, high = sorted(self.values, key=lambda choice: self.values[choice])
-        floor = 1e-9
-        p_low, p_high = self.verdict.probabilities[low], self.verdict.probabilities[high]
-        return max(-20.0, min(20.0, math.log(max(p_high, floor)) - math.log(max(p_low, floor))))
+        return log_odds(self.verdict.probabilities[high], self.verdict.probabilities[low])
 
 
 class TrajectoryScore(Frozen):

@@ -17,7 +17,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from preceptor.core.types import Comparison, Frozen, HumanLabel, Preference, Presentation
 from preceptor.evaluation.intervals import LEAST_FOR_RATE, rate_interval
-from preceptor.judging.position import Shown, first_wins, mean, p_by_order, same_position_wins
+from preceptor.judging.position import Presented, first_wins, mean, p_by_order, same_position_wins
 from preceptor.judging.trajectory import response_text
 
 Side: TypeAlias = Literal["a", "b"]
@@ -177,8 +177,8 @@ def krippendorff_alpha(opinions: Iterable[Sequence[str]]) -> float | None:
 
 
 def single_order(preference: Preference) -> float:
-    """p_a by the showings with a first alone; p_a itself where the judge saw one order only. Of an ensemble the mean
-    over all its judges' showings, whatever their weights.
+    """p_a by the presentations with a first alone; p_a itself where the judge saw one order only. For an ensemble, the
+    mean over all its judges' presentations, whatever their weights.
     """
     by_order = p_by_order(_shown(preference))
     return mean(by_order["ab"]) if len(by_order) == 2 else preference.p_a
@@ -191,7 +191,7 @@ def position_bias(preferences: Iterable[Preference]) -> float | None:
 
 
 def first_position_rate(preferences: Iterable[Preference]) -> float | None:
-    """Share of all showings in which the response shown first wins."""
+    """Share of all presentations in which the response shown first wins."""
     wins = [win for preference in preferences for win in first_wins(_shown(preference))]
     return mean(wins) if wins else None
 
@@ -229,7 +229,7 @@ def above_longer(rows: Sequence[tuple[Comparison, float, Side]]) -> tuple[float 
 
 
 def self_consistency(preferences: Iterable[Preference]) -> float | None:
-    """How often two samples of one showing (same judge, order, principles) agree: the mean over showings with several
+    """How often two samples of one presentation (same judge, order, principles) agree: the mean over those with several
     samples of the share of agreeing pairs.
     """
     shares: list[float] = []
@@ -248,5 +248,5 @@ def _agreeing_pairs(opinions: Sequence[str]) -> float:
     return sum(one == other for one, other in pairs) / len(pairs)
 
 
-def _shown(preference: Preference) -> list[Shown]:
+def _shown(preference: Preference) -> list[Presented]:
     return [(each.order, each.p_a) for each in preference.presentations]

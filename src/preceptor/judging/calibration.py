@@ -17,9 +17,10 @@ from pydantic import Field, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
+from preceptor.core.odds import log_odds, sigmoid
 from preceptor.core.types import Frozen, HumanLabel, Integer, Preference, Presentation, Rater, Real
 from preceptor.core.validation import first_problem
-from preceptor.judging.combine import Combine, combine, log_odds, sigmoid
+from preceptor.judging.combine import Combine, combine
 from preceptor.store.files import write_json
 from preceptor.store.reading import check_file, parse_json
 

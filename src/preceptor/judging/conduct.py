@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from preceptor.core.types import JudgeFailure, Message, Preference, Response, likeliest
-from preceptor.judging.position import Shown, first_wins, mean, same_position_wins
+from preceptor.judging.position import Presented, first_wins, mean, same_position_wins
 from preceptor.judging.trajectory import response_text
 from preceptor.judging.warnings import MASS_BOUND, NEAR, Count, JudgeConduct
 from preceptor.store.rows import Row
@@ -43,11 +43,11 @@ class ConductTally:
         self._near, self._longer, self._tie = Running(), Running(), Running()
         self._mass = 0.0
 
-    def showings(self, prompt: str, shown: Sequence[Shown], masses: Iterable[float]) -> None:
-        """Adds the showings of one comparison: order and p_a, and the total probability of the choices."""
-        if (same := same_position_wins(shown)) is not None:
+    def presentations(self, prompt: str, presented: Sequence[Presented], masses: Iterable[float]) -> None:
+        """Adds the presentations of one comparison: order and p_a, and the total probability of the choices."""
+        if (same := same_position_wins(presented)) is not None:
             self._same.add(prompt, float(same))
-        for win in first_wins(shown):
+        for win in first_wins(presented):
             self._first.add(prompt, win)
         for mass in masses:
             self._mass += mass
@@ -90,7 +90,7 @@ def conduct_of(outcomes: Iterable[tuple[Preference | JudgeFailure, Side]]) -> Ju
             continue
         prompt, presentations = outcome.comparison.prompt.id, outcome.presentations
         masses = [each.verdict.choice_mass for each in presentations]
-        tally.showings(prompt, [(each.order, each.p_a) for each in presentations], masses)
+        tally.presentations(prompt, [(each.order, each.p_a) for each in presentations], masses)
         tally.preference(prompt, outcome.p_a, outcome.likeliest, longer)
     return tally.conduct(failures)
 
@@ -111,7 +111,7 @@ class RowsTally:
         longer = _longer(row)
         for judge, verdicts in by_judge.items():
             own = self._judges.setdefault(judge, ConductTally())
-            own.showings(prompt, [(v["order"], v["p_a"]) for v in verdicts], [v["choice_mass"] for v in verdicts])
+            own.presentations(prompt, [(v["order"], v["p_a"]) for v in verdicts], [v["choice_mass"] for v in verdicts])
             p_a, p_tie = mean([v["p_a"] for v in verdicts]), mean([v.get("p_tie") or 0.0 for v in verdicts])
             own.preference(prompt, p_a, likeliest(p_a, p_tie), longer)
         self._all.preference(prompt, _of_a(row, row["p_chosen"]), _said(row), longer)

@@ -27,8 +27,8 @@ BASE_REASON = "Weigh the two responses against each other in two to four sentenc
 
 
 @dataclass(frozen=True)
-class Showing:
-    """One presentation of a comparison, before it is judged."""
+class PlannedPresentation:
+    """A presentation of a comparison that is still to be judged."""
 
     comparison: Comparison
     order: Literal["ab", "ba"]
@@ -39,8 +39,9 @@ class Showing:
 class PairwiseJudge:
     """A language model that compares two responses by a constitution (Lee et al. 2023, section 2.1).
 
-    The preference is read from the probabilities of the answers as the model's next words. It is made of every
-    showing: both orders, each principle or sample that the settings ask for. If one of them fails, there is none.
+    The preference is read from the probabilities of the answers as the model's next words. It combines all
+    presentations that the settings ask for: both orders, each principle, each sample. If one of them fails, there is
+    no preference.
 
     Raises: UsageError when the settings ask for more exemplars than there are, or than the model's window holds.
     """
@@ -62,31 +63,31 @@ class PairwiseJudge:
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """
-        showings = [s for comparison in comparisons for s in self._showings(comparison)]
-        verdicts = iter(ask(self.model, [self.question(s) for s in showings], self.settings.reasoning))
+        questions = [question for comparison in comparisons for question in self.questions(comparison)]
+        verdicts = iter(ask(self.model, questions, self.settings.reasoning))
         return [
-            self._preference(comparison, [(s, next(verdicts)) for s in self._showings(comparison)])
+            self._preference(comparison, [(p, next(verdicts)) for p in self._presentations(comparison)])
             for comparison in comparisons
         ]
 
     def questions(self, comparison: Comparison) -> list[Question]:
         """Everything that would be asked about a comparison."""
-        return [self.question(showing) for showing in self._showings(comparison)]
+        return [self.question(planned) for planned in self._presentations(comparison)]
 
     def demand(self, comparisons: Sequence[Comparison]) -> Demand:
         """What judging the comparisons takes, as if none were on record."""
         questions = [question for comparison in comparisons for question in self.questions(comparison)]
         return demand_of(self.model.model, questions, self.settings.reasoning)
 
-    def question(self, showing: Showing) -> Question:
-        """What the judge is asked at one showing; a trajectory is fitted to the window."""
-        shown = showing.comparison if showing.order == "ab" else showing.comparison.swapped()
-        opening = self._opening(showing.principles, self.settings.exemplars)
+    def question(self, planned: PlannedPresentation) -> Question:
+        """What the judge is asked at one presentation; a trajectory is fitted to the window."""
+        shown = planned.comparison if planned.order == "ab" else planned.comparison.swapped()
+        opening = self._opening(planned.principles, self.settings.exemplars)
         prompt = prompt_text(shown.prompt.conversation)
 
         def whole(limit: int | None) -> Question:
             item = comparison_text(prompt, response_text(shown.a, limit), response_text(shown.b, limit))
-            return self._question(opening, item, showing)
+            return self._question(opening, item, planned)
 
         if not (shown.a.trajectory or shown.b.trajectory):
             return whole(None)
@@ -94,7 +95,7 @@ class PairwiseJudge:
         reasoning = self.settings.reasoning
         return fit(whole, lambda question: longest_request(self.model.model, question, reasoning), window)
 
-    def _question(self, opening: str, item: str, showing: Showing) -> Question:
+    def _question(self, opening: str, item: str, planned: PlannedPresentation) -> Question:
         base, rubric = self.settings.preamble == "base", self.constitution.pairwise
         asked = "Which response is better?" if base else rubric.question
         return Question(
@@ -103,7 +104,7 @@ class PairwiseJudge:
             choices=rubric.choices,
             reason=BASE_REASON if base else REASON,
             # The same for both orders: a rationale's luck is not to pass for position bias.
-            seed=derive_seed(self.settings.seed, "rationale", showing.comparison.id, showing.sample),
+            seed=derive_seed(self.settings.seed, "rationale", planned.comparison.id, planned.sample),
         )
 
     def _opening(self, principles: tuple[int, ...], exemplars: int) -> str:
@@ -116,7 +117,7 @@ class PairwiseJudge:
             parts.append(f"{item}{reasoned}\n{ENDING} {exemplar.preferred}")
         return "\n\n".join(parts)
 
-    def _showings(self, comparison: Comparison) -> list[Showing]:
+    def _presentations(self, comparison: Comparison) -> list[PlannedPresentation]:
         count = len(self.constitution.principles)
         shown: list[tuple[int, ...]] = [()]
         if self.settings.principles == "sampled":
@@ -125,20 +126,20 @@ class PairwiseJudge:
             shown = [(i,) for i in range(count)]
         orders: tuple[Literal["ab", "ba"], ...] = ("ab", "ba") if self.settings.order == "both" else ("ab",)
         return [
-            Showing(comparison, order, principles, sample)
+            PlannedPresentation(comparison, order, principles, sample)
             for principles in shown
             for sample in range(self.settings.samples)
             for order in orders
         ]
 
     def _preference(
-        self, comparison: Comparison, judged: Sequence[tuple[Showing, Verdict | JudgeFailure]]
+        self, comparison: Comparison, judged: Sequence[tuple[PlannedPresentation, Verdict | JudgeFailure]]
     ) -> Preference | JudgeFailure:
         presentations: list[Presentation] = []
-        for showing, verdict in judged:
+        for planned, verdict in judged:
             if isinstance(verdict, JudgeFailure):
-                return verdict.model_copy(update={"detail": f"order {showing.order}: {verdict.detail}"})
-            presentations.append(self._presentation(showing, verdict))
+                return verdict.model_copy(update={"detail": f"order {planned.order}: {verdict.detail}"})
+            presentations.append(self._presentation(planned, verdict))
         return Preference(
             comparison=comparison,
             p_a=combine([p.p_a for p in presentations], self.settings.combine),
@@ -147,15 +148,15 @@ class PairwiseJudge:
             presentations=tuple(presentations),
         )
 
-    def _presentation(self, showing: Showing, verdict: Verdict) -> Presentation:
+    def _presentation(self, planned: PlannedPresentation, verdict: Verdict) -> Presentation:
         rubric = self.constitution.pairwise
         p_tie = verdict.probabilities[rubric.tie] if rubric.tie else 0.0
         p_first = min(1.0, verdict.probabilities[rubric.answers[0]] + p_tie / 2)
         return Presentation(
-            order=showing.order,
-            principles=showing.principles,
-            sample=showing.sample,
-            p_a=p_first if showing.order == "ab" else 1.0 - p_first,
+            order=planned.order,
+            principles=planned.principles,
+            sample=planned.sample,
+            p_a=p_first if planned.order == "ab" else 1.0 - p_first,
             p_tie=p_tie,
             verdict=verdict,
         )

@@ -20,7 +20,7 @@ class JudgingSettings(Frozen):
     rationale_tokens: Tokens = Field(default=160, ge=8)
     """Most tokens of a rationale."""
     samples: Integer = Field(default=1, ge=1, le=1_000)
-    """Rationales sampled for each showing, the preferences averaged (self-consistency); 1 is a greedy rationale."""
+    """Rationales sampled for each presentation; preferences are averaged (self-consistency). 1: a greedy rationale."""
     temperature: Temperature = 0.7
     """Of the rationales, where several are sampled."""
     top_k: Integer = Field(default=40, ge=0, le=1_000_000)

@@ -24,7 +24,7 @@ MASS_BOUND = 0.5
 NEAR = 0.05
 """Distance from one half within which a preference says nothing."""
 MOST = 0.5
-"""Share of showings with low mass, or of preferences near one half, above which a warning is given."""
+"""Share of presentations with low mass, or of preferences near one half, above which a warning is given."""
 FAILURE_BOUND = 0.02
 LENGTH_BOUND = 0.8
 """Share of comparisons in which the longer response wins, or the shorter one."""
@@ -76,9 +76,9 @@ class JudgeConduct(Frozen):
     same_position: Count = NOTHING
     """Comparisons shown in both orders in which the same position won after the swap."""
     first_shown: Count = NOTHING
-    """Showings in which the response shown first won."""
+    """Presentations in which the response shown first won."""
     low_mass: Count = NOTHING
-    """Showings in which the choices together had a probability below `MASS_BOUND`."""
+    """Presentations in which the choices together had a probability below `MASS_BOUND`."""
     choice_mass: float | None = None
     """Mean probability of the choices together."""
     near_half: Count = NOTHING
@@ -118,15 +118,16 @@ def _position(conduct: JudgeConduct) -> str | None:
     same, first = conduct.same_position, conduct.first_shown
     place, wins = ("first", first) if first.share >= 0.5 else ("second", first.opposite)
     if same.at_least > POSITION_BOUND:
-        shown = f" (the response shown {place} wins {percent(wins.share)} of showings)" if wins.at_least > 0.5 else ""
+        often = f" (the response shown {place} wins {percent(wins.share)} of presentations)"
+        shown = often if wins.at_least > 0.5 else ""
         return (
             f"keeps to a position on {percent(same.share)} of {same.n} comparisons when the responses are swapped: "
             f"there it judges places, not responses{shown}"
         )
     if not same.n and wins.at_least > ONE_ORDER_BOUND:
         return (
-            f"prefers the response shown {place} in {percent(wins.share)} of {wins.n} showings, and no comparison was "
-            "shown in both orders: position alone may decide"
+            f"prefers the response shown {place} in {percent(wins.share)} of {wins.n} presentations, and no "
+            "comparison was shown in both orders: position alone may decide"
         )
     return None
 

@@ -10,7 +10,6 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import canonical_json
 from preceptor.core.types import (
     JudgeFailure,
-    Message,
     Preference,
     Presentation,
     Rater,
@@ -137,8 +136,7 @@ def write_card(folder: Path, summary: dict[str, Any]) -> None:
 
 
 def _messages(response: Response) -> list[dict[str, Any]]:
-    messages = response.trajectory or (Message(role="assistant", content=response.text),)
-    return [message.wire() for message in messages]
+    return [message.wire() for message in response.messages]
 
 
 def _verdict(rater: Rater, presentation: Presentation) -> dict[str, Any]:

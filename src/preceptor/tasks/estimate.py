@@ -138,7 +138,7 @@ class PeoplesLabels:
         chosen: list[Selection] = []
         for row in self.by_id.get(judged.id, ()):
             assert row.human is not None  # read_people
-            shown = (_messages(row.comparison.a), _messages(row.comparison.b))
+            shown = (row.comparison.a.messages, row.comparison.b.messages)
             if shown in (judged.responses, judged.responses[::-1]):
                 found.append(row.human.p_a if shown == judged.responses else 1.0 - row.human.p_a)
                 chosen.append(row.selection)
@@ -254,10 +254,6 @@ def _judged(file: Path) -> Iterator[Judged]:
             raise UsageError(
                 f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to preferences.jsonl"
             ) from error
-
-
-def _messages(response: Response) -> tuple[Message, ...]:
-    return response.trajectory or (Message(role="assistant", content=response.text),)
 
 
 def _file(path: Path) -> Path:

@@ -169,8 +169,7 @@ def _success(row: Row, known: Success) -> tuple[bool | None, bool | None]:
 
 
 def _content(response: Response) -> str:
-    messages = response.trajectory or (Message(role="assistant", content=response.text),)
-    return content_hash([message.wire() for message in messages])
+    return content_hash([message.wire() for message in response.messages])
 
 
 def _wire(messages: Any) -> list[dict[str, Any]]:

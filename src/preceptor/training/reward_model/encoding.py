@@ -54,8 +54,7 @@ def encode_exchange(tokenizer: Any, prompt: Prompt, response: Response) -> tuple
     The ids are those of the whole rendered text, contents that spell a control token apart: they are encoded by
     themselves as plain text.
     """
-    answer = response.trajectory or (Message(role="assistant", content=response.text),)
-    messages = (*prompt.conversation, *answer)
+    messages = (*prompt.conversation, *response.messages)
     calls = [call for message in messages for call in message.tool_calls]
     names = [text for call in calls for text in (call.id, call.function.name, call.function.arguments)]
     names += [text for message in messages for text in (message.name, message.tool_call_id) if text]

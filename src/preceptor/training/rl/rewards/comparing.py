@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import content_hash
+from preceptor.core.odds import log_odds
 from preceptor.core.types import Comparison, JudgeFailure, Prompt, Response
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.reward import RewardKind
@@ -14,9 +15,6 @@ from preceptor.training.rl.rewards.source import check_judged
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
-
-CLAMP = 1e-4
-"""Preferences are clamped to [CLAMP, 1 - CLAMP] before their log-odds are taken, so that these are within ±9.21."""
 
 Opponents: TypeAlias = "Callable[[Sequence[ResponseGroup]], list[Response]]"
 """Gives for each group a response to its prompt that the group's responses are compared with."""
@@ -68,8 +66,8 @@ class PairwiseReward:
             found = [preferred(group.prompt, one, other) for other in distinct if other is not one]
             worths = [_worth(p, self._kind) for p in found if p is not None]
             scale = (len(distinct) - 1) / len(distinct) if self._kind == "log_odds" else 1.0
-            rewards[_content(one)] = scale * math.fsum(worths) / len(worths) if worths else None
-        return [rewards[_content(response)] for response in group.responses]
+            rewards[one.content_hash] = scale * math.fsum(worths) / len(worths) if worths else None
+        return [rewards[response.content_hash] for response in group.responses]
 
 
 class AgainstReference:
@@ -114,25 +112,18 @@ def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _
 
 def _comparison(prompt: Prompt, one: Response, other: Response) -> Comparison:
     """The comparison of two responses: the same whichever comes first, so that no policy has a place of its own."""
-    a, b = sorted((one, other), key=_content)
-    name = content_hash([prompt.id, _content(a), _content(b)])[:16]
+    a, b = sorted((one, other), key=lambda response: response.content_hash)
+    name = content_hash([prompt.id, a.content_hash, b.content_hash])[:16]
     return Comparison(id=name, prompt=prompt, a=a, b=b)
 
 
 def _worth(p: float, kind: RewardKind) -> float:
-    if kind == "expectation":
-        return 2.0 * p - 1.0
-    clamped = min(max(p, CLAMP), 1.0 - CLAMP)
-    return math.log(clamped) - math.log1p(-clamped)
+    return 2.0 * p - 1.0 if kind == "expectation" else log_odds(p)
 
 
 def _distinct(responses: Sequence[Response]) -> list[Response]:
     """The first response of each content."""
     found: dict[str, Response] = {}
     for response in responses:
-        found.setdefault(_content(response), response)
+        found.setdefault(response.content_hash, response)
     return list(found.values())
-
-
-def _content(response: Response) -> str:
-    return content_hash([response.text, [message.wire() for message in response.trajectory]])

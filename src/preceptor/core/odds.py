@@ -1,0 +1,29 @@
+"""Log-odds of probabilities, bounded in one way wherever they are taken."""
+
+import math
+
+CLIP = 1e-6
+"""Probabilities are clipped to [CLIP, 1 - CLIP] before their log-odds are taken, so that these are within ±13.8."""
+
+
+def log_odds(probability: float, complement: float | None = None) -> float:
+    """Log(p / (1 - p)) in nats, of a clipped probability.
+
+    Args:
+        complement: 1 - p, where it is known by itself: near 1, a difference has fewer digits.
+    """
+    clipped = _clipped(probability)
+    if complement is None:
+        return math.log(clipped) - math.log1p(-clipped)
+    return math.log(clipped) - math.log(_clipped(complement))
+
+
+def sigmoid(value: float) -> float:
+    """The probability that has these log-odds."""
+    if value >= 0:
+        return 1.0 / (1.0 + math.exp(-value))
+    return math.exp(value) / (1.0 + math.exp(value))
+
+
+def _clipped(probability: float) -> float:
+    return min(max(probability, CLIP), 1.0 - CLIP)
