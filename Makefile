@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 
 SERVERS := $(VENV)/servers
 
-.PHONY: setup quickstart test test-servers bench lint format clean
+.PHONY: setup quickstart test test-servers bench docs lint format clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,10 @@ $(SERVERS)/.complete:
 bench: setup
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks report
+
+# The documentation site, in site/: every link is checked, and nothing is loaded from another host.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -34,11 +34,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer units and repetitions, to see that all works")
     parser.add_argument("--out", type=Path, help="folder of the results")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "benchmarks.md", help="page that report fills in")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="the other page that report fills in")
     given = parser.parse_args()
     out = given.out or (QUICK_RESULTS if given.quick else RESULTS)
     if given.cases == ["report"]:
-        return _report(out, given.docs, given.readme)
+        return _report(out, given.docs)
     if unknown := [case for case in given.cases if case not in CASES]:
         parser.error(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}, and report")
     out.mkdir(parents=True, exist_ok=True)
@@ -71,17 +70,16 @@ def _measure(case: str, out: Path, *, quick: bool) -> bool:
     return "preceptor" not in failed
 
 
-def _report(results: Path, docs: Path, readme: Path) -> int:
-    """Fills in the two pages."""
+def _report(results: Path, page: Path) -> int:
+    """Fills in the page of the documentation."""
     found = report.read(results)
     if not found:
         print(f"{results}: holds no results; run `python -m benchmarks` first", file=sys.stderr)
         return 1
-    pages = {docs: report.full(found, results, docs.parent), readme: report.short(found)}
-    missing = [page for page, text in pages.items() if not report.fill(page, text)]
-    for page in missing:
-        print(f"{page}: has no place for the tables; write {report.BEGIN} and {report.END} there", file=sys.stderr)
-    return 1 if missing else 0
+    if report.fill(page, f"{report.short(found)}\n{report.full(found, results, page.parent)}"):
+        return 0
+    print(f"{page}: has no place for the tables; write {report.BEGIN} and {report.END} there", file=sys.stderr)
+    return 1
 
 
 def machine() -> dict[str, Any]:

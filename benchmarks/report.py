@@ -1,4 +1,4 @@
-"""Results as Markdown: everything for the documentation, the headline figures for the README."""
+"""Results as Markdown for the documentation: the headline figures, then everything."""
 
 import json
 import os

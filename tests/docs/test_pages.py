@@ -1,0 +1,33 @@
+"""Pages are true about files and targets."""
+
+import re
+
+import pytest
+
+from doc_blocks import ROOT
+from preceptor.recipes.load import shipped_recipes
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [CONTRIBUTING], ids=["CONTRIBUTING"])
+def test_links_and_make_targets_exist(page: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"(?:`|^)make (\w[\w-]*)", page, flags=re.MULTILINE)
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+    for link in re.findall(r"\]\(([^)#:]+)\)", page):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        assert name in navigation or name.startswith("decisions/"), name
+
+
+@pytest.mark.parametrize("recipe", shipped_recipes())
+def test_every_shipped_recipe_is_explained(recipe: str) -> None:
+    assert f"`{recipe}`" in (ROOT / "docs/how-to/recipes.md").read_text(encoding="utf-8")
