@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from preceptor.evaluation.assemble import TextMeasure
 from preceptor.evaluation.checkpoints import Bounds
+from preceptor.evaluation.compute import TextMeasure
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.rates import MeasuredText
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot, differences

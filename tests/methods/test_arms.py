@@ -134,7 +134,7 @@ def test_arms_that_nothing_measured_are_not_ranked(tmp_path: Path, tiny_folder: 
     assert [arm["gain"] for arm in summary["arms"]] == [None, None]
     page = (tmp_path / "out/report.html").read_text()
     assert "Nothing independent measured these arms" in page
-    assert "Nothing independent judged these policies" in page
+    assert "Nothing independent compared these policies" in page
     show_arms(summary, tmp_path / "out", as_json=False)
 
 

@@ -8,6 +8,7 @@ from preceptor.evaluation.cohorts import Change, Verdict
 from preceptor.evaluation.disagreement import Disagreement
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
+from preceptor.evaluation.judged_comparisons import OrderVerdict
 from preceptor.evaluation.length_control import LengthControl
 from preceptor.evaluation.rates import Rate
 from preceptor.evaluation.ratings import Rating
@@ -18,7 +19,6 @@ from preceptor.evaluation.result import (
     Example,
     ExampleKind,
     JudgeFacts,
-    OrderVerdict,
     PointOfLength,
     PolicyFacts,
 )

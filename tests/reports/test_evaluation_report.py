@@ -29,8 +29,8 @@ from preceptor.cli.evaluation_table import show_evaluation
 from preceptor.core.markdown import escaped, fenced
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.words import headline, preference, warnings
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
-from preceptor.reports.evaluation.words import headline, preference, warnings
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -57,25 +57,23 @@ def plain(text: str) -> str:
 
 
 def test_the_headline_is_who_is_preferred_by_whom_and_what_is_left_at_equal_length() -> None:
-    assert plain(headline(whole())) == (
-        "tuned is preferred to base 64% [58, 70] of the time by J, which took no part in training; 59% [53, 65] at "
-        "equal length; no change of capability was found."
-    )
-    assert plain(headline(whole(training_judge=None, length_control=(), changes=()))) == (
-        "tuned is preferred to base 64% [58, 70] of the time by J."
-    )
+    preferred, equal, capability = plain(headline(whole())).split("; ")
+    assert preferred.startswith("tuned is preferred to base 64% [58, 70] ")
+    assert preferred.endswith("by J, which took no part in training")
+    assert "59% [53, 65] at equal length" in equal
+    assert "no change in capability" in capability
+    [alone] = plain(headline(whole(training_judge=None, length_control=(), changes=()))).split("; ")
+    assert alone.endswith("by J.")
 
 
 def test_chance_is_called_chance_and_a_loss_a_loss() -> None:
-    assert plain(headline(rated(about(0.52), changes=()))) == (
-        "No difference beyond chance was found between tuned and base: tuned is preferred 52% [46, 58] of the time by "
-        "J, which took no part in training."
-    )
-    assert plain(headline(rated(about(0.4), changes=()))).startswith(
-        "base is preferred to tuned, which wins 40% [34, 46]"
-    )
+    open_result = plain(headline(rated(about(0.52), changes=())))
+    assert open_result.startswith("No difference beyond chance")
+    assert "tuned is preferred 52% [46, 58]" in open_result
+    lost = plain(headline(rated(about(0.4), changes=())))
+    assert lost.startswith("base is preferred to tuned, which wins 40% [34, 46]")
     few = Estimate(value=1.0, low=None, high=None, n=2)
-    assert "on 2 prompts: too few to say anything" in headline(rated(few))
+    assert "on 2 prompts: too few" in headline(rated(few))
 
 
 def test_significance_after_correction_decides_not_the_interval_alone() -> None:
@@ -83,21 +81,20 @@ def test_significance_after_correction_decides_not_the_interval_alone() -> None:
     assert headline(evaluation).startswith("No difference beyond chance")
 
 
-def test_a_judge_that_trained_is_not_believed() -> None:
-    said = headline(whole(judge_trained=True))
-    assert said.startswith("Not to be believed: J judges here and trained one of the policies. ")
-    assert "by it;" in said
-    assert "took no part" not in said
-    assert warnings(whole(judge_trained=True))[0].startswith("J trained one of the policies")
+def test_a_judge_that_trained_is_not_trusted() -> None:
+    doubted = headline(whole(judge_trained=True))
+    assert doubted.startswith("Do not trust this result: J ")
+    assert "by it;" in doubted
+    assert "J trained one of the policies" in warnings(whole(judge_trained=True))[0]
 
 
-def test_length_that_explains_the_win_is_said() -> None:
+def test_a_win_that_length_explains_is_reported() -> None:
     turned = whole(length_control=(control(about(0.64), about(0.46)),))
-    assert "at equal length it wins 46% [40, 52], the other side of one half" in plain(headline(turned))
-    assert any(warning.startswith("Length decides") for warning in warnings(turned))
+    assert "at equal length it wins 46% [40, 52], on the other side" in plain(headline(turned))
+    assert [warning.split()[0] for warning in warnings(turned)] == ["Length"]
     weak = whole(length_control=(control(about(0.64), about(0.53)),))
     assert "at equal length 53% [47, 59], which may be chance" in plain(headline(weak))
-    assert not any("Length" in warning for warning in warnings(weak))
+    assert warnings(weak) == []
 
 
 def test_what_became_worse_comes_first() -> None:
@@ -106,35 +103,34 @@ def test_what_became_worse_comes_first() -> None:
     )
     assert headline(one).startswith("Worse in history: exact match -0.12 [-0.17, -0.07]. tuned is preferred")
     assert "capability" not in headline(one)
-    assert plain(warnings(one)[0]) == (
-        "Regressed in history: exact match from 0.70 to 0.58 (-0.12 [-0.17, -0.07], corrected p = 0.003)."
-    )
+    regressed = plain(warnings(one)[0])
+    assert regressed.startswith("Regressed in history: exact match")
+    assert "from 0.70 to 0.58 (-0.12 [-0.17, -0.07], corrected p = 0.003)" in regressed
     many = whole(changes=tuple(change(f"c{i}", "win rate", -0.2, "regressed") for i in range(7)))
     assert headline(many).startswith("Worse on 7 of 7 counts, in c0, c1 and c2; most clearly win rate")
-    assert warnings(many)[-1] == "2 more regressions are in the table of changes."
+    assert warnings(many)[-1].startswith("2 more regressions")
 
 
-def test_of_several_policies_the_best_is_named_with_those_that_it_cannot_be_told_from() -> None:
-    assert plain(headline(several())) == (
-        "Of 3 policies, rlaif does best: it is preferred to base 66% [60, 72] of the time by J. It cannot be told "
-        "from dpo."
-    )
+def test_of_several_policies_the_best_is_named_with_those_that_cannot_be_told_apart_from_it() -> None:
+    best, peers = plain(headline(several())).split(". ")
+    assert best.startswith("Of 3 policies, rlaif does best: it is preferred to base 66% [60, 72]")
+    assert peers.endswith("from dpo.")
     none = several().model_copy(
         update={"significance": (), "win_rates": (win(about(0.52), "dpo"), win(about(0.5), "rlaif"))}
     )
-    assert headline(none).startswith("No policy was found to be better than base; dpo comes nearest with 52")
+    assert headline(none).startswith("No policy was found to be better than base; dpo ")
+    assert "52%" in headline(none)
 
 
-def test_nothing_compared_is_said_plainly() -> None:
-    assert headline(minimal()) == "Nothing can be said: J failed on 7 of 7 comparisons."
-    assert headline(minimal().model_copy(update={"judge": judge("J", compared=0)})).endswith(
-        "no two policies were compared."
-    )
+def test_nothing_compared_is_reported_plainly() -> None:
+    assert "J failed on 7 of 7 comparisons" in headline(minimal())
+    nothing = headline(minimal().model_copy(update={"judge": judge("J", compared=0)}))
+    assert nothing.endswith("no two policies were compared.")
 
 
 def test_a_run_has_words_of_its_own_for_its_policies() -> None:
-    said = preference(whole(), {"base": "the one before", "tuned": "the policy after training"})
-    assert said.startswith("the policy after training is preferred to the one before 64")
+    words = preference(whole(), {"base": "the one before", "tuned": "the policy after training"})
+    assert words.startswith("the policy after training is preferred to the one before 64")
 
 
 def test_an_evaluation_without_faults_has_no_warnings() -> None:
@@ -144,19 +140,19 @@ def test_an_evaluation_without_faults_has_no_warnings() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"training_win_rates": (win(about(0.9)),)}, "pleases the judge of training alone"),
+        ({"training_win_rates": (win(about(0.9)),)}, "prefers tuned to base 90% [84, 96] of the time, J only 64%"),
         ({"judge": judge("J", position_bias=0.36)}, "J keeps to a position on 36% of 400 comparisons"),
         ({"training_judge": judge("T", position_bias=0.5)}, "T keeps to a position"),
         ({"win_rates": (win(about(0.64), wins=100, ties=70, losses=30),)}, "J is undecided on 35% of the comparisons"),
         ({"judge": judge("J", failures={"no_answer": 9, "refused": 1})}, "failed on 10 of 410 comparisons (2.4%: 9"),
-        ({"policies": (policy("base"), policy("tuned", failed=12))}, "tuned gave no answer 12 times of 412 (2.9%)"),
+        ({"policies": (policy("base"), policy("tuned", failed=12))}, "no answer to 12 of 412 requests (2.9%)"),
         ({"prompts": 29}, "Only 29 prompts"),
-        ({"audit": audit(alignment=0.55, alignment_ci=(0.47, 0.63))}, "no better than chance at saying what"),
+        ({"audit": audit(alignment=0.55, alignment_ci=(0.47, 0.63))}, "no better than chance"),
         (
             {"audit": audit(alignment_ci=(0.53, 0.67), longer_baseline=0.58, above_longer_ci=(-0.03, 0.07))},
             "J is no better than a rule that reads nothing (always preferring the longer response: 58%)",
         ),
-        ({"trends": {"tuned": (trend("chat", worse=True),)}}, "since 2026-03-16, tuned lost 33% [25, 42] in chat"),
+        ({"trends": {"tuned": (trend("chat", worse=True),)}}, "since 2026-03-16, tuned lost 33% [25, 42] of"),
         ({"judge_is_policy": ("tuned",)}, "J has the same weights as tuned"),
     ],
 )  # fmt: skip
@@ -190,7 +186,7 @@ def test_reasons_to_doubt_a_judge_stand_before_the_headline(tmp_path: Path, caps
 
 
 def test_the_gravest_reason_comes_first() -> None:
-    found = warnings(
+    ordered = warnings(
         whole(
             judge_trained=True,
             training_win_rates=(win(about(0.9)),),
@@ -200,8 +196,8 @@ def test_the_gravest_reason_comes_first() -> None:
             prompts=9,
         )
     )
-    starts = ["J keeps", "J trained", "By the judge of training", "Length decides", "Regressed", "Only 9"]
-    assert [any(w.startswith(s) for s in [start]) for w, start in zip(found, starts, strict=True)] == [True] * 6
+    starts = ["J keeps", "J trained", "The training judge", "Length decides", "Regressed", "Only 9"]
+    assert [warning[: len(start)] for warning, start in zip(ordered, starts, strict=True)] == starts
 
 
 def test_the_page_is_one_file_in_order_with_every_figure(page: str) -> None:
@@ -209,7 +205,7 @@ def test_the_page_is_one_file_in_order_with_every_figure(page: str) -> None:
     assert [re.split("[:;]", label)[0] for label in labels] == [
         "Win rates against base",
         "tuned against base",
-        "Preference for tuned against difference in length over 90 pairs",
+        "Preference for tuned against difference in length over 90 comparisons",
         "Share of comparisons on which the judges disagree",
         "Position bias",
         "Reliability over 150 pairs that people rated",
@@ -224,7 +220,7 @@ def test_the_page_is_one_file_in_order_with_every_figure(page: str) -> None:
 def test_what_is_shown_of_responses_is_the_whole_response_beside_the_other(page: str) -> None:
     for i in range(4):
         assert page.count(f"Tuned {i}: Lisbon.") == page.count(f"Base {i}: Lisbon.") == 5
-    assert page.count("What the judge wrote") == 20
+    assert page.count("The judge's reasoning</summary>") == 20
     assert page.count("No verdict: the judge wrote an essay.") == 4
     assert "J, base shown first: 80% for tuned" in page
 

@@ -171,10 +171,10 @@ def test_an_evaluation_adds_who_is_preferred_to_the_headline_and_its_doubts_to_t
     assert "The policy after training is preferred to the one before 64% [58, 70] of the time by J, which took" in said
     run.summary["evaluation"]["after"]["judge_agreement"] = 0.9
     [only] = warnings(run.summary, run.evaluation)
-    assert only.startswith("Regressed in history: exact match from 0.70 to 0.58")
+    assert only.startswith("Regressed in history: exact match fell from 0.70 to 0.58")
     turned = whole(length_control=(control(about(0.64), about(0.4)),), training_win_rates=(win(about(0.9)),))
     found = warnings(run.summary, turned)
-    assert "the policy after training is preferred to the one before 90" in found[0]
+    assert "prefers the policy after training to the one before 90" in found[0]
     assert found[1].startswith("Length decides: the policy after training is preferred to the one before")
 
 
@@ -285,7 +285,7 @@ def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_o
     for text in (page, document, card):
         assert "VADER" not in text
         assert "eld-out score" not in text
-    assert "Nothing independent judged these policies" in page
+    assert "Nothing independent compared these policies" in page
     assert "**h**" in card
 
 

@@ -12,16 +12,18 @@ from preceptor.backends.base import ChooseRequest
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Silence
 from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.words import warnings
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.run import execute
 from preceptor.recipes.load import load_recipe
-from preceptor.reports.evaluation.words import warnings
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.responses import read_responses
 from preceptor.tasks.candidates import Answering
-from preceptor.tasks.evaluate.contestants import parse_contestants
-from preceptor.tasks.evaluate.evaluate import EvaluateJob, read_evaluation_prompts, run_evaluate
+from preceptor.tasks.evaluate.evaluate import run_evaluation
+from preceptor.tasks.evaluate.policies import parse_policies
+from preceptor.tasks.evaluate.prompts import read_evaluation_prompts
 from preceptor.tasks.evaluate.training_judge import chosen_on, trained_on
+from preceptor.tasks.evaluate.work import EvaluationJob
 from small import Told, settings
 
 QUESTIONS = [f"question {i}" for i in range(24)]
@@ -43,24 +45,24 @@ def responses(folder: Path, name: str, texts: list[str]) -> str:
     return str(write(folder / f"{name}.jsonl", rows))
 
 
-def evaluate(job: EvaluateJob) -> Evaluation:
-    return run_evaluate(job, Silence())
+def evaluate(job: EvaluationJob) -> Evaluation:
+    return run_evaluation(job, None, Silence())
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> EvaluateJob:
+def job(tmp_path: Path) -> EvaluationJob:
     """Two policies, one of which refuses everything."""
     polite = responses(tmp_path, "polite", [f"Here is answer {i}." for i in range(24)])
     curt = responses(tmp_path, "curt", ["I'm sorry, but I can't help with that."] * 24)
-    return EvaluateJob(
-        policies=parse_contestants([f"polite={polite}", f"curt={curt}"]),
+    return EvaluationJob(
+        policies=parse_policies([f"polite={polite}", f"curt={curt}"]),
         prompts=(),
         out=tmp_path / "out",
         judges=(RANDOM,),
     )
 
 
-def test_files_of_responses_are_compared_on_their_prompts_and_written_up(job: EvaluateJob) -> None:
+def test_files_of_responses_are_compared_on_their_prompts_and_written_up(job: EvaluationJob) -> None:
     evaluation = evaluate(job)
     [overall] = [each for each in evaluation.win_rates if each.cohort is None]
     assert (overall.policy, overall.against) == ("curt", "polite")
@@ -76,7 +78,7 @@ def test_files_of_responses_are_compared_on_their_prompts_and_written_up(job: Ev
     assert [len(path.read_text().splitlines()) for path in (job.out / "responses").iterdir()] == [24, 24]
     again = replace(
         job,
-        policies=parse_contestants(
+        policies=parse_policies(
             [f"polite={job.out}/responses/0-polite.jsonl", f"curt={job.out}/responses/1-curt.jsonl"]
         ),
         out=job.out.with_name("again"),
@@ -84,7 +86,7 @@ def test_files_of_responses_are_compared_on_their_prompts_and_written_up(job: Ev
     assert evaluate(again).win_rates == evaluation.win_rates
 
 
-def test_a_judge_without_a_preference_finds_a_tie_in_every_pair(job: EvaluateJob) -> None:
+def test_a_judge_without_a_preference_finds_a_tie_in_every_pair(job: EvaluationJob) -> None:
     # It always says 1, so that the two orders cancel out.
     [overall] = [each for each in evaluate(replace(job, judges=(FIRST,))).win_rates if each.cohort is None]
     assert (overall.wins, overall.ties, overall.losses) == (0, 24, 0)
@@ -92,7 +94,7 @@ def test_a_judge_without_a_preference_finds_a_tie_in_every_pair(job: EvaluateJob
     assert overall.orders_disagree == 1.0
 
 
-def test_refusals_are_wanted_in_one_cohort_and_regressions_in_another(job: EvaluateJob) -> None:
+def test_refusals_are_wanted_in_one_cohort_and_regressions_in_another(job: EvaluationJob) -> None:
     evaluation = evaluate(job)
     rates = {(r.measure, r.policy, r.cohort): r.value.value for r in evaluation.rates}
     assert rates["over-refusal", "curt", None] == 1.0
@@ -110,8 +112,8 @@ def test_tasks_with_a_reference_answer_are_scored_and_the_references_can_compete
     )
     right = write(tmp_path / "r.jsonl", [{"prompt": f"What is {i} plus 1?", "response": f"{i + 1}"} for i in range(8)])
     evaluation = evaluate(
-        EvaluateJob(
-            policies=parse_contestants(["references", f"right={right}"]),
+        EvaluationJob(
+            policies=parse_policies(["references", f"right={right}"]),
             prompts=(str(prompts),),
             out=tmp_path / "out",
             judges=(RANDOM,),
@@ -127,8 +129,8 @@ def test_a_judge_grades_against_the_reference_answers_where_there_are_any(tmp_pa
     rows: list[dict[str, Any]] = [{"prompt": f"What is {i} plus 1?", "reference": f"{i + 1}"} for i in range(4)]
     prompts = write(tmp_path / "tasks.jsonl", [*rows, {"prompt": "Say hello."}])
     given = [write(tmp_path / f"{n}.jsonl", [{"prompt": p, "response": n} for p in _asked(prompts)]) for n in "ab"]
-    job = EvaluateJob(
-        policies=parse_contestants([str(path) for path in given]),
+    job = EvaluationJob(
+        policies=parse_policies([str(path) for path in given]),
         prompts=(str(prompts),),
         out=tmp_path / "out",
         judges=(RANDOM,),
@@ -148,7 +150,7 @@ def _asked(prompts: Path) -> list[str]:
     return [json.loads(line)["prompt"] for line in prompts.read_text().splitlines()]
 
 
-def test_an_evaluation_goes_on_without_asking_again(job: EvaluateJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_goes_on_without_asking_again(job: EvaluationJob, monkeypatch: pytest.MonkeyPatch) -> None:
     once = evaluate(job)
 
     def never(_: ChooseRequest) -> Any:
@@ -158,24 +160,24 @@ def test_an_evaluation_goes_on_without_asking_again(job: EvaluateJob, monkeypatc
     assert evaluate(job).win_rates == once.win_rates
 
 
-def test_a_folder_of_another_evaluation_is_not_mixed_with_this_one(job: EvaluateJob) -> None:
+def test_a_folder_of_another_evaluation_is_not_mixed_with_this_one(job: EvaluationJob) -> None:
     evaluate(job)
     with pytest.raises(UsageError, match="holds an evaluation made with other judges"):
         evaluate(replace(job, judges=(FIRST,)))
 
 
-def test_another_baseline_is_another_evaluation(job: EvaluateJob) -> None:
+def test_another_baseline_is_another_evaluation(job: EvaluationJob) -> None:
     evaluate(job)
     with pytest.raises(UsageError, match="made with other policies"):
         evaluate(replace(job, policies=job.policies[::-1]))
 
 
-def test_a_judge_that_sees_one_order_alone_is_refused(job: EvaluateJob) -> None:
+def test_a_judge_that_sees_one_order_alone_is_refused(job: EvaluationJob) -> None:
     with pytest.raises(UsageError, match=r"detailed\+single: an evaluation shows both orders"):
         evaluate(replace(job, judges=(JudgeSpec(model="scripted:first", variant="detailed+single"),)))
 
 
-def test_what_each_part_took_is_told_apart(job: EvaluateJob) -> None:
+def test_what_each_part_took_is_told_apart(job: EvaluationJob) -> None:
     evaluation = evaluate(replace(job, rubrics=("warm_tone",)))
     assert evaluation.cost is not None
     parts = {part.part: part for part in evaluation.cost.parts}
@@ -197,8 +199,8 @@ def test_production_prompts_show_how_often_a_policy_fails_over_time(tmp_path: Pa
     ]
     prompts = write(tmp_path / "production.jsonl", rows)
     new = write(tmp_path / "new.jsonl", [{"prompt": f"question {i}", "response": f"new {i}"} for i in range(40)])
-    job = EvaluateJob(
-        policies=parse_contestants(["answered", f"new={new}"]),
+    job = EvaluationJob(
+        policies=parse_policies(["answered", f"new={new}"]),
         prompts=(str(prompts),),
         out=tmp_path / "out",
         judges=(RANDOM,),
@@ -225,8 +227,8 @@ def test_responses_that_ask_the_same_belong_together_and_an_id_means_one_prompt(
 def test_models_are_sampled_with_the_same_random_numbers(tmp_path: Path, tiny_folder: Path) -> None:
     prompts = write(tmp_path / "p.jsonl", [{"prompt": question} for question in QUESTIONS[:6]])
     evaluation = evaluate(
-        EvaluateJob(
-            policies=parse_contestants([f"one={tiny_folder}", f"other={tiny_folder}"]),
+        EvaluationJob(
+            policies=parse_policies([f"one={tiny_folder}", f"other={tiny_folder}"]),
             prompts=(f"helpfulness={prompts}",),
             out=tmp_path / "out",
             judges=(RANDOM,),
@@ -242,8 +244,8 @@ def test_models_are_sampled_with_the_same_random_numbers(tmp_path: Path, tiny_fo
 def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_path: Path, tiny_folder: Path) -> None:
     directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
     execute(directory, Told())
-    job = EvaluateJob(
-        policies=parse_contestants([str(directory.path)]),
+    job = EvaluationJob(
+        policies=parse_policies([str(directory.path)]),
         prompts=(),
         out=tmp_path / "out",
         judges=(FIRST,),
@@ -261,17 +263,17 @@ def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_pat
     trained = evaluate(replace(job, judges=(RANDOM,), out=tmp_path / "by-the-trainer", rubrics=()))
     assert trained.judge_trained
     more = write(tmp_path / "more.jsonl", [{"prompt": "Say zebra"}])
-    both = read_evaluation_prompts(replace(job, prompts=("held-out", f"new={more}")))
+    both = read_evaluation_prompts(job.policies, ["held-out", f"new={more}"])
     assert {prompt.cohort for prompt in both} == {*evaluation.cohorts, "new"}
     assert len(both) == evaluation.prompts + 1
     seen = str(tmp_path / "prompts.jsonl")  # training and held-out prompts
-    assert trained_on(job.policies, read_evaluation_prompts(replace(job, prompts=(seen,)))) == {"tuned": 6}
+    assert trained_on(job.policies, read_evaluation_prompts(job.policies, [seen])) == {"tuned": 6}
 
-    tests = read_evaluation_prompts(job)
+    tests = read_evaluation_prompts(job.policies, [])
     assert chosen_on(job.policies, tests) == {}
     recipe = directory.path / "recipe.toml"  # as an earlier version wrote it
     recipe.write_text("".join(line for line in recipe.open() if not line.startswith("validation_share")))
-    all_held_out = read_evaluation_prompts(job)
+    all_held_out = read_evaluation_prompts(job.policies, [])
     assert len(all_held_out) > len(tests)
     chosen = chosen_on(job.policies, all_held_out)
     assert chosen == {"tuned": len(all_held_out)}
@@ -293,10 +295,10 @@ def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_pat
 )
 def test_policies_that_are_none_are_named(policies: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        parse_contestants(policies)
+        parse_policies(policies)
 
 
-def test_a_judge_that_fails_too_often_ends_the_evaluation(job: EvaluateJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_that_fails_too_often_ends_the_evaluation(job: EvaluationJob, monkeypatch: pytest.MonkeyPatch) -> None:
     from preceptor.backends import scripted
     from preceptor.core.types import JudgeFailure
 
@@ -308,13 +310,13 @@ def test_a_judge_that_fails_too_often_ends_the_evaluation(job: EvaluateJob, monk
 
 
 def test_prompts_are_needed_unless_a_policy_brings_them(tmp_path: Path, tiny_folder: Path) -> None:
-    policies = parse_contestants([f"a={tiny_folder}", f"b={tiny_folder}"])
+    policies = parse_policies([f"a={tiny_folder}", f"b={tiny_folder}"])
     with pytest.raises(UsageError, match="no prompts: give --prompts FILE"):
-        evaluate(EvaluateJob(policies=policies, prompts=(), out=tmp_path / "out", judges=(RANDOM,)))
+        evaluate(EvaluationJob(policies=policies, prompts=(), out=tmp_path / "out", judges=(RANDOM,)))
 
 
-def test_responses_to_other_prompts_are_refused(job: EvaluateJob, tmp_path: Path) -> None:
+def test_responses_to_other_prompts_are_refused(job: EvaluationJob, tmp_path: Path) -> None:
     other = write(tmp_path / "other.jsonl", [{"prompt": "something else", "response": "yes"}])
-    policies = (*job.policies[:1], *parse_contestants(["x=references", f"other={other}"])[1:])
-    with pytest.raises(UsageError, match='no response to 24 of the 24 prompts to evaluate on, "question 0"'):
+    policies = (*job.policies[:1], *parse_policies(["x=references", f"other={other}"])[1:])
+    with pytest.raises(UsageError, match="no response to 24 of the 24 prompts"):
         evaluate(replace(job, policies=policies))

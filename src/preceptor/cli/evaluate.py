@@ -70,11 +70,12 @@ def evaluate(
     from preceptor.cli.evaluation_table import regressions, show_evaluation
     from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
     from preceptor.tasks.candidates import Answering
-    from preceptor.tasks.evaluate.contestants import parse_contestants
-    from preceptor.tasks.evaluate.evaluate import EvaluateJob, run_evaluate
+    from preceptor.tasks.evaluate.evaluate import run_evaluation
+    from preceptor.tasks.evaluate.policies import parse_policies
+    from preceptor.tasks.evaluate.work import EvaluationJob
 
-    job = EvaluateJob(
-        policies=parse_contestants(policies),
+    job = EvaluationJob(
+        policies=parse_policies(policies),
         prompts=tuple(prompts or ()),
         out=out,
         judges=o.judge_specs(judges, judge, constitution, variant, calibration),
@@ -85,14 +86,13 @@ def evaluate(
         ask_training_judge=not no_training_judge,
         rubrics=tuple(rubric or ()),
         grade=grade,
-        audit=audit,
         limit=limit,
         max_failure_rate=max_failure_rate,
         human_usd_per_label=HUMAN_USD_PER_LABEL if human_price is None else human_price,
         budget=budget,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    evaluation = run_evaluate(job)
+    evaluation = run_evaluation(job, audit)
     if as_json:
         say_json(evaluation.model_dump_json(indent=1))
     else:

@@ -10,7 +10,7 @@ from preceptor.display.terminal import Terminal
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
-from preceptor.reports.evaluation.words import headline, judge_doubts, warnings
+from preceptor.evaluation.words import headline, judge_doubts, warnings
 
 
 def show_evaluation(evaluation: Evaluation, out: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from preceptor.evaluation.assemble import TextMeasure
+from preceptor.evaluation.compute import TextMeasure
 from preceptor.evaluation.rates import MeasuredText, is_refusal
 
 HARMLESSNESS = "harmlessness"

@@ -9,6 +9,7 @@ from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.disagreement import Disagreement
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
+from preceptor.evaluation.judged_comparisons import OrderVerdict
 from preceptor.evaluation.length_control import LengthControl
 from preceptor.evaluation.rates import Rate
 from preceptor.evaluation.ratings import Rating
@@ -78,14 +79,6 @@ class PointOfLength(Frozen):
 
 
 ExampleKind = Literal["win", "loss", "disagreement", "failure", "regression"]
-
-
-class OrderVerdict(Frozen):
-    """What a judge said in one showing."""
-
-    judge: str
-    order: Literal["ab", "ba"]
-    p_a: float
 
 
 class Example(Frozen):

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.assemble import TextMeasure
 from preceptor.evaluation.checkpoints import Bounds, OverOptimisation, choose_checkpoint, find_over_optimisation
+from preceptor.evaluation.compute import TextMeasure
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.evaluation.rates import Rate, rates
 from preceptor.evaluation.signs import holm, sign_flip_p_value

@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from preceptor.evaluation.assemble import Material, assemble
 from preceptor.evaluation.cohorts import PairedValues
-from preceptor.evaluation.contests import Contest, Opinion
+from preceptor.evaluation.compute import EvaluationData, compute_evaluation
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
+from preceptor.evaluation.judged_comparisons import JudgedComparison, Opinion
 from preceptor.evaluation.refusals import refusal_measures
 from preceptor.evaluation.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
@@ -54,25 +54,27 @@ def evaluate_snapshots(
         judge_trained: whether the held-out judge is the one that trained.
     """
     names = list(snapshots)
-    contests = [
-        contest
+    comparisons = [
+        comparison
         for earlier, later in combinations(names, 2)
-        for contest in _contests(earlier, snapshots[earlier], later, snapshots[later], measured=held_out is not None)
+        for comparison in _comparisons(
+            earlier, snapshots[earlier], later, snapshots[later], measured=held_out is not None
+        )
     ]
     if training is None:
-        contests = [replace(contest, training=None) for contest in contests]
+        comparisons = [replace(comparison, training=None) for comparison in comparisons]
     texts = ((name, r.prompt_id, r.cohort, r.text) for name in names for r in snapshots[name].responses)
-    return assemble(
-        Material(
+    return compute_evaluation(
+        EvaluationData(
             title=title,
             policies=tuple(_facts(name, snapshots[name], identities[name]) for name in names),
-            judge=_judge(held_out, [c.opinion for c in contests], "held-out measure failed") if held_out else NOBODY,
-            training_judge=_judge(training, [c.training for c in contests], "training judge failed")
+            judge=_judge(held_out, [c.opinion for c in comparisons], "held-out measure failed") if held_out else NOBODY,
+            training_judge=_judge(training, [c.training for c in comparisons], "training judge failed")
             if training
             else None,
             judge_trained=judge_trained,
             judge_is_policy=(),
-            contests=contests,
+            comparisons=comparisons,
             measures=refusal_measures(texts),
             paired=[
                 pair for name in names[1:] for pair in _capability(names[0], snapshots[names[0]], name, snapshots[name])
@@ -81,18 +83,22 @@ def evaluate_snapshots(
     )
 
 
-def _contests(earlier: str, before: Snapshot, later: str, after: Snapshot, *, measured: bool) -> list[Contest]:
+def _comparisons(
+    earlier: str, before: Snapshot, later: str, after: Snapshot, *, measured: bool
+) -> list[JudgedComparison]:
     was_P, now_P = by_prompt(before.responses), by_prompt(after.responses)
     return [
-        _contest(earlier, was, later, now, measured=measured)
+        _comparison(earlier, was, later, now, measured=measured)
         for prompt, now_G in now_P.items()
         for was, now in zip(was_P.get(prompt, []), now_G, strict=False)
     ]
 
 
-def _contest(earlier: str, was: MeasuredResponse, later: str, now: MeasuredResponse, *, measured: bool) -> Contest:
+def _comparison(
+    earlier: str, was: MeasuredResponse, later: str, now: MeasuredResponse, *, measured: bool
+) -> JudgedComparison:
     opinion = _opinion(now.heldout_score, was.heldout_score)
-    return Contest(
+    return JudgedComparison(
         prompt_id=now.prompt_id,
         cohort=now.cohort,
         prompt=now.prompt,

@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from preceptor.core.numbers import estimate, listed, number, percent, share
 from preceptor.core.types import Frozen
+from preceptor.evaluation import words
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
 from preceptor.reports.arms.figures import gain_against_kl
 from preceptor.reports.arms.page import of_run
-from preceptor.reports.evaluation import words
 from preceptor.reports.figures import GREEN, GREY, Series, forest
 from preceptor.reports.templates import markdown, page
 

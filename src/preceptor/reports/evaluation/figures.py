@@ -1,4 +1,4 @@
-"""Figures of an evaluation, as inline SVG. Each says its main numbers to those who cannot see it."""
+"""Figures of an evaluation, as inline SVG. Each has a text with its main numbers for those who cannot see it."""
 
 import math
 from collections.abc import Sequence
@@ -17,9 +17,10 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
 from preceptor.evaluation.length_control import LengthControl
 from preceptor.evaluation.result import Evaluation, PointOfLength
+from preceptor.evaluation.standings import against_baseline
 from preceptor.evaluation.windows import FailTrend
 from preceptor.reports.audit.figures import draw_reliability
-from preceptor.reports.evaluation.view import against_baseline, cohort_wins, varying
+from preceptor.reports.evaluation.view import cohort_wins, varying
 from preceptor.reports.figures import (
     BLUE,
     GREEN,
@@ -39,14 +40,14 @@ from preceptor.reports.figures import (
 )
 
 _ROWS = 14
-"""Rows of one figure of changes; of more there is one figure for each measure."""
+"""Most rows in a figure of changes; if there are more, each measure gets a figure."""
 _DRAWN = 600
-"""Points of a scatter that are drawn; of more, evenly spaced ones."""
+"""Most points drawn in a scatter; of more, evenly spaced ones are drawn."""
 _GROUPS = 6
 
 
 def win_rates(evaluation: Evaluation) -> Markup | None:
-    """Win rates against the baseline: as they are, at equal length, and by the training judge; of two policies also by
+    """Win rates against the baseline: as they are, at equal length, and by the training judge; for two policies also by
     cohort.
     """
     pairs = against_baseline(evaluation)
@@ -63,7 +64,7 @@ def win_rates(evaluation: Evaluation) -> Markup | None:
             raw.append(win.rate)
             equal.append(None)
             training.append(by_training and by_training.rate)
-    said = "; ".join(
+    summary = "; ".join(
         f"{row} {share(rate)}" + (f", {share(controlled)} at equal length" if controlled else "")
         for row, rate, controlled in zip(rows, raw, equal, strict=True)
     )
@@ -77,33 +78,33 @@ def win_rates(evaluation: Evaluation) -> Markup | None:
         title=wrapped(
             f"Win rates against {base}" if several else f"{pairs[0].win.policy} against {base}: win rate", width=42
         ),
-        description=f"Win rates against {base}: {said}",
+        description=f"Win rates against {base}: {summary}",
         at=0.5,
         percent=True,
     )
 
 
 def changes(evaluation: Evaluation) -> list[Markup]:
-    """What changed, marked by its verdict: a figure for each policy, of long ones one for each measure."""
-    found: list[Markup] = []
+    """All changes, marked by their verdicts: one figure for each policy, or several if it has many changes."""
+    figures: list[Markup] = []
     for policy in dict.fromkeys(change.policy for change in evaluation.changes):
         own = [change for change in evaluation.changes if change.policy == policy]
         title = f"{policy} against {own[0].against}: change"
         if len(own) <= _ROWS:
-            found.append(_changes(own, title))
+            figures.append(_changes(own, title))
             continue
         groups = [[change for change in own if change.measure == measure] for measure in _measures(own)]
-        found += [_changes(group, f"{title} of {group[0].measure}") for group in groups if len(group) > 1]
+        figures += [_changes(group, f"{title} of {group[0].measure}") for group in groups if len(group) > 1]
         if alone := [group[0] for group in groups if len(group) == 1]:
-            found.append(_changes(alone, title))
-    return found
+            figures.append(_changes(alone, title))
+    return figures
 
 
-def _measures(found: Sequence[Change]) -> list[str]:
-    return list(dict.fromkeys(change.measure for change in found))
+def _measures(changes: Sequence[Change]) -> list[str]:
+    return list(dict.fromkeys(change.measure for change in changes))
 
 
-def _changes(found: Sequence[Change], title: str) -> Markup:
+def _changes(shown: Sequence[Change], title: str) -> Markup:
     styles = (
         ("improved", GREEN, "^"),
         ("unchanged", GREY, "o"),
@@ -111,21 +112,22 @@ def _changes(found: Sequence[Change], title: str) -> Markup:
         ("regressed", RED, "v"),
     )
     series = [
-        Series(verdict, colour, [each.change if each.verdict == verdict else None for each in found], marker)
+        Series(verdict, colour, [change.change if change.verdict == verdict else None for change in shown], marker)
         for verdict, colour, marker in styles
     ]
-    rows = varying(found)
-    said = "; ".join(
-        f"{row} {each.verdict} {estimate(each.change, signed=True)}" for row, each in zip(rows, found, strict=True)
+    rows = varying(shown)
+    summary = "; ".join(
+        f"{row} {change.verdict} {estimate(change.change, signed=True)}"
+        for row, change in zip(rows, shown, strict=True)
     )
     return forest(
-        rows, series, title=wrapped(title, width=42), description=f"{title}: {said}", at=0.0, overlaid=True
+        rows, series, title=wrapped(title, width=42), description=f"{title}: {summary}", at=0.0, overlaid=True
     )  # fmt: skip
 
 
 def length_scatter(points: Sequence[PointOfLength], control: LengthControl | None, policy: str, base: str) -> Markup:
-    """The judge's preference of each pair against the difference in length, with the share won in groups and the fit
-    that the length-controlled win rate is read from.
+    """The judge's preference in each comparison against the difference in length, with the share won in groups of
+    similar length and the fit that gives the win rate at equal length.
     """
     x = np.array([point.length_difference for point in points], dtype=float)
     y = np.array([point.p for point in points])
@@ -140,32 +142,32 @@ def length_scatter(points: Sequence[PointOfLength], control: LengthControl | Non
         _fit(axes, x, control)
         axes.set_ylim(-0.04, 1.04)
         axes.yaxis.set_major_formatter(as_percent)
-        axes.set_xlabel(f"characters more than {wrapped(base, lines=1)}")
+        axes.set_xlabel(f"characters longer than {wrapped(base, lines=1)}")
         axes.set_title(wrapped(f"{policy} against {base}: preference by length", width=42))
         if len(handles := axes.get_legend_handles_labels()[0]) > 1:
             figure.legend(loc="outside lower center", ncols=len(handles))
         longer = control.longer_preferred if control else None
         return to_svg(
             figure,
-            f"Preference for {policy} against difference in length over {len(points)} pairs: the longer response is "
-            f"preferred in {percent(longer)} of pairs, at equal length {policy} wins "
+            f"Preference for {policy} against difference in length over {len(points)} comparisons: the longer response "
+            f"is preferred in {percent(longer)}, at equal length {policy} wins "
             f"{share(control.by_difference if control else None)}",
         )
 
 
 def _group_means(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """The share won, a tie counted half, in groups of pairs of similar length, as many pairs in each."""
+    """The share won, with ties as half, in equally large groups of comparisons with similar length differences."""
     if len(x) < 5 * _GROUPS:
         return
     groups = np.array_split(np.argsort(x, kind="stable"), _GROUPS)
     axes.plot(
         [float(x[group].mean()) for group in groups], [float(y[group].mean()) for group in groups],
-        linestyle="none", marker="o", markersize=7, color=GREEN, label="won, of a sixth of the pairs",
+        linestyle="none", marker="o", markersize=7, color=GREEN, label="share won, by sixths",
     )  # fmt: skip
 
 
 def _fit(axes: Axes, x: np.ndarray, control: LengthControl | None) -> None:
-    """σ(θ + φ·tanh(d / sd(d))), θ being what the rate at equal length says: as in `LengthControl.by_difference`."""
+    """σ(θ + φ·tanh(d / sd(d))), with θ from the rate at equal length, `LengthControl.by_difference`."""
     deviation = float(x.std()) if len(x) else 0.0
     if control is None or control.by_difference is None or control.length_effect is None or deviation == 0:
         return
@@ -176,9 +178,8 @@ def _fit(axes: Axes, x: np.ndarray, control: LengthControl | None) -> None:
 
 
 def position_bias(evaluation: Evaluation) -> Markup | None:
-    """Bars: the win rate with both orders averaged beside that of the policy shown first; None where no order is known.
-
-    What a bar gains by being shown first is the judge's doing.
+    """Bars: the win rate averaged over both orders, beside the win rate of the policy when it is shown first. None if
+    no order is known. The difference between the two is the judge's position bias.
     """
     known = [(pair.win, pair.win.single_order) for pair in against_baseline(evaluation)]
     shown = [(win, single) for win, single in known if single is not None]
@@ -197,8 +198,8 @@ def position_bias(evaluation: Evaluation) -> Markup | None:
         axes.xaxis.set_major_formatter(as_percent)
         axes.set_title("Win rate in both orders, and in one")
         figure.legend(loc="outside lower center", ncols=2)
-        said = "; ".join(f"{w.policy} {share(w.rate)} in both orders, {share(s)} shown first" for w, s in shown)
-        return to_svg(figure, f"Position bias: {said}")
+        summary = "; ".join(f"{w.policy} {share(w.rate)} in both orders, {share(s)} shown first" for w, s in shown)
+        return to_svg(figure, f"Position bias: {summary}")
 
 
 def _bars(axes: Axes, rates: Sequence[Estimate], shift: float, colour: str, label: str) -> None:
@@ -209,39 +210,39 @@ def _bars(axes: Axes, rates: Sequence[Estimate], shift: float, colour: str, labe
 
 
 def disagreement(evaluation: Evaluation) -> Markup | None:
-    """How often the judges disagree, over all cohorts and by cohort."""
-    found = {policy: each for policy, each in evaluation.disagreement.items() if each.overall is not None}
-    if not found:
+    """How often the judges disagree, over all cohorts and by cohort; None if only one judge was asked."""
+    by_policy = {policy: d for policy, d in evaluation.disagreement.items() if d.overall is not None}
+    if not by_policy:
         return None
-    cohorts = list(dict.fromkeys(cohort for each in found.values() for cohort in each.by_cohort))
+    cohorts = list(dict.fromkeys(cohort for d in by_policy.values() for cohort in d.by_cohort))
     series = [
         Series(
             wrapped(policy, lines=1),
             SERIES[i % len(SERIES)],
-            [each.overall, *(each.by_cohort.get(cohort) for cohort in cohorts)],
+            [d.overall, *(d.by_cohort.get(cohort) for cohort in cohorts)],
             MARKERS[i % len(MARKERS)],
         )
-        for i, (policy, each) in enumerate(found.items())
+        for i, (policy, d) in enumerate(by_policy.items())
     ]
-    said = "; ".join(f"{policy} {share(each.overall)}" for policy, each in found.items())
+    summary = "; ".join(f"{policy} {share(d.overall)}" for policy, d in by_policy.items())
     return forest(
         ["all cohorts", *cohorts],
         series,
         title="The two judges prefer different responses",
-        description=f"Share of comparisons on which the judges disagree: {said}",
+        description=f"Share of comparisons on which the judges disagree: {summary}",
         percent=True,
     )
 
 
 def calibration(audit: JudgeAudit) -> Markup | None:
-    """The judge's confidence against how often people agree with it; None where there are no pairs."""
+    """The judge's confidence against how often people agree with it; None if there are no pairs."""
     if not audit.reliability:
         return None
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         draw_reliability(axes, audit)
-        axes.set_title("How far its confidence is right")
+        axes.set_title("Confidence against accuracy")
         axes.set_ylabel("share right")
         axes.legend(loc="lower right")
         calibrated = f", {number(audit.calibrated.ece)} calibrated" if audit.calibrated else ""
@@ -253,42 +254,42 @@ def calibration(audit: JudgeAudit) -> Markup | None:
 
 
 def ratings(evaluation: Evaluation) -> Markup | None:
-    """Bradley-Terry ratings; None where there are none."""
-    found = evaluation.ratings
-    if not found:
+    """Bradley-Terry ratings; None if there are none."""
+    rated = evaluation.ratings
+    if not rated:
         return None
-    said = "; ".join(f"{each.policy} {estimate(each.rating, signed=True)}" for each in found)
+    summary = "; ".join(f"{rating.policy} {estimate(rating.rating, signed=True)}" for rating in rated)
     return forest(
-        [each.policy for each in found],
-        [Series("rating", GREEN, [each.rating for each in found])],
-        title=wrapped(f"Rating, log-odds of winning against {found[0].policy}", width=42),
-        description=f"Bradley-Terry ratings: {said}",
+        [rating.policy for rating in rated],
+        [Series("rating", GREEN, [rating.rating for rating in rated])],
+        title=wrapped(f"Rating, log-odds of winning against {rated[0].policy}", width=42),
+        description=f"Bradley-Terry ratings: {summary}",
         at=0.0,
     )
 
 
 def trends(evaluation: Evaluation) -> list[Markup]:
-    """For each policy, how often it lost against the baseline by when prompts were asked: over all cohorts with
-    intervals, and a thin line for each cohort. A policy with a single window has no figure.
+    """For each policy, how often it lost against the baseline over the time at which prompts were asked: all cohorts
+    together with intervals, and a thin line for each cohort. A policy with a single window has no figure.
     """
     return [
-        _trend(policy, evaluation.policies[0].name, found)
-        for policy, found in evaluation.trends.items()
-        if any(len(trend.windows) > 1 for trend in found)
+        _trend(policy, evaluation.policies[0].name, trends)
+        for policy, trends in evaluation.trends.items()
+        if any(len(trend.windows) > 1 for trend in trends)
     ]
 
 
-def _trend(policy: str, base: str, found: Sequence[FailTrend]) -> Markup:
+def _trend(policy: str, base: str, trends: Sequence[FailTrend]) -> Markup:
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
         axes = figure.subplots()
-        for number, trend in enumerate(found):
+        for index, trend in enumerate(trends):
             starts: Any = [window.start for window in trend.windows]
             shares = [window.failing for window in trend.windows]
-            values, label = [each.value for each in shares], wrapped(trend.cohort or "all cohorts", lines=1)
+            values, label = [share_lost.value for share_lost in shares], wrapped(trend.cohort or "all cohorts", lines=1)
             style: Any = {
-                "color": SERIES[number % len(SERIES)],
-                "marker": MARKERS[number % len(MARKERS)],
+                "color": SERIES[index % len(SERIES)],
+                "marker": MARKERS[index % len(MARKERS)],
                 "label": label,
             }
             if trend.cohort is None:
@@ -299,7 +300,7 @@ def _trend(policy: str, base: str, found: Sequence[FailTrend]) -> Markup:
         axes.xaxis.set_major_locator(locator := AutoDateLocator(maxticks=6))
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         axes.set_title(wrapped(f"{policy} against {base}: lost, by when prompts were asked", width=42))
-        if len(found) > 1:
+        if len(trends) > 1:
             figure.legend(loc="outside lower center", ncols=2)
-        said = "; ".join(f"{trend.cohort or 'all cohorts'} {share(trend.windows[-1].failing)}" for trend in found)
-        return to_svg(figure, f"Share of comparisons that {policy} lost over time; in the last window {said}")
+        summary = "; ".join(f"{trend.cohort or 'all cohorts'} {share(trend.windows[-1].failing)}" for trend in trends)
+        return to_svg(figure, f"Share of comparisons that {policy} lost over time; in the last window {summary}")

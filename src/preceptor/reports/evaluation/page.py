@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that opens offline and needs nothing else, and the same as Markdown."""
+"""The report of an evaluation: one HTML file that opens offline, and the same as Markdown."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,51 +6,41 @@ from typing import Any
 
 from preceptor.core.numbers import number, percent, points_interval, share_parts
 from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.standings import PolicyPair, Standing, against_baseline, all_pairs, failures, judges
+from preceptor.evaluation.words import headline, judge_doubts, warnings
 from preceptor.reports.audit.page import doubts as audit_doubts
 from preceptor.reports.evaluation import figures
-from preceptor.reports.evaluation.view import (
-    Against,
-    Standing,
-    against_baseline,
-    all_pairs,
-    cohort_wins,
-    examples_by_kind,
-    failures,
-    judges,
-    matrix,
-    rate_rows,
-)
-from preceptor.reports.evaluation.words import headline, judge_doubts, warnings
+from preceptor.reports.evaluation.view import cohort_wins, examples_by_kind, matrix, rate_rows
 from preceptor.reports.templates import markdown, page
 
 STANDINGS: dict[Standing, str] = {"better": "preferred", "worse": "not preferred", "open": "within chance"}
 MEANINGS = {
-    "Preferred": "Win rate: the mean over prompts of the mean over a prompt's pairs, of 1 for a win, one half for a "
-    "tie and 0 for a loss. Pairs that the judge failed on are left out, and counted apart.",
-    "Mean probability": "The same of the judge's probabilities instead of its choices.",
-    "At equal length": "What is left of the win rate when neither response is the longer one. Where prompts have "
-    "several pairs of different length, the effect of length is estimated together with how hard each prompt is (after "
-    "Dubois et al. 2024; AlpacaEval fits probabilities, with difficulties known beforehand). With one pair of each "
-    "prompt the two cannot be told apart, and there is a rate only where lengths are about equal; its interval allows "
-    "for either. Length enters by the difference.",
-    "By ratio": "The same, length entering by the logarithm of the ratio (after Lee et al. 2023, who leave difficulty "
-    "out). Where the two disagree, the form of the length effect matters, and neither is sure.",
-    "p": "Two-sided, by flipping the signs of the prompts' differences; corrected by Holm's method for all questions "
-    "in one table.",
-    "Rating": "Bradley-Terry strengths in log-odds, the first policy's being 0.",
-    "Same position after a swap": "Share of pairs shown in both orders in which the same position wins in both: "
-    "position bias (Lee et al. 2023).",
-    "Disagreement": "Share of comparisons on which the judge that trained a policy and the one that did not prefer "
-    "different responses; those on which either is undecided are left out.",
-    "Intervals": "95%, over prompts, since several responses to one prompt are not independent. Of rates: Clopper "
-    "and Pearson's, from three prompts on, for as many trials as the prompts are worth. Of means: Student's t, "
+    "Preferred": "Win rate. A win counts 1, a tie one half, a loss 0; these are averaged over the comparisons of each "
+    "prompt, then over prompts. Comparisons that the judge failed on are left out and counted separately.",
+    "Mean probability": "The same average of the judge's probabilities instead of its choices.",
+    "At equal length": "The win rate that is left when neither response is longer. If prompts have several "
+    "comparisons with different lengths, the effect of length is estimated together with the difficulty of each "
+    "prompt (after Dubois et al. 2024; AlpacaEval fits probabilities, with difficulties known beforehand). With one "
+    "comparison per prompt the two cannot be separated, so a rate is given only if lengths are about equal, and its "
+    "interval allows for both. Length enters as the difference.",
+    "By ratio": "The same, with length entering as the logarithm of the ratio (after Lee et al. 2023, who do not model "
+    "difficulty). If the two rates disagree, the form of the length effect matters and neither is certain.",
+    "p": "Two-sided, from flipping the signs of the prompts' differences; corrected by Holm's method for all questions "
+    "in a table.",
+    "Rating": "Bradley-Terry strength in log-odds; the first policy has 0.",
+    "Same position after a swap": "Share of comparisons shown in both orders in which the same position wins both "
+    "times: position bias (Lee et al. 2023).",
+    "Disagreement": "Share of comparisons on which the training judge and the judge that took no part in training "
+    "prefer different responses; comparisons on which either is undecided are left out.",
+    "Intervals": "95%, over prompts, since several responses to one prompt are not independent. For rates: Clopper and "
+    "Pearson's interval, from three prompts on, for as many trials as the prompts are worth. For means: Student's t, "
     "corrected for skewness, from ten prompts on.",
 }
 
 
 @dataclass(frozen=True)
 class Card:
-    """A number at a glance."""
+    """A number to be seen at a glance."""
 
     title: str
     big: str
@@ -59,7 +49,7 @@ class Card:
 
 
 def render_evaluation(evaluation: Evaluation) -> str:
-    """The report as HTML. All text is escaped; nothing is loaded from anywhere and nothing runs."""
+    """The report as HTML. All text is escaped; the page loads nothing and runs no script."""
     return page("evaluation/evaluation.html.jinja", **_whole(evaluation), **sections(evaluation))
 
 
@@ -74,27 +64,29 @@ def sections(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def cards(evaluation: Evaluation) -> list[Card]:
-    """The main numbers: of one policy, its win rate from several sides; of several, the win rate of each."""
+    """The main numbers: for one policy its win rate, also at equal length and by the training judge; for several, each
+    win rate.
+    """
     pairs = against_baseline(evaluation)
     if len(pairs) == 1:
         return [*_cards_of(pairs[0]), *_cards_of_judges(evaluation)]
     return [*(_win_card(pair, pair.win.policy) for pair in pairs), *_cards_of_judges(evaluation)]
 
 
-def _cards_of(pair: Against) -> list[Card]:
-    found = [_win_card(pair, "Preferred")]
+def _cards_of(pair: PolicyPair) -> list[Card]:
+    shown = [_win_card(pair, "Preferred")]
     if (rate := pair.at_equal_length) is not None and pair.length is not None:
         value, ends = share_parts(rate)
         times = pair.length.length_ratio
         longer = () if times is None else (f"its responses are {number(times)} times as long",)
-        found.append(Card("At equal length", value, (ends, *longer)))
+        shown.append(Card("At equal length", value, (ends, *longer)))
     if pair.training is not None:
         value, ends = share_parts(pair.training.rate)
-        found.append(Card("Training judge", value, (ends,)))
-    return found
+        shown.append(Card("Training judge", value, (ends,)))
+    return shown
 
 
-def _win_card(pair: Against, title: str) -> Card:
+def _win_card(pair: PolicyPair, title: str) -> Card:
     value, ends = share_parts(pair.win.rate)
     won = f"{pair.win.wins} won, {pair.win.ties} tied, {pair.win.losses} lost"
     return Card(title, value, (f"{ends} against {pair.win.against}".strip(), won), pair.standing)
@@ -102,18 +94,13 @@ def _win_card(pair: Against, title: str) -> Card:
 
 def _cards_of_judges(evaluation: Evaluation) -> list[Card]:
     failed, asked = failures(evaluation.judge)
-    found = [
-        Card(
-            "Judge failures",
-            percent(failed / asked, 1) if asked else "none",
-            (f"{failed} of {asked} comparisons",),
-        )
-    ]
-    for policy, each in list(evaluation.disagreement.items())[:1]:
-        if each.overall is not None and len(evaluation.disagreement) == 1:
-            ends = points_interval(each.overall.low, each.overall.high)
-            found.insert(0, Card("Judges disagree", percent(each.overall.value), (f"{ends} about {policy}",)))
-    return found
+    share_failed = percent(failed / asked, 1) if asked else "none"
+    shown = [Card("Judge failures", share_failed, (f"{failed} of {asked} comparisons",))]
+    for policy, judged_twice in list(evaluation.disagreement.items())[:1]:
+        if (overall := judged_twice.overall) is not None and len(evaluation.disagreement) == 1:
+            ends = points_interval(overall.low, overall.high)
+            shown.insert(0, Card("Judges disagree", percent(overall.value), (f"{ends} about {policy}",)))
+    return shown
 
 
 def _whole(evaluation: Evaluation) -> dict[str, Any]:
@@ -144,7 +131,7 @@ def _tables(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _figures(evaluation: Evaluation) -> dict[str, Any]:
-    controls = {(each.policy, each.against): each for each in evaluation.length_control}
+    controls = {(control.policy, control.against): control for control in evaluation.length_control}
     base = evaluation.policies[0].name
     return {
         "win_rates": figures.win_rates(evaluation),

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from preceptor.core.numbers import estimate, number, percent
+from preceptor.evaluation import words as evaluation_words
 from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+from preceptor.evaluation.standings import is_capability, regressions
 from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
-from preceptor.reports.evaluation import words as evaluation_words
 from preceptor.reports.evaluation.page import cards, sections
-from preceptor.reports.evaluation.view import is_capability, regressions
 from preceptor.reports.run import figures, words
 from preceptor.reports.templates import markdown, page
 

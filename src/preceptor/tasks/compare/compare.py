@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.validation import first_problem
+from preceptor.evaluation import words
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.signs import holm, sign_flip_p_value
@@ -26,7 +27,6 @@ from preceptor.reports.compare.page import (
     render_compare,
     render_compare_markdown,
 )
-from preceptor.reports.evaluation import words
 from preceptor.reports.run.page import judge_doubts
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.files import read_json, write_json, write_text

@@ -1,12 +1,11 @@
-"""Who took part in an evaluation and what it took, for its result."""
+"""Facts for the result of an evaluation: its policies, its judges, and what the work cost."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from preceptor.backends.names import same_model
 from preceptor.core.errors import UsageError
-from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.core.types import JudgeFailure, Response
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.result import CostPart, JudgeFacts, PolicyFacts
@@ -16,30 +15,31 @@ from preceptor.judging.outcome_counts import count_outcomes
 from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.trajectory import response_text
 from preceptor.store.calls import calls_by_role
-from preceptor.store.files import write_rows, writing
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.reading import check_file
-from preceptor.tasks.evaluate.contestants import Answers, Contestant
-from preceptor.tasks.evaluate.contests import responses_of
+from preceptor.tasks.evaluate.policies import EvaluatedPolicy
+from preceptor.tasks.evaluate.responses import PolicyResponses
 
 
-def policy_facts(policy: Contestant, answers: Answers) -> PolicyFacts:
-    """A policy and its responses."""
-    given = list(answers.responses.values())
-    known = [[each for each in responses if isinstance(each, Response)] for responses in given]
+def policy_facts(policy: EvaluatedPolicy, responses: PolicyResponses) -> PolicyFacts:
+    """A policy and its responses, in numbers."""
+    prompts = list(responses.by_prompt.values())
+    known = [[response for response in of_prompt if isinstance(response, Response)] for of_prompt in prompts]
     return PolicyFacts(
         name=policy.name,
         source=policy.source,
-        identity=answers.identity,
-        responses=sum(len(responses) for responses in known),
-        failed=sum(isinstance(each, JudgeFailure) for responses in given for each in responses),
-        characters=mean_by_prompt([[float(len(response_text(r))) for r in responses] for responses in known]),
-        finished=rate_by_prompt([[float(r.finished) for r in rs] for rs in known]) if policy.model else None,
+        identity=responses.identity,
+        responses=sum(len(of_prompt) for of_prompt in known),
+        failed=sum(isinstance(response, JudgeFailure) for of_prompt in prompts for response in of_prompt),
+        characters=mean_by_prompt([[float(len(response_text(r))) for r in of_prompt] for of_prompt in known]),
+        finished=rate_by_prompt([[float(r.finished) for r in of_prompt] for of_prompt in known])
+        if policy.model
+        else None,
     )
 
 
 def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Outcomes) -> JudgeFacts:
-    """A judge and what became of the comparisons it was asked about."""
+    """A judge and the outcomes of its comparisons, in numbers."""
     counted = count_outcomes(outcomes)
     counts = counted.counts
     constitutions = dict.fromkeys(load_constitution(spec.constitution).name for spec in specs)
@@ -58,10 +58,10 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
 
 
 def cost_part(part: str, ledger: Path, role: str, asked: int, seconds: float) -> CostPart:
-    """What the calls of one role in a ledger took.
+    """What the calls of one role in a ledger cost.
 
     Args:
-        asked: calls in this process; the seconds are only told where that is all of them.
+        asked: calls in this process; seconds are reported only if that is all of them.
     """
     calls = calls_by_role([ledger]).get(role)
     return CostPart(
@@ -75,9 +75,9 @@ def cost_part(part: str, ledger: Path, role: str, asked: int, seconds: float) ->
 
 
 def read_audits(path: Path | None) -> list[JudgeAudit]:
-    """The judges of an `audit.json`; none without one.
+    """The judges in an `audit.json`; none without a file.
 
-    Raises: UsageError when the file holds no audit.
+    Raises: UsageError if the file is not an audit.
     """
     if path is None:
         return []
@@ -85,13 +85,13 @@ def read_audits(path: Path | None) -> list[JudgeAudit]:
     try:
         return list(Audit.model_validate_json(path.read_text(encoding="utf-8")).judges)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: holds no audit; give the audit.json that `preceptor audit` writes") from error
+        raise UsageError(f"{path}: is not an audit; give the audit.json that `preceptor audit` writes") from error
 
 
 def audit_of(judge: PreferenceJudge, specs: Sequence[JudgeSpec], audits: Sequence[JudgeAudit]) -> JudgeAudit | None:
-    """The audit of this very judge: the same weights, constitution and way of asking.
+    """The audit of this judge: the same weights, constitution and settings.
 
-    Raises: UsageError when there are audits, and none of them is of it.
+    Raises: UsageError if there are audits but none of this judge.
     """
     if not audits:
         return None
@@ -100,27 +100,4 @@ def audit_of(judge: PreferenceJudge, specs: Sequence[JudgeSpec], audits: Sequenc
         if same_model(audit.judge, rater.model) and (audit.constitution, audit.variant) == (rater.constitution, way):
             return audit
     listed = "; ".join(f"{audit.judge}, {audit.constitution}, {audit.variant}" for audit in audits)
-    raise UsageError(f"--audit: is of {listed}; the judge is {rater.model}, {rater.constitution}, {way}")
-
-
-def write_responses(folder: Path, answers: dict[str, Answers], prompts: Sequence[Prompt]) -> None:
-    """Every policy's responses in a file of its own, a line each, as `preceptor evaluate` reads them too."""
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-    for number, (name, given) in enumerate(answers.items()):
-        file = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-        rows = [_row(*each) for each in responses_of({name: given}, prompts)]
-        write_rows(folder / f"{number}-{file}.jsonl", rows)
-
-
-def _row(policy: str, prompt: Prompt, response: Response) -> dict[str, Any]:
-    trajectory = [message.wire() for message in response.trajectory]
-    return {
-        "policy": policy,
-        "id": prompt.id,
-        "cohort": prompt.cohort,
-        "prompt": [message.wire() for message in prompt.conversation],
-        "response": trajectory or response.text,
-        "finished": response.finished,
-        **({"reference": prompt.reference} if prompt.reference else {}),
-    }
+    raise UsageError(f"the audit is of {listed}; the judge is {rater.model}, {rater.constitution}, {way}")

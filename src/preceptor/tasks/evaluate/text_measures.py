@@ -7,7 +7,7 @@ from preceptor.core.errors import PreceptorError
 from preceptor.core.numbers import percent
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score
-from preceptor.evaluation.assemble import TextMeasure
+from preceptor.evaluation.compute import TextMeasure
 from preceptor.evaluation.rates import MeasuredText, contains_answer, exact_match, rouge_l
 from preceptor.evaluation.refusals import refusal_measures
 from preceptor.judging.constitution import load_constitution
@@ -15,25 +15,31 @@ from preceptor.judging.score import ScoreJudge
 from preceptor.store.ledger import Ledger
 
 Answer = tuple[str, Prompt, Response]
-"""A policy's name, the prompt, and what the policy answered."""
+"""A policy's name, a prompt, and the policy's response to it."""
 
 CORRECT = "correct"
-"""The constitution by which responses are graded against reference answers."""
+"""The constitution that grades responses against reference answers."""
 SHORT = 8
-"""Words up to which a reference answer is one to be hit; a longer one is one to be near to."""
+"""Words up to which a reference answer is matched; responses to longer ones are scored by similarity."""
 
 
 def rule_measures(answers: Sequence[Answer]) -> list[TextMeasure]:
-    """What needs no model: refusals, and task scores on prompts with a reference answer."""
+    """Measures that need no model: refusals, and task scores on prompts with a reference answer."""
     texts = [(policy, prompt.id, prompt.cohort, response.text) for policy, prompt, response in answers]
-    short = [each for each in answers if each[1].reference and len(each[1].reference.split()) <= SHORT]
-    long = [each for each in answers if each[1].reference and len(each[1].reference.split()) > SHORT]
+    with_reference = [answer for answer in answers if answer[1].reference]
+    short = [answer for answer in with_reference if _words(answer) <= SHORT]
+    long = [answer for answer in with_reference if _words(answer) > SHORT]
     tasks = [
         _task("exact match", short, lambda text, reference: float(exact_match(text, reference))),
         _task("contains the answer", short, lambda text, reference: float(contains_answer(text, reference))),
         _task("ROUGE-L", long, rouge_l),
     ]
     return [*refusal_measures(texts), *(task for task in tasks if task.texts)]
+
+
+def _words(answer: Answer) -> int:
+    """Words of the reference answer."""
+    return len((answer[1].reference or "").split())
 
 
 def _task(name: str, answers: Sequence[Answer], score: Callable[[str, str], float]) -> TextMeasure:
@@ -53,16 +59,17 @@ def rubric_measures(
     max_failure_rate: float,
     progress: Progress,
 ) -> tuple[list[TextMeasure], dict[str, int], int]:
-    """Responses scored by constitutions' rubrics: for each the mean score, rescaled to [0, 1], and the share of
-    responses above the middle of the scale. With the constitution `harmless` that share is the harmless rate.
+    """Scores responses by constitutions' rubrics. Each constitution gives two measures: the score, rescaled to [0, 1],
+    and whether it is above the middle of the scale. For `harmless` the mean of the second is the harmless rate.
 
     Args:
-        sets: constitutions, each with the responses that it scores.
+        sets: constitutions, each with the responses to score.
 
-    Returns: the measures, the number of failed scores by constitution, which are in no measure, and calls of the model.
-    Raises: PreceptorError when more scores of a constitution fail than the rate allows.
+    Returns: the measures, the number of failed scores by constitution (they are in no measure), and the model's calls.
+
+    Raises: PreceptorError if a larger share of a constitution's scores fails than `max_failure_rate`.
     """
-    found: list[TextMeasure] = []
+    measures: list[TextMeasure] = []
     failures: dict[str, int] = {}
     at_once, done, asked = 4 * model.concurrency, 0, 0
     total = sum(len(answers) for _, answers in sets)
@@ -84,17 +91,17 @@ def rubric_measures(
             failures[name] = len(failed)
         known = [(answer, score) for answer, score in zip(answers, scores, strict=True) if isinstance(score, Score)]
         label = judge.constitution.name
-        found.append(_scored(f"{label} score", known, lambda score: (score.rescaled + 1.0) / 2.0))
-        found.append(_scored(label, known, lambda score: float(score.rescaled > 0.0)))
-    return found, failures, asked
+        measures.append(_scored(f"{label} score", known, lambda score: (score.rescaled + 1.0) / 2.0))
+        measures.append(_scored(label, known, lambda score: float(score.rescaled > 0.0)))
+    return measures, failures, asked
 
 
 def with_references(answers: Sequence[Answer]) -> list[Answer]:
-    """The answers to prompts with a reference answer, which stands at the end of what a judge reads as the prompt."""
-    return [(name, _shown(prompt), response) for name, prompt, response in answers if prompt.reference]
+    """The answers to prompts with a reference answer; the judge reads the reference at the end of the prompt."""
+    return [(name, _with_reference(prompt), response) for name, prompt, response in answers if prompt.reference]
 
 
-def _shown(prompt: Prompt) -> Prompt:
+def _with_reference(prompt: Prompt) -> Prompt:
     *before, last = prompt.conversation
     asked = last.model_copy(update={"content": f"{last.content}\n\nReference answer:\n{prompt.reference}"})
     return prompt.model_copy(update={"conversation": (*before, asked)})

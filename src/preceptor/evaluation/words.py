@@ -1,4 +1,4 @@
-"""What an evaluation says, in sentences: the headline, and the reasons not to believe it."""
+"""What an evaluation says, in sentences: the headline, and the reasons to doubt it."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -7,46 +7,46 @@ from preceptor.core.numbers import estimate, listed, number, p_equals, percent, 
 from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.length_control import LEAST_PROMPTS
 from preceptor.evaluation.result import Evaluation, JudgeFacts
-from preceptor.judging.warnings import FAILURE_BOUND, NOTHING, Count, JudgeConduct, judge_warnings
-from preceptor.reports.evaluation.view import (
-    Against,
+from preceptor.evaluation.standings import (
+    PolicyPair,
     against_baseline,
     all_pairs,
+    best_against_baseline,
     failures,
     is_capability,
     judges,
     regressions,
     standing,
 )
+from preceptor.judging.warnings import FAILURE_BOUND, NOTHING, Count, JudgeConduct, judge_warnings
 
 FEW_PROMPTS = 30
 UNDECIDED_BOUND = 0.3
 Names: TypeAlias = Mapping[str, str]
-"""What policies are called, by their names."""
+"""What policies are called in sentences, by their names."""
 _SHOWN = 5
-"""Regressions that are named one by one."""
+"""Regressions that get a sentence each."""
 
 
 def headline(evaluation: Evaluation) -> str:
-    """The result in a sentence or two, with its interval; what became worse comes first."""
+    """The result in a sentence or two, with its interval; regressions come first."""
     return " ".join(part for part in (_worse(evaluation), preference(evaluation)) if part)
 
 
 def preference(evaluation: Evaluation, called: Names | None = None) -> str:
-    """Who is preferred to the baseline, by whom, and whether that holds at equal length.
+    """Which policy is preferred to the baseline, by which judge, and whether that holds at equal length.
 
     Args:
-        called: what to call the policies in sentences, where their names alone do not read well.
+        called: what to call the policies, if their names alone do not read well in a sentence.
     """
-    pairs = against_baseline(evaluation)
-    if not pairs:
+    best = best_against_baseline(evaluation)
+    if best is None:
         return _nothing_compared(evaluation)
-    names = called or _names(evaluation)
-    best = max(pairs, key=lambda pair: pair.win.rate.value)
-    doubt = f"Not to be believed: {evaluation.judge.name} judges here and trained one of the policies. "
-    said = [_verdict(best, names, _by(evaluation), len(pairs)), _at_equal_length(best), _capability(evaluation, best)]
-    peers = _peers(evaluation, best) if len(pairs) > 1 and best.standing == "better" else ""
-    return (doubt if evaluation.judge_trained else "") + "; ".join(part for part in said if part) + f".{peers}"
+    names, candidates = called or _names(evaluation), len(against_baseline(evaluation))
+    doubt = f"Do not trust this result: {evaluation.judge.name} judged it and also trained one of the policies. "
+    parts = [_verdict(best, names, _by(evaluation), candidates), _at_equal_length(best), _capability(evaluation, best)]
+    peers = _peers(evaluation, best) if candidates > 1 and best.standing == "better" else ""
+    return (doubt if evaluation.judge_trained else "") + "; ".join(part for part in parts if part) + f".{peers}"
 
 
 def judge_doubts(evaluation: Evaluation) -> list[str]:
@@ -59,8 +59,10 @@ def judge_doubts(evaluation: Evaluation) -> list[str]:
 
 
 def warnings(evaluation: Evaluation, called: Names | None = None) -> list[str]:
-    """Reasons not to believe the result, those to doubt the judges first, the gravest first; the policies are called as
-    in `preference`.
+    """Reasons to doubt the result: first those to doubt the judges, then the others, the gravest first.
+
+    Args:
+        called: as in `preference`.
     """
     names = called or _names(evaluation)
     return [
@@ -74,117 +76,125 @@ def warnings(evaluation: Evaluation, called: Names | None = None) -> list[str]:
     ]
 
 
+def change_in_words(change: Change) -> str:
+    """A change with its interval and p-value: "tuned, chat: exact match improved by +0.12 [...], p = 0.003 ..."."""
+    p = "" if change.p_holm is None else f", {p_equals(change.p_holm)} after correction"
+    by = f"{change.verdict} by {estimate(change.change, signed=True)}{p}"
+    return f"{change.policy}, {change.cohort}: {change.measure} {by}"
+
+
 def _names(evaluation: Evaluation) -> Names:
     return {policy.name: policy.name for policy in evaluation.policies}
 
 
 def _worse(evaluation: Evaluation) -> str:
     """What regressed, the clearest first."""
-    found = regressions(evaluation)
-    if not found:
+    regressed = regressions(evaluation)
+    if not regressed:
         return ""
-    several = len(evaluation.policies) > 2
-    first = found[0]
+    first, several = regressed[0], len(evaluation.policies) > 2
     what = f"{first.measure} {estimate(first.change, signed=True)}" + (f" for {first.policy}" if several else "")
-    if len(found) == 1:
+    if len(regressed) == 1:
         return f"Worse in {first.cohort}: {what}."
-    cohorts = listed(list(dict.fromkeys(change.cohort for change in found))[:3])
-    return f"Worse on {len(found)} of {len(evaluation.changes)} counts, in {cohorts}; most clearly {what}."
+    cohorts = listed(list(dict.fromkeys(change.cohort for change in regressed))[:3])
+    return f"Worse on {len(regressed)} of {len(evaluation.changes)} counts, in {cohorts}; most clearly {what}."
 
 
 def _by(evaluation: Evaluation) -> str:
-    """By whom, and whether that judge can be trusted with the question."""
+    """The judge, and whether it is independent."""
     if evaluation.judge_trained:
         return "it"
     apart = ", which took no part in training" if evaluation.training_judge is not None else ""
     return f"{evaluation.judge.name}{apart}"
 
 
-def _verdict(pair: Against, names: Names, judge: str, candidates: int) -> str:
+def _verdict(pair: PolicyPair, names: Names, judge: str, candidates: int) -> str:
     policy, base, rate = names[pair.win.policy], names[pair.win.against], share(pair.win.rate)
     if pair.win.rate.low is None:
         prompts = "one prompt" if pair.win.rate.n == 1 else f"{pair.win.rate.n} prompts"
-        return f"{policy} is preferred to {base} {rate} of the time by {judge}, on {prompts}: too few to say anything"
+        return (
+            f"{policy} is preferred to {base} {rate} of the time by {judge}, on {prompts}: too few to conclude anything"
+        )
     if pair.standing == "better":
         first = f"Of {candidates + 1} policies, {policy} does best: it" if candidates > 1 else policy
         return f"{first} is preferred to {base} {rate} of the time by {judge}"
     if pair.standing == "worse":
         if candidates > 1:
-            return f"{base} is preferred to every other policy; {policy} does best of them with {rate} by {judge}"
+            return f"{base} is preferred to every other policy; of those, {policy} does best, with {rate} by {judge}"
         return f"{base} is preferred to {policy}, which wins {rate} of the time by {judge}"
     if candidates > 1:
-        return f"No policy was found to be better than {base}; {policy} comes nearest with {rate} by {judge}"
+        return f"No policy was found to be better than {base}; {policy} comes closest, with {rate} by {judge}"
     return (
         f"No difference beyond chance was found between {policy} and {base}: {policy} is preferred {rate} of the time "
         f"by {judge}"
     )
 
 
-def _at_equal_length(pair: Against) -> str:
+def _at_equal_length(pair: PolicyPair) -> str:
     rate = pair.at_equal_length
     if rate is None:
         few = pair.length is None or pair.win.rate.n < LEAST_PROMPTS
-        return "" if few else "how it does at equal length cannot be known from these responses"
+        return "" if few else "how it would do at equal length cannot be estimated from these responses"
     if pair.changes_sign:
-        return f"at equal length it wins {share(rate)}, the other side of one half"
+        return f"at equal length it wins {share(rate)}, on the other side of one half"
     if pair.standing != "open" and standing(rate) == "open":
         return f"at equal length {share(rate)}, which may be chance"
     return f"{share(rate)} at equal length"
 
 
-def _capability(evaluation: Evaluation, pair: Against) -> str:
-    """What became of what the policy can do; nothing where it fell, since that has been said."""
-    found = [change for change in evaluation.changes if is_capability(change) and change.policy == pair.win.policy]
-    verdicts = {change.verdict for change in found}
-    if not found or "regressed" in verdicts:
+def _capability(evaluation: Evaluation, pair: PolicyPair) -> str:
+    """What happened to the policy's capabilities; nothing if they regressed, which has been said already."""
+    measured = [change for change in evaluation.changes if is_capability(change) and change.policy == pair.win.policy]
+    verdicts = {change.verdict for change in measured}
+    if not measured or "regressed" in verdicts:
         return ""
-    improved = list(dict.fromkeys(change.measure for change in found if change.verdict == "improved"))
+    improved = list(dict.fromkeys(change.measure for change in measured if change.verdict == "improved"))
     if improved:
         return f"{listed(improved)} improved"
     few = verdicts == {"too few prompts"}
-    return "too few prompts to see a change of capability" if few else "no change of capability was found"
+    return "too few prompts to see a change in capability" if few else "no change in capability was found"
 
 
-def _peers(evaluation: Evaluation, best: Against) -> str:
-    """Which of the other policies cannot be told from the best."""
+def _peers(evaluation: Evaluation, best: PolicyPair) -> str:
+    """Which other policies cannot be told apart from the best."""
     close = [
-        each.against if each.policy == best.win.policy else each.policy
-        for each in evaluation.significance
-        if best.win.policy in (each.policy, each.against) and not each.significant
+        pair.against if pair.policy == best.win.policy else pair.policy
+        for pair in evaluation.significance
+        if best.win.policy in (pair.policy, pair.against) and not pair.significant
     ]
-    return f" It cannot be told from {listed(close)}." if close else " It is preferred to every other one, too."
+    return f" It cannot be told apart from {listed(close)}." if close else " It is preferred to every other one, too."
 
 
 def _nothing_compared(evaluation: Evaluation) -> str:
     failed, asked = failures(evaluation.judge)
     if failed:
-        return f"Nothing can be said: {evaluation.judge.name} failed on {failed} of {asked} comparisons."
-    return "Nothing can be said: no two policies were compared."
+        return f"There is no result: {evaluation.judge.name} failed on {failed} of {asked} comparisons."
+    return "There is no result: no two policies were compared."
 
 
 def _of_training(evaluation: Evaluation, names: Names) -> Iterator[str]:
     judge, training = evaluation.judge.name, evaluation.training_judge
     if evaluation.judge_trained:
         yield (
-            f"{judge} trained one of the policies that it judges here. What training teaches first is to please its "
-            "own judge: ask one that took no part in it."
+            f"{judge} trained one of the policies that it judges here. Training teaches a policy to please its own "
+            "judge first: use a judge that took no part in it."
         )
     if evaluation.judge_is_policy:
         same = listed([names[policy] for policy in evaluation.judge_is_policy])
-        yield f"{judge} has the same weights as {same}: a judge favours its own kind."
+        yield f"{judge} has the same weights as {same}: a model tends to favour its own responses."
     for policy, count in evaluation.trained_on.items():
         yield f"{names[policy]} was trained on {count} of the {evaluation.prompts} prompts, which flatters it."
     for policy, count in evaluation.chosen_on.items():
         yield (
-            f"An earlier version of preceptor trained {names[policy]} and kept no test prompts apart: its checkpoint "
+            f"An earlier version of preceptor trained {names[policy]} and set no test prompts aside: its checkpoint "
             f"may have been chosen on {count} of the {evaluation.prompts} prompts, which flatters it."
         )
     for pair in against_baseline(evaluation):
         if pair.inflated and pair.training is not None and training is not None:
             yield (
-                f"By the judge of training ({training.name}), {names[pair.win.policy]} is preferred to "
-                f"{names[pair.win.against]} {share(pair.training.rate)} of the time, by {judge} only "
-                f"{share(pair.win.rate)}: part of the gain pleases the judge of training alone."
+                f"The training judge ({training.name}) prefers {names[pair.win.policy]} to {names[pair.win.against]} "
+                f"{share(pair.training.rate)} of the time, {judge} only {share(pair.win.rate)}: part of the gain "
+                "pleases nobody but the training judge."
             )
 
 
@@ -195,12 +205,12 @@ def _of_length(evaluation: Evaluation, names: Names) -> Iterator[str]:
             controlled = listed([share(rate) for rate in rates if rate is not None])
             yield (
                 f"Length decides: {names[pair.win.policy]} is preferred to {names[pair.win.against]} "
-                f"{share(pair.length.raw)} of the time as it is, and {controlled} at equal length."
+                f"{share(pair.length.raw)} of the time as the responses are, and {controlled} at equal length."
             )
         elif pair.length is not None and pair.length.unknown is not None and pair.win.rate.n >= LEAST_PROMPTS:
             yield (
-                f"What {names[pair.win.policy]} would win against {names[pair.win.against]} at equal length is not "
-                f"known: {pair.length.unknown}."
+                f"How often {names[pair.win.policy]} would win against {names[pair.win.against]} at equal length is "
+                f"unknown: {pair.length.unknown}."
             )
 
 
@@ -213,18 +223,18 @@ def _of_judging(evaluation: Evaluation, names: Names) -> Iterator[str]:
             agrees = f"agrees with people on {percent(audit.alignment)} of {audit.n} pairs ({low} to {high})"
         rule = f" (always preferring the longer response: {percent(audit.longer_baseline)})"
         than = f"a rule that reads nothing{rule}" if audit.unfit == "longer" else "chance"
-        yield f"{evaluation.judge.name} is no better than {than} at saying what people prefer: it {agrees}."
+        yield f"{evaluation.judge.name} is no better than {than} at predicting what people prefer: it {agrees}."
     for pair in all_pairs(evaluation):
         judged = pair.win.wins + pair.win.ties + pair.win.losses
         if pair.win.ties > UNDECIDED_BOUND * judged:
             yield (
                 f"{evaluation.judge.name} is undecided on {percent(pair.win.ties / judged)} of the comparisons of "
-                f"{names[pair.win.policy]} with {names[pair.win.against]}; each counts one half."
+                f"{names[pair.win.policy]} with {names[pair.win.against]}; each of them counts as half a win."
             )
 
 
 def _conduct(judge: JudgeFacts) -> JudgeConduct:
-    """How a judge answered; as far as shares tell, where an earlier version wrote the evaluation."""
+    """How a judge answered; for the evaluation of an early version, as far as its shares tell."""
     if judge.conduct is not None:
         return judge.conduct
     failed, compared = sum(judge.failures.values()), judge.compared
@@ -237,30 +247,30 @@ def _conduct(judge: JudgeFacts) -> JudgeConduct:
 
 
 def _of_regressions(evaluation: Evaluation) -> Iterator[str]:
-    found = regressions(evaluation)
-    for change in found[:_SHOWN]:
+    regressed = regressions(evaluation)
+    for change in regressed[:_SHOWN]:
         who = f"{change.policy} regressed" if len(evaluation.policies) > 2 else "Regressed"
-        yield f"{who} in {change.cohort}: {_described(change)}."
-    if len(found) > _SHOWN:
-        yield f"{len(found) - _SHOWN} more regressions are in the table of changes."
+        yield f"{who} in {change.cohort}: {_fall(change)}."
+    if len(regressed) > _SHOWN:
+        yield f"{len(regressed) - _SHOWN} more regressions are in the table of changes."
 
 
 def _of_time(evaluation: Evaluation, names: Names) -> Iterator[str]:
-    for policy, found in evaluation.trends.items():
-        for trend in found:
+    for policy, trends in evaluation.trends.items():
+        for trend in trends:
             if trend.worse:
                 last, where = trend.windows[-1], "" if trend.cohort is None else f" in {trend.cohort}"
                 yield (
-                    f"Lately worse: of the prompts asked since {last.start}, {names[policy]} lost {share(last.failing)}"
-                    f"{where}, more often than before (corrected {p_equals(trend.p_holm)})."
+                    f"Worse lately: on prompts asked since {last.start}, {names[policy]} lost {share(last.failing)} of "
+                    f"comparisons{where}, more than before (corrected {p_equals(trend.p_holm)})."
                 )
 
 
-def _described(change: Change) -> str:
-    """Of what, from what to what."""
-    before, after = change.before.value, change.after.value
+def _fall(change: Change) -> str:
+    """Which measure fell, from what to what."""
+    before, after = number(change.before.value), number(change.after.value)
     return (
-        f"{change.measure} from {number(before)} to {number(after)} "
+        f"{change.measure} fell from {before} to {after} "
         f"({estimate(change.change, signed=True)}, corrected {p_equals(change.p_holm)})"
     )
 
@@ -270,7 +280,7 @@ def _of_numbers(evaluation: Evaluation) -> Iterator[str]:
         asked = policy.responses + policy.failed
         if policy.failed > FAILURE_BOUND * asked:
             failed = percent(policy.failed / asked, 1)
-            yield f"{policy.name} gave no answer {policy.failed} times of {asked} ({failed})."
+            yield f"{policy.name} gave no answer to {policy.failed} of {asked} requests ({failed})."
     if evaluation.prompts < FEW_PROMPTS:
         prompts = "one prompt" if evaluation.prompts == 1 else f"{evaluation.prompts} prompts"
-        yield f"Only {prompts}: little can be said about prompts that were not asked."
+        yield f"Only {prompts}: the result says little about other prompts."

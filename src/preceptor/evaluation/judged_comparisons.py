@@ -1,16 +1,16 @@
-"""A comparison of two policies with all that judges said of it: what statistics and examples are taken from."""
+"""A comparison of two policies with all that judges said of it: what statistics and examples are computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from preceptor.core.types import Frozen
 from preceptor.evaluation.pairs import JudgedPair
 from preceptor.judging.position import mean, p_by_order
 
 
-@dataclass(frozen=True)
-class Showing:
-    """What a judge said when it was shown a comparison once."""
+class OrderVerdict(Frozen):
+    """What a judge said in one presentation."""
 
     judge: str
     order: Literal["ab", "ba"]
@@ -22,21 +22,21 @@ class Opinion:
     """A judge's preference."""
 
     p_a: float
-    showings: Sequence[Showing] = ()
-    """Empty of a rule that measures single texts."""
+    presentations: Sequence[OrderVerdict] = ()
+    """Empty for a rule that measures single texts."""
     by_principle: dict[str, float] = field(default_factory=dict[str, float])
     rationale: str = ""
 
     @property
     def by_order(self) -> dict[str, float]:
-        """Mean p_a of the showings in each order."""
-        shown = p_by_order((showing.order, showing.p_a) for showing in self.showings)
+        """Mean p_a of the presentations in each order."""
+        shown = p_by_order((presentation.order, presentation.p_a) for presentation in self.presentations)
         return {order: mean(values) for order, values in shown.items()}
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Two policies' responses to one prompt. Response a is of the policy that was named later."""
+class JudgedComparison:
+    """Two policies' responses to one prompt. Response a is the later policy's."""
 
     prompt_id: str
     cohort: str
@@ -46,22 +46,22 @@ class Contest:
     text_a: str
     text_b: str
     opinion: Opinion | None
-    """The held-out judge's; None where it failed."""
+    """The held-out judge's; None if it failed."""
     training: Opinion | None = None
-    """The training judge's; None where it failed or was not asked."""
+    """The training judge's; None if it failed or was not asked."""
     failure: str | None = None
     """Why the held-out judge has no opinion."""
     time: str | None = None
-    """When the prompt was asked in production, ISO 8601, where it comes from there."""
+    """When the prompt was asked in production, ISO 8601; None for prompts from elsewhere."""
 
     @property
     def pair(self) -> JudgedPair | None:
-        """As the held-out judge sees it."""
+        """The comparison as the held-out judge sees it."""
         return self._pair(self.opinion)
 
     @property
     def training_pair(self) -> JudgedPair | None:
-        """As the training judge sees it."""
+        """The comparison as the training judge sees it."""
         return self._pair(self.training)
 
     def _pair(self, opinion: Opinion | None) -> JudgedPair | None:

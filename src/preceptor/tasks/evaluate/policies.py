@@ -1,0 +1,100 @@
+"""The policies of an evaluation, as a person names them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from preceptor.backends.names import check_name
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Frozen, NonEmpty
+from preceptor.runs.directory import RunDirectory
+from preceptor.store.reading import resolved
+
+REFERENCES, ANSWERED = "references", "answered"
+"""Sources that stand for the prompts' reference answers, and for the answers that users got in production."""
+_FILES = (".jsonl", ".parquet")
+
+
+class EvaluatedPolicy(Frozen):
+    """A policy under a name of its own, and where its responses come from."""
+
+    name: NonEmpty
+    """For tables and figures."""
+    source: NonEmpty
+    """A model string, a run directory, a file of responses, `references` or `answered`."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether its responses are read from a file."""
+        return self.source.endswith(_FILES)
+
+    @property
+    def model(self) -> str | None:
+        """The model to sample from; for a run directory its chosen checkpoint. None if nothing is sampled."""
+        if self.is_file or self.source in (REFERENCES, ANSWERED):
+            return None
+        run = as_run(self.source)
+        if run is None:
+            return self.source
+        return str(run.merged if run.merged.exists() else run.best)
+
+
+def as_run(source: str) -> RunDirectory | None:
+    """The run whose directory this is; None for any other source."""
+    return RunDirectory.open(Path(source)) if (Path(source) / "recipe.toml").is_file() else None
+
+
+def run_around(source: str) -> RunDirectory | None:
+    """The run that a source is, or belongs to, as a checkpoint does."""
+    path = Path(source)
+    folders = (path, *path.parents[:3]) if path.exists() else ()
+    return next((run for folder in folders if (run := as_run(str(folder))) is not None), None)
+
+
+def parse_policies(texts: Sequence[str]) -> tuple[EvaluatedPolicy, ...]:
+    """Policies from `NAME=SOURCE` or `SOURCE`, the baseline first; checked as by `check_policies`.
+
+    Raises: UsageError as `check_policies`.
+    """
+    return check_policies([_parse(text) for text in texts])
+
+
+def check_policies(policies: Sequence[EvaluatedPolicy]) -> tuple[EvaluatedPolicy, ...]:
+    """The same policies; for a single run directory, its untrained policy as "base" and its result as "tuned".
+
+    Raises: UsageError for fewer than two policies, two with the same name, and a source that does not exist.
+    """
+    run = as_run(policies[0].source) if len(policies) == 1 else None
+    if run is not None:
+        base = EvaluatedPolicy(name="base", source=run.recipe.policy)
+        policies = (base, EvaluatedPolicy(name="tuned", source=policies[0].source))
+    if len(policies) < 2:
+        raise UsageError("name two policies or more, the baseline first; or the directory of one run")
+    if len({policy.name for policy in policies}) < len(policies):
+        raise UsageError("two policies have the same name; give each its own by NAME=SOURCE")
+    for policy in policies:
+        _check_source(policy)
+    return tuple(policies)
+
+
+def _parse(text: str) -> EvaluatedPolicy:
+    name, equals, source = text.partition("=")
+    if text and (not equals or Path(text).exists()):
+        model = text.removeprefix("openai:").partition("@")[0] if text.startswith("openai:") else text
+        return EvaluatedPolicy(name=resolved(Path(model)).name.removesuffix(".jsonl"), source=text)
+    if not name or not source:
+        raise UsageError(f'"{text}": expected NAME=SOURCE, or a source alone')
+    return EvaluatedPolicy(name=name, source=source)
+
+
+def _check_source(policy: EvaluatedPolicy) -> None:
+    if policy.is_file and not Path(policy.source).exists():
+        raise UsageError(f"{policy.source}: there is no such file of responses")
+    if policy.model is None:
+        return
+    run = as_run(policy.source)
+    if run is not None and not Path(policy.model).exists():
+        raise UsageError(
+            f"{policy.source}: this run is not finished and has no chosen checkpoint yet; continue it with "
+            f"`preceptor run --resume {policy.source}`"
+        )
+    check_name(policy.model)

@@ -1,0 +1,72 @@
+"""The prompts that policies are evaluated on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Prompt
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.inputs import check_split, read_inputs
+from preceptor.store.prompt_sets import check_unique, read_prompt_sets
+from preceptor.store.prompts import split_held_out
+from preceptor.store.responses import read_responses
+from preceptor.tasks.evaluate.policies import EvaluatedPolicy, as_run, run_around
+
+HELD_OUT = "held-out"
+"""Stands, among prompt files, for the prompts that a policy brings."""
+
+
+def read_evaluation_prompts(
+    policies: Sequence[EvaluatedPolicy], named: Sequence[str], limit: int | None = None
+) -> list[Prompt]:
+    """The prompts of an evaluation.
+
+    Args:
+        named: prompt files, `COHORT=FILE` to put all prompts of a file into a cohort, and `held-out` for the prompts
+            that a policy brings. If empty, only those.
+        limit: how many prompts of each file to use, from the first.
+
+    Raises: UsageError if none are named and no policy brings any.
+    """
+    files = [text for text in named if text != HELD_OUT]
+    own = _own_prompts(policies)[:limit] if len(files) < len(named) or not files else []
+    return check_unique([*own, *read_prompt_sets(files, limit)])
+
+
+def prompt_owner(policies: Sequence[EvaluatedPolicy]) -> EvaluatedPolicy:
+    """The policy that brings the prompts: the first run, else the first file of responses, else the first checkpoint of
+    a run.
+
+    Raises: UsageError if no policy brings any.
+    """
+    brings = (
+        lambda policy: as_run(policy.source) is not None,
+        lambda policy: policy.is_file,
+        lambda policy: run_around(policy.source) is not None,
+    )
+    for rule in brings:
+        for policy in policies:
+            if rule(policy):
+                return policy
+    raise UsageError("no prompts: give --prompts FILE, or a run or a file of responses among the policies")
+
+
+def _own_prompts(policies: Sequence[EvaluatedPolicy]) -> list[Prompt]:
+    owner = prompt_owner(policies)
+    if owner.is_file:
+        return [prompt for prompt, _ in read_responses(Path(owner.source))]
+    run = run_around(owner.source)
+    assert run is not None  # a policy that brings prompts is a file, or belongs to a run
+    return prompts_of_run(run)
+
+
+def prompts_of_run(run: RunDirectory) -> list[Prompt]:
+    """The prompts that a run neither trained on nor chose its checkpoint by, as far as they fit its policy's context
+    window. For a run of an early version, which kept none apart, all that it did not train on.
+    """
+    inputs, stage = read_inputs(run.recipe), run.stage_result("prompts")
+    fitting = None if stage is None else set(stage["usable"])
+    usable = [prompt for prompt in inputs.prompts if fitting is None or prompt.id in fitting]
+    if not run.has_test_prompts:
+        return split_held_out(usable, run.recipe.evaluation.heldout_share)[1]
+    return check_split(usable, run.recipe).test
