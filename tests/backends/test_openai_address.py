@@ -46,7 +46,7 @@ def test_model_strings() -> None:
 @pytest.mark.parametrize("key", ["s\u00e9cret-key", "secret key", "secret\nkey"])
 def test_a_key_that_no_header_can_hold(monkeypatch: pytest.MonkeyPatch, model: str, variable: str, key: str) -> None:
     monkeypatch.setenv(variable, key)
-    with pytest.raises(UsageError, match=f"variable {variable} holds no key") as error:
+    with pytest.raises(UsageError, match=f"variable {variable} holds no valid key") as error:
         open_model(model)
     assert "\n" not in str(error.value)
     assert "cret" not in str(error.value)

@@ -1,6 +1,7 @@
 """The served model against a real server that can do anything wrong."""
 
 import asyncio
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,6 @@ from preceptor.backends.base import (
     in_order,
 )
 from preceptor.backends.names import same_model
-from preceptor.backends.openai import client
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import PreceptorError, UsageError
@@ -35,8 +35,7 @@ TRANSIENT = ("stall", "drop", "429", "500", "truncated", "malformed", "html", "n
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRECEPTOR_API_KEY", raising=False)
 
 
@@ -209,12 +208,11 @@ def test_what_does_not_pass_is_a_failure_of_its_own() -> None:
         assert len(server.asked) - before == 12 + len(TRANSIENT)
 
 
-def test_the_server_says_how_long_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 100.0)  # a second attempt comes only because 0.01 s are asked for
-    with serving() as (model, server):
+def test_the_server_says_how_long_to_wait() -> None:
+    with serving(first_wait_s=100.0) as (model, server):
         model.preflight()
         before = len(server.asked)
-        server.script.faults = {"<0>": ["429", "429"], "<1>": ["tomorrow"] * 9}
+        server.script.faults = {"<0>": ["429", "429"], "<1>": ["tomorrow"] * 9}  # 429 asks for 0.01 s
         fine, failed = choose(model, *questions(2))
         assert probabilities(fine) == pytest.approx([0.06, 0.04])
         assert failure(failed).reason == "backend_error"
@@ -268,7 +266,7 @@ def test_a_server_that_dies_leaves_failures_and_no_numbers() -> None:
 
 def test_a_server_that_is_gone_is_not_waited_for_by_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(client.random, "uniform", lambda *_: waits.append(0.0) or 1.0)  # type: ignore[func-returns-value]
+    monkeypatch.setattr(random, "uniform", lambda *_: waits.append(0.0) or 1.0)  # type: ignore[func-returns-value]
     with serving(retries=3, concurrency=2) as (model, server):
         model.preflight()
         server.script.dies_after = len(server.asked)

@@ -11,12 +11,7 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JudgeFailure, Message
 
-FAST = Connection(retries=1, timeout_s=5.0)
-
-
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preceptor.backends.openai.client.FIRST_WAIT_S", 0.001)
+FAST = Connection(retries=1, timeout_s=5.0, first_wait_s=0.001)
 
 
 @pytest.mark.parametrize("key", ["clé-secret", "two words", "new\nline-secret"])

@@ -9,7 +9,6 @@ import pytest
 from backends.fault_server import FaultServer, Script, choose, failure, probabilities, questions, serving
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, LanguageModel, in_order
 from preceptor.backends.connection import Connection
-from preceptor.backends.openai import client
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.keys import key_for
 from preceptor.backends.openai.model import OpenAIModel
@@ -33,8 +32,7 @@ RATER = Rater(model="m", constitution="c", constitution_hash="h")
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRECEPTOR_API_KEY", raising=False)
 
 
@@ -92,7 +90,7 @@ def test_a_malformed_answer_is_asked_for_once_more_and_counted(answer: str) -> N
         server.script.faults = {"Which?": [answer] * 9}
         failed = failure(choose(model, PREFILLED)[0])
         assert failed.reason == "backend_error"
-        assert "no answer of this API" in failed.detail
+        assert "not an answer of this API" in failed.detail
         assert len(server.asked) - before == 2
         assert failed.usage.estimated
         assert failed.usage.prompt_tokens == 2 * (2 + 8 + 3)  # "Which?", a message, "Answer:", in both attempts
@@ -198,7 +196,7 @@ def test_a_key_goes_over_https(monkeypatch: pytest.MonkeyPatch) -> None:
         ("openai:m@http://[::ffff:8.8.8.8]/v1", "PRECEPTOR_API_KEY"),
         ("openai:m@http://134744072/v1", "PRECEPTOR_API_KEY"),
     ):
-        with pytest.raises(UsageError, match=f"{variable} would go there in clear text; write https://") as error:
+        with pytest.raises(UsageError, match=f"{variable} would be sent in clear text; write https://") as error:
             open_model(name)
         assert KEY not in str(error.value)
     for name in ("https://api.openai.com/v1", "https://example.com/v1", "http://localhost:1/v1", "http://10.0.0.7/v1"):

@@ -107,7 +107,7 @@ def test_the_folder_of_other_work_is_refused(
     assert call(capsys, monkeypatch, *COMMANDS["label"], "--out", "out")[0] == 0
     code, err = call(capsys, monkeypatch, *COMMANDS["audit"], "--out", "out")
     assert code == 2
-    assert "out: is the folder of other work (labels, by preceptor" in err
+    assert "out: holds other work (labels, by preceptor" in err
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "null", "", "[" * 5000])

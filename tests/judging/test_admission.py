@@ -10,7 +10,6 @@ import pytest
 from backends.fault_server import FaultServer, Script, failure, questions
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, Price, in_order
 from preceptor.backends.connection import Connection
-from preceptor.backends.openai import client
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.resolve import open_model
 from preceptor.backends.scripted import ScriptedModel, random_choice
@@ -28,15 +27,14 @@ LONG = "word " * 60
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.001)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PRECEPTOR_API_KEY", raising=False)
 
 
 def priced(server: FaultServer, tmp_path: Path, **settings: object) -> OpenAIModel:
     prices = tmp_path / "prices.toml"
     prices.write_text(DOLLAR_PER_TOKEN)
-    given = {"prices": prices, "timeout_s": 10.0, "retries": 6} | settings
+    given = {"prices": prices, "timeout_s": 10.0, "retries": 6, "first_wait_s": 0.001} | settings
     model = open_model(f"openai:tiny@{server.url}", Connection.model_validate(given))
     assert isinstance(model, OpenAIModel)
     return model

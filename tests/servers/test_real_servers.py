@@ -7,9 +7,9 @@ import json
 import os
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +81,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIModel]:
 
 def _until_healthy(server: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     for _ in range(600):
-        if server.poll() is not None:
-            break
-        try:
+        with suppress(OSError):
             urllib.request.urlopen(url, timeout=5).close()
             return
-        except OSError:
-            time.sleep(1.0)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=1.0)
+            break  # it has ended
     raise RuntimeError(f"the server did not start:\n{log.read_text()[-3000:]}")
 
 

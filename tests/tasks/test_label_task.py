@@ -95,7 +95,6 @@ def test_a_dry_run_counts_what_the_run_then_asks(tmp_path: Path, job: LabelJob) 
     assert reasoned["completion_tokens"] == 140 * 161
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_dry_run_with_a_served_judge_needs_no_server(job: LabelJob) -> None:
     with FaultServer(Script(table=JUDGE)) as server:
         there = served(job, server)
@@ -181,12 +180,7 @@ def calls(folder: Path) -> list[tuple[str, str]]:
 # Through a server: what goes wrong on the way is asked again, reported, and never a number.
 
 JUDGE = {**TABLE, "Preferred response:": {" 1": 0.6, " 2": 0.3, "A": 0.1}}
-IMPATIENT = Connection(concurrency=4, retries=2, timeout_s=0.5)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preceptor.backends.openai.client.FIRST_WAIT_S", 0.001)
+IMPATIENT = Connection(concurrency=4, retries=2, timeout_s=0.5, first_wait_s=0.001)
 
 
 def served(job: LabelJob, server: FaultServer, **changes: Any) -> LabelJob:
@@ -194,7 +188,6 @@ def served(job: LabelJob, server: FaultServer, **changes: Any) -> LabelJob:
     return replace(job, judges=judges, connection=IMPATIENT, **changes)
 
 
-@pytest.mark.usefixtures("impatient")
 def test_faults_on_the_way_lose_nothing(job: LabelJob) -> None:
     faults = {
         "answer 1\\": ["drop", "500"],
@@ -212,7 +205,6 @@ def test_faults_on_the_way_lose_nothing(job: LabelJob) -> None:
     assert not any(faults.values())
 
 
-@pytest.mark.usefixtures("impatient")
 def test_what_does_not_get_through_is_reported_and_can_be_asked_again(job: LabelJob) -> None:
     faults = {"answer 3\\": ["500"] * 6, "answer 7\\": ["400"] * 2}
     with FaultServer(Script(table=JUDGE, faults=faults)) as server:
@@ -228,7 +220,6 @@ def test_what_does_not_get_through_is_reported_and_can_be_asked_again(job: Label
     assert 3 in [row["row"] for row in read(job.out / "preferences.jsonl")]
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_server_that_dies_stops_the_run_with_the_reasons(job: LabelJob) -> None:
     with FaultServer(Script(table=JUDGE, dies_after=80)) as server:
         dying = served(job, server)
@@ -252,7 +243,6 @@ def test_a_first_start_that_fails_does_not_claim_the_folder(job: LabelJob) -> No
     assert label(job)["counts"]["preferences"] == 70
 
 
-@pytest.mark.usefixtures("impatient")
 def test_too_many_failures_are_too_many_however_often_the_run_was_begun(job: LabelJob) -> None:
     """One failure in 70 is allowed by the whole, though not by the last chunk alone."""
     rows = [*ROWS[:69], {**ROWS[69], "prompt": "long " * 100}]
@@ -263,7 +253,6 @@ def test_too_many_failures_are_too_many_however_often_the_run_was_begun(job: Lab
         assert label(replace(changed, limit=None))["counts"]["failures_by_reason"] == {"prompt_too_long": 1}
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_policy_that_does_not_answer_is_a_failure_and_not_a_malformed_row(tmp_path: Path, job: LabelJob) -> None:
     prompts = write(tmp_path / "prompts.jsonl", [{"prompt": f"What is {i}?"} for i in range(30)])
     with FaultServer(Script(votes=("fine",), faults={"What is 3?": ["400"] * 9})) as server:
@@ -276,7 +265,6 @@ def test_a_policy_that_does_not_answer_is_a_failure_and_not_a_malformed_row(tmp_
     assert failed["detail"].startswith("policy: 400")
 
 
-@pytest.mark.usefixtures("impatient")
 def test_the_key_is_in_no_file(job: LabelJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRECEPTOR_API_KEY", "sk-very-secret-0123456789")
     with FaultServer(Script(table=JUDGE, key="sk-very-secret-0123456789", faults={"answer 2": ["400"]})) as server:
@@ -291,7 +279,6 @@ def test_the_key_is_in_no_file(job: LabelJob, monkeypatch: pytest.MonkeyPatch) -
     assert "very-secret" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_budget_stops_the_run_and_a_larger_one_goes_on(job: LabelJob, tmp_path: Path) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text("[tiny]\nprompt = 1000.0\ncompletion = 1000.0\n")

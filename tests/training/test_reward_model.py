@@ -252,7 +252,7 @@ def test_the_wrong_model_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="LlamaForCausalLM, which has no score head"):
         RewardModel.load(tiny_folder)
     for name in ("embedded", "openai:gpt"):
-        with pytest.raises(UsageError, match="is no reward model"):
+        with pytest.raises(UsageError, match="is not a reward model"):
             RewardModel.load(name)
     with pytest.raises(UsageError, match="there is no model"):
         RewardModel.load(tmp_path / "none")

@@ -17,7 +17,7 @@ class ChooseRequest:
     """A text to continue, or a conversation rendered with the model's chat template. Text from outside (a policy's
     response, say) may stand anywhere in either: it is never read as a control token."""
     choices: tuple[str, ...]
-    """The continuations, exactly as they would follow (a leading space included where one belongs)."""
+    """The continuations, exactly as they would follow the prompt, with a leading space where one belongs."""
     prefill: str = ""
     """How the assistant's answer to a conversation begins."""
 
@@ -32,14 +32,14 @@ class ChooseRequest:
 class ChoiceLogProbs:
     """Log-probability (natural) of each choice, in the order of the request.
 
-    Exact for choices of several tokens. Where one choice begins another one ("1" and "10"), the shorter one's excludes
-    the longer one's: it is the probability that the answer is this choice and not the other.
+    Exact for choices of several tokens. Where one choice is the beginning of another ("1" and "10"), the probability
+    of the shorter choice excludes that of the longer: it is the probability that the answer is "1" and not "10".
     """
 
     log_probs: tuple[float, ...]
     usage: Usage = field(default_factory=Usage)
     votes: int | None = None
-    """Number of sampled answers the probabilities were counted from, where the model gives none."""
+    """Number of sampled answers behind the probabilities; None where the model gives probabilities itself."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class CompleteRequest:
     temperature: float = 0.0
     """0 is greedy decoding."""
     top_k: int | None = None
-    """Only this many most probable tokens are sampled from; None for all."""
+    """Sample only from this many most probable tokens; None for all."""
     stop: tuple[str, ...] = ()
-    """The completion ends before the first of these texts."""
+    """The completion ends before the first of these strings."""
     seed: int = 0
 
 
@@ -65,12 +65,12 @@ class Completion:
 
     text: str
     finished: bool
-    """False when the length limit cut it."""
+    """False when the length limit cut it off."""
     usage: Usage = field(default_factory=Usage)
 
 
 DEAREST = 1e6
-"""Highest price accepted, in dollars per million tokens: a higher one is a typing error."""
+"""Highest accepted price, in dollars per million tokens: a higher one is taken for a typing error."""
 
 
 @dataclass(frozen=True)
@@ -99,27 +99,27 @@ Indexed: TypeAlias = list[tuple[int, T]]
 
 
 class Admission(Protocol):
-    """The requests that a model may send. Models whose calls leave this process or cost money obey it."""
+    """Decides which requests a model may send. Models whose calls leave this process or cost money ask it first."""
 
     def admit(self, estimates: Sequence[tuple[int, Usage]]) -> int:
-        """How many of the next requests may be sent, counted from the first. They are recorded as sent.
+        """How many of the next requests may be sent, in order. Those are recorded as sent.
 
         Args:
-            estimates: for each request its index, and the most tokens that it can take, or an estimate.
+            estimates: the index of each request and the most tokens that it can take, or an estimate of them.
         """
         ...
 
     def extend(self, index: int, more: Usage) -> bool:
-        """Whether an admitted request may use so much more. Called from any thread."""
+        """Whether an admitted request may use this much more. May be called from any thread."""
         ...
 
 
 class LanguageModel(Protocol):
     """A language model that preceptor can ask.
 
-    Both operations yield batches of results as they complete, each result with its request's index, so that a caller
-    can record a batch before the next one starts. A request that cannot be answered yields a `JudgeFailure` of its
-    own and disturbs no other. What an admission does not allow is not sent, and has no result.
+    Both operations yield batches of results as they complete, each result with the index of its request, so that the
+    caller can record a batch before the next one starts. A request that cannot be answered yields a `JudgeFailure` and
+    does not affect the others. A request that the admission refuses is not sent and has no result.
     """
 
     @property
@@ -134,26 +134,26 @@ class LanguageModel(Protocol):
 
     @property
     def prefill(self) -> bool:
-        """Whether an answer to a conversation can be begun for the model."""
+        """Whether the caller can write the beginning of the model's answer to a conversation."""
         ...
 
     @property
     def context_window(self) -> int | None:
-        """The most tokens of prompt and answer together; None where it is not known."""
+        """The most tokens of prompt and answer together; None where unknown."""
         ...
 
     @property
     def price(self) -> Price | None:
-        """What tokens cost; None where it is not known."""
+        """What tokens cost; None where unknown."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """Requests that are worth giving at once, so that none of the hardware waits."""
+        """How many requests to give at once so that the hardware is never idle."""
         ...
 
     def count_tokens(self, prompt: str | Conversation) -> int:
-        """Tokens of a prompt; estimated, rather too high, where the tokenizer is elsewhere."""
+        """Number of tokens of a prompt; an estimate on the high side where the tokenizer is on a server."""
         ...
 
     def choose(
@@ -170,8 +170,8 @@ class LanguageModel(Protocol):
 
 
 def plain_identity(model: LanguageModel) -> str:
-    """The identity of a model that is asked in plain text. A served one may answer that in another way than
-    conversations: by log-probabilities, or by votes.
+    """The identity of a model that is asked in plain text. A server may answer plain text differently from
+    conversations: one by log-probabilities, the other by votes.
     """
     return str(getattr(model, "plain_identity", model.identity))
 

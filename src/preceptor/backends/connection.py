@@ -1,4 +1,4 @@
-"""How a model server is reached."""
+"""Settings of the connection to a model server."""
 
 from pathlib import Path
 
@@ -10,26 +10,30 @@ from preceptor.core.types import Frozen
 class Connection(Frozen):
     """Settings of the connection to a model server. Only `votes` and `vote_tokens` change what an answer means.
 
-    The key is no setting: settings are recorded. It comes from the environment variable OPENAI_API_KEY for OpenAI's
-    own server (api.openai.com), and from PRECEPTOR_API_KEY for every other one, which is sent none when that is unset.
-    It goes over https; that of other servers over plain http too, within this machine and the private network.
+    The key is not a setting, because settings are recorded. It comes from the environment: OPENAI_API_KEY for OpenAI's
+    own server (api.openai.com), PRECEPTOR_API_KEY for all others, which get no key when the variable is unset. Keys are
+    sent over https only, except that PRECEPTOR_API_KEY also goes over plain http within this machine and the private
+    network.
     """
 
     concurrency: int = Field(default=8, ge=1, le=1024)
-    """Requests in flight at once, at most."""
+    """Most requests in flight at once."""
     requests_per_minute: float | None = Field(default=None, ge=0.01, le=1e6)
-    """Calls are spaced evenly so that no more are sent in a minute, retries included; None: as fast as they come."""
+    """Most calls in a minute, retries included, spaced evenly; None for no limit."""
     tokens_per_minute: float | None = Field(default=None, ge=1, le=1e12)
-    """Tokens per minute, prompt and answer, as estimated before each call; None for no limit."""
+    """Most tokens in a minute, of prompts and answers, as estimated before each call; None for no limit."""
     timeout_s: float = Field(default=120.0, gt=0, le=86_400)
-    """Seconds for one attempt at a call, from the connection to the end of the answer. What takes longer is given up
-    and tried again."""
+    """Seconds for one attempt at a call, from connecting to the end of the answer. An attempt that takes longer is
+    abandoned and retried."""
     retries: int = Field(default=6, ge=0, le=20)
-    """Attempts after the first one, where trying again can help."""
+    """Attempts after the first, for errors that may pass."""
+    first_wait_s: float = Field(default=0.5, ge=0, le=120)
+    """Seconds before the first retry where the server does not say how long to wait; doubled before each further
+    retry."""
     votes: int = Field(default=8, ge=1, le=1024)
-    """Answers sampled per question where the server gives no log-probabilities."""
+    """Answers sampled for each question where the server gives no log-probabilities."""
     vote_tokens: int = Field(default=16, ge=1, le=100_000)
-    """Tokens that such an answer may take. Raise it for a model that reasons before it answers."""
+    """Most tokens of such an answer. Raise it for a model that reasons before it answers."""
     prices: Path | None = None
-    """A TOML file of prices, in the form of `backends/openai/prices.toml`, that goes before the built-in one. A server
-    on this machine or a private network that is in neither counts as free."""
+    """A TOML file of prices in the form of `backends/openai/prices.toml`, which takes precedence over it. A server on
+    this machine or a private network that is in neither file is free."""

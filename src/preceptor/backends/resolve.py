@@ -1,20 +1,21 @@
-"""From a model string to a model. The heavy backends are imported only when one of their models is opened."""
+"""From a model string to a model. A backend is imported only when one of its models is opened."""
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
 from preceptor.backends.scripted import ScriptedModel
+from preceptor.core.extras import require_local
 
 
 def open_model(name: str, connection: Connection | None = None, *, unasked: bool = False) -> LanguageModel:
     """Opens the model behind a model string (`backends/names.py` has the forms).
 
     Args:
-        connection: how a served model is reached.
-        unasked: do not ask a server what it can do, but take it for one like OpenAI's: enough to count what would be
-            asked.
+        connection: settings of the connection to a model server.
+        unasked: do not ask a server what it can do; assume the abilities of OpenAI's, which is enough to count calls.
 
-    Raises: UsageError when there is no such model, PreceptorError when it cannot be opened.
+    Raises: UsageError when there is no such model or a package that it needs is not installed, PreceptorError when it
+        cannot be opened.
     """
     if name.startswith("scripted:"):
         return ScriptedModel.named(name.removeprefix("scripted:"))
@@ -23,6 +24,7 @@ def open_model(name: str, connection: Connection | None = None, *, unasked: bool
         from preceptor.backends.openai.model import OpenAIModel
 
         return OpenAIModel(Address.parse(name), connection, ASSUMED if unasked else None)
+    require_local(name)
     from preceptor.backends.transformers.loading import load
     from preceptor.backends.transformers.model import LocalModel
 

@@ -1,4 +1,4 @@
-"""A language model without weights: answers come from a function. For tests, and for controls in experiments."""
+"""A language model without weights, whose answers come from a function: for tests and for controls in experiments."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +22,9 @@ CompleteScript: TypeAlias = Callable[[CompleteRequest], Completion | JudgeFailur
 
 
 def random_choice(request: ChooseRequest) -> ChoiceLogProbs:
-    """Log-odds that depend on a hash of the prompt alone: a judge that is consistent and knows nothing.
+    """Log-odds from a hash of the prompt: a judge that is consistent and knows nothing.
 
-    The first choice of two gets a log-odds uniform in [-2, 2], about the spread of a small judge's real ones.
+    Of two choices, the first has log-odds between -2 and 2, about the spread of a real small judge.
     """
     logits = [4.0 * unit_hash(str(request.prompt), choice) for choice in request.choices]
     log_total = math.log(sum(math.exp(logit) for logit in logits))
@@ -32,7 +32,7 @@ def random_choice(request: ChooseRequest) -> ChoiceLogProbs:
 
 
 def first_choice(request: ChooseRequest) -> ChoiceLogProbs:
-    """Nearly all probability on the first choice: a judge that is always of one opinion."""
+    """Nearly all probability on the first choice: a judge that always gives the same answer."""
     rest = 0.01 / (len(request.choices) - 1)
     return ChoiceLogProbs(tuple(math.log(0.99 if i == 0 else rest) for i in range(len(request.choices))))
 
@@ -47,7 +47,7 @@ SCRIPTS: dict[str, ChooseScript] = {"random": random_choice, "first": first_choi
 
 
 class ScriptedModel:
-    """A `LanguageModel` whose answers are given by functions. Keeps every request it was asked in `asked`."""
+    """A `LanguageModel` whose answers come from functions. It keeps every request in `asked`."""
 
     prefill = True
     price = FREE
@@ -110,7 +110,7 @@ class ScriptedModel:
             yield [(index, self._complete(request))]
 
     def _admitted(self, admission: Admission | None, indices: range) -> int:
-        """How many may be asked: all, where they cost nothing; else an estimate of one token each is admitted."""
+        """How many requests may be sent: all if they are free, otherwise as many as are admitted at one token each."""
         if admission is None or self.price == FREE:
             return len(indices)
         return admission.admit([(index, Usage(prompt_tokens=1)) for index in indices])

@@ -28,7 +28,9 @@ def run(
     from preceptor.cli.run_table import show_summary
     from preceptor.cli.stopping import going_on_by
     from preceptor.core.errors import PreceptorError, UsageError
+    from preceptor.core.extras import require_training
 
+    require_training()
     if (recipe is None) == (resume is None):
         raise UsageError("give a recipe to start a run, or --resume RUN to go on with one")
     if resume is not None and (settings or scale or seed is not None or out is not None):

@@ -1,32 +1,31 @@
-"""Files and folders that are there whole or not at all, however the process ends."""
+"""Files and folders that are complete or absent, however the process ends."""
 
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from preceptor.core.errors import CheckpointError, PreceptorError
 
 MANIFEST = "manifest.json"
 FULL_BELOW = 1 << 20
-"""Free bytes below which a failed write is put down to a full disk, however the library that failed says it."""
+"""With fewer free bytes, a failed write is reported as a full disk, whatever the failing library calls it."""
 _PARTIAL = ".partial"
 REMEDY = (
-    "restore it from a copy, or delete it and the run's `state` folder and resume: training then runs again from its "
-    "beginning, with the judge's answers from the ledger"
+    "restore it from a copy, or delete it and the run's `state` folder and resume: training then starts again, with "
+    "the judge's answers from the ledger"
 )
 """What to do about a damaged file of a run."""
 
 
 @contextmanager
 def writing(path: Path) -> Generator[None]:
-    """Inside, a failure of the file system is reported as one of writing `path`.
+    """Inside, an error of the file system is reported as a failure to write `path`.
 
     Raises: PreceptorError in place of an OSError.
     """
@@ -39,12 +38,12 @@ def writing(path: Path) -> Generator[None]:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically: readers see the old content or the new.
 
-    Raises: PreceptorError when it cannot be written; the old content is still there.
+    Raises: PreceptorError when it cannot be written; the old content then stays.
     """
     partial = path.with_name(path.name + _PARTIAL)
     with writing(path):
         if path.exists() and not path.is_file():
-            raise PreceptorError(f"{path}: cannot be written: it is there and is no file")
+            raise PreceptorError(f"{path}: cannot be written: it exists and is not a file")
         try:
             with partial.open("w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -90,7 +89,7 @@ def write_rows(path: Path, rows: Sequence[Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file that a process may have died in the middle of writing; the cut line is left out."""
+    """The rows of a JSON-lines file, without a last line that a killed process did not finish."""
     if not path.exists():
         return []
     try:
@@ -106,8 +105,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
     """Creates a folder atomically: `fill` writes into a folder beside it, which is then renamed.
 
-    A manifest with the size and SHA-256 of every file goes in last.
-    Raises: PreceptorError when writing fails (a full disk, say), FileExistsError when the folder is there already.
+    A manifest with the size and SHA-256 of every file is written last.
+
+    Raises: PreceptorError when writing fails (on a full disk, for instance), FileExistsError when the folder exists.
     """
     if folder.exists():
         raise FileExistsError(folder)
@@ -124,11 +124,11 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         _sync(partial)
         partial.rename(folder)
         _sync(folder.parent)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors wrap a full disk each in its own
+    except _write_errors() as error:
         cause = "the disk is full: " if shutil.disk_usage(folder.parent).free < FULL_BELOW else ""
         raise PreceptorError(
-            f"{folder}: cannot be written: {cause}{error}. What was complete before is untouched; where the disk is "
-            "full or the folder read-only, mend that and resume."
+            f"{folder}: cannot be written: {cause}{error}. What was complete before is untouched; if the disk is full "
+            "or the folder read-only, fix that and resume."
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -156,7 +156,7 @@ def check_folder(folder: Path) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Removes what a killed process left half written in a folder."""
+    """Removes unfinished files and folders that a killed process left in a folder."""
     for path in folder.glob(f"*{_PARTIAL}"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -166,7 +166,15 @@ def _fingerprint(file: Path) -> dict[str, Any]:
         return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
 
 
+def _write_errors() -> tuple[type[Exception], ...]:
+    """What writing raises where the disk is full: torch and safetensors each have an error of their own for it."""
+    safetensors = sys.modules.get("safetensors")  # not imported, so that the light core needs none of it
+    return (OSError, RuntimeError, *((safetensors.SafetensorError,) if safetensors else ()))
+
+
 def _sync(path: Path) -> None:
+    if sys.platform == "win32" and path.is_dir():
+        return  # Windows cannot open a folder
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

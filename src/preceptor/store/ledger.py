@@ -1,11 +1,11 @@
-"""The ledger: every call to a judge's model, written before its result is used, found again by its content.
+"""The ledger: every call to a judge's model, written before its result is used and found again by its content.
 
-SQLite in WAL mode with full synchronisation: a batch that `record` has returned from survives a killed process and a
-power cut. What is known of a call is never changed. The key is a hash of what was asked of which model, so asking the
-same again is answered here and never paid for twice.
+SQLite in WAL mode with full synchronisation: once `record` returns, its batch survives a killed process and a power
+cut. Recorded calls never change. The key is a hash of the model and the request, so the same request is answered from
+the ledger and never paid for twice.
 
-A call that costs something is written down before it is sent (`begin`). Where the process ends before the answer is on
-record, the next one finds it, counts what it may have cost, and sends it again.
+A call that costs something is recorded before it is sent (`begin`). If the process ends before the answer is recorded,
+the next process finds the call, counts what it may have cost, and sends it again.
 """
 
 import json
@@ -31,7 +31,7 @@ JSON = dict[str, object]
 
 @dataclass(frozen=True)
 class Call:
-    """One call and what came of it."""
+    """One call and its outcome."""
 
     operation: str
     model: str
@@ -42,11 +42,11 @@ class Call:
     prompt_tokens: int
     completion_tokens: int
     transient: bool = False
-    """Whether it failed in a way that asking again can mend; such a call is recorded, and asked again."""
+    """Whether it failed in a way that may pass. Such a call is recorded, and sent again."""
     cost_usd: float | None = 0.0
-    """Dollars; None where the price is not known."""
+    """Dollars; None where the price is unknown."""
     estimated: bool = False
-    """Whether tokens were estimated, and so the dollars."""
+    """Whether tokens, and therefore dollars, are estimates."""
 
     @property
     def key(self) -> str:
@@ -56,7 +56,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Sent:
-    """A call that is about to be sent, and what it is estimated to take."""
+    """A call that is about to be sent, and its estimated cost."""
 
     key: str
     operation: str
@@ -75,7 +75,7 @@ def call_key(operation: str, model: str, request: JSON) -> str:
 class Ledger:
     """An append-only, content-addressed record of calls in one SQLite file. Also a context manager.
 
-    `budget` is the most that all calls on record may cost, in dollars; None for no bound.
+    `budget` is the most that all recorded calls may cost, in dollars; None for no limit.
     """
 
     def __init__(self, path: Path, budget: float | None = None) -> None:
@@ -90,7 +90,7 @@ class Ledger:
         self._path = path
         self.budget = budget
         self._in_flight: dict[str, int] = {}
-        """Rows of `in_flight` of this process, by key."""
+        """Ids of this process's rows of `in_flight`, by key."""
         self._closed = False
         self._last_id = time.time_ns()
         self._spent = 0.0
@@ -98,9 +98,9 @@ class Ledger:
         self._spent = float(self.totals()["cost_usd"])
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
-        """The outcomes on record, by key; a key without one is absent."""
+        """The recorded outcomes by key, without keys that have none."""
         found: dict[str, JSON] = {}
-        for start in range(0, len(keys), 500):  # SQLite bounds the number of parameters
+        for start in range(0, len(keys), 500):  # SQLite limits the number of parameters
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
             with self._reading():
@@ -109,7 +109,7 @@ class Ledger:
         return found
 
     def begin(self, calls: Sequence[Sent]) -> None:
-        """Writes down what is about to be sent. A killed process leaves it on record; a power cut may not.
+        """Records calls that are about to be sent. The record survives a killed process, but perhaps not a power cut.
 
         Raises: PreceptorError when it cannot be written.
         """
@@ -119,12 +119,12 @@ class Ledger:
             self._in_flight[call.key] = self._last_id
             rater, tokens = canonical_json(call.rater), (call.prompt_tokens, call.completion_tokens)
             rows.append((self._last_id, call.key, call.operation, call.model, rater, *tokens, call.cost_usd, now))
-        # Without waiting for the disk, because every call would wait: that takes milliseconds, this some microseconds.
+        # Not synchronised: every call would wait milliseconds for the disk instead of microseconds.
         with self._writing("NORMAL"):
             self._connection.executemany("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
     def record(self, calls: Iterable[Call]) -> None:
-        """Writes a batch of calls, all of it or nothing. A call already on record keeps its first outcome.
+        """Writes a batch of calls, all or none. A call that is recorded already keeps its first outcome.
 
         Raises: PreceptorError when the batch cannot be written (a full disk, for instance).
         """
@@ -143,8 +143,8 @@ class Ledger:
         self._spent += sum(call.cost_usd or 0.0 for call in listed)
 
     def interrupt(self) -> None:
-        """Records all calls in flight as failed attempts, with what they may have cost. (A closed ledger leaves that to
-        the next one.)
+        """Records all calls in flight as failed attempts, with what they may have cost. Does nothing if the ledger is
+        closed: the next one to open it does this.
         """
         if self._closed:
             return
@@ -164,20 +164,20 @@ class Ledger:
         self._spent += cost
 
     def affords(self, dollars: float) -> bool:
-        """Whether the budget allows so many dollars more."""
+        """Whether the budget allows this many dollars more."""
         return self.budget is None or self._spent + dollars <= self.budget
 
     def refuse(self, dollars: float) -> PreceptorError:
-        """The error that says that the budget does not allow so many dollars more."""
+        """The error for a call that the budget does not allow."""
         return PreceptorError(
-            f"the budget of ${self.budget or 0.0:g} allows no further call: ${self._spent:.4f} is spent for the calls "
-            f"in {self._path}, and the next may cost ${dollars:.4f}. Nothing paid for is lost: the same command with a "
-            "larger budget goes on from here"
+            f"the budget of ${self.budget or 0.0:g} allows no further call: the calls in {self._path} cost "
+            f"${self._spent:.4f}, and the next may cost ${dollars:.4f}. Nothing paid for is lost: the same command "
+            "with a larger budget goes on from here"
         )
 
     def totals(self) -> dict[str, Any]:
-        """Calls, failed calls, calls whose price is unknown; failed attempts, and how many of these were in flight when
-        a process ended; tokens and dollars of all of them, and how many of them were estimated.
+        """Numbers of calls, of failed calls and of calls with unknown price; of failed attempts, and of those in flight
+        when a process ended; the tokens and dollars of all of them, and how many of them are estimates.
         """
         sums = "cast(total(prompt_tokens) AS INTEGER), cast(total(completion_tokens) AS INTEGER), total(cost_usd)"
         with self._reading():
@@ -200,13 +200,13 @@ class Ledger:
         }
 
     def notes(self) -> list[str]:
-        """What a person should know of the costs on record, in sentences."""
+        """What the user should know about the recorded costs, in sentences."""
         totals = self.totals()
         return notes(totals["estimated"], totals["interrupted"])
 
     @contextmanager
     def _writing(self, synchronous: str) -> Generator[None]:
-        """A transaction, all of it or nothing; `synchronous` FULL waits for the disk.
+        """A transaction, all or nothing; `synchronous` FULL waits for the disk.
 
         Raises: PreceptorError when it cannot be written.
         """
@@ -229,7 +229,7 @@ class Ledger:
             raise PreceptorError(f"{self._path}: the ledger cannot be read: {error}") from error
 
     def close(self) -> None:
-        """Closes the file; the write-ahead log is folded into it."""
+        """Closes the file, with the write-ahead log merged into it."""
         self._closed = True
         self._connection.close()
 

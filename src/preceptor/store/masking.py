@@ -1,13 +1,13 @@
 """Masking personal data and secrets in texts, by rule.
 
-Rules know shapes: e-mail addresses, phone numbers, IBANs (by country, length and checksum, ISO 13616), credit cards (by
-issuer, length and Luhn's checksum), US social security numbers, IP addresses, what a URL holds of credentials, and keys
-and tokens of common services. They miss what has no shape: names, postal addresses, dates of birth, account names. A
-masked text is therefore not anonymous; have somebody look before it leaves the house.
+Rules find patterns: e-mail addresses, phone numbers, IBANs (by country, length and checksum, ISO 13616), credit cards
+(by issuer, length and Luhn's checksum), US social security numbers, IP addresses, credentials in URLs, and keys and
+tokens of common services. They miss what has no pattern: names, postal addresses, dates of birth, account names. A
+masked text is therefore not anonymous; have a person check it before you share it.
 
-Where a shape is as often an ordinary number (four small numbers with dots are a version, ten digits an order) it is
-left alone: a prompt that lost its numbers is worth nothing. Every repetition in a rule is bounded, so the time that a
-text takes grows with its length and no faster, whatever somebody wrote into it.
+A pattern that is as often an ordinary number (four small numbers with dots are a version, ten digits an order) is not
+masked: a prompt without its numbers is useless. Every repetition in a rule is bounded, so the time for a text grows
+linearly with its length, whatever it contains.
 """
 
 import ipaddress
@@ -19,8 +19,8 @@ from functools import lru_cache
 
 from preceptor.core.types import Message
 
-MISSED = "Rules find shapes only: names, postal addresses and dates of birth are not masked."
-"""What everybody who is told of masking must be told too."""
+MISSED = "Rules find patterns only: names, postal addresses and dates of birth are not masked."
+"""What every message about masking must add."""
 _COUNTRIES = (
     "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BR29BY28CH21CR22CY28CZ24DE22DK18DO28EE20EG29ES24FI18FO18FR27GB22GE22GI23GL18"
     "GR27GT28HR21HU28IE22IL23IQ23IS26IT27JO30KW30KZ20LB28LC32LI21LT20LU20LV21LY25MC27MD24ME22MK19MR27MT31MU30NL18NO15"
@@ -63,15 +63,15 @@ _QUERY = (
 
 @dataclass(frozen=True)
 class Rule:
-    """A shape, and what tells it from an ordinary text of that shape."""
+    """A pattern, and what tells personal data from ordinary text of the same pattern."""
 
     kind: str
     needs: str
-    """A text without this has none of it: saves looking."""
+    """A text without this string has no match, which saves the search."""
     pattern: re.Pattern[str]
     """Its first group is the value."""
     end: Callable[[re.Match[str]], int | None]
-    """Where the value ends, in the whole text; None where it is something else."""
+    """Where the value ends in the text; None where the match is something else."""
 
 
 def _whole(match: re.Match[str]) -> int | None:
@@ -83,7 +83,7 @@ def _with_digit(match: re.Match[str]) -> int | None:
 
 
 def _credentials(match: re.Match[str]) -> int | None:
-    return None if match[1] == "git" else match.end(1)  # as everybody's user name in ssh://git@host/
+    return None if match[1] == "git" else match.end(1)  # the user name of everybody in ssh://git@host/
 
 
 def _mail(match: re.Match[str]) -> int | None:
@@ -167,12 +167,12 @@ RULES: tuple[Rule, ...] = (
     _rule("PHONE", "0", r"(?<![\w.,+-])(?<!\d )(0[1-9](?:[ .-]\d\d){4})(?!\w|[ .,-]\d)"),
     _rule("PHONE", "", rf"(?i:{_CUE})(\(?\d(?:[ .\-/()]{{0,2}}\d){{6,14}})(?!\d|[.,]\d)", _phone),
 )
-"""In order of precedence: of two that overlap the earlier one counts."""
+"""In order of precedence: of two overlapping matches, that of the earlier rule counts."""
 
 
 class Mask:
-    """Masks the texts of one conversation: a value is replaced by its kind and a number, `[EMAIL 1]`, and an equal
-    value by the same number wherever it stands, so that what the texts say of it can still be followed.
+    """Masks the texts of one conversation. A value is replaced by its kind and a number, as in `[EMAIL 1]`, and an
+    equal value by the same number everywhere, so that the text can still be followed.
     """
 
     def __init__(self) -> None:
@@ -181,7 +181,7 @@ class Mask:
         self._numbers: dict[str, dict[str, int]] = {}
 
     def text(self, text: str) -> str:
-        """The text with what was found replaced."""
+        """The text with all matches replaced."""
         parts: list[str] = []
         done = 0
         for start, end, kind in _found(text):
@@ -217,7 +217,7 @@ def _found(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def _same(kind: str, value: str) -> str:
-    """What equal values have in common: cards, IBANs and phone numbers however they are spaced, e-mails in any case."""
+    """A form that equal values share: cards, IBANs and phone numbers without spaces, e-mails in one case."""
     if kind in {"CARD", "IBAN", "PHONE"}:
         return "".join(c for c in value if c.isalnum()).upper()
     return value.casefold() if kind == "EMAIL" else value

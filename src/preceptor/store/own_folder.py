@@ -33,13 +33,13 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "run": ("inputs.json",),
     "arms": ("arms",),
 }
-"""A file or folder that every finished folder of the kind holds; folders without a marker are recognised by it."""
+"""A file or folder in every finished folder of the kind, by which folders without a marker are recognised."""
 _LEDGER = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 _BEGINNINGS = {LOCK, MARKER, *_LEDGER, "responses.sqlite", "held_out.sqlite", "checkpoints"}
-"""What an earlier version may have left behind if it was killed before it wrote one of `_SIGNS`."""
+"""Files that an earlier version may have left if it was killed before it wrote one of `_SIGNS`."""
 _BEGUN_RUN = {"recipe.toml", "summary.json", "evaluations", "stages"}
 _BARELY_BEGUN = {MARKER, "recipe.toml.partial"}
-"""What a run leaves behind if it is killed before it begins."""
+"""Files that a run leaves if it is killed before it begins."""
 _NOBODYS = {".DS_Store", "lost+found", f"{MARKER}.partial"}
 """Files that operating systems put into folders, and a marker that a killed process did not finish."""
 
@@ -117,11 +117,11 @@ def _check_marker(folder: Path, kind: Kind) -> None:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path}: is damaged; delete it, and the folder is recognised by its other files") from error
     if found != kind:
-        raise UsageError(f"{folder}: is the folder of other work ({found}, by preceptor {version}); name another one")
+        raise UsageError(f"{folder}: holds other work ({found}, by preceptor {version}); name another folder")
 
 
 def _check_regular(path: Path) -> None:
     """Raises: UsageError for a pipe, a device or a socket where a file may be read or written."""
-    mode = path.stat().st_mode if path.exists() else stat.S_IFREG  # a dangling link fails when it is opened
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG  # opening a dangling link fails later
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise UsageError(f"{path}: is a pipe, a device or a socket, not a file; name another folder")

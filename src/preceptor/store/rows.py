@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import UsageError
+from preceptor.core.extras import require
 from preceptor.store.reading import check_file, parse_json
 
 Row = dict[str, Any]
@@ -121,6 +122,7 @@ def _parquet(path: Path) -> _Read:
 
 
 def _saved(path: Path) -> _Read:
+    require(f"{path} is a saved dataset, and reading it needs", "datasets")
     import datasets
 
     try:

@@ -1,4 +1,4 @@
-"""What a server can do: asked once, before the first question, in about eight calls of one token."""
+"""What a server supports: found out once, before the first request, in about eight calls of one token."""
 
 import itertools
 from dataclasses import dataclass
@@ -13,68 +13,68 @@ from preceptor.core.types import Conversation, Message
 
 MOST_LISTED = 20
 FEWER_LISTED = 5
-"""Counts of most probable tokens to ask for: what most servers allow, and what all do that give any."""
+"""How many of the most probable tokens to ask for: the most that most servers allow, and what all of them allow."""
 BROKEN_RETRIES = 1
-"""Of an endpoint that answers 500, where the other one works."""
+"""Retries of an endpoint that answers 500 where the other one works."""
 VLLM_PREFILL = {"continue_final_message": True, "add_generation_prompt": False}
 
 _GREETING: Conversation = (Message(role="user", content="Hi"),)
 _BEGUN = "Seventeen umbrellas"
-"""What no model would say by itself."""
+"""Words that no model would begin an answer with."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How one of the two endpoints is asked."""
+    """How to ask one of the two endpoints."""
 
     listed: int
-    """Most probable tokens that it can be asked for; 0 where it gives no log-probabilities."""
+    """How many of the most probable tokens it lists; 0 where it gives no log-probabilities."""
     sampling: dict[str, Any]
-    """Settings that keep it from bending the model's distribution."""
+    """Settings that keep it from changing the model's distribution."""
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """How a server continues a begun answer."""
+    """How a server continues an answer whose beginning it is given."""
 
     flags: dict[str, Any]
-    """What makes it do so."""
+    """Fields of the request that make it continue."""
     keeps_trailing_space: bool
-    """Whether a begun answer may end with a space. Many chat templates strip it."""
+    """Whether the given beginning may end with a space. Many chat templates strip it."""
     echoes: bool
     """Whether the server repeats the beginning in its answer."""
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a server can do with a model."""
+    """What a server supports for a model."""
 
     chat: Endpoint | None
     text: Endpoint | None
     prefill: Prefill | None
-    """None where nothing makes the server continue a begun answer to a conversation."""
+    """None where the server cannot be made to continue the beginning of an answer."""
     context_window: int | None
 
     def sampling(self, prompt: object) -> dict[str, Any]:
-        """The settings, beside those of the API, that the endpoint of a prompt takes."""
+        """The settings beyond those of the API that the endpoint for this prompt takes."""
         endpoint = self.endpoint(prompt)
         return endpoint.sampling if endpoint else {}
 
     def endpoint(self, prompt: object) -> Endpoint | None:
-        """The one that a prompt goes to: /completions for a plain text."""
+        """The endpoint for this prompt: /completions for plain text."""
         return self.text if isinstance(prompt, str) else self.chat
 
 
 ASSUMED = Abilities(chat=Endpoint(MOST_LISTED, {}), text=None, prefill=None, context_window=None)
-"""What is assumed of a server that is not probed: it offers chat and log-probabilities, as OpenAI does, and does not
-continue an answer that was begun.
+"""What is assumed of a server that is not asked: like OpenAI's, it takes conversations and gives log-probabilities, but
+does not continue the beginning of an answer.
 """
 
 
 async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities:
-    """Asks the server what it can do.
+    """Asks the server what it supports.
 
-    Raises: PreceptorError when there is no such server or model, or it takes no question at all.
+    Raises: PreceptorError when there is no such server or model, or it takes no request at all.
     """
     try:
         card = await _card(client, address)
@@ -88,7 +88,7 @@ async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities
 
 
 async def _card(client: Client, address: Address) -> ModelCard:
-    """The model's entry in the server's list; an empty one where the server has no list."""
+    """The model's entry in the server's list of models; an empty one where the server has no list."""
     try:
         models = (await client.call("/models", ModelList, patient=False)).data
     except RefusedError:
@@ -103,9 +103,9 @@ async def _card(client: Client, address: Address) -> ModelCard:
 
 
 async def _endpoints(client: Client, address: Address, vote_tokens: int) -> tuple[Endpoint | None, Endpoint | None]:
-    """Those for conversations and for plain text; None for one that refuses, or breaks while the other one answers.
+    """The endpoints for conversations and for plain text; None for one that refuses, or fails while the other answers:
+    some servers answer 500 where they have no such endpoint.
 
-    (Some servers answer 500 where they have no such endpoint.)
     Raises: UnavailableError; PreceptorError when there is neither.
     """
     found: list[Endpoint | None] = []
@@ -134,7 +134,7 @@ async def _endpoints(client: Client, address: Address, vote_tokens: int) -> tupl
 async def _endpoint(
     client: Client, address: Address, prompt: str | Conversation, vote_tokens: int, broken_retries: int | None
 ) -> tuple[Endpoint | None, str]:
-    """The endpoint for this kind of prompt by the first way of asking that it does not refuse, or its last refusal."""
+    """The endpoint for this kind of prompt, by the first form of request that it accepts; or its last refusal."""
     path, body = question(address.name, prompt, "", {})
     refusal = ""
     neutral: dict[str, Any] = dict(NEUTRAL_SAMPLING)
@@ -149,17 +149,17 @@ async def _endpoint(
             continue
         try:
             return Endpoint(count if len(answer.positions[0].top) > 1 else 0, sampling), ""
-        except LogProbsError:  # a server may also leave out silently what it cannot give
+        except LogProbsError:  # a server may leave out, without an error, what it cannot give
             return Endpoint(0, sampling), ""
     return None, refusal
 
 
 async def _prefill(client: Client, address: Address) -> Prefill | None:
-    """Whether the server continues a begun answer, and how.
+    """Whether the server continues the beginning of an answer, and how.
 
-    Told from the prompt's length as the server counts it: a begun answer "1" that is continued adds exactly its own
-    token. Where the answer is closed and a new one begun, the tokens of a turn's end and beginning are added as well.
-    (Told from what a model says, a model that goes on with its own last message would pass for a server that does.)
+    The number of prompt tokens that the server counts tells: the beginning "1" adds exactly one token if the answer is
+    continued; if the server closes it and starts a new one, the tokens that end and start a turn are added too. The
+    model's words would not tell, because some models go on with their own last message anyway.
     """
 
     async def ask(begun: str, flags: dict[str, Any]) -> Answer:
@@ -180,6 +180,6 @@ async def _prefill(client: Client, address: Address) -> Prefill | None:
 
 
 def length(address: Address, path: str, tokens: int) -> dict[str, int]:
-    """The limit on an answer's tokens. Only OpenAI's own server knows the new name, and for some models no other."""
+    """The limit on the tokens of an answer. OpenAI's server needs the new name for some models."""
     new = address.hosted and path == "/chat/completions"
     return {"max_completion_tokens" if new else "max_tokens": tokens}

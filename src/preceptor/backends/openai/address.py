@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?")
 
 
 def without_secrets(text: str) -> str:
-    """A text with what addresses may hold of secrets left out: user names, passwords, queries."""
+    """The text without the secrets that addresses may hold: user names, passwords and queries."""
     text = re.sub(r"(?<=://)[^/\s]*@", "***@", text)
     return re.sub(r"(://[^?#]*)[?#].*", r"\1?***", text, flags=re.DOTALL)
 
@@ -31,7 +31,7 @@ class Address:
     def parse(cls, text: str) -> "Address":
         """Reads a model string; without `@BASE_URL` the server is OpenAI's own.
 
-        Raises: UsageError when it has not this form, or holds a password: model strings are recorded and shown.
+        Raises: UsageError when it does not have this form, or holds a password: model strings are recorded and shown.
         """
         name, at, rest = text.removeprefix("openai:").partition("@http")
         base_url = f"http{rest}".rstrip("/") if at else HOSTED_URL
@@ -41,7 +41,7 @@ class Address:
             url = urlsplit(base_url)
             port, host = url.port, url.hostname
         except ValueError:  # a port that is no number, brackets that do not close
-            raise UsageError(f'"openai:{name}@...": the address after @ is no URL; expected {FORM}') from None
+            raise UsageError(f'"openai:{name}@...": the address after @ is not a URL; expected {FORM}') from None
         if "@" in url.netloc:
             raise UsageError(
                 f'"openai:{name}@...": an address must not hold a user name or a password; '
@@ -49,7 +49,7 @@ class Address:
             )
         if "?" in base_url or "#" in base_url:
             raise UsageError(
-                f'"openai:{name}@{without_secrets(base_url)}": an address ends before "?"; a key belongs into the '
+                f'"openai:{name}@{without_secrets(base_url)}": an address ends before "?"; put the key into the '
                 f"environment variable {cls(name, base_url).key_variable}"
             )
         if not (name and url.scheme in ("http", "https") and host) or port == 0:
@@ -57,14 +57,14 @@ class Address:
         written = url.netloc if port is None else url.netloc.rpartition(":")[0]
         if not _HOST.fullmatch(written.removesuffix(":")) or any(len(label) > 63 for label in host.split(".")):
             raise UsageError(
-                f'"openai:{name}@{base_url}": the host is no name; expected letters, digits, "-" and "." (an '
+                f'"openai:{name}@{base_url}": the host name is malformed; expected letters, digits, "-" and "." (an '
                 "international name in its form that begins with xn--)"
             )
         return cls(name, base_url)
 
     @property
     def key_variable(self) -> str:
-        """The environment variable whose key this server is sent: OpenAI's key goes to OpenAI's server alone."""
+        """The environment variable that holds the key for this server. OpenAI's key is sent to OpenAI's server only."""
         return "OPENAI_API_KEY" if self.hosted else "PRECEPTOR_API_KEY"
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ class Address:
 
     @property
     def encrypted(self) -> bool:
-        """Whether nobody on the way reads what is sent."""
+        """Whether the connection is encrypted."""
         return urlsplit(self.base_url).scheme == "https"
 
     @property
@@ -104,7 +104,7 @@ class Address:
 
     @property
     def _ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """The host as an address, the IPv4 one where an IPv6 address stands for it; None for a name."""
+        """The host as an IP address, IPv4-mapped IPv6 addresses as IPv4; None for a name."""
         try:
             address = ipaddress.ip_address(self._host)
         except ValueError:

@@ -1,4 +1,4 @@
-"""What a server answers. A body that has not these shapes is no answer and is asked for again."""
+"""The shapes of a server's answers. A body of another shape is not an answer, and the request is retried."""
 
 import math
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 from preceptor.core.types import Usage
 
 MOST_CHOICES, MOST_PLACES, MOST_LISTED = 128, 4096, 1024
-"""Entries of an answer's lists. One choice, three places and twenty tokens are asked for; a million of them would take
-gigabytes as objects.
+"""Most entries of an answer's lists. Requests ask for one choice, three places and twenty tokens; a million entries
+would take gigabytes as objects.
 """
 MOST_TOKENS = 100_000_000
-"""Most tokens of one call. A server that reports more has miscounted."""
+"""Most tokens of one call; a server that reports more has miscounted."""
 
 
 def _window(value: Any) -> int | None:
@@ -25,13 +25,13 @@ Window = Annotated[int | None, BeforeValidator(_window)]
 
 
 class ModelMeta(BaseModel):
-    """What llama.cpp says of a model."""
+    """What llama.cpp says about a model."""
 
     n_ctx: Window = None
 
 
 class ModelCard(BaseModel):
-    """An entry of the list of models."""
+    """An entry of the server's list of models."""
 
     id: str
     max_model_len: Window = None
@@ -40,7 +40,7 @@ class ModelCard(BaseModel):
 
     @property
     def context_window(self) -> int | None:
-        """The most tokens of prompt and answer together, where the server says it."""
+        """The most tokens of prompt and answer together; None where the server does not say."""
         return self.max_model_len or (self.meta.n_ctx if self.meta else None)
 
 
@@ -51,7 +51,7 @@ class ModelList(BaseModel):
 
 
 class _Strict(BaseModel, strict=True):
-    """Strict about numbers: neither a string nor a boolean is accepted as one."""
+    """Strict about numbers: neither strings nor booleans are accepted."""
 
 
 class _Message(_Strict):
@@ -84,12 +84,12 @@ class Answer(_Strict):
 
     @property
     def text(self) -> str | None:
-        """What the model said; None where it said nothing that is text (it only reasoned, say)."""
+        """The model's words; None where it gave no text, for instance because it only reasoned."""
         choice = self.choices[0]
         return choice.text if choice.message is None else choice.message.content
 
     def without(self, begun: str) -> "Answer":
-        """The answer without its beginning, which some servers repeat."""
+        """The answer without the given beginning, which some servers repeat."""
         if self.text is None:
             return self
         choice, text = self.choices[0], self.text.removeprefix(begun)
@@ -98,18 +98,17 @@ class Answer(_Strict):
 
     @property
     def finished(self) -> bool:
-        """Whether the model, or a stop text, ended the answer."""
+        """Whether the model or a stop string ended the answer."""
         return self.choices[0].finish_reason == "stop"
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of the prompt as the server counted them; 0 where it did not."""
+        """Prompt tokens as the server counted them; 0 where it did not."""
         return (self.served_usage and self.served_usage.prompt_tokens) or 0
 
     def usage(self, estimate: Usage) -> Usage:
-        """Tokens as the server counted them, and the estimate in place of what it did not count.
-
-        No prompt has no tokens, and no text either: a count of 0 is none.
+        """Tokens as the server counted them, with the estimate for those that it did not count. A count of 0 means that
+        the server did not count: no prompt and no text has 0 tokens.
         """
         completion = self.served_usage and self.served_usage.completion_tokens
         completion = None if self.text and not completion else completion
@@ -123,7 +122,7 @@ class Answer(_Strict):
     def positions(self) -> list["Position"]:
         """The most probable tokens at each place of the answer.
 
-        Raises: LogProbsError when there are none, or they are no log-probabilities.
+        Raises: LogProbsError when they are missing or are not log-probabilities.
         """
         return read_positions(self.choices[0].logprobs)
 
@@ -137,9 +136,9 @@ class Position:
     """One place of an answer."""
 
     token: str
-    """What the model said there."""
+    """The token that the model chose."""
     top: dict[str, float]
-    """Probabilities of the most probable tokens, by text; the probabilities of tokens with the same text added."""
+    """Probabilities of the most probable tokens by text, summed over tokens with the same text."""
 
 
 class _TopToken(_Strict):

@@ -13,22 +13,22 @@ from preceptor.core.types import JudgeFailure
 PLACES = 3
 """Tokens generated at a time: choices such as " 10" are often three, and the greedy ones are then had in one call."""
 NEGLIGIBLE = 1e-3
-"""Another spelling of a choice, in other tokens, is not looked for when it can add no more than this share."""
+"""Other ways to tokenise a choice are not followed when they can add no more than this share."""
 UNSEEN = 0.05
-"""What is not known may be this share of the choices' probability, at most: choices that are not among the most
-probable tokens, and beginnings that the server cannot be made to go on from."""
+"""Largest share of the choices' probability that may be unknown: choices that are not among the most probable tokens,
+and beginnings that the server cannot be made to continue."""
 
 
 def places(choices: tuple[str, ...]) -> int:
-    """Tokens to generate in one call: at most as many as the longest choice can have."""
+    """Tokens to generate in one call: no more than the longest choice can have."""
     return min(PLACES, max(len(choice) for choice in choices))
 
 
 class TokenWalk:
     """Walks from token to token through the choices that begin with them.
 
-    The probability of a choice is that of the tokens that spell it, over all the spellings that matter. A beginning
-    whose choices have been found already, and that can hold no more than `NEGLIGIBLE` of each, is not followed.
+    The probability of a choice is summed over all the token sequences that spell it, as far as they matter. A beginning
+    is not followed if its choices have been found already and it can add no more than `NEGLIGIBLE` to any of them.
     """
 
     def __init__(self, exchange: Exchange, choices: tuple[str, ...]) -> None:
@@ -37,13 +37,13 @@ class TokenWalk:
         self._places = places(choices)
         self._top: dict[str, dict[str, float]] = {}
         self.said: str = ""
-        """What the model would say, instead of a choice perhaps."""
+        """What the model would say by itself."""
         self.found = dict.fromkeys(choices, 0.0)
-        """Probability of each choice, the longer choices that begin with it excluded."""
+        """Probability of each choice, without that of longer choices that begin with it."""
         self.unseen = dict.fromkeys(choices, 0.0)
-        """What each choice may have besides, at most."""
+        """The most probability that may be missing from each choice."""
         self.lost = 0.0
-        """Probability of beginnings that the server cannot be made to go on from."""
+        """Probability of beginnings that the server cannot be made to continue."""
 
     async def visit(self, text: str = "", reach: float = 1.0) -> None:
         """Adds the choices that begin with `text`, which the model says with probability `reach`."""
@@ -82,7 +82,7 @@ class TokenWalk:
 
 
 async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLogProbs | JudgeFailure:
-    """Exact but for what is not listed; a choice that no token list holds gets the bound that the lists put on it.
+    """Exact except for what is not listed; a choice that no list contains gets the upper bound that the lists give.
 
     Raises: RefusedError, UnavailableError, PreceptorError.
     """
@@ -118,10 +118,9 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
 async def by_votes(
     exchange: Exchange, choices: tuple[str, ...], votes: int, vote_tokens: int
 ) -> ChoiceLogProbs | JudgeFailure:
-    """Shares of sampled answers, each of which counts only if it is a choice and nothing else. What is missing from 1
-    is the share of the others.
+    """The share of each choice among sampled answers. An answer counts only if it is a choice and nothing else, white
+    space, a full stop and bold type aside; what the shares lack to 1 is the share of other answers.
 
-    White space around an answer, a full stop after it and bold type are overlooked.
     Raises: ValueError when choices differ in nothing else; RefusedError, UnavailableError, PreceptorError.
     """
     names = [_bare(choice) for choice in choices]
@@ -137,7 +136,7 @@ async def by_votes(
         other = next(answer for answer in answers if answer not in names)
         return JudgeFailure(
             reason="no_answer",
-            detail=f"{votes - valid} of {votes} answers are no choice, for instance {exchange.shown(other)[:80]!r}",
+            detail=f"{votes - valid} of {votes} answers are not a choice, for instance {exchange.shown(other)[:80]!r}",
         )
     return ChoiceLogProbs(
         tuple(math.log(counts[name] / votes) if counts[name] else -math.inf for name in names),

@@ -20,14 +20,12 @@ from preceptor.core.errors import PreceptorError
 from preceptor.core.types import JudgeFailure
 from preceptor.core.validation import first_problem
 
-FIRST_WAIT_S = 0.5
-"""Before the first retry; doubled before each further one."""
 LONGEST_WAIT_S = 120.0
-"""A server that asks for more patience than this is given up."""
+"""A server that asks to wait longer than this is given up."""
 LOST_ROUNDS = 2
-"""So many times `concurrency` calls in a row that find no connection, retries included, and the server is given up."""
+"""The server is given up after this many times `concurrency` calls in a row without a connection."""
 UNREADABLE_RETRIES = 1
-"""After an answer that cannot be used: it was paid for, and the next one is seldom better."""
+"""Retries after an unusable answer: it was paid for, and the next one is seldom better."""
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -48,7 +46,7 @@ class RefusedError(Exception):
 
 
 class UnavailableError(Exception):
-    """A call did not get through, in all its attempts."""
+    """All attempts at a call failed."""
 
     def __init__(
         self,
@@ -61,13 +59,13 @@ class UnavailableError(Exception):
     ) -> None:
         super().__init__(words)
         self.status = status
-        """None where no answer came at all; 200 for one that cannot be used."""
+        """The HTTP status; None where no answer came, 200 for an unusable answer."""
         self.answer = answer
-        """What came, empty where the connection ended before; None where nothing was generated, so nothing is paid."""
+        """The answer, empty if the connection ended before it; None if nothing was generated, so nothing is billed."""
         self.reached = reached
-        """Whether there was a connection."""
+        """Whether a connection was made."""
         self.wait_s = wait_s or 0.0
-        """How long the server asks to wait; 0 where it does not."""
+        """Seconds that the server asks to wait; 0 where it does not ask."""
 
     @property
     def failure(self) -> JudgeFailure:
@@ -76,44 +74,45 @@ class UnavailableError(Exception):
 
 
 class Spending(Protocol):
-    """Is told of every attempt at a call, because failed attempts may be billed too."""
+    """Records every attempt at a call, because failed attempts may be billed too."""
 
     def begin(self) -> None:
         """An attempt is about to be sent.
 
-        Raises: UnavailableError when it is not to be.
+        Raises: UnavailableError when it must not be sent.
         """
         ...
 
     def lose(self, text: str) -> None:
-        """An attempt gave no usable answer: nothing at all, or this text."""
+        """An attempt gave no usable answer, but perhaps this text."""
         ...
 
 
 class Client:
     """A pool of connections to one server.
 
-    A server that is gone is not waited for by every call: after `LOST_ROUNDS` times `concurrency` calls in a row
-    without a connection, all others fail at once with the same words, until a call in flight gets an answer after all
-    or a new client is made. `patient=False` calls (the first one to a server) neither count nor are stopped.
+    Not every call waits for a server that is gone: after `LOST_ROUNDS` times `concurrency` calls in a row without a
+    connection, all further calls fail at once with the same message, until a call in flight is answered after all or a
+    new client is made. Calls with `patient=False` (the first to a server) neither count nor fail this way.
     """
 
     def __init__(self, address: Address, connection: Connection) -> None:
         self._address = address
         self._retries = connection.retries
         self._timeout_s = connection.timeout_s
+        self._first_wait_s = connection.first_wait_s
         self._key = key_for(address) or NO_KEY
         self._most_lost_calls = LOST_ROUNDS * connection.concurrency
         self._lost_calls = 0
         self._lost_words = ""
-        # The library could retry by itself, but not what is no answer, and past the rate limits. So all of it is here.
+        # Retries are made here: the library retries no unusable answers, and ignores the rate limits.
         self._openai = AsyncOpenAI(
             api_key=self._key,
             base_url=address.base_url,
             max_retries=0,
             timeout=Timeout(connection.timeout_s, connect=min(10.0, 0.9 * connection.timeout_s)),
             default_headers=None if address.hosted else headers_elsewhere(self._key),
-            # A proxy is for what lies beyond this machine.
+            # A proxy is used only for other machines.
             http_client=BoundedClient(headers={"Accept-Encoding": "gzip"}, trust_env=not address.loopback),
         )
         per_minute, tokens = connection.requests_per_minute, connection.tokens_per_minute
@@ -132,15 +131,15 @@ class Client:
         broken_retries: int | None = None,
         spending: Spending | None = None,
     ) -> Shape:
-        """Sends a body (or gets, without one) and reads the answer.
+        """Posts a body, or gets without one, and reads the answer.
 
         Args:
-            tokens: how many the call may take, for the rate limit.
-            patient: whether a server that cannot be reached is tried again.
-            broken_retries: retries after status 500, where they are to be fewer than after other troubles.
-            spending: is told of attempts that come to nothing and may be paid for.
+            tokens: the most tokens of the call, for the rate limit.
+            patient: whether to retry where the server cannot be reached.
+            broken_retries: retries after status 500, where fewer are wanted than after other failures.
+            spending: records failed attempts, which may be billed.
 
-        Raises: RefusedError, UnavailableError; PreceptorError when the server takes no call at all with this key.
+        Raises: RefusedError, UnavailableError; PreceptorError when the server refuses every call with this key.
         """
         trouble, broken, unreadable = UnavailableError(""), 0, 0
         for attempt in range(self._retries + 1):
@@ -162,7 +161,7 @@ class Client:
             hopeless |= unreadable > UNREADABLE_RETRIES
             if hopeless or attempt == self._retries or trouble.wait_s > LONGEST_WAIT_S:
                 break
-            backoff_s = min(FIRST_WAIT_S * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
+            backoff_s = min(self._first_wait_s * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
             await asyncio.sleep(trouble.wait_s or backoff_s)
         if patient and not trouble.reached:
             self._lost_calls, self._lost_words = self._lost_calls + 1, str(trouble)
@@ -170,7 +169,9 @@ class Client:
 
     async def _attempt(self, path: str, shape: type[Shape], body: dict[str, Any] | None) -> Shape:
         try:
-            async with asyncio.timeout(self._timeout_s):  # httpx's own timeout is of silence: a body may drip for ever
+            async with asyncio.timeout(
+                self._timeout_s
+            ):  # httpx limits each silence, not the whole: a body may drip for ever
                 if body is None:
                     text = await self._openai.get(path, cast_to=str)
                 else:
@@ -184,7 +185,7 @@ class Client:
             raise self._status_trouble(error) from None
         except RedirectedError as error:
             self._lost_calls = 0
-            place = f"{self.shown(str(error))[:200]}, which is not followed: name the server that is to be asked"
+            place = f"{self.shown(str(error))[:200]}, which is not followed; name that server instead"
             raise RefusedError(error.status, place.removeprefix(f"{error.status}: ")) from None
         except UnreadableError as error:
             raise UnavailableError(str(error), status=200, answer="") from None
@@ -192,17 +193,17 @@ class Client:
         return self._read(text, shape)
 
     def _read(self, text: str, shape: type[Shape]) -> Shape:
-        """The answer in a text, with the key masked wherever it holds it: what is recorded comes from here."""
+        """The answer in a text, with the key masked: what is recorded comes from here."""
         try:
             answer = from_json(text)
-            if "\\" in text or self._key in text:  # else no text in it can hold the key
+            if "\\" in text or self._key in text:  # otherwise it cannot hold the key
                 answer = masked(answer, self._key)
             return shape.model_validate(answer)
         except ValidationError as error:
             problem = self.shown(first_problem(error))[:120]
         except (ValueError, RecursionError):
-            problem = "no JSON"
-        words = f"what came is no answer of this API ({problem}): {self.shown(text[:1000])[:80]!r}"
+            problem = "not JSON"
+        words = f"the body is not an answer of this API ({problem}): {self.shown(text[:1000])[:80]!r}"
         raise UnavailableError(words, status=200, answer=text)
 
     async def _within_limits(self, tokens: int) -> None:
@@ -212,7 +213,7 @@ class Client:
             await self._tokens.acquire(min(float(tokens), self._tokens.max_rate))
 
     def _connection_trouble(self, error: APIConnectionError) -> UnavailableError:
-        kind = type(error.__cause__).__name__  # of httpx or httpx2, as the library's version has it
+        kind = type(error.__cause__).__name__  # of httpx or httpx2, depending on the version of openai
         reached = kind not in ("ConnectError", "ConnectTimeout")
         answer = "" if reached and kind not in ("PoolTimeout", "WriteError", "WriteTimeout") else None
         if isinstance(error, APITimeoutError) and reached:
@@ -221,13 +222,13 @@ class Client:
         return UnavailableError(f"no connection: {words}", reached=reached, answer=answer)
 
     def _status_trouble(self, error: APIStatusError) -> UnavailableError:
-        """What a status that may pass says.
+        """The failure behind a status that may pass.
 
-        Raises: RefusedError where it will not pass; PreceptorError where it concerns every call.
+        Raises: RefusedError where retrying cannot help; PreceptorError where every call would fail.
         """
         status = error.status_code
         words = self.shown(_words(error))[:200]
-        if status == 401:  # the words may quote a part of the key
+        if status == 401:  # the message may quote a part of the key
             raise PreceptorError(
                 f"{self._address.base_url} refuses the key ({status}); "
                 + ("set" if self._key == NO_KEY else "check")
@@ -236,7 +237,7 @@ class Client:
         if status == 403:
             raise PreceptorError(f"{self._address.base_url} forbids this key the use of {self._address.name}: {words}")
         if status == 402 or "insufficient_quota" in words:
-            raise PreceptorError(f"{self._address.base_url} wants to be paid before it answers: {words}")
+            raise PreceptorError(f"{self._address.base_url} asks for payment: {words}")
         if status not in (408, 409, 429) and (status < 500 or status == 501):  # 501: not implemented
             raise RefusedError(status, words)
         wait_s = _asked_wait(error)
@@ -245,7 +246,7 @@ class Client:
         return UnavailableError(f"{status}: {words}", status=status, wait_s=wait_s)
 
     def shown(self, text: str) -> str:
-        """A server's words on one line, without the key."""
+        """A server's message on one line, without the key."""
         return words_without(self._key, text)
 
 
@@ -268,4 +269,4 @@ def _asked_wait(error: APIStatusError) -> float | None:
             seconds = parsedate_to_datetime(asked).timestamp() - time.time()
         except (ValueError, OverflowError, TypeError):
             return None
-    return seconds if seconds > 0 else None  # also without NaN
+    return seconds if seconds > 0 else None  # excludes NaN

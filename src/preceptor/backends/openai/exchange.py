@@ -14,7 +14,7 @@ from preceptor.core.types import Conversation, Usage, total_usage
 
 
 def estimated_tokens(text: str) -> int:
-    """An estimate of a text's tokens, rather too high: one for every three bytes."""
+    """An estimate on the high side of a text's tokens: one for every three bytes."""
     return math.ceil(len(text.encode("utf-8", "replace")) / 3)
 
 
@@ -41,19 +41,19 @@ class Exchange:
         self._prefill = defused(prefill)  # a rationale may quote what a candidate wrote
         self._prompt_tokens = prompt_tokens
         self.usages: list[Usage] = []
-        """The usage of each attempt that was billed, or may have been."""
+        """The usage of each attempt that was or may have been billed."""
         self.expected = 1
         self._expected_tokens = 0
         self.may_exceed: Callable[[Usage], bool] | None = None
-        """Whether the budget allows so much beyond the estimate; None if there is no budget."""
+        """Whether the budget allows this much more than the estimate; None if there is no budget."""
 
     def expect(self, calls: int, max_tokens: int) -> None:
-        """Announces how many calls will be made, and the most tokens that each may answer."""
+        """Sets how many calls are expected and the most tokens of each answer."""
         self.expected, self._expected_tokens = calls, max_tokens
 
     @property
     def estimate(self) -> Usage:
-        """Tokens that the calls expected take; further ones are asked for as they come up."""
+        """Tokens of the expected calls; calls beyond them need permission one by one."""
         prompt_tokens = self._prompt_tokens + estimated_tokens(self._prefill)
         return Usage(
             prompt_tokens=self.expected * prompt_tokens,
@@ -67,14 +67,14 @@ class Exchange:
         return total_usage(self.usages)
 
     def can_begin(self, begun: str) -> bool:
-        """Whether the server can be made to continue an answer that begins so (after the request's own prefill)."""
+        """Whether the server can be made to continue this beginning (after the request's own prefill)."""
         if not begun or isinstance(self._prompt, str):
             return True
         prefill = self._abilities.prefill
         return prefill is not None and (prefill.keeps_trailing_space or not begun[-1].isspace())
 
     async def list_tokens(self, begun: str, max_tokens: int) -> Answer:
-        """The greedy continuation with the most probable tokens at each of its places."""
+        """The greedy continuation, with the most probable tokens at each place."""
         return await self._ask(begun, max_tokens, lambda path: most_probable(path, self.endpoint.listed))
 
     async def sample(self, max_tokens: int, settings: dict[str, Any]) -> Answer:
@@ -99,7 +99,7 @@ class Exchange:
 
 
 class _Bill:
-    """What the attempts at one call take, as far as it has to be estimated."""
+    """The cost of the attempts at one call, as far as it has to be estimated."""
 
     def __init__(self, exchange: Exchange, prompt_tokens: int, max_tokens: int) -> None:
         self._exchange = exchange
@@ -109,19 +109,19 @@ class _Bill:
     def begin(self) -> None:
         """An attempt is about to be sent.
 
-        Raises: UnavailableError when it is more than was expected, and more than the budget allows.
+        Raises: UnavailableError for a call beyond the expected ones that the budget does not allow.
         """
         exchange = self._exchange
         if exchange.may_exceed and len(exchange.usages) >= exchange.expected:
             if not exchange.may_exceed(self.estimate("")):
-                raise UnavailableError("the budget does not allow the calls that this takes")
+                raise UnavailableError("the budget does not allow the calls that this request needs")
             exchange.expected += 1
 
     def estimate(self, text: str) -> Usage:
-        """The usage of an answer with this text: at most what it was allowed, and all of that if nothing came."""
+        """The usage of an answer with this text, up to its limit; all of the limit if the text is empty."""
         written = min(estimated_tokens(text), self._max_tokens) if text else self._max_tokens
         return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=written, estimated=True)
 
     def lose(self, text: str) -> None:
-        """An attempt that gave no usable answer, and was perhaps paid for."""
+        """Counts an attempt that gave no usable answer and may have been billed."""
         self._exchange.usages.append(self.estimate(text))

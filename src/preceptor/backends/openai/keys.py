@@ -11,10 +11,9 @@ from preceptor.backends.openai.address import Address
 from preceptor.core.errors import UsageError
 
 NO_KEY = "none"
-"""Sent if there is no key: local servers need none."""
+"""Sent where there is no key, as local servers need none."""
 SHORTEST_SECRET = 8
-"""Keys of at least so many characters are masked in answers. A shorter one is a placeholder that may occur as a word.
-"""
+"""Shortest key that is masked in answers. A shorter one is a placeholder, and may be an ordinary word."""
 
 
 def key_for(address: Address) -> str:
@@ -22,17 +21,17 @@ def key_for(address: Address) -> str:
 
     Keys are sent over https. Over plain http, OpenAI's key is never sent, and other servers' keys are sent only to this
     machine and the private network.
-    Raises: UsageError for a key that no HTTP header can hold or that would go in clear text; the error does not show
-        it.
+    Raises: UsageError, which does not show the key, if no HTTP header can hold it or it would be sent in clear text.
     """
     key = os.environ.get(address.key_variable, "").strip()
     if not all(" " < c <= "~" for c in key):
         raise UsageError(
-            f"the environment variable {address.key_variable} holds no key: expected printable ASCII letters"
+            f"the environment variable {address.key_variable} holds no valid key; "
+            "expected printable ASCII characters without spaces"
         )
     if key and not address.encrypted and (address.hosted or not address.private):
         raise UsageError(
-            f"{address.base_url}: the key in {address.key_variable} would go there in clear text; write https://, or "
+            f"{address.base_url}: the key in {address.key_variable} would be sent in clear text; write https://, or "
             f"unset {address.key_variable} if the server needs no key"
         )
     return key
@@ -63,7 +62,7 @@ def masked(value: Any, key: str) -> Any:
 
 
 def words_without(key: str, text: str) -> str:
-    """A server's message on one line, with the key, and anything that looks like an OpenAI key, masked."""
+    """A server's message on one line, in which the key and anything that looks like an OpenAI key are masked."""
     if key != NO_KEY:
         for form in (key, repr(key)[1:-1], json.dumps(key)[1:-1]):  # as an error may quote it
             text = text.replace(form, "***")

@@ -34,18 +34,18 @@ ResultT = TypeVar("ResultT")
 class OpenAIModel:
     """A served model. The server is first contacted when something is asked of it, or of its abilities.
 
-    The key is read when the model is opened: from OPENAI_API_KEY for OpenAI's own server (api.openai.com), from
-    PRECEPTOR_API_KEY, if that is set, for every other one. Neither is sent to the other's servers.
-    When the server is gone, the requests after the first few fail at once; open the model again when it is back.
+    The key is read when the model is opened: OPENAI_API_KEY for OpenAI's own server (api.openai.com), PRECEPTOR_API_KEY
+    for all others. Neither key is sent to the other's servers.
+    When the server is gone, all requests after the first few fail at once; open the model again when it is back.
     """
 
     def __init__(
         self, address: Address, connection: Connection | None = None, abilities: Abilities | None = None
     ) -> None:
         """Args:
-            abilities: what to assume of the server; None to ask it.
+            abilities: what the server is assumed to support; None to ask it.
 
-        Raises: UsageError for a key that is none, or that would go in clear text.
+        Raises: UsageError for a malformed key, or one that would be sent in clear text.
         """
         self.address = address
         self.connection = connection or Connection()
@@ -67,15 +67,15 @@ class OpenAIModel:
 
     @property
     def identity(self) -> str:
-        """The model string; with the number of votes where the server answers so, for want of log-probabilities:
-        questions put as conversations, or as plain text where it takes no conversations.
+        """The model string, with the number of votes where the server gives no log-probabilities: of conversations, or
+        of plain text where it takes no conversations.
         """
         abilities = self.preflight()
         return self._identity(abilities.chat or abilities.text)
 
     @property
     def plain_identity(self) -> str:
-        """The same for questions asked as plain text: another endpoint answers them, perhaps in the other way."""
+        """The same for plain text, which another endpoint answers, perhaps by votes where this one does not."""
         abilities = self.preflight()
         return self._identity(abilities.text or abilities.chat)
 
@@ -94,16 +94,16 @@ class OpenAIModel:
 
     @property
     def prefill(self) -> bool:
-        """Whether the server continues a begun answer."""
+        """Whether the server continues an answer whose beginning it is given."""
         return self.preflight().prefill is not None
 
     @property
     def context_window(self) -> int | None:
-        """As the server's list of models says, if it does."""
+        """From the server's list of models; None where the list does not say."""
         return self.preflight().context_window
 
     def count_tokens(self, prompt: str | Conversation) -> int:
-        """An estimate, rather too high: a token for every three bytes and eight for every message."""
+        """An estimate on the high side: one token for every three bytes and eight for every message."""
         texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
         return sum(estimated_tokens(text) + 8 for text in texts)
 
@@ -112,18 +112,18 @@ class OpenAIModel:
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """From the most probable tokens, or from votes where the server gives no log-probabilities.
 
-        Raises: PreceptorError when the server cannot be asked at all; ValueError for a prefill that it does not take.
+        Raises: PreceptorError when the server takes no request at all; ValueError for a prefill it does not support.
         """
         return self._each(requests, self._choose, admission)
 
     def complete(
         self, requests: Sequence[CompleteRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[Completion | JudgeFailure]]:
-        """Sampled or greedy continuations, as `choose`; seeds are passed on, and servers mostly heed them."""
+        """Sampled or greedy continuations, yielded as by `choose`. Seeds are passed on; most servers honour them."""
         return self._each(requests, self._complete, admission)
 
     def close(self) -> None:
-        """Ends the connections. The model cannot be asked any more."""
+        """Closes the connections. The model cannot be used afterwards."""
         self._background.close()
 
     def _each(
@@ -134,9 +134,9 @@ class OpenAIModel:
     ) -> Iterator[Indexed[ResultT | JudgeFailure]]:
         """Asks with at most `concurrency` requests in flight; new ones start only while results are taken.
 
-        A batch is all that is answered by then, and the next requests are in flight before it is handed out: a caller
-        who waits for the disk does so once a batch, and no request waits for that. Where the budget allows no further
-        request, those in flight may leave something of what was reserved for them; it ends when there are none.
+        A batch is everything that has been answered by then. The next requests are in flight before it is yielded, so
+        the caller waits for the disk once a batch, and no request waits for the caller. Where the budget allows no
+        further request, those in flight may use less than was reserved for them; iteration ends when none is left.
         """
         exchanges = [self._exchange(index, request, admission) for index, request in enumerate(requests)]
         waiting = deque(range(len(requests)))  # all of them are made before anything is spent
@@ -153,11 +153,11 @@ class OpenAIModel:
                 if batch:
                     yield batch
                     batch = []
-                    continue  # what it has cost is known now
+                    continue  # its cost is known now
                 if not flying:
                     return
                 done = wait(flying, return_when=FIRST_COMPLETED).done
-                # What has been answered is handed out before an error ends it all.
+                # Answers are yielded before an error ends the iteration.
                 answered = [future for future in done if future.exception() is None]
                 batch = [(flying.pop(future), future.result()) for future in answered or done]
         finally:
@@ -214,5 +214,5 @@ class OpenAIModel:
             settings["stop"] = list(request.stop)
         answer = await exchange.sample(request.max_new_tokens, settings)
         if answer.text is None:
-            return JudgeFailure(reason="no_answer", detail="the model said nothing that is text")
+            return JudgeFailure(reason="no_answer", detail="the model answered without text")
         return Completion(answer.text, answer.finished, exchange.usage)

@@ -16,23 +16,25 @@ _TABLE = TypeAdapter(dict[str, Price])
 
 
 def price_of(address: Address, user_file: Path | None) -> Price | None:
-    """The user's price of the model; else the list price at OpenAI, nothing on a private server, None elsewhere.
+    """The user's price of the model; otherwise OpenAI's list price, 0 on a private server, None elsewhere.
 
-    A name with a date (`gpt-4o-2024-08-06`) that is in neither table has the price of the name without: OpenAI seldom
-    prices a model's versions differently. One that was dearer needs an entry of its own (`gpt-4o-2024-05-13` has one).
-    Raises: UsageError when the user's file is missing or is no table of prices.
+    A name with a date (`gpt-4o-2024-08-06`) that is in neither table has the price of the name without the date: OpenAI
+    seldom prices the versions of a model differently. A version that costs more needs an entry of its own, as
+    `gpt-4o-2024-05-13` has.
+
+    Raises: UsageError when the user's file is missing or is not a table of prices.
     """
     names = (address.name, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", address.name))
     tables: list[dict[str, Price]] = []
     if user_file is not None:
-        if not user_file.is_file():  # a pipe would be waited for, a device read for ever
-            raise UsageError(f'"{user_file}" is no table of prices: there is no such file')
+        if not user_file.is_file():  # reading a pipe would block, and a device has no end
+            raise UsageError(f'"{user_file}" is not a table of prices: there is no such file')
         try:
             tables.append(_TABLE.validate_python(tomllib.loads(user_file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, RecursionError) as error:
             problem = first_problem(error) if isinstance(error, ValidationError) else str(error).replace("\n", " ")
             raise UsageError(
-                f'"{user_file}" is no table of prices (see backends/openai/prices.toml): {problem}'
+                f'"{user_file}" is not a table of prices (see backends/openai/prices.toml): {problem}'
             ) from None
     if address.hosted:
         shipped = files("preceptor.backends.openai").joinpath("prices.toml").read_text(encoding="utf-8")

@@ -6,19 +6,19 @@ from preceptor.core.control_tokens import defused
 from preceptor.core.types import Conversation, Message
 
 NEUTRAL_SAMPLING = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Switches off what vLLM and llama.cpp do to a distribution by default. Servers that refuse these are sent none."""
+"""Turns off what vLLM and llama.cpp do to a distribution by default; not sent to servers that refuse these fields."""
 WHOLE_DISTRIBUTION = {"temperature": 1.0, "top_p": 1.0}
-"""Samples from the model's distribution as it is."""
+"""Samples from the model's own distribution."""
 
 
 def question(
     name: str, prompt: str | Conversation, begun: str, prefill_flags: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
-    """The path and the first half of the body: what is continued.
+    """The path and the first half of the body: the text to continue.
 
     Args:
-        begun: how the continuation begins.
-        prefill_flags: what makes the server continue the last message of a conversation.
+        begun: the given beginning of the continuation.
+        prefill_flags: fields that make the server continue the last message of a conversation.
     """
     if isinstance(prompt, str):
         return "/completions", {"model": name, "prompt": defused(prompt) + begun}
@@ -31,8 +31,8 @@ def question(
 
 
 def _harmless(message: Message) -> dict[str, Any]:
-    """The message as the API takes it, in which nothing is read as a control token: tools' names and arguments are
-    perhaps a candidate's words.
+    """The message as the API takes it, without anything that could be read as a control token. The names and arguments
+    of tools may be a candidate's words too.
     """
     wired = message.wire() | {"content": defused(message.content)}
     for key in ("name", "tool_call_id"):
@@ -44,11 +44,11 @@ def _harmless(message: Message) -> dict[str, Any]:
 
 
 def most_probable(path: str, count: int) -> dict[str, Any]:
-    """The second half: greedy, with the `count` most probable tokens at each place.
+    """The second half of the body: greedy decoding, with the `count` most probable tokens at each place.
 
-    Greedy, because servers may list the sampled token in the place of the least probable one. Where a server scales
-    log-probabilities by the temperature (SGLang does), its greedy mode leaves them as they are; vLLM and llama.cpp give
-    those of the raw model at any temperature.
+    Servers may list a sampled token in place of the least probable one, which greedy decoding rules out. SGLang scales
+    log-probabilities by the temperature, but not in greedy mode; vLLM and llama.cpp give those of the raw model at any
+    temperature.
     """
     wanted = {"logprobs": True, "top_logprobs": count} if path == "/chat/completions" else {"logprobs": count}
     return wanted | {"temperature": 0.0}

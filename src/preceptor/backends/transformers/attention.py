@@ -1,7 +1,7 @@
-"""Attention for a CPU and for texts laid out as a forest; models take it through transformers' attention interface.
+"""Attention for CPUs and for texts laid out as a forest, used through transformers' attention interface.
 
-PyTorch's fused attention for the CPU spends its time on arrays that are small here: matrix products of all query heads
-of a key's head together take a half of it for prompts and a tenth for decoding. The same softmax over the same scores;
+PyTorch's fused attention for CPUs is slow on arrays as small as these. One matrix product for all query heads that
+share a key head takes half its time for prompts and a tenth for decoding. The softmax and the scores are the same;
 results differ by rounding.
 """
 
@@ -20,34 +20,34 @@ from transformers.modeling_utils import AttentionInterface
 from preceptor.backends.transformers.forest import Forest, Segment
 
 NAME = "preceptor"
-"""Of the attention, as transformers' configurations call it."""
+"""Name of the attention in transformers' configurations."""
 CPU_TOKENS, CUDA_TOKENS = 1024, 4096
-"""Tokens of one row: more fill an accelerator better, and take more memory."""
+"""Tokens of one row. More use an accelerator better and need more memory."""
 ROW_ROUND, QUERIES_ROUND, KEYS_ROUND = 64, 32, 64
-"""Rows, and a segment's queries and keys, are filled up to multiples of so many tokens: oneDNN makes a program for
-every shape that it has not met, which takes some 10 ms, and keeps a thousand of them."""
+"""Rows, and the queries and keys of a segment, are padded to multiples of this many tokens: oneDNN compiles a program
+for every new shape, which takes about 10 ms, and keeps a thousand of them."""
 PART_SCORES = 1 << 17
-"""Scores of one head, of segments computed together, that a processor's cache holds."""
+"""Scores of one head, for segments computed together, that fit a processor's cache."""
 SCORES_AT_ONCE = 1 << 22
-"""Scores of a padded batch beyond which PyTorch's fused attention is used: it does not keep them all."""
+"""Scores of a padded batch above which PyTorch's fused attention is used, because it does not store them all."""
 
 
 def in_use(model: Any) -> bool:
-    """Whether a model has this attention."""
+    """Whether a model uses this attention."""
     return model.config.get_text_config()._attn_implementation == NAME
 
 
 def tokens_at_once(model: Any) -> int:
-    """How many tokens to give a model at once."""
+    """How many tokens to give to a model at once."""
     return CUDA_TOKENS if model.device.type == "cuda" else CPU_TOKENS
 
 
 @dataclass
 class Trial:
-    """Takes the place of a forest in a trial of a model, and keeps what each layer asks of its attention."""
+    """Stands in for a forest when a model is tried, and records what each layer asks of its attention."""
 
     asked: list[tuple[Any, Tensor | None, dict[str, Any]]] = field(default_factory=list)
-    """The module that asked, the mask that it gave, and all arguments but the scale."""
+    """The calling module, its mask, and all arguments but the scale."""
 
 
 def attention(
@@ -65,9 +65,9 @@ def attention(
 
     Args:
         query: B × H × T × D, key and value: B × K × S × D, of H query heads and K heads of keys.
-        attention_mask: what is added to the scores, B × 1 × T × S; of no account with a forest.
+        attention_mask: what is added to the scores, B × 1 × T × S; ignored with a forest.
         forest: the segments of the one row, T tokens of it in `query`, behind S - T of a cached prefix.
-        sliding_window: how many tokens back a query sees, itself included; a mask says it too, a forest not.
+        sliding_window: how many tokens back a query sees, itself included. A mask contains it, a forest does not.
 
     Returns: B × T × H × D, and no attention weights.
     """
@@ -90,7 +90,7 @@ def _padded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: floa
     B, H, T, D = query.shape
     K, S = key.shape[1:3]
     scores = _scores(query.reshape(B * K, -1, D), key.reshape(B * K, S, D), scale)
-    # Under autocast the lowest number may be fp32's, which bf16 has not: infinite, it would make rows of padding NaN.
+    # Under autocast the lowest number may be that of fp32, which bf16 rounds to -inf: rows of padding would be NaN.
     scores.view(B, H, T, S).add_(mask.clamp(min=torch.finfo(scores.dtype).min))
     summed = torch.bmm(torch.softmax(scores, dim=-1), value.reshape(B * K, S, -1))
     return summed.view(B, H, T, -1).transpose(1, 2)
@@ -105,16 +105,15 @@ class _Heads:
 
 
 class _Part:
-    """G segments whose filled lengths are equal: L queries of each, and the S keys that they see.
+    """G segments with equal padded lengths: L queries of each, and the S keys that they see.
 
-    What belongs to a head of keys stands together: products are of K · G matrices, of H / K · L queries each.
+    Arrays are ordered by key head: products have K · G matrices of H / K · L queries each.
 
     Args:
         lengths: L and S.
         window: how many tokens back a query sees, itself included; None where it sees all that came before.
         prefix: keys before those of the row.
-        row: T, its length. Nothing reads its last token: queries that only fill up are taken from it, and their results
-            go to it.
+        row: T, its length. Nothing reads its last token: padding queries are taken from it, and their results go to it.
     """
 
     def __init__(
@@ -156,7 +155,7 @@ class _Part:
         rows.index_add_(0, self._of(heads)[1], of_keys.view(-1, rows.shape[1]).to(rows.dtype))
 
     def probabilities(self, query: Tensor, key: Tensor, heads: _Heads, scale: float) -> Tensor:
-        """(K · G) × (H / K · L) × S attention weights; those of queries that only fill up are of no account."""
+        """(K · G) × (H / K · L) × S attention weights; those of padding queries mean nothing."""
         G, L, S = self._shape
         scores = _scores(self.queries(query, heads), self.keys(key, heads), scale)
         self._bias_GLR = self._bias_GLR.to(scores.dtype)
@@ -174,7 +173,7 @@ class _Part:
 
 
 class _ForestAttention(torch.autograd.Function):
-    """Attention part by part; the backward pass computes the probabilities anew instead of keeping them."""
+    """Attention part by part; the backward pass recomputes the probabilities instead of keeping them."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, forest: Sequence[_Part], scale: float) -> Tensor:
@@ -196,7 +195,9 @@ class _ForestAttention(torch.autograd.Function):
         grad = _rows(grads[0])
         of_softmax = (grad.float() * output.float()).sum(dim=1, keepdim=True).to(grad.dtype)
         grad_query = torch.zeros_like(query)
-        grad_key = torch.zeros_like(key, dtype=torch.float32)  # a shared beginning gathers from all that follows it
+        grad_key = torch.zeros_like(
+            key, dtype=torch.float32
+        )  # a shared beginning sums the gradients of all texts that continue it
         grad_value = torch.zeros_like(value, dtype=torch.float32)
         for part in forest:
             probabilities, of_output = part.probabilities(query, key, heads, scale), part.queries(grad, heads)
@@ -213,12 +214,12 @@ class _ForestAttention(torch.autograd.Function):
 
 
 def _rows(of_heads: Tensor) -> Tensor:
-    """All but the last dimension as one; of one text."""
+    """All but the last dimension flattened into one."""
     return of_heads.reshape(-1, of_heads.shape[-1])
 
 
 class _Row:
-    """A forest's row for all layers: its segments, those of equal filled lengths together.
+    """A forest's row for all layers, with segments of equal padded lengths computed together.
 
     Args:
         length: of the row.
@@ -230,7 +231,7 @@ class _Row:
         self._parts: dict[int | None, list[_Part]] = {}
 
     def parts(self, window: int | None) -> list[_Part]:
-        """The parts for layers of one window. A window that is longer than every text counts as none."""
+        """The parts for layers with one window. A window longer than every text counts as none."""
         window = None if window is None or window >= self._longest else window
         if window not in self._parts:
             self._parts[window] = self._divided(window)
@@ -253,12 +254,12 @@ class _Row:
 
 
 def _seen_before(segment: Segment, prefix: int) -> int:
-    """How many keys come before a segment: all of its tokens see them, but for a window."""
+    """How many keys come before a segment; without a window, all of its tokens see them."""
     return prefix + sum(end - start for start, end in segment.before)
 
 
 def _out_of_sight(segment: Segment, prefix: int, window: int | None) -> int:
-    """How many of the keys before a segment none of its tokens sees, the first in the text."""
+    """How many of the first keys before a segment none of its tokens sees."""
     return max(0, _seen_before(segment, prefix) - window + 1) if window else 0
 
 
@@ -275,7 +276,7 @@ def _behind(queries: int, keys: int, window: int) -> Tensor:
 
 
 def round_up(length: int, multiple: int) -> int:
-    """The next multiple."""
+    """The length rounded up to a multiple."""
     return length + -length % multiple
 
 

@@ -1,9 +1,9 @@
 """From text to token ids, with text from outside kept apart from control tokens.
 
 A chat template mixes control tokens (`<|im_start|>`) with message contents. A content that spells a control token must
-stay text, so contents are put aside before the template is tokenised, and are tokenised by themselves as plain text.
-Some tokenizers list tokens such as `<tool_call>` and `</think>` among ordinary words and read them in plain text too:
-these get a space inside, unless the assistant itself wrote them.
+stay text, so contents are taken out before the template is tokenised and are tokenised separately as plain text.
+Some tokenizers list tokens such as `<tool_call>` and `</think>` among ordinary words and recognise them in plain text
+too: these get a space inside, unless the assistant itself wrote them.
 """
 
 import re
@@ -16,16 +16,16 @@ from preceptor.core.control_tokens import defused_of, is_control
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation, Message
 
-_MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
+_MARK = "\u2402{}\u2403"  # two symbols that no template contains, around the index of the message
 _MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
 
 
 class TemplateRefusalError(UsageError):
-    """A chat template does not take a conversation, though it may take others."""
+    """A chat template refuses a conversation, though it may take others."""
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of plain text: no control tokens are added, and none is read out of the text."""
+    """Token ids of plain text: no control tokens are added, and none are recognised in the text."""
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return [int(i) for i in ids]
 
@@ -34,7 +34,7 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
     """Token ids of a conversation in the model's chat template, ready for the assistant's answer.
 
     Raises: UsageError when the tokenizer has no chat template, when its template drops or repeats a message, or when
-        the conversation holds tool calls; TemplateRefusalError when the template takes no such conversation.
+        the conversation holds tool calls; TemplateRefusalError when the template refuses the conversation.
     """
     if any(message.role == "tool" or message.tool_calls for message in conversation):
         raise UsageError("a conversation with tool calls can be judged, but a local model cannot continue it")
@@ -43,7 +43,7 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
     marked = [{"role": m.role, "content": _MARK.format(i)} for i, m in enumerate(conversation)]
     try:
         frame: str = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:  # templates raise where they take no system message, say
+    except TemplateError as error:  # some templates raise for a system message, for instance
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TemplateRefusalError(
             f"{tokenizer.name_or_path}: the model's chat template refuses a conversation: {reason}"
@@ -61,7 +61,7 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
 
 
 def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "") -> list[int]:
-    """Token ids of either form of prompt; a plain text begins with BOS where the tokenizer adds one."""
+    """Token ids of either form of prompt. Plain text begins with BOS where the tokenizer adds it."""
     if not isinstance(prompt, str):
         return encode_conversation(tokenizer, prompt, prefill)
     start = [int(i) for i in tokenizer("")["input_ids"]]
@@ -70,7 +70,7 @@ def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "")
 
 def content_of(tokenizer: Any, message: Message) -> str:
     """A message's content, ready for `encode_text`: unless the assistant wrote it, it holds no control token that the
-    tokenizer would read in spite of being told to read none.
+    tokenizer would recognise although it is told not to.
     """
     return message.content if message.role == "assistant" else _inert(tokenizer, message.content)
 

@@ -15,11 +15,11 @@ from preceptor.backends.transformers.layout import lay_out, read
 from preceptor.backends.transformers.traits import traits
 
 PREFIX_BLOCK = 64
-"""A shared prefix is computed and cut in blocks of so many tokens: what is kept of it does not depend on what was asked
-before.
+"""A shared prefix is computed and kept in blocks of this many tokens, so that what is kept does not depend on earlier
+requests.
 """
 WORTH_A_WORKER = 128
-"""Tokens that are worth computing beside others instead of with them."""
+"""Least number of tokens that is worth a worker of its own."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class EncodedChoice:
 
     @property
     def rows(self) -> list[tuple[int, ...]]:
-        """The sequences to compute: the context followed by all but the last token of each choice, without those
-        that another one contains (choices of a single token all read the context's last position).
+        """The sequences to compute: the context followed by all but the last token of each choice, without sequences
+        that others begin with (choices of a single token all read the context's last position).
         """
         stems = {choice[:-1] for choice in self.choices}
         kept = [s for s in stems if not any(s != other and other[: len(s)] == s for other in stems)]
@@ -41,7 +41,7 @@ class EncodedChoice:
 
 class PrefixCache:
     """The key-value cache of the last shared prefix, kept from batch to batch and from call to call; for models that
-    compute a forest. Layers with a window have all of it too: what they do not see, their masks hide.
+    compute a forest. Layers with a window keep all of it too; their masks hide what they must not see.
     """
 
     def __init__(self) -> None:
@@ -49,12 +49,12 @@ class PrefixCache:
         self._layers: list[tuple[Tensor, Tensor]] = []
 
     def expanded(self, model: Any, prefix: tuple[int, ...], rows: int) -> DynamicCache:
-        """A fresh cache that holds `prefix`, whole blocks of it, for a batch of `rows`."""
+        """A fresh cache that holds the whole blocks of `prefix` for a batch of `rows`."""
         self.keep(model, prefix)
         return self._first(model, len(prefix), rows)
 
     def keep(self, model: Any, prefix: tuple[int, ...]) -> None:
-        """Computes what is not kept of a prefix; `expanded` is then for several threads at once."""
+        """Computes the part of a prefix that is not kept. Afterwards several threads may call `expanded` at once."""
         known = common_length(prefix, self._prefix) // PREFIX_BLOCK * PREFIX_BLOCK
         if known < len(prefix):
             cache = self._first(model, known, 1)
@@ -76,13 +76,13 @@ class PrefixCache:
 
 
 def batches(requests: Sequence[EncodedChoice], at_once: int, *, forest: bool = True) -> Iterator[list[int]]:
-    """Indices of requests to compute together, at most `at_once` tokens, those that begin alike beside each other.
+    """Indices of requests to compute together, at most `at_once` tokens; those that begin alike are neighbours.
 
     Args:
-        forest: whether what requests share is computed once.
+        forest: whether a beginning that requests share is computed once.
 
-    The first batches depend only on the requests in them and those not yet answered, so that a run that was cut
-    between two batches forms the remaining ones exactly as it would have.
+    Each batch depends only on the requests that are not yet answered, so a run that was stopped between two batches
+    forms the remaining ones exactly as an uninterrupted run.
     """
     order = sorted(range(len(requests)), key=lambda i: requests[i].context)
     batch: list[int] = []
@@ -107,8 +107,8 @@ def batches(requests: Sequence[EncodedChoice], at_once: int, *, forest: bool = T
 
 @torch.inference_mode()
 def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache: PrefixCache) -> list[list[float]]:
-    """Log-probability of each choice of each request: all behind their shared prefix, and whatever some of them share
-    beyond that computed once too. A model that computes no forest computes every text by itself.
+    """Log-probability of each choice of each request. The prefix that all share is computed once, and so is whatever
+    some of them share beyond it; a model that computes no forest computes every text separately.
     """
     rows = [(row, len(request.context) - 1) for request in requests for row in request.rows]
     logits = _logits(model, rows, prefix_cache)
@@ -126,11 +126,11 @@ def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache
 
 
 Read = tuple[tuple[int, ...], int]
-"""A text, and from which of its tokens on the logits are wanted."""
+"""A text, and the first of its tokens whose logits are wanted."""
 
 
 def _logits(model: Any, rows: Sequence[Read], prefix_cache: PrefixCache) -> Sequence[Tensor]:
-    """The wanted logits of each text, a forest for every worker."""
+    """The wanted logits of each text, computed in one forest for each worker."""
     forest = traits(model).forest
     prefix = shared_prefix([text[: first + 1] for text, first in rows]) if forest else ()
     prefix_cache.keep(model, prefix)
@@ -150,7 +150,7 @@ def _logits(model: Any, rows: Sequence[Read], prefix_cache: PrefixCache) -> Sequ
 
 
 def without_longer_choices(choices: Sequence[tuple[int, ...]], log_probs: Sequence[float]) -> list[float]:
-    """Takes from each choice the probability of the choices that it begins: of "1" where it goes on to "10"."""
+    """Subtracts from each choice the probability of longer choices that begin with it: from "1" that of "10"."""
     reduced: list[float] = []
     for choice, log_prob in zip(choices, log_probs, strict=True):
         longer = {c: lp for c, lp in zip(choices, log_probs, strict=True) if _begins(choice, c)}

@@ -1,6 +1,6 @@
-"""Independent work of one model on a CPU, side by side.
+"""Independent work of one model on a CPU, done in parallel.
 
-Two halves of a batch, each on a half of the cores, take less time than one after the other on all of them: cores that
+Two halves of a batch, each on half of the cores, take less time than one after the other on all of them: cores that
 share a product wait for each other at its end, and for Python between products.
 """
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 
 MOST_WORKERS = 4
-"""Beyond, they would wait for Python's lock, and take more memory."""
+"""More would wait for Python's lock and need more memory."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,16 +22,16 @@ _thread = threading.local()
 
 
 def workers(device: torch.device) -> int:
-    """How many pieces of work are done at once: one on an accelerator, and within a worker."""
+    """How many pieces of work run in parallel; one on an accelerator, and inside a worker."""
     alone = device.type != "cpu" or getattr(_thread, "is_worker", False)
     return 1 if alone else min(MOST_WORKERS, torch.get_num_threads())
 
 
 def side_by_side(device: torch.device, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """The results of some work on each item, in the items' order; each worker has its share of the threads.
+    """The results of the work on each item, in the order of the items. Each worker has its share of the threads.
 
-    Gradients, inference mode and automatic precision are for the workers as they are for the caller. What one of them
-    raises is raised here, when all that was begun has ended.
+    Gradients, inference mode and automatic precision are those of the caller. An error of a worker is raised here,
+    after all work that had begun has ended.
     """
     at_once = min(workers(device), len(items))
     if at_once <= 1:
@@ -47,12 +47,12 @@ def side_by_side(device: torch.device, work: Callable[[T], R], items: Sequence[T
         for each in begun:
             each.cancel()
         wait(begun)
-        torch.set_num_threads(threads)  # what a worker sets is the default of threads to come
+        torch.set_num_threads(threads)  # what a worker sets is the default of later threads
 
 
 @lru_cache
 def _pool(count: int, threads: int) -> ThreadPoolExecutor:
-    """Workers, kept: a thread's memory that has been used is faster than new."""
+    """Workers, which are kept: memory that a thread has used is faster than new memory."""
     return ThreadPoolExecutor(count, initializer=_begin, initargs=(threads,))
 
 
@@ -62,7 +62,7 @@ def _begin(threads: int) -> None:
 
 
 def _as_here(work: Callable[[T], R]) -> Callable[[T], R]:
-    """The work in this thread's modes, of which other threads know nothing."""
+    """The work in this thread's modes, which other threads do not inherit."""
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     autocast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 

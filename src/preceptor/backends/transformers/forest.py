@@ -1,8 +1,8 @@
 """Texts that begin alike, laid out so that every shared beginning is computed once.
 
-Texts become trees of segments: a segment holds the tokens that some texts share from one branching to the next. All
-segments stand one after another in one row. A token attends to its own segment up to itself and to the segments that
-lead to it, and counts its position from the beginning of its text; so it is computed as in a row of its own.
+Texts become trees of segments: a segment holds the tokens that some texts share between two branchings. All segments
+stand one after another in one row. A token attends to the segments that lead to its own and to its own segment up to
+itself, and its position counts from the beginning of its text, so the result is that of a row of its own.
 """
 
 import math
@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 LONGEST_SEGMENT = 128
-"""Longer ones are divided, which keeps the scores of one segment's attention in a processor's cache."""
+"""Longer segments are divided, which keeps the attention scores of one segment in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Tokens start..end of the row, and what they attend to beside themselves."""
+    """Tokens start..end of the row, and what they attend to besides themselves."""
 
     start: int
     end: int
     before: tuple[tuple[int, int], ...]
-    """Ranges of the row that lead to it, from the beginning of the text on; the cached prefix is not among them."""
+    """Ranges of the row that lead to it, in the order of the text, without the cached prefix."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Forest:
     """Texts laid out in one row.
 
     Args:
-        prefix: how many tokens, the same of every text, are in a cache already and not part of the row.
+        prefix: number of first tokens, the same in every text, that are cached already and not part of the row.
     """
 
     prefix: int = 0
@@ -40,12 +40,12 @@ class Forest:
     positions: list[int] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     places: list[list[int]] = field(default_factory=list)
-    """For each text, where in the row each of its tokens is, from the first after the prefix on."""
+    """For each text, the places in the row of its tokens after the prefix."""
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]], prefix: int = 0) -> "Forest":
-        """Lays out texts; what a text shares with the one before it is not repeated, so texts that begin alike should
-        be neighbours.
+        """Lays out texts. What a text shares with the one before is not repeated, so texts that begin alike should be
+        neighbours.
 
         Raises: ValueError when a text has no token beyond the prefix.
         """
@@ -55,7 +55,7 @@ class Forest:
         return forest
 
     def add(self, text: Sequence[int]) -> None:
-        """Lays out one more text."""
+        """Adds one text."""
         if len(text) <= self.prefix:
             raise ValueError(f"a text of {len(text)} tokens has none beyond the prefix of {self.prefix}")
         places = self._shared_with_last(text)
@@ -89,7 +89,7 @@ class Forest:
         )[None, None]
 
     def _shared_with_last(self, text: Sequence[int]) -> list[int]:
-        """Where the tokens are that a text shares with the last one laid out."""
+        """The places of the tokens that a text shares with the one before it."""
         if not self.places:
             return []
         last = self.places[-1]
@@ -97,7 +97,7 @@ class Forest:
 
     @staticmethod
     def _ranges(places: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Ascending places as ranges."""
+        """Ascending places, as ranges."""
         ranges: list[tuple[int, int]] = []
         for place in places:
             if ranges and ranges[-1][1] == place:
@@ -108,16 +108,17 @@ class Forest:
 
 
 def common_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """With how many equal tokens two texts begin."""
+    """The length of the common beginning of two texts, in tokens."""
     limit = min(len(first), len(second))
     return next((i for i in range(limit) if first[i] != second[i]), limit)
 
 
 def in_parts(sizes: Sequence[int], at_once: int, workers: int = 1) -> list[range]:
-    """Divides things of some sizes, in order, into parts of at most `at_once`; a larger one is a part by itself.
+    """Divides items of some sizes, in order, into parts of at most `at_once`; a larger item is a part of its own.
 
     Args:
-        workers: who share the parts: they are then about as many for each, and about as large.
+        workers: the number of workers that share the parts, which are made about equally large and equally many for
+            each.
     """
     parts = _in_parts(sizes, at_once)
     if workers == 1 or len(sizes) == 1:

@@ -1,4 +1,4 @@
-"""How texts are fed to a model: as a forest if the model computes one, otherwise as a padded batch."""
+"""Feeding texts to a model: as a forest if the model computes one, otherwise as a padded batch."""
 
 import threading
 from collections.abc import Generator, Sequence
@@ -29,8 +29,8 @@ def lay_out(model: Any, texts: Sequence[Sequence[int]], prefix: int = 0) -> Layo
     """Lays out texts for a model without adapters; texts with the same beginning should be adjacent.
 
     Args:
-        prefix: how many first tokens, the same in every text, are cached already; only for models that compute a
-            forest.
+        prefix: number of first tokens, the same in every text, that are cached already; only for models that compute
+            a forest.
     """
     if traits(model).forest:
         forest = Forest.of(texts, prefix)

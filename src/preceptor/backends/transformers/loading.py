@@ -1,4 +1,4 @@
-"""Loading weights: where they come from, in which precision, on which device, and what names them exactly."""
+"""Loading weights: where they come from, their precision and device, and the exact identity of a model."""
 
 import hashlib
 import json
@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from preceptor.backends.names import ADAPTERS, check_name
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.extras import require
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class LoadedModel:
 def default_dtype() -> torch.dtype:
     """bfloat16 where the hardware multiplies it natively, else float32.
 
-    A CPU multiplies it natively where it has the instructions and PyTorch may use them: with
-    ATEN_CPU_CAPABILITY=avx2 in the environment PyTorch may not, and a machine that has them works as one without.
+    A CPU multiplies it natively if it has the instructions and PyTorch may use them. With ATEN_CPU_CAPABILITY=avx2 in
+    the environment PyTorch may not, and a machine with the instructions works like one without.
     """
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
@@ -64,7 +65,7 @@ def load(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
 
 
 def context_window(model: Any) -> int:
-    """The most tokens that a model was made for; 2^20 where its configuration does not say."""
+    """The model's context window in tokens; 2^20 where its configuration does not say."""
     config = model.config.get_text_config()
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     return next((int(size) for name in names if (size := getattr(config, name, None))), 1 << 20)
@@ -73,15 +74,16 @@ def context_window(model: Any) -> int:
 def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
     """Loads a sequence classifier with one output, as `load` loads a causal language model.
 
-    Raises: UsageError when there is no such model, or when it is something else than a reward model: transformers would
-        give a language model a random head and say so in its log alone. PreceptorError as in `load`.
+    Raises: UsageError when there is no such model, or it is not a reward model: transformers would give a language
+    model
+        a random head, and say so only in its log. PreceptorError as in `load`.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     check_name(name)
     remedy = "name a folder that `RewardModel.save` wrote, or a sequence classifier with one output"
     if name == "embedded" or name.startswith(("openai:", "scripted:")) or name.endswith(".gguf"):
-        raise UsageError(f'"{name}" is no reward model; {remedy}')
+        raise UsageError(f'"{name}" is not a reward model; {remedy}')
     source, arguments, _ = _locate(name)
     try:
         config: Any = AutoConfig.from_pretrained(source, **arguments)
@@ -89,7 +91,7 @@ def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedMode
         raise PreceptorError(f'the model "{name}" could not be loaded: {_first_line(error)}') from error
     kinds = [str(kind) for kind in config.architectures or ["an unnamed architecture"]]
     if not all(kind.endswith("ForSequenceClassification") for kind in kinds):
-        raise UsageError(f'"{name}" is no reward model but {kinds[0]}, which has no score head; {remedy}')
+        raise UsageError(f'"{name}" is not a reward model but {kinds[0]}, which has no score head; {remedy}')
     if config.num_labels != 1:
         raise UsageError(f'"{name}" has {config.num_labels} outputs, a reward model has one; {remedy}')
     loaded, missing = _load(name, dtype, AutoModelForSequenceClassification)
@@ -99,7 +101,7 @@ def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedMode
 
 
 def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel, set[str]]:
-    """A model of a kind (a class of transformers), and the names of the weights that its files do not have."""
+    """A model of a class of transformers, and the names of the weights that its files lack."""
     from transformers import AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
@@ -131,7 +133,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _locate(name: str) -> tuple[str, dict[str, str], str]:
-    """What to give `from_pretrained`: source, keyword arguments, and the version where it is known beforehand."""
+    """Arguments for `from_pretrained`: source and keywords; and the version where it is known before loading."""
     if name == "embedded":
         folder = ensure_embedded()
         return str(folder), {}, files_hash(_model_files(folder))
@@ -144,12 +146,13 @@ def _locate(name: str) -> tuple[str, dict[str, str], str]:
     if (path / "config.json").is_file():
         return str(path.absolute()), {}, files_hash(_model_files(path))
     if (path / ADAPTERS).is_file():
+        require(f"{name} holds LoRA adapters, and loading them needs", "peft")
         return str(path.absolute()), {}, files_hash([*_model_files(path), *_model_files(_base_of(path))])
     raise AssertionError(f"check_name let {name} through")
 
 
 def _base_of(adapters: Path) -> Path:
-    """Where adapters say that their base model is: a folder, or a name on the hub, which is no folder here."""
+    """The base model that adapters name: a folder, or a name on the hub, which is not a folder here."""
     try:
         return Path(str(json.loads((adapters / ADAPTERS).read_text(encoding="utf-8"))["base_model_name_or_path"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -157,7 +160,7 @@ def _base_of(adapters: Path) -> Path:
 
 
 def _merge_adapters(model: Any) -> None:
-    """Folds LoRA adapters into the weights, in their precision, as a policy is sampled in training: twice as fast."""
+    """Merges LoRA adapters into the weights, in their precision, as in training: sampling is then twice as fast."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for layer in model.modules():
@@ -166,14 +169,14 @@ def _merge_adapters(model: Any) -> None:
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """The files that make a model what it is: weights, configuration, tokenizer, chat template."""
+    """The files that define a model: weights, configuration, tokenizer and chat template."""
     endings = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model")
     found = (file for ending in endings for file in folder.glob(ending))
-    return sorted(file for file in found if file.name != "manifest.json")  # says nothing that the others do not
+    return sorted(file for file in found if file.name != "manifest.json")  # repeats what the others say
 
 
 def files_hash(files: list[Path]) -> str:
-    """A hash of what files hold, in their order."""
+    """A hash of the contents of files, in their order."""
     digest = hashlib.sha256()
     for file in files:
         known = file.stat()
@@ -183,6 +186,6 @@ def files_hash(files: list[Path]) -> str:
 
 @lru_cache
 def _file_hash(file: Path, size: int, modified: int) -> bytes:
-    """The hash of a file that has not changed since: policy, reference and judge are often the same weights."""
+    """The hash of an unchanged file, computed once: policy, reference and judge often have the same weights."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()

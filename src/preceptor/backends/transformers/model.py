@@ -28,13 +28,13 @@ from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation, JudgeFailure, Usage
 
 COMPLETIONS_AT_ONCE = 32
-"""Continuations decoded together, at most."""
+"""Most continuations decoded together."""
 COMPLETION_TOKENS_AT_ONCE = 1 << 15
-"""Bound on their tokens, prompts included: bounds the memory of the key-value cache."""
+"""Most tokens of them, prompts included, which bounds the memory of the key-value cache."""
 
 
 class LocalModel:
-    """A model in this process. Computes shared prefixes of requests once; callers manage no caches."""
+    """A model in this process. It computes the shared prefixes of requests once; callers need not manage caches."""
 
     prefill = True
     price = FREE
@@ -55,7 +55,7 @@ class LocalModel:
 
     @property
     def context_window(self) -> int:
-        """The most tokens that the model can attend to."""
+        """Most tokens that the model can attend to."""
         return context_window(self.model)
 
     @property
@@ -76,8 +76,8 @@ class LocalModel:
     def choose(
         self, requests: Sequence[ChooseRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """Exact log-probabilities; a request that is longer than the window, or that the chat template refuses, fails
-        alone.
+        """Exact log-probabilities. A request that exceeds the window or that the chat template refuses fails by
+        itself.
         """
         encoded = [self._encoded_choice(request) for request in requests]
         fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
@@ -95,9 +95,9 @@ class LocalModel:
     def complete(
         self, requests: Sequence[CompleteRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[Completion | JudgeFailure]]:
-        """Sampled or greedy continuations, in batches of similar length; each row has the seed of its request.
+        """Sampled or greedy continuations, in batches of similar length. Each row has the seed of its request.
 
-        `stop` is applied to the finished text: the tokens after it were computed, and are counted in the usage.
+        `stop` is applied to the finished text: tokens after it have been computed and are counted in the usage.
         """
         encoded = [self._encoded(r.prompt, r.prefill, r.max_new_tokens) for r in requests]
         if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
@@ -119,7 +119,7 @@ class LocalModel:
             yield [(i, self._completion(requests[i], len(fits[i]), s)) for i, s in zip(batch, sampled, strict=True)]
 
     def _encoded(self, prompt: str | Conversation, prefill: str, new_tokens: int) -> tuple[int, ...] | JudgeFailure:
-        """Token ids of a prompt that leaves room in the window, or why there are none."""
+        """Token ids of a prompt that leaves room in the window, or the failure."""
         try:
             ids = tuple(encode_prompt(self.tokenizer, prompt, prefill))
         except UsageError as error:
@@ -145,7 +145,7 @@ class LocalModel:
 def _completion_batches(
     requests: Sequence[CompleteRequest], prompts: Mapping[int, tuple[int, ...]]
 ) -> Iterator[list[int]]:
-    """Indices of requests to decode together: of the same settings, the longest first, within the bounds on memory."""
+    """Indices of requests to decode together: with equal settings, the longest first, within the bounds on memory."""
     alike: dict[tuple[int, float, int | None], list[int]] = {}
     for i in sorted(prompts, key=lambda i: (-len(prompts[i]), prompts[i], requests[i].seed)):
         settings = (requests[i].max_new_tokens, requests[i].temperature, requests[i].top_k)

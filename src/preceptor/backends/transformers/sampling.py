@@ -16,14 +16,14 @@ from preceptor.backends.transformers.traits import decoding, traits
 from preceptor.core.ticks import tick
 
 PROMPTS_ROUND = 16
-"""Prompts are padded to a multiple of so many tokens, for the reason that `KEYS_ROUND` gives."""
+"""Prompts are padded to a multiple of this many tokens, for the reason given at `KEYS_ROUND`."""
 ROWS_AT_ONCE = 64
-"""Responses decoded together. More rows use the hardware better and need more memory for the key-value cache."""
+"""Most responses decoded together. More use the hardware better and need more memory for the key-value cache."""
 
 
 @dataclass(frozen=True)
 class SampledResponse:
-    """Token ids of one response, the end-of-sequence token included where the model gave it."""
+    """Token ids of one response, with the end-of-sequence token where the model gave it."""
 
     token_ids: tuple[int, ...]
     finished: bool
@@ -45,10 +45,10 @@ def sample_groups(
     temperature: float,
     eos_ids: Sequence[int],
 ) -> list[list[SampledResponse]]:
-    """Samples `group_size` responses (G) for each of P prompts, each group from a seed of its own.
+    """Samples `group_size` responses (G) to each of P prompts, each group from its own seed.
 
     The end of a response is its first end-of-sequence token, whatever the padding token is. `temperature` divides the
-    logits; 0 is greedy. A group's random numbers do not depend on the prompts beside it.
+    logits; 0 is greedy. A group's random numbers do not depend on the other prompts.
 
     Returns: P lists of G responses.
     """
@@ -76,9 +76,9 @@ def sample_each(
     prefix: tuple[int, ...] = (),
     prefix_cache: PrefixCache | None = None,
 ) -> list[SampledResponse]:
-    """Samples one continuation for each of B prompts, all at once, each row from a seed of its own.
+    """Samples one continuation of each of B prompts together, each row from its own seed.
 
-    A row's random numbers do not depend on the rows beside it. `prefix` begins every prompt, and is computed once.
+    A row's random numbers do not depend on the other rows. `prefix` begins every prompt and is computed once.
     """
     draw = _drawing(seeds_B, 1, max_new_tokens, temperature, top_k, model.device)
     cache = prefix_cache.expanded(model, prefix, len(prompt_ids_B)) if prefix_cache is not None and prefix else None
@@ -86,13 +86,13 @@ def sample_each(
 
 
 Draw = Callable[[Tensor, Tensor, int], Tensor]
-"""Picks the next tokens (B) from logits (B × V), the batch's rows (B) and the step."""
+"""Picks the next tokens (B) from the logits (B × V), the batch's rows (B) and the step."""
 
 
 def _drawing(
     seeds_P: Sequence[int], group_size: int, steps: int, temperature: float, top_k: int | None, device: torch.device
 ) -> Draw:
-    """Drawing with one random number for each row and step, all of a group's from the group's seed."""
+    """Draws with one random number for each row and step; those of a group come from the group's seed."""
     if not seeds_P:
         raise ValueError("no prompts to sample for")
     uniform_BT = torch.cat(
@@ -181,8 +181,8 @@ def _decode(
 def _decode_alone(
     model: Any, prompt_ids: Sequence[int], group_size: int, max_new_tokens: int, eos_ids: Sequence[int], draw: Draw
 ) -> list[SampledResponse]:
-    """Decodes one prompt's G rows without padding, in whatever memory the model keeps of the tokens before. Rows that
-    have ended stay until all have: such a memory cannot be divided.
+    """Decodes one prompt's G rows without padding, with whatever cache the model keeps. Rows that have ended stay until
+    all have, because such a cache cannot be divided.
     """
     rows_B, taken = torch.arange(group_size, device=model.device), [[] for _ in range(group_size)]
     ended = [False] * group_size
@@ -204,7 +204,7 @@ def _decode_alone(
 
 
 def _from(draw: Draw, first: int) -> Draw:
-    """The same drawing for rows that are counted from a later one."""
+    """The same drawing for rows that start at `first`."""
     return lambda logits_BV, rows_B, step: draw(logits_BV, rows_B + first, step)
 
 
@@ -223,11 +223,11 @@ def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor, top_k: int |
 
 
 class _RoomyLayer(DynamicLayer):
-    """Keys and values in arrays that have room for more tokens and grow by whole numbers of them.
+    """Keys and values in arrays that have room for more tokens and grow in steps.
 
     Args:
-        room: by how many tokens they grow.
-        whole: whether all of an array is given, zeros where there is no token yet: a product of a part of an array
+        room: the step, in tokens.
+        whole: whether to return whole arrays, with zeros where there is no token yet: a product with a part of an array
             copies it first.
     """
 
@@ -239,7 +239,7 @@ class _RoomyLayer(DynamicLayer):
         self.update(layer.keys, layer.values)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Appends, and gives all that there is."""
+        """Appends keys and values, and returns all of them."""
         new = slice(self._length, self._length + key_states.shape[2])
         if new.stop > self._keys.shape[2]:
             more = round_up(new.stop, self._room) - self._keys.shape[2]
@@ -261,7 +261,7 @@ class _RoomyLayer(DynamicLayer):
 
 
 def _with_room(model: Any, cache: DynamicCache, *, whole: bool) -> DynamicCache:
-    """The same cache with room for more tokens; layers of another kind, those of a sliding window say, stay."""
+    """The same cache with room for more tokens; other kinds of layers, such as sliding windows, stay as they are."""
     layers: list[Any] = cache.layers
     roomy: Any = DynamicCache(config=model.config)
     roomy.layers = [_RoomyLayer(layer, KEYS_ROUND, whole) if type(layer) is DynamicLayer else layer for layer in layers]
@@ -269,7 +269,7 @@ def _with_room(model: Any, cache: DynamicCache, *, whole: bool) -> DynamicCache:
 
 
 def _left_padded(sequences: Sequence[Sequence[int]], round_to: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens and mask, a multiple of `round_to` wide."""
+    """Tokens and mask, as wide as the next multiple of `round_to`."""
     longest = round_up(max(len(s) for s in sequences), round_to)
     ids_PT = torch.tensor([[0] * (longest - len(s)) + list(s) for s in sequences], device=device)
     mask_PT = torch.tensor([[0] * (longest - len(s)) + [1] * len(s) for s in sequences], device=device)

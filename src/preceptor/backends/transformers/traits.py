@@ -1,4 +1,4 @@
-"""How a model can process texts, found out when it is loaded: from what its layers cache, and by a trial.
+"""How a model can process texts. This is found out when it is loaded, from what its layers cache and by a trial.
 
 A forest (`forest`) is exact if every layer attends as its mask says and uses the positions that it is given, and
 nothing else carries over from one token to the next. A list of families would never be complete, so each model is tried
@@ -37,12 +37,12 @@ class Traits:
 
     @property
     def kept_prefixes(self) -> bool:
-        """Whether prompts may be decoded after a cached prefix. A window would count the padding in between."""
+        """Whether prompts may be decoded after a cached prefix; a window would count the padding in between."""
         return self.forest and not self.windows
 
 
 def traits(model: Any) -> Traits:
-    """The traits that `prepare` found out, also for a model wrapped in adapters."""
+    """The traits that `prepare` found, also of a model wrapped in adapters."""
     return getattr(model, _KEPT, Traits())
 
 

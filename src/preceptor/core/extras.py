@@ -1,0 +1,62 @@
+"""Optional packages: which extra of preceptor brings them, and what the user reads where one is missing.
+
+`pip install preceptor` brings what judging over a server, labelling, audits, estimates, evaluations and reports need.
+Local models and training need large packages, which come with the extras `local` and `train`.
+"""
+
+from importlib.util import find_spec
+
+from preceptor.core.errors import UsageError
+
+LOCAL = ("torch", "transformers", "safetensors", "gguf")
+"""Packages of the extra `local`."""
+TRAIN = ("accelerate", "datasets", "peft", "trl")
+"""What the extra `train` adds to them."""
+
+
+def require(purpose: str, *packages: str, instead: str = "") -> None:
+    """Checks that optional packages are installed, without importing them.
+
+    Args:
+        purpose: what needs them, with its verb: "training needs".
+        instead: what the user may do otherwise: "or name a file".
+
+    Raises: UsageError naming the missing packages and the command that installs them.
+
+    Example:
+        >>> require("reading numbers needs", "json")
+    """
+    missing = [package for package in packages if not _is_installed(package)]
+    if missing:
+        extra = "local" if set(missing) <= set(LOCAL) else "train"
+        remedy = f'pip install "preceptor[{extra}]"' + (f", {instead}" if instead else "")
+        raise UsageError(f"{purpose} {_listed(missing)}: {remedy}")
+
+
+def require_local(model: str) -> None:
+    """Checks that a model can be loaded on this machine.
+
+    Raises: UsageError where a package is missing.
+    """
+    purpose = f'the model "{model}" runs on this machine and needs'
+    require(purpose, *LOCAL, instead="or name a model behind a server (openai:NAME@BASE_URL)")
+
+
+def require_training() -> None:
+    """Checks that models can be trained.
+
+    Raises: UsageError where a package is missing.
+    """
+    require("training needs", *LOCAL, *TRAIN)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of a finder that refuses
+        return False
+
+
+def _listed(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
