@@ -86,7 +86,6 @@ def use(judge: str) -> None:
 def say_what_is_missing() -> None:
     """Local models and training name the extra that they need, in one line, and write nothing."""
     assert 'pip install "preceptor[local]"' in refused("label", str(COMPARISONS), "--out", "x")  # the default judge
-    assert 'pip install "preceptor[local]"' in refused("models", "--fetch")
     assert 'pip install "preceptor[train]"' in refused("run", "quickstart", "--out", "x")
     assert 'pip install "preceptor[train]"' in refused("train", "reward", "labels", "--out", "x")
     assert not Path("x").exists()
