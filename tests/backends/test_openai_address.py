@@ -101,7 +101,7 @@ def test_prices(tmp_path: Path) -> None:
     own.write_text("[gpt-4o-mini]\nprompt = 1\ncompletion = 2\n")
     assert price_of(elsewhere, own) == price_of(listed, own) == Price(1.0, 2.0)
     own.write_text("[gpt-4o-mini]\nprompt = 1\n")
-    with pytest.raises(UsageError, match="no table of prices"):
+    with pytest.raises(UsageError, match="not a table of prices"):
         price_of(listed, own)
 
 

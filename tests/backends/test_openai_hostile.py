@@ -277,7 +277,7 @@ def test_a_server_that_redirects_everything_is_named_in_one_line() -> None:
 def test_a_price_is_a_number_of_dollars(price: str, tmp_path: Path) -> None:
     own = tmp_path / "prices.toml"
     own.write_text(f"[m]\nprompt = {price}\ncompletion = 1\n")
-    with pytest.raises(UsageError, match="no table of prices") as error:
+    with pytest.raises(UsageError, match="not a table of prices") as error:
         open_model("openai:m@https://example.com/v1", Connection(prices=own))
     assert "\n" not in str(error.value)
 

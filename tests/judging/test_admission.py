@@ -80,7 +80,7 @@ def test_every_attempt_is_counted_and_needs_its_own_place_in_the_budget(tmp_path
         model.preflight()
         before = len(server.asked)
         server.script.faults = {"Answer:": ["html"] * 9}
-        with pytest.raises(PreceptorError, match=r"\$12\.0000 is spent .* may cost \$12\.0000"):
+        with pytest.raises(PreceptorError, match=r"cost \$12\.0000, .* may cost \$12\.0000"):
             in_order(RecordedModel(model, ledger, RATER).choose([request]), 1)
         assert len(server.asked) - before == 1
         totals = ledger.totals()
