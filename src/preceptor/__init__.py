@@ -30,11 +30,18 @@ if TYPE_CHECKING:
     from preceptor.judging.judge import Judge
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
+    from preceptor.results.evaluation import EvaluationResult
+    from preceptor.results.trajectories import TrajectoriesResult
+    from preceptor.tasks.candidates import Answering
+    from preceptor.tasks.evaluate.evaluate import evaluate
+    from preceptor.tasks.trajectories import trajectories
 
 __all__ = [
+    "Answering",
     "Comparison",
     "Connection",
     "Constitution",
+    "EvaluationResult",
     "HumanLabel",
     "Judge",
     "JudgeFailure",
@@ -46,11 +53,14 @@ __all__ = [
     "Prompt",
     "Response",
     "Score",
+    "TrajectoriesResult",
     "Usage",
     "UsageError",
     "Verdict",
     "__version__",
+    "evaluate",
     "load_constitution",
+    "trajectories",
 ]
 
 _PLACES = {
@@ -72,6 +82,11 @@ _PLACES = {
     "judging.judge": ("Judge",),
     "judging.settings": ("PairwiseSettings",),
     "judging.specs": ("JudgeSpec",),
+    "results.evaluation": ("EvaluationResult",),
+    "results.trajectories": ("TrajectoriesResult",),
+    "tasks.candidates": ("Answering",),
+    "tasks.evaluate.evaluate": ("evaluate",),
+    "tasks.trajectories": ("trajectories",),
 }
 """Where each name of the public API is defined."""
 _MODULES = {name: f"preceptor.{place}" for place, names in _PLACES.items() for name in names}

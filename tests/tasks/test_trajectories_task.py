@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from preceptor.cli.trajectories_table import show_trajectories
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
-from preceptor.reports.trajectories import warnings
+from preceptor.results.trajectories import TrajectoriesResult
 from preceptor.tasks.label import LabelJob, run_label
-from preceptor.tasks.trajectories import study_trajectories
+from preceptor.tasks.trajectories import trajectories
 
 
 def acted(*said: str) -> list[dict[str, Any]]:
@@ -45,14 +45,12 @@ def labels(tmp_path: Path) -> Path:
     rows = [comparison(i) for i in range(9)] + [{"prompt": "q", "response_a": "x", "response_b": "y"}]
     data = write(tmp_path / "data.jsonl", rows)
     judge = JudgeSpec(model="scripted:random")
-    run_label(
-        LabelJob(data=data, out=tmp_path / "labels", judges=(judge,), steps=True), lambda _: None, lambda *_: None
-    )
+    run_label(LabelJob(data=data, out=tmp_path / "labels", judges=(judge,), steps=True), Silence())
     return tmp_path / "labels"
 
 
-def test_labels_become_findings_and_a_report(labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = study_trajectories(labels, good_step=1.0, out=tmp_path / "out")
+def test_labels_become_findings_and_a_report(labels: Path, tmp_path: Path) -> None:
+    found = trajectories(labels, good_step=1.0, out=tmp_path / "out")
     assert (found.pairs, found.plain, found.one_succeeded) == (9, 1, 9)
     rows = [json.loads(line) for line in (labels / "preferences.jsonl").read_text().splitlines()]
     agrees = [row["human_p_chosen"] == 1.0 for row in rows if row["human_p_chosen"] is not None]
@@ -66,12 +64,15 @@ def test_labels_become_findings_and_a_report(labels: Path, tmp_path: Path, capsy
     page = (tmp_path / "out/trajectories.md").read_text()
     assert "agent\\|one" in page
     assert "````text\n[Step 1, assistant]" in page  # the response's own fence cannot close it
-    show_trajectories(found, tmp_path / "out")
-    assert "trajectories.md" in capsys.readouterr().out
+    assert found.path == tmp_path / "out"
+    assert TrajectoriesResult.load(tmp_path / "out") == found
+    shown = str(found)
+    assert "trajectories.md" in shown
+    assert "wins/ties/losses" in shown
 
 
 def test_parquet_says_the_same(labels: Path) -> None:
-    assert study_trajectories(labels / "preferences.parquet") == study_trajectories(labels / "preferences.jsonl")
+    assert trajectories(labels / "preferences.parquet") == trajectories(labels / "preferences.jsonl")
 
 
 def test_success_from_the_metadata_in_whichever_place(labels: Path, tmp_path: Path) -> None:
@@ -83,30 +84,30 @@ def test_success_from_the_metadata_in_whichever_place(labels: Path, tmp_path: Pa
         "metadata": {"success_a": True, "success_b": False},
     }
     told[1]["metadata"] = {"success_a": True, "success_b": True}
-    found = study_trajectories(labels, write(tmp_path / "told.jsonl", told))
+    found = trajectories(labels, write(tmp_path / "told.jsonl", told))
     assert found.one_succeeded == 7  # the ninth comparison is not told of, both of the second succeeded
     assert found.agreement[-1].share.value == 0.0  # the shorter one, each time
 
 
 def test_mistakes_are_answered(labels: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        study_trajectories(tmp_path / "none")
+        trajectories(tmp_path / "none")
     with pytest.raises(UsageError, match=r"1 rows and no trajectory among them"):
         rows = (labels / "preferences.jsonl").read_text().splitlines()
-        study_trajectories(write(tmp_path / "plain.jsonl", [json.loads(rows[-1])]))
+        trajectories(write(tmp_path / "plain.jsonl", [json.loads(rows[-1])]))
     with pytest.raises(UsageError, match=r'data.jsonl:1: no "prompt_id"; expected rows that `preceptor label` wrote'):
-        study_trajectories(tmp_path / "data.jsonl")
+        trajectories(tmp_path / "data.jsonl")
     with pytest.raises(UsageError, match="none of its comparisons has the id of a row"):
-        study_trajectories(labels, write(tmp_path / "other.jsonl", [comparison(0, id="another")]))
+        trajectories(labels, write(tmp_path / "other.jsonl", [comparison(0, id="another")]))
     with pytest.raises(UsageError, match=r"metadata.success_b: expected true or false, got 'yes'"):
-        study_trajectories(labels, write(tmp_path / "odd.jsonl", [comparison(0, metadata={"success_b": "yes"})]))
-    with pytest.raises(UsageError, match="--good-step 11: expected a score from 1 to 10"):
-        study_trajectories(labels, good_step=11)
+        trajectories(labels, write(tmp_path / "odd.jsonl", [comparison(0, metadata={"success_b": "yes"})]))
+    with pytest.raises(UsageError, match="good_step 11: expected a score from 1 to 10"):
+        trajectories(labels, good_step=11)
 
 
 def test_disputed_comparisons_are_said_to_stand_for_no_others(labels: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (labels / "preferences.jsonl").read_text().splitlines()]
     chosen = write(tmp_path / "chosen.jsonl", [row | {"selection": "disputed"} for row in rows])
-    found = study_trajectories(chosen)
-    assert (found.disputed, study_trajectories(labels / "preferences.jsonl").disputed) == (len(rows), 0)
-    assert warnings(found)[0].startswith(f"{len(rows)} comparisons were chosen because judges dispute them")
+    found = trajectories(chosen)
+    assert (found.disputed, trajectories(labels / "preferences.jsonl").disputed) == (len(rows), 0)
+    assert found.warnings[0].startswith(f"{len(rows)} comparisons were chosen because judges dispute them")

@@ -70,21 +70,21 @@ def evaluate(
     from preceptor.cli.evaluation_table import regressions, show_evaluation
     from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
     from preceptor.tasks.candidates import Answering
-    from preceptor.tasks.evaluate.evaluate import run_evaluation
+    from preceptor.tasks.evaluate.evaluate import evaluate as evaluate_policies
     from preceptor.tasks.evaluate.policies import parse_policies
-    from preceptor.tasks.evaluate.work import EvaluationJob
 
-    job = EvaluationJob(
-        policies=parse_policies(policies),
-        prompts=tuple(prompts or ()),
+    evaluation = evaluate_policies(
+        {policy.name: policy.source for policy in parse_policies(policies)},
+        judge=o.judge_specs(judges, judge, constitution, variant, calibration),
+        prompts=[Path(text) for text in prompts] if prompts else None,
         out=out,
-        judges=o.judge_specs(judges, judge, constitution, variant, calibration),
         answering=o.checked(
             Answering, samples=samples, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed
         ),
         against_first=against_first,
         ask_training_judge=not no_training_judge,
-        rubrics=tuple(rubric or ()),
+        rubrics=rubric or (),
+        audit=audit,
         grade=grade,
         limit=limit,
         max_failure_rate=max_failure_rate,
@@ -92,7 +92,6 @@ def evaluate(
         budget=budget,
         connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
     )
-    evaluation = run_evaluation(job, audit)
     if as_json:
         say_json(evaluation.model_dump_json(indent=1))
     else:

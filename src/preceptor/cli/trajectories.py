@@ -30,9 +30,9 @@ def trajectories(
     import json
 
     from preceptor.cli.trajectories_table import show_trajectories
-    from preceptor.tasks.trajectories import study_trajectories
+    from preceptor.tasks.trajectories import trajectories as study
 
-    findings = study_trajectories(labels, data, good_step=good_step, out=out)
+    findings = study(labels, data, good_step=good_step, out=out)
     if as_json:
         say_json(json.dumps(findings.model_dump(mode="json"), indent=1, ensure_ascii=False))
     else:

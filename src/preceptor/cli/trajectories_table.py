@@ -7,7 +7,7 @@ from rich.table import Table
 from preceptor.core.numbers import estimate, share
 from preceptor.display.terminal import Terminal
 from preceptor.evaluation.trajectories import TrajectoryFindings
-from preceptor.reports.trajectories import headline, warnings
+from preceptor.evaluation.trajectory_words import headline, warnings
 
 
 def show_trajectories(findings: TrajectoryFindings, out: Path | None) -> None:

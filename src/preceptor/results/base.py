@@ -42,7 +42,7 @@ class Tabular(Frozen):
         return str(self.table())
 
     def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+        return self.table()._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
 
 class Result(Tabular):

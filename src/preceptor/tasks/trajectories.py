@@ -1,4 +1,4 @@
-"""What a judge made of whole trajectories, from a folder of labels."""
+"""How a judge sees whole trajectories, from a folder of labels."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,16 +19,20 @@ from preceptor.evaluation.trajectories import (
     trajectory_pair,
 )
 from preceptor.reports.trajectories import render_trajectories
+from preceptor.results.base import Result
+from preceptor.results.trajectories import REPORT, TrajectoriesResult
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
-from preceptor.store.files import write_json, write_text
+from preceptor.store.files import write_text
+from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preferences import MALFORMED
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import DISPUTED
+from preceptor.store.tabular import Rows, rows_as_file
 
 Success = Mapping[str, Mapping[str, bool]]
-"""By comparison, and in it by content of the response, whether it succeeded."""
+"""By comparison, then by content of the response, whether it succeeded."""
 NEEDED = (
     "id",
     "prompt_id",
@@ -42,7 +46,7 @@ NEEDED = (
     "chosen_policy",
     "rejected_policy",
 )
-"""Columns without which a row cannot be used."""
+"""Columns that every row must have."""
 
 
 _Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
@@ -56,7 +60,7 @@ class _Verdict(BaseModel):
 
 
 class _Labelled(BaseModel):
-    """What is read of a row; other columns are ignored."""
+    """The columns of a row that are read; others are ignored."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -77,24 +81,36 @@ class _Labelled(BaseModel):
     rejected_steps: tuple[_Rating | None, ...] | None = None
 
 
-def study_trajectories(
-    labels: Path, data: Path | None = None, *, good_step: float = GOOD_STEP, out: Path | None = None
-) -> TrajectoryFindings:
-    """Reads labels and says what they tell of trajectories; with `out`, also writes `trajectories.json` and
-    `trajectories.md` there.
+def trajectories(
+    labels: str | Path | Result,
+    data: "Rows | None" = None,
+    *,
+    good_step: float = GOOD_STEP,
+    out: str | Path | None = None,
+) -> TrajectoriesResult:
+    """Studies a judge of trajectories: does it prefer those that succeeded, and do good steps make a good whole?
 
     Args:
-        labels: a folder that `preceptor label` wrote, or its `preferences.jsonl` or `.parquet`.
+        labels: the result of `label`, its folder, or its `preferences.jsonl` or `.parquet`.
         data: the comparisons with what is known of success: `success_a` and `success_b` in the metadata, else the
-            label. Without it the label counts that the comparisons had when they were judged.
-        good_step: score from which on a step is a good one, 1 to 10.
+            label. By default the label counts that the comparisons had when they were judged.
+        good_step: least score of a good step, 1 to 10.
+        out: folder for `trajectories.json` and `trajectories.md`; by default nothing is written.
 
-    Raises: UsageError when there are no trajectories, or nothing in `data` belongs to them.
+    Raises: UsageError if there are no trajectories, or nothing in `data` belongs to them.
     """
     if not 1.0 <= good_step <= 10.0:
-        raise UsageError(f"--good-step {good_step:g}: expected a score from 1 to 10")
+        raise UsageError(f"good_step {good_step:g}: expected a score from 1 to 10")
+    folder = labels.path if isinstance(labels, Result) else Path(labels)
     if out is not None:
-        check_own(out, "trajectories")
+        check_own(Path(out), "trajectories")
+    scratch = output_folder(None)
+    known = None if data is None else rows_as_file(data, scratch.path)
+    result = TrajectoriesResult.of(_findings(folder, known, good_step))
+    return result if out is None else _written(result, output_folder(out), folder)
+
+
+def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFindings:
     known = None if data is None else _successes(data)
     file = labels / "preferences.jsonl" if (labels / "preferences.jsonl").is_file() else labels
     pairs: list[TrajectoryPair] = []
@@ -117,10 +133,7 @@ def study_trajectories(
             f"{data}: none of its comparisons has the id of a row in {file}; give the file that was labelled"
         )
     findings = trajectory_findings(pairs, plain=rows - len(pairs), failures=_failures(labels), good_step=good_step)
-    findings = findings.model_copy(update={"disputed": disputed})
-    if out is not None:
-        _write(out, findings, labels)
-    return findings
+    return findings.model_copy(update={"disputed": disputed})
 
 
 def _check(row: Row | Malformed, place: str) -> None:
@@ -135,33 +148,35 @@ def _check(row: Row | Malformed, place: str) -> None:
 
 
 def _successes(data: Path) -> Success:
-    """What is known of success, by comparison. A comparison of which nothing is known is there, and empty."""
-    found: dict[str, dict[str, bool]] = {}
+    """What is known of success, by comparison; empty for a comparison of which nothing is known."""
+    by_comparison: dict[str, dict[str, bool]] = {}
     for row in read_comparisons(data):
         if isinstance(row, Malformed):
             raise UsageError(f"{row.place}: {row.reason}")
         contents = [_content(response) for response in (row.comparison.a, row.comparison.b)]
-        found[row.comparison.id] = {
-            content: each for content, each in zip(contents, _told(row), strict=True) if each is not None
+        by_comparison[row.comparison.id] = {
+            content: succeeded
+            for content, succeeded in zip(contents, _known_success(row), strict=True)
+            if succeeded is not None
         }
-    return found
+    return by_comparison
 
 
-def _told(row: ComparisonRow) -> tuple[bool | None, bool | None]:
+def _known_success(row: ComparisonRow) -> tuple[bool | None, bool | None]:
     """Whether a and b succeeded: by the metadata, else by the label."""
     metadata = row.comparison.prompt.metadata
     if "success_a" in metadata or "success_b" in metadata:
-        told = [metadata.get(f"success_{side}") for side in ("a", "b")]
-        for side, each in zip(("a", "b"), told, strict=True):
-            if each is not None and not isinstance(each, bool):
-                raise UsageError(f"{row.place}: metadata.success_{side}: expected true or false, got {each!r}")
-        return told[0], told[1]
+        a, b = (metadata.get(f"success_{side}") for side in ("a", "b"))
+        for side, succeeded in (("a", a), ("b", b)):
+            if succeeded is not None and not isinstance(succeeded, bool):
+                raise UsageError(f"{row.place}: metadata.success_{side}: expected true or false, got {succeeded!r}")
+        return a, b
     majority = "tie" if row.human is None else row.human.majority
     return (None, None) if majority == "tie" else (majority == "a", majority == "b")
 
 
 def _success(row: Row, known: Success) -> tuple[bool | None, bool | None]:
-    """Of a and b of a row. By content, since another file may have them in other places."""
+    """Whether a and b of a row succeeded, matched by content, since another file may have them the other way round."""
     of_content = known.get(str(row["id"]), {})
     sides = ("chosen", "rejected") if row["chosen_is"] == "a" else ("rejected", "chosen")
     a, b = (of_content.get(content_hash(_wire(row[side]))) for side in sides)
@@ -177,7 +192,7 @@ def _wire(messages: Any) -> list[dict[str, Any]]:
 
 
 def _failures(labels: Path) -> dict[str, int]:
-    """Comparisons without a verdict, by reason, where the folder says."""
+    """Comparisons without a verdict, by reason, if the folder says so."""
     file = labels / "failures.jsonl"
     reasons = Counter(
         str(row["reason"])
@@ -187,7 +202,8 @@ def _failures(labels: Path) -> dict[str, int]:
     return dict(reasons)
 
 
-def _write(out: Path, findings: TrajectoryFindings, labels: Path) -> None:
-    with working_in(out, "trajectories"):
-        write_json(out / "trajectories.json", findings.model_dump(mode="json"))
-        write_text(out / "trajectories.md", render_trajectories(findings, labels.name))
+def _written(result: TrajectoriesResult, output: Output, labels: Path) -> TrajectoriesResult:
+    with working_in(output.path, "trajectories"):
+        saved = result.save(output)
+        write_text(output.path / REPORT, render_trajectories(saved, labels.name))
+    return saved

@@ -1,51 +1,128 @@
 """Evaluating policies against each other: responses, a judge that did not train them, statistics, a report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from preceptor.backends.connection import Connection
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
 from preceptor.display.progress import shown
-from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
+from preceptor.evaluation.judge_audit import Audit, JudgeAudit
 from preceptor.judging.constitution import load_constitution
+from preceptor.judging.judge import Judge, Judges, judge_specs
 from preceptor.judging.specs import JudgeSpec, check_judges
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
-from preceptor.store.files import content_of, write_json, write_text
+from preceptor.results.evaluation import REPORT, EvaluationResult
+from preceptor.store.files import content_of, write_text
+from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.pinned import pin
+from preceptor.tasks.candidates import Answering
 from preceptor.tasks.evaluate.comparisons import asked_at
 from preceptor.tasks.evaluate.facts import read_audits
+from preceptor.tasks.evaluate.inputs import PolicySource, PromptSource, evaluated_policies, prompt_names
+from preceptor.tasks.evaluate.policies import check_policies
 from preceptor.tasks.evaluate.prompts import read_evaluation_prompts
 from preceptor.tasks.evaluate.text_measures import CORRECT
 from preceptor.tasks.evaluate.training_judge import training_judge
 from preceptor.tasks.evaluate.work import EvaluationJob, EvaluationWork
 
 
-def run_evaluation(job: EvaluationJob, audit: Path | None = None, progress: Progress | None = None) -> Evaluation:
-    """Evaluates policies, continuing from wherever an earlier process stopped.
+def evaluate(
+    policies: Mapping[str, PolicySource] | None = None,
+    /,
+    *,
+    judge: Judges,
+    prompts: "PromptSource | None" = None,
+    out: str | Path | None = None,
+    answering: Answering | None = None,
+    against_first: bool = False,
+    ask_training_judge: bool = True,
+    rubrics: Sequence[str] = (),
+    grade: bool = False,
+    audit: Audit | str | Path | None = None,
+    limit: int | None = None,
+    max_failure_rate: float = 0.1,
+    human_usd_per_label: float = HUMAN_USD_PER_LABEL,
+    budget: float | None = None,
+    connection: Connection | None = None,
+    progress: Progress | None = None,
+    **named: PolicySource,
+) -> EvaluationResult:
+    """Compares policies by a judge that did not train them: win rates, length control, cohorts, regressions.
 
-    Writes `evaluation.json`, `report.html`, `report.md`, the policies' `responses/`, and what judges said in `judged/`
-    and `training_judge/`.
+    Work continues from wherever an earlier process stopped: give the same policies, prompts, judge and folder again.
+    The folder gets `evaluation.json`, `report.html`, `report.md`, the policies' `responses/`, and what judges said in
+    `judged/` and `training_judge/`.
+
+    Example:
+        >>> result = evaluate(
+        ...     brief=["Because.", "No."],
+        ...     full=["Rayleigh scattering.", "No, a whale is a mammal."],
+        ...     prompts=["Why is the sky blue?", "Is a whale a fish?"],
+        ...     judge="scripted:random",
+        ... )
+        >>> result.win_rate.policy, result.win_rate.against, result.prompts
+        ('full', 'brief', 2)
 
     Args:
-        audit: an `audit.json` with an audit of the judge.
+        policies: by name, the baseline first; for names that are not keywords of this function. A policy is a model
+            string, a run, a file of responses, or the responses themselves (see `PolicySource`). One run alone stands
+            for its untrained policy ("base") and its result ("tuned").
+        named: the same as keywords, as in `evaluate(base="embedded", tuned=run, judge=other)`.
+        judge: one judge, or several, which are an ensemble.
+        prompts: see `PromptSource`. By default the test prompts of the first run among the policies, since it neither
+            trained on them nor chose its checkpoint by them; without a run, the prompts of the first file of responses;
+            else the test prompts of the run that a checkpoint belongs to. `"held-out"` names the same.
+        out: folder of the evaluation; by default a temporary one, which is deleted with the result.
+        answering: how a model's responses are sampled; one response of at most 256 tokens by default.
+        against_first: compare each policy with the baseline only, not every two policies.
+        ask_training_judge: also ask the judge that trained a run among the policies, to see how often the two disagree.
+        rubrics: constitutions by whose rubrics the first judge's model scores every response.
+        grade: let the first judge's model also grade responses against the prompts' reference answers.
+        audit: an audit of the judge, or the file of one; the report then says how far the judge agrees with people.
+        limit: how many prompts of each file to use, from the first.
+        max_failure_rate: stop when a larger share of responses or judgements fails, from 0 to 1.
+        human_usd_per_label: the price of a human label that the cost is compared with.
+        budget: most dollars that all calls of this folder may cost.
+        connection: how a model server is reached; by default as the judge reaches it.
+        progress: by default a bar on a terminal, and lines elsewhere.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when a policy or a judge fails
         too often, a model cannot be asked or the budget is spent.
     """
+    output, judges = output_folder(out), judge_specs(judge)
+    check_own(output.path, "evaluation")
+    files = prompt_names(prompts, output.path)
+    job = EvaluationJob(
+        policies=check_policies(evaluated_policies({**(policies or {}), **named}, files, output.path, limit)),
+        prompts=files,
+        out=output.path,
+        judges=judges,
+        answering=answering or Answering(),
+        against_first=against_first,
+        ask_training_judge=ask_training_judge,
+        rubrics=tuple(rubrics),
+        grade=grade,
+        limit=limit,
+        max_failure_rate=max_failure_rate,
+        human_usd_per_label=human_usd_per_label,
+        budget=budget,
+        connection=connection or _connection(judge),
+    )
+    audits = list(audit.judges) if isinstance(audit, Audit) else read_audits(audit)
     with shown(progress) as display:
-        return _evaluate(job, audit, display)
+        return _evaluate(job, audits, output, display)
 
 
-def _evaluate(job: EvaluationJob, audit: Path | None, progress: Progress) -> Evaluation:
+def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, progress: Progress) -> EvaluationResult:
     trainer = training_judge(job.policies) if job.ask_training_judge else None
     _check(job, trainer)
-    check_own(job.out, "evaluation")
-    audits = read_audits(audit)
     progress.stage("reading the prompts")
     prompts = read_evaluation_prompts(job.policies, job.prompts, job.limit)
     for prompt in prompts:
@@ -53,10 +130,16 @@ def _evaluate(job: EvaluationJob, audit: Path | None, progress: Progress) -> Eva
     with working_in(job.out, "evaluation"):
         pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
         evaluation = EvaluationWork(job, prompts, trainer, progress).evaluate(audits)
-    write_json(job.out / "evaluation.json", evaluation.model_dump(mode="json"))
-    write_text(job.out / "report.md", render_markdown(evaluation))
-    write_text(job.out / "report.html", render_evaluation(evaluation))
-    return evaluation
+    result = EvaluationResult.of(evaluation, output).save(output)
+    write_text(job.out / "report.md", render_markdown(result))
+    write_text(job.out / REPORT, render_evaluation(result))
+    return result
+
+
+def _connection(judge: Judges) -> Connection | None:
+    """The connection of the first judge that has one of its own."""
+    listed = [judge] if isinstance(judge, Judge | JudgeSpec | str | Path) else judge
+    return next((j.connection for j in listed if isinstance(j, Judge) and j.connection is not None), None)
 
 
 def _check(job: EvaluationJob, trainer: JudgeSpec | None) -> None:

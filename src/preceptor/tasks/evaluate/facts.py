@@ -74,13 +74,14 @@ def cost_part(part: str, ledger: Path, role: str, asked: int, seconds: float) ->
     )
 
 
-def read_audits(path: Path | None) -> list[JudgeAudit]:
+def read_audits(file: str | Path | None) -> list[JudgeAudit]:
     """The judges in an `audit.json`; none without a file.
 
     Raises: UsageError if the file is not an audit.
     """
-    if path is None:
+    if file is None:
         return []
+    path = Path(file)
     check_file(path, "the audit")
     try:
         return list(Audit.model_validate_json(path.read_text(encoding="utf-8")).judges)
