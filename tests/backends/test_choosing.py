@@ -7,7 +7,6 @@ import torch
 
 from conftest import make_model
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, in_order
-from preceptor.backends.transformers import attention
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.types import JudgeFailure, Message
@@ -63,10 +62,10 @@ def test_the_prefix_is_kept_from_call_to_call_and_changes_nothing(tiny: LocalMod
     check(tiny, [ChooseRequest("Quite another beginning, " + text, (" yes", " no")) for text in ("a", "b")])
 
 
-def test_many_small_batches_give_the_same(tiny: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_small_batches_give_the_same(tiny: LocalModel) -> None:
     requests = [ChooseRequest(SHARED + "x" * i, (" yes", " no")) for i in range(9)]
     whole = in_order(tiny.choose(requests), 9)
-    monkeypatch.setattr(attention, "CPU_TOKENS", 16)
+    tiny.tokens_at_once = 16
     batches = list(tiny.choose(requests))
     assert len(batches) > 2
     for one, other in zip(in_order(batches, 9), whole, strict=True):
@@ -75,14 +74,15 @@ def test_many_small_batches_give_the_same(tiny: LocalModel, monkeypatch: pytest.
         assert one.log_probs == pytest.approx(other.log_probs, abs=1e-4)
 
 
-def test_what_is_left_after_some_batches_is_batched_the_same(tiny: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_after_some_batches_is_batched_the_same(tiny: LocalModel) -> None:
     """A run cut between two batches must compute the rest bit for bit as it would have."""
-    monkeypatch.setattr(attention, "CPU_TOKENS", 16)
+    fresh = make_model()
+    tiny.tokens_at_once = fresh.tokens_at_once = 16
     requests = [ChooseRequest(SHARED + "y" * (i % 5) + str(i), (" yes", " no")) for i in range(9)]
     batches = list(tiny.choose(requests))
     done = {index for index, _ in batches[0]}
     rest = [i for i in range(9) if i not in done]
-    again = [[(rest[i], result) for i, result in batch] for batch in make_model().choose([requests[i] for i in rest])]
+    again = [[(rest[i], result) for i, result in batch] for batch in fresh.choose([requests[i] for i in rest])]
     assert again == batches[1:]
 
 

@@ -6,16 +6,20 @@ import torch
 
 from conftest import make_model
 from preceptor.backends.base import CompleteRequest, Completion, in_order
-from preceptor.backends.transformers import sampling
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.backends.transformers.sampling import SampledResponse, sample_groups
+from preceptor.backends.transformers.sampling import ROWS_AT_ONCE, SampledResponse, sample_groups
 from preceptor.core.types import Message
 
 PROMPTS = [[72, 101, 108], [65, 66, 67, 68, 69, 70], [90]]
 
 
 def sample(
-    model: LocalModel, group_size: int = 1, temperature: float = 0.0, seed: int = 0, limit: int = 12
+    model: LocalModel,
+    group_size: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
+    limit: int = 12,
+    rows_at_once: int = ROWS_AT_ONCE,
 ) -> list[list[SampledResponse]]:
     return sample_groups(
         model.model,
@@ -25,6 +29,7 @@ def sample(
         max_new_tokens=limit,
         temperature=temperature,
         eos_ids=model.eos_ids,
+        rows_at_once=rows_at_once,
     )
 
 
@@ -68,10 +73,8 @@ def test_samples_follow_the_model_s_distribution(tiny: LocalModel) -> None:
         assert abs(first[token] / count - p) < 4 * (p * (1 - p) / count) ** 0.5
 
 
-def test_groups_stay_with_their_prompts_when_the_batch_is_divided(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    whole = sample(make_model())
-    monkeypatch.setattr(sampling, "ROWS_AT_ONCE", 1)
-    assert sample(make_model()) == whole
+def test_groups_stay_with_their_prompts_when_the_batch_is_divided() -> None:
+    assert sample(make_model(), rows_at_once=1) == sample(make_model())
 
 
 def test_completions(tiny: LocalModel) -> None:

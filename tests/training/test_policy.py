@@ -9,7 +9,6 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import make_model, prompt
-from preceptor.backends.transformers import attention
 from preceptor.backends.transformers.sampling import sample_groups
 from preceptor.core.types import Prompt
 from preceptor.training.packed import TokenGroup, packed_log_probs
@@ -52,11 +51,11 @@ def test_kl_is_the_sum_of_log_ratios() -> None:
             assert kl == pytest.approx(float(expected.detach()), abs=1e-4)
 
 
-def test_division_into_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_division_into_parts_changes_nothing() -> None:
     policy = trained()
     whole = policy.log_probs(GROUPS * 3).detach()
     for tokens in (1, 15, 30):
-        monkeypatch.setattr(attention, "CPU_TOKENS", tokens)
+        policy.base.tokens_at_once = tokens
         assert_equal_but_for_rounding(policy.log_probs(GROUPS * 3), whole)
 
 

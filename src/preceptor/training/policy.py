@@ -15,7 +15,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
 from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
@@ -313,7 +312,7 @@ class Policy:
             return packed_forward(self.model, [groups[i] for i in part], temperature, plain_head=self._plain_head)
 
         device = self.base.model.device
-        parts = in_parts([self.size(group) for group in groups], tokens_at_once(self.base.model), workers(device))
+        parts = in_parts([self.size(group) for group in groups], self.base.tokens_at_once, workers(device))
         with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
             done = list(side_by_side(device, forward, parts))
         return torch.cat([log_probs for log_probs, _ in done]), torch.cat([hidden for _, hidden in done])

@@ -46,6 +46,8 @@ class LocalModel:
         self.identity = loaded.identity
         self.source = loaded.source
         self.revision = loaded.revision
+        self.tokens_at_once = tokens_at_once(loaded.model)
+        """How many tokens a worker gives to the model at once. Fewer need less memory."""
         self._prefix_cache = PrefixCache()
 
     @property
@@ -83,7 +85,7 @@ class LocalModel:
         fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
         if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
             yield [(i, failure) for i, failure in failed]
-        at_once = tokens_at_once(self.model) * workers(self.model.device)
+        at_once = self.tokens_at_once * workers(self.model.device)
         for batch in batches([each for _, each in fits], at_once, forest=traits(self.model).forest):
             chosen = [fits[i][1] for i in batch]
             results = choice_log_probs(self.model, chosen, self._prefix_cache)

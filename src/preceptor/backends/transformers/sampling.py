@@ -44,6 +44,7 @@ def sample_groups(
     max_new_tokens: int,
     temperature: float,
     eos_ids: Sequence[int],
+    rows_at_once: int = ROWS_AT_ONCE,
 ) -> list[list[SampledResponse]]:
     """Samples `group_size` responses (G) to each of P prompts, each group from its own seed.
 
@@ -52,7 +53,7 @@ def sample_groups(
 
     Returns: P lists of G responses.
     """
-    prompts_at_once = max(1, ROWS_AT_ONCE // group_size) if traits(model).padded_prompts else 1
+    prompts_at_once = max(1, rows_at_once // group_size) if traits(model).padded_prompts else 1
     groups: list[list[SampledResponse]] = []
     for start in range(0, len(prompt_ids_P), prompts_at_once):
         batch = slice(start, start + prompts_at_once)
