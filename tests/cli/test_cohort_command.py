@@ -20,10 +20,10 @@ def test_the_table_says_what_was_done_and_what_masking_misses(tmp_path: Path) ->
     assert done.exit_code == 0, done.output
     told = " ".join(done.output.split())
     for words in (
-        "calls without content │ 1",
-        "left out by --limit │ 2",
-        "prompts added │ 5, 5 of them with signs of failure",
-        "negative feedback │ 1",
+        "calls without content 1",
+        "left out by --limit 2",
+        "prompts added 5, 5 of them with signs of failure",
+        "negative feedback 1",
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
         "names, postal addresses and dates of birth are not masked",
         "5 prompts in",

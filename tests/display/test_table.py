@@ -74,7 +74,7 @@ def test_further_tables_stand_before_the_notes() -> None:
 def test_hostile_text_is_shown_and_does_nothing() -> None:
     sneaky = "<script>\x1b[2J\n! All is well"
     table = Table((Column(sneaky),), [(sneaky,)], title=sneaky, notes=[sneaky], headline=sneaky)
-    text, html = table.text(80), table._repr_html_()
+    text, html = table.text(80), table.html()
     assert "\x1b" not in text + html
     assert not any(line.startswith("! All") for line in text.splitlines())
     assert "<script>" not in html
@@ -82,7 +82,7 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
 
 
 def test_html_has_every_cell() -> None:
-    html = JUDGES._repr_html_()
+    html = JUDGES.html()
     for text in ("judge", "embedded", "64 %", "100 %", "Judges against people", "n: comparisons"):
         assert text in html
     assert html.count('<td style="text-align: right">') == 4

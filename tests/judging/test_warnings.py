@@ -11,7 +11,7 @@ import pytest
 
 from judging.judging_examples import compared, first_with, gives
 from preceptor.backends.scripted import ChooseScript, ScriptedModel
-from preceptor.cli.work import show_labels
+from preceptor.cli.labels_table import labels_text
 from preceptor.core.progress import Silence
 from preceptor.core.types import JudgeFailure, Preference, Presentation, Rater, Verdict, likeliest
 from preceptor.judging.conduct import ConductTally, RowsTally, conduct_of
@@ -202,7 +202,7 @@ def test_labels_of_a_judge_of_places_say_so_before_anything_else(
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["judge_warnings"] == summary["judge_warnings"]
     card = (tmp_path / "out" / "README.md").read_text()
     assert 0 < card.index("scripted:test keeps to a position") < card.index("Pairs of responses")
-    show_labels(summary, tmp_path / "out", as_json=False)
+    print(labels_text(summary, tmp_path / "out"))
     shown = capsys.readouterr().out
     assert shown.startswith("! scripted:test keeps to a position on 100")
     assert shown.index("wanted to answer something else") < shown.index("preferences")
@@ -217,7 +217,7 @@ def test_labels_of_a_sound_judge_have_no_warning(
     )
     assert summary["judge_warnings"] == []
     assert "Before you use" not in (tmp_path / "out" / "README.md").read_text()
-    show_labels(summary, tmp_path / "out", as_json=False)
+    print(labels_text(summary, tmp_path / "out"))
     assert "!" not in capsys.readouterr().out
 
 
@@ -238,7 +238,7 @@ def test_a_tie_that_is_likeliest_is_said_where_the_label_leans(
     assert summary["counts"]["likeliest_ties"] == 24
     assert "tie" in [w["kind"] for w in summary["judge_warnings"]]
     assert "a tie is the likeliest answer: 24." in (tmp_path / "out" / "README.md").read_text()
-    show_labels(summary, tmp_path / "out", as_json=False)
+    print(labels_text(summary, tmp_path / "out"))
     assert "a tie is likeliest" in capsys.readouterr().out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import tomli_w
 
-from preceptor.cli.arms_table import show_arms
+from preceptor.cli.arms_table import arms_text
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.result import Evaluation
 from preceptor.methods.arms import load_arms, run_arms
@@ -135,7 +135,7 @@ def test_arms_that_nothing_measured_are_not_ranked(tmp_path: Path, tiny_folder: 
     page = (tmp_path / "out/report.html").read_text()
     assert "Nothing independent measured these arms" in page
     assert "Nothing independent compared these policies" in page
-    show_arms(summary, tmp_path / "out", as_json=False)
+    print(arms_text(summary, tmp_path / "out"))
 
 
 def estimate(value: float, low: float | None, high: float | None) -> dict[str, Any]:

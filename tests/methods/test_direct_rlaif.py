@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM
 
-from preceptor.cli.run_table import show_summary
+from preceptor.cli.run_table import run_text
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.methods.run import execute
@@ -235,7 +235,7 @@ def test_a_constitution_without_a_measure_is_not_measured_by_another_one(tmp_pat
         text = page.read_text()
         assert "Nothing independent measured this run" in text
         assert "VADER" not in text
-    show_summary(summary, directory, as_json=False)
+    print(run_text(summary, directory))
 
 
 def of_ten_choices(folder: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.cli.sweep_table import show_sweep
+from preceptor.cli.sweep_table import sweep_text
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.evaluation.sweep import Sweep
 from preceptor.methods.run import execute
@@ -60,7 +60,7 @@ def test_every_checkpoint_is_measured_on_the_held_out_prompts(
     assert (found.bounds.max_kl, found.bounds.max_perplexity_ratio) == (1e6, 50.0)
     assert found.start.perplexity == Sweep.model_validate_json((job.out / "sweep.json").read_text()).start.perplexity
     assert "<svg" in (job.out / "report.html").read_text()
-    show_sweep(found, job.out)
+    print(sweep_text(found, job.out))
     assert "report.html" in capsys.readouterr().out
 
 
@@ -122,7 +122,7 @@ def test_checkpoints_that_nothing_measured_are_not_ranked(
     assert (found.held_out, found.best_step) == (None, 2)
     assert [point.heldout.overall for point in found.points] == [None, None]
     assert not any(point.better or point.heldout_failures for point in found.points)
-    show_sweep(found, job.out)
+    print(sweep_text(found, job.out))
     for said in (capsys.readouterr().out, (job.out / "report.html").read_text()):
         assert "Nothing independent measured these checkpoints" in " ".join(said.split())
         assert "VADER" not in said

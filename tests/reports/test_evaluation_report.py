@@ -2,7 +2,6 @@
 
 import re
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,12 +24,12 @@ from evaluation_examples import (
 from markdown_it import MarkdownIt
 from pages import check_page
 
-from preceptor.cli.evaluation_table import show_evaluation
 from preceptor.core.markdown import escaped, fenced
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.words import headline, preference, warnings
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
+from preceptor.results.evaluation import EvaluationResult
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
@@ -176,10 +175,9 @@ def test_bounds_are_bounds(changed: dict[str, Any]) -> None:
     assert warnings(whole(**changed)) == []
 
 
-def test_reasons_to_doubt_a_judge_stand_before_the_headline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reasons_to_doubt_a_judge_stand_before_the_headline() -> None:
     doubted = whole(judge=judge("J", position_bias=0.5))
-    show_evaluation(doubted, tmp_path)
-    for text in (render_evaluation(doubted), render_markdown(doubted), capsys.readouterr().out):
+    for text in (render_evaluation(doubted), render_markdown(doubted), str(EvaluationResult(**dict(doubted)))):
         said = " ".join(plain(text).split())
         assert 0 <= said.index("J keeps to a position on 50%") < said.index("tuned is preferred to base 64%")
         assert said.count("keeps to a position") == 1

@@ -19,13 +19,11 @@ from test_sweep_report import swept
 
 import preceptor
 from preceptor.cli.app import main
-from preceptor.cli.audit_table import show_audit
-from preceptor.cli.compare_table import show_compared
-from preceptor.cli.evaluation_table import show_evaluation
-from preceptor.cli.sweep_table import show_sweep
-from preceptor.cli.trajectories_table import show_trajectories
+from preceptor.cli.audit_table import audit_text
+from preceptor.cli.compare_table import comparison_text
+from preceptor.cli.sweep_table import sweep_text
 from preceptor.display.screen import Display
-from preceptor.display.terminal import Terminal, say_json
+from preceptor.display.terminal import Terminal, say, say_json
 from preceptor.evaluation.agreement import Share
 from preceptor.evaluation.judge_audit import audit
 from preceptor.evaluation.result import Evaluation
@@ -37,6 +35,8 @@ from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.reports.run.page import ReportData, render_report, render_run_markdown
 from preceptor.reports.sweep.page import render_sweep
 from preceptor.reports.trajectories import render_trajectories
+from preceptor.results.evaluation import EvaluationResult
+from preceptor.results.trajectories import TrajectoriesResult
 from preceptor.runs.publish import checkpoint_card, model_card
 from preceptor.store.preferences import write_card
 from preceptor.training.reward_model.card import model_card as reward_model_card
@@ -159,11 +159,11 @@ def test_dataset_cards(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "show",
     [
-        lambda: show_evaluation(evaluation(), OUT),
-        lambda: show_compared(runs(), OUT),
-        lambda: show_audit(AUDITED.model_dump(mode="json"), OUT),
-        lambda: show_sweep(SWEPT, OUT),
-        lambda: show_trajectories(FINDINGS, OUT),
+        lambda: say(str(EvaluationResult(**dict(evaluation())))),
+        lambda: say(comparison_text(runs(), OUT)),
+        lambda: say(audit_text(AUDITED.model_dump(mode="json"), OUT)),
+        lambda: say(sweep_text(SWEPT, OUT)),
+        lambda: say(str(TrajectoriesResult(**dict(FINDINGS)))),
         lambda: say_json(json.dumps({SNEAKY: SNEAKY}, ensure_ascii=False)),
         lambda: say_json(evaluation().model_dump_json(indent=1)),
         lambda: Terminal().print(SNEAKY),
@@ -182,7 +182,7 @@ def test_terminals(show: Show, capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 def test_a_name_with_a_line_feed_begins_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     text = whole().model_dump_json().replace('"tuned"', json.dumps("tuned\n! All is well."))
-    show_evaluation(Evaluation.model_validate_json(text), Path("out"))
+    say(str(EvaluationResult.model_validate_json(text)))
     out = capsys.readouterr().out
     assert r"tuned\n! All" in out
     assert not any(line.startswith("! All is well") for line in out.splitlines())

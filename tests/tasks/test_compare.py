@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.cli.compare_table import show_compared
+from preceptor.cli.compare_table import comparison_text
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
@@ -214,7 +214,7 @@ def test_what_is_written_and_printed(
     assert ComparedRuns.model_validate_json((tmp_path / "out/compare.json").read_text()) == compared
     assert "learning_rate" in (tmp_path / "out/compare.html").read_text()
     assert "VADER" in (tmp_path / "out/compare.md").read_text()
-    show_compared(compared, tmp_path / "out")
+    print(comparison_text(compared, tmp_path / "out"))
     said = capsys.readouterr().out
     assert "rl.learning_rate" in said
     assert "fast less slow" in said

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from preceptor.cli.audit_table import show_audit
+from preceptor.cli.audit_table import audit_text
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
@@ -77,7 +77,7 @@ def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(
     result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=TWO[:1]), Silence())
     assert result["judges"][0]["rows"] == 5
     assert result["chosen"] == {"disputed": 5}
-    show_audit(result, tmp_path)
+    print(audit_text(result, tmp_path))
     assert capsys.readouterr().out.startswith("! 5 of 5 rows were chosen because judges dispute them.")
 
 

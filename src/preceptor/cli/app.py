@@ -7,11 +7,12 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
 from typer.core import TyperGroup
 
+import preceptor
 from preceptor.cli import (
     agreement,
     arms,
@@ -20,6 +21,7 @@ from preceptor.cli import (
     compare,
     estimate,
     evaluate,
+    init,
     label,
     models,
     recipes,
@@ -31,10 +33,10 @@ from preceptor.cli import (
     train,
     trajectories,
 )
-from preceptor.cli.arguments import Command, check_arguments
+from preceptor.cli.arguments import Command, check_arguments, without_flag_types
 from preceptor.core.errors import PreceptorError
 from preceptor.display.pulse import PULSE
-from preceptor.display.terminal import complain
+from preceptor.display.terminal import complain, say
 
 # Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -76,24 +78,47 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as stop:
             raise _Interrupted(stop) from stop
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` included."""
+        return without_flag_types(super().get_params(ctx))
+
 
 app = typer.Typer(
     name="preceptor",
     cls=_Commands,
     help="Align a language model with AI feedback, and show whether the feedback deserved it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
-_COMMANDS: tuple[Callable[..., None], ...] = (
-    *(run.run, arms.arms, audit.audit, label.label, evaluate.evaluate, sweep.sweep, compare.compare),
-    *(estimate.estimate, agreement.agreement, trajectories.trajectories, cohort.cohort, revise.revise),
-)
-for _command in _COMMANDS:
-    app.command(_command.__name__, cls=Command)(_command)
-app.add_typer(train.train, name="train")
-for _command in (recipes.recipes, models.models, report.report):
-    app.command(_command.__name__, cls=Command)(_command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"preceptor {preceptor.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _preceptor(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Start": (init.init,),
+    "Judge": (label.label, audit.audit, agreement.agreement, estimate.estimate),
+    "Train": (run.run, arms.arms, revise.revise),
+    "Evaluate": (evaluate.evaluate, sweep.sweep, compare.compare, trajectories.trajectories),
+    "Data": (cohort.cohort,),
+    "Info": (recipes.recipes, models.models, report.report),
+}
+for _panel, _commands in PANELS.items():
+    for _command in _commands:
+        app.command(_command.__name__, cls=Command, rich_help_panel=_panel)(_command)
+app.add_typer(train.train, name="train", rich_help_panel="Train")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 
 from preceptor.core.errors import UsageError
 
@@ -33,7 +33,19 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 class Command(TyperCommand):
-    """A command that refuses numbers that are not finite or too large to count with."""
+    """A command that refuses numbers that are not finite or too large to count with. Its help shows no type beside
+    flags, and square brackets as they are.
+    """
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        for option in self.params:
+            if isinstance(option, TyperOption):
+                option.help = option.help and option.help.replace("[", r"\[")  # not markup of rich
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` included."""
+        return without_flag_types(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command.
@@ -46,6 +58,14 @@ class Command(TyperCommand):
             if isinstance(value, int) and abs(value) > MOST:
                 raise UsageError(f"--{_dashed(name)}: expected a whole number of at most {MOST}")
         return super().invoke(ctx)
+
+
+def without_flag_types(parameters: list[Any]) -> list[Any]:
+    """The parameters, changed so that help does not write `<bool>` beside a flag."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
 
 
 def _dashed(name: str) -> str:

@@ -7,21 +7,30 @@ from typing import Annotated
 
 import typer
 
+from preceptor.cli import names
+from preceptor.cli import options as o
 
+
+@o.with_options(output=o.output)
 def arms(
-    name: Annotated[str, typer.Argument(help="Name of a shipped set of arms, or path of a .toml file.")] = "warm_tone",
+    name: Annotated[
+        str, typer.Argument(help="Name of a shipped set of arms, or path of a .toml file.", autocompletion=names.arms)
+    ] = "warm_tone",
     out: Annotated[
-        Path | None, typer.Option(help="Where all runs go; the same again goes on. Default: runs/NAME-N.")
+        Path | None, typer.Option(help="Folder of all runs; give it again to resume.", show_default="runs/NAME-N")
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. common.rl.steps=10."),
     ] = None,
-    scale: Annotated[str | None, typer.Option(metavar="NAME", help="Run smaller: `tiny` tries it.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Run smaller: `tiny` tries it.", autocompletion=names.scales)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Override the seed of all arms.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
+    *,
+    output: o.Output,
 ) -> None:
-    """Run several recipes on the same prompts and compare what they came to."""
+    """Run several recipes on the same prompts and compare their results."""
     from preceptor.core.errors import UsageError
     from preceptor.methods.arms import begin_arms, load_arms
     from preceptor.runs.directory import next_run_path
@@ -32,11 +41,11 @@ def arms(
     path = out or next_run_path(Path("runs"), Path(name).stem)
     begin_arms(path, recipe)
 
-    from preceptor.cli.arms_table import show_arms
+    from preceptor.cli.arms_table import arms_text
     from preceptor.cli.stopping import going_on_by
     from preceptor.methods.arms import run_arms
 
     again = ["preceptor", *sys.argv[1:], *(["--out", str(path)] if out is None else [])]
     with going_on_by(*again):
-        summary = run_arms(path, recipe)
-    show_arms(summary, path, as_json=as_json)
+        summary = run_arms(path, recipe, output.progress)
+    output.show(summary, lambda: arms_text(summary, path))

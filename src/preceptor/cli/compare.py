@@ -6,20 +6,21 @@ from typing import Annotated
 import typer
 
 from preceptor.cli import options as o
-from preceptor.display.terminal import say_json
 
 
+@o.with_options(output=o.output)
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(help="Directories of runs, or folders of evaluations.", metavar="RUN RUN...")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report. Default: comparisons/FIRST-vs-SECOND.")
+        Path | None, typer.Option(help="Folder of the report.", show_default="comparisons/FIRST-vs-SECOND")
     ] = None,
-    as_json: o.AsJson = False,
+    *,
+    output: o.Output,
 ) -> None:
     """Compare runs: which settings differ, what came of each, and which differences are more than chance."""
-    from preceptor.cli.compare_table import show_compared
+    from preceptor.cli.compare_table import comparison_text
     from preceptor.store.reading import resolved
     from preceptor.tasks.compare.compare import compare_runs
 
@@ -27,7 +28,4 @@ def compare(
     name = "-vs-".join(names[:2]) + (f"-and-{len(names) - 2}-more" if len(names) > 2 else "")
     folder = out or Path("comparisons") / name
     compared = compare_runs(runs, folder)
-    if as_json:
-        say_json(compared.model_dump_json(indent=1))
-    else:
-        show_compared(compared, folder)
+    output.show(compared, lambda: comparison_text(compared, folder))

@@ -2,48 +2,36 @@
 
 from pathlib import Path
 
-from rich.table import Table
-
 from preceptor.core.numbers import estimate, number, p_value, percent, share
-from preceptor.display.terminal import Terminal
+from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.compare.page import ComparedRuns, ResultRow, RunDifference
 
 
-def show_compared(compared: ComparedRuns, out: Path) -> None:
-    """Prints what the runs came to, where their settings differ, and which differences are more than chance."""
-    console = Terminal()
-    console.print(_results(compared))
-    if compared.settings:
-        console.print(_settings(compared))
-    for each in compared.differences:
-        console.print(_difference(each), highlight=False)
-    if len(compared.constitutions) > 1:
-        for version in compared.constitutions:
-            console.print(f"constitution {version.title}: {', '.join(version.sides)}", highlight=False)
-    for note in compared.notes:
-        console.print(note, highlight=False)
-    console.print(f"report {out / 'compare.html'}", highlight=False, soft_wrap=True)
+def comparison_text(compared: ComparedRuns, out: Path) -> str:
+    """The runs' results, where their settings differ, and which differences are more than chance."""
+    return f"{comparison_table(compared)}\nreport {out / 'compare.html'}"
 
 
-def _results(compared: ComparedRuns) -> Table:
-    table = Table("", *(side.name for side in compared.sides), title="95 % intervals", title_justify="left")
-    for row in compared.results:
-        table.add_row(row.measure, *(_value(row, value) for value in row.values))
-    return table
+def comparison_table(compared: ComparedRuns) -> Table:
+    """Results and the settings that differ, a column for each run."""
+    sides = [Column(side.name) for side in compared.sides]
+    settings = [(each.key, *("" if value is None else value for value in each.values)) for each in compared.settings]
+    several = len(compared.constitutions) > 1
+    versions = [f"constitution {each.title}: {', '.join(each.sides)}" for each in compared.constitutions if several]
+    return Table(
+        [Column(""), *sides],
+        [(row.measure, *(_value(row, value) for value in row.values)) for row in compared.results],
+        title="95% intervals",
+        more=[Table([Column("settings that differ"), *sides], settings)] if settings else [],
+        notes=[*map(_difference, compared.differences), *versions, *compared.notes],
+    )
 
 
 def _value(row: ResultRow, value: Estimate | float | None) -> str:
     if isinstance(value, Estimate):
         return share(value) if row.percent else estimate(value, row.digits, row.signed)
     return percent(value) if row.percent else number(value, row.digits, row.signed)
-
-
-def _settings(compared: ComparedRuns) -> Table:
-    table = Table("settings that differ", *(side.name for side in compared.sides))
-    for each in compared.settings:
-        table.add_row(each.key, *("" if value is None else value for value in each.values))
-    return table
 
 
 def _difference(each: RunDifference) -> str:

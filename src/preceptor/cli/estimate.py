@@ -7,21 +7,23 @@ import typer
 
 from preceptor.cli import options as o
 from preceptor.core.numbers import number, points, points_interval
-from preceptor.display.terminal import Terminal, say_json
 
 if TYPE_CHECKING:
+    from preceptor.display.table import Table
     from preceptor.evaluation.intervals import Estimate
     from preceptor.evaluation.prediction_powered import LabelsForWidth, PredictionPowered
     from preceptor.tasks.estimate import HumanEstimate
 
 
+@o.with_options(output=o.output)
 def estimate(
     judged: Annotated[Path, typer.Argument(help="Labels by `preceptor label`: preferences.jsonl, or its folder.")],
     people: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Some of the comparisons with people's label or ratings, by id.")
     ] = None,
     policy: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Estimate for this policy's responses; default: response a.")
+        str | None,
+        typer.Option(metavar="NAME", help="Estimate for this policy's responses.", show_default="response a"),
     ] = None,
     half_width: Annotated[float, typer.Option(help="Say how many labels an interval of ± this takes.")] = 0.05,
     plan: Annotated[
@@ -32,36 +34,30 @@ def estimate(
         typer.Option(metavar="random", help="How people's comparisons were drawn, where the rows do not say it."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for estimate.json and for_people.jsonl.")] = None,
-    as_json: o.AsJson = False,
+    *,
+    output: o.Output,
 ) -> None:
     """Estimate how often people prefer a response, from few labels of people and many of a judge."""
     from preceptor.tasks.estimate import EstimateJob, run_estimate
 
     result = run_estimate(EstimateJob(judged, people, policy, half_width, plan, out, sample))
-    if as_json:
-        say_json(result.model_dump_json(indent=1))
-    else:
-        _show(result, out)
+    output.show(result, lambda: str(_table(result, out)))
 
 
-def _show(result: "HumanEstimate", out: Path | None) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _table(result: "HumanEstimate", out: Path | None) -> "Table":
+    from preceptor.display.table import Column, Table
 
     found = result.estimates
-    table = Table(
-        title=f"How often people prefer {result.preferred}, in %", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+    return Table(
+        (Column("from"), *(Column(name, "right") for name in ("estimate", "95%", "prompts"))),
+        [
+            ("people alone", *_cells(found.human_only), str(found.n_human)),
+            ("people and judge", *_cells(found.prediction_powered), f"{found.n_human} + {found.n_judge}"),
+            ("judge alone, biased as it is", *_cells(found.judge_only), str(found.judge_only.n)),
+        ],
+        title=f"How often people prefer {result.preferred}, in %",
+        notes=[*_worth(found), *_plan(result.labels, found.judge_only.n), *_files(result, out)],
     )
-    table.add_column("from")
-    for name in ("estimate", "95%", "prompts"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_row("people alone", *_cells(found.human_only), str(found.n_human))
-    table.add_row("people and judge", *_cells(found.prediction_powered), f"{found.n_human} + {found.n_judge}")
-    table.add_row("judge alone, biased as it is", *_cells(found.judge_only), str(found.judge_only.n))
-    console = Terminal()
-    console.print(table)
-    for line in (*_worth(found), *_plan(result.labels, found.judge_only.n), *_files(result, out)):
-        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _cells(estimate: "Estimate | None") -> tuple[str, str]:

@@ -1,14 +1,19 @@
 """`preceptor evaluate`: policies against each other."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from preceptor.cli import names
 from preceptor.cli import options as o
-from preceptor.display.terminal import say_json
+
+if TYPE_CHECKING:
+    from preceptor.backends.connection import Connection
+    from preceptor.judging.specs import JudgeSpec
 
 
+@o.with_options(judges=o.judges, connection=o.connection, output=o.output)
 def evaluate(
     policies: Annotated[
         list[str],
@@ -18,64 +23,67 @@ def evaluate(
             "responses, or `references`. One run alone: its base against its result.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the evaluation; give it again to go on.")],
+    out: Annotated[Path, typer.Option(help="Folder of the evaluation; give it again to resume.")],
     prompts: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[COHORT=]FILE",
-            help="Prompts; repeat for several. Default: held-out, the prompts that the run held out.",
+            help="Prompts; repeat for several.",
+            show_default="held-out, the prompts that the run held out",
         ),
     ] = None,
-    judge: o.Judges = None,
-    constitution: o.Constitutions = None,
-    variant: o.Variants = None,
-    judges: o.JudgesFile = None,
-    calibration: o.Calibrations = None,
-    samples: Annotated[int, typer.Option(min=1, help="Responses of a model to each prompt.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Of these responses.")] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a response.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="Of these responses.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Responses of a model to each prompt.", rich_help_panel=o.SAMPLING)
+    ] = 1,
+    temperature: Annotated[
+        float, typer.Option(min=0.01, help="Sampling temperature.", rich_help_panel=o.SAMPLING)
+    ] = 1.0,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="Most tokens of a response.", rich_help_panel=o.SAMPLING)
+    ] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.", rich_help_panel=o.SAMPLING)] = 0,
     against_first: Annotated[
         bool, typer.Option("--against-first", help="Compare with the baseline alone, not every two policies.")
     ] = False,
     no_training_judge: Annotated[
-        bool, typer.Option("--no-training-judge", help="Do not ask the judge that trained a run as well.")
+        bool, typer.Option("--no-training-judge", help="Do not also ask the judge that trained a run.")
     ] = False,
     rubric: Annotated[
         list[str] | None,
-        typer.Option(metavar="CONSTITUTION", help="Score every response by its rubric, e.g. harmless; repeatable."),
+        typer.Option(
+            metavar="CONSTITUTION",
+            help="Also score every response by this rubric; repeat for several.",
+            autocompletion=names.constitutions,
+        ),
     ] = None,
     grade: Annotated[
-        bool, typer.Option("--grade", help="Let the judge grade responses against the prompts' reference answers too.")
+        bool, typer.Option("--grade", help="Also let the judge grade responses against the prompts' reference answers.")
     ] = False,
     audit: Annotated[Path | None, typer.Option(metavar="FILE", help="audit.json with an audit of the judge.")] = None,
     fail_on_regression: Annotated[
         bool, typer.Option("--fail-on-regression", help="Exit with 1 when a cohort regressed.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only so many prompts of each file.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first so many prompts of each file.")] = None,
     max_failure_rate: Annotated[float, typer.Option(min=0, max=1, help="Stop when more judgements fail.")] = 0.1,
     human_price: Annotated[
         float | None,
         typer.Option(metavar="DOLLARS", callback=o.dollars, help="What people would be paid for a label."),
     ] = None,
     budget: o.Budget = None,
-    concurrency: o.Concurrency = 8,
-    requests_per_minute: o.PerMinute = None,
-    tokens_per_minute: o.TokensPerMinute = None,
-    timeout: o.Timeout = 120.0,
-    prices: o.Prices = None,
-    as_json: o.AsJson = False,
+    *,
+    judges: "tuple[JudgeSpec, ...]",
+    connection: "Connection",
+    output: o.Output,
 ) -> None:
     """Let a judge that did not train them compare policies: win rates, length control, cohorts, regressions."""
-    from preceptor.cli.evaluation_table import regressions, show_evaluation
     from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
     from preceptor.tasks.candidates import Answering
     from preceptor.tasks.evaluate.evaluate import evaluate as evaluate_policies
     from preceptor.tasks.evaluate.policies import parse_policies
 
-    evaluation = evaluate_policies(
+    result = evaluate_policies(
         {policy.name: policy.source for policy in parse_policies(policies)},
-        judge=o.judge_specs(judges, judge, constitution, variant, calibration),
+        judge=judges,
         prompts=[Path(text) for text in prompts] if prompts else None,
         out=out,
         answering=o.checked(
@@ -90,11 +98,9 @@ def evaluate(
         max_failure_rate=max_failure_rate,
         human_usd_per_label=HUMAN_USD_PER_LABEL if human_price is None else human_price,
         budget=budget,
-        connection=o.connection(concurrency, requests_per_minute, tokens_per_minute, timeout, prices),
+        connection=connection,
+        progress=output.progress,
     )
-    if as_json:
-        say_json(evaluation.model_dump_json(indent=1))
-    else:
-        show_evaluation(evaluation, out)
-    if fail_on_regression and regressions(evaluation):
+    output.show(result)
+    if fail_on_regression and result.regressions:
         raise typer.Exit(1)

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from preceptor.cli import options as o
 from preceptor.display.terminal import say, say_json
 
 
 def models(
-    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the embedded model into the cache now.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON on standard output.")] = False,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download the embedded model into the cache now.")] = False,
+    as_json: o.AsJson = False,
 ) -> None:
     """List the forms of a model string, and where the embedded model is."""
     import json

@@ -1,75 +1,92 @@
-"""Options that several commands have, and what they mean together."""
+"""Options that several commands have. Each group is a function: its parameters are the options, its value is what the
+command gets. `with_options` gives them to a command.
+"""
 
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from preceptor.cli import names
 from preceptor.core.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from preceptor.backends.connection import Connection
+    from preceptor.core.progress import Progress
     from preceptor.judging.specs import JudgeSpec
 
-
-def dollars(parameter: typer.CallbackParam, value: float | None) -> float | None:
-    """An option's amount of dollars. (Imported late: the rest of preceptor takes time to load.)
-
-    Raises: UsageError for NaN, infinity and less than 0.
-    """
-    from preceptor.core.validation import check_dollars
-
-    return check_dollars(parameter.opts[-1], value)
-
+JUDGES = "Judges"
+SAMPLING = "Sampling"
+SERVERS = "Model servers"
+OUTPUT = "Output"
+"""Panels of options in `--help`."""
 
 Settings = TypeVar("Settings", bound="BaseModel")
 
-Judges = Annotated[
-    list[str] | None, typer.Option("--judge", metavar="MODEL", help="A judge's model; repeat for several judges.")
-]
-Constitutions = Annotated[
-    list[str] | None,
-    typer.Option("--constitution", metavar="NAME", help="A shipped constitution or a .toml; repeat for several."),
-]
-Variants = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--variant",
-        metavar="NAME",
-        help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, "
-        "joined by +.",
-    ),
-]
-JudgesFile = Annotated[
-    Path | None, typer.Option("--judges", metavar="FILE", help="A TOML file of [[judges]] in place of the three above.")
-]
-Calibrations = Annotated[
-    list[str] | None, typer.Option("--calibration", metavar="FILE", help="Calibration of a judge; one for each.")
-]
-Concurrency = Annotated[int, typer.Option(help="Requests to a model server in flight at once.")]
-PerMinute = Annotated[float | None, typer.Option(metavar="N", help="Requests per minute to a model server, at most.")]
-TokensPerMinute = Annotated[
-    float | None, typer.Option(metavar="N", help="Tokens per minute to a model server, at most.")
-]
-Timeout = Annotated[
-    float, typer.Option(metavar="SECONDS", help="Time for one attempt at a call, the whole answer included.")
-]
-Prices = Annotated[Path | None, typer.Option(metavar="FILE", help="Prices of models, before the built-in ones.")]
-Budget = Annotated[
-    float | None,
-    typer.Option(metavar="DOLLARS", callback=dollars, help="Stop before all calls on record together cost more."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+def with_options(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of these groups. The command has a parameter of each group's name."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        options = {name: tuple(inspect.signature(group).parameters.values()) for name, group in groups.items()}
+        own = [each for each in inspect.signature(command).parameters.values() if each.name not in groups]
+
+        @wraps(command)
+        def called(**values: Any) -> None:
+            made = {
+                name: groups[name](**{option.name: values.pop(option.name) for option in of_group})
+                for name, of_group in options.items()
+            }
+            command(**values, **made)
+
+        every = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *sum(options.values(), ()))]
+        del called.__wrapped__  # typer reads the signature given here
+        called.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in every}
+        return called
+
+    return decorate
 
 
-def judge_specs(
-    file: Path | None,
-    models: list[str] | None,
-    constitutions: list[str] | None,
-    variants: list[str] | None,
-    calibrations: list[str] | None,
+def judges(
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="A judge's model; repeat for several judges.", rich_help_panel=JUDGES),
+    ] = None,
+    constitution: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A shipped constitution or a .toml; repeat for several.",
+            rich_help_panel=JUDGES,
+            autocompletion=names.constitutions,
+        ),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, "
+            "joined by +.",
+            rich_help_panel=JUDGES,
+        ),
+    ] = None,
+    judges: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A TOML file of [[judges]] in place of the three above.", rich_help_panel=JUDGES
+        ),
+    ] = None,
+    calibration: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Calibration of a judge; one for each.", rich_help_panel=JUDGES),
+    ] = None,
 ) -> "tuple[JudgeSpec, ...]":
     """The judges that the options name: those of the file, or every combination of models, constitutions, variants.
 
@@ -77,21 +94,35 @@ def judge_specs(
     """
     from preceptor.judging.specs import every_judge, read_judges
 
-    if file is None:
+    if judges is None:
         return every_judge(
-            models or ["embedded"], constitutions or ["helpful"], variants or ["detailed"], calibrations or []
+            judge or ["embedded"], constitution or ["helpful"], variant or ["detailed"], calibration or []
         )
-    if models or constitutions or variants or calibrations:
+    if judge or constitution or variant or calibration:
         raise UsageError("--judges names all judges; give no --judge, --constitution, --variant, --calibration with it")
-    return read_judges(file)
+    return read_judges(judges)
 
 
 def connection(
-    concurrency: int,
-    requests_per_minute: float | None,
-    tokens_per_minute: float | None,
-    timeout: float,
-    prices: Path | None,
+    concurrency: Annotated[
+        int, typer.Option(help="Requests to a model server in flight at once.", rich_help_panel=SERVERS)
+    ] = 8,
+    requests_per_minute: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Most requests per minute to a model server.", rich_help_panel=SERVERS),
+    ] = None,
+    tokens_per_minute: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Most tokens per minute to a model server.", rich_help_panel=SERVERS),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Longest time for one attempt at a call.", rich_help_panel=SERVERS),
+    ] = 120.0,
+    prices: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Prices of models; they replace the built-in ones.", rich_help_panel=SERVERS),
+    ] = None,
 ) -> "Connection":
     """How model servers are reached.
 
@@ -107,6 +138,90 @@ def connection(
         timeout_s=timeout,
         prices=prices,
     )
+
+
+def dollars(parameter: typer.CallbackParam, value: float | None) -> float | None:
+    """An option's amount of dollars. (Imported late: the rest of preceptor takes time to load.)
+
+    Raises: UsageError for NaN, infinity and less than 0.
+    """
+    from preceptor.core.validation import check_dollars
+
+    return check_dollars(parameter.opts[-1], value)
+
+
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DOLLARS",
+        callback=dollars,
+        help="Stop before all calls on record together cost more.",
+        rich_help_panel=SERVERS,
+    ),
+]
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON on standard output.", rich_help_panel=OUTPUT)
+]
+
+
+class Output:
+    """How a command shows its progress and its result.
+
+    Args:
+        as_json: print the result as JSON.
+        progress: what the work is given; None for the default display.
+    """
+
+    def __init__(self, *, as_json: bool, progress: "Progress | None") -> None:
+        self.as_json = as_json
+        self.progress = progress
+
+    def show(self, result: "BaseModel | Mapping[str, Any]", text: Callable[[], str] | None = None) -> None:
+        """Prints a result: as JSON, or as a table.
+
+        Args:
+            text: what is printed where JSON is not asked for; `str(result)` when None.
+        """
+        from preceptor.display.terminal import say, say_json
+
+        if not self.as_json:
+            say(str(result) if text is None else text())
+        elif isinstance(result, Mapping):
+            say_json(json.dumps(result, indent=1, ensure_ascii=False))
+        else:
+            say_json(result.model_dump_json(indent=1))
+
+
+def output(
+    as_json: AsJson = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", rich_help_panel=OUTPUT)
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Show progress as the lines of the log file, with times.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+) -> Output:
+    """How the command shows its progress and its result.
+
+    Raises: UsageError for both at once.
+    """
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose: give one of them")
+    if not (quiet or verbose):
+        return Output(as_json=as_json, progress=None)
+    from preceptor.core.progress import Silence
+    from preceptor.display.log import log_to_terminal
+    from preceptor.display.pulse import PULSE
+
+    if quiet:
+        PULSE.hush()
+    else:
+        log_to_terminal()
+    return Output(as_json=as_json, progress=Silence())
 
 
 def checked(kind: "type[Settings]", **values: Any) -> "Settings":

@@ -4,15 +4,22 @@ from typing import Annotated
 
 import typer
 
+from preceptor.cli import names
+from preceptor.cli import options as o
 from preceptor.display.terminal import say, say_json
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe with every setting written out.")] = None,
-    scale: Annotated[str | None, typer.Option(metavar="NAME", help="At this scale, for instance tiny.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON on standard output.")] = False,
+    name: Annotated[
+        str | None, typer.Argument(help="Print this recipe with every setting.", autocompletion=names.recipes)
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Print it at this scale, for instance tiny.", autocompletion=names.scales),
+    ] = None,
+    as_json: o.AsJson = False,
 ) -> None:
-    """List the recipes that ship with preceptor, or print one whole."""
+    """List the recipes that ship with preceptor, or print one with every setting."""
     import json
 
     from preceptor.recipes.load import (

@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
+from preceptor.cli import options as o
 
+
+@o.with_options(output=o.output)
 def report(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
+    *,
+    output: o.Output,
 ) -> None:
-    """Write report.html of a finished run anew and print its summary."""
-    from preceptor.cli.run_table import show_summary
+    """Rewrite the report of a finished run and print its summary."""
+    from preceptor.cli.run_table import run_text
     from preceptor.core.errors import UsageError
     from preceptor.runs.directory import RunDirectory
     from preceptor.runs.report import evaluated, write_report
@@ -21,4 +25,4 @@ def report(
     if summary.get("status") != "done":
         raise UsageError(f"{run}: this run is not finished; go on with it by `preceptor run --resume {run}`")
     write_report(directory, *evaluated(directory, summary))
-    show_summary(summary, directory, as_json=as_json)
+    output.show(summary, lambda: run_text(summary, directory))

@@ -6,26 +6,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from preceptor.cli import names
+from preceptor.cli import options as o
+
 if TYPE_CHECKING:
     from preceptor.runs.directory import RunDirectory
 
 
+@o.with_options(output=o.output)
 def run(
-    recipe: Annotated[str | None, typer.Argument(help="Name of a shipped recipe, or path of a .toml file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory. Default: runs/RECIPE-N, the next free N.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="Name of a shipped recipe, or path of a .toml file.", autocompletion=names.recipes),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory.", show_default="runs/RECIPE-N, with the next free N")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. rl.steps=50.")
     ] = None,
     scale: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Run smaller: `tiny` tries any recipe on two CPU cores.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Run smaller: `tiny` tries any recipe on two CPU cores.", autocompletion=names.scales
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this directory.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume the run in this directory.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Also write the model with its adapters merged.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
+    *,
+    output: o.Output,
 ) -> None:
     """Run a recipe: sample, judge, train, measure, report."""
-    from preceptor.cli.run_table import show_summary
+    from preceptor.cli.run_table import run_text
     from preceptor.cli.stopping import going_on_by
     from preceptor.core.errors import PreceptorError, UsageError
     from preceptor.core.extras import require_training
@@ -67,5 +80,5 @@ def run(
         raise typer.Exit(error.exit_code) from error  # the main process says why
     again = ["preceptor", "run", "--resume", str(directory.path), *(["--merge"] if merge else [])]
     with going_on_by(*again):
-        summary = execute(directory, merge=merge, processes=processes)
-    show_summary(summary, directory, as_json=as_json)
+        summary = execute(directory, output.progress, merge=merge, processes=processes)
+    output.show(summary, lambda: run_text(summary, directory))

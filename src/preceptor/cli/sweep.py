@@ -5,38 +5,48 @@ from typing import Annotated
 
 import typer
 
+from preceptor.cli import names
 from preceptor.cli import options as o
-from preceptor.display.terminal import say_json
 
 
+@o.with_options(output=o.output)
 def sweep(
     run: Annotated[Path, typer.Argument(help="Directory of a run.", metavar="RUN")],
     prompts: Annotated[
         list[str] | None,
-        typer.Option(metavar="[COHORT=]FILE", help="Prompts; repeat for several. Default: those the run held out."),
+        typer.Option(
+            metavar="[COHORT=]FILE", help="Prompts; repeat for several.", show_default="those the run held out"
+        ),
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="A held-out judge. Default: the run's own held-out measure.")
+        str | None, typer.Option(metavar="MODEL", help="A held-out judge.", show_default="the run's held-out measure")
     ] = None,
     constitution: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The judge's: a shipped one or a .toml. Default: the run's own.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The judge's constitution: a shipped one or a .toml.",
+            show_default="the run's",
+            autocompletion=names.constitutions,
+        ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Responses to each prompt. Default: as in the run.")
+        int | None, typer.Option(min=1, help="Responses to each prompt.", show_default="as in the run")
     ] = None,
-    max_kl: Annotated[float | None, typer.Option(help="Bound on KL, nats per response. Default: the run's.")] = None,
+    max_kl: Annotated[
+        float | None, typer.Option(help="Bound on KL, nats per response.", show_default="the run's")
+    ] = None,
     max_perplexity_ratio: Annotated[
-        float | None, typer.Option(help="Bound on perplexity, relative to before training. Default: the run's.")
+        float | None, typer.Option(help="Bound on perplexity, relative to before training.", show_default="the run's")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the sweep, given again to go on. Default: sweeps/RUN.")
+        Path | None, typer.Option(help="Folder of the sweep; give it again to resume.", show_default="sweeps/RUN")
     ] = None,
-    as_json: o.AsJson = False,
+    *,
+    output: o.Output,
 ) -> None:
     """Measure every checkpoint of a run, find the best one and where over-optimisation begins."""
-    import json
-
-    from preceptor.cli.sweep_table import show_sweep
+    from preceptor.cli.sweep_table import sweep_text
     from preceptor.methods.sweep import SweepJob, run_sweep
     from preceptor.store.reading import resolved
 
@@ -51,8 +61,5 @@ def sweep(
         max_kl=max_kl,
         max_perplexity_ratio=max_perplexity_ratio,
     )
-    found = run_sweep(job)
-    if as_json:
-        say_json(json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False))
-    else:
-        show_sweep(found, folder)
+    result = run_sweep(job, output.progress)
+    output.show(result, lambda: sweep_text(result, folder))

@@ -2,38 +2,41 @@
 
 from pathlib import Path
 
-from rich.table import Table
-
 from preceptor.core.numbers import estimate, number
-from preceptor.display.terminal import Terminal
+from preceptor.display.table import Column, Table
 from preceptor.evaluation.snapshot import Measure
-from preceptor.evaluation.sweep import Sweep
+from preceptor.evaluation.sweep import Sweep, SweepPoint
 from preceptor.reports.sweep.page import headline, mark, warnings
 
 
-def show_sweep(sweep: Sweep, out: Path) -> None:
-    """Prints what a sweep found; refusals and task scores are in its report."""
+def sweep_text(sweep: Sweep, out: Path) -> str:
+    """What a sweep measured; refusals and task scores are in its report."""
+    return f"{sweep_table(sweep)}\nreport {out / 'report.html'}"
+
+
+def sweep_table(sweep: Sweep) -> Table:
+    """The checkpoints below each other."""
     by = "no held-out score" if sweep.held_out is None else f"held-out score by {sweep.held_out}"
-    title = f"{sweep.prompts} prompts, {by}; * is the best"
-    table = Table(title=title, title_justify="left")
-    for column in ("step", "KL", "held-out", "change", *_reward(sweep), "perplexity", ""):
-        table.add_column(column, justify="left" if column == "change" or not column else "right", no_wrap=True)
-    for point in sweep.points:
-        table.add_row(
-            f"* {point.step}" if point.step == sweep.best_step else str(point.step),
-            _value(point.kl, 1),
-            _value(point.heldout),
-            estimate(point.gain.overall, signed=True) if point.step else "",
-            *([_value(point.training_reward)] if sweep.training_reward is not None else []),
-            number(point.perplexity_ratio) + ("×" if point.perplexity_ratio is not None else ""),
-            "out" if point.excluded is not None else mark(point),
-        )
-    console = Terminal()
-    console.print(table)
+    names = ("step", "KL", "held-out", "change", *_reward(sweep), "perplexity")
     excluded = [f"Step {point.step}: {mark(point)}." for point in sweep.points if point.excluded is not None]
-    for line in (*excluded, headline(sweep), *warnings(sweep)):
-        console.print(line, highlight=False)
-    console.print(f"report {out / 'report.html'}", highlight=False, soft_wrap=True)
+    return Table(
+        [*(Column(name, "right") for name in names), Column("")],
+        [_row(sweep, point) for point in sweep.points],
+        title=f"{sweep.prompts} prompts, {by}; * is the best",
+        notes=[*excluded, headline(sweep), *warnings(sweep)],
+    )
+
+
+def _row(sweep: Sweep, point: SweepPoint) -> tuple[str, ...]:
+    return (
+        f"* {point.step}" if point.step == sweep.best_step else str(point.step),
+        _value(point.kl, 1),
+        _value(point.heldout),
+        estimate(point.gain.overall, signed=True) if point.step else "",
+        *([_value(point.training_reward)] if sweep.training_reward is not None else []),
+        number(point.perplexity_ratio) + ("×" if point.perplexity_ratio is not None else ""),
+        "out" if point.excluded is not None else mark(point),
+    )
 
 
 def _value(measure: Measure, digits: int = 2) -> str:

@@ -29,6 +29,11 @@ class Pulse:
         self._begun = self._spoken = clock()
         self._words: Words = _working
         self._beating = False
+        self._hushed = False
+
+    def hush(self) -> None:
+        """Prints nothing from here on."""
+        self._hushed = True
 
     def spoke(self) -> None:
         """Something was said just now."""
@@ -45,7 +50,7 @@ class Pulse:
 
     def beat(self) -> None:
         """Says what is under way, if nothing was said for a while."""
-        if self._clock() - self._spoken < QUIET:
+        if self._hushed or self._clock() - self._spoken < QUIET:
             return
         self.spoke()
         if (text := self._words(self._clock() - self._begun)) is not None:

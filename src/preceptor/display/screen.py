@@ -152,8 +152,8 @@ class Display:
         """A line on the work under way; None if the bar shows it."""
         if self.is_terminal:
             return None
-        seconds = f"still {self._name}: {self._now() - self._since:.0f} s"
-        text = f"{self._name}: {self._counted()}" if self._total else ", ".join(filter(None, [seconds, self._within()]))
+        still = f"still {self._name}: {self._now() - self._since:.0f} s"
+        text = f"{self._name}: {self._counted()}" if self._total else ", ".join(filter(None, [still, self._within()]))
         left = self._outlook.left()
         return f"{text}; {about(left)} left in all" if left else text
 

@@ -74,14 +74,17 @@ class Table:
         lines += [line for note in self.notes for line in _wrapped(note, width)]
         return "\n".join(lines)
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
         """The table as HTML, with everything escaped."""
         parts = [f"<p>⚠ {_html(warning)}</p>" for warning in self.warnings]
         parts += [f"<p><strong>{_html(self.headline)}</strong></p>"] if self.headline else []
         parts += [_html_table(self)] if self.rows else []
-        parts += [table._repr_html_() for table in self.more]
+        parts += [table.html() for table in self.more]
         parts += [f"<p>{_html(note)}</p>" for note in self.notes]
         return f"<div>{''.join(parts)}</div>"
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
 
 def pairs(rows: Sequence[tuple[str, str]], title: str = "", notes: Sequence[str] = ()) -> Table:

@@ -180,6 +180,11 @@ class Constitution(Frozen):
         return content_hash(self.model_dump(mode="json", exclude={"held_out"}))[:16]
 
 
+def shipped_constitutions() -> list[str]:
+    """Names of the constitutions that ship with preceptor."""
+    return sorted(f.name.removesuffix(".toml") for f in _PACKAGED.iterdir() if f.name.endswith(".toml"))
+
+
 def load_constitution(name: str) -> Constitution:
     """Loads a constitution by the name of a shipped one, or by the path of a `.toml` file.
 
@@ -188,7 +193,7 @@ def load_constitution(name: str) -> Constitution:
     if name.endswith(".toml"):
         path, place = Path(name), name
     else:
-        known = [f.name.removesuffix(".toml") for f in _PACKAGED.iterdir() if f.name.endswith(".toml")]
+        known = shipped_constitutions()
         if name not in known:
             raise UsageError(f'there is no constitution "{name}"; {nearest(name, known)}, or give the path of a .toml')
         path, place = Path(str(_PACKAGED.joinpath(f"{name}.toml"))), name

@@ -1,0 +1,33 @@
+"""Names that shells complete: what ships with preceptor."""
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Shipped recipes that begin so."""
+    from preceptor.recipes.load import shipped_recipes
+
+    return _beginning(shipped_recipes(), incomplete)
+
+
+def arms(incomplete: str) -> list[str]:
+    """Shipped sets of arms that begin so."""
+    from preceptor.recipes.load import shipped_arms
+
+    return _beginning(shipped_arms(), incomplete)
+
+
+def scales(incomplete: str) -> list[str]:
+    """Scales that begin so."""
+    from preceptor.recipes.load import shipped_scales
+
+    return _beginning(shipped_scales(), incomplete)
+
+
+def constitutions(incomplete: str) -> list[str]:
+    """Shipped constitutions that begin so."""
+    from preceptor.judging.constitution import shipped_constitutions
+
+    return _beginning(shipped_constitutions(), incomplete)
+
+
+def _beginning(names: list[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]

@@ -1,0 +1,153 @@
+"""The log of a task or a run: `log.txt` in its folder, a line with the time for each event that matters.
+
+Keys are never in it, and no event is longer than 200 characters, so that little of what models write can be.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from preceptor import __version__
+from preceptor.core.hashing import canonical_json
+from preceptor.core.outlook import TRAINING_STAGE, Part
+from preceptor.core.progress import Facts, Progress
+from preceptor.core.text import printable_line
+from preceptor.display.pulse import PULSE
+
+FILE = "log.txt"
+LONGEST = 200
+"""Most characters of an event; the middle of a longer one is left out."""
+PORTIONS = 10
+"""Counted work is logged after every tenth of it."""
+_KEYS = ("OPENAI_API_KEY", "PRECEPTOR_API_KEY")
+_ROOT = logging.getLogger("preceptor")
+_ROOT.addHandler(logging.NullHandler())  # nothing is printed unless somebody asks for it
+
+
+class Logged:
+    """Passes progress on and logs it.
+
+    Args:
+        progress: what the events are passed on to.
+        logger: where they are logged.
+    """
+
+    def __init__(self, progress: Progress, logger: logging.Logger) -> None:
+        self._progress = progress
+        self._logger = logger
+        self._portion = 0
+
+    def event(self, text: str) -> None:
+        """Logs an event that is not progress."""
+        self._logger.info(_shortened(text))
+
+    def plan(self, parts: Sequence[Part]) -> None:
+        """Passes the plan on."""
+        self._progress.plan(parts)
+
+    def stage(self, name: str) -> None:
+        """Logs a stage. Training is a stage again after each measurement, and logged by its steps."""
+        self._portion = 0
+        if name != TRAINING_STAGE:
+            self.event(name)
+        self._progress.stage(name)
+
+    def advance(self, done: int, total: int, facts: str = "") -> None:
+        """Logs how much of a stage is done, after every tenth of it."""
+        portion = PORTIONS * done // max(1, total)
+        if portion > self._portion:
+            self._portion = portion
+            self.event(", ".join(filter(None, [f"{done}/{total}", facts])))
+        self._progress.advance(done, total, facts)
+
+    def step(self, step: int, total: int, facts: Facts) -> None:
+        """Logs a training step."""
+        self.event(f"step {step}/{total}{_listed(facts)}")
+        self._progress.step(step, total, facts)
+
+    def measured(self, step: int, facts: Facts) -> None:
+        """Logs the measures of a checkpoint."""
+        self.event(f"measured step {step}{_listed(facts)}")
+        self._progress.measured(step, facts)
+
+    def note(self, text: str) -> None:
+        """Logs a note."""
+        self._logger.warning(_shortened(text))
+        self._progress.note(text)
+
+
+@contextmanager
+def logged(folder: Path, work: str, settings: Mapping[str, Any], progress: Progress) -> Generator[Logged]:
+    """Within the context, progress is logged in the folder, which exists, and how the work ends.
+
+    A later process that resumes the work appends to the file.
+
+    Args:
+        work: what is done, for instance "label".
+        settings: plain data, written into the first event.
+    """
+    logger = logging.Logger("preceptor", logging.INFO)
+    if not isinstance(progress, Logged):  # an outer one has passed the events on already
+        logger.addHandler(_PassedOn())
+    handler = logging.FileHandler(folder / FILE, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logger.addHandler(handler)
+    begun = time.monotonic()
+    inner = Logged(progress, logger)
+    logger.info(printable_line(_without_keys(f"{work} begun by preceptor {__version__}: {canonical_json(settings)}")))
+    try:
+        yield inner
+    except KeyboardInterrupt:
+        logger.warning("%s interrupted after %.0f s", work, time.monotonic() - begun)
+        raise
+    except BaseException as error:
+        logger.error(_shortened(f"{work} failed after {time.monotonic() - begun:.0f} s: {error}"))
+        raise
+    else:
+        logger.info("%s done in %.0f s", work, time.monotonic() - begun)
+    finally:
+        handler.close()
+
+
+def log_to_terminal() -> None:
+    """Prints every event on standard error from here on."""
+    handler = _Terminal(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    _ROOT.addHandler(handler)
+    _ROOT.setLevel(logging.INFO)
+
+
+class _PassedOn(logging.Handler):
+    """Gives events to the logger `preceptor`, so that whoever listens there gets them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _ROOT.log(record.levelno, "%s", record.getMessage())
+
+
+class _Terminal(logging.StreamHandler[Any]):
+    def emit(self, record: logging.LogRecord) -> None:
+        PULSE.spoke()
+        super().emit(record)
+
+
+def _listed(facts: Facts) -> str:
+    known = [f"{name} {value:.4g}" for name, value in facts.items() if value is not None]
+    return f": {', '.join(known)}" if known else ""
+
+
+def _shortened(text: str) -> str:
+    line = printable_line(_without_keys(text))
+    half = (LONGEST - 5) // 2
+    return line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}"
+
+
+def _without_keys(text: str) -> str:
+    for name in _KEYS:
+        if key := os.environ.get(name):
+            text = text.replace(key, "***")
+    return text

@@ -1,0 +1,50 @@
+"""A folder to start from: a constitution with every field explained, prompts, a recipe that uses them, and a README."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Frozen
+from preceptor.store.files import write_text, writing
+
+FILES = ("README.md", "constitution.toml", "prompts.jsonl", "recipe.toml")
+EVERY = 4
+"""Of the short everyday prompts, every fourth is written."""
+
+
+class Started(Frozen):
+    """A folder to start from."""
+
+    folder: Path
+    files: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.files)} are in {self.folder}; README.md has the next commands"
+
+
+def init(folder: str | Path = ".") -> Started:
+    """Writes the files to start from.
+
+    Example:
+        >>> import tempfile
+        >>> init(tempfile.mkdtemp()).files
+        ('README.md', 'constitution.toml', 'prompts.jsonl', 'recipe.toml')
+
+    Raises: UsageError where the folder holds one of the files already; PreceptorError where it cannot be written.
+    """
+    folder = Path(folder)
+    for name in FILES:
+        if (folder / name).exists():
+            raise UsageError(f"{folder / name}: exists already; name another folder")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        write_text(folder / name, _text(name))
+    return Started(folder=folder, files=FILES)
+
+
+def _text(name: str) -> str:
+    if name != "prompts.jsonl":
+        return files("preceptor.tasks").joinpath("starter", name).read_text(encoding="utf-8")
+    prompts = files("preceptor.data").joinpath("everyday_prompts_short.jsonl").read_text(encoding="utf-8")
+    return "".join(prompts.splitlines(keepends=True)[::EVERY])
