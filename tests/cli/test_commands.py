@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
-from preceptor.cli.app import main
+import preceptor
+from preceptor.cli.app import app, main
 from preceptor.recipes.load import shipped_recipes
 from small import settings
 
@@ -67,11 +71,82 @@ def test_a_place_that_cannot_be_written(
     assert "the run directory cannot be made: Not a directory" in err
 
 
+COMMANDS = {name: command for name, command in get_command(app).commands.items() if name != "train"}
+PANELS = {
+    "Start": ["init"],
+    "Judge": ["label", "audit", "agreement", "estimate"],
+    "Train": ["run", "arms", "revise", "train"],
+    "Evaluate": ["evaluate", "sweep", "compare", "trajectories"],
+    "Data": ["cohort"],
+    "Info": ["recipes", "models", "report"],
+}
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = call(capsys, monkeypatch, "--help")
     assert code == 0
-    for command in ("run", "recipes", "models", "report"):
-        assert command in out
+    assert sorted(name for names in PANELS.values() for name in names) == sorted([*COMMANDS, "train"])
+    _, *panels = out.split("╭─ ")
+    listed = {panel.split(" ", 1)[0]: re.findall(r"(?m)^│ ([a-z]+)  ", panel) for panel in panels}
+    assert {name: commands for name, commands in listed.items() if name != "Options"} == PANELS
+
+
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["train", "reward"]])
+def test_help_of_a_command_names_every_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = call(capsys, monkeypatch, *command, "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    found = get_command(app).commands[command[0]]
+    found = found.commands["reward"] if command == ["train", "reward"] else found
+    for option in found.params:
+        assert option.help, option.name
+        for name in option.opts if option.param_type_name == "option" else []:
+            assert re.search(rf"{name}\b", out), name
+    assert "<bool>" not in out
+    assert "--json" in out
+
+
+def test_square_brackets_in_help_are_no_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = call(capsys, monkeypatch, "label", "--help")
+    assert "[[judges]]" in out
+    assert "\\[" not in out
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(capsys, monkeypatch, "--version") == (0, f"preceptor {preceptor.__version__}\n", "")
+
+
+def test_every_command_breaks_long_silences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["preceptor"])
+    running: list[str] = []
+    with pytest.raises(SystemExit):
+        main(lambda **_: running.extend(thread.name for thread in threading.enumerate()))
+    assert "pulse" in running
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("preceptor run qui", "quickstart"),
+        ("preceptor run quickstart --scale ti", "tiny"),
+        ("preceptor label x --constitution harml", "harmless"),
+        ("preceptor arms war", "warm_tone"),
+        ("preceptor eval", "evaluate"),
+    ],
+)
+def test_shells_complete_names(typed: str, completed: str) -> None:
+    words = {"_PRECEPTOR_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    program = "import sys; sys.argv = ['preceptor']; from preceptor.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env={**os.environ, **words}
+    )
+    assert completed in done.stdout.split(), done.stderr
 
 
 def test_recipes_and_models(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +186,48 @@ def test_what_is_not_needed_is_not_imported(arguments: list[str], unneeded: str,
         f"assert not set({['torch', 'transformers', *unneeded.split(', ')]}) & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, out, err = call(capsys, monkeypatch, *LABEL, str(tmp_path / "a"), "--quiet")
+    assert (code, err) == (0, "")
+    assert "preferences" in out
+    code, _, err = call(capsys, monkeypatch, *LABEL, str(tmp_path / "b"), "--quiet", "--verbose")
+    assert code == 2
+    assert not (tmp_path / "b").exists()
+
+
+def test_verbose_shows_the_log(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "preceptor", *LABEL, str(tmp_path / "out"), "--verbose"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    logged = [line.split(" ", 2)[2] for line in (tmp_path / "out" / "log.txt").read_text().splitlines()]
+    assert [line.split(" ", 1)[1] for line in done.stderr.splitlines()] == logged
+    assert any("24 calls" in line or "48 calls" in line for line in logged)
+
+
+def test_what_init_writes_can_be_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code, out, _ = call(capsys, monkeypatch, "init", str(tmp_path / "mine"))
+    assert code == 0
+    assert "README.md" in out
+    monkeypatch.chdir(tmp_path / "mine")
+    small = ["limit=12", "rl.steps=1", "rl.prompts_per_step=2", "rl.group_size=2", "rl.max_new_tokens=4"]
+    small += ["evaluation.samples_per_prompt=1", "evaluation.max_new_tokens=4"]
+    overrides = [part for setting in small for part in ("--set", setting)]
+    code, out, err = call(capsys, monkeypatch, "run", "recipe.toml", *overrides, "--out", "run", "--json")
+    assert code == 0, err
+    summary = json.loads(out)
+    assert summary["status"] == "done"
+    assert summary["recipe"]["policy"] == "embedded"
+    assert "friendly" in Path("run/report.html").read_text()
+    code, _, err = call(capsys, monkeypatch, "init")
+    assert code == 2
+    assert "exists already" in err
 
 
 def test_a_run_and_its_report(

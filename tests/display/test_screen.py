@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 
-from preceptor.cli.app import main
 from preceptor.core.outlook import MEASURING, TRAINING, TRAINING_STAGE, Part
 from preceptor.core.ticks import tick
 from preceptor.display.pulse import PULSE, Pulse
@@ -158,15 +157,6 @@ def test_no_time_left_is_said_where_nothing_was_timed() -> None:
     assert not any("left" in line or "machine" in line for line in clock.lines)
 
 
-def test_every_command_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    began: list[str] = []
-    monkeypatch.setattr("preceptor.cli.app.app", lambda **_: began.extend(_beating()))
-    with pytest.raises(SystemExit):
-        main()
-    assert began == ["pulse"]
-    assert _beating() == []
-
-
 def _beating() -> list[str]:
     import threading
 
@@ -177,3 +167,19 @@ def test_other_processes_of_a_launch_stay_silent(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("RANK", "1")
     with PULSE.beating():
         assert _beating() == []
+
+
+def test_a_display_beats_by_itself_and_once_within_another() -> None:
+    clock = Clock()
+    with Display(clock.console, PULSE, lambda: clock.now):
+        with Display(clock.console, PULSE, lambda: clock.now):
+            assert _beating() == ["pulse"]
+        assert _beating() == ["pulse"]
+    assert _beating() == []
+
+
+def test_a_hushed_pulse_is_silent() -> None:
+    clock = Clock()
+    clock.pulse.hush()
+    clock.pass_(60)
+    assert clock.lines == []

@@ -217,13 +217,12 @@ def test_what_went_wrong_is_one_line(capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_a_fault_is_told_without_what_acts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_: object) -> None:
+    def fails(**_: object) -> None:
         raise RuntimeError(SNEAKY)
 
     monkeypatch.setattr(sys, "argv", ["preceptor", "models"])
-    monkeypatch.setattr("preceptor.cli.app.check_arguments", fails)
     with pytest.raises(SystemExit):
-        main()
+        main(fails)
     error = capsys.readouterr().err
     assert hidden(error) == set()
     assert "Traceback" in error

@@ -121,12 +121,12 @@ for _panel, _commands in PANELS.items():
 app.add_typer(train.train, name="train", rich_help_panel="Train")
 
 
-def main() -> None:
+def main(commands: Callable[..., Any] = app) -> None:
     """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage, 70 a fault of preceptor; 130, 143 and 129
     where Ctrl-C, TERM or HUP ended it.
     """
     try:
-        _run()
+        _run(commands)
     except SystemExit as end:
         if "preceptor.training.processes" in sys.modules:  # perhaps one of several processes
             from preceptor.training.processes import leave
@@ -135,14 +135,14 @@ def main() -> None:
         raise
 
 
-def _run() -> None:
+def _run(commands: Callable[..., Any]) -> None:
     """Runs a command, and always ends by raising SystemExit."""
     warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to each other, not to the person here
     try:
         stopping.listen()
         check_arguments(sys.argv[1:])
         with PULSE.beating():
-            code = app(standalone_mode=False)
+            code = commands(standalone_mode=False)
         sys.stdout.flush()  # a full disk is told here, not by the interpreter as it ends
         sys.exit(code if isinstance(code, int) else 0)
     except PreceptorError as error:

@@ -3,17 +3,20 @@
 Keys are never in it, and no event is longer than 200 characters, so that little of what models write can be.
 """
 
+import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from preceptor import __version__
-from preceptor.core.hashing import canonical_json
+from pydantic import BaseModel
+
+from preceptor.core.errors import PreceptorError
 from preceptor.core.outlook import TRAINING_STAGE, Part
 from preceptor.core.progress import Facts, Progress
 from preceptor.core.text import printable_line
@@ -82,26 +85,38 @@ class Logged:
 
 
 @contextmanager
-def logged(folder: Path, work: str, settings: Mapping[str, Any], progress: Progress) -> Generator[Logged]:
+def logged(
+    folder: Path,
+    work: str,
+    settings: Mapping[str, Any],
+    progress: Progress,
+    account: Callable[[], str] | None = None,
+) -> Generator[Logged]:
     """Within the context, progress is logged in the folder, which exists, and how the work ends.
 
-    A later process that resumes the work appends to the file.
+    A later process that resumes the work appends to the file. That the file cannot be written stops nothing.
 
     Args:
         work: what is done, for instance "label".
-        settings: plain data, written into the first event.
+        settings: written into the first event.
+        account: says, when the work ends, what it has taken: calls, failures by reason, dollars.
     """
     logger = logging.Logger("preceptor", logging.INFO)
     if not isinstance(progress, Logged):  # an outer one has passed the events on already
         logger.addHandler(_PassedOn())
-    handler = logging.FileHandler(folder / FILE, encoding="utf-8", delay=True)
+    handler = _File(folder / FILE, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     logger.addHandler(handler)
     begun = time.monotonic()
     inner = Logged(progress, logger)
-    logger.info(printable_line(_without_keys(f"{work} begun by preceptor {__version__}: {canonical_json(settings)}")))
+    logger.info(printable_line(_without_keys(f"{work} begun by preceptor {version('preceptor')}: {_json(settings)}")))
     try:
-        yield inner
+        try:
+            yield inner
+        finally:
+            with suppress(PreceptorError):
+                if account is not None:
+                    inner.event(account())
     except KeyboardInterrupt:
         logger.warning("%s interrupted after %.0f s", work, time.monotonic() - begun)
         raise
@@ -122,6 +137,15 @@ def log_to_terminal() -> None:
     _ROOT.setLevel(logging.INFO)
 
 
+class _File(logging.FileHandler):
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # of opening the file
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Of writing it: what fails to be logged must not fail the work."""
+
+
 class _PassedOn(logging.Handler):
     """Gives events to the logger `preceptor`, so that whoever listens there gets them."""
 
@@ -133,6 +157,14 @@ class _Terminal(logging.StreamHandler[Any]):
     def emit(self, record: logging.LogRecord) -> None:
         PULSE.spoke()
         super().emit(record)
+
+
+def _json(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def _listed(facts: Facts) -> str:

@@ -1,10 +1,12 @@
 """Running any recipe in its directory: one run at a time, and a summary that always tells how it ended."""
 
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from typing import Any
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.progress import Progress, Silence
+from preceptor.display.log import logged
 from preceptor.display.progress import shown
 from preceptor.methods.best_of_n import run_best_of_n
 from preceptor.methods.constitutional import run_constitutional
@@ -24,6 +26,7 @@ from preceptor.recipes.methods import (
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.merge import merge_best
 from preceptor.runs.session import Session
+from preceptor.store.calls import in_words
 from preceptor.store.own_folder import working_in
 from preceptor.training.processes import Processes
 
@@ -60,6 +63,10 @@ def _execute(directory: RunDirectory, progress: Progress, processes: Processes, 
             if merge:
                 processes.on_main(lambda: merge_best(directory, finished, progress))
             return finished
+        if processes.is_main:
+            account = partial(in_words, directory.path / "ledger.sqlite")
+            settings = recipe_data(directory.recipe)
+            progress = held.enter_context(logged(directory.path, "run", settings, progress, account))
         return _run(directory, progress, processes, merge=merge)
 
 

@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.types import Frozen
@@ -70,6 +72,24 @@ def notes_of(ledger: Path) -> list[str]:
     return notes(sum(calls.estimated for calls in counted), sum(calls.interrupted for calls in counted))
 
 
+def in_words(ledger: Path, budget: float | None = None) -> str:
+    """What all calls in a ledger took, in one line: failures by reason, dollars.
+
+    Raises: PreceptorError when it cannot be read.
+    """
+    if not ledger.exists():
+        return "no calls"
+    calls = sum(calls_by_role([ledger]).values(), Calls())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in _read(ledger, _REASONS))
+    failed = f"{calls.failures} failed ({reasons})" if calls.failures else "none failed"
+    unpriced = f" without {calls.unpriced} that have no price" if calls.unpriced else ""
+    of = "" if budget is None else f" of a budget of ${budget:,.2f}"
+    return f"{calls.calls} calls, {failed}, {calls.tokens:,} tokens, ${calls.cost_usd:,.4f}{unpriced}{of}"
+
+
+_REASONS = (
+    "SELECT json_extract(outcome, '$.reason') AS reason, count(*) FROM calls WHERE failed GROUP BY 1 ORDER BY 2 DESC, 1"
+)
 _ROLE = "coalesce(json_extract(rater, '$.settings.role'), ?)"
 _TAKEN = "cast(total(prompt_tokens) + total(completion_tokens) AS INTEGER), total(cost_usd)"
 _CALLS = (
@@ -87,17 +107,22 @@ def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
     """
     found: dict[str, Calls] = {JUDGE: Calls()}
     for path in ledgers:
-        try:
-            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            try:
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                rows = connection.execute(_CALLS.format("estimated" if version >= 3 else "0"), [JUDGE]).fetchall()
-                if version >= 3:
-                    rows += connection.execute(_ATTEMPTS, [JUDGE]).fetchall()
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
-            raise PreceptorError(f"{path}: the ledger cannot be read: {error}") from error
+        [(version,)] = _read(path, "PRAGMA user_version")
+        rows = _read(path, _CALLS.format("estimated" if version >= 3 else "0"), JUDGE)
+        if version >= 3:
+            rows += _read(path, _ATTEMPTS, JUDGE)
         for role, *counts in rows:
             found[role] = found.get(role, Calls()) + Calls(**dict(zip(Calls.model_fields, counts, strict=True)))
     return found
+
+
+def _read(ledger: Path, query: str, *values: str) -> list[tuple[Any, ...]]:
+    """The rows of a query.
+
+    Raises: PreceptorError when the ledger cannot be read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(query, values).fetchall()
+    except sqlite3.Error as error:
+        raise PreceptorError(f"{ledger}: the ledger cannot be read: {error}") from error
