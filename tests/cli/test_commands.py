@@ -216,7 +216,7 @@ def test_what_init_writes_can_be_run(
     assert code == 0
     assert "README.md" in out
     monkeypatch.chdir(tmp_path / "mine")
-    small = ["limit=12", "rl.steps=1", "rl.prompts_per_step=2", "rl.group_size=2", "rl.max_new_tokens=4"]
+    small = ["limit=40", "rl.steps=1", "rl.prompts_per_step=2", "rl.group_size=2", "rl.max_new_tokens=4"]
     small += ["evaluation.samples_per_prompt=1", "evaluation.max_new_tokens=4"]
     overrides = [part for setting in small for part in ("--set", setting)]
     code, out, err = call(capsys, monkeypatch, "run", "recipe.toml", *overrides, "--out", "run", "--json")
