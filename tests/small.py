@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from preceptor.core.outlook import Part
 from preceptor.core.progress import Facts
@@ -58,6 +58,15 @@ def people(folder: Path) -> str:
     rows += [{"prompt": f"Say {w}", "response_a": w, "response_b": "no", "label": "b"} for w in WORDS]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return f'preferences.human=["{path}"]'
+
+
+T = TypeVar("T")
+
+
+def known(value: T | None) -> T:
+    """The value, which must be there."""
+    assert value is not None
+    return value
 
 
 class Told:

@@ -9,12 +9,16 @@ import tomli_w
 
 from preceptor.cli.arms_table import arms_text
 from preceptor.core.errors import UsageError
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
 from preceptor.methods.arms import load_arms, run_arms
 from preceptor.recipes.load import shipped_arms, shipped_scales
 from preceptor.recipes.methods import RlaifRecipe
 from preceptor.reports.arms.page import headline, warnings
-from small import Told, shared
+from preceptor.results.arms import ArmRecord, ArmsSummary
+from preceptor.runs.directory import RunDirectory
+from run_examples import data
+from small import Told, known, shared
 
 
 def recipe(folder: Path, policy: Path, **changes: Any) -> Path:
@@ -45,15 +49,15 @@ def recipe(folder: Path, policy: Path, **changes: Any) -> Path:
 def test_every_arm_is_a_run_and_all_are_compared(tmp_path: Path, tiny_folder: Path) -> None:
     file = recipe(tmp_path, tiny_folder)
     summary = run_arms(tmp_path / "out", load_arms(str(file)), Told())
-    assert [arm["name"] for arm in summary["arms"]] == ["direct RLAIF", "GRPO", "best of 2"]
-    for arm in summary["arms"]:
-        own = json.loads((tmp_path / "out" / arm["folder"] / "summary.json").read_text())
-        assert arm["summary"] == own
-        assert arm["gain"] == own["heldout_change"]
-    [best] = [arm for arm in summary["arms"] if arm["name"] == summary["best"]]
-    assert best["against_best"]["value"] == 0.0
-    assert best["gain"]["value"] == max(arm["gain"]["value"] for arm in summary["arms"])
-    befores = {json.dumps(arm["summary"]["evaluation"]["before"]["heldout_score"]) for arm in summary["arms"]}
+    assert json.loads((tmp_path / "out/summary.json").read_text()) == summary.model_dump(mode="json")
+    assert [arm.name for arm in summary.arms] == ["direct RLAIF", "GRPO", "best of 2"]
+    for arm in summary.arms:
+        assert arm.summary == RunDirectory.open(tmp_path / "out" / arm.folder).finished()
+        assert arm.gain == arm.summary.heldout_change
+    best = known(summary.best_arm)
+    assert known(best.against_best).value == 0.0
+    assert known(best.gain).value == max(known(arm.gain).value for arm in summary.arms)
+    befores = {arm.summary.evaluation.before.heldout_score.model_dump_json() for arm in summary.arms}
     assert len(befores) == 1  # measured on the same prompts with the same random numbers
     page = (tmp_path / "out/report.html").read_text()
     assert "Three &lt;small&gt; arms" in page
@@ -130,46 +134,52 @@ def test_arms_that_nothing_measured_are_not_ranked(tmp_path: Path, tiny_folder: 
     arms = [{"name": "A", "recipe": "best_of_n"}, {"name": "B", "recipe": "direct_rlaif"}]
     file = str(recipe(tmp_path, tiny_folder, arms=arms))
     summary = run_arms(tmp_path / "out", load_arms(file, ["common.judge.constitution=helpful"]), Told())
-    assert summary["best"] is None
-    assert [arm["gain"] for arm in summary["arms"]] == [None, None]
+    assert summary.best is None
+    assert [arm.gain for arm in summary.arms] == [None, None]
     page = (tmp_path / "out/report.html").read_text()
     assert "Nothing independent measured these arms" in page
     assert "Nothing independent compared these policies" in page
     print(arms_text(summary, tmp_path / "out"))
 
 
-def estimate(value: float, low: float | None, high: float | None) -> dict[str, Any]:
-    return {"value": value, "low": low, "high": high, "n": 9}
+def about(value: float, reach: float = 0.06) -> Estimate:
+    return Estimate(value=value, low=value - reach, high=value + reach, n=9)
+
+
+def arm(name: str, gain: Estimate | None, against_best: Estimate | None, **changes: Any) -> ArmRecord:
+    """An arm whose run says the least; `changes` are of its summary."""
+    calm = {"best_step": 4, "judge_warnings": []} | changes
+    return ArmRecord(
+        name=name, recipe="r", folder="f", gain=gain, against_best=against_best, perplexity_ratio=None,
+        measured_responses=0, summary=data(**calm).summary,
+    )  # fmt: skip
+
+
+def arms(*records: ArmRecord, best: str = "A") -> ArmsSummary:
+    return ArmsSummary(description="", seed=0, prompts=records[0].summary.prompts, best=best, arms=records)
 
 
 def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
-    arms = [
-        {"name": "A", "gain": estimate(0.4, 0.3, 0.5), "against_best": estimate(0.0, 0.0, 0.0)},
-        {"name": "B", "gain": estimate(0.3, 0.2, 0.4), "against_best": estimate(-0.1, -0.3, 0.1)},
-        {"name": "C", "gain": estimate(0.0, -0.1, 0.1), "against_best": estimate(-0.4, -0.5, -0.3)},
-    ]
-    said = headline({"arms": arms, "best": "A"})
-    assert said == (
+    first = arm("A", about(0.4, 0.1), about(0.0, 0.0))
+    second = arm("B", about(0.3, 0.1), about(-0.1, 0.2))
+    third = arm("C", about(0.0, 0.1), about(-0.4, 0.1))
+    assert headline(arms(first, second, third)) == (
         "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be told from B at the 95% level."
     )
-    assert "more than every other arm" in headline({"arms": [arms[0], arms[2]], "best": "A"})
-    assert "Nothing independent measured" in headline({"arms": [{**arms[0], "gain": None}], "best": "A"})
+    assert "more than every other arm" in headline(arms(first, third))
+    assert "Nothing independent measured" in headline(arms(first.model_copy(update={"gain": None})))
 
 
 def test_arms_measured_by_a_judge_that_trained_them_are_doubted_first() -> None:
-    def arm(name: str, value: float, **summary: Any) -> dict[str, Any]:
-        calm = {"over_optimisation": {"detected": False}, "best_step": 4, "judge_warnings": []}
-        gain = estimate(value, value - 0.1, value + 0.1)
-        return {"name": name, "gain": gain, "against_best": estimate(-0.4, -0.5, -0.3), "summary": calm | summary}
-
     said = [{"kind": "position", "sentence": "The judge prefers what is shown first"}]
-    doubted = arm("A", 0.4, heldout_judge_trained=True, judge_warnings=said, unreadable={"after": 0.25})
-    summary = {"arms": [doubted, arm("B", 0.1, heldout_judge_trained=False, unreadable={"after": 0.0})], "best": "A"}
+    unreadable = {"before": 0.0, "after": 0.25}
+    doubted = arm("A", about(0.4), about(-0.4), heldout_judge_trained=True, judge_warnings=said, unreadable=unreadable)
+    summary = arms(doubted, arm("B", about(0.1), about(-0.4), unreadable={"before": 0.0, "after": 0.0}))
     assert headline(summary).startswith("Nothing independent measured these arms: ")
     assert warnings(summary) == [
         "A: the held-out judge is the judge that trained it",
         "A: The judge prefers what is shown first",
-        "A: 25\N{NO-BREAK SPACE}% of the responses after training are unreadable",
+        "A: 25% of the responses after training are unreadable",
     ]
 
 

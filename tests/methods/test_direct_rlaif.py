@@ -3,19 +3,19 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM
 
 from preceptor.cli.run_table import run_text
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
-from preceptor.evaluation.snapshot import Snapshot
+from preceptor.evaluation.snapshot import MeasureName, Snapshot
 from preceptor.methods.run import execute
 from preceptor.recipes.load import load_recipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory, next_run_path
 from preceptor.training.policy import Policy
-from small import WORDS, Told, settings
+from small import WORDS, Told, known, settings
 
 
 def wider(folder: Path, policy: Path) -> list[str]:
@@ -29,55 +29,59 @@ def wider(folder: Path, policy: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> tuple[RunDirectory, dict[str, Any], Told]:
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> tuple[RunDirectory, RunSummary, Told]:
     folder = tmp_path_factory.mktemp("run")
     directory = RunDirectory.create(folder / "run", load_recipe("quickstart", wider(folder, tiny_folder)))
     told = Told()
     return directory, execute(directory, told, merge=True), told
 
 
-def test_the_summary_holds_every_headline_number(finished: tuple[RunDirectory, dict[str, Any], Told]) -> None:
+def test_the_summary_holds_every_headline_number(finished: tuple[RunDirectory, RunSummary, Told]) -> None:
     directory, summary, told = finished
-    assert json.loads((directory.path / "summary.json").read_text()) == summary
-    assert summary["status"] == "done"
-    assert summary["steps"] == 5
+    written = json.loads((directory.path / "summary.json").read_text())
+    assert RunSummary.model_validate(written) == summary
+    assert written == summary.model_dump(mode="json")
+    assert summary.steps == 5
     assert told.steps == [1, 2, 3, 4, 5]
     assert told.measured_at == [0, 2, 4, 5]
-    for key in ("wall_s", "policy", "judge", "seed", "best_checkpoint", "judge_calls", "judge_failures", "ledger_hits"):
-        assert key in summary
-    measures = ("judge_score", "heldout_score", "kl", "tokens_mean", "distinct_2", "reference_perplexity")
-    for when in ("before", "after"):
-        for measure in measures:
-            estimate = summary["evaluation"][when][measure]
+    measures: tuple[MeasureName, ...] = (
+        "judge_score", "heldout_score", "kl", "tokens_mean", "distinct_2", "reference_perplexity",
+    )  # fmt: skip
+    for of_policy in (summary.evaluation.before, summary.evaluation.after):
+        for name in measures:
+            measure = of_policy.measure(name)
+            overall = known(measure.overall)
             same = {"heldout_score": 0.0, "tokens_mean": 6.0, "kl": 0.0, "distinct_2": 1.0}
-            if measure in same and estimate["overall"]["low"] is None:  # for every prompt: such have no interval
-                assert estimate["overall"]["value"] == same[measure]
+            if name in same and overall.low is None:  # for every prompt: such have no interval
+                assert overall.value == same[name]
                 continue
-            assert estimate["overall"]["low"] <= estimate["overall"]["value"] <= estimate["overall"]["high"]
-            assert estimate["by_cohort"]
-    assert summary["evaluation"]["before"]["kl"]["overall"]["value"] == pytest.approx(0.0, abs=1e-6)
-    assert summary["prompts"]["training"] + summary["prompts"]["held_out"] == 28
-    assert summary["judge_calls"] > 30
-    assert summary["judge_failures"] == 0
+            assert overall.low is not None
+            assert overall.high is not None
+            assert overall.low <= overall.value <= overall.high
+            assert measure.by_cohort
+    assert known(summary.evaluation.before.kl.overall).value == pytest.approx(0.0, abs=1e-6)
+    assert summary.prompts.training + summary.prompts.held_out == 28
+    assert summary.judge_calls > 30
+    assert summary.judge_failures == 0
     # the scripted judge puts all its probability on the choices, and its opinion does not depend on length
-    assert not {"failures", "choice_mass", "length"} & {warning["kind"] for warning in summary["judge_warnings"]}
+    assert not {"failures", "choice_mass", "length"} & {warning.kind for warning in known(summary.judge_warnings)}
 
 
-def test_the_run_directory_is_as_documented(finished: tuple[RunDirectory, dict[str, Any], Told]) -> None:
+def test_the_run_directory_is_as_documented(finished: tuple[RunDirectory, RunSummary, Told]) -> None:
     directory, summary, _ = finished
     for name in ("recipe.toml", "ledger.sqlite", "checkpoints", "metrics.jsonl", "summary.json", "report.html"):
         assert (directory.path / name).exists()
     assert load_recipe(str(directory.path / "recipe.toml")) == directory.recipe
-    assert AutoModelForCausalLM.from_pretrained(directory.path / summary["best_checkpoint"])
+    assert AutoModelForCausalLM.from_pretrained(directory.path / summary.best_checkpoint)
     assert AutoModelForCausalLM.from_pretrained(directory.merged)
     card = (directory.best / "README.md").read_text()
-    assert summary["constitution"]["hash"] in card
+    assert known(summary.constitution).hash in card
     assert "direct RLAIF" in card
     assert "scripted:random" in card
     assert not list(directory.path.rglob("*.partial"))
 
 
-def test_a_finished_run_is_not_repeated(finished: tuple[RunDirectory, dict[str, Any], Told]) -> None:
+def test_a_finished_run_is_not_repeated(finished: tuple[RunDirectory, RunSummary, Told]) -> None:
     directory, summary, _ = finished
     told = Told()
     assert execute(RunDirectory.open(directory.path), told) == summary
@@ -86,7 +90,7 @@ def test_a_finished_run_is_not_repeated(finished: tuple[RunDirectory, dict[str, 
 
 
 def test_a_finished_run_can_still_be_merged_and_a_failure_to_do_so_costs_nothing(
-    finished: tuple[RunDirectory, dict[str, Any], Told], monkeypatch: pytest.MonkeyPatch
+    finished: tuple[RunDirectory, RunSummary, Told], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, summary, _ = finished
     merged = (directory.merged / "model.safetensors").read_bytes()
@@ -102,7 +106,7 @@ def test_a_finished_run_can_still_be_merged_and_a_failure_to_do_so_costs_nothing
 
 
 def test_the_same_seed_gives_the_same_run_and_another_another(
-    finished: tuple[RunDirectory, dict[str, Any], Told], tmp_path: Path, tiny_folder: Path
+    finished: tuple[RunDirectory, RunSummary, Told], tmp_path: Path, tiny_folder: Path
 ) -> None:
     metrics = (finished[0].path / "metrics.jsonl").read_bytes()
     for seed, equal in (("0", True), ("1", False)):
@@ -113,7 +117,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(
 
 
 def test_a_directory_with_another_recipe_is_left_alone(
-    finished: tuple[RunDirectory, dict[str, Any], Told], tmp_path: Path
+    finished: tuple[RunDirectory, RunSummary, Told], tmp_path: Path
 ) -> None:
     directory = finished[0]
     with pytest.raises(UsageError, match="holds a run of another recipe"):
@@ -133,7 +137,7 @@ def test_a_prompt_that_does_not_fit_is_skipped_and_counted(tmp_path: Path, tiny_
         stream.write(json.dumps({"prompt": "x" * 600}) + "\n")
     directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", [*overrides, "rl.steps=1"]))
     told = Told()
-    assert execute(directory, told)["prompts"]["skipped"] == 1
+    assert execute(directory, told).prompts.skipped == 1
     assert told.notes[0] == "1 prompts do not fit the policy's context window and are skipped"
 
 
@@ -179,7 +183,7 @@ def test_a_mistake_in_the_inputs_leaves_no_directory_behind(
     assert not (tmp_path / "run").exists()
 
 
-def test_what_chose_is_not_what_proves(finished: tuple[RunDirectory, dict[str, Any], Told]) -> None:
+def test_what_chose_is_not_what_proves(finished: tuple[RunDirectory, RunSummary, Told]) -> None:
     """Looks at checkpoints, and the results, are on different held-out prompts, and looks measure little."""
     directory, summary, _ = finished
     asked = {
@@ -191,22 +195,22 @@ def test_what_chose_is_not_what_proves(finished: tuple[RunDirectory, dict[str, A
     assert all(ids == looks[0] for ids in looks)
     assert asked["before"] == asked["after"]
     assert not asked["before"] & looks[0]
-    prompts = summary["prompts"]
-    assert (len(looks[0]), len(asked["before"])) == (prompts["validation"], prompts["test"])
-    assert prompts["validation"] + prompts["test"] == prompts["held_out"]
+    prompts = summary.prompts
+    assert (len(looks[0]), len(asked["before"])) == (prompts.validation, prompts.test)
+    assert len(looks[0]) + len(asked["before"]) == prompts.held_out
     look = Snapshot.model_validate_json((directory.path / "evaluations/step-000004.json").read_text())
     row = json.loads((directory.path / "metrics.jsonl").read_text().splitlines()[3])
     assert look.references == ()
     assert {r.judge_score for r in look.responses} == {None}
     assert not look.is_graded
-    assert summary["curve"][-1]["judge_failures"] == 0
-    assert summary["chosen_on_validation"]
-    assert summary["kept_breaks_bound"] is None
+    assert summary.curve[-1].judge_failures == 0
+    assert summary.chosen_on_validation
+    assert summary.kept_breaks_bound is None
     assert look.kl.overall is not None
     assert look.kl.overall.value == row["kl"]
     guarded = [name for name in asked if name.startswith("references-")]
-    assert guarded == ([f"references-{summary['best_step']:06d}"] if summary["best_step"] else [])
-    assert "On 10 test prompts the held-out score changed by +0.00" in summary["headline"]
+    assert guarded == ([f"references-{summary.best_step:06d}"] if summary.best_step else [])
+    assert "On 10 test prompts the held-out score changed by +0.00" in known(summary.headline)
     assert "the checkpoint was chosen on 6 other prompts" in (directory.best / "README.md").read_text()
 
 
@@ -226,11 +230,11 @@ def test_a_constitution_without_a_measure_is_not_measured_by_another_one(tmp_pat
     overrides = [*settings(tmp_path, tiny_folder), *wide, "judge.constitution=helpful"]
     directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
     summary = execute(directory, Told())
-    assert summary["heldout_score_is"] is None
-    assert summary["heldout_change"] is None
-    assert summary["win_rate"] is None
-    assert summary["best_step"] == 5  # the last one within bounds, which are wide here
-    assert summary["headline"].startswith("Nothing independent measured this run")
+    assert summary.heldout_score_is is None
+    assert summary.heldout_change is None
+    assert summary.win_rate is None
+    assert summary.best_step == 5  # the last one within bounds, which are wide here
+    assert known(summary.headline).startswith("Nothing independent measured this run")
     for page in (directory.report, directory.report.with_suffix(".md"), directory.best / "README.md"):
         text = page.read_text()
         assert "Nothing independent measured this run" in text
@@ -254,7 +258,7 @@ def test_how_a_judgement_becomes_a_reward_follows_from_the_constitution(tmp_path
         overrides = [*settings(tmp_path, tiny_folder), f"judge.constitution={constitution}", "rl.steps=1"]
         directory = RunDirectory.create(tmp_path / kind, load_recipe("quickstart", overrides))
         summary = execute(directory, Told())
-        assert summary["judge_score_is"] == f"training judge's reward ({kind})"
+        assert summary.judge_score_is == f"training judge's reward ({kind})"
         assert f"the {kind} of their probabilities" in directory.report.read_text()
 
 

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -14,9 +13,10 @@ from conftest import make_model
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.methods.run import execute
 from preceptor.recipes.load import load_recipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.files import read_rows
-from small import JUDGE, RL, Told, demonstrations, people, shared
+from small import JUDGE, RL, Told, demonstrations, known, people, shared
 
 CANDIDATES = ["preferences.max_new_tokens=6"]
 REWARD_MODEL = ["reward_model.batch_size=4", "reward_model.epochs=1", "reward_model.held_out_share=0.3"]
@@ -25,7 +25,7 @@ FINE_TUNING = ["fine_tuning.batch_size=4", "fine_tuning.epochs=1", "fine_tuning.
 SFT = ["sft.batch_size=4", "sft.epochs=1"]
 ONE_PART = "rl.gradient_accumulation_steps=1"
 
-Run = tuple[RunDirectory, dict[str, Any], Told]
+Run = tuple[RunDirectory, RunSummary, Told]
 Runner = Callable[..., Run]
 
 
@@ -38,8 +38,7 @@ def run(tmp_path: Path, tiny_folder: Path) -> Runner:
         directory = RunDirectory.create(tmp_path / name, load_recipe(recipe, listed))
         told = Told()
         summary = execute(directory, told, merge=merge)
-        assert json.loads((directory.path / "summary.json").read_text()) == summary
-        assert summary["status"] == "done"
+        assert json.loads((directory.path / "summary.json").read_text()) == summary.model_dump(mode="json")
         assert not list(directory.path.rglob("*.partial"))
         return directory, summary, told
 
@@ -53,21 +52,21 @@ def report(directory: RunDirectory) -> str:
 def test_rlaif_labels_learns_a_reward_model_and_is_rewarded_by_it(run: Runner) -> None:
     half = "reward_model.held_out_share=0.5"
     directory, summary, told = run("rlaif", *JUDGE, *RL, ONE_PART, *CANDIDATES, *REWARD_MODEL, half)
-    training = summary["prompts"]["training"]
-    assert summary["method"] == "RLAIF"
-    assert summary["labels"]["counts"]["preferences"] + summary["labels"]["counts"]["failures"] == training
-    assert summary["preferences"]["by_source"] == {"ai": summary["preferences"]["pairs"]}
-    model = summary["reward_model"]
-    assert model["training_pairs"] + model["held_out_pairs"] == summary["preferences"]["pairs"]
-    assert 0.0 <= model["accuracy"]["accuracy"]["value"] <= 1.0
+    training = summary.prompts.training
+    assert summary.method == "RLAIF"
+    assert known(summary.labels).counts.preferences + known(summary.labels).counts.failures == training
+    assert known(summary.preferences).by_source == {"ai": known(summary.preferences).pairs}
+    model = known(summary.reward_model)
+    assert model.training_pairs + model.held_out_pairs == known(summary.preferences).pairs
+    assert 0.0 <= known(known(model.accuracy).accuracy).value <= 1.0
     assert AutoModelForSequenceClassification.from_pretrained(directory.path / "reward_model/member-0/model")
     assert AutoModelForCausalLM.from_pretrained(directory.best)
     assert told.steps[-5:] == [1, 2, 3, 4, 5]
-    assert {"prompts", "labels", "reward_model", "training", "measuring"} <= set(summary["stages"])
+    assert {"prompts", "labels", "reward_model", "training", "measuring"} <= set(summary.stages)
     # The constitution has a [score] table, so that the judge measures too.
-    assert summary["judge_score_is"] == "judge's score (expectation)"
-    assert summary["judge_calls"] > summary["labels"]["ledger"]["calls"] - 2 * training
-    assert summary["calls"]["policy"]["calls"] == 2 * training
+    assert summary.judge_score_is == "judge's score (expectation)"
+    assert summary.judge_calls > known(summary.labels).ledger.calls - 2 * training
+    assert summary.calls["policy"].calls == 2 * training
     page = report(directory)
     assert "A reward model learnt these preferences." in page
     assert "preferences, 0 failures" in page
@@ -79,12 +78,12 @@ def test_rlaif_labels_learns_a_reward_model_and_is_rewarded_by_it(run: Runner) -
 
 def test_rlhf_has_no_judge_anywhere(run: Runner, tmp_path: Path) -> None:
     directory, summary, _ = run("rlhf", people(tmp_path), *RL, ONE_PART, *REWARD_MODEL)
-    assert summary["judge"] is None
-    assert summary["judge_calls"] == 0
-    assert summary["labels"] is None
-    assert summary["preferences"]["by_source"] == {"human": summary["preferences"]["pairs"]}
-    assert summary["preferences"]["left_out"] == {"its prompt is held out": summary["prompts"]["held_out"]}
-    assert summary["judge_score_is"] == "reward model's reward"
+    assert summary.judge is None
+    assert summary.judge_calls == 0
+    assert summary.labels is None
+    assert known(summary.preferences).by_source == {"human": known(summary.preferences).pairs}
+    assert known(summary.preferences).left_out == {"its prompt is held out": summary.prompts.held_out}
+    assert summary.judge_score_is == "reward model's reward"
     page = report(directory)
     assert "The judge</h2>" not in page
     assert "A judge" not in page
@@ -99,9 +98,9 @@ def test_people_and_judge_together_and_several_reward_models(run: Runner, tmp_pa
     directory, summary, _ = run(
         "rlhf_rlaif", people(tmp_path), *JUDGE, *RL, "rl.steps=2", ONE_PART, *CANDIDATES, *REWARD_MODEL, *more
     )
-    assert set(summary["preferences"]["by_source"]) == {"ai", "human"}
-    assert summary["reward_model"]["members"] == 2
-    assert len(summary["reward_model"]["offsets"]) == 2
+    assert set(known(summary.preferences).by_source) == {"ai", "human"}
+    assert known(summary.reward_model).members == 2
+    assert len(known(known(summary.reward_model).offsets)) == 2
     assert (directory.path / "reward_model/member-1/model/manifest.json").exists()
     assert "2 members" in report(directory)
 
@@ -109,27 +108,27 @@ def test_people_and_judge_together_and_several_reward_models(run: Runner, tmp_pa
 def test_dpo_learns_the_same_preferences(run: Runner) -> None:
     directory, summary, told = run("dpo", *JUDGE, *CANDIDATES, *DPO, "dpo.gradient_accumulation_steps=1", merge=True)
     rows = read_rows(directory.path / "metrics.jsonl")
-    assert len(rows) == summary["steps"] == told.steps[-1]
+    assert len(rows) == summary.steps == told.steps[-1]
     assert {"accuracy", "margin", "loss"} <= rows[0].keys()
-    assert summary["reward_model"] is None
+    assert summary.reward_model is None
     assert "DPO with β = 0.1 and soft labels" in report(directory)
     assert AutoModelForCausalLM.from_pretrained(directory.merged)
 
 
 def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runner, tmp_path: Path) -> None:
     directory, summary, _ = run("sft", demonstrations(tmp_path), *SFT, "evaluation.bounds.max_kl=1e-6", merge=True)
-    assert summary["sft"]["demonstrations"] == 14
-    assert summary["steps"] == summary["sft"]["updates"] == summary["best_step"] == 4
-    assert summary["judge_score_is"] is None
-    assert summary["evaluation"]["before"]["kl"]["overall"]["value"] == pytest.approx(0.0, abs=1e-6)
-    assert summary["evaluation"]["after"]["kl"]["overall"]["value"] != 0.0
+    assert known(summary.sft).demonstrations == 14
+    assert summary.steps == known(summary.sft).updates == summary.best_step == 4
+    assert summary.judge_score_is is None
+    assert known(summary.evaluation.before.kl.overall).value == pytest.approx(0.0, abs=1e-6)
+    assert known(summary.evaluation.after.kl.overall).value != 0.0
     assert AutoModelForCausalLM.from_pretrained(directory.best)
     assert AutoModelForCausalLM.from_pretrained(directory.merged)
     assert "supervised fine-tuning" in (directory.best / "README.md").read_text()
     assert "The judge</h2>" not in report(directory)
-    assert summary["kept_breaks_bound"].startswith("KL ")
-    assert "The checkpoint kept breaks a bound on the test prompts: KL " in summary["headline"]
-    assert not summary["chosen_on_validation"]
+    assert known(summary.kept_breaks_bound).startswith("KL ")
+    assert "The checkpoint kept breaks a bound on the test prompts: KL " in known(summary.headline)
+    assert not summary.chosen_on_validation
     for text in (report(directory), (directory.best / "README.md").read_text()):
         assert "validation prompts" not in text
         assert "other prompts" not in text
@@ -138,10 +137,10 @@ def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runn
 def test_best_of_n_learns_the_best_of_its_own_responses(run: Runner) -> None:
     overrides = ["best_of_n.samples=3", "best_of_n.max_new_tokens=6", "best_of_n.prompts_at_once=3", *FINE_TUNING]
     directory, summary, _ = run("best_of_n", *JUDGE, *overrides)
-    found = summary["best_of_n"]
-    assert found["prompts"] == summary["prompts"]["training"]
-    assert found["mean_reward_of_the_best"] > found["mean_reward"]
-    assert summary["fine_tuning"]["demonstrations"] == found["chosen"] > 0
+    found = known(summary.best_of_n)
+    assert found.prompts == summary.prompts.training
+    assert known(found.mean_reward_of_the_best) > known(found.mean_reward)
+    assert known(summary.fine_tuning).demonstrations == found.chosen > 0
     [*rows] = read_rows(directory.path / "best_of_n.jsonl")
     assert [len(row["best"]) for row in rows[:-1]] == [3] * (len(rows) - 1)
     for row in rows:
@@ -162,9 +161,9 @@ def test_constitutional_revises_fine_tunes_and_goes_on_as_rlaif(run: Runner, tmp
         "constitutional", f"policy={tmp_path / 'wide'}", *JUDGE, *RL, "rl.steps=2", ONE_PART, *CANDIDATES,
         *REWARD_MODEL, *FINE_TUNING, *revision,
     )  # fmt: skip
-    assert summary["revision"]["revised"] == summary["fine_tuning"]["demonstrations"] > 0
-    assert summary["calls"]["reviser"]["calls"] > 0
-    assert summary["policy"].startswith("model#")  # the fine-tuned one is policy and reference
+    assert known(summary.revision).revised == known(summary.fine_tuning).demonstrations > 0
+    assert summary.calls["reviser"].calls > 0
+    assert summary.policy.startswith("model#")  # the fine-tuned one is policy and reference
     assert "criticised and rewrote its own answers" in report(directory)
 
 
@@ -174,22 +173,22 @@ def test_direct_rlaif_by_comparisons(run: Runner, mode: str) -> None:
     directory, summary, _ = run("direct_rlaif", *JUDGE, *RL, "rl.steps=2", ONE_PART, *overrides)
     rows = read_rows(directory.path / "metrics.jsonl")
     assert any(row["reward"] is not None for row in rows)
-    assert summary["constitution"]["name"] == "helpful"
+    assert known(summary.constitution).name == "helpful"
     assert "in both orders" in report(directory)
 
 
 def test_online_dpo_is_direct_rlaif_by_siblings(run: Runner) -> None:
     _, summary, _ = run("online_dpo", *JUDGE, *RL, "rl.steps=2", "rl.group_size=2", ONE_PART)
-    assert summary["steps"] == 2
-    assert summary["recipe"]["judge"]["mode"] == "siblings"
+    assert summary.steps == 2
+    assert summary.recipe["judge"]["mode"] == "siblings"
 
 
 def test_fine_tuning_first_makes_the_policy_and_its_reference(run: Runner, tmp_path: Path) -> None:
     overrides = [demonstrations(tmp_path), *SFT, *JUDGE, *RL, "rl.steps=2", "judge.reward=log_odds"]
     directory, summary, _ = run("quickstart", *overrides)
-    assert summary["sft"]["updates"] == 4
-    assert summary["policy"].startswith("model#")
-    assert summary["evaluation"]["before"]["kl"]["overall"]["value"] == pytest.approx(0.0, abs=1e-6)
+    assert known(summary.sft).updates == 4
+    assert summary.policy.startswith("model#")
+    assert known(summary.evaluation.before.kl.overall).value == pytest.approx(0.0, abs=1e-6)
     base = json.loads((directory.best / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert Path(base) == directory.path / "sft/model"
     again = execute(RunDirectory.open(directory.path), Told(), merge=True)
@@ -207,7 +206,7 @@ def test_reward_functions_are_added_with_their_weights_and_rewards_are_processed
     )
     rows = read_rows(directory.path / "metrics.jsonl")
     assert all(row["reward"] is None or -1.0 <= row["reward"] <= 0.0 for row in rows)
-    assert summary["reward_processing"] == "clipped to ±1"
+    assert summary.reward_processing == "clipped to ±1"
 
 
 def test_reward_functions_are_added_to_a_reward_model_too(run: Runner, tmp_path: Path) -> None:
@@ -224,18 +223,18 @@ def test_reward_functions_are_added_to_a_reward_model_too(run: Runner, tmp_path:
 def test_a_held_out_judge_measures_in_place_of_the_lexicon(run: Runner) -> None:
     held_out = ["evaluation.judge.model=scripted:first", "evaluation.judge.constitution=helpful"]
     directory, summary, told = run("quickstart", *RL, "rl.steps=2", *JUDGE, *held_out)
-    assert summary["heldout_score_is"] == "scripted:first by helpful"
-    assert not summary["heldout_judge_trained"]
+    assert summary.heldout_score_is == "scripted:first by helpful"
+    assert not summary.heldout_judge_trained
     # It always says 1, the lowest of ten.
-    assert summary["evaluation"]["after"]["heldout_score"]["overall"]["value"] == pytest.approx(-1.0, abs=0.1)
-    assert summary["calls"]["held-out judge"]["calls"] > 0
+    assert known(summary.evaluation.after.heldout_score.overall).value == pytest.approx(-1.0, abs=0.1)
+    assert summary.calls["held-out judge"].calls > 0
     assert not any("held-out judge is the training judge" in note for note in told.notes)
     assert "Held-out score (scripted:first by helpful)" in report(directory)
 
 
 def test_a_held_out_judge_that_trained_is_said_to_have(run: Runner) -> None:
     _, summary, told = run("quickstart", *RL, "rl.steps=1", *JUDGE, "evaluation.judge.model=scripted:random")
-    assert summary["heldout_judge_trained"]
+    assert summary.heldout_judge_trained
     assert any("held-out judge is the training judge" in note for note in told.notes)
 
 
@@ -258,7 +257,7 @@ def test_every_checkpoint_has_a_model_card(run: Runner) -> None:
 
 def test_ppo_learns_a_value_head_in_a_run(run: Runner) -> None:
     _, summary, _ = run("quickstart", *RL, *JUDGE, "rl.steps=2", "rl.algorithm=ppo")
-    assert summary["steps"] == 2
+    assert summary.steps == 2
 
 
 def test_labels_and_models_of_a_finished_stage_that_were_altered_are_not_used(run: Runner) -> None:
@@ -292,6 +291,6 @@ def test_a_human_file_without_labels_and_demonstrations_that_are_measured_on_are
 def test_reference_answers_are_learnt_or_measured_on_but_never_both(run: Runner, tmp_path: Path) -> None:
     directory, summary, told = run("sft", f"sft.demonstrations={tmp_path / 'references.jsonl'}", *SFT)
     measured = json.loads((directory.path / "evaluations/after.json").read_text())["references"]
-    assert summary["sft"]["demonstrations"] + len(measured) == 4
+    assert known(summary.sft).demonstrations + len(measured) == 4
     assert any("since their prompts are measured on" in note for note in told.notes)
     shutil.rmtree(directory.path)

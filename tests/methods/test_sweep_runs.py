@@ -14,7 +14,7 @@ from preceptor.methods.run import execute
 from preceptor.methods.sweep import SweepJob, run_sweep
 from preceptor.recipes.load import load_recipe
 from preceptor.runs.directory import RunDirectory
-from small import WORDS, Told, settings
+from small import WORDS, Told, known, settings
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +44,12 @@ def test_every_checkpoint_is_measured_on_the_held_out_prompts(
     run: RunDirectory, swept: tuple[SweepJob, Sweep], capsys: pytest.CaptureFixture[str]
 ) -> None:
     job, found = swept
-    summary = run.read_summary()
+    summary = known(run.finished())
     assert [point.step for point in found.points] == [0, 2, 4, 5]
-    assert found.prompts == summary["prompts"]["held_out"]
-    assert found.validation == summary["prompts"]["validation"]
-    assert (found.held_out, found.trained_on, found.kept_step) == ("VADER", 0, summary["best_step"])
-    assert found.training_reward == summary["judge_score_is"]
+    assert found.prompts == summary.prompts.held_out
+    assert found.validation == summary.prompts.validation
+    assert (found.held_out, found.trained_on, found.kept_step) == ("VADER", 0, summary.best_step)
+    assert found.training_reward == summary.judge_score_is
     assert found.start.kl.overall is not None
     assert found.start.kl.overall.value == pytest.approx(0.0, abs=1e-6)
     later, twin = found.points[-2:]
@@ -99,7 +99,7 @@ def test_other_prompts_and_a_held_out_judge(run: RunDirectory, tmp_path: Path) -
     found = run_sweep(job, told)
     assert found.cohorts == {"seen": 14, "all": 1, "songs": 1}
     assert found.validation == 6  # two in five, as in the run
-    assert found.trained_on == run.read_summary()["prompts"]["training"]
+    assert found.trained_on == known(run.finished()).prompts.training
     assert found.heldout_judge_trained  # the run's judge is the same control
     assert found.held_out == "scripted:random by helpful"
     assert list(found.start.rates) == ["over-refusal", "exact match", "contains the answer"]

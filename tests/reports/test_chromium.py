@@ -9,11 +9,11 @@ import pytest
 from evaluation_examples import SCRIPT, hostile, whole
 from PIL import Image
 from test_compare_report import compared
-from test_html import data
 
 from preceptor.reports.compare.page import render_compare
 from preceptor.reports.evaluation.page import render_evaluation
 from preceptor.reports.run.page import render_report
+from run_examples import data
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -5,22 +5,25 @@ from typing import Any
 from evaluation_examples import HOSTILE, about, whole
 from markdown_it import MarkdownIt
 from pages import check_page
-from test_html import data
 
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.compare.page import (
+    diff,
+    headline,
+    render_compare,
+    render_compare_markdown,
+    shown,
+    warnings,
+)
+from preceptor.results.comparison import (
     ComparedRuns,
     ConstitutionVersion,
     ResultRow,
     RunDifference,
     RunSide,
     Setting,
-    diff,
-    headline,
-    render_compare,
-    render_compare_markdown,
-    warnings,
 )
+from run_examples import OVER, data
 
 FIRST = "name = 'kind'\n[[principles]]\ntext = 'Be kind.'\n"
 SECOND = "name = 'kind'\n[[principles]]\ntext = 'Be kind and short.'\n"
@@ -120,14 +123,15 @@ def test_a_diff_marks_its_lines() -> None:
 
 
 def test_results_are_written_as_their_rows_say() -> None:
-    texts = [[text.replace("\u00a0", " ") for text in row.texts] for row in compared().results]
+    texts = [[text.replace("\u00a0", " ") for text in shown(row)] for row in compared().results]
     assert texts == [["+0.10 [+0.04, +0.16]"] * 2, ["1,234"] * 2, ["60% [54, 66]", "none"]]
 
 
 def test_reasons_to_doubt_name_the_run() -> None:
-    summary = data().summary
-    summary["over_optimisation"] = {"detected": True, "step": 5, "reasons": ["r"]}
-    sides = (side("one", summary=summary), side("two", evaluation=whole(judge_trained=True)))
+    sides = (
+        side("one", summary=data(over_optimisation=OVER).summary),
+        side("two", evaluation=whole(judge_trained=True)),
+    )
     assert warnings(compared(sides=sides, notes=("A note.",))) == [
         "A note.",
         "one: over-optimisation from step 5 on: r.",

@@ -14,7 +14,6 @@ from evaluation_examples import whole
 from pages import Page
 from test_audit_report import judge_run
 from test_compare_report import compared
-from test_html import data
 from test_sweep_report import swept
 
 import preceptor
@@ -40,6 +39,7 @@ from preceptor.results.trajectories import TrajectoriesResult
 from preceptor.runs.publish import checkpoint_card, model_card
 from preceptor.store.preferences import write_card
 from preceptor.training.reward_model.card import model_card as reward_model_card
+from run_examples import data
 
 SNEAKY = "x\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202egnp.exe\u2066\u200f\u200b\u2028\x85[red]:fire:[/red]"
 OUT = Path(f"out {SNEAKY}")
@@ -77,13 +77,9 @@ def runs() -> ComparedRuns:
 
 
 def run() -> ReportData:
-    found = data()
-    found.summary.update(
-        policy=SNEAKY, judge=SNEAKY, constitution=dict.fromkeys(("name", "version", "hash", "summary"), SNEAKY)
-    )
-    found.summary["constitution"]["principles"] = [SNEAKY]
-    found.summary["environment"] = {"preceptor": SNEAKY, SNEAKY: "1"}
-    return found
+    constitution = dict.fromkeys(("name", "version", "hash", "summary"), SNEAKY) | {"principles": [SNEAKY]}
+    environment = {"preceptor": SNEAKY, SNEAKY: "1"}
+    return data(policy=SNEAKY, judge=SNEAKY, constitution=constitution, environment=environment)
 
 
 def written_card(folder: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
-from preceptor.judging.warnings import Count
+from preceptor.judging.warnings import Count, JudgeWarning
 from preceptor.runs.conduct import run_warnings
 
 CALLS = Count(hits=0, n=400, prompts=400)
@@ -55,7 +55,7 @@ def test_each_kind_that_applies_to_scores(before: Snapshot, calls: Count, kind: 
 
 
 def test_warnings_of_the_runs_labels_are_the_runs() -> None:
-    position = {"kind": "position", "sentence": "J keeps to a position"}
-    found = run_warnings({"judge_warnings": [position]}, snapshot(), snapshot(), CALLS, "log_odds")
+    position = JudgeWarning(kind="position", sentence="J keeps to a position")
+    found = run_warnings([position], snapshot(), snapshot(), CALLS, "log_odds")
     assert [warning.sentence for warning in found] == ["J keeps to a position"]
-    assert run_warnings({}, snapshot(), snapshot(), CALLS, "log_odds") == []  # labels of an earlier version
+    assert run_warnings([], snapshot(), snapshot(), CALLS, "log_odds") == []  # labels of an earlier version

@@ -16,7 +16,7 @@ from preceptor.evaluation.win_rate import WinRate
 from preceptor.judging.constitution import load_constitution
 from preceptor.methods.run import execute
 from preceptor.recipes.load import load_recipe
-from preceptor.reports.compare.page import ComparedRuns, ResultRow
+from preceptor.results.comparison import ComparedRuns, ResultRow
 from preceptor.runs.directory import RunDirectory
 from preceptor.tasks.compare.compare import compare_runs
 from small import Told, settings

@@ -5,7 +5,7 @@ from pathlib import Path
 from preceptor.core.numbers import estimate, number, p_value, percent, share
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
-from preceptor.reports.compare.page import ComparedRuns, ResultRow, RunDifference
+from preceptor.results.comparison import ComparedRuns, ResultRow, RunDifference
 
 
 def comparison_text(compared: ComparedRuns, out: Path) -> str:

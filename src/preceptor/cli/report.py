@@ -18,11 +18,13 @@ def report(
     from preceptor.cli.run_table import run_text
     from preceptor.core.errors import UsageError
     from preceptor.runs.directory import RunDirectory
-    from preceptor.runs.report import evaluated, write_report
+    from preceptor.runs.evaluation import evaluate_run
+    from preceptor.runs.report import write_report
 
     directory = RunDirectory.open(run)
-    summary = directory.read_summary()
-    if summary.get("status") != "done":
+    summary = directory.finished()
+    if summary is None:
         raise UsageError(f"{run}: this run is not finished; go on with it by `preceptor run --resume {run}`")
-    write_report(directory, *evaluated(directory, summary))
+    data = directory.report_data(summary)
+    write_report(directory, summary, evaluate_run(data.before, data.after, summary))
     output.show(summary, lambda: run_text(summary, directory))

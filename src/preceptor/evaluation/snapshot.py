@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import Field
 from scipy import stats
@@ -53,6 +53,45 @@ class Measure(Frozen):
     by_cohort: dict[str, Estimate | None]
 
 
+MeasureName: TypeAlias = Literal[
+    "judge_score",
+    "heldout_score",
+    "kl",
+    "tokens_mean",
+    "length_limit_share",
+    "distinct_2",
+    "reference_perplexity",
+]
+
+
+class Measures(Frozen):
+    """The measures of one step, without the responses they were made on."""
+
+    step: int
+    judge_score: Measure
+    """Mean reward by the training judge or the reward model."""
+    heldout_score: Measure
+    kl: Measure
+    """To the reference, in nats per response."""
+    tokens_mean: Measure
+    """Tokens per response."""
+    length_limit_share: Measure
+    """Share of responses that the length limit cut."""
+    distinct_2: Measure
+    reference_perplexity: Measure
+    """On the reference answers."""
+    judge_failures: int
+    heldout_failures: int
+    choice_mass: float | None
+    """Mean probability that the judge gave to its choices together."""
+    judge_agreement: float | None
+    """Spearman's rank correlation of judge and held-out measure over responses."""
+
+    def measure(self, name: MeasureName) -> Measure:
+        """The measure of that name."""
+        return getattr(self, name)
+
+
 class Snapshot(Frozen):
     """All that was measured at one step."""
 
@@ -62,7 +101,10 @@ class Snapshot(Frozen):
     rollout_kl: Estimate | None = None
     """Mean KL of the responses that the newest training step learnt from, where those here have none of their own."""
     graded: bool | None = None
-    """Whether the training judge was asked. None in files of earlier versions: it was where any response has its score.
+    """Whether the training judge was asked. None in files of earlier versions: it was if any response has its score.
+    """
+    measured: bool | None = None
+    """Whether there is a held-out measure. None in files of earlier versions: there is if any response has its score.
     """
 
     @property
@@ -72,8 +114,8 @@ class Snapshot(Frozen):
 
     @property
     def is_measured(self) -> bool:
-        """Whether there is a held-out measure. One that fails on every response ends the run."""
-        return any(response.heldout_score is not None for response in self.responses)
+        """Whether there is a held-out measure, which may have failed on every response."""
+        return any(r.heldout_score is not None for r in self.responses) if self.measured is None else self.measured
 
     @property
     def facts(self) -> dict[str, float | None]:
@@ -138,7 +180,7 @@ class Snapshot(Frozen):
 
     @cached_property
     def heldout_failures(self) -> int:
-        """Responses that the held-out measure failed on."""
+        """Responses that the held-out measure failed on; 0 if there is no such measure."""
         return sum(r.heldout_score is None for r in self.responses) if self.is_measured else 0
 
     @cached_property
@@ -176,6 +218,7 @@ class Snapshot(Frozen):
             references=self.references,
             rollout_kl=self.rollout_kl,
             graded=self.is_graded if graded is None else graded,
+            measured=self.is_measured,
         )
 
     @cached_property
@@ -191,25 +234,22 @@ class Snapshot(Frozen):
         """
         return share_unreadable([r.text for r in self.responses], self._mean_log_probs(), floor)
 
-    def summary(self) -> dict[str, object]:
-        """Every measure, as plain data for JSON."""
-        measures = {
-            "judge_score": self.judge_score,
-            "heldout_score": self.heldout_score,
-            "kl": self.kl,
-            "tokens_mean": self.tokens_mean,
-            "length_limit_share": self.length_limit_share,
-            "distinct_2": self.distinct_2,
-            "reference_perplexity": self.reference_perplexity,
-        }
-        return {
-            "step": self.step,
-            **{name: measure.model_dump(mode="json") for name, measure in measures.items()},
-            "judge_failures": self.judge_failures,
-            "heldout_failures": self.heldout_failures,
-            "choice_mass": self.choice_mass,
-            "judge_agreement": self.judge_agreement,
-        }
+    def summary(self) -> Measures:
+        """Every measure, without the responses."""
+        return Measures(
+            step=self.step,
+            judge_score=self.judge_score,
+            heldout_score=self.heldout_score,
+            kl=self.kl,
+            tokens_mean=self.tokens_mean,
+            length_limit_share=self.length_limit_share,
+            distinct_2=self.distinct_2,
+            reference_perplexity=self.reference_perplexity,
+            judge_failures=self.judge_failures,
+            heldout_failures=self.heldout_failures,
+            choice_mass=self.choice_mass,
+            judge_agreement=self.judge_agreement,
+        )
 
     def _mean_log_probs(self) -> list[float | None]:
         """Under the reference, for each response."""

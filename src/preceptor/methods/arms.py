@@ -28,6 +28,8 @@ from preceptor.recipes.methods import Recipe, SftRecipe
 from preceptor.reports.arms.page import render_arms
 from preceptor.reports.evaluation.page import render_markdown
 from preceptor.reports.run.page import ReportData
+from preceptor.results.arms import ArmRecord, ArmsSummary
+from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.evaluation import BEFORE, evaluate_snapshots
 from preceptor.store.files import write_json, write_text, writing
@@ -110,7 +112,7 @@ def load_arms(name: str, overrides: Sequence[str] = (), scale: str | None = None
     return recipe
 
 
-def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress | None = None) -> dict[str, Any]:
+def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress | None = None) -> ArmsSummary:
     """Runs every arm in a run directory of its own below `path`, from wherever an earlier process left it, and compares
     them.
 
@@ -129,15 +131,16 @@ def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, A
     begin_arms(path, recipe)
     runs = path / "arms"
     directories: list[RunDirectory] = []
+    data: list[ReportData] = []
     for number, (arm, its_recipe) in enumerate(zip(recipe.arms, recipe.recipes(), strict=True), start=1):
         progress.note(f"arm {number} of {len(recipe.arms)}: {arm.name}")
         folder = runs / arm.folder
         known = (folder / "recipe.toml").is_file()
-        directories.append(RunDirectory.open(folder) if known else RunDirectory.create(folder, its_recipe))
-        execute(directories[-1], progress)
-    data = [directory.report_data(directory.read_summary()) for directory in directories]
+        directory = RunDirectory.open(folder) if known else RunDirectory.create(folder, its_recipe)
+        data.append(directory.report_data(execute(directory, progress)))
+        directories.append(directory)
     summary, evaluation = compared(recipe, directories, data), against_each_other(recipe, data)
-    write_json(path / "summary.json", summary)
+    write_json(path / "summary.json", summary.model_dump(mode="json"))
     write_json(path / "evaluation.json", evaluation.model_dump(mode="json"))
     write_text(path / "report.html", render_arms(summary, evaluation))
     write_text(path / "report.md", render_markdown(evaluation))
@@ -147,58 +150,54 @@ def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, A
 def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evaluation:
     """The policy before training and what each arm made of it, every two of them."""
     summaries = [each.summary for each in data]
-    training = {_training_judge(each) for each in summaries} - {None}
+    first, judges = summaries[0], {_training_judge(each) for each in summaries}
     chosen = {arm.name: each.after for arm, each in zip(recipe.arms, data, strict=True)}
+    steps = {arm.name: f"step {each.best_step}" for arm, each in zip(recipe.arms, summaries, strict=True)}
     return evaluate_snapshots(
         recipe.description or "Ways of training",
         {BEFORE: data[0].before, **chosen},
-        {BEFORE: summaries[0]["policy"]}
-        | {arm.name: f"step {each['best_step']}" for arm, each in zip(recipe.arms, summaries, strict=True)},
-        summaries[0]["heldout_score_is"],
-        summaries[0]["judge_score_is"] if len(training) == 1 and None not in map(_training_judge, summaries) else None,
-        judge_trained=any(each["heldout_judge_trained"] for each in summaries),
+        {BEFORE: first.policy} | steps,
+        first.heldout_score_is,
+        first.judge_score_is if len(judges) == 1 and None not in judges else None,
+        judge_trained=any(each.heldout_judge_trained for each in summaries),
     )
 
 
-def _training_judge(summary: dict[str, Any]) -> tuple[str, ...] | None:
+def _training_judge(summary: RunSummary) -> tuple[str, ...] | None:
     """Whose opinion an arm's `judge_score` is, exactly; None where there is none, or a reward model of its own."""
-    score = summary["judge_score_is"]
-    if score is None or summary["judge"] is None or "reward model" in score:
+    score, constitution = summary.judge_score_is, summary.constitution
+    if score is None or summary.judge is None or constitution is None or summary.by_reward_model:
         return None
-    return score.partition("(")[2], summary["judge"], summary["constitution"]["hash"]
+    return score.partition("(")[2], summary.judge, constitution.hash
 
 
-def compared(recipe: ArmsRecipe, directories: list[RunDirectory], data: Sequence[ReportData]) -> dict[str, Any]:
+def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequence[ReportData]) -> ArmsSummary:
     """What the arms came to, side by side. The best is the one that gains most by the held-out measure; there is none
     without such a measure.
     """
     gains = [change(each.before, each.after) for each in data]
-    best = max(range(len(gains)), key=lambda i: float("-inf") if gains[i] is None else gains[i].value)  # pyright: ignore
-    arms: list[dict[str, Any]] = []
-    for arm, directory, each, gain in zip(recipe.arms, directories, data, gains, strict=True):
-        against_best = change(data[best].after, each.after)
-        before, after = each.before.reference_perplexity.overall, each.after.reference_perplexity.overall
-        arms.append(
-            {
-                "name": arm.name,
-                "recipe": arm.recipe,
-                "folder": f"arms/{directory.path.name}",
-                "gain": None if gain is None else gain.model_dump(mode="json"),
-                "against_best": None if against_best is None else against_best.model_dump(mode="json"),
-                "perplexity_ratio": after.value / before.value if before and after else None,
-                "measured_responses": _measured_responses(each, directory),
-                "summary": each.summary,
-            }
+    known = [(gain.value, -number) for number, gain in enumerate(gains) if gain is not None]
+    best = -max(known)[1] if known else 0
+    arms = [
+        ArmRecord(
+            name=arm.name,
+            recipe=arm.recipe,
+            folder=f"arms/{directory.path.name}",
+            gain=gain,
+            against_best=change(data[best].after, each.after),
+            perplexity_ratio=each.summary.evaluation.perplexity_ratio,
+            measured_responses=_measured_responses(each, directory),
+            summary=each.summary,
         )
-    return {
-        "status": "done",
-        "method": "arms",
-        "description": recipe.description,
-        "seed": recipe.seed,
-        "prompts": data[0].summary["prompts"],
-        "best": None if gains[best] is None else recipe.arms[best].name,
-        "arms": arms,
-    }
+        for arm, directory, each, gain in zip(recipe.arms, directories, data, gains, strict=True)
+    ]
+    return ArmsSummary(
+        description=recipe.description,
+        seed=recipe.seed,
+        prompts=data[0].summary.prompts,
+        best=recipe.arms[best].name if known else None,
+        arms=tuple(arms),
+    )
 
 
 def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
@@ -242,6 +241,9 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
 
 
 def _measured_responses(data: ReportData, directory: RunDirectory) -> int:
-    """Responses that were judged to measure the policy, not to train it."""
-    snapshots = [data.before, *directory.checkpoint_snapshots().values(), data.after]
+    """Responses that were judged to measure the policy, not to train it. If the policy before training was kept, its
+    measurement after training is the one from before.
+    """
+    after = [data.after] if data.summary.best_step else []
+    snapshots = [data.before, *directory.checkpoint_snapshots().values(), *after]
     return sum(response.judge_score is not None for snapshot in snapshots for response in snapshot.responses)

@@ -9,6 +9,7 @@ from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.methods.parts.fine_tuning import begin, end_fine_tuned, fine_tune, measure_before
 from preceptor.recipes.methods import BestOfNRecipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.measure import Grader, JudgeGrader, RewardModelGrader
@@ -22,10 +23,9 @@ from preceptor.training.reward_model.reward import RewardModelReward
 from preceptor.training.rl.rewards import JudgeReward, RewardSource
 
 
-def run_best_of_n(session: Session, recipe: BestOfNRecipe) -> dict[str, Any]:
+def run_best_of_n(session: Session, recipe: BestOfNRecipe) -> RunSummary:
     """Several responses to each prompt, the best of them by the judge or a reward model, and a policy that learns it.
 
-    Returns: the summary, as in `summary.json`.
     Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     prompts = session.split()

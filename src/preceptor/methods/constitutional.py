@@ -7,6 +7,7 @@ from preceptor.methods.parts.fine_tuning import begin, fine_tune
 from preceptor.methods.parts.preferences import check_unaltered, write_prompts
 from preceptor.methods.rlaif import rlaif_from
 from preceptor.recipes.methods import ConstitutionalRecipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.inputs import Split
 from preceptor.runs.session import Session
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
@@ -14,10 +15,9 @@ from preceptor.store.files import content_of
 from preceptor.tasks.revise import ReviseJob, run_revise
 
 
-def run_constitutional(session: Session, recipe: ConstitutionalRecipe) -> dict[str, Any]:
+def run_constitutional(session: Session, recipe: ConstitutionalRecipe) -> RunSummary:
     """The policy revises its own answers and learns the revisions; the judge's preferences do the rest.
 
-    Returns: the summary, as in `summary.json`.
     Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     prompts = session.split()

@@ -1,20 +1,18 @@
 """Direct RLAIF, from prompts to an aligned model and its report (Lee et al. 2023, section 2.2)."""
 
-from typing import Any
-
 from preceptor.methods.parts.fine_tuning import begin
 from preceptor.methods.parts.reinforcement import by_rl, judge_reward, whole_reward
 from preceptor.recipes.methods import DirectRlaifRecipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.ending import align
 from preceptor.runs.judge import judging
 from preceptor.runs.session import Session
 from preceptor.training.rl.settings import needs_values
 
 
-def run_direct_rlaif(session: Session, recipe: DirectRlaifRecipe) -> dict[str, Any]:
+def run_direct_rlaif(session: Session, recipe: DirectRlaifRecipe) -> RunSummary:
     """The judge's opinion of each response is the reward; no reward model stands between them.
 
-    Returns: the summary, as in `summary.json`.
     Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     prompts = session.split()

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from preceptor.methods.parts.fine_tuning import begin
 from preceptor.methods.parts.preferences import gather_preferences
 from preceptor.recipes.methods import DpoRecipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.ending import Training, align
 from preceptor.runs.judge import judging
 from preceptor.runs.session import Session
@@ -19,10 +19,9 @@ from preceptor.training.dpo.train import train_dpo
 from preceptor.training.policy import Policy
 
 
-def run_dpo(session: Session, recipe: DpoRecipe) -> dict[str, Any]:
+def run_dpo(session: Session, recipe: DpoRecipe) -> RunSummary:
     """Preferences, and a policy that learns them without a reward model.
 
-    Returns: the summary, as in `summary.json`.
     Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     prompts = session.split()

@@ -1,12 +1,11 @@
 """Canonical RLAIF (Lee et al. 2023, section 2.1), and RLHF where the preferences are people's."""
 
-from typing import Any
-
 from preceptor.methods.parts.fine_tuning import begin
 from preceptor.methods.parts.preferences import gather_preferences
 from preceptor.methods.parts.reinforcement import by_rl, whole_reward
 from preceptor.methods.parts.reward_models import open_reward_model, train_reward_models
 from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.ending import align
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import judging
@@ -16,10 +15,9 @@ from preceptor.training.reward_model.reward import RewardModelReward
 from preceptor.training.rl.settings import needs_values
 
 
-def run_rlaif(session: Session, recipe: RlaifRecipe) -> dict[str, Any]:
+def run_rlaif(session: Session, recipe: RlaifRecipe) -> RunSummary:
     """Preferences, a reward model that learns them, and RL that pleases it.
 
-    Returns: the summary, as in `summary.json`.
     Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     prompts = session.split()
@@ -27,9 +25,7 @@ def run_rlaif(session: Session, recipe: RlaifRecipe) -> dict[str, Any]:
     return rlaif_from(session, recipe, prompts, base)
 
 
-def rlaif_from(
-    session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, prompts: Split, base: str
-) -> dict[str, Any]:
+def rlaif_from(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, prompts: Split, base: str) -> RunSummary:
     """The same from a model that is the policy, its reference and what the reward model is made of.
 
     Args:

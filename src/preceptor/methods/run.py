@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from typing import Any
+from typing import Literal
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.progress import Progress, Silence
@@ -23,6 +23,7 @@ from preceptor.recipes.methods import (
     RlaifRecipe,
     SftRecipe,
 )
+from preceptor.results.run import RunStatus, RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.merge import merge_best
 from preceptor.runs.session import Session
@@ -37,28 +38,28 @@ def execute(
     *,
     merge: bool = False,
     processes: Processes | None = None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """Runs what the run directory's recipe says, or goes on with it; a finished run is not repeated.
 
-    Every process of an `accelerate launch` calls it. The main one alone judges, measures, writes and speaks.
+    Every process of an `accelerate launch` calls it. The main one alone judges, measures, writes and speaks. However
+    the run ends, `summary.json` says how: see `RunStatus`.
 
     Args:
         merge: also write the chosen model with its adapters merged into the weights.
 
-    Returns: the summary. Its `status` is `running`, `done`, `interrupted` (Ctrl-C, TERM or HUP) or `failed`; after
-    `kill -9` it stays `running`.
+    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     processes = processes or Processes()
     with shown(progress if processes.is_main else Silence()) as display:
         return _execute(directory, display, processes, merge=merge)
 
 
-def _execute(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> dict[str, Any]:
+def _execute(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
     with ExitStack() as held:
         processes.on_main(lambda: held.enter_context(working_in(directory.path, "run")))
         processes.on_main(directory.tidy)
-        finished = processes.on_main(directory.read_summary)
-        if finished.get("status") == "done":
+        finished = processes.on_main(directory.finished)
+        if finished is not None:
             progress.note("this run is finished already")
             if merge:
                 processes.on_main(lambda: merge_best(directory, finished, progress))
@@ -70,28 +71,28 @@ def _execute(directory: RunDirectory, progress: Progress, processes: Processes, 
         return _run(directory, progress, processes, merge=merge)
 
 
-def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> dict[str, Any]:
-    def write(status: dict[str, Any]) -> None:
+def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
+    def write(status: Literal["running", "interrupted", "failed"], error: str | None = None) -> None:
         if processes.is_main:
-            directory.write_summary({**status, "recipe": recipe_data(directory.recipe)})
+            directory.write_summary(RunStatus(status=status, error=error, recipe=recipe_data(directory.recipe)))
 
     progress.plan(())  # of another run, where this is one of several
-    write({"status": "running"})
+    write("running")
     try:
         directory.check_version()
         with closing(Session(directory, progress, processes, merge=merge)) as session:
             return _program(session)
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
-            write({"status": "interrupted"})
+            write("interrupted")
         raise
     except Exception as error:
         with suppress(PreceptorError):
-            write({"status": "failed", "error": str(error)})
+            write("failed", str(error))
         raise
 
 
-def _program(session: Session) -> dict[str, Any]:
+def _program(session: Session) -> RunSummary:
     """The program of the recipe's method, run."""
     match session.recipe:
         case SftRecipe() as recipe:

@@ -1,17 +1,15 @@
 """Supervised fine-tuning on demonstrations: the policy that the other methods are compared with."""
 
-from typing import Any
-
 from preceptor.methods.parts.fine_tuning import begin, end_fine_tuned, measure_before
 from preceptor.recipes.methods import SftRecipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.judge import judging
 from preceptor.runs.session import Session
 
 
-def run_sft(session: Session, recipe: SftRecipe) -> dict[str, Any]:
+def run_sft(session: Session, recipe: SftRecipe) -> RunSummary:
     """Demonstrations, and a policy that learns them.
 
-    Returns: the summary, as in `summary.json`.
     Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
     """
     prompts = session.split()

@@ -114,7 +114,7 @@ def _sweep(job: SweepJob, progress: Progress) -> Sweep:
             samples=samples,
             trained_on=trained_on,
             validation=tuple(prompt.id for prompt in validation),
-            kept_step=directory.read_summary().get("best_step"),
+            kept_step=None if (finished := directory.finished()) is None else finished.best_step,
             facts=_facts(job, policy, bounds),
         )
     result = sweep(snapshots, bounds, measured, rule_measures(_answers(snapshots, prompts)))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 from preceptor.core.odds import sigmoid
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
@@ -12,7 +11,7 @@ from preceptor.judging.warnings import MASS_BOUND, NEAR, Count, JudgeConduct, Ju
 
 
 def run_warnings(
-    labels: dict[str, Any] | None,
+    of_labels: Sequence[JudgeWarning] | None,
     before: Snapshot,
     after: Snapshot,
     calls: Count,
@@ -21,17 +20,16 @@ def run_warnings(
     """The warnings from a run's labels, and those from its judge's scores of held-out responses.
 
     Args:
-        labels: result of the stage that labelled preferences, if the method has one.
+        of_labels: the warnings about the preferences that were labelled; None if none were.
         before: and `after`: the measurements before and after training, with the judge's scores if it scored.
         calls: calls of the judge in the whole run, and those that failed.
         kind: the kind of its scores; None if the run measured no judge's scores.
     """
-    found = [JudgeWarning.model_validate(each) for each in (labels or {}).get("judge_warnings", ())]
     conduct = JudgeConduct(unit="calls", failed=calls)
     if kind is not None:
         conduct = _scores(before, after, kind).model_copy(update={"unit": "calls", "failed": calls})
-    kinds = {warning.kind for warning in found}
-    return [*found, *(each for each in judge_warnings(conduct, "The judge") if each.kind not in kinds)]
+    kinds = {warning.kind for warning in of_labels or ()}
+    return [*(of_labels or ()), *(w for w in judge_warnings(conduct, "The judge") if w.kind not in kinds)]
 
 
 def _scores(before: Snapshot, after: Snapshot, kind: RewardKind) -> JudgeConduct:

@@ -9,11 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.core.validation import first_problem
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
 from preceptor.recipes.methods import ConstitutionalRecipe, Recipe
 from preceptor.reports.run.page import ReportData
+from preceptor.results.run import RunStatus, RunSummary
 from preceptor.runs.inputs import read_inputs
 from preceptor.store.files import (
     REMEDY,
@@ -26,9 +28,6 @@ from preceptor.store.files import (
     writing,
 )
 from preceptor.store.own_folder import check_own, check_unused, mark
-
-_IN_A_SUMMARY = ("evaluation", "prompts", "best_step", "judge", "judge_score_is", "reward_model", "wall_s")
-"""What every finished run's summary has, among the rest."""
 
 
 class RunDirectory:
@@ -189,8 +188,8 @@ class RunDirectory:
         names = [path for kind in ("step", "graded") for path in sorted(self._evaluations.glob(f"{kind}-*.json"))]
         return {snapshot.step: snapshot for snapshot in map(_read_snapshot, names)}
 
-    def report_data(self, summary: dict[str, Any]) -> ReportData:
-        """All that the report shows."""
+    def report_data(self, summary: RunSummary) -> ReportData:
+        """All that the report shows, except for the evaluation."""
         return ReportData(
             summary=summary,
             metrics=read_rows(self.path / "metrics.jsonl"),
@@ -198,22 +197,36 @@ class RunDirectory:
             after=_read_snapshot(self._evaluations / "after.json"),
         )
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
+    def write_summary(self, summary: RunSummary | RunStatus) -> None:
         """Writes `summary.json`."""
-        write_json(self.path / "summary.json", summary)
+        unset = {"error"} if isinstance(summary, RunStatus) and summary.error is None else None
+        write_json(self.path / "summary.json", summary.model_dump(mode="json", exclude=unset))
 
-    def read_summary(self) -> dict[str, Any]:
-        """What `summary.json` says; empty when there is none.
+    def read_summary(self) -> RunSummary | RunStatus | None:
+        """What `summary.json` says; None if there is none.
 
-        Raises: PreceptorError when the file is damaged.
+        Raises: PreceptorError if the file is damaged, or an early version of preceptor wrote it that recorded less.
         """
         path = self.path / "summary.json"
         if not path.exists():
-            return {}
+            return None
         found = read_json(path)
-        if found.get("status") == "done" and (missing := [key for key in _IN_A_SUMMARY if key not in found]):
-            raise PreceptorError(f'{path}: is damaged (no "{missing[0]}"); {REMEDY}')
-        return found
+        kind = RunSummary if found.get("status") == "done" else RunStatus
+        try:
+            return kind.model_validate(found)
+        except ValidationError as error:
+            raise PreceptorError(
+                f"{path}: is damaged, or was written by a version of preceptor that this one cannot read "
+                f"({first_problem(error)}); {REMEDY}"
+            ) from error
+
+    def finished(self) -> RunSummary | None:
+        """What the run came to; None if it is not finished.
+
+        Raises: PreceptorError as `read_summary`.
+        """
+        summary = self.read_summary()
+        return summary if isinstance(summary, RunSummary) else None
 
     def read_evaluation(self) -> Evaluation | None:
         """What `evaluation.json` says; None when there is none.

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from preceptor.core.outlook import MEASURING, SAMPLING, TRAINING, TRAINING_STAGE, Part
 from preceptor.evaluation.checkpoints import broken_perplexity, choose_checkpoint
@@ -12,12 +11,14 @@ from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredReference, Snapshot
 from preceptor.recipes.methods import Recipe
 from preceptor.reports.run.page import headline
+from preceptor.results.run import RunSummary
 from preceptor.runs.curve import Curve
+from preceptor.runs.evaluation import evaluate_run
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge
 from preceptor.runs.measure import Grader, Meter
 from preceptor.runs.publish import publish
-from preceptor.runs.report import evaluated, write_report
+from preceptor.runs.report import write_report
 from preceptor.runs.session import Session
 from preceptor.runs.summary import Outcome, summarise
 from preceptor.training.policy import Policy
@@ -42,14 +43,14 @@ def align(
     training: Training,
     judge: RunJudge | None,
     grader: Grader | None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """Trains a policy, keeps its best checkpoint and says what changed.
 
     Args:
         judge: of the run; on the main process alone, as is `grader`.
         grader: its opinion is measured in addition to the held-out score; None for no second opinion.
 
-    Returns: the summary, as in `summary.json`, in every process.
+    Returns: the summary, in every process.
     """
     recipe, progress = session.recipe, session.progress
     session.pin("policy", policy.base.identity)
@@ -65,7 +66,7 @@ def align(
     progress.stage(TRAINING_STAGE)
     steps = training.run(curve.goes_on)
 
-    def end() -> dict[str, Any]:
+    def end() -> RunSummary:
         bounds = recipe.evaluation.bounds
         guard = lambda step: broken_perplexity(before, _on_references(session, meter, step), bounds)  # noqa: E731
         choice = choose_checkpoint(curve.snapshots, bounds, guard)
@@ -117,7 +118,7 @@ def _on_references(session: Session, meter: Meter, step: int) -> Snapshot:
 
 def conclude(
     session: Session, outcome: Outcome, save: Callable[[Path], None], save_merged: Callable[[Path], None]
-) -> dict[str, Any]:
+) -> RunSummary:
     """Publishes the chosen model, writes the report and then the summary: the run is done. In the main process.
 
     Args:
@@ -126,20 +127,21 @@ def conclude(
     directory = session.directory
     summary = summarise(session, outcome)
     session.progress.stage("writing the model and the report")
-    data, evaluation = evaluated(directory, summary)
-    summary |= {"headline": headline(summary, evaluation)} | _preferred(evaluation)
+    evaluation = evaluate_run(outcome.before, outcome.after, summary)
+    summary = with_evaluation(summary, evaluation)
     publish(directory, summary, save, save_merged, merge=session.merge)
-    write_report(directory, data, evaluation)
+    write_report(directory, summary, evaluation)
     directory.write_summary(summary)
     return summary
 
 
-def _preferred(evaluation: Evaluation) -> dict[str, Any]:
-    """The headline numbers of an evaluation: how often the result is preferred to what it was, and the verdicts."""
-    overall = next((each for each in evaluation.win_rates if each.cohort is None), None)
-    control = next(iter(evaluation.length_control), None)
-    return {
-        "win_rate": overall and overall.model_dump(mode="json"),
-        "win_rate_at_equal_length": control and control.model_dump(mode="json"),
-        "changes": [change.model_dump(mode="json") for change in evaluation.changes],
-    }
+def with_evaluation(summary: RunSummary, evaluation: Evaluation) -> RunSummary:
+    """The summary with the headline, how often the result is preferred to what it was, and what changed where."""
+    return summary.model_copy(
+        update={
+            "headline": headline(summary, evaluation),
+            "win_rate": next((rate for rate in evaluation.win_rates if rate.cohort is None), None),
+            "win_rate_at_equal_length": next(iter(evaluation.length_control), None),
+            "changes": evaluation.changes,
+        }
+    )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
 from preceptor.evaluation.cohorts import PairedValues
 from preceptor.evaluation.compute import EvaluationData, compute_evaluation
@@ -12,22 +11,23 @@ from preceptor.evaluation.judged_comparisons import JudgedComparison, Opinion
 from preceptor.evaluation.refusals import refusal_measures
 from preceptor.evaluation.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
 from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
+from preceptor.results.run import RunSummary
 
 BEFORE, AFTER = "before", "after"
 CAPABILITY = "capability"
 """The cohort of the reference answers, whichever cohorts they have among themselves."""
 
 
-def evaluate_run(before: Snapshot, after: Snapshot, summary: dict[str, Any]) -> Evaluation:
+def evaluate_run(before: Snapshot, after: Snapshot, summary: RunSummary) -> Evaluation:
     """The policy after training against the policy before, on the held-out prompts."""
-    identities = {BEFORE: str(summary["policy"]), AFTER: f"step {summary['best_step']}"}
+    identities = {BEFORE: summary.policy, AFTER: f"step {summary.best_step}"}
     return evaluate_snapshots(
-        f"{summary['method']}, seed {summary['seed']}",
+        f"{summary.method}, seed {summary.seed}",
         {BEFORE: before, AFTER: after},
         identities,
-        summary["heldout_score_is"],
-        summary["judge_score_is"],
-        judge_trained=summary["heldout_judge_trained"],
+        summary.heldout_score_is,
+        summary.judge_score_is,
+        judge_trained=summary.heldout_judge_trained,
     )
 
 

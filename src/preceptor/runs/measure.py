@@ -99,16 +99,17 @@ class Meter:
         Args:
             references: its likelihood of the reference answers, where that was measured already.
         """
-        found = self._responses(name, prompts, samples_per_prompt, likelihoods=not self._is_reference)
+        responses = self._responses(name, prompts, samples_per_prompt, likelihoods=True)
         known = self.on_references() if references is None else references
-        return self.graded(Snapshot(step=self.policy.step, responses=found, references=known, graded=False), prompts)
+        return self.graded(self._snapshot(responses, known), prompts)
 
     def look(self, prompts: Sequence[Prompt], rollout_kl: Estimate | None) -> Snapshot:
         """The little that choosing a checkpoint and stopping need: one response to each prompt, by the held-out
         measure. No grader and no reference answer; and no KL where that of training's own responses is given.
         """
-        found = self._responses("checkpoint", prompts, 1, likelihoods=rollout_kl is None)
-        return Snapshot(step=self.policy.step, responses=found, references=(), rollout_kl=rollout_kl, graded=False)
+        likelihoods = rollout_kl is None and not self._is_reference
+        responses = self._responses("checkpoint", prompts, 1, likelihoods=likelihoods)
+        return self._snapshot(responses, (), rollout_kl)
 
     def graded(self, snapshot: Snapshot, prompts: Sequence[Prompt]) -> Snapshot:
         """The snapshot with the grader's opinion of its responses.
@@ -131,6 +132,22 @@ class Meter:
         return tuple(
             MeasuredReference(prompt_id=p.id, cohort=p.cohort, log_likelihood=log_likelihood, tokens=tokens)
             for p, (log_likelihood, tokens) in zip(self.references, likelihoods, strict=True)
+        )
+
+    def _snapshot(
+        self,
+        responses: tuple[MeasuredResponse, ...],
+        references: tuple[MeasuredReference, ...],
+        rollout_kl: Estimate | None = None,
+    ) -> Snapshot:
+        """A snapshot of the policy as it is now, which no grader has seen."""
+        return Snapshot(
+            step=self.policy.step,
+            responses=responses,
+            references=references,
+            rollout_kl=rollout_kl,
+            graded=False,
+            measured=self.held_out is not None,
         )
 
     @property

@@ -1,18 +1,17 @@
 """The merged model of a run that is finished."""
 
-from typing import Any
-
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
 from preceptor.recipes.methods import BestOfNRecipe, SftRecipe
+from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.publish import linked, publish
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 
 
-def merge_best(directory: RunDirectory, summary: dict[str, Any], progress: Progress) -> None:
+def merge_best(directory: RunDirectory, summary: RunSummary, progress: Progress) -> None:
     """Writes the merged model of a finished run, unless it is there; its summary is left as it is."""
     if directory.merged.exists():
         return
@@ -24,5 +23,5 @@ def merge_best(directory: RunDirectory, summary: dict[str, Any], progress: Progr
     base = LocalModel(load(directory.base, dtype_of(recipe.tuning)))
     policy = Policy(base, recipe.tuning, recipe.seed)
     directory.pin_inputs({"policy": policy.base.identity})
-    RunFiles(directory.path).load_checkpoint(policy, int(summary["best_step"]))
+    RunFiles(directory.path).load_checkpoint(policy, summary.best_step)
     publish(directory, summary, policy.save, policy.save_merged, merge=True)

@@ -4,10 +4,10 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from preceptor.recipes.methods import Recipe
 from preceptor.reports.run import words
+from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.documents import document
 from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
@@ -15,7 +15,7 @@ from preceptor.store.files import MANIFEST, check_folder, write_folder, write_te
 
 def publish(
     directory: RunDirectory,
-    summary: dict[str, Any],
+    summary: RunSummary,
     save: Callable[[Path], None],
     save_merged: Callable[[Path], None],
     *,
@@ -54,7 +54,7 @@ def checkpoint_card(recipe: Recipe, step: int) -> str:
     return document("preceptor.runs", "checkpoint_card.md.jinja", recipe=recipe, step=step, judge=recipe.scoring)
 
 
-def model_card(summary: dict[str, Any], library: str) -> str:
+def model_card(summary: RunSummary, library: str) -> str:
     """The model card in Markdown: method, judge, constitution, measured results.
 
     Args:
@@ -71,7 +71,7 @@ def model_card(summary: dict[str, Any], library: str) -> str:
     )
 
 
-def _with_card(fill: Callable[[Path], None], summary: dict[str, Any]) -> Callable[[Path], None]:
+def _with_card(fill: Callable[[Path], None], summary: RunSummary) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         fill(folder)
         library = "peft" if (folder / "adapter_config.json").exists() else "transformers"

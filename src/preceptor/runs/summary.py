@@ -1,14 +1,30 @@
 """`summary.json`: every headline number of a run, for machines."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from preceptor.backends.names import same_model
 from preceptor.core.environment import environment
 from preceptor.evaluation.checkpoints import Choice, broken_bound, find_over_optimisation
 from preceptor.evaluation.snapshot import Snapshot, change
+from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count
 from preceptor.recipes.methods import DirectRlaifRecipe, Recipe
+from preceptor.results.run import (
+    BeforeAndAfter,
+    BestOfNRecord,
+    ConstitutionRecord,
+    FineTuningRecord,
+    LabelRecord,
+    PreferenceRecord,
+    PromptCounts,
+    Record,
+    RevisionRecord,
+    RewardModelRecord,
+    RunSummary,
+    SamplingRecord,
+    Shares,
+)
 from preceptor.runs.conduct import run_warnings
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut
@@ -16,11 +32,10 @@ from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge
 from preceptor.runs.measure import Grader, JudgeGrader
 from preceptor.runs.session import Session
-from preceptor.store.calls import JUDGE, calls_by_role
+from preceptor.store.calls import JUDGE, Calls, calls_by_role
 from preceptor.store.files import read_rows
 
-STAGES = ("sft", "revision", "fine_tuning", "labels", "preferences", "reward_model", "best_of_n")
-"""Parts of a run whose results are in the summary, where the method has them."""
+Stage = TypeVar("Stage", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -45,58 +60,83 @@ class Outcome:
     """
 
 
-def summarise(session: Session, outcome: Outcome) -> dict[str, Any]:
-    """The summary of a finished run."""
+def summarise(session: Session, outcome: Outcome) -> RunSummary:
+    """The summary of a finished run, without what its evaluation adds."""
     directory, recipe = session.directory, session.recipe
-    bounds, gain = recipe.evaluation.bounds, change(outcome.before, outcome.after)
-    floor = outcome.curve[0].likelihood_floor
-    stages = {name: directory.stage_result(name) for name in STAGES}
-    judge, calls = _judge(session, outcome, stages["labels"]), _calls(directory)
-    asked = Count(hits=calls["judge_failures"], n=calls["judge_calls"], prompts=calls["judge_calls"])
+    bounds, before, after = recipe.evaluation.bounds, outcome.before, outcome.after
+    labels = _stage(directory, "labels", LabelRecord)
+    judge = _judged(session, outcome, labels)  # asks the judge once more, so calls are counted after it
+    calls, held_out = _calls(directory), session.held_out
+    of_judge = calls[JUDGE]
+    asked = Count(hits=of_judge.failures, n=of_judge.calls, prompts=of_judge.calls)
     kind = outcome.grader.kind if isinstance(outcome.grader, JudgeGrader) else None
-    doubts = run_warnings(stages["labels"], outcome.before, outcome.after, asked, kind)
-    return {
-        "status": "done",
-        "judge_warnings": [warning.model_dump(mode="json") for warning in doubts],
-        "method": recipe.title,
-        "wall_s": round(session.seconds, 1),
-        "stages": directory.seconds(),
-        "steps": outcome.steps,
-        "stopped_early": outcome.stopped_early,
-        "policy": outcome.policy,
-        **judge,
-        **calls,
-        "heldout_score_is": None if session.held_out is None else session.held_out.name,
-        "heldout_judge_trained": _is_the_same(session.held_out, judge["judge"]),
-        "judge_score_is": judge_score_is(recipe, outcome.grader),
-        "reward_processing": recipe.processing and recipe.processing.describe(),
-        **stages,
-        "seed": recipe.seed,
-        "prompts": {
-            "training": len(outcome.prompts.training),
-            "held_out": len(outcome.prompts.held_out),
-            "validation": len(outcome.prompts.validation),
-            "test": len(outcome.prompts.test),
-            "skipped": outcome.prompts.skipped,
-        },
-        "answering": {
-            "max_new_tokens": recipe.answering.max_new_tokens,
-            "temperature": recipe.answering.temperature,
-        },
-        "evaluation": {"before": outcome.before.summary(), "after": outcome.after.summary()},
-        "unreadable": {"before": outcome.before.unreadable(floor), "after": outcome.after.unreadable(floor)},
-        "heldout_change": gain.model_dump(mode="json") if gain else None,
-        "curve": [snapshot.summary() for snapshot in outcome.curve],
-        "best_step": outcome.choice.step,
-        "chosen_on_validation": outcome.chosen_on_validation,
-        "kept_breaks_bound": broken_bound(outcome.before, outcome.after, bounds, measured=session.held_out is not None),
-        "best_checkpoint": str(directory.best.relative_to(directory.path)),
-        "excluded_checkpoints": {str(step): why for step, why in outcome.choice.excluded.items()},
-        "over_optimisation": find_over_optimisation(outcome.curve, bounds).model_dump(mode="json"),
-        "seconds": _step_seconds(directory),
-        "environment": environment(),
-        "recipe": recipe.model_dump(mode="json", by_alias=True),
-    }
+    return RunSummary(
+        status="done",
+        judge_warnings=tuple(run_warnings(labels and labels.judge_warnings, before, after, asked, kind)),
+        method=recipe.title,
+        wall_s=round(session.seconds, 1),
+        stages=directory.seconds(),
+        steps=outcome.steps,
+        stopped_early=outcome.stopped_early,
+        policy=outcome.policy,
+        judge=judge.identity,
+        judge_is_policy=judge.is_policy,
+        constitution=judge.constitution,
+        judge_content_free_score=judge.content_free_score,
+        reward_kind=judge.reward_kind,
+        ledger_hits=judge.ledger_hits,
+        judge_calls=of_judge.calls,
+        judge_failures=of_judge.failures,
+        judge_tokens=of_judge.tokens,
+        calls=calls,
+        heldout_score_is=None if held_out is None else held_out.name,
+        heldout_judge_trained=_is_the_same(held_out, judge.identity),
+        judge_score_is=judge_score_is(recipe, outcome.grader),
+        reward_processing=recipe.processing and recipe.processing.describe(),
+        sft=_stage(directory, "sft", FineTuningRecord),
+        revision=_stage(directory, "revision", RevisionRecord),
+        fine_tuning=_stage(directory, "fine_tuning", FineTuningRecord),
+        labels=labels,
+        preferences=_stage(directory, "preferences", PreferenceRecord),
+        reward_model=_stage(directory, "reward_model", RewardModelRecord),
+        best_of_n=_stage(directory, "best_of_n", BestOfNRecord),
+        seed=recipe.seed,
+        prompts=_counted(outcome.prompts),
+        answering=SamplingRecord(
+            max_new_tokens=recipe.answering.max_new_tokens, temperature=recipe.answering.temperature
+        ),
+        evaluation=BeforeAndAfter(before=before.summary(), after=after.summary()),
+        unreadable=Shares(
+            before=before.unreadable(before.likelihood_floor), after=after.unreadable(before.likelihood_floor)
+        ),
+        heldout_change=change(before, after),
+        curve=tuple(snapshot.summary() for snapshot in outcome.curve),
+        best_step=outcome.choice.step,
+        chosen_on_validation=outcome.chosen_on_validation,
+        kept_breaks_bound=broken_bound(before, after, bounds, measured=held_out is not None),
+        best_checkpoint=str(directory.best.relative_to(directory.path)),
+        excluded_checkpoints={str(step): why for step, why in outcome.choice.excluded.items()},
+        over_optimisation=find_over_optimisation(outcome.curve, bounds),
+        seconds=_step_seconds(directory),
+        environment=environment(),
+        recipe=recipe.model_dump(mode="json", by_alias=True),
+    )
+
+
+def _stage(directory: RunDirectory, name: str, kind: type[Stage]) -> Stage | None:
+    """The result of a finished stage; None if the method has no such stage."""
+    result = directory.stage_result(name)
+    return None if result is None else kind.model_validate(result)
+
+
+def _counted(prompts: Split) -> PromptCounts:
+    return PromptCounts(
+        training=len(prompts.training),
+        held_out=len(prompts.held_out),
+        validation=len(prompts.validation),
+        test=len(prompts.test),
+        skipped=prompts.skipped,
+    )
 
 
 def _is_the_same(held_out: HeldOut | None, judge: str | None) -> bool:
@@ -104,43 +144,47 @@ def _is_the_same(held_out: HeldOut | None, judge: str | None) -> bool:
     return held_out is not None and judge is not None and same_model(held_out.identity, judge)
 
 
-def _judge(session: Session, outcome: Outcome, labels: dict[str, Any] | None) -> dict[str, Any]:
-    """Who judged, by which constitution; None for each where there is no judge."""
+@dataclass(frozen=True)
+class _Judged:
+    """Who judged, and by which constitution; as it stands here where nobody did."""
+
+    identity: str | None = None
+    is_policy: bool = False
+    constitution: ConstitutionRecord | None = None
+    content_free_score: float | None = None
+    reward_kind: RewardKind | None = None
+    ledger_hits: int = 0
+
+
+def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _Judged:
     judge = outcome.judge
     if judge is None:
-        names = ("judge", "constitution", "judge_content_free_score", "reward_kind")
-        return {**dict.fromkeys(names), "judge_is_policy": False, "ledger_hits": 0}
+        return _Judged()
     asked = judge.model.identity if judge.grader is None else judge.scorer.rater.model
-    identity = str(labels["judges"][0]) if labels and judge.grader is None else asked
+    identity = labels.judges[0] if labels is not None and judge.grader is None else asked
     constitution = judge.constitution
-    return {
-        "judge": identity,
-        "judge_is_policy": identity == outcome.policy or judge.settings.model == session.recipe.policy,
-        "constitution": {
-            "name": constitution.name,
-            "version": constitution.version,
-            "hash": constitution.hash,
-            "summary": constitution.summary,
-            "principles": list(constitution.principles),
-        },
-        "judge_content_free_score": judge.content_free_score(),
-        "reward_kind": judge.reward_kind,
-        "ledger_hits": judge.scorer.ledger_hits if judge.grader else 0,
-    }
+    return _Judged(
+        identity=identity,
+        is_policy=identity == outcome.policy or judge.settings.model == session.recipe.policy,
+        constitution=ConstitutionRecord(
+            name=constitution.name,
+            version=constitution.version,
+            hash=constitution.hash,
+            summary=constitution.summary,
+            principles=tuple(constitution.principles),
+        ),
+        content_free_score=judge.content_free_score(),
+        reward_kind=judge.reward_kind,
+        ledger_hits=judge.scorer.ledger_hits if judge.grader else 0,
+    )
 
 
-def _calls(directory: RunDirectory) -> dict[str, Any]:
-    """Calls of models over all ledgers of the run, those of the held-out judge apart."""
-    places = (directory.ledger, *(directory.path / part / "ledger.sqlite" for part in ("labels", "revision")))
-    counted = calls_by_role([place for place in places if place.exists()])
+def _calls(directory: RunDirectory) -> dict[str, Calls]:
+    """Calls of models by role over all ledgers of the run; those of the held-out judge are counted apart."""
+    ledgers = (directory.ledger, *(directory.path / part / "ledger.sqlite" for part in ("labels", "revision")))
+    calls = calls_by_role([ledger for ledger in ledgers if ledger.exists()])
     held_out = directory.path / "evaluations" / "ledger.sqlite"
-    return {
-        "judge_calls": counted[JUDGE].calls,
-        "judge_failures": counted[JUDGE].failures,
-        "judge_tokens": counted[JUDGE].tokens,
-        "calls": {role: calls.model_dump(mode="json") for role, calls in counted.items()}
-        | ({"held-out judge": calls_by_role([held_out])[JUDGE].model_dump(mode="json")} if held_out.exists() else {}),
-    }
+    return calls | ({"held-out judge": calls_by_role([held_out])[JUDGE]} if held_out.exists() else {})
 
 
 def judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:

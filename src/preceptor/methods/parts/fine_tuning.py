@@ -6,6 +6,7 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.checkpoints import Choice
 from preceptor.evaluation.snapshot import Snapshot
+from preceptor.results.run import RunSummary
 from preceptor.runs.ending import conclude
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge
@@ -84,7 +85,7 @@ def end_fine_tuned(
     prompts: Split,
     judge: RunJudge | None,
     grader: Grader | None,
-) -> dict[str, Any]:
+) -> RunSummary:
     """The ending of a method whose result is a fine-tuned model: measured, published, summed up.
 
     Args:
@@ -94,7 +95,7 @@ def end_fine_tuned(
     directory, recipe = session.directory, session.recipe
     folder = directory.path / name / "model"
 
-    def end() -> dict[str, Any]:
+    def end() -> RunSummary:
         rows = read_rows(folder / "metrics.jsonl")
         write_rows(directory.path / "metrics.jsonl", rows)
         session.progress.stage("measuring the fine-tuned model")

@@ -9,123 +9,22 @@ from typing import Any, Literal, TypeAlias
 from markupsafe import Markup
 
 from preceptor.core.numbers import estimate, listed, number, percent, share
-from preceptor.core.types import Frozen
 from preceptor.evaluation import words
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation
 from preceptor.reports.arms.figures import gain_against_kl
 from preceptor.reports.arms.page import of_run
 from preceptor.reports.figures import GREEN, GREY, Series, forest
 from preceptor.reports.templates import markdown, page
+from preceptor.results.comparison import ComparedRuns, ConstitutionVersion, ResultRow, RunDifference, Setting
 
 DiffLine: TypeAlias = tuple[Literal["added", "removed", "same", "place"], str]
 _SETTINGS_NAMED = 4
 """Settings that the headline names, at most."""
 
 
-class RunSide(Frozen):
-    """One of the runs that are compared, or a folder that holds an evaluation alone."""
-
-    name: str
-    """For tables and figures; no two sides have the same."""
-    summary: dict[str, Any] | None
-    """As in `summary.json` of a run; None of a folder that holds an evaluation alone."""
-    recipe: dict[str, Any] | None
-    """As resolved, nested; None as above."""
-    constitution: str | None
-    """Text of the file; None where there is none, or it cannot be found any more."""
-    evaluation: Evaluation | None
-    """Its own `evaluation.json`, where there is one."""
-
-
-class Setting(Frozen):
-    """A setting in which the sides differ."""
-
-    key: str
-    """Dotted, as one would set it: "rl.learning_rate"."""
-    values: tuple[str | None, ...]
-    """In the order of the sides, as text; None where a side has no such setting."""
-
-
-class ResultRow(Frozen):
-    """One measure of every side."""
-
-    measure: str
-    """With its unit: "held-out score, gain", "KL, nats", "judge calls"."""
-    values: tuple[Estimate | float | None, ...]
-    """In the order of the sides; None where it was not measured."""
-    digits: int = 2
-    """Places after the decimal point; thousands are marked off where there are none."""
-    signed: bool = False
-    """Whether a plus is written before what is above 0: for gains and differences."""
-    percent: bool = False
-    """Whether it is a share, shown as a percentage of whole points."""
-
-    @property
-    def texts(self) -> list[str]:
-        """The values as they are shown, each with its interval."""
-        return [self._text(value) for value in self.values]
-
-    def _text(self, value: Estimate | float | None) -> str:
-        if isinstance(value, Estimate):
-            return share(value) if self.percent else estimate(value, self.digits, self.signed)
-        return percent(value) if self.percent else number(value, self.digits, self.signed)
-
-
-class RunDifference(Frozen):
-    """Two sides against each other by one measure, on the prompts of both, paired by prompt."""
-
-    name: str
-    against: str
-    measure: str
-    """"held-out score", "win rate", ..."""
-    difference: Estimate
-    """The measure of `name` less that of `against`, with its 95% interval over prompts."""
-    p_value: float | None
-    """Two-sided: sign flips of the prompts' differences. None with fewer than three prompts."""
-    p_holm: float | None
-    """After Holm's correction over all differences of this comparison."""
-
-    @property
-    def significant(self) -> bool:
-        """Whether p_holm is below 0.05 and the interval leaves 0 out."""
-        low, high = self.difference.low, self.difference.high
-        apart = low is not None and high is not None and (low > 0 or high < 0)
-        return apart and self.p_holm is not None and self.p_holm < 0.05
-
-
-class ConstitutionVersion(Frozen):
-    """A text that one or several sides were judged by; sides with the same text share one."""
-
-    title: str
-    """Name, version and the beginning of the hash."""
-    text: str | None
-    """None where the file cannot be found any more."""
-    sides: tuple[str, ...]
-    """Names of the sides that used it."""
-    note: str | None = None
-    """What a reader should know of it, such as that the file has changed since the run."""
-
-
-class ComparedRuns(Frozen):
-    """All that the report shows, and what `compare.json` holds."""
-
-    sides: tuple[RunSide, ...]
-    settings: tuple[Setting, ...]
-    """Only what differs."""
-    results: tuple[ResultRow, ...]
-    differences: tuple[RunDifference, ...]
-    """Every two sides that have held-out prompts in common; empty where none have."""
-    constitutions: tuple[ConstitutionVersion, ...]
-    """In the order in which the sides first use them: the report shows each one's difference from the one before, with
-    the results of its sides."""
-    notes: tuple[str, ...] = ()
-    """What a reader should know before believing the table: prompts that differ, runs that are not finished."""
-
-
 def render_compare(compared: ComparedRuns) -> str:
     """The report as HTML. All text is escaped."""
-    runs = [{"name": side.name, "summary": side.summary} for side in compared.sides if side.summary is not None]
+    runs = {side.name: side.summary for side in compared.sides if side.summary is not None}
     return page(
         "compare/compare.html.jinja",
         **_shared(compared),
@@ -137,6 +36,17 @@ def render_compare(compared: ComparedRuns) -> str:
 def render_compare_markdown(compared: ComparedRuns) -> str:
     """The report as Markdown. All text is escaped or fenced."""
     return markdown("compare/compare.md.jinja", **_shared(compared))
+
+
+def shown(row: ResultRow) -> list[str]:
+    """The values of a row as text, each with its interval."""
+    return [_shown(row, value) for value in row.values]
+
+
+def _shown(row: ResultRow, value: Estimate | float | None) -> str:
+    if isinstance(value, Estimate):
+        return share(value) if row.percent else estimate(value, row.digits, row.signed)
+    return percent(value) if row.percent else number(value, row.digits, row.signed)
 
 
 def headline(compared: ComparedRuns) -> str:
@@ -199,6 +109,7 @@ def _shared(compared: ComparedRuns) -> dict[str, Any]:
     return {
         "c": compared,
         "headline": headline(compared),
+        "shown": shown,
         "warnings": warnings(compared),
         "settings": _settings(compared),
         "versions": _versions(compared),

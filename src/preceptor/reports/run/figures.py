@@ -8,9 +8,12 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preceptor.evaluation.checkpoints import OverOptimisation
 from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.snapshot import MeasureName, Measures
 from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, WIDTH, Series, forest, reach, to_svg
 from preceptor.reports.run.words import looked_at
+from preceptor.results.run import BeforeAndAfter, RunSummary
 
 _NUMBERED = 12
 """Checkpoints whose steps are written beside their points, at most."""
@@ -18,48 +21,48 @@ _WIDE = 30
 """Characters of a legend's entry that takes a line of its own."""
 
 
-def curves(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> list[Markup]:
+def curves(metrics: Sequence[dict[str, Any]], summary: RunSummary) -> list[Markup]:
     """Figures over training steps: what was trained on, the held-out score where there is one, KL, and text guards.
     Training is a thin line, the measurements of checkpoints are points with 95% intervals where they have any; a band
     marks the checkpoint kept.
     """
-    curve, bounds = summary["curve"], summary["recipe"]["evaluation"]["bounds"]
+    curve = summary.curve
     with rc_context(STYLE):
         figures = [Figure(figsize=(WIDTH, 2.9), layout="constrained") for _ in range(4)]
         trained, heldout, kl, guards = panels = [figure.subplots() for figure in figures]
         _trained_on(trained, metrics, summary)
         _points(heldout, curve, "heldout_score", looked_at(summary))
-        heldout.set_title(f"Held-out score ({summary['heldout_score_is']})")
+        heldout.set_title(f"Held-out score ({summary.heldout_score_is})")
         _line(kl, metrics, "kl", "training prompts")
         _points(kl, curve, "kl", "at the looks")
-        kl.axhline(bounds["max_kl"], color=RED, linewidth=1, linestyle="--", label="bound")
+        kl.axhline(summary.bounds.max_kl, color=RED, linewidth=1, linestyle="--", label="bound")
         kl.set_title("KL to the reference, nats per response")
         _guards(guards, summary)
-        if summary["heldout_score_is"] is None:
+        if summary.heldout_score_is is None:
             del figures[1], panels[1]
         for figure, axes in zip(figures, panels, strict=True):
-            axes.axvline(summary["best_step"], color=GREEN, linewidth=5, alpha=0.18)
+            axes.axvline(summary.best_step, color=GREEN, linewidth=5, alpha=0.18)
             axes.set_xlabel("training step")
             labels = axes.get_legend_handles_labels()[1]
             if len(labels) > 1:  # side by side where that is not too wide
                 figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > _WIDE else 2)
-        kept = f"over training steps; the checkpoint kept is step {summary['best_step']}"
+        kept = f"over training steps; the checkpoint kept is step {summary.best_step}"
         titles = [axes.get_title("left") for axes in panels]
         return [to_svg(figure, f"{title} {kept}") for figure, title in zip(figures, titles, strict=True)]
 
 
-def against_kl(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Markup | None:
+def against_kl(metrics: Sequence[dict[str, Any]], summary: RunSummary) -> Markup | None:
     """The reward of training and the held-out score over the KL to the reference, a point for each step and for each
     look with its 95% interval, and where over-optimisation begins; None where fewer than three checkpoints were looked
     at, and where there is no held-out score.
 
     The two have units of their own, so each has a panel.
     """
-    curve, over = summary["curve"], summary["over_optimisation"]
-    if len(curve) < 3 or summary["heldout_score_is"] is None:
+    curve, over = summary.curve, summary.over_optimisation
+    if len(curve) < 3 or summary.heldout_score_is is None:
         return None
     paid = [(row["kl"], row["reward"]) for row in metrics if row.get("reward") is not None and "kl" in row]
-    begins = next((s for s in curve if s["step"] == over["step"]), None)
+    begins = next((look for look in curve if look.step == over.step), None)
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.6 if paid else 2.7), layout="constrained")
         panels = list(figure.subplots(2 if paid else 1, 1, sharex=True, squeeze=False).flat)
@@ -75,48 +78,48 @@ def against_kl(metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> Ma
             panels[-1].annotate(str(step), (kl, e.value), (4, 4), textcoords="offset points", fontsize=8)
         panels[-1].set_title(f"Held-out score, {looked_at(summary)}")
         for axes in panels:
-            if begins is not None and begins["kl"]["overall"] is not None:
-                axes.axvline(begins["kl"]["overall"]["value"], color=RED, linewidth=1.2, linestyle="--")
+            if begins is not None and begins.kl.overall is not None:
+                axes.axvline(begins.kl.overall.value, color=RED, linewidth=1.2, linestyle="--")
         if begins is not None:
             panels[-1].plot([], [], color=RED, linewidth=1.2, linestyle="--", label=_begins(over))
             panels[-1].legend(loc="best")
         panels[-1].set_xlabel("KL to the reference, nats per response")
-        said = f"over-optimisation begins at step {over['step']}" if over["detected"] else "no over-optimisation found"
+        said = f"over-optimisation begins at step {over.step}" if over.detected else "no over-optimisation found"
         return to_svg(figure, f"Training and held-out score over KL, {len(curve)} checkpoints; {said}")
 
 
-def points_against_kl(curve: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float, Estimate]]:
+def points_against_kl(curve: Sequence[Measures], key: MeasureName) -> list[tuple[int, float, Estimate]]:
     """Step, mean KL and a measure of every checkpoint that has both."""
     return [
-        (each["step"], each["kl"]["overall"]["value"], Estimate.model_validate(each[key]["overall"]))
-        for each in curve
-        if each["kl"]["overall"] is not None and each[key]["overall"] is not None
+        (look.step, look.kl.overall.value, value)
+        for look in curve
+        if look.kl.overall is not None and (value := look.measure(key).overall) is not None
     ]
 
 
-def cohorts(before: dict[str, Any], after: dict[str, Any], key: str, title: str) -> Markup:
+def cohorts(of_run: BeforeAndAfter, key: MeasureName, title: str) -> Markup:
     """One row per cohort: the measure before and after training, each with its 95% interval."""
-    names = list(before[key]["by_cohort"])
+    names = list(of_run.before.measure(key).by_cohort)
     series: list[Series] = []
-    for label, colour, measure in (("before", GREY, before[key]), ("after", GREEN, after[key])):
-        found = [measure["overall"], *(measure["by_cohort"].get(name) for name in names)]
-        points = [None if each is None else Estimate.model_validate(each) for each in found]
+    for label, colour, measures in (("before", GREY, of_run.before), ("after", GREEN, of_run.after)):
+        measure = measures.measure(key)
+        points = [measure.overall, *(measure.by_cohort.get(name) for name in names)]
         series.append(Series(label, colour, points))
     return forest(["overall", *names], series, title=title, description=f"{title} by cohort, before and after training")
 
 
-def _begins(over: dict[str, Any]) -> str:
-    return f"over-optimisation from step {over['step']}"
+def _begins(over: OverOptimisation) -> str:
+    return f"over-optimisation from step {over.step}"
 
 
-def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
+def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: RunSummary) -> None:
     """What training saw of itself: rewards, and those on held-out prompts beside them; else the loss."""
     key, title = ("reward", "Reward") if any("reward" in row for row in metrics) else ("loss", "Loss")
-    score = summary["judge_score_is"]
+    score = summary.judge_score_is
     comparable = key == "reward" and score is not None
     _line(axes, metrics, key, "training prompts" if key == "reward" else "training")
     if comparable:
-        _points(axes, summary["curve"], "judge_score", f"{looked_at(summary)}: {score}")
+        _points(axes, summary.curve, "judge_score", f"{looked_at(summary)}: {score}")
     axes.set_title(f"{title} of each training step")
 
 
@@ -126,31 +129,34 @@ def _line(axes: Axes, metrics: Sequence[dict[str, Any]], key: str, label: str) -
         axes.plot(*zip(*known, strict=True), color=GREY, linewidth=1.2, label=label)
 
 
-def _guards(axes: Axes, summary: dict[str, Any]) -> None:
+def _guards(axes: Axes, summary: RunSummary) -> None:
     """Everything relative to before training, so that one axis serves."""
-    first = summary["curve"][0]
-    styles = (
+    styles: tuple[tuple[MeasureName, str, str], ...] = (
         ("reference_perplexity", "perplexity on references", BLUE),
         ("distinct_2", "distinct-2", OCHRE),
         ("tokens_mean", "tokens per response", GREY),
     )
     for key, label, colour in styles:
-        if first[key]["overall"] is None or first[key]["overall"]["value"] == 0:
+        base = summary.curve[0].measure(key).overall
+        if base is None or base.value == 0:
             continue
-        base = first[key]["overall"]["value"]
-        points = [(s["step"], s[key]["overall"]["value"] / base) for s in summary["curve"] if s[key]["overall"]]
+        points = [(step, value.value / base.value) for step, value in _known(summary.curve, key)]
         axes.plot(*zip(*points, strict=True), color=colour, marker="o", markersize=4, linewidth=1.2, label=label)
-    bounds = summary["recipe"]["evaluation"]["bounds"]
-    for bound in (bounds["max_perplexity_ratio"], bounds["min_distinct_ratio"]):
+    for bound in (summary.bounds.max_perplexity_ratio, summary.bounds.min_distinct_ratio):
         axes.axhline(bound, color=RED, linewidth=1, linestyle="--")
     axes.set_title("Guards, relative to before training")
 
 
-def _points(axes: Axes, curve: Sequence[dict[str, Any]], key: str, label: str) -> None:
-    known = [(s["step"], s[key]["overall"]) for s in curve if s[key]["overall"] is not None]
+def _points(axes: Axes, curve: Sequence[Measures], key: MeasureName, label: str) -> None:
+    known = _known(curve, key)
     if not known:
         return
     axes.errorbar(
-        [step for step, _ in known], [e["value"] for _, e in known], yerr=reach([e for _, e in known]),
+        [step for step, _ in known], [e.value for _, e in known], yerr=reach([e for _, e in known]),
         fmt="o-", markersize=4.5, color=GREEN, linewidth=1.4, elinewidth=1.4, label=label,
     )  # fmt: skip
+
+
+def _known(curve: Sequence[Measures], key: MeasureName) -> list[tuple[int, Estimate]]:
+    """The measure of each checkpoint that has it, by step."""
+    return [(look.step, value) for look in curve if (value := look.measure(key).overall) is not None]

@@ -8,20 +8,21 @@ from preceptor.core.numbers import estimate, number, percent
 from preceptor.evaluation import words as evaluation_words
 from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
 from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+from preceptor.evaluation.snapshot import MeasuredResponse, MeasureName, Snapshot
 from preceptor.evaluation.standings import is_capability, regressions
 from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
 from preceptor.reports.evaluation.page import cards, sections
 from preceptor.reports.run import figures, words
 from preceptor.reports.templates import markdown, page
+from preceptor.results.run import RunSummary
 
 EXAMPLES_PER_KIND = 3
-MAIN = ("heldout_score", "Held-out score")
+MAIN: tuple[MeasureName, str] = ("heldout_score", "Held-out score")
 CUT_BOUND = 0.5
 """Share of responses cut at the token limit above which the headline says so."""
 UNREADABLE_BOUND = 0.05
 """Share of unreadable responses above which the headline says so."""
-MEASURES = (
+MEASURES: tuple[tuple[MeasureName, str | None, int], ...] = (
     ("heldout_score", "Held-out score", 2),
     ("judge_score", None, 2),
     ("kl", "KL, nats", 1),
@@ -37,8 +38,9 @@ MEASURES = (
 class ReportData:
     """All that the report shows."""
 
-    summary: dict[str, Any]
+    summary: RunSummary
     metrics: list[dict[str, Any]]
+    """A row for each training step."""
     before: Snapshot
     after: Snapshot
     evaluation: Evaluation | None = None
@@ -56,8 +58,8 @@ class Example:
 
 def render_report(data: ReportData) -> str:
     """The report as HTML. Text from models and prompts is escaped."""
-    summary, of_run = data.summary, data.summary["evaluation"]
-    score = MAIN if summary["heldout_score_is"] is not None else ("kl", "KL to the reference, nats per response")
+    summary, of_run = data.summary, data.summary.evaluation
+    score = MAIN if summary.heldout_score_is is not None else ("kl", "KL to the reference, nats per response")
     compared = {} if data.evaluation is None else sections(data.evaluation) | {"in_run": True}
     return page(
         "run/report.html.jinja",
@@ -66,11 +68,11 @@ def render_report(data: ReportData) -> str:
         done=words.what_was_done(summary),
         results=words.results_of_stages(summary),
         position=words.position(summary),
-        tables=settings_tables(summary["recipe"]),
+        tables=settings_tables(summary.recipe),
         shown_cards=cards(data.evaluation)[:1] if data.evaluation else [],
         curves=figures.curves(data.metrics, summary),
         against_kl=figures.against_kl(data.metrics, summary),
-        cohorts=figures.cohorts(of_run["before"], of_run["after"], *score),
+        cohorts=figures.cohorts(of_run, *score),
         examples=examples(data.before, data.after),
         abstained=sum(row.get("abstained", 0) for row in data.metrics),
         human_price=HUMAN_USD_PER_LABEL,
@@ -88,38 +90,32 @@ def _shared(data: ReportData) -> dict[str, Any]:
     summary, score = data.summary, words.score_title(data.summary)
     return {
         "s": summary,
-        "before": summary["evaluation"]["before"],
-        "after": summary["evaluation"]["after"],
+        "before": summary.evaluation.before,
+        "after": summary.evaluation.after,
         "headline": headline(summary, data.evaluation),
         "doubts": (doubts := judge_doubts(summary, data.evaluation)),
         "warnings": warnings(summary, data.evaluation)[len(doubts) :],
-        "test_prompts": test_prompts(summary),
+        "test_prompts": summary.prompts.measured,
         "looked_at": words.looked_at(summary),
-        "kl_of_training": any(each["kl"]["overall"] and not each["kl"]["by_cohort"] for each in summary["curve"]),
+        "kl_of_training": any(look.kl.overall is not None and not look.kl.by_cohort for look in summary.curve),
         "score_is": score,
         "measures": [
             (key, name or score, digits)
             for key, name, digits in MEASURES
-            if (name or score) and (key != MAIN[0] or summary["heldout_score_is"] is not None)
+            if (name or score) and (key != MAIN[0] or summary.heldout_score_is is not None)
         ],
     }
 
 
-def headline(summary: dict[str, Any], compared: Evaluation | None = None) -> str:
+def headline(summary: RunSummary, compared: Evaluation | None = None) -> str:
     """The result in a few sentences with their intervals: first what speaks against it, then the change of the score,
     and who is preferred.
     """
-    if summary["heldout_score_is"] is None:
+    if summary.heldout_score_is is None:
         return " ".join([_NOT_MEASURED, *_alarms(summary, compared), *_changes(summary)])
     preferred = [] if compared is None else [evaluation_words.preference(compared, _called(compared))]
     said = [each[0].upper() + each[1:] for each in preferred]
     return " ".join([*_alarms(summary, compared), _change(summary), *said])
-
-
-def test_prompts(summary: dict[str, Any]) -> int:
-    """Prompts that the results rest on; before they were kept apart, all that were held out."""
-    prompts = summary["prompts"]
-    return prompts.get("test", prompts["held_out"])
 
 
 def _called(compared: Evaluation) -> dict[str, str]:
@@ -134,20 +130,18 @@ _NOT_MEASURED = (
 )
 
 
-def _alarms(summary: dict[str, Any], compared: Evaluation | None) -> Iterator[str]:
+def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
     """What makes any number that follows nearly worthless."""
-    if summary["heldout_judge_trained"]:
+    if summary.heldout_judge_trained:
         yield "Nothing independent measured this run: the held-out judge is the judge of training."
-    if broken := summary.get("kept_breaks_bound"):
-        yield f"The checkpoint kept breaks a bound on the test prompts: {broken}."
-    after = summary["evaluation"]["after"]
-    cut = after["length_limit_share"]["overall"]
-    if cut is not None and cut["value"] > CUT_BOUND:
-        limit = summary["answering"]["max_new_tokens"]
-        yield f"{percent(cut['value'])} of the responses after training were cut at the limit of {limit} tokens."
-    unreadable = (summary.get("unreadable") or {}).get("after")
-    if unreadable is not None and unreadable > UNREADABLE_BOUND:
-        yield f"{percent(unreadable)} of the responses after training are unreadable."
+    if summary.kept_breaks_bound:
+        yield f"The checkpoint kept breaks a bound on the test prompts: {summary.kept_breaks_bound}."
+    cut = summary.evaluation.after.length_limit_share.overall
+    if cut is not None and cut.value > CUT_BOUND:
+        limit = summary.answering.max_new_tokens
+        yield f"{percent(cut.value)} of the responses after training were cut at the limit of {limit} tokens."
+    if unreadable := too_unreadable(summary):
+        yield f"{unreadable}."
     lost = [] if compared is None else [each for each in regressions(compared) if is_capability(each)]
     if lost:
         first = lost[0]
@@ -155,57 +149,59 @@ def _alarms(summary: dict[str, Any], compared: Evaluation | None) -> Iterator[st
         yield f"A capability regressed: {first.measure}{where}, {estimate(first.change, signed=True)}."
 
 
-def _changes(summary: dict[str, Any]) -> Iterator[str]:
+def too_unreadable(summary: RunSummary) -> str | None:
+    """That too many responses after training are unreadable; None where they are not."""
+    share = summary.unreadable and summary.unreadable.after
+    if share is None or share <= UNREADABLE_BOUND:
+        return None
+    return f"{percent(share)} of the responses after training are unreadable"
+
+
+def _changes(summary: RunSummary) -> Iterator[str]:
     """What is known of a run that nothing independent measured."""
-    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
-    kl, perplexities = after["kl"]["overall"], [e["reference_perplexity"]["overall"] for e in (before, after)]
-    if kl is not None:
-        yield f"The policy moved by a KL of {number(kl['value'], 1)} nats."
-    if all(perplexities):
-        was, now = (each["value"] for each in perplexities)
-        yield f"Its perplexity on reference answers is {number(now / was)} times what it was."
-    scores = [e["judge_score"]["overall"] for e in (before, after)]
-    if all(scores):
-        was, now = (each["value"] for each in scores)
-        whose = words.score_title(summary)
+    before, after = summary.evaluation.before, summary.evaluation.after
+    if after.kl.overall is not None:
+        yield f"The policy moved by a KL of {number(after.kl.overall.value, 1)} nats."
+    if (ratio := summary.evaluation.perplexity_ratio) is not None:
+        yield f"Its perplexity on reference answers is {number(ratio)} times what it was."
+    was, now = before.judge_score.overall, after.judge_score.overall
+    if was is not None and now is not None:
         yield (
-            f"{whose}, which training works for, was {number(was)} before and {number(now)} after: no proof of "
-            "anything else."
+            f"{words.score_title(summary)}, which training works for, was {number(was.value)} before and "
+            f"{number(now.value)} after: no proof of anything else."
         )
 
 
-def _change(summary: dict[str, Any]) -> str:
-    before, after = summary["evaluation"]["before"], summary["evaluation"]["after"]
-    gain = summary["heldout_change"]
-    if gain is None:
+def _change(summary: RunSummary) -> str:
+    before, after = summary.evaluation.before, summary.evaluation.after
+    was, now, gain = before.heldout_score.overall, after.heldout_score.overall, summary.heldout_change
+    if gain is None or was is None or now is None:
         return "No test prompt has a held-out score both before and after, so nothing can be said of what changed."
-    if gain["low"] is None:
+    if gain.low is None or gain.high is None:
         return (
-            f"On {test_prompts(summary)} test prompts the held-out score changed by "
-            f"{number(gain['value'], signed=True)}; they are too few or too alike for an interval, so nothing can be "
+            f"On {summary.prompts.measured} test prompts the held-out score changed by "
+            f"{number(gain.value, signed=True)}; they are too few or too alike for an interval, so nothing can be "
             "said of it."
         )
-    effect = "rose" if gain["low"] > 0 else "fell" if gain["high"] < 0 else "did not change beyond chance"
-    measured = f"({estimate(gain, signed=True)})"
-    kl = after["kl"]["overall"]["value"]
-    was, now = (e["heldout_score"]["overall"]["value"] for e in (before, after))
-    apart = "" if "test" not in summary["prompts"] else " and that did not choose the checkpoint"
+    effect = "rose" if gain.low > 0 else "fell" if gain.high < 0 else "did not change beyond chance"
+    apart = "" if summary.prompts.test is None else " and that did not choose the checkpoint"
+    at = "" if after.kl.overall is None else f", at a KL of {number(after.kl.overall.value, 1)} nats"
     return (
-        f"On {test_prompts(summary)} prompts it never trained on{apart}, the policy's held-out score {effect}: "
-        f"{number(was)} before, {number(now)} after {measured}, at a KL of {number(kl, 1)} nats."
+        f"On {summary.prompts.measured} prompts it never trained on{apart}, the policy's held-out score {effect}: "
+        f"{number(was.value)} before, {number(now.value)} after ({estimate(gain, signed=True)}){at}."
     )
 
 
-def judge_doubts(summary: dict[str, Any], compared: Evaluation | None = None) -> list[str]:
+def judge_doubts(summary: RunSummary, compared: Evaluation | None = None) -> list[str]:
     """Reasons to doubt the judges, which are shown before any of their numbers."""
-    if (given := summary.get("judge_warnings")) is None:  # a run of an earlier version
-        calls = Count(hits=summary["judge_failures"], n=summary["judge_calls"], prompts=summary["judge_calls"])
-        given = [each.model_dump() for each in judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")]
-    own = [f"{warning['sentence']}." for warning in given]
+    if (given := summary.judge_warnings) is None:  # a run of an early version
+        calls = Count(hits=summary.judge_failures, n=summary.judge_calls, prompts=summary.judge_calls)
+        given = judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")
+    own = [f"{warning.sentence}." for warning in given]
     return own + (evaluation_words.judge_doubts(compared) if compared is not None else [])
 
 
-def warnings(summary: dict[str, Any], compared: Evaluation | None = None) -> list[str]:
+def warnings(summary: RunSummary, compared: Evaluation | None = None) -> list[str]:
     """Reasons to doubt the result, those to doubt the judges first, the gravest first."""
     of_evaluation = evaluation_words.warnings(compared, _called(compared)) if compared is not None else []
     of_judges = judge_doubts(summary, compared)
@@ -218,44 +214,43 @@ def warnings(summary: dict[str, Any], compared: Evaluation | None = None) -> lis
     ]
 
 
-def _of_measuring(summary: dict[str, Any]) -> Iterator[str]:
+def _of_measuring(summary: RunSummary) -> Iterator[str]:
     """What an evaluation would say of the held-out measure."""
-    if summary["heldout_judge_trained"]:
+    if summary.heldout_judge_trained:
         yield (
-            f"The held-out measure ({summary['heldout_score_is']}) is the judge of training: what training teaches "
+            f"The held-out measure ({summary.heldout_score_is}) is the judge of training: what training teaches "
             "first is to please its own judge."
         )
-    after = summary["evaluation"]["after"]
-    if after["heldout_failures"]:
-        yield f"The held-out measure failed on {after['heldout_failures']} responses after training."
+    if failures := summary.evaluation.after.heldout_failures:
+        yield f"The held-out measure failed on {failures} responses after training."
 
 
-def _of_training(summary: dict[str, Any]) -> Iterator[str]:
-    over, agreement = summary["over_optimisation"], summary["evaluation"]["after"]["judge_agreement"]
-    if over["detected"]:
-        kept = f"The checkpoint kept is step {summary['best_step']}."
-        yield f"Over-optimisation from step {over['step']} on: {'; '.join(over['reasons'])}. {kept}"
-    if summary["best_step"] == 0 and summary["steps"] > 0:
-        beat = "was" if summary["heldout_score_is"] is None else "beat the policy before training"
+def _of_training(summary: RunSummary) -> Iterator[str]:
+    over = summary.over_optimisation
+    if over.detected:
+        kept = f"The checkpoint kept is step {summary.best_step}."
+        yield f"Over-optimisation from step {over.step} on: {'; '.join(over.reasons)}. {kept}"
+    if summary.best_step == 0 and summary.steps > 0:
+        beat = "was" if summary.heldout_score_is is None else "beat the policy before training"
         yield f"No checkpoint {beat} within the bounds, so the untrained policy was kept."
     if below_chance := words.poor_reward_model(summary):
         yield below_chance
-    if agreement is not None and agreement < 0.2:
-        whose = "the reward model" if "reward model" in str(summary["judge_score_is"]) else "the judge"
+    if (agreement := summary.hardly_agree) is not None:
+        whose = "the reward model" if summary.by_reward_model else "the judge"
         yield (
             f"After training, {whose}'s ranking of responses hardly agrees with the held-out score "
             f"(Spearman {number(agreement)})."
         )
 
 
-def _of_judging(summary: dict[str, Any]) -> Iterator[str]:
-    if summary["judge_is_policy"]:
+def _of_judging(summary: RunSummary) -> Iterator[str]:
+    if summary.judge_is_policy:
         yield (
             "Judge and policy have the same weights. A judge favours its own kind, so the judge's reward below says "
-            "little by itself" + ("." if summary["heldout_score_is"] is None else "; read the held-out score.")
+            "little by itself" + ("." if summary.heldout_score_is is None else "; read the held-out score.")
         )
-    if summary["prompts"]["skipped"]:
-        yield f"{summary['prompts']['skipped']} prompts did not fit the context window and were skipped."
+    if summary.prompts.skipped:
+        yield f"{summary.prompts.skipped} prompts did not fit the context window and were skipped."
 
 
 def settings_tables(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:

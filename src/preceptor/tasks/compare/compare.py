@@ -1,7 +1,7 @@
 """Finished runs, or evaluations, side by side."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,19 +15,13 @@ from preceptor.evaluation import words
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.signs import holm, sign_flip_p_value
-from preceptor.evaluation.snapshot import Snapshot, differences
+from preceptor.evaluation.snapshot import MeasureName, Snapshot, differences
 from preceptor.evaluation.sweep import heldout_of
 from preceptor.recipes.load import recipe_data
-from preceptor.reports.compare.page import (
-    ComparedRuns,
-    ResultRow,
-    RunDifference,
-    RunSide,
-    Setting,
-    render_compare,
-    render_compare_markdown,
-)
+from preceptor.reports.compare.page import render_compare, render_compare_markdown
 from preceptor.reports.run.page import judge_doubts
+from preceptor.results.comparison import ComparedRuns, ResultRow, RunDifference, RunSide, Setting
+from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.files import read_json, write_json, write_text
 from preceptor.store.own_folder import check_own, working_in
@@ -101,19 +95,18 @@ def _read(path: Path, name: str) -> _Read:
             raise UsageError(f"{path}: holds neither a run (recipe.toml) nor an evaluation (evaluation.json)")
         return _Read(RunSide(name=name, summary=None, recipe=None, constitution=None, evaluation=evaluation), None)
     directory = RunDirectory.open(path)
-    summary = directory.read_summary()
-    done = summary.get("status") == "done"
+    summary = directory.finished()
     side = RunSide(
         name=name,
-        summary=summary if done else None,
+        summary=summary,
         recipe=recipe_data(directory.recipe),
-        constitution=constitution_text(directory.recipe, summary if done else None),
+        constitution=constitution_text(directory.recipe, summary),
         evaluation=evaluation,
     )
     inputs = directory.path / "inputs.json"
     pinned = read_json(inputs) if inputs.exists() else {}
     held_out = (pinned.get("held-out judge"), pinned.get("held-out constitution"))
-    return _Read(side, directory.report_data(summary).after if done else None, held_out)
+    return _Read(side, None if summary is None else directory.report_data(summary).after, held_out)
 
 
 def _evaluation(path: Path) -> Evaluation | None:
@@ -151,22 +144,26 @@ def _leaves(table: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
 
 def _results(sides: Sequence[RunSide]) -> tuple[ResultRow, ...]:
     """The measures that any side has."""
-    by, judged = _same({s.summary["heldout_score_is"] for s in sides if s.summary}), _same(_judges(sides))
+    by, judged = _same({s.summary.heldout_score_is for s in sides if s.summary}), _same(_judges(sides))
     rows = [
-        _row(sides, f"held-out score{by}, gain", _of_summary(_gain), signed=True),
+        _row(sides, f"held-out score{by}, gain", _of_summary(lambda s: s.heldout_change), signed=True),
         _row(sides, f"held-out score{by}", _after("heldout_score")),
         _row(sides, f"preferred to the baseline{judged}", _win_rate, percent=True),
         _row(sides, f"preferred to the baseline{judged}, at equal length", _at_equal_length, percent=True),
         _row(sides, "judge's or reward model's score", _after("judge_score")),
         _row(sides, "KL, nats per response", _after("kl"), digits=1),
-        _row(sides, "perplexity on reference answers, relative to before", _of_summary(_perplexity_ratio)),
+        _row(
+            sides,
+            "perplexity on reference answers, relative to before",
+            _of_summary(lambda s: s.evaluation.perplexity_ratio),
+        ),
         _row(sides, "distinct-2", _after("distinct_2")),
         _row(sides, "tokens per response", _after("tokens_mean"), digits=1),
-        _row(sides, "step kept", _of_summary(lambda s: float(s["best_step"])), digits=0),
-        _row(sides, "judge calls", _of_summary(lambda s: float(s["judge_calls"])), digits=0),
-        _row(sides, "tokens of the judge", _of_summary(lambda s: float(s["judge_tokens"])), digits=0),
-        _row(sides, "cost of all calls, $", _of_summary(_cost)),
-        _row(sides, "seconds", _of_summary(lambda s: float(s["wall_s"])), digits=0),
+        _row(sides, "step kept", _of_summary(lambda s: float(s.best_step)), digits=0),
+        _row(sides, "judge calls", _of_summary(lambda s: float(s.judge_calls)), digits=0),
+        _row(sides, "tokens of the judge", _of_summary(lambda s: float(s.judge_tokens)), digits=0),
+        _row(sides, "cost of all calls, $", _of_summary(lambda s: s.cost_usd)),
+        _row(sides, "seconds", _of_summary(lambda s: float(s.wall_s)), digits=0),
     ]
     return tuple(row for row in rows if any(value is not None for value in row.values))
 
@@ -178,17 +175,13 @@ def _row(sides: Sequence[RunSide], measure: str, value: Callable[[RunSide], Valu
     return ResultRow(measure=measure, values=tuple(value(side) for side in sides), **shown)
 
 
-def _of_summary(value: Callable[[dict[str, Any]], Value]) -> Callable[[RunSide], Value]:
+def _of_summary(value: Callable[[RunSummary], Value]) -> Callable[[RunSide], Value]:
     return lambda side: None if side.summary is None else value(side.summary)
 
 
-def _after(measure: str) -> Callable[[RunSide], Value]:
+def _after(measure: MeasureName) -> Callable[[RunSide], Value]:
     """A measure of the checkpoint kept."""
-    return _of_summary(lambda summary: _estimate(summary["evaluation"]["after"][measure]["overall"]))
-
-
-def _estimate(value: dict[str, Any] | None) -> Estimate | None:
-    return None if value is None else Estimate.model_validate(value)
+    return _of_summary(lambda summary: summary.evaluation.after.measure(measure).overall)
 
 
 def _same(measures: Collection[str | None]) -> str:
@@ -200,21 +193,6 @@ def _same(measures: Collection[str | None]) -> str:
 def _judges(sides: Sequence[RunSide]) -> set[str]:
     """By whom the win rates are."""
     return {side.evaluation.judge.name for side in sides if side.evaluation is not None and _win_rate(side) is not None}
-
-
-def _gain(summary: dict[str, Any]) -> Estimate | None:
-    return _estimate(summary["heldout_change"])
-
-
-def _perplexity_ratio(summary: dict[str, Any]) -> float | None:
-    before, after = (summary["evaluation"][when]["reference_perplexity"]["overall"] for when in ("before", "after"))
-    return after["value"] / before["value"] if before and after else None
-
-
-def _cost(summary: dict[str, Any]) -> float | None:
-    """Dollars of all calls; None where the price of some is not known."""
-    calls = summary["calls"].values()
-    return None if any(each.get("unpriced") for each in calls) else float(sum(each["cost_usd"] for each in calls))
 
 
 def _win_rate(side: RunSide) -> Estimate | None:
@@ -272,39 +250,43 @@ def _measure(read: _Read) -> tuple[Any, ...]:
     recipe = read.side.recipe or {}
     judge = recipe.get("evaluation", {}).get("judge") or {}
     asked = {name: value for name, value in judge.items() if name != "constitution"}  # named here or by [judge]
-    return read.side.summary["heldout_score_is"], asked, *read.held_out
+    return read.side.summary.heldout_score_is, asked, *read.held_out
 
 
 def _notes(read: Sequence[_Read]) -> tuple[str, ...]:
     """What a reader should know before believing the table."""
-    found: list[str] = []
-    for each in read:
-        name = each.side.name
-        if each.side.recipe is not None and each.side.summary is None:
-            found.append(f"{name} is not finished, so it has no results here.")
-        if each.side.summary is not None and each.side.summary["heldout_score_is"] is None:
-            found.append(f"Nothing independent measured {name}.")
-        if each.side.summary is not None and each.side.summary.get("heldout_judge_trained"):
-            found.append(f"The held-out judge of {name} is the model that judged in its training.")
-        if each.side.summary is not None:
-            found += [f"Of {name}: {doubt}" for doubt in judge_doubts(each.side.summary, each.side.evaluation)]
-        elif each.side.evaluation is not None:
-            found += [f"Of {name}: {doubt}" for doubt in words.judge_doubts(each.side.evaluation)]
-        if each.side.evaluation is not None and len(each.side.evaluation.policies) != 2:
-            found.append(f"The evaluation of {name} has several policies: its win rates are in its own report.")
+    notes = [note for each in read for note in _notes_on(each.side)]
     if len(judges := sorted(_judges([each.side for each in read]))) > 1:
-        found.append(f"The win rates are by different judges and cannot be compared: {', '.join(judges)}.")
+        notes.append(f"The win rates are by different judges and cannot be compared: {', '.join(judges)}.")
     finished = [each for each in read if each.after is not None]
-    found += [note for pair in combinations(finished, 2) if (note := _apart(*pair))]
-    if len({_sampled(each) for each in finished}) > 1:
-        found.append("The runs were measured with other sampling: length limit, temperature or responses per prompt.")
-    if len({(each.side.summary or {}).get("policy") for each in finished}) > 1:
-        found.append("The runs began with different models, so their scores differ before any training.")
+    notes += [note for pair in combinations(finished, 2) if (note := _apart(*pair))]
+    if len({_sampled(each.side) for each in finished}) > 1:
+        notes.append("The runs were measured with other sampling: length limit, temperature or responses per prompt.")
+    if len({each.side.summary and each.side.summary.policy for each in finished}) > 1:
+        notes.append("The runs began with different models, so their scores differ before any training.")
     if len(finished) > 2:
-        found.append(
+        notes.append(
             "The run in front is the best of several: part of its lead is luck, and another seed may change it."
         )
-    return tuple(found)
+    return tuple(notes)
+
+
+def _notes_on(side: RunSide) -> Iterator[str]:
+    """What a reader should know of one side."""
+    summary, evaluation, name = side.summary, side.evaluation, side.name
+    if summary is None:
+        if side.recipe is not None:
+            yield f"{name} is not finished, so it has no results here."
+        doubts = [] if evaluation is None else words.judge_doubts(evaluation)
+    else:
+        if summary.heldout_score_is is None:
+            yield f"Nothing independent measured {name}."
+        if summary.heldout_judge_trained:
+            yield f"The held-out judge of {name} is the model that judged in its training."
+        doubts = judge_doubts(summary, evaluation)
+    yield from (f"Of {name}: {doubt}" for doubt in doubts)
+    if evaluation is not None and len(evaluation.policies) != 2:
+        yield f"The evaluation of {name} has several policies: its win rates are in its own report."
 
 
 def _apart(earlier: _Read, later: _Read) -> str | None:
@@ -322,8 +304,9 @@ def _apart(earlier: _Read, later: _Read) -> str | None:
     return f"{names} were measured on different prompts ({counts[0]} and {counts[1]}); they are compared {on}."
 
 
-def _sampled(read: _Read) -> tuple[Any, ...]:
-    summary, recipe = read.side.summary or {}, read.side.recipe or {}
-    answering = summary.get("answering", {})
-    samples = recipe.get("evaluation", {}).get("samples_per_prompt")
-    return answering.get("max_new_tokens"), answering.get("temperature"), samples
+def _sampled(side: RunSide) -> tuple[int, float, int] | None:
+    """How the measured responses of a finished run were sampled."""
+    summary = side.summary
+    if summary is None:
+        return None
+    return summary.answering.max_new_tokens, summary.answering.temperature, summary.samples_per_prompt

@@ -3,26 +3,26 @@
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.judging.constitution import load_constitution
 from preceptor.recipes.methods import Recipe
-from preceptor.reports.compare.page import ConstitutionVersion, RunSide
+from preceptor.results.comparison import ConstitutionVersion, RunSide
+from preceptor.results.run import ConstitutionRecord, RunSummary
 
 _SHIPPED = files("preceptor.judging.constitutions")
 
 
-def constitution_text(recipe: Recipe, summary: dict[str, Any] | None) -> str | None:
+def constitution_text(recipe: Recipe, summary: RunSummary | None) -> str | None:
     """The text of the constitution that a run was judged by: its file where that is still the same one, else what the
     run recorded of it. None where it had none, or is not finished and the file is gone.
     """
     if recipe.scoring is None:
         return None
-    recorded = summary and summary["constitution"]
+    recorded = summary and summary.constitution
     name = recipe.scoring.constitution
     try:
-        unchanged = recorded is None or load_constitution(name).hash == recorded["hash"]
+        unchanged = recorded is None or load_constitution(name).hash == recorded.hash
     except UsageError:  # it is gone, or no constitution any more
         unchanged = False
     return _file(name) if unchanged else _recorded(recorded)
@@ -30,22 +30,22 @@ def constitution_text(recipe: Recipe, summary: dict[str, Any] | None) -> str | N
 
 def constitution_versions(sides: Sequence[RunSide]) -> tuple[ConstitutionVersion, ...]:
     """The constitutions of finished runs, each version once, in the order in which the sides first use them."""
-    found: dict[str, ConstitutionVersion] = {}
+    versions: dict[str, ConstitutionVersion] = {}
     for side in sides:
-        recorded = side.summary and side.summary["constitution"]
-        if not recorded:
+        recorded = side.summary and side.summary.constitution
+        if recorded is None:
             continue
-        known = found.get(recorded["hash"])
+        known = versions.get(recorded.hash)
         if known is None:
-            found[recorded["hash"]] = ConstitutionVersion(
-                title=f"{recorded['name']} {recorded['version']} ({recorded['hash'][:8]})",
+            versions[recorded.hash] = ConstitutionVersion(
+                title=f"{recorded.name} {recorded.version} ({recorded.hash[:8]})",
                 text=side.constitution,
                 sides=(side.name,),
                 note=_note(side.constitution, recorded),
             )
         else:
-            found[recorded["hash"]] = known.model_copy(update={"sides": (*known.sides, side.name)})
-    return tuple(found.values())
+            versions[recorded.hash] = known.model_copy(update={"sides": (*known.sides, side.name)})
+    return tuple(versions.values())
 
 
 def _file(name: str) -> str:
@@ -53,14 +53,14 @@ def _file(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _recorded(constitution: dict[str, Any] | None) -> str | None:
+def _recorded(constitution: ConstitutionRecord | None) -> str | None:
     """What a run's summary holds of its constitution."""
     if constitution is None:
         return None
-    return "\n".join((constitution["summary"], "", *(f"- {principle}" for principle in constitution["principles"]), ""))
+    return "\n".join((constitution.summary, "", *(f"- {principle}" for principle in constitution.principles), ""))
 
 
-def _note(text: str | None, recorded: dict[str, Any]) -> str | None:
+def _note(text: str | None, recorded: ConstitutionRecord) -> str | None:
     if text != _recorded(recorded):
         return None
     return (

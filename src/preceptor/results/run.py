@@ -1,0 +1,312 @@
+"""What a run came to, as its `summary.json` holds it."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from preceptor.core.types import Frozen, Rater
+from preceptor.evaluation.checkpoints import Bounds, OverOptimisation
+from preceptor.evaluation.cohorts import Change
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.length_control import LengthControl
+from preceptor.evaluation.reward_accuracy import RewardAccuracy
+from preceptor.evaluation.snapshot import Measures
+from preceptor.evaluation.win_rate import WinRate
+from preceptor.judging.reward import RewardKind
+from preceptor.judging.warnings import JudgeWarning
+from preceptor.results.base import LedgerTotals
+from preceptor.store.calls import Calls
+
+_LEAST_AGREEMENT = 0.2
+"""Spearman's correlation below which a ranking hardly agrees with another."""
+
+
+class Record(Frozen):
+    """A part of a file that this or another version of preceptor wrote: fields of other versions are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class NamedConstitution(Record):
+    """A constitution by name, version and hash."""
+
+    name: str
+    version: str
+    hash: str
+
+
+class SummarisedConstitution(NamedConstitution):
+    """The same with its summary."""
+
+    summary: str
+
+
+class ConstitutionRecord(SummarisedConstitution):
+    """The constitution that a run was judged by."""
+
+    principles: tuple[str, ...]
+
+
+class FineTuningRecord(Record):
+    """Result of supervised fine-tuning."""
+
+    demonstrations: int
+    updates: int
+    first_loss: float | None
+    """Loss of the first update; None if there was no update."""
+    last_loss: float | None
+
+
+class RevisionRecord(Record):
+    """Result of critique and revision."""
+
+    prompts: int
+    revised: int
+    unchanged: int
+    """Revised answers that are the same as their drafts."""
+    failed: int
+    constitution: NamedConstitution
+    hash: str
+    """Of the file of revised answers."""
+
+
+class LabelCounts(Record):
+    """How many comparisons were labelled, and how the judge decided them."""
+
+    preferences: int
+    failures: int
+    malformed: int
+    failures_by_reason: dict[str, int]
+    failed_steps: int
+    mean_p_chosen: float | None
+    """Mean probability of the chosen response; None if there is no preference."""
+    mean_disagreement: float | None = None
+    first_position_rate: float | None
+    position_bias: float | None
+    undecided: int = 0
+    likeliest_ties: int = 0
+
+
+class LabelRecord(Record):
+    """Result of labelling preferences."""
+
+    counts: LabelCounts
+    judge_warnings: tuple[JudgeWarning, ...] = ()
+    judges: tuple[str, ...]
+    """Identities of the models that judged."""
+    rater: Rater
+    constitutions: tuple[SummarisedConstitution, ...] = ()
+    ledger: LedgerTotals
+    preferences_hash: str
+    """Of the file of preferences."""
+
+
+class PreferenceRecord(Record):
+    """The preferences that were learnt."""
+
+    pairs: int
+    by_source: dict[Literal["ai", "human"], int]
+    left_out: dict[str, int]
+    """Pairs that were not used, by reason."""
+    weights: dict[Literal["ai", "human"], float]
+    mean_p_chosen: float
+
+
+class RewardModelMember(Record):
+    """The training of one reward model."""
+
+    steps: int
+    pairs: int
+    left_out: dict[str, int]
+
+
+class RewardModelRecord(Record):
+    """Result of training a reward model, or an ensemble of them."""
+
+    identity: str
+    members: int
+    pessimism: float
+    offsets: tuple[float, ...] | None
+    """Mean reward that is subtracted from each member's; None for a single model."""
+    training_pairs: int
+    trained: tuple[RewardModelMember, ...]
+    held_out_pairs: int
+    accuracy: RewardAccuracy | None
+    """On the held-out pairs; None if there are none, or none of them has a reward."""
+    in_words: str
+
+
+class BestOfNRecord(Record):
+    """Result of choosing the best of several responses."""
+
+    prompts: int
+    chosen: int
+    """Prompts that have a best response."""
+    mean_reward: float | None
+    mean_reward_of_the_best: float | None
+
+
+class PromptCounts(Record):
+    """How a run split its prompts."""
+
+    training: int
+    held_out: int
+    validation: int | None = None
+    """None in runs of early versions, which kept no test prompts apart; so is `test`."""
+    test: int | None = None
+    skipped: int
+    """Prompts that do not fit the policy's context window."""
+
+    @property
+    def measured(self) -> int:
+        """Prompts that the results rest on: the test prompts, or all held-out prompts if none were kept apart."""
+        return self.held_out if self.test is None else self.test
+
+
+class SamplingRecord(Record):
+    """How measured responses were sampled."""
+
+    max_new_tokens: int
+    temperature: float
+
+
+class BeforeAndAfter(Record):
+    """What was measured before training and at the checkpoint that was kept."""
+
+    before: Measures
+    after: Measures
+
+    @property
+    def perplexity_ratio(self) -> float | None:
+        """Perplexity on reference answers after training over that before; None if it was not measured."""
+        before, after = self.before.reference_perplexity.overall, self.after.reference_perplexity.overall
+        return after.value / before.value if before is not None and after is not None else None
+
+
+class Shares(Record):
+    """A share of responses before and after training; None where there were no responses."""
+
+    before: float | None
+    after: float | None
+
+
+class RunStatus(Record):
+    """What `summary.json` holds while a run is under way, and after it ended early."""
+
+    status: Literal["running", "interrupted", "failed"]
+    """`interrupted`: Ctrl-C, TERM or HUP. After `kill -9` it stays `running`."""
+    error: str | None = None
+    """Why the run failed."""
+    recipe: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Every setting that has a value."""
+
+
+class RunSummary(Record):
+    """What a finished run came to: the whole of `summary.json`."""
+
+    status: Literal["done"]
+    judge_warnings: tuple[JudgeWarning, ...] | None = None
+    """Reasons to doubt the judge of training. None in runs of early versions."""
+    method: str
+    """In words, such as "direct RLAIF"; `recipe["method"]` is its name in recipes."""
+    wall_s: float
+    """Seconds of the whole run, in all of its processes."""
+    stages: dict[str, float]
+    """Seconds of each part of the run."""
+    steps: int
+    stopped_early: str | None
+    """Why training ended early; None if it did not."""
+    policy: str
+    """Identity of the model that training began with."""
+    judge: str | None
+    """Identity of the judge of training; None if there was none."""
+    judge_is_policy: bool
+    constitution: ConstitutionRecord | None
+    judge_content_free_score: float | None
+    """The reward of the text "N/A"; None if the judge failed on it, or scored nothing."""
+    reward_kind: RewardKind | None = None
+    ledger_hits: int
+    judge_calls: int
+    judge_failures: int
+    judge_tokens: int
+    calls: dict[str, Calls]
+    """Calls on record by role: judge, policy, reviser, held-out judge."""
+    heldout_score_is: str | None
+    """Name of the held-out measure; None if nothing independent measured the run."""
+    heldout_judge_trained: bool = False
+    """Whether the held-out judge is the model that judged in training."""
+    judge_score_is: str | None
+    """What `judge_score` is, in words; None if there is none."""
+    reward_processing: str | None
+    sft: FineTuningRecord | None
+    revision: RevisionRecord | None
+    fine_tuning: FineTuningRecord | None
+    labels: LabelRecord | None
+    preferences: PreferenceRecord | None
+    reward_model: RewardModelRecord | None
+    best_of_n: BestOfNRecord | None
+    seed: int
+    prompts: PromptCounts
+    answering: SamplingRecord
+    evaluation: BeforeAndAfter
+    unreadable: Shares | None = None
+    heldout_change: Estimate | None
+    """Mean change of the held-out score, paired by prompt."""
+    curve: tuple[Measures, ...]
+    """Before training and at each checkpoint, on validation prompts."""
+    best_step: int
+    chosen_on_validation: bool | None = None
+    """Whether looks at validation prompts chose the checkpoint. None in runs of early versions."""
+    kept_breaks_bound: str | None = None
+    """The bound that the kept checkpoint breaks on the test prompts; None if it keeps all."""
+    best_checkpoint: str
+    """Folder of the kept checkpoint, relative to the run directory."""
+    excluded_checkpoints: dict[str, str]
+    """By step, the bound that a checkpoint broke."""
+    over_optimisation: OverOptimisation
+    seconds: dict[str, float]
+    """Median seconds of each part of a training step."""
+    environment: dict[str, str | int]
+    """Versions and hardware."""
+    recipe: dict[str, Any]
+    """Every setting, as in the recipe's file."""
+    headline: str | None = None
+    """The result in a few sentences."""
+    win_rate: WinRate | None = None
+    """How often the policy after training is preferred to the one before, by the held-out measure."""
+    win_rate_at_equal_length: LengthControl | None = None
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def method_name(self) -> str:
+        """The method's name in recipes, such as "direct_rlaif"."""
+        return str(self.recipe["method"])
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a checkpoint had to keep."""
+        return Bounds.model_validate(self.recipe["evaluation"]["bounds"])
+
+    @property
+    def samples_per_prompt(self) -> int:
+        """Responses to each test prompt."""
+        return int(self.recipe["evaluation"]["samples_per_prompt"])
+
+    @property
+    def by_reward_model(self) -> bool:
+        """Whether `judge_score` is a reward model's reward."""
+        return self.judge_score_is is not None and "reward model" in self.judge_score_is
+
+    @property
+    def hardly_agree(self) -> float | None:
+        """Rank correlation of training's score with the held-out score after training, where it is near 0 or below;
+        None where they agree or it is not known.
+        """
+        agreement = self.evaluation.after.judge_agreement
+        return agreement if agreement is not None and agreement < _LEAST_AGREEMENT else None
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Dollars of all calls; None if the price of some is not known."""
+        known = all(not calls.unpriced for calls in self.calls.values())
+        return float(sum(calls.cost_usd for calls in self.calls.values())) if known else None
