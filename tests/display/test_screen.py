@@ -87,6 +87,22 @@ def test_small_pieces_of_a_long_stage_are_told() -> None:
     assert "32/48" not in clock.written.getvalue()
 
 
+def test_a_long_piece_has_a_rate_and_a_time_left() -> None:
+    clock = Clock()
+    with Display(clock.console, clock.pulse, lambda: clock.now) as screen:
+        screen.stage("labelling")
+        clock.pass_(10)
+        tick("answers", 4, 12)
+        tick("tokens", 64, 256)
+        clock.pass_(9)
+        assert clock.lines[-1].startswith("still labelling: 16 s, answers 4/12, 2.5 s each, 0:14 left, tokens 64/256")
+        tick("tokens", 256, 256)
+        screen.advance(16, 64)
+        clock.pass_(9)
+        assert clock.lines[-1].startswith("labelling: 16/64, 1.2 s each, 0:")
+        assert "tokens" not in clock.lines[-1]
+
+
 def test_a_bar_on_a_terminal_takes_the_place_of_lines() -> None:
     clock = Clock()
     clock.console = Terminal(file=clock.written, force_terminal=True, width=80)

@@ -174,14 +174,16 @@ class Display:
         return ", ".join(filter(None, [*parts, self._facts, self._within()]))
 
     def _within(self) -> str:
-        """The newest unfinished piece of work within the stage."""
-        for what, inner in reversed(self._inner.items()):
-            if inner.done < inner.total:
-                return ", ".join([f"{what} {inner.done}/{inner.total}", *self._pace(inner)])
-        return ""
+        """The unfinished work within the stage, the outermost first: `answers 32/64, sampling 8/32`."""
+        unfinished = {what: inner for what, inner in self._inner.items() if inner.done < inner.total}
+        parts = [f"{what} {inner.done}/{inner.total}" for what, inner in unfinished.items()]
+        if not parts:
+            return ""
+        outermost = next(iter(unfinished.values()))
+        return ", ".join([parts[0], *self._pace(outermost), *parts[1:]])
 
     def _pace(self, inner: "_Inner") -> list[str]:
-        """Its rate and time left, unless those of the whole stage are known."""
+        """The rate of a piece and its time left, unless those of the whole stage are known."""
         if self._done or not inner.done or inner.counted_at <= inner.since:
             return []
         pace = (inner.counted_at - inner.since) / inner.done

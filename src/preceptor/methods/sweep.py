@@ -12,6 +12,7 @@ from preceptor.backends.names import check_name, same_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.hashing import content_hash
+from preceptor.core.outlook import MEASURING, Part
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt, Response
 from preceptor.display.progress import shown
@@ -104,6 +105,7 @@ def _sweep(job: SweepJob, progress: Progress) -> Sweep:
         samples = job.samples or session.recipe.evaluation.samples_per_prompt
         pin(job.out / "begun.json", _begun(job, policy, prompts, held_out, judge, samples), "a sweep")
         meter = Meter(policy, grader, session.inputs.references, session.recipe, held_out)
+        progress.plan([_part(session, job.out, steps, len(prompts) * samples)])
         snapshots = [_measured(job.out, session, meter, prompts, step, samples) for step in steps]
         measured = Measured(
             title=_title(directory),
@@ -226,7 +228,7 @@ def _measured(
     out: Path, session: Session, meter: Meter, prompts: Sequence[Prompt], step: int, samples: int
 ) -> Snapshot:
     """The measurement of a checkpoint, made now unless an earlier process finished it."""
-    path = out / "checkpoints" / f"step-{step:06d}.json"
+    path = _file_of(out, step)
     if not path.exists():
         session.progress.stage(f"measuring checkpoint {step}")
         if session.files.checkpoint(step).exists():
@@ -240,6 +242,16 @@ def _measured(
         raise CheckpointError(f"{path}: is damaged ({reason}); delete it and give the same command again") from error
     session.progress.measured(step, snapshot.facts)
     return snapshot
+
+
+def _part(session: Session, out: Path, steps: Sequence[int], responses: int) -> Part:
+    """The work that is left, for the estimate of the time that it takes."""
+    left = sum(not _file_of(out, step).exists() for step in steps)
+    return Part("measuring checkpoint", left, responses * session.recipe.answering.max_new_tokens, MEASURING)
+
+
+def _file_of(out: Path, step: int) -> Path:
+    return out / "checkpoints" / f"step-{step:06d}.json"
 
 
 def _answers(snapshots: Sequence[Snapshot], prompts: Sequence[Prompt]) -> list[Answer]:

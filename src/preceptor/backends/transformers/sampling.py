@@ -18,6 +18,8 @@ from preceptor.core.ticks import tick
 PROMPTS_ROUND = 16
 """Prompts are padded to a multiple of this many tokens, for the reason given at `KEYS_ROUND`."""
 ROWS_AT_ONCE = 64
+TOKENS_A_TICK = 16
+"""Progress is reported after so many tokens of a batch."""
 """Most responses decoded together. More use the hardware better and need more memory for the key-value cache."""
 
 
@@ -151,6 +153,8 @@ def _decode(
     next_B = draw(logits_PV.repeat_interleave(group_size, dim=0), active_B, 0)
     ends = torch.tensor(list(eos_ids), device=model.device)
     for step in range(max_new_tokens):
+        if step % TOKENS_A_TICK == 0:
+            tick("tokens", step, max_new_tokens)
         for row, token in zip(active_B.tolist(), next_B.tolist(), strict=True):
             taken[row].append(token)
         ended_B = torch.isin(next_B, ends)
@@ -176,6 +180,7 @@ def _decode(
             past_key_values=cache,
         ).logits[:, -1]
         next_B = draw(logits_BV, active_B, step + 1)
+    tick("tokens", max_new_tokens, max_new_tokens)
     return [SampledResponse(tuple(ids), ended) for ids, ended in zip(taken, finished, strict=True)]
 
 
