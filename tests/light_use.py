@@ -11,7 +11,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 LARGE = ("torch", "transformers", "safetensors", "gguf", "accelerate", "datasets", "peft", "trl")
@@ -20,12 +22,17 @@ LABELS = 24
 """Rows of `COMPARISONS`, each with a person's label."""
 
 
-class Forbidding:
-    """A finder that finds none of the large packages, as if they were not installed."""
+def forbid(packages: Sequence[str]) -> None:
+    """From here on, this process finds none of these packages, as if they were not installed."""
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name.partition(".")[0] in LARGE:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    class Finder(PathFinder):
+        @classmethod
+        def find_spec(
+            cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        ) -> ModuleSpec | None:
+            return None if fullname.partition(".")[0] in packages else PathFinder.find_spec(fullname, path, target)
+
+    sys.meta_path[:] = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
 
 
 def preceptor(*arguments: str) -> tuple[int, str, str]:
@@ -66,6 +73,9 @@ def responses(path: Path, texts: Sequence[str]) -> str:
 
 def use(judge: str) -> None:
     """Labels, audits, estimates and evaluates in the current folder, with one judge."""
+    from preceptor import Judge, Preference
+
+    assert isinstance(Judge(judge).compare("Why is the sky blue?", a="Rayleigh scattering.", b="Because."), Preference)
     told = ("--judge", judge)
     labelled = done("label", str(COMPARISONS), *told, "--out", "labels")
     assert labelled["counts"]["preferences"] == LABELS
@@ -94,7 +104,7 @@ def say_what_is_missing() -> None:
 
 def main() -> None:
     if "--forbid" in sys.argv:
-        sys.meta_path.insert(0, Forbidding())  # type: ignore[arg-type]
+        forbid(LARGE)
     from backends.fault_server import TABLE, FaultServer, Script
 
     judge = {**TABLE, "Preferred response:": {" 1": 0.6, " 2": 0.3, "A": 0.1}}

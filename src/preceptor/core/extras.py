@@ -26,7 +26,7 @@ def require(purpose: str, *packages: str, instead: str = "") -> None:
     Example:
         >>> require("reading numbers needs", "json")
     """
-    missing = [package for package in packages if not _is_installed(package)]
+    missing = [package for package in packages if find_spec(package) is None]
     if missing:
         extra = "local" if set(missing) <= set(LOCAL) else "train"
         remedy = f'pip install "preceptor[{extra}]"' + (f", {instead}" if instead else "")
@@ -48,13 +48,6 @@ def require_training() -> None:
     Raises: UsageError where a package is missing.
     """
     require("training needs", *LOCAL, *TRAIN)
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ModuleNotFoundError:  # of a finder that refuses
-        return False
 
 
 def _listed(names: list[str]) -> str:
