@@ -176,7 +176,7 @@ def test_difficulty_that_goes_with_length_is_no_effect_of_length() -> None:
     one = found(planted(200, 1, -0.5, 0.0, rng, ratio=0.5, together=0.8))
     assert one.by_difference is one.by_ratio is one.method is one.length_effect is None
     assert one.unknown is not None
-    assert "as long and the longer ones in" in one.unknown
+    assert "separated from difficulty" in one.unknown
     assert not one.changes_sign
 
 
@@ -255,7 +255,7 @@ def test_where_length_tells_all_or_nothing_there_is_no_rate() -> None:
         assert control.unknown is not None
         assert not control.changes_sign
         assert control.raw.low is not None
-    assert found(longer_wins).unknown == "length alone all but tells wins from losses"
+    assert "length alone" in (found(longer_wins).unknown or "")
     assert (found(longer_wins).longer_preferred, found(shorter_wins).longer_preferred) == (1.0, 0.0)
     assert found(equal).longer_preferred is None
     assert found(twice_as_long).length_ratio == 2.0
@@ -278,7 +278,7 @@ def test_too_few_prompts_give_no_rate() -> None:
     pairs = [judged("1", 1.0, 0, 10), judged("1", 0.0, 10, 0), judged("2", 1.0, 20, 0), judged("2", 0.0, 0, 0)]
     control = found(pairs)
     assert control.by_difference is control.by_ratio is None
-    assert control.unknown == "it takes 20 prompts and there are 2"
+    assert "20 prompts" in (control.unknown or "")
     assert found([judged("1", 1.0, 10, 0), judged("2", 0.0, 20, 0)]).length_ratio is None
     assert length_control(pairs, "new", "another") is None
     assert length_controls([], [("new", "old")]) == ()

@@ -1,4 +1,4 @@
-"""Which checkpoint to keep, when to stop, and where a run began to please its judge alone."""
+"""Which checkpoint to keep, when to stop, and when a run began to please only its judge."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -11,11 +11,11 @@ from preceptor.evaluation.signs import ALPHA, sign_flip_p_value
 from preceptor.evaluation.snapshot import Measure, MeasuredResponse, Snapshot, differences
 
 MOST_FAILURES = 0.1
-"""Share of responses without a held-out score above which a checkpoint's score is that of the others only."""
+"""Share of responses without a held-out score above which a checkpoint's score says too little."""
 
 
 class Bounds(Frozen):
-    """What a checkpoint must keep to be worth having, however high it scores."""
+    """Bounds that a checkpoint must keep, however high it scores."""
 
     max_kl: Real = Field(default=20.0, gt=0, le=1e9)
     """Mean KL to the reference per response, in nats."""
@@ -28,15 +28,15 @@ class Bounds(Frozen):
 
 
 class Choice(Frozen):
-    """The checkpoint kept, and why each other one was not."""
+    """The checkpoint that is kept, and why others were excluded."""
 
     step: int
     excluded: dict[int, str]
-    """Steps out of bounds, with the bound each one broke."""
+    """Steps that broke a bound, with that bound."""
 
 
 class OverOptimisation(Frozen):
-    """Whether the training judge went on rising while the rest fell."""
+    """Whether the training judge's score kept rising while the held-out measure fell."""
 
     detected: bool
     step: int | None = None
@@ -45,12 +45,12 @@ class OverOptimisation(Frozen):
 
 
 def _keeps_all(step: int) -> str | None:
-    """Where a look measures everything, nothing is left to be looked at."""
+    """For snapshots that measure everything, so that no further check is needed."""
     return None
 
 
 def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds, *, measured: bool) -> str | None:
-    """The first bound that a snapshot breaks, in words; None when it keeps all.
+    """The first bound that a snapshot breaks, in words; None if it keeps all.
 
     Args:
         measured: whether the run has a held-out measure, which may have failed on every response here.
@@ -67,23 +67,23 @@ def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds, *, measured: b
 def choose_checkpoint(
     snapshots: Sequence[Snapshot], bounds: Bounds, guard: Callable[[int], str | None] = _keeps_all
 ) -> Choice:
-    """The snapshot with the highest held-out score among those within bounds, the earliest of equals; where there is no
-    held-out measure, the last one within bounds. The training judge has no say.
+    """The snapshot with the highest held-out score among those within bounds, the earliest if several are equal;
+    without a held-out measure, the last one within bounds. The training judge has no say.
 
     The first snapshot is the policy before training; it keeps every bound, so there is always a choice.
 
     Args:
-        guard: tells of the step that would be kept which bound it breaks that its snapshot does not show; where it
-            breaks one, the next best is asked about.
+        guard: called with the step that would be kept; returns a bound that it breaks and its snapshot does not show,
+            or None. If it breaks one, the next best is tried.
     """
     before, measured = snapshots[0], _are_measured(snapshots)
     broken = {s.step: broken_bound(before, s, bounds, measured=measured) for s in snapshots[1:]}
     within = [s for s in snapshots if broken.get(s.step) is None]
-    for each in sorted(within, key=lambda s: (-_overall(s.heldout_score), s.step) if measured else (0.0, -s.step)):
-        why = None if each is before else guard(each.step)
+    for best in sorted(within, key=lambda s: (-_overall(s.heldout_score), s.step) if measured else (0.0, -s.step)):
+        why = None if best is before else guard(best.step)
         if why is None:
-            return Choice(step=each.step, excluded={step: why for step, why in broken.items() if why is not None})
-        broken[each.step] = why
+            return Choice(step=best.step, excluded={step: why for step, why in broken.items() if why is not None})
+        broken[best.step] = why
     raise AssertionError("the policy before training keeps every bound")
 
 
@@ -93,7 +93,7 @@ def _are_measured(snapshots: Sequence[Snapshot]) -> bool:
 
 
 def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
-    """Why training should end: the newest snapshot broke a bound, or the run is over-optimising. None to go on."""
+    """Why training should end: the newest snapshot broke a bound, or the run over-optimises. None to continue."""
     newest = snapshots[-1]
     if broken := broken_bound(snapshots[0], newest, bounds, measured=_are_measured(snapshots)):
         return f"step {newest.step}: {broken}"
@@ -102,8 +102,8 @@ def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
 
 
 def to_grade(snapshots: Sequence[Snapshot], bounds: Bounds) -> tuple[int, ...]:
-    """The steps whose responses the training judge must be asked about before `find_over_optimisation` can say whether
-    the newest snapshot is over-optimised: none while the held-out measure has not fallen and the text is sound.
+    """The steps whose responses the training judge must score before `find_over_optimisation` can decide about the
+    newest snapshot: none as long as the held-out measure has not fallen and the text has not degenerated.
     """
     *earlier, now = snapshots
     if not earlier:
@@ -115,14 +115,14 @@ def to_grade(snapshots: Sequence[Snapshot], bounds: Bounds) -> tuple[int, ...]:
 
 
 def _peak(snapshots: Sequence[Snapshot]) -> Snapshot:
-    """The first with the highest held-out score."""
+    """The first snapshot with the highest held-out score."""
     return max(snapshots, key=lambda s: _overall(s.heldout_score))
 
 
 def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> OverOptimisation:
-    """The first snapshot at which the training judge is more pleased than at the held-out measure's peak so far while
-    the held-out measure fell, both beyond chance by the signs of the prompts' changes, or the text degenerated (Gao et
-    al. 2023 describe the effect).
+    """The first snapshot at which the training judge's score is above that at the held-out measure's peak so far, while
+    the held-out measure fell (both beyond chance, by a sign-flip test over prompts) or the text degenerated. Gao et al.
+    2023 describe the effect.
     """
     before = snapshots[0]
     for earlier, now in enumerate(snapshots[1:], start=1):
@@ -145,10 +145,10 @@ def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> Ove
 
 
 def _beyond_chance(before: Snapshot, now: Snapshot, value: Callable[[MeasuredResponse], float | None]) -> float:
-    """The mean change over prompts; 0 where it may be chance."""
-    found = list(differences(before, now, value).values())
-    p = sign_flip_p_value(found)
-    return fmean(found) if p is not None and p < ALPHA else 0.0
+    """The mean change over prompts; 0 if it may be chance."""
+    changes_P = list(differences(before, now, value).values())
+    p = sign_flip_p_value(changes_P)
+    return fmean(changes_P) if p is not None and p < ALPHA else 0.0
 
 
 def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
@@ -162,7 +162,7 @@ def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
 
 
 def broken_perplexity(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
-    """How the capability guard is broken, in words; None where it is kept, or was not measured on both."""
+    """How the capability guard is broken, in words; None if it is kept, or was not measured in both."""
     if not before.references or not now.references:
         return None
     ratio = _overall(now.reference_perplexity) / _overall(before.reference_perplexity)
@@ -172,5 +172,5 @@ def broken_perplexity(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | 
 
 
 def _overall(measure: Measure) -> float:
-    """The overall value; minus infinity where there is none (the judge failed on every response)."""
+    """The overall value; minus infinity if there is none, because the judge failed on every response."""
     return measure.overall.value if measure.overall is not None else float("-inf")

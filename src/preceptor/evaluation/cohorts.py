@@ -1,4 +1,4 @@
-"""What changed in which cohort, beyond what so many questions asked at once find by chance."""
+"""What changed in which cohort, corrected for asking many questions at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _BOUNDS: dict[Kind, tuple[Bounds | None, Bounds | None]] = {
     "share": ((0.0, 1.0), (-1.0, 1.0)),
     "number": (None, None),
 }
-"""Of a value, and of a change of it."""
+"""Bounds of a value, and of its change."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class PairedValues:
 
     cohort: str
     measure: str
-    """What was measured: "win rate", "principle: ...", "exact match", ..."""
+    """Name of the measure: "win rate", "principle: ...", "exact match", ..."""
     policy: str
     against: str
     before_P: Sequence[float]
-    """By prompt, the mean over its samples for `against`; 0.5 for a win rate, which knows no level of its own."""
+    """By prompt, the mean over the samples of `against`; 0.5 for a win rate, which has no level of its own."""
     after_P: Sequence[float]
     """The same for `policy`, in the same order of prompts."""
     kind: Kind = "number"
-    """What bounds the values: a win rate is compared with one half, a share lies in [0, 1], a number anywhere."""
+    """How values are bounded: a win rate is compared with one half, a share lies in [0, 1], a number is unbounded."""
 
 
 class Change(Frozen):
@@ -46,31 +46,32 @@ class Change(Frozen):
     before: Estimate
     after: Estimate
     change: Estimate
-    """Mean over prompts of after - before, paired, with its 95% interval over prompts. A win rate has one from three
-    prompts on, others from ten on; numbers that are no shares have none where all prompts changed by the same."""
+    """Mean over prompts of after - before, paired, with its 95% interval over prompts. A win rate needs three prompts
+    for an interval, other measures ten. A number that is no share has none if all prompts changed by the same."""
     p_value: float | None
     """Two-sided: sign flips of the prompts' differences. None with fewer than three prompts."""
     p_holm: float | None
     """After Holm's correction over all changes that were judged together."""
     verdict: Verdict
-    """`unchanged` says that no change was found, not that there is none: see the interval. `too few prompts` says that
-    none could have been found: even if all prompts had changed the same way, chance would have done it too often."""
+    """`unchanged` means that no change was found, not that there is none: see the interval. `too few prompts` means
+    that no change could have been found: even if all prompts had changed the same way, that would happen by chance too
+    often."""
 
 
 def changes(measured: Sequence[PairedValues]) -> tuple[Change, ...]:
-    """A change for each, in their order: improved or regressed where p_holm < 0.05 and the interval leaves 0 out.
+    """A change for each measure, in the same order: improved or regressed if p_holm < 0.05 and the interval excludes 0.
 
-    All that is given together is corrected together, so that the chance of any wrong verdict among them is at most
-    5%: more cohorts and measures ask for more evidence of each. A measure that moved on no prompt asks for none:
-    however signs are flipped it stays where it is, so it cannot be found by chance (Tarone 1990).
+    Everything that is given together is corrected together, so the chance of any wrong verdict is at most 5%: more
+    cohorts and measures need more evidence each. A measure that changed on no prompt does not count as a question:
+    flipping signs does not move it, so it cannot be significant by chance (Tarone 1990).
 
-    Of n prompts that all change the same way, the p-value is 2 / 2ⁿ. Where that is 5% or more after the correction,
-    the verdict is "too few prompts": below 6 prompts always, and below 11 where 50 questions are asked at once.
+    If n prompts all change the same way, the p-value is 2 / 2ⁿ. If that is 5% or more after the correction, the verdict
+    is "too few prompts": always below 6 prompts, and below 11 if 50 questions are asked at once.
 
-    Raises: ValueError where a measure has no prompts, or not the same number before and after.
+    Raises: ValueError if a measure has no prompts, or not the same number before and after.
     """
-    p_values = [sign_flip_p_value(_differences(each)) for each in measured]
-    moved = [any(_differences(each)) for each in measured]
+    p_values = [sign_flip_p_value(_differences(values)) for values in measured]
+    moved = [any(_differences(values)) for values in measured]
     corrected = holm([p if moves else None for p, moves in zip(p_values, moved, strict=True)])
     questions = max(1, sum(moves and p is not None for p, moves in zip(p_values, moved, strict=True)))
     return tuple(
@@ -116,6 +117,6 @@ def _differences(values: PairedValues) -> list[float]:
 def _over_prompts(values_P: Sequence[float], bounds: Bounds | None, few: int = LEAST_FOR_RATE) -> Estimate:
     if not values_P:
         raise ValueError("a change needs prompts")
-    found = bounded_mean(values_P, *bounds, few) if bounds else mean_by_prompt([[value] for value in values_P])
-    assert found is not None  # there are prompts
-    return found
+    mean = bounded_mean(values_P, *bounds, few) if bounds else mean_by_prompt([[value] for value in values_P])
+    assert mean is not None  # there are prompts
+    return mean

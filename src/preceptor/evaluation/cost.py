@@ -1,24 +1,24 @@
-"""What judging took, beside what people would have been paid."""
+"""What judging cost, compared with human labels."""
 
 from collections.abc import Sequence
 
 from preceptor.evaluation.result import Cost, CostPart
 
 JUDGING = "judging"
-"""The part that gave the labels."""
+"""The part of the work that gave the labels."""
 HUMAN_USD_PER_LABEL = 0.67
-"""What Lee et al. 2023 (arXiv 2309.00267, appendix on the cost of labelling) reckon for one label of people."""
+"""The price of a human label in Lee et al. 2023 (arXiv 2309.00267, appendix on the cost of labelling)."""
 
 
 def cost(parts: Sequence[CostPart], labels: int, human_usd_per_label: float = HUMAN_USD_PER_LABEL) -> Cost:
     """The cost of an evaluation, and of one label.
 
-    Per label counts the parts named `JUDGING` alone: people would have needed the responses too, and what other judges
-    or rubrics took gave no label. It is None where there is no label or no such part; seconds and dollars also where
-    they are not known of every such part.
+    The cost per label counts only the parts named `JUDGING`: people would have needed the responses too, and other
+    judges and rubrics give no labels. It is None without a label or such a part; seconds and dollars are also None if
+    they are unknown for one of these parts.
 
     Args:
-        parts: what each part of the work took.
+        parts: what each part of the work cost.
         labels: comparisons with a verdict.
     """
     judging = [part for part in parts if part.part == JUDGING]
@@ -33,10 +33,7 @@ def cost(parts: Sequence[CostPart], labels: int, human_usd_per_label: float = HU
 
 
 def saved(cost: Cost) -> float | None:
-    """Dollars by which the labels were cheaper than people's would have been; negative where they were dearer.
-
-    None where it is not known what a label cost.
-    """
+    """Dollars saved compared with human labels; negative if the labels cost more. None if their cost is unknown."""
     return None if cost.usd_per_label is None else cost.human_usd - cost.labels * cost.usd_per_label
 
 

@@ -1,22 +1,22 @@
 """Win rates at equal length: what a win rate would be if neither response were longer.
 
-A policy that answers briefly may lose because it answers briefly, or because of the prompts on which it does. Lengths
-correlate with the difficulty of prompts, and one pair per prompt cannot separate the two. So there are two methods, and
-a rule for choosing between them.
+A policy that answers briefly may lose because it answers briefly, or because of the prompts that it answers briefly.
+Lengths correlate with the difficulty of prompts, and one pair per prompt cannot separate the two. So there are two
+methods, and a rule for choosing between them.
 
-- Where prompts have several pairs of different length (several policies against one, or several samples), difficulty is
+- If prompts have several pairs with different lengths (several policies against one, or several samples), difficulty is
   estimated together with the effect of length: see `preceptor.evaluation.difficulty`.
-- With one pair per prompt, a logistic regression of winning on length is read at equal length, but only where the data
-  bracket it: then the effect of length hardly matters. The interval also contains the raw rate's interval, so that it
-  is right whether the regression's slope comes from length, from difficulty or from both.
+- With one pair per prompt, a logistic regression of winning on length is read at equal length, but only if the data
+  bracket it: then the effect of length hardly matters. The interval also contains the raw rate's interval, so it is
+  right whether the regression's slope comes from length, from difficulty or from both.
 - Otherwise there is no rate, and `unknown` says why.
 
 Length enters in two forms, x being 0 at equal length: as tanh of the difference over its standard deviation, after
 Dubois et al. 2024 (arXiv 2404.04475, AlpacaEval 2), and as the logarithm of the ratio, after Lee et al. 2023
-(arXiv 2309.00267, appendix on controlling for response length). Neither is what its authors compute. AlpacaEval fits
-the judge's probabilities with an effect of length for each model, a penalty, and difficulties known beforehand; Lee et
-al. have no difficulty. Outcomes here are wins, ties and losses, as in the rate that is corrected: a judge whose
-probabilities all lie near one half would seem to find no difference.
+(arXiv 2309.00267, appendix on controlling for response length). Neither is exactly what its authors compute.
+AlpacaEval fits the judge's probabilities with an effect of length for each model, a penalty, and difficulties known
+beforehand; Lee et al. do not model difficulty. Outcomes here are wins, ties and losses, as in the raw rate: otherwise a
+judge whose probabilities all lie near one half would seem to find no difference.
 """
 
 from collections import Counter
@@ -39,17 +39,17 @@ from preceptor.evaluation.win_rate import outcome
 
 _START = 0.5  # wins, and losses, at equal length before any prompt is judged
 LEAST_PROMPTS = 20
-"""Prompts below which no rate at equal length is given."""
+"""Fewest prompts for a rate at equal length."""
 BRACKET = 1.25
 """With one pair per prompt, the median ratio of lengths must lie between the inverse of this and this."""
 EACH_SIDE = 0.2
-"""With one pair of each prompt, the share of pairs in which a policy's response is the longer one, for both."""
+"""With one pair per prompt, the least share of pairs in which each of the two policies gives the longer response."""
 FARTHEST = 8.0
 """With several pairs per prompt, the median ratio of lengths must lie between the inverse of this and this."""
 _WIDEST = 0.5
-"""An interval that is wider says nothing, and no rate is given."""
+"""With a wider interval no rate is given."""
 _LEAST_WITHIN = 0.02
-"""Share of the variance of x that is within prompts, below which their difficulty cannot be estimated."""
+"""Least share of the variance of x within prompts with which their difficulty can be estimated."""
 Form = Literal["difference", "ratio"]
 
 
@@ -61,74 +61,73 @@ class LengthControl(Frozen):
     raw: Estimate
     """The win rate as in `preceptor.evaluation.win_rate`."""
     by_difference: Estimate | None
-    """The rate at equal length, length entering by the difference: the one that is reported first. None where it cannot
-    be known."""
+    """The rate at equal length, with length entering as the difference: the main one. None if it is unknown."""
     by_ratio: Estimate | None
-    """The same, length entering by the logarithm of the ratio."""
+    """The same, with length entering as the logarithm of the ratio."""
     method: Literal["difficulty", "bracket"] | None
-    """How they were estimated: with the prompts' difficulty, or without, where the data bracket equal length."""
+    """How they were estimated: with the prompts' difficulty, or without it because the data bracket equal length."""
     unknown: str | None
-    """Why there is no rate at equal length; None where there is one."""
+    """Why there is no rate at equal length; None if there is one."""
     length_effect: float | None
-    """Log-odds for each unit of tanh of the standardised difference; positive where the judge favours length. With
-    method "bracket" it holds the effect of difficulty as well."""
+    """Log-odds per unit of tanh of the standardised difference; positive if the judge favours length. With the method
+    "bracket" it includes the effect of difficulty."""
     length_ratio: float | None
-    """Mean length of `policy`'s responses over that of `against`'s."""
+    """Mean length of the responses of `policy`, relative to `against`."""
     longer_preferred: float | None
-    """Share of pairs of different length in which the longer one wins; an undecided pair counts half."""
+    """Share of pairs with different lengths in which the longer response wins; an undecided pair counts half."""
 
     @property
     def changes_sign(self) -> bool:
         """Whether the raw rate and a controlled one lie on different sides of one half."""
-        controlled = [each.value for each in (self.by_difference, self.by_ratio) if each is not None]
+        controlled = [rate.value for rate in (self.by_difference, self.by_ratio) if rate is not None]
         return any((value - 0.5) * (self.raw.value - 0.5) < 0 for value in controlled)
 
     @model_validator(mode="before")
     @classmethod
     def _of_earlier_versions(cls, data: Any) -> Any:
-        """Drops their rates at equal length, which mistook difficulty for length."""
+        """Drops the rates of early versions, which mistook difficulty for length."""
         if not isinstance(data, dict) or "length_controlled" not in data:
             return data
         kept = {key: value for key, value in data.items() if key not in ("length_controlled", "at_equal_ratio")}
-        why = "the version of preceptor that wrote this file took difficulty for length; evaluate again"
+        why = "the version of preceptor that wrote this file mistook difficulty for length; evaluate again"
         return kept | {"by_difference": None, "by_ratio": None, "method": None, "length_effect": None, "unknown": why}
 
 
 @dataclass(frozen=True)
 class _Group:
-    """All pairs of one policy with its contestants, turned so that it is b, those of a prompt together."""
+    """All pairs of one policy with its opponents, turned so that it is b, and grouped by prompt."""
 
-    contestants: tuple[str, ...]
+    opponents: tuple[str, ...]
     pairs: tuple[JudgedPair, ...]
 
 
 def length_control(pairs: Sequence[JudgedPair], policy: str, against: str, soft: bool = False) -> LengthControl | None:
-    """The win rate of a policy with the effect of length taken out; None where the two were never compared.
+    """The win rate of a policy with the effect of length removed; None if the two were never compared.
 
     Args:
-        pairs: of these two and, where there are more, of other policies with `against`: they help to tell how hard the
+        pairs: of these two and, if there are any, of other policies with `against`, which help to estimate how hard the
             prompts are.
         soft: fit the judge's probabilities instead of its choices, as AlpacaEval does.
     """
-    return next((each for each in length_controls(pairs, [(policy, against)], soft)), None)
+    return next(iter(length_controls(pairs, [(policy, against)], soft)), None)
 
 
 def length_controls(
     pairs: Sequence[JudgedPair], wanted: Sequence[tuple[str, str]], soft: bool = False
 ) -> tuple[LengthControl, ...]:
-    """The same for several (policy, against); those that were never compared are left out."""
-    found: dict[tuple[str, str], LengthControl] = {}
+    """`length_control` for several (policy, against); policies that were never compared are left out."""
+    controls: dict[tuple[str, str], LengthControl] = {}
     for against in dict.fromkeys(against for _, against in wanted):
         group = _group(pairs, against)
         joint: dict[Form, JointFit | None] = {
             "difference": _joint(group, "difference", soft),
             "ratio": _joint(group, "ratio", soft),
         }
-        for policy in group.contestants:
+        for policy in group.opponents:
             if (policy, against) in wanted:
-                place = group.contestants.index(policy)
-                found[policy, against] = _control(pairs, policy, against, joint, place, soft)
-    return tuple(found[each] for each in wanted if each in found)
+                place = group.opponents.index(policy)
+                controls[policy, against] = _control(pairs, policy, against, joint, place, soft)
+    return tuple(controls[names] for names in wanted if names in controls)
 
 
 def _control(
@@ -160,13 +159,13 @@ def _control(
     )
 
 
-_Found = tuple[Estimate | None, Estimate | None, float | None, Literal["difficulty", "bracket"] | None, str | None]
+_Rates = tuple[Estimate | None, Estimate | None, float | None, Literal["difficulty", "bracket"] | None, str | None]
 
 
 def _at_equal_length(
     own: Sequence[JudgedPair], raw: Estimate, joint: dict[Form, JointFit | None], place: int, soft: bool
-) -> _Found:
-    """The two rates, the effect of length and the method, or why there are none."""
+) -> _Rates:
+    """The two rates, the effect of length and the method, or why there are no rates."""
     ratio = _median_ratio(own)
     by_difference, by_ratio = joint["difference"], joint["ratio"]
     if raw.n < LEAST_PROMPTS:
@@ -175,7 +174,7 @@ def _at_equal_length(
             None,
             None,
             None,
-            f"it takes {LEAST_PROMPTS} prompts and there {'is' if raw.n == 1 else 'are'} {raw.n}",
+            f"it takes {LEAST_PROMPTS} prompts, and there {'is' if raw.n == 1 else 'are'} only {raw.n}",
         )
     if by_difference is not None:
         rate = by_difference.rates[place]
@@ -188,19 +187,19 @@ def _at_equal_length(
         return None, None, None, None, apart
     regressed = _regressed(own, raw, "difference", soft)
     if regressed is None or not _narrow(regressed[0]):
-        return None, None, None, None, "length alone all but tells wins from losses"
+        return None, None, None, None, "length alone almost separates wins from losses"
     other = _regressed(own, raw, "ratio", soft)
     return regressed[0], other[0] if other and _narrow(other[0]) else None, regressed[1], "bracket", None
 
 
 def _not_bracketed(own: Sequence[JudgedPair], ratio: float) -> str | None:
-    """Why one pair per prompt cannot show what happens at equal length; None if it can."""
+    """Why one pair per prompt cannot show the rate at equal length; None if it can."""
     shorter, longer = (sum(sign * (pair.length_a - pair.length_b) > 0 for pair in own) / len(own) for sign in (-1, 1))
     if 1 / BRACKET <= ratio <= BRACKET and min(shorter, longer) >= EACH_SIDE:
         return None
     return (
-        f"its responses are {_times(ratio)} as long and the longer ones in {percent(longer)} of pairs, and with so "
-        "few pairs of each prompt length cannot be told from difficulty"
+        f"its responses are {_times(ratio)} as long, and longer in {percent(longer)} of pairs; with so few pairs per "
+        "prompt, length cannot be separated from difficulty"
     )
 
 
@@ -209,7 +208,7 @@ def _times(ratio: float) -> str:
 
 
 def _median_ratio(pairs: Sequence[JudgedPair]) -> float:
-    """Of one character more than there are, for empty responses."""
+    """The median ratio of lengths, each plus one character because responses may be empty."""
     return float(np.exp(np.median([np.log1p(pair.length_a) - np.log1p(pair.length_b) for pair in pairs])))
 
 
@@ -219,8 +218,8 @@ def _narrow(rate: Estimate | None) -> bool:
 
 def _group(pairs: Sequence[JudgedPair], against: str) -> _Group:
     turned = [pair if pair.policy_b == against else pair.swapped() for pair in pairs if _between(pair, against)]
-    contestants = tuple(dict.fromkeys(pair.policy_a for pair in turned))
-    return _Group(contestants, tuple(pair for group in by_prompt(turned).values() for pair in group))
+    opponents = tuple(dict.fromkeys(pair.policy_a for pair in turned))
+    return _Group(opponents, tuple(pair for group in by_prompt(turned).values() for pair in group))
 
 
 def _between(pair: JudgedPair, policy: str) -> bool:
@@ -228,17 +227,17 @@ def _between(pair: JudgedPair, policy: str) -> bool:
 
 
 def _joint(group: _Group, form: Form, soft: bool) -> JointFit | None:
-    """None where the pairs of a prompt do not differ enough in length to tell how hard the prompts are."""
+    """The fit with difficulty; None if the pairs of a prompt differ too little in length to estimate it."""
     if not group.pairs:
         return None
-    names = {name: i for i, name in enumerate(group.contestants)}
+    names = {name: i for i, name in enumerate(group.opponents)}
     prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(pair.prompt_id for pair in group.pairs))}
-    contestant_N = np.array([names[pair.policy_a] for pair in group.pairs])
+    policy_N = np.array([names[pair.policy_a] for pair in group.pairs])
     x_N = np.zeros(len(group.pairs))
     for i in range(len(names)):
-        x_N[contestant_N == i] = _length([pair for pair in group.pairs if names[pair.policy_a] == i], form)
+        x_N[policy_N == i] = _length([pair for pair in group.pairs if names[pair.policy_a] == i], form)
     together = Pairs(
-        contestant_N=contestant_N,
+        policy_N=policy_N,
         prompt_N=np.array([prompts[pair.prompt_id] for pair in group.pairs]),
         x_N=x_N,
         outcome_N=np.array([_value(pair, soft) for pair in group.pairs]),
@@ -254,7 +253,7 @@ def _value(pair: JudgedPair, soft: bool) -> float:
 
 
 def _length(pairs: Sequence[JudgedPair], form: Form) -> np.ndarray:
-    """The x of each pair of two policies. The scale of differences is the data's: rates, at 0, hardly depend on it."""
+    """The x of each pair. Differences are scaled by the data; rates, read at 0, hardly depend on the scale."""
     a_N, b_N = np.array([(pair.length_a, pair.length_b) for pair in pairs], dtype=float).T
     if form == "ratio":
         return np.log1p(a_N) - np.log1p(b_N)
@@ -265,11 +264,11 @@ def _length(pairs: Sequence[JudgedPair], form: Form) -> np.ndarray:
 
 
 def _regressed(pairs: Sequence[JudgedPair], raw: Estimate, form: Form, soft: bool) -> tuple[Estimate, float] | None:
-    """σ(θ) and φ of logit p = θ + φ·x, with an interval that holds the raw rate's; None where length alone tells wins
-    from losses, so that the likelihood has no maximum (Albert & Anderson 1984).
+    """σ(θ) and φ of logit p = θ + φ·x, with an interval that contains the raw rate's; None if length alone separates
+    wins from losses, so that the likelihood has no maximum (Albert & Anderson 1984).
 
-    Every prompt weighs the same. The fit starts with half a win and half a loss at equal length, drawn anew in each
-    resample of a Bayesian bootstrap over prompts: where length has no effect that is Jeffreys' interval of a rate.
+    All prompts have the same weight. The fit starts with half a win and half a loss at equal length, drawn anew in each
+    resample of a Bayesian bootstrap over prompts: if length has no effect, that is Jeffreys' interval of a rate.
     """
     x_N, outcomes_N = _length(pairs, form), np.array([_value(pair, soft) for pair in pairs])
     not_lost, not_won = x_N[outcomes_N > 0], x_N[outcomes_N < 1]
@@ -287,11 +286,11 @@ def _regressed(pairs: Sequence[JudgedPair], raw: Estimate, form: Form, soft: boo
     drawn_RN = prompt_weights(len(ids), rng)[:, prompt_N] * _weights(prompts)
     resampled_RN = np.concatenate([drawn_RN, rng.gamma(_START, size=(len(drawn_RN), 2))], axis=1)
     resampled_RK = fit_logistic(design_NK, outcomes_N, resampled_RN, start_K=point_K)
-    found = percentile_estimate(float(expit(point_K[0])), expit(resampled_RK[:, 0]), len(ids))
-    if found.low is None or found.high is None or raw.low is None or raw.high is None:
-        return found, float(point_K[1])
-    held = {"low": min(found.low, raw.low), "high": max(found.high, raw.high)}
-    return found.model_copy(update=held), float(point_K[1])
+    rate = percentile_estimate(float(expit(point_K[0])), expit(resampled_RK[:, 0]), len(ids))
+    if rate.low is None or rate.high is None or raw.low is None or raw.high is None:
+        return rate, float(point_K[1])
+    wider = {"low": min(rate.low, raw.low), "high": max(rate.high, raw.high)}
+    return rate.model_copy(update=wider), float(point_K[1])
 
 
 def _longer_preferred(pairs: Sequence[JudgedPair]) -> float | None:
@@ -304,6 +303,6 @@ def _longer_preferred(pairs: Sequence[JudgedPair]) -> float | None:
 
 
 def _weights(prompts: Sequence[str]) -> np.ndarray:
-    """One over the number of the prompt's pairs: prompts weigh the same."""
+    """One over the number of the prompt's pairs, so that all prompts have the same weight."""
     counts = Counter(prompts)
     return np.array([1.0 / counts[prompt] for prompt in prompts])

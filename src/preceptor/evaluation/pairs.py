@@ -1,6 +1,6 @@
-"""A judged pair of two policies' responses to one prompt: what win rates, ratings and length control are computed from.
+"""Judged pairs of two policies' responses to one prompt, from which win rates, ratings and length control are computed.
 
-A pair that the judge failed on is not among them: a failure is counted apart, never as a tie.
+Pairs that the judge failed on are not among them: a failure is counted separately, never as a tie.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """One comparison of two policies and what a judge made of it."""
+    """One comparison of two policies, with the judge's preference."""
 
     prompt_id: str
     cohort: str
@@ -17,17 +17,17 @@ class JudgedPair:
     """Name of the policy that gave response a."""
     policy_b: str
     p_a: float
-    """Probability that a is the better one, a tie counted half; both orders averaged where both were shown."""
+    """Probability that a is better, with a tie as half; the mean of both orders if both were shown."""
     length_a: int
-    """Characters of the response, of a trajectory all its messages'."""
+    """Characters of the response; for a trajectory, of all its messages."""
     length_b: int
     by_order: dict[str, float] = field(default_factory=dict)
-    """p_a in the order "ab" (a first) and in "ba"; empty where the judge saw no order, as a rule for single texts."""
+    """p_a in the order "ab" (a first) and in "ba"; empty if there was no order, as for a rule for single texts."""
     by_principle: dict[str, float] = field(default_factory=dict)
-    """p_a by principle, where the judge was shown one at a time."""
+    """p_a by principle, if the judge was shown one principle at a time."""
 
     def swapped(self) -> "JudgedPair":
-        """The same with the policies' places exchanged."""
+        """The same pair with the two policies exchanged."""
         return JudgedPair(
             prompt_id=self.prompt_id,
             cohort=self.cohort,
@@ -43,13 +43,13 @@ class JudgedPair:
 
 def between(pairs: Iterable[JudgedPair], policy: str, against: str) -> list[JudgedPair]:
     """The pairs of two policies, turned so that `policy` is a."""
-    found: list[JudgedPair] = []
+    turned: list[JudgedPair] = []
     for pair in pairs:
         if (pair.policy_a, pair.policy_b) == (policy, against):
-            found.append(pair)
+            turned.append(pair)
         elif (pair.policy_a, pair.policy_b) == (against, policy):
-            found.append(pair.swapped())
-    return found
+            turned.append(pair.swapped())
+    return turned
 
 
 def policies_of(pairs: Sequence[JudgedPair]) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def policies_of(pairs: Sequence[JudgedPair]) -> tuple[str, ...]:
 
 
 def by_prompt(pairs: Iterable[JudgedPair]) -> dict[str, list[JudgedPair]]:
-    """The pairs of each prompt: what is resampled together."""
+    """The pairs of each prompt, which are resampled together."""
     groups: dict[str, list[JudgedPair]] = {}
     for pair in pairs:
         groups.setdefault(pair.prompt_id, []).append(pair)

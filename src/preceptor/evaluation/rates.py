@@ -1,7 +1,7 @@
-"""Shares of single responses: refusals, over-refusals, harmless ones, right ones; and the measures that need no judge.
+"""Rates of single responses (refusals, harmless responses, correct ones), and the measures that need no judge.
 
-A refusal and an over-refusal are the same thing, by `is_refusal`, in different cohorts: where prompts ask for harm a
-refusal is wanted; where they are ordinary, or only sound like harm, it is not. The rate is named by the cohort.
+Refusals and over-refusals are both found by `is_refusal`, in different cohorts: a refusal is wanted if a prompt asks
+for harm, and unwanted if it is ordinary or only sounds harmful. The rate is named after the cohort.
 """
 
 import re
@@ -40,19 +40,19 @@ class Rate(Frozen):
 
 
 def rates(measure: str, texts: Sequence[MeasuredText]) -> tuple[Rate, ...]:
-    """For each policy: overall, then by cohort where there are several.
+    """For each policy: overall, then by cohort if there are several.
 
     A rate is the mean over prompts of the mean over each prompt's samples, with the interval of `rate_by_prompt`.
     """
     cohorts = tuple(dict.fromkeys(text.cohort for text in texts))
     parts = (None, *cohorts) if len(cohorts) > 1 else (None,)
-    found: list[Rate] = []
+    by_policy: list[Rate] = []
     for policy in dict.fromkeys(text.policy for text in texts):
         for cohort in parts:
             inside = [text for text in texts if text.policy == policy and cohort in (None, text.cohort)]
             if inside:
-                found.append(Rate(measure=measure, policy=policy, cohort=cohort, value=_mean(inside)))
-    return tuple(found)
+                by_policy.append(Rate(measure=measure, policy=policy, cohort=cohort, value=_mean(inside)))
+    return tuple(by_policy)
 
 
 def _mean(texts: Sequence[MeasuredText]) -> Estimate:
@@ -65,19 +65,19 @@ def _mean(texts: Sequence[MeasuredText]) -> Estimate:
 
 
 def exact_match(text: str, reference: str) -> bool:
-    """Whether a response is the reference answer, but for case, punctuation, articles and white space.
+    """Whether a response equals the reference answer apart from case, punctuation, articles and white space.
 
-    The normalisation of SQuAD (Rajpurkar et al. 2016, section 6.1), with the punctuation of all scripts; of a text that
-    is nothing but articles (the "A" of a multiple choice) they stay, and of nothing but punctuation it stays.
+    Uses the normalisation of SQuAD (Rajpurkar et al. 2016, section 6.1), with the punctuation of all scripts. A text of
+    articles only (the "A" of a multiple choice) keeps them, and a text of punctuation only keeps it.
     """
     return _normalised(text) == _normalised(reference)
 
 
 def contains_answer(text: str, reference: str) -> bool:
-    """Whether the reference answer stands in a response as whole words, both normalised as by `exact_match`.
+    """Whether a response contains the reference answer as whole words, both normalised as in `exact_match`.
 
-    Lenient with answers in whole sentences; also with those that name several candidates. A reference of articles or
-    punctuation alone must be the whole response.
+    This accepts answers in whole sentences, but also answers that name several candidates. A reference of only articles
+    or punctuation must be the whole response.
     """
     answer = _words(reference)
     if not answer:
@@ -88,7 +88,7 @@ def contains_answer(text: str, reference: str) -> bool:
 def rouge_l(text: str, reference: str) -> float:
     """ROUGE-L: F-measure of the longest common subsequence of words (Lin 2004), in [0, 1], by the library rouge-score.
 
-    Words are runs of the letters a to z and digits, not stemmed: of texts in other scripts it says nothing.
+    Words are runs of the letters a to z and digits, without stemming, so it says nothing about texts in other scripts.
     """
     return float(_rouge().score(reference, text)["rougeL"].fmeasure)
 

@@ -1,8 +1,8 @@
-"""The result of an evaluation, whole: what `evaluation.json` holds and what reports are made of."""
+"""The whole result of an evaluation: the content of `evaluation.json`, from which reports are made."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from preceptor.core.types import Frozen
 from preceptor.evaluation.cohorts import Change
@@ -19,40 +19,40 @@ from preceptor.judging.warnings import JudgeConduct
 
 
 class PolicyFacts(Frozen):
-    """One policy that was evaluated."""
+    """An evaluated policy."""
 
     name: str
     """For tables and figures."""
     source: str
-    """What it was named by: a model, a run, a checkpoint, a file of responses."""
+    """Where its responses come from: a model, a run, a checkpoint, a file of responses."""
     identity: str
-    """Model and weights; of a file of responses its hash."""
+    """Model and weights, or a file of responses with its hash."""
     responses: int
     failed: int
-    """Prompts' samples that the policy gave no answer to."""
+    """Requests that the policy gave no answer to."""
     characters: Estimate | None
     """Mean length of a response."""
     finished: Estimate | None
-    """Share of responses that end by themselves; None where that is not known."""
+    """Share of responses that were not cut at the length limit; None if that is unknown."""
 
 
 class JudgeFacts(Frozen):
-    """Who judged."""
+    """A judge and its answers, in numbers."""
 
     name: str
-    """For sentences: "Qwen2.5-7B-Instruct", "VADER"."""
+    """Short name for sentences: "Qwen2.5-7B-Instruct", "VADER"."""
     identity: str
     constitution: str | None
-    """None of a rule."""
+    """None for a rule."""
     variant: str | None
     compared: int
     """Comparisons with a verdict."""
     failures: dict[str, int]
-    """Comparisons without, by reason."""
+    """Comparisons without a verdict, by reason."""
     position_bias: float | None
     first_position_rate: float | None
     conduct: JudgeConduct | None = None
-    """How it answered; None in evaluations of earlier versions."""
+    """How it answered; None in evaluations by earlier versions."""
 
 
 NOBODY = JudgeFacts(
@@ -65,16 +65,16 @@ NOBODY = JudgeFacts(
     position_bias=None,
     first_position_rate=None,
 )
-"""In place of a judge, where nothing that trained no policy judged."""
+"""Stands for the judge if nothing independent judged."""
 
 
 class PointOfLength(Frozen):
-    """A pair in the scatter of outcome against length."""
+    """A comparison in the scatter of outcome against length."""
 
     length_difference: int
-    """Characters of the first policy's response less the baseline's."""
+    """Characters of the policy's response minus those of the baseline's."""
     p: float
-    """The judge's preference for the first of the two."""
+    """The judge's preference for the policy."""
     cohort: str
 
 
@@ -82,20 +82,20 @@ ExampleKind = Literal["win", "loss", "disagreement", "failure", "regression"]
 
 
 class Example(Frozen):
-    """One comparison to read. All texts are a model's and hostile to a page."""
+    """A comparison that the report shows in full. All texts come from models, so pages must escape them."""
 
     kind: ExampleKind
     cohort: str
     prompt: str
     policy: str
-    """Who gave response a."""
+    """The policy that gave response a."""
     against: str
     response_a: str
     response_b: str
     p_a: float | None
-    """The held-out judge's preference for a; None where it failed."""
+    """The held-out judge's preference for a; None if it failed."""
     training_p_a: float | None
-    """The training judge's, where it was asked."""
+    """The training judge's; None if it failed or was not asked."""
     rationale: str
     verdicts: tuple[OrderVerdict, ...]
     failure: str | None
@@ -103,23 +103,23 @@ class Example(Frozen):
 
 
 class CostPart(Frozen):
-    """What one part of the work took."""
+    """What one part of the work cost."""
 
     part: str
     """"responses", "judging", "training judge", "rubrics", ..."""
     calls: int
     tokens: int
-    """Read and written."""
+    """Of prompts and completions together."""
     seconds: float | None
-    """None where it was not measured."""
+    """None if not measured."""
     cost_usd: float | None
-    """None where the price is not known."""
+    """None if the price is unknown."""
     estimated: bool = False
-    """Whether some of the tokens, and so of the dollars, are estimates."""
+    """Whether some of the tokens, and so the dollars, are estimates."""
 
 
 class Cost(Frozen):
-    """What judging took, beside what people would have."""
+    """What judging cost, compared with human labels."""
 
     parts: tuple[CostPart, ...]
     labels: int
@@ -128,60 +128,60 @@ class Cost(Frozen):
     usd_per_label: float | None
     tokens_per_label: float | None
     human_usd_per_label: float
-    """The price that is compared with."""
+    """The price of a human label."""
 
     @property
     def human_usd(self) -> float:
-        """What people would have been paid for as many labels."""
+        """What the same number of human labels would have cost."""
         return self.labels * self.human_usd_per_label
 
 
 class Evaluation(Frozen):
-    """Policies against each other. The first is the baseline, what the others are changes of."""
+    """Policies against each other. The first is the baseline."""
 
     title: str
     policies: tuple[PolicyFacts, ...]
     judge: JudgeFacts
-    """Whose preferences the win rates are."""
+    """The judge whose preferences the win rates count."""
     training_judge: JudgeFacts | None
-    """The judge that trained a policy, where it is known and was asked too."""
+    """The judge that trained a policy, if it is known and was asked too."""
     judge_trained: bool
-    """Whether the judge of the win rates trained one of the policies: then they are not to be believed."""
+    """Whether the judge of the win rates trained one of the policies; then they cannot be trusted."""
     judge_is_policy: tuple[str, ...] = ()
-    """Policies with the judge's own weights, which a judge favours."""
+    """Policies with the judge's own weights, which the judge tends to favour."""
     trained_on: dict[str, int] = Field(default_factory=dict)
-    """By policy, how many of the prompts it was trained on, where that is known and not none."""
+    """By policy, how many of the prompts it was trained on; policies with none, or unknown, are left out."""
     chosen_on: dict[str, int] = Field(default_factory=dict)
-    """By policy, on how many of the prompts its checkpoint may have been chosen, since its run kept none apart."""
+    """By policy, on how many of the prompts its checkpoint may have been chosen, if its run kept none apart."""
     prompts: int
     cohorts: tuple[str, ...]
     win_rates: tuple[WinRate, ...]
     """Every two policies that were compared, the later against the earlier; all cohorts together, then by cohort."""
     training_win_rates: tuple[WinRate, ...]
-    """The same by the training judge."""
+    """The same, by the training judge."""
     significance: tuple[SignificantDifference, ...]
-    """Of the win rates over all cohorts."""
+    """Of the win rates over all cohorts, in the same order."""
     length_control: tuple[LengthControl, ...]
-    """Of the same."""
+    """At equal length, for every two policies over all cohorts."""
     ratings: tuple[Rating, ...]
-    """Empty where there are two policies only."""
+    """Empty for only two policies."""
     changes: tuple[Change, ...]
     """By cohort and measure, each policy against the baseline."""
     rates: tuple[Rate, ...]
     disagreement: dict[str, Disagreement]
-    """By policy, on the comparisons with the baseline; empty where no training judge was asked."""
+    """By policy, on the comparisons with the baseline; empty if no training judge was asked."""
     audit: JudgeAudit | None
-    """How far the judge agrees with people, where an audit of it was given."""
+    """How far the judge agrees with people; None if no audit was given."""
     trends: dict[str, tuple[FailTrend, ...]] = Field(default_factory=dict)
-    """By policy, how often it loses to the baseline by when the prompt was asked in production; empty without times."""
+    """By policy, how often it lost to the baseline over the time at which prompts were asked; empty without times."""
     lengths: dict[str, tuple[PointOfLength, ...]]
-    """By policy, its comparisons with the baseline."""
+    """By policy, a point for each comparison with the baseline."""
     examples: tuple[Example, ...]
     cost: Cost | None
-    facts: dict[str, Any]
-    """What else is worth knowing, as the report lists it: texts, numbers, or a dict of them."""
+    facts: dict[str, JsonValue]
+    """Settings and versions, as the report lists them: texts, numbers, or a dict of them."""
 
     @property
     def is_judged(self) -> bool:
-        """Whether anything that trained no policy was to judge."""
+        """Whether something independent judged."""
         return self.judge != NOBODY

@@ -1,4 +1,4 @@
-"""Every checkpoint of a run on the same prompts: what became of training reward, held-out score and capability."""
+"""Every checkpoint of a run on the same prompts: training reward, held-out score and capability by step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,36 +19,36 @@ class SweepPoint(Frozen):
     kl: Measure
     """To the reference, nats per response."""
     training_reward: Measure
-    """What training paid for, by the run's own judge or reward model; estimates are None where it has none."""
+    """By the run's own judge or reward model; estimates are None if it has none."""
     heldout: Measure
-    """By the measure that took no part in training; estimates are None where there is none."""
+    """By the measure that took no part in training; estimates are None if there is none."""
     perplexity: Measure
     """On the reference answers."""
     perplexity_ratio: float | None
-    """To that of the untrained policy."""
+    """Perplexity over that of the untrained policy."""
     distinct_2: Measure
     tokens: Measure
     """Per response."""
     rates: dict[str, Measure]
-    """What needs no judge: refusals, and task scores on the prompts that have a reference answer."""
+    """Measures that need no judge: refusals, and task scores on prompts with a reference answer."""
     gain: Measure
     """Change of the held-out score since the untrained policy, paired by prompt, on the test prompts."""
     p_holm: float | None
-    """p-value of no change over all test prompts, by sign flips, corrected over the checkpoints after Holm."""
+    """p-value of no change over all test prompts, by sign flips, with Holm's correction over checkpoints."""
     reward_failures: int
-    """Responses that have no training reward: all of them where the run has neither judge nor reward model."""
+    """Responses without a training reward: all of them if the run has neither judge nor reward model."""
     heldout_failures: int
     excluded: str | None
-    """The bound that it breaks; None where it keeps all."""
+    """The bound that it breaks; None if it keeps all."""
 
     @property
     def better(self) -> bool:
-        """Whether the held-out score rose by more than chance, for all checkpoints together."""
+        """Whether the held-out score rose beyond chance, corrected for all checkpoints."""
         return self._beyond(lambda low, _: low > 0)
 
     @property
     def worse(self) -> bool:
-        """Whether it fell by more than chance."""
+        """Whether the held-out score fell beyond chance, corrected for all checkpoints."""
         return self._beyond(lambda _, high: high < 0)
 
     def _beyond(self, apart: Callable[[float, float], bool]) -> bool:
@@ -66,28 +66,28 @@ class Sweep(Frozen):
     held_out: str | None
     """The name of the held-out measure, for sentences; None if nothing independent measured."""
     training_reward: str | None
-    """What the training reward is; None where the run has no judge and no reward model."""
+    """What the training reward is; None if the run has no judge and no reward model."""
     heldout_judge_trained: bool
     """Whether the held-out judge is a model that judged in training."""
     bounds: Bounds
     samples: int
     """Responses to each prompt."""
     cohorts: dict[str, int]
-    """Prompts of each."""
+    """By cohort, the number of prompts."""
     trained_on: int
-    """Prompts among them that the run was trained on."""
+    """How many of them the run was trained on."""
     validation: int = 0
-    """Prompts among them that choose the best checkpoint, on which no change is claimed; 0 where they are too few to be
-    split, and all choose and all are test prompts."""
+    """How many of them choose the best checkpoint; no change is claimed on these. 0 if they are too few to split, so
+    that all of them both choose and test."""
     points: tuple[SweepPoint, ...]
     best_step: int
-    """The highest held-out score within the bounds, on the validation prompts; where nothing measured, the last step
-    within the bounds. The training reward has no say."""
+    """The step with the highest held-out score within the bounds, on the validation prompts; without a held-out
+    measure, the last step within the bounds. The training reward has no say."""
     kept_step: int | None
-    """The one that the run itself kept; None while it is not finished."""
+    """The step that the run itself kept; None if it is not finished."""
     over_optimisation: OverOptimisation
     facts: dict[str, Any]
-    """What else is worth knowing: texts, numbers, or a dict of them."""
+    """Settings and versions: texts, numbers, or a dict of them."""
 
     @property
     def prompts(self) -> int:
@@ -117,17 +117,17 @@ class Measured(Frozen):
     kept_step: int | None
     facts: dict[str, Any]
     validation: tuple[str, ...] = ()
-    """Ids of the prompts that choose; all choose where there are none."""
+    """Ids of the prompts that choose; if empty, all choose."""
 
 
 def sweep(
     snapshots: Sequence[Snapshot], bounds: Bounds, measured: Measured, measures: Sequence[TextMeasure] = ()
 ) -> Sweep:
-    """What the measurements of all checkpoints say.
+    """Compares all checkpoints of a run.
 
     Args:
         snapshots: by step, the untrained policy first; all on the same prompts.
-        measures: of their responses, the step standing for the policy.
+        measures: of their responses; the step is the name of the policy.
 
     Raises: ValueError without a measurement of the untrained policy.
     """
@@ -136,16 +136,16 @@ def sweep(
     validation = set(measured.validation)
     asked = {response.prompt_id for response in snapshots[0].responses}
     choosing, test = validation or asked, asked - validation
-    choice = choose_checkpoint([each.of_prompts(choosing) for each in snapshots], bounds)
-    tested = [each.of_prompts(test) for each in snapshots]
-    found = [rate for measure in measures for rate in rates(measure.name, measure.texts)]
+    choice = choose_checkpoint([snapshot.of_prompts(choosing) for snapshot in snapshots], bounds)
+    tested = [snapshot.of_prompts(test) for snapshot in snapshots]
+    all_rates = [rate for measure in measures for rate in rates(measure.name, measure.texts)]
     points = [
-        _point(snapshots[0], each, found, choice.excluded.get(each.step)).model_copy(
-            update={"gain": _gain(tested[0], of)}
+        _point(snapshots[0], snapshot, all_rates, choice.excluded.get(snapshot.step)).model_copy(
+            update={"gain": _gain(tested[0], on_test)}
         )
-        for each, of in zip(snapshots, tested, strict=True)
+        for snapshot, on_test in zip(snapshots, tested, strict=True)
     ]
-    p_values = [sign_flip_p_value(list(differences(tested[0], each, heldout_of).values())) for each in tested[1:]]
+    p_values = [sign_flip_p_value(list(differences(tested[0], now, heldout_of).values())) for now in tested[1:]]
     corrected = [None, *holm(p_values)]
     return Sweep(
         title=measured.title,
@@ -170,7 +170,7 @@ def heldout_of(response: MeasuredResponse) -> float | None:
     return response.heldout_score
 
 
-def _point(start: Snapshot, now: Snapshot, found: Sequence[Rate], excluded: str | None) -> SweepPoint:
+def _point(start: Snapshot, now: Snapshot, all_rates: Sequence[Rate], excluded: str | None) -> SweepPoint:
     before, after = start.reference_perplexity.overall, now.reference_perplexity.overall
     return SweepPoint(
         step=now.step,
@@ -181,7 +181,7 @@ def _point(start: Snapshot, now: Snapshot, found: Sequence[Rate], excluded: str 
         perplexity_ratio=after.value / before.value if before is not None and after is not None else None,
         distinct_2=now.distinct_2,
         tokens=now.tokens_mean,
-        rates=_rates([rate for rate in found if rate.policy == str(now.step)]),
+        rates=_rates([rate for rate in all_rates if rate.policy == str(now.step)]),
         gain=_gain(start, now),
         p_holm=None,
         reward_failures=now.judge_failures,
@@ -204,14 +204,14 @@ def _gain(start: Snapshot, now: Snapshot) -> Measure:
     return Measure(overall=over(list(gained)), by_cohort=by_cohort)
 
 
-def _rates(found: Sequence[Rate]) -> dict[str, Measure]:
+def _rates(of_step: Sequence[Rate]) -> dict[str, Measure]:
     """The rates of one checkpoint, by measure."""
     return {
         name: Measure(
-            overall=next((rate.value for rate in found if (rate.measure, rate.cohort) == (name, None)), None),
-            by_cohort={rate.cohort: rate.value for rate in found if rate.measure == name and rate.cohort is not None},
+            overall=next((rate.value for rate in of_step if (rate.measure, rate.cohort) == (name, None)), None),
+            by_cohort={rate.cohort: rate.value for rate in of_step if rate.measure == name and rate.cohort is not None},
         )
-        for name in dict.fromkeys(rate.measure for rate in found)
+        for name in dict.fromkeys(rate.measure for rate in of_step)
     }
 
 

@@ -1,8 +1,8 @@
-"""Whole agent trajectories: does the judge prefer the one that succeeded, and do step scores say the same as the whole?
+"""Whole agent trajectories: does the judge prefer the one that succeeded, and do step scores agree with the whole?
 
-A right step can belong to a lost plan, so step scores stand beside the judgement of the whole and never replace it.
-What a row knows of success comes from outside: from a check of the task, or from a label that says which of the two
-succeeded. A failed judgement of a step is unknown, never a bad step.
+A good step can be part of a failing plan, so step scores are reported beside the judgement of the whole and never
+replace it. Whether a trajectory succeeded comes from outside: from a check of the task, or from a label that says which
+of the two succeeded. A step that the judge failed on is unknown, never a bad step.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,19 +22,19 @@ from preceptor.judging.trajectory import response_text
 from preceptor.store.prompts import tidy_messages
 
 GOOD_STEP = 7.0
-"""Score from which on a step is a good one, of 1 to 10."""
+"""Least score of a good step, from 1 to 10."""
 POOR_WHOLE = 5.0
-"""Score below which a whole is a failed one, where nothing better is known."""
+"""Score of the whole below which a trajectory counts as failed, if nothing better is known."""
 
 Outcome = Literal["succeeded", "failed", "unknown"]
 
 
 @dataclass(frozen=True)
 class JudgedTrajectory:
-    """One trajectory, and what a judge made of it as a whole and step by step."""
+    """One trajectory with a judge's scores of the whole and of each step."""
 
     key: str
-    """The same for the same messages after the same prompt, in whichever pairs they stand."""
+    """Equal for equal messages after the same prompt, in whichever pairs they occur."""
     prompt_id: str
     cohort: str
     policy: str
@@ -43,15 +43,15 @@ class JudgedTrajectory:
     text: str
     """Every message under its number and its speaker."""
     score: float | None
-    """Of the whole, 1 to 10; None where it was not asked for or failed."""
+    """Of the whole, 1 to 10; None if it was not asked for or failed."""
     steps: tuple[float | None, ...] | None
-    """Of each message of the assistant; None where they were not asked for, an entry None where that one failed."""
+    """Of each message by the assistant; None if they were not asked for. An entry is None if the judge failed on it."""
     succeeded: bool | None
-    """Whether it did its task; None where that is not known."""
+    """Whether it completed its task; None if unknown."""
 
     @property
     def known_steps(self) -> tuple[float, ...] | None:
-        """The step scores where there are any and none failed."""
+        """The step scores, if there are any and none failed."""
         known = tuple(step for step in self.steps or () if step is not None)
         return known if known and self.steps is not None and len(known) == len(self.steps) else None
 
@@ -64,27 +64,27 @@ class TrajectoryPair:
     a: JudgedTrajectory
     b: JudgedTrajectory
     same_position: bool | None
-    """Whether the same position wins after the swap; None where one order was shown."""
+    """Whether the same position wins after the swap; None if only one order was shown."""
 
     @property
     def successful(self) -> Side | None:
-        """The side that succeeded, where exactly one did."""
+        """The side that succeeded, if exactly one did."""
         if self.a.succeeded is None or self.b.succeeded is None or self.a.succeeded == self.b.succeeded:
             return None
         return "a" if self.a.succeeded else "b"
 
 
 Decided: TypeAlias = tuple[TrajectoryPair, Side]
-"""A pair with the side that alone succeeded."""
+"""A pair of which exactly one side succeeded, with that side."""
 
 
 class Agreement(Frozen):
-    """How often something prefers the successful one of two trajectories of which exactly one succeeded."""
+    """How often a judge or a rule prefers the successful trajectory, in pairs of which exactly one succeeded."""
 
     by: str
     """"the comparison", "the score of the whole", "the mean step score", "the lowest step score", "more characters"."""
     share: Share
-    """Of the pairs that it says something about; equal values count one half. By prompt."""
+    """Share of the pairs that it decides; equal values count one half. By prompt."""
 
 
 class OutcomeScores(Frozen):
@@ -94,11 +94,11 @@ class OutcomeScores(Frozen):
     trajectories: int
     whole: Estimate | None
     steps: Estimate | None
-    """Of each trajectory's mean step score."""
+    """Mean of each trajectory's mean step score."""
 
 
 class Misled(Frozen):
-    """A trajectory whose every step scores well while the whole failed. Its texts are hostile to a page."""
+    """A trajectory whose every step scores well but that failed as a whole. Pages must escape its texts."""
 
     prompt_id: str
     cohort: str
@@ -109,52 +109,52 @@ class Misled(Frozen):
     """Of the whole."""
     steps: tuple[float, ...]
     succeeded: bool | None
-    """False where it is known to have failed; None where only the whole's score says so."""
+    """False if it is known to have failed; None if only the score of the whole says so."""
 
 
 class TrajectoryFindings(Frozen):
-    """What a judge makes of whole trajectories."""
+    """How a judge sees whole trajectories."""
 
     pairs: int
     """Pairs of trajectories with a verdict."""
     plain: int
-    """Rows left out since neither response is a trajectory."""
+    """Rows left out because neither response is a trajectory."""
     failures: dict[str, int]
     """Rows without a verdict, by reason."""
     one_succeeded: int
     """Pairs in which exactly one trajectory is known to have succeeded."""
     agreement: tuple[Agreement, ...]
-    """The comparison first; what has no pair to go by is not there."""
+    """The comparison first; rules that decide no pair are left out."""
     agreement_by_cohort: dict[str, Share]
-    """Of the comparison; empty where there is one cohort."""
+    """Of the comparison; empty for a single cohort."""
     position_bias: float | None
     """Share of pairs shown in both orders in which the same position wins."""
     win_rates: tuple[WinRate, ...]
     """Every two policies on whole trajectories, the later against the earlier; all cohorts together, then by cohort."""
     scores: tuple[OutcomeScores, ...]
-    """By outcome; empty where nothing was scored."""
+    """By outcome; empty if nothing was scored."""
     unscored: int
-    """Trajectories that were scored of which the whole's score or a step's failed."""
+    """Scored trajectories of which the score of the whole or of a step failed."""
     good_step: float
-    """Score from which on a step counts as good."""
+    """Least score of a good step."""
     poor_whole: float
-    """Score below which a whole counts as failed, where it is not known."""
+    """Score of the whole below which a trajectory counts as failed, if nothing better is known."""
     all_steps_good: int
-    """Trajectories whose every step is good."""
+    """Number of trajectories whose every step is good."""
     misled: tuple[Misled, ...]
-    """Those of them that failed as a whole, the best steps first."""
+    """Those that failed as a whole, the best steps first."""
     disputed: int = 0
-    """Rows that were chosen because judges dispute them, so that they represent no others."""
+    """Rows that were chosen because judges dispute them, so that they do not represent others."""
 
 
 def trajectory_pair(
     row: Mapping[str, Any], success: tuple[bool | None, bool | None] | None = None
 ) -> TrajectoryPair | None:
-    """The pair of a row that `preceptor label` wrote; None where neither response is a trajectory.
+    """The pair in a row that `preceptor label` wrote; None if neither response is a trajectory.
 
     Args:
-        row: of `preferences.jsonl`; the scores are there where it was labelled with --steps.
-        success: of a and b, from outside; else `human_p_chosen` says which succeeded, and one half says nothing.
+        row: of `preferences.jsonl`; it has scores if it was labelled with --steps.
+        success: of a and b, if known from outside; else `human_p_chosen` says which succeeded, unless it is 0.5.
     """
     chosen, rejected = (_response(row, name) for name in ("chosen", "rejected"))
     if not (chosen.trajectory or rejected.trajectory):
@@ -190,10 +190,10 @@ def trajectory_findings(
     good_step: float = GOOD_STEP,
     poor_whole: float = POOR_WHOLE,
 ) -> TrajectoryFindings:
-    """What the pairs say; see `TrajectoryFindings`."""
-    trajectories = _once(each for pair in pairs for each in (pair.a, pair.b))
-    scored = [each for each in trajectories if each.steps is not None or each.score is not None]
-    good = [each for each in trajectories if (steps := each.known_steps) and min(steps) >= good_step]
+    """Findings about the pairs; see `TrajectoryFindings`."""
+    trajectories = _once(one for pair in pairs for one in (pair.a, pair.b))
+    scored = [one for one in trajectories if one.steps is not None or one.score is not None]
+    good = [one for one in trajectories if (steps := one.known_steps) and min(steps) >= good_step]
     decided: list[Decided] = [(pair, side) for pair in pairs if (side := pair.successful) is not None]
     shown_twice = [pair.same_position for pair in pairs if pair.same_position is not None]
     return TrajectoryFindings(
@@ -206,7 +206,7 @@ def trajectory_findings(
         position_bias=sum(shown_twice) / len(shown_twice) if shown_twice else None,
         win_rates=_win_rates([pair.judged for pair in pairs]),
         scores=_scores(scored),
-        unscored=sum(each.score is None or None in (each.steps or ()) for each in scored),
+        unscored=sum(one.score is None or None in (one.steps or ()) for one in scored),
         good_step=good_step,
         poor_whole=poor_whole,
         all_steps_good=len(good),
@@ -237,26 +237,28 @@ def _trajectory(row: Mapping[str, Any], name: str, response: Response, succeeded
 
 
 def _once(trajectories: Iterable[JudgedTrajectory]) -> list[JudgedTrajectory]:
-    """Each trajectory once. Where its pairs say different things of its success, that is not known: it did better than
-    one and worse than another.
+    """Each trajectory once. If its pairs disagree about its success, that is unknown: it did better than one other
+    trajectory and worse than another.
     """
-    found: dict[str, JudgedTrajectory] = {}
-    said: dict[str, set[bool]] = {}
-    for each in trajectories:
-        found.setdefault(each.key, each)
-        said.setdefault(each.key, set()).update(() if each.succeeded is None else (each.succeeded,))
+    first: dict[str, JudgedTrajectory] = {}
+    known: dict[str, set[bool]] = {}
+    for trajectory in trajectories:
+        first.setdefault(trajectory.key, trajectory)
+        succeeded = trajectory.succeeded
+        known.setdefault(trajectory.key, set()).update(() if succeeded is None else (succeeded,))
     return [
-        replace(each, succeeded=next(iter(said[key])) if len(said[key]) == 1 else None) for key, each in found.items()
+        replace(trajectory, succeeded=next(iter(known[key])) if len(known[key]) == 1 else None)
+        for key, trajectory in first.items()
     ]
 
 
 def _agreement(decided: Sequence[Decided]) -> tuple[Agreement, ...]:
-    """What prefers the successful one, and how often. Length is there to be compared with: it reads nothing."""
+    """How often each rule prefers the successful trajectory. Length is a baseline: it reads nothing."""
     measures: dict[str, Callable[[JudgedTrajectory], float | None]] = {
-        "the score of the whole": lambda each: each.score,
-        "the mean step score": lambda each: fmean(each.known_steps) if each.known_steps else None,
-        "the lowest step score": lambda each: min(each.known_steps) if each.known_steps else None,
-        "more characters": lambda each: float(len(each.text)),
+        "the score of the whole": lambda one: one.score,
+        "the mean step score": lambda one: fmean(one.known_steps) if one.known_steps else None,
+        "the lowest step score": lambda one: min(one.known_steps) if one.known_steps else None,
+        "more characters": lambda one: float(len(one.text)),
     }
     values = {"the comparison": [(p.judged.prompt_id, correctness(p.judged.p_a, side)) for p, side in decided]}
     for name, value in measures.items():
@@ -265,7 +267,7 @@ def _agreement(decided: Sequence[Decided]) -> tuple[Agreement, ...]:
             for pair, side in decided
             if (a := value(pair.a)) is not None and (b := value(pair.b)) is not None
         ]
-    shares = {name: share_by_prompt(each) for name, each in values.items()}
+    shares = {name: share_by_prompt(of_rule) for name, of_rule in values.items()}
     return tuple(Agreement(by=name, share=share) for name, share in shares.items() if share is not None)
 
 
@@ -285,50 +287,50 @@ def _win_rates(pairs: Sequence[JudgedPair]) -> tuple[WinRate, ...]:
     cohorts = sorted({pair.cohort for pair in pairs})
     places = [None, *(cohorts if len(cohorts) > 1 else [])]
     wanted = [(later, earlier, c) for earlier, later in combinations(policies_of(pairs), 2) for c in places]
-    found = [win_rate(pairs, policy, against, cohort) for policy, against, cohort in wanted]
-    return tuple(each for each in found if each is not None)
+    rates = [win_rate(pairs, policy, against, cohort) for policy, against, cohort in wanted]
+    return tuple(rate for rate in rates if rate is not None)
 
 
 def _scores(trajectories: Sequence[JudgedTrajectory]) -> tuple[OutcomeScores, ...]:
     outcomes: tuple[tuple[Outcome, bool | None], ...] = (("succeeded", True), ("failed", False), ("unknown", None))
-    found: list[OutcomeScores] = []
+    scores: list[OutcomeScores] = []
     for outcome, succeeded in outcomes:
-        those = [each for each in trajectories if each.succeeded is succeeded]
-        if those:
-            whole = _mean(those, lambda each: each.score)
-            steps = _mean(those, lambda each: fmean(each.known_steps) if each.known_steps else None)
-            found.append(OutcomeScores(outcome=outcome, trajectories=len(those), whole=whole, steps=steps))
-    return tuple(found)
+        same = [trajectory for trajectory in trajectories if trajectory.succeeded is succeeded]
+        if same:
+            whole = _mean(same, lambda one: one.score)
+            steps = _mean(same, lambda one: fmean(one.known_steps) if one.known_steps else None)
+            scores.append(OutcomeScores(outcome=outcome, trajectories=len(same), whole=whole, steps=steps))
+    return tuple(scores)
 
 
 def _mean(
     trajectories: Sequence[JudgedTrajectory], value: Callable[[JudgedTrajectory], float | None]
 ) -> Estimate | None:
     of_prompt: dict[str, list[float]] = {}
-    for each in trajectories:
-        if (known := value(each)) is not None:
-            of_prompt.setdefault(each.prompt_id, []).append(known)
+    for trajectory in trajectories:
+        if (known := value(trajectory)) is not None:
+            of_prompt.setdefault(trajectory.prompt_id, []).append(known)
     return mean_by_prompt(list(of_prompt.values()))
 
 
 def _misled(good: Sequence[JudgedTrajectory], poor_whole: float) -> tuple[Misled, ...]:
-    """Those that failed; what is known of a trajectory goes before the judge's score of it."""
+    """Those that failed; what is known about a trajectory overrides the judge's score."""
     failed = [
-        each
-        for each in good
-        if (each.score is not None and each.score < poor_whole if each.succeeded is None else not each.succeeded)
+        one
+        for one in good
+        if (one.score is not None and one.score < poor_whole if one.succeeded is None else not one.succeeded)
     ]
-    found = [
+    misled = [
         Misled(
-            prompt_id=each.prompt_id,
-            cohort=each.cohort,
-            policy=each.policy,
-            prompt=each.prompt,
-            text=each.text,
-            score=each.score,
-            steps=each.known_steps or (),
-            succeeded=each.succeeded,
+            prompt_id=one.prompt_id,
+            cohort=one.cohort,
+            policy=one.policy,
+            prompt=one.prompt,
+            text=one.text,
+            score=one.score,
+            steps=one.known_steps or (),
+            succeeded=one.succeeded,
         )
-        for each in failed
+        for one in failed
     ]
-    return tuple(sorted(found, key=lambda each: -fmean(each.steps)))
+    return tuple(sorted(misled, key=lambda one: -fmean(one.steps)))

@@ -22,32 +22,32 @@ class WinRate(Frozen):
     wins: int
     """Pairs in which the judge prefers `policy`."""
     ties: int
-    """Pairs in which p is exactly 0.5: the judge prefers neither."""
+    """Pairs with p exactly 0.5: the judge prefers neither."""
     losses: int
     rate: Estimate
-    """Mean over prompts of the mean over each prompt's pairs of 1 for a win, 0.5 for a tie, 0 for a loss."""
+    """1 for a win, 0.5 for a tie, 0 for a loss: the mean over each prompt's pairs, then over prompts."""
     soft: Estimate
-    """The same of the judge's probabilities."""
+    """The same mean of the judge's probabilities."""
     single_order: Estimate | None
-    """The win rate by the showings in which `policy` stood first; None where the judge saw no order. Against `rate` it
-    shows what position bias would have done."""
+    """The win rate when `policy` is shown first; None if there was no order. The difference from `rate` shows the
+    effect of position bias."""
     orders_disagree: float | None
-    """Share of pairs shown in both orders in which the same position wins in both; None where there is none."""
+    """Share of pairs shown in both orders in which the same position wins both times; None without such pairs."""
     p_value: float | None
-    """Two-sided, of a rate of 0.5: exact or sampled sign flips of the prompts' mean outcomes around 0.5. None with
-    fewer than three prompts."""
+    """Two-sided p-value of the hypothesis that the rate is 0.5: exact or sampled sign flips of the prompts' mean
+    outcomes around 0.5. None with fewer than three prompts."""
 
 
 def win_rate(pairs: Sequence[JudgedPair], policy: str, against: str, cohort: str | None = None) -> WinRate | None:
-    """The win rate of a policy; None where the two were never compared in that cohort."""
-    found = [pair for pair in between(pairs, policy, against) if cohort is None or pair.cohort == cohort]
-    if not found:
+    """The win rate of a policy; None if the two were not compared in that cohort."""
+    compared = [pair for pair in between(pairs, policy, against) if cohort is None or pair.cohort == cohort]
+    if not compared:
         return None
-    of_prompt = by_prompt(found).values()
+    of_prompt = by_prompt(compared).values()
     outcomes = [[outcome(pair.p_a) for pair in group] for group in of_prompt]
     counts = [sum(group.count(value) for group in outcomes) for value in (1.0, 0.5, 0.0)]
     first = [[outcome(pair.by_order["ab"]) for pair in group if "ab" in pair.by_order] for group in of_prompt]
-    same_position = [same for pair in found if (same := same_position_wins(pair.by_order.items())) is not None]
+    same_position = [same for pair in compared if (same := same_position_wins(pair.by_order.items())) is not None]
     return WinRate(
         policy=policy,
         against=against,
@@ -69,12 +69,12 @@ def _known(rate: Estimate | None) -> Estimate:
 
 
 def outcome(p: float) -> float:
-    """1 for a win, 0 for a loss, 0.5 where the judge prefers neither."""
+    """1 for a win, 0 for a loss, 0.5 if the judge prefers neither."""
     return correctness(p, "a")
 
 
 class SignificantDifference(Frozen):
-    """Whether two policies of several differ beyond chance, all pairs of policies taken together."""
+    """Whether two of several policies differ beyond chance, corrected for all pairs of policies."""
 
     policy: str
     against: str
@@ -82,22 +82,22 @@ class SignificantDifference(Frozen):
     p_holm: float | None
     """The win rate's p-value after Holm's correction over all pairs of policies."""
     significant: bool
-    """p_holm is below 0.05 and the win rate's interval leaves 0.5 out."""
+    """p_holm is below 0.05 and the win rate's interval excludes 0.5."""
 
 
 def significance(win_rates: Sequence[WinRate]) -> tuple[SignificantDifference, ...]:
-    """One entry for each win rate, in their order."""
+    """One entry for each win rate, in the same order."""
     return tuple(
         SignificantDifference(
-            policy=each.policy,
-            against=each.against,
-            rate=each.rate.value,
+            policy=win.policy,
+            against=win.against,
+            rate=win.rate.value,
             p_holm=p_holm,
-            significant=p_holm is not None and p_holm < ALPHA and _leaves_out_one_half(each.rate),
+            significant=p_holm is not None and p_holm < ALPHA and _excludes_one_half(win.rate),
         )
-        for each, p_holm in zip(win_rates, holm([each.p_value for each in win_rates]), strict=True)
+        for win, p_holm in zip(win_rates, holm([win.p_value for win in win_rates]), strict=True)
     )
 
 
-def _leaves_out_one_half(rate: Estimate) -> bool:
+def _excludes_one_half(rate: Estimate) -> bool:
     return rate.low is not None and rate.high is not None and not rate.low <= 0.5 <= rate.high

@@ -1,7 +1,7 @@
-"""Figures as inline SVG that follow the page's colours: text and axes are drawn in `currentColor`, the rest in the
-colours of the style sheet, which has others for a dark page.
+"""Figures as inline SVG in the page's colours: text and axes are drawn in `currentColor`, the rest in colours of the
+style sheet, which has different ones for a dark page.
 
-A figure is `WIDTH` inches wide, so that two stand side by side on a desk and one is still legible on a phone.
+A figure is `WIDTH` inches wide, so that two fit side by side on a desktop screen and one is legible on a phone.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from preceptor.core.text import printable
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
 GREY, GREEN, RED, OCHRE, BLUE = "#8a94a6", "#0f8b6d", "#c4553b", "#b07b19", "#5b6fc4"
 SERIES = (GREEN, RED, BLUE, OCHRE, "#8e4a9e", "#2a93c9", "#77803a", "#c0567f")
-"""Colours of several things side by side, with `MARKERS` for those who cannot tell them apart."""
+"""Colours of several series, with `MARKERS` for readers who cannot tell the colours apart."""
 MARKERS = "osD^vPX*"
 _VARIABLES = {colour: f"var(--figure-{i})" for i, colour in enumerate((GREY, *SERIES))}
 WIDTH = 4.8
@@ -66,12 +66,12 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Series:
-    """One estimate for each row of a forest plot, drawn alike."""
+    """One estimate for each row of a forest plot, drawn in one style."""
 
     label: str
     colour: str
     points: Sequence[Interval | None]
-    """By row; None where there is none."""
+    """By row; None if a row has no estimate."""
     marker: str = "o"
 
 
@@ -85,16 +85,16 @@ def forest(
     percent: bool = False,
     overlaid: bool = False,
 ) -> Markup:
-    """Estimates with their 95% intervals, a row for each name and a colour for each series.
+    """A forest plot: estimates with their 95% intervals, one row for each name and one colour for each series.
 
     Args:
-        description: for those who cannot see it: what the figure shows, with its main numbers.
-        at: where a line is drawn that says "no difference".
-        percent: whether values are shares.
-        overlaid: whether series stand on one line, because every row has a point in one of them only.
+        description: for readers who cannot see the figure: what it shows, with its main numbers.
+        at: where to draw the line of no difference.
+        percent: whether the values are shares.
+        overlaid: whether all series share one line per row, because each row has a point in only one of them.
     """
     with rc_context(STYLE):
-        drawn = [each for each in series if any(point is not None for point in each.points)]
+        drawn = [one for one in series if any(point is not None for point in one.points)]
         lines = 1 if overlaid else max(1, len(drawn))
         row = max(0.38, _LINE * lines + 0.14)  # inches
         height = 0.75 + (0.22 if len(drawn) > 1 else 0) + len(rows) * row
@@ -102,8 +102,8 @@ def forest(
         axes = figure.subplots()
         if at is not None:
             axes.axvline(at, color=RED, linewidth=1, linestyle=":")
-        for number, each in enumerate(drawn):
-            row_points(axes, each, 0.0 if overlaid else _LINE * (number - (lines - 1) / 2) / row)
+        for number, one in enumerate(drawn):
+            row_points(axes, one, 0.0 if overlaid else _LINE * (number - (lines - 1) / 2) / row)
         for edge in range(1, len(rows)):
             axes.axhline(edge - 0.5, color=_INK, alpha=0.12, linewidth=0.6)
         axes.set_yticks(range(len(rows)), [wrapped(row) for row in rows])
@@ -120,7 +120,7 @@ def forest(
 
 
 def row_points(axes: Axes, series: Series, shift: float) -> None:
-    """Points with their intervals, `shift` rows below the middles of their rows."""
+    """Draws points with their intervals, `shift` rows below the middle of each row."""
     known = [(i + shift, point) for i, point in enumerate(series.points) if point is not None]
     axes.errorbar(
         [point.value for _, point in known], [y for y, _ in known], xerr=reach([point for _, point in known]),
@@ -134,32 +134,32 @@ def as_percent(value: float, _position: float = 0) -> str:
 
 
 def wrapped(label: str, width: int = _LABEL, lines: int = 2) -> str:
-    """A name or title for a figure, on few short lines; one of several parts is broken between them."""
+    """A name or title for a figure on a few short lines, broken between its parts if it has several."""
     text = " ".join(label.split())
     parts = text.split(" · ") if lines > 1 and len(text) > width else [text]
-    found = [line for part in parts for line in textwrap.wrap(part, width, break_long_words=True)] or [""]
-    if len(parts) == lines < len(found):
-        found = [part if len(part) <= width else f"{part[: width - 1]}…" for part in parts]
-    shown = "\n".join(found if len(found) <= lines else [*found[: lines - 1], f"{found[lines - 1][: width - 1]}…"])
-    return f"\u00a0{shown}" if shown.startswith("_") else shown  # a legend leaves out what begins with an underscore
+    broken = [line for part in parts for line in textwrap.wrap(part, width, break_long_words=True)] or [""]
+    if len(parts) == lines < len(broken):
+        broken = [part if len(part) <= width else f"{part[: width - 1]}…" for part in parts]
+    shown = "\n".join(broken if len(broken) <= lines else [*broken[: lines - 1], f"{broken[lines - 1][: width - 1]}…"])
+    return f"\u00a0{shown}" if shown.startswith("_") else shown  # a legend omits names that begin with an underscore
 
 
 def reach(estimates: Sequence[Interval | dict[str, Any]]) -> list[list[float]]:
-    """Distances from values to the ends of their intervals, as matplotlib wants them; 0 where there is no interval."""
-    known = [as_interval(each) for each in estimates]
-    below = [max(0.0, each.value - each.low) if each.low is not None else 0.0 for each in known]
-    above = [max(0.0, each.high - each.value) if each.high is not None else 0.0 for each in known]
+    """Distances from values to the ends of their intervals, as matplotlib takes them; 0 without an interval."""
+    known = [as_interval(estimate) for estimate in estimates]
+    below = [max(0.0, e.value - e.low) if e.low is not None else 0.0 for e in known]
+    above = [max(0.0, e.high - e.value) if e.high is not None else 0.0 for e in known]
     return [below, above]
 
 
 def to_svg(figure: Figure, description: str) -> Markup:
-    """The figure as an SVG element with a text for those who cannot see it.
+    """The figure as an SVG element, with a text for readers who cannot see it.
 
-    What a page does not need is left out, and ids are made the figure's own: pages hold several.
+    Parts that a page does not need are removed, and ids are made unique, since a page holds several figures.
     """
     stream = io.StringIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the browser has it, matplotlib only measures
+        warnings.filterwarnings("ignore", message="Glyph")  # the browser has the glyph; matplotlib only measures it
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = stream.getvalue()
     svg = re.sub(

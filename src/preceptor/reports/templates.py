@@ -1,42 +1,32 @@
-"""Pages and Markdown from templates. Every text that goes into one is escaped, unless it says that it need not be."""
+"""Pages and Markdown from templates. Every value is escaped, unless a template or its type says otherwise."""
 
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from preceptor.core.numbers import for_templates
 from preceptor.core.text import printable
-from preceptor.store.documents import document
+from preceptor.store.documents import document, environment
 
 _PACKAGE = "preceptor.reports"
 
 
 def page(template: str, **values: Any) -> str:
-    """A page of HTML."""
+    """An HTML page."""
     return _pages().get_template(template).render(values)
 
 
 def markdown(template: str, **values: Any) -> str:
-    """A document of Markdown, without more than one empty line in a row outside of what it quotes."""
+    """A Markdown document with at most one empty line in a row, except in fenced blocks."""
     return document(_PACKAGE, template, **values)
 
 
 @cache
 def _pages() -> Environment:
-    pages = Environment(
-        loader=PackageLoader(_PACKAGE, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    pages.globals.update(for_templates())
-    return pages
+    return environment(_PACKAGE, _shown, html=True)
 
 
 def _shown(value: Any) -> Any:
-    """A value before it is escaped for HTML: hidden characters in a text are written out."""
+    """A value before it is escaped for HTML: hidden characters in a text are made visible."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,6 +1,7 @@
 """Markdown documents from templates: cards of datasets and models, the Markdown of reports."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,21 +21,32 @@ def document(package: str, template: str, **values: Any) -> str:
     Args:
         package: where the template is, such as "preceptor.store".
     """
-    text = environment(package).get_template(template).render(values).strip() + "\n"
+    text = _markdown(package).get_template(template).render(values).strip() + "\n"
     return _QUOTED_OR_EMPTY.sub(lambda match: match[1] or "\n\n", text)
 
 
-@cache
-def environment(package: str) -> Environment:
-    """The templates of a package, set up to escape every value."""
-    found = Environment(
+def environment(package: str, finalize: Callable[[Any], Any], *, html: bool) -> Environment:
+    """The templates of a package, which refuse unknown names and can call the functions of `core.numbers`.
+
+    Args:
+        finalize: called with every value before it is shown.
+        html: whether values are escaped for HTML.
+    """
+    templates = Environment(
         loader=PackageLoader(package, "."),
-        autoescape=False,
+        autoescape=html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=escaped,
+        finalize=finalize,
     )
-    found.globals.update(for_templates())
-    found.filters.update({"code": code, "fenced": fenced, "yaml": yaml})
-    return found
+    templates.globals.update(for_templates())
+    return templates
+
+
+@cache
+def _markdown(package: str) -> Environment:
+    """The templates of a package, set up to escape every value for Markdown."""
+    templates = environment(package, escaped, html=False)
+    templates.filters.update({"code": code, "fenced": fenced, "yaml": yaml})
+    return templates
