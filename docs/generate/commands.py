@@ -13,8 +13,8 @@ INTRODUCTION = """\
 
 This page is generated from the commands themselves. Each command also explains itself with `--help`.
 
-- No command is silent for more than ten seconds: on a terminal a bar moves, elsewhere lines say what is under way. A run
-  says within its first minute how long it will take on this machine.
+- No command is silent for more than ten seconds: on a terminal a bar moves, elsewhere lines say what is under way.
+  A run says within its first minute how long it will take on this machine.
 - Every command takes `--json`, which prints the result as JSON on standard output. Progress goes to standard error.
 - Ctrl-C, TERM and HUP end a command with one line that says how to [resume it](../how-to/resume.md).
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import api
 import commands
 import settings
 from mkdocs.config.defaults import MkDocsConfig
@@ -18,6 +19,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Called by MkDocs once it has listed the pages of `docs/`."""
     docs = Path(config.docs_dir)
     made = {
+        "reference/api.md": api.page(),
         "reference/cli.md": commands.page(),
         "reference/recipes.md": settings.page(),
         "decisions/index.md": decisions(docs / "decisions"),
