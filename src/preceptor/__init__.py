@@ -30,17 +30,26 @@ if TYPE_CHECKING:
     from preceptor.judging.judge import Judge
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
+    from preceptor.results.agreement import AgreementResult
+    from preceptor.results.audit import AuditResult
+    from preceptor.results.estimate import EstimateResult
     from preceptor.results.evaluation import EvaluationResult
     from preceptor.results.trajectories import TrajectoriesResult
+    from preceptor.tasks.agreement import agreement
+    from preceptor.tasks.audit import audit
     from preceptor.tasks.candidates import Answering
+    from preceptor.tasks.estimate import estimate
     from preceptor.tasks.evaluate.evaluate import evaluate
     from preceptor.tasks.trajectories import trajectories
 
 __all__ = [
+    "AgreementResult",
     "Answering",
+    "AuditResult",
     "Comparison",
     "Connection",
     "Constitution",
+    "EstimateResult",
     "EvaluationResult",
     "HumanLabel",
     "Judge",
@@ -58,38 +67,36 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "agreement",
+    "audit",
+    "estimate",
     "evaluate",
     "load_constitution",
     "trajectories",
 ]
 
 _PLACES = {
-    "backends.connection": ("Connection",),
-    "core.errors": ("PreceptorError", "UsageError"),
-    "core.types": (
-        "Comparison",
-        "HumanLabel",
-        "JudgeFailure",
-        "Message",
-        "Preference",
-        "Prompt",
-        "Response",
-        "Score",
-        "Usage",
-        "Verdict",
-    ),
-    "judging.constitution": ("Constitution", "load_constitution"),
-    "judging.judge": ("Judge",),
-    "judging.settings": ("PairwiseSettings",),
-    "judging.specs": ("JudgeSpec",),
-    "results.evaluation": ("EvaluationResult",),
-    "results.trajectories": ("TrajectoriesResult",),
-    "tasks.candidates": ("Answering",),
-    "tasks.evaluate.evaluate": ("evaluate",),
-    "tasks.trajectories": ("trajectories",),
+    "backends.connection": "Connection",
+    "core.errors": "PreceptorError UsageError",
+    "core.types": "Comparison HumanLabel JudgeFailure Message Preference Prompt Response Score Usage Verdict",
+    "judging.constitution": "Constitution load_constitution",
+    "judging.judge": "Judge",
+    "judging.settings": "PairwiseSettings",
+    "judging.specs": "JudgeSpec",
+    "results.agreement": "AgreementResult",
+    "results.audit": "AuditResult",
+    "results.estimate": "EstimateResult",
+    "results.evaluation": "EvaluationResult",
+    "results.trajectories": "TrajectoriesResult",
+    "tasks.agreement": "agreement",
+    "tasks.audit": "audit",
+    "tasks.candidates": "Answering",
+    "tasks.estimate": "estimate",
+    "tasks.evaluate.evaluate": "evaluate",
+    "tasks.trajectories": "trajectories",
 }
-"""Where each name of the public API is defined."""
-_MODULES = {name: f"preceptor.{place}" for place, names in _PLACES.items() for name in names}
+"""The modules that define the public API, each with the names that it defines."""
+_MODULES = {name: f"preceptor.{place}" for place, names in _PLACES.items() for name in names.split()}
 
 __version__: str
 

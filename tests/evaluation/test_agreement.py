@@ -20,6 +20,7 @@ from preceptor.core.types import (
 )
 from preceptor.core.types import Verdict as Answer
 from preceptor.evaluation import agreement
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
 from preceptor.evaluation.paired import JudgeOutcomes, compare_all
 from preceptor.judging.combine import combine
@@ -76,8 +77,10 @@ def run(rows: list[Judged] = ROWS, judge: str = "m", ledger_hits: int = 0, varia
 def test_one_judge_by_hand() -> None:
     found = audit([run()]).judges[0]
     assert (found.n, found.rows, found.human_ties, found.undecided) == (4, 6, 1, 1)
-    assert found.alignment == (1 + 1 + 0 + 0.5) / 4
-    assert found.single_order_alignment == (1 + 0 + 1 + 0.5) / 4
+    assert found.alignment is not None
+    assert (found.alignment.value, found.alignment.n) == ((1 + 1 + 0 + 0.5) / 4, 4)
+    assert found.single_order_alignment is not None
+    assert found.single_order_alignment.value == (1 + 0 + 1 + 0.5) / 4
     assert found.position_bias == 2 / 5
     # first wins: 1 of 2, 2 of 2, 2 of 2, two halves, 1 of 2
     assert found.first_position_rate == (1 + 2 + 2 + 1 + 1) / 10
@@ -119,13 +122,15 @@ def test_categories_have_shares_of_their_own() -> None:
 def test_what_cannot_be_computed_is_none_and_never_0() -> None:
     failed = audit([run([ROWS[5]])]).judges[0]
     assert failed.failure_rate == 1
-    for name in ("alignment", "alignment_ci", "position_bias", "first_position_rate", "longer_preferred_rate"):
+    for name in ("alignment", "position_bias", "first_position_rate", "longer_preferred_rate"):
         assert getattr(failed, name) is None
     for name in ("longer_baseline", "kappa", "ece", "brier", "labels_per_s", "tokens_per_label", "cost_per_1000"):
         assert getattr(failed, name) is None
     single = audit([run([row("1", ["a"], 0.9)])]).judges[0]
     assert single.position_bias is None
-    assert single.single_order_alignment == single.alignment == 1
+    assert single.single_order_alignment == single.alignment
+    assert single.alignment is not None
+    assert single.alignment.value == 1
     assert single.human_agreement is single.krippendorff_alpha is single.one_person_agreement is None
     assert audit([run(ledger_hits=1)]).judges[0].labels_per_s == pytest.approx(2.5 * 0.9)  # a call in ten took no time
     assert audit([run(ledger_hits=9)]).judges[0].labels_per_s is None
@@ -142,6 +147,11 @@ def test_samples_of_one_showing_agree_or_not() -> None:
     assert agreement.self_consistency([both]) == pytest.approx((1 / 3 + 1) / 2)
 
 
+def _width(estimate: Estimate) -> float:
+    assert estimate.interval is not None
+    return estimate.interval[1] - estimate.interval[0]
+
+
 def test_a_share_weighs_rows_and_its_interval_prompts() -> None:
     values = [("p", 1.0)] * 30 + [("q", 0.0), ("r", 1.0), ("s", 0.0), ("t", 1.0)]
     by_prompt = agreement.share_by_prompt(values)
@@ -149,7 +159,7 @@ def test_a_share_weighs_rows_and_its_interval_prompts() -> None:
     assert by_prompt is not None
     assert independent is not None
     assert by_prompt.value == independent.value == 32 / 34
-    assert by_prompt.high - by_prompt.low > 2 * (independent.high - independent.low)
+    assert _width(by_prompt) > 2 * _width(independent)
 
 
 def test_without_spread_the_interval_is_that_of_as_many_trials_as_there_are_prompts() -> None:

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Any, Literal
 
-from preceptor.evaluation.agreement import ReliabilityBin, Share
+from preceptor.evaluation.agreement import ReliabilityBin
 from preceptor.evaluation.cohorts import Change, Verdict
 from preceptor.evaluation.disagreement import Disagreement
 from preceptor.evaluation.intervals import Estimate
@@ -160,7 +160,7 @@ def audit(**more: Any) -> JudgeAudit:
 
 def trend(cohort: str | None, worse: bool | None = False) -> FailTrend:
     """Three weeks in each of which a third is lost."""
-    share = Share(value=0.33, low=0.25, high=0.42, n=60)
+    share = Estimate(value=0.33, low=0.25, high=0.42, n=60)
     starts = (date(2026, 3, 2), date(2026, 3, 9), date(2026, 3, 16))
     windows = tuple(Window(start=start, failing=share, prompts=60) for start in starts)
     return FailTrend(cohort=cohort, windows=windows, change=0.0, p_value=0.01, p_holm=0.02, worse=worse)
@@ -199,8 +199,8 @@ def whole(text: str = "Lisbon.", **more: Any) -> Evaluation:
             "tuned": Disagreement(
                 n=390,
                 undecided=10,
-                overall=Share(value=0.2, low=0.15, high=0.26, n=390),
-                by_cohort={"chat": Share(value=0.1, low=0.05, high=0.2, n=190)},
+                overall=Estimate(value=0.2, low=0.15, high=0.26, n=390),
+                by_cohort={"chat": Estimate(value=0.1, low=0.05, high=0.2, n=190)},
                 kappa=0.55,
             )
         },

@@ -17,9 +17,11 @@ from preceptor.core.types import (
     Response,
     Verdict,
 )
+from preceptor.evaluation.audit_words import context, doubts, headline, ranked, sample, with_short_labels
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
 from preceptor.judging.warnings import Count, JudgeConduct
-from preceptor.reports.audit.page import context, doubts, headline, ranked, render_audit, sample, with_short_labels
+from preceptor.reports.audit.page import render_audit
 from preceptor.store.selection import Selection
 
 SCRIPT = "<script>document.title = 'taken over'</script>"
@@ -119,9 +121,11 @@ def test_a_judge_of_length_is_not_crowned() -> None:
 
     found = audit([by_length("ruler", 0.9)])
     [judge] = found.judges
-    assert (judge.alignment, judge.longer_baseline, judge.above_longer) == (0.75, 0.75, 0.0)
-    assert judge.alignment_ci is not None
-    assert judge.alignment_ci[0] > 0.5  # beyond chance, and yet of no use
+    assert judge.alignment is not None
+    assert judge.above_longer is not None
+    assert (judge.alignment.value, judge.longer_baseline, judge.above_longer.value) == (0.75, 0.75, 0.0)
+    assert judge.alignment.low is not None
+    assert judge.alignment.low > 0.5  # beyond chance, and yet of no use
     assert (judge.unfit, found.usable) == ("longer", ())
     assert headline(found).startswith(
         "Do not use ruler: always preferring the longer response does about as well (75%). It prefers what most people"
@@ -165,7 +169,7 @@ def test_reasons_to_doubt() -> None:
     )
     poor = weak.model_copy(
         update={
-            "alignment": 0.52, "alignment_ci": (0.42, 0.62), "longer_baseline": 0.58, "conduct": conduct,
+            "alignment": Estimate(value=0.52, low=0.42, high=0.62, n=99), "longer_baseline": 0.58, "conduct": conduct,
             "ece": 0.12, "n": 99,
         }
     )  # fmt: skip
@@ -178,7 +182,8 @@ def test_reasons_to_doubt() -> None:
         "its confidence is off by 12 points on average (ECE 0.12)",
         "only 99 pairs are behind these numbers",
     ]
-    assert doubts(poor.model_copy(update={"alignment_ci": (0.3, 0.4)}))[0] == "it agrees with people less than chance"
+    worse = poor.model_copy(update={"alignment": Estimate(value=0.35, low=0.3, high=0.4, n=99)})
+    assert doubts(worse)[0] == "it agrees with people less than chance"
 
 
 def test_labels_are_shortened_as_long_as_they_stay_apart() -> None:

@@ -18,12 +18,11 @@ from test_sweep_report import swept
 
 import preceptor
 from preceptor.cli.app import main
-from preceptor.cli.audit_table import audit_text
 from preceptor.cli.compare_table import comparison_text
 from preceptor.cli.sweep_table import sweep_text
 from preceptor.display.screen import Display
 from preceptor.display.terminal import Terminal, say, say_json
-from preceptor.evaluation.agreement import Share
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import audit
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.trajectories import trajectory_findings
@@ -34,6 +33,7 @@ from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.reports.run.page import ReportData, render_report, render_run_markdown
 from preceptor.reports.sweep.page import render_sweep
 from preceptor.reports.trajectories import render_trajectories
+from preceptor.results.audit import AuditResult
 from preceptor.results.evaluation import EvaluationResult
 from preceptor.results.trajectories import TrajectoriesResult
 from preceptor.runs.publish import checkpoint_card, model_card
@@ -102,7 +102,7 @@ def hidden(text: str) -> set[str]:
 
 
 FINDINGS = trajectory_findings([], good_step=7.0).model_copy(
-    update={"agreement_by_cohort": {SNEAKY: Share(value=0.5, low=0.4, high=0.6, n=3)}, "failures": {SNEAKY: 1}}
+    update={"agreement_by_cohort": {SNEAKY: Estimate(value=0.5, low=0.4, high=0.6, n=3)}, "failures": {SNEAKY: 1}}
 )
 AUDITED = audit([judge_run(f"weak{SNEAKY}", 0.55), judge_run(f"strong{SNEAKY}", 0.95)])
 SWEPT = swept(title=SNEAKY, held_out=SNEAKY, training_reward=SNEAKY, facts={SNEAKY: SNEAKY})
@@ -157,7 +157,7 @@ def test_dataset_cards(tmp_path: Path) -> None:
     [
         lambda: say(str(EvaluationResult(**dict(evaluation())))),
         lambda: say(comparison_text(runs(), OUT)),
-        lambda: say(audit_text(AUDITED.model_dump(mode="json"), OUT)),
+        lambda: say(str(AuditResult(**dict(AUDITED)))),
         lambda: say(sweep_text(SWEPT, OUT)),
         lambda: say(str(TrajectoriesResult(**dict(FINDINGS)))),
         lambda: say_json(json.dumps({SNEAKY: SNEAKY}, ensure_ascii=False)),

@@ -1,7 +1,6 @@
 """`preceptor audit` from a file to its JSON and report, on scripted judges."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,12 @@ import pytest
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging import calibration
+from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
-from preceptor.tasks.audit import AuditJob, run_audit
+from preceptor.results.audit import AuditResult
+from preceptor.tasks.audit import audit
 from preceptor.tasks.label import LabelJob, run_label
+from rows import read
 
 KEYS = {
     *("judge", "constitution", "n", "alignment", "alignment_ci", "single_order_alignment", "position_bias"),
@@ -32,17 +34,24 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+JUDGES = (JudgeSpec(model="scripted:random"), JudgeSpec(model="scripted:first", variant="base"))
+
+
 @pytest.fixture
-def job(tmp_path: Path) -> AuditJob:
+def people(tmp_path: Path) -> Path:
     path = tmp_path / "people.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    judges = (JudgeSpec(model="scripted:random"), JudgeSpec(model="scripted:first", variant="base"))
-    return AuditJob(data=path, out=tmp_path / "out", judges=judges)
+    return path
 
 
-def test_the_json_has_every_measure_and_every_pair_of_judges(job: AuditJob) -> None:
-    result = run_audit(job, Silence())
-    assert json.loads((job.out / "audit.json").read_text()) == json.loads(json.dumps(result))
+def audited(people: Path, **settings: Any) -> AuditResult:
+    given: dict[str, Any] = {"judges": JUDGES, "out": people.parent / "out", "progress": Silence()}
+    return audit(people, **(given | settings))
+
+
+def test_the_json_has_every_measure_and_every_pair_of_judges(people: Path) -> None:
+    folder = audited(people).path
+    result = json.loads((folder / "audit.json").read_text())
     random, first = result["judges"]
     assert random.keys() >= KEYS
     # The judge that prefers whatever stands first: right in one order exactly where people prefer a, else undecided.
@@ -58,56 +67,126 @@ def test_the_json_has_every_measure_and_every_pair_of_judges(job: AuditJob) -> N
     assert set(random["by_category"]) == {"early", "late"}
     [pair] = result["comparisons"]
     assert (pair["judge_1"], pair["judge_2"], pair["n"]) == ("scripted:random", "scripted:first", 40)
-    assert "<html" in (job.out / "report.html").read_text()
-    judged = [json.loads(line) for line in (job.out / "judgements.jsonl").read_text().splitlines()]
+    assert "<html" in (folder / "report.html").read_text()
+    judged = [json.loads(line) for line in (folder / "judgements.jsonl").read_text().splitlines()]
     assert len(judged) == 80
     assert all(row["human_p_chosen"] in (0.0, 1.0) for row in judged)
 
 
-def test_a_second_call_asks_nothing_and_says_the_same(job: AuditJob) -> None:
-    first = run_audit(job, Silence())
-    second = run_audit(job, Silence())
-    for one, other in zip(first["judges"], second["judges"], strict=True):
-        assert one["labels_per_s"] > 0
-        assert other["labels_per_s"] is None
-        assert {**one, "labels_per_s": None} == other
+def test_a_second_call_asks_nothing_and_says_the_same(people: Path) -> None:
+    first, second = audited(people), audited(people)
+    for one, other in zip(first.judges, second.judges, strict=True):
+        assert one.labels_per_s is not None
+        assert one.labels_per_s > 0
+        assert other.labels_per_s is None
+        assert one.model_copy(update={"labels_per_s": None}) == other
+    assert AuditResult.load(first.path) == second
 
 
-def test_an_ensemble_is_one_judge_more(job: AuditJob) -> None:
-    result = run_audit(replace(job, ensemble=True), Silence())
-    random, _, both = result["judges"]
-    assert both["judge"] == "ensemble of all"
-    assert both["alignment"] == random["alignment"]  # the other one's preference is 0.5 throughout
-    assert len(result["comparisons"]) == 3
+def test_an_ensemble_is_one_judge_more(people: Path) -> None:
+    result = audited(people, ensemble=True)
+    random, _, both = result.judges
+    assert both.judge == "ensemble of all"
+    assert both.alignment == random.alignment  # the other one's preference is 0.5 throughout
+    assert both.spec is None
+    assert len(result.comparisons) == 3
 
 
-def test_a_saved_calibration_is_used_by_label_and_refused_for_another_judge(job: AuditJob, tmp_path: Path) -> None:
+def test_a_judge_is_found_by_itself_its_specification_or_its_name(people: Path) -> None:
+    random, first = Judge("scripted:random", variant="detailed"), Judge("scripted:first", variant="base")
+    result = audited(people, judges=[random, first])
+    one, other = result.judges
+    assert result[random] is result[random.spec] is result["scripted:random"] is one
+    assert result[JudgeSpec(model="scripted:random")] is one
+    assert result[first] is result[other.label] is other
+    assert one.alignment is not None
+    assert one.alignment.low is not None
+    assert one.alignment.low < one.alignment.value
+    with pytest.raises(KeyError, match="no judge"):
+        result[Judge("scripted:first")]
+    with pytest.raises(KeyError, match="2 judges"):
+        audited(people, judges=[random, Judge("scripted:random", variant="base")], out=None)["scripted:random"]
+
+
+def test_none_is_recommended_where_none_is_fit_for_use(people: Path) -> None:
+    result = audited(people)
+    assert result.recommended is None
+    assert result.reason.startswith("Use none of these 2 judges")
+    assert any("keeps to a position" in warning for warning in result.warnings)
+
+
+def test_the_judge_that_agrees_with_people_is_recommended(people: Path, tmp_path: Path) -> None:
+    rows = [row | {"label": "tie"} for row in ROWS]
+    spec = JudgeSpec(model="scripted:random")
+    verdicts = read(audited(people, judges=spec, out=tmp_path / "first").path / "judgements.jsonl")
+    for row, verdict in zip(rows, verdicts, strict=True):
+        row["label"] = verdict["chosen_is"]
+    result = audit(rows, judges=[spec, "scripted:first"], out=tmp_path / "second", progress=Silence())
+    assert result.recommended == spec
+    alignment = result[spec].alignment
+    assert alignment is not None
+    assert alignment.value == 1.0
+    assert "scripted:random" in result.reason
+
+
+def test_the_table_fits_80_columns(people: Path) -> None:
+    result = audited(people)
+    lines = result.table().text(80).split("\n")
+    assert max(map(len, lines[:-1])) <= 80  # the last line is the path of the report
+    [head] = [line for line in lines if "aligned" in line and "failed" in line]
+    assert head.split() == ["judge", "n", "aligned", "95%", "1", "order", "bias", "first", "longer", "failed"]
+    [random] = [line for line in lines if line.startswith("scripted:random") and "[" in line]
+    assert random.split()[1] == "40"
+
+
+def test_rows_in_memory_are_audited_in_a_temporary_folder() -> None:
+    result = audit(ROWS, judges="scripted:first", progress=Silence())
+    assert result["scripted:first"].undecided == 40
+    assert (result.path / "report.html").is_file()
+
+
+def test_audits_of_an_earlier_version_are_read(people: Path) -> None:
+    result = audited(people)
+    path = result.path / "audit.json"
+    written = json.loads(path.read_text())
+    alignment = result.judges[0].alignment
+    assert alignment is not None
+    assert written["judges"][0]["alignment_ci"] == [alignment.low, alignment.high]
+    for judge in written["judges"]:
+        del judge["spec"]
+    path.write_text(json.dumps(written))
+    earlier = AuditResult.load(result.path)
+    assert earlier["scripted:random"].alignment == result.judges[0].alignment
+    assert earlier.recommended is None
+
+
+def test_a_saved_calibration_is_used_by_label_and_refused_for_another_judge(people: Path, tmp_path: Path) -> None:
     saved = tmp_path / "calibrations" / "random.json"
-    alone = replace(job, judges=job.judges[:1], save_calibration=saved, out=tmp_path / "alone")
-    run_audit(alone, Silence())
+    audited(people, judges=JUDGES[:1], save_calibration=saved, out=tmp_path / "alone")
     slope = calibration.load(saved).slope
     assert 0 <= slope < 0.5  # the judge knows nothing
     spec = JudgeSpec(model="scripted:random", calibration=str(saved))
-    summary = run_label(LabelJob(data=job.data, out=tmp_path / "labels", judges=(spec,)), Silence())
-    rows = [json.loads(line) for line in (tmp_path / "labels" / "preferences.jsonl").read_text().splitlines()]
+    summary = run_label(LabelJob(data=people, out=tmp_path / "labels", judges=(spec,)), Silence())
+    rows = read(tmp_path / "labels" / "preferences.jsonl")
     raw = [abs(sum(v["p_a"] for v in row["verdicts"]) / 2 - 0.5) for row in rows]
     assert sum(row["p_chosen"] - 0.5 for row in rows) < sum(raw)
     assert json.loads(rows[0]["settings"])["calibration"] == calibration.load(saved).hash
     assert summary["rater"]["settings"]["calibration"] == calibration.load(saved).hash
     other = JudgeSpec(model="scripted:first", calibration=str(saved))
     with pytest.raises(UsageError, match="fitted on a judge whose model"):
-        run_label(LabelJob(data=job.data, out=tmp_path / "no", judges=(other,)), Silence())
+        run_label(LabelJob(data=people, out=tmp_path / "no", judges=(other,)), Silence())
     with pytest.raises(UsageError, match="for one judge"):
-        run_audit(replace(job, save_calibration=saved), Silence())
+        audited(people, save_calibration=saved)
 
 
-def test_rows_without_people_are_not_audited(job: AuditJob) -> None:
+def test_rows_without_people_are_not_audited(people: Path) -> None:
     row = {"prompt": "q", "response_a": "x", "response_b": "y"}
-    with job.data.open("a") as stream:
+    with people.open("a") as stream:
         stream.write(json.dumps(row) + "\n")
-    assert run_audit(job, Silence())["judges"][0]["rows"] == 40
+    assert audited(people).judges[0].rows == 40
     with pytest.raises(UsageError, match=r'people\.jsonl:41: no "label"'):
-        run_audit(replace(job, strict=True), Silence())
-    job.data.write_text(json.dumps(row) + "\n")
+        audited(people, strict=True)
+    people.write_text(json.dumps(row) + "\n")
     with pytest.raises(UsageError, match='no "label"'):
-        run_audit(job, Silence())
+        audited(people, out=people.parent / "none")
+    assert not (people.parent / "none").exists()

@@ -1,4 +1,4 @@
-"""`preceptor estimate` and `preceptor agreement`: from files to numbers, and what is wrong with files in one line."""
+"""Estimates and agreement: from files to numbers, and what is wrong with files in one line."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from preceptor.cli.agreement import agreement
-from preceptor.cli.estimate import estimate
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
+from preceptor.results.estimate import EstimateResult
 from preceptor.store.preferences import write_parquet
-from preceptor.tasks.agreement import rater_agreement
-from preceptor.tasks.estimate import EstimateJob, run_estimate
+from preceptor.tasks.agreement import agreement as agreement_of
+from preceptor.tasks.estimate import estimate as estimate_of
 from preceptor.tasks.label import LabelJob, run_label
 from rows import read, write
 
@@ -49,7 +48,7 @@ def p_a(row: dict[str, Any]) -> float:
 def test_labels_of_people_meet_those_of_the_judge(labels: Path, tmp_path: Path) -> None:
     said = ["a" if i % 3 else "tie" for i in range(30)]
     people = write(tmp_path / "p.jsonl", [comparison(i, label=label) for i, label in enumerate(said)])
-    found = run_estimate(EstimateJob(labels, people, out=tmp_path / "out", sample="random"))
+    found = estimate_of(labels, people=people, out=tmp_path / "out", sample="random")
     assert (found.preferred, found.comparisons, found.for_people) == ("response a", 60, None)
     assert found.estimates.human_only is not None
     assert found.estimates.human_only.value == pytest.approx((20 + 10 * 0.5) / 30)
@@ -71,17 +70,17 @@ def test_who_saw_the_responses_the_other_way_round_is_understood(labels: Path, t
         row | {"response_a": row["response_b"], "response_b": row["response_a"], "label": 1 - row["label"]}
         for row in straight
     ]
-    one = run_estimate(EstimateJob(labels, write(tmp_path / "1.jsonl", straight), sample="random"))
-    other = run_estimate(EstimateJob(labels, write(tmp_path / "2.jsonl", turned), sample="random"))
-    mixed = run_estimate(EstimateJob(labels, write(tmp_path / "3.jsonl", straight[:15] + turned[15:]), sample="random"))
+    one = estimate_of(labels, people=write(tmp_path / "1.jsonl", straight), sample="random")
+    other = estimate_of(labels, people=write(tmp_path / "2.jsonl", turned), sample="random")
+    mixed = estimate_of(labels, people=write(tmp_path / "3.jsonl", straight[:15] + turned[15:]), sample="random")
     assert one.estimates == other.estimates == mixed.estimates
 
 
 def test_a_policy_is_asked_about_wherever_it_stands(labels: Path, tmp_path: Path) -> None:
     """People prefer the tuned policy's response, which is a in every second comparison."""
     people = write(tmp_path / "p.jsonl", [comparison(i, label="b" if i % 2 else "a") for i in range(30)])
-    tuned = run_estimate(EstimateJob(labels, people, policy="tuned", sample="random"))
-    base = run_estimate(EstimateJob(labels, people, policy="base", sample="random"))
+    tuned = estimate_of(labels, people=people, policy="tuned", sample="random")
+    base = estimate_of(labels, people=people, policy="base", sample="random")
     assert tuned.preferred == "tuned"
     assert tuned.estimates.human_only is not None
     assert base.estimates.human_only is not None
@@ -91,30 +90,29 @@ def test_a_policy_is_asked_about_wherever_it_stands(labels: Path, tmp_path: Path
     assert tuned.estimates.judge_only.value == pytest.approx(mean)
     rows = read(labels / "preferences.jsonl")
     others = [row | {"chosen_policy": "third"} if row["chosen_policy"] == "tuned" else row for row in rows]
-    some = run_estimate(
-        EstimateJob(write(tmp_path / "o.jsonl", others), people, "tuned", plan=100, out=tmp_path / "q", sample="random")
-    )
+    given = write(tmp_path / "o.jsonl", others)
+    some = estimate_of(given, people=people, policy="tuned", plan=100, out=tmp_path / "q", sample="random")
     by_tuned = {row["id"] for row in others if "tuned" in (row["chosen_policy"], row["rejected_policy"])}
     assert some.comparisons == len(by_tuned) < 60
     assert {row["id"] for row in read(tmp_path / "q" / "for_people.jsonl")} == {i for i in by_tuned if int(i[1:]) >= 30}
     with pytest.raises(UsageError, match='no comparison has a response of the policy "tune"; did you mean "tuned"'):
-        run_estimate(EstimateJob(labels, people, policy="tune"))
+        estimate_of(labels, people=people, policy="tune")
 
 
 def test_rows_that_hold_peoples_labels_need_no_second_file(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.jsonl", [comparison(i, **({"label": "a"} if i < 12 else {})) for i in range(30)])
     run_label(LabelJob(data=data, out=tmp_path / "l", judges=(JudgeSpec(model="scripted:random"),)), Silence())
-    found = run_estimate(EstimateJob(tmp_path / "l", sample="random"))
+    found = estimate_of(tmp_path / "l", sample="random")
     assert found.people is None
     assert found.estimates.human_only is not None
     assert (found.estimates.human_only.value, found.estimates.n_human) == (1.0, 12)
     (tmp_path / "parquet").mkdir()
     write_parquet(tmp_path / "l" / "preferences.jsonl", tmp_path / "parquet" / "preferences.parquet")
-    assert run_estimate(EstimateJob(tmp_path / "parquet", sample="random")) == found
+    assert estimate_of(tmp_path / "parquet", sample="random") == found
 
 
 def test_the_plan_is_labelled_and_comes_back(labels: Path, tmp_path: Path) -> None:
-    found = run_estimate(EstimateJob(labels, plan=24, out=tmp_path / "asked"))
+    found = estimate_of(labels, plan=24, out=tmp_path / "asked")
     assert found.for_people == 24
     assert found.estimates.human_only is None
     asked = read(tmp_path / "asked" / "for_people.jsonl")
@@ -122,22 +120,22 @@ def test_the_plan_is_labelled_and_comes_back(labels: Path, tmp_path: Path) -> No
     planned = {"selection": "planned", "selection_probability": 0.4}  # 24 of 60, and of each cohort
     assert all(row == comparison(int(row["id"][1:]), **planned) for row in asked)
     people = write(tmp_path / "p.jsonl", [{**row, "ratings": ["a", "a", "b"]} for row in asked])
-    again = run_estimate(EstimateJob(labels, people))
+    again = estimate_of(labels, people=people)
     assert again.people is not None
     assert (again.people.labelled, again.people.unknown, again.estimates.n_human) == (24, 0, 24)
     # what people have is not asked for again, and their work is not written over
-    more = run_estimate(EstimateJob(labels, people, plan=100, out=tmp_path / "more"))
+    more = estimate_of(labels, people=people, plan=100, out=tmp_path / "more")
     assert more.for_people == 36
     assert not {r["id"] for r in read(tmp_path / "more" / "for_people.jsonl")} & {row["id"] for row in asked}
     write(tmp_path / "asked" / "for_people.jsonl", [{**row, "label": "a"} for row in asked])
     with pytest.raises(UsageError, match="people's labels; move the file away"):
-        run_estimate(EstimateJob(labels, plan=24, out=tmp_path / "asked"))
+        estimate_of(labels, plan=24, out=tmp_path / "asked")
 
 
 def test_labels_that_do_not_fit_are_counted(labels: Path, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [comparison(i, label="a") for i in range(12)]
     rows += [{**rows[0], "response_a": "rewritten"}, comparison(99, label="a"), {"label": "a"}, comparison(13)]
-    found = run_estimate(EstimateJob(labels, write(tmp_path / "p.jsonl", rows), sample="random"))
+    found = estimate_of(labels, people=write(tmp_path / "p.jsonl", rows), sample="random")
     assert found.people is not None
     assert found.people.model_dump() == {
         **{"labelled": 14, "malformed": 1, "unknown": 1, "other_responses": 1},
@@ -159,56 +157,60 @@ def test_labels_of_no_use_are_an_error(
     labels: Path, tmp_path: Path, people: list[dict[str, Any]], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        run_estimate(EstimateJob(labels, write(tmp_path / "people.jsonl", people), out=tmp_path / "out"))
+        estimate_of(labels, people=write(tmp_path / "people.jsonl", people), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_asked_is_said(labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give the folder for it by --out"):
-        run_estimate(EstimateJob(labels, plan=5))
-    with pytest.raises(UsageError, match=r"--half-width 5: expected a number between 0 and 0\.5"):
-        run_estimate(EstimateJob(labels, half_width=5))
+    with pytest.raises(UsageError, match=r"half_width 5: expected a number between 0 and 0\.5"):
+        estimate_of(labels, half_width=5)
     with pytest.raises(UsageError, match=r"rows\.jsonl:1: prompt_id: .*as `preceptor label` writes them"):
-        run_estimate(EstimateJob(labels.parent / "rows.jsonl"))
+        estimate_of(labels.parent / "rows.jsonl")
     with pytest.raises(UsageError, match="its rows name no policies"):
         rows = [
             row | {"chosen_policy": "unknown", "rejected_policy": "unknown"}
             for row in read(labels / "preferences.jsonl")
         ]
-        run_estimate(EstimateJob(write(tmp_path / "u.jsonl", rows), policy="tuned"))
+        estimate_of(write(tmp_path / "u.jsonl", rows), policy="tuned")
     with pytest.raises(UsageError, match="holds no rows"):
-        run_estimate(EstimateJob(write(tmp_path / "empty.jsonl", [])))
+        estimate_of(write(tmp_path / "empty.jsonl", []))
 
 
-def test_a_table_for_people(labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_for_people(labels: Path, tmp_path: Path) -> None:
     people = write(tmp_path / "p.jsonl", [comparison(i, label="b" if i % 4 else "a") for i in range(30)])
-    estimate(labels, people, out=tmp_path / "out", sample="random")
-    out = capsys.readouterr().out
-    assert "How often people prefer response a, in %" in out
-    assert "people alone" in out
-    assert "For ± 5 points: 311 prompts labelled by people, more than the 60 there are." in out
-    estimate(labels, people, half_width=0.2, sample="random")
-    assert (
-        "For ± 20 points: about 20 prompts labelled by people with this judge, 20 without." in capsys.readouterr().out
+    table = str(estimate_of(labels, people=people, out=tmp_path / "out", sample="random"))
+    assert "response a" in table
+    assert "For ± 5 points: 311 prompts" in table
+    assert "For ± 20 points: about 20 prompts" in str(
+        estimate_of(labels, people=people, half_width=0.2, sample="random")
     )
-    estimate(labels, write(tmp_path / "few.jsonl", read(people)[:4]), plan=3, out=tmp_path / "plan", sample="random")
-    out = capsys.readouterr().out
-    assert "4 prompts are labelled by people; an interval takes at least 10" in out
-    assert "for people to label: 3 in" in out
-    estimate(labels, people, as_json=True, sample="random")
-    assert json.loads(capsys.readouterr().out)["estimates"]["n_human"] == 30
+    few = write(tmp_path / "few.jsonl", read(people)[:4])
+    result = estimate_of(labels, people=few, plan=3, sample="random")
+    assert "4 prompts" in str(result)
+    assert "at least 10" in str(result)
+    assert "for people to label: 3" in str(result)
+    assert len(read(result.path / "for_people.jsonl")) == 3  # a temporary folder
+    assert EstimateResult.load(result.path) == result
 
 
-def test_agreement_of_opinions_and_of_rankings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_in_memory_are_estimated_from(labels: Path) -> None:
+    people = [comparison(i, label="b" if i % 4 else "a") for i in range(30)]
+    judged = read(labels / "preferences.jsonl")
+    result = estimate_of(judged, people=people, sample="random")
+    assert result.estimates.human_only is not None
+    assert result.estimates.human_only.value == pytest.approx(8 / 30)
+    assert result.best == result.estimates.prediction_powered
+
+
+def test_agreement_of_opinions_and_of_rankings(tmp_path: Path) -> None:
     opinions = [comparison(0, ratings=["a", "a", "b"]), comparison(1, ratings=["b", "b"]), comparison(2, label="a")]
-    found = rater_agreement(write(tmp_path / "c.jsonl", opinions))
+    found = agreement_of(write(tmp_path / "c.jsonl", opinions))
     assert (found.agreement.kind, found.agreement.rows, found.left_out) == ("preferences", 2, 1)
     assert found.agreement.pairwise is not None
     assert found.agreement.pairwise.value == pytest.approx(2 / 3)
     assert found.first_left_out == f'{tmp_path / "c.jsonl"}:3: fewer than two people\'s opinions in "ratings"'
     disputed = [opinions[0] | {"selection": "disputed"}, opinions[1]]
-    agreement(write(tmp_path / "d.jsonl", disputed))
-    assert capsys.readouterr().out.startswith("! 1 of 2 rows were chosen because judges dispute them")
+    assert str(agreement_of(disputed)).startswith("! 1 of 2 rows")
     rankings = [
         {"id": "x", "rankings": [[1, 2, 3], [1, 3, 2], [1, 2, 3]]},
         {"rankings": [[1, 1, 2], [1, None, 2]]},
@@ -216,19 +218,16 @@ def test_agreement_of_opinions_and_of_rankings(tmp_path: Path, capsys: pytest.Ca
         {"rankings": [[1, 2]]},
         {"rankings": [[1, "2"], [1, 2]]},
     ]
-    found = rater_agreement(write(tmp_path / "r.jsonl", rankings))
+    found = agreement_of(write(tmp_path / "r.jsonl", rankings))
     assert (found.agreement.kind, found.agreement.rows, found.left_out) == ("rankings", 2, 3)
     assert found.first_left_out is not None
     assert (
         "r.jsonl:3: rankings: expected every list to have one rank for each item, got 2 and 3" in found.first_left_out
     )
     assert [each.id for each in found.agreement.concordance] == ["x", f"{tmp_path / 'r.jsonl'}:2"]
-    agreement(tmp_path / "r.jsonl")
-    out = capsys.readouterr().out
-    assert "Kendall's W" in out
-    assert "0.78" in out
-    agreement(tmp_path / "c.jsonl", as_json=True)
-    assert json.loads(capsys.readouterr().out)["agreement"]["opinions"] == 5
+    assert "Kendall's W" in str(found)
+    assert "0.78" in str(found)
+    assert agreement_of(opinions).agreement.opinions == 5
 
 
 @pytest.mark.parametrize(
@@ -244,4 +243,4 @@ def test_agreement_of_opinions_and_of_rankings(tmp_path: Path, capsys: pytest.Ca
 )
 def test_nothing_to_compare_is_an_error(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        rater_agreement(write(tmp_path / "x.jsonl", rows))
+        agreement_of(write(tmp_path / "x.jsonl", rows))

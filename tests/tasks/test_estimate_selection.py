@@ -10,7 +10,7 @@ from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import Malformed, read_comparisons
 from preceptor.store.preferences import write_parquet
-from preceptor.tasks.estimate import EstimateJob, run_estimate
+from preceptor.tasks.estimate import estimate as estimate_of
 from preceptor.tasks.label import LabelJob, run_label
 from rows import read, write
 
@@ -44,12 +44,12 @@ def test_disputed_rows_are_refused(labels: Path, tmp_path: Path) -> None:
     """All of them said "a", which was once taken for 93 to 100 % of all comparisons."""
     people = write(tmp_path / "p.jsonl", disputed(labels, label="a"))
     with pytest.raises(UsageError, match=REFUSED) as error:
-        run_estimate(EstimateJob(labels, people, out=tmp_path / "out"))
+        estimate_of(labels, people=people, out=tmp_path / "out")
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 2
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match=REFUSED):
-        run_estimate(EstimateJob(labels, people, sample="random"))
+        estimate_of(labels, people=people, sample="random")
 
 
 def test_columns_that_people_dropped_are_known_from_the_folder(labels: Path, tmp_path: Path) -> None:
@@ -57,11 +57,11 @@ def test_columns_that_people_dropped_are_known_from_the_folder(labels: Path, tmp
     people = write(tmp_path / "p.jsonl", rows)
     for sample in (None, "random"):
         with pytest.raises(UsageError, match=REFUSED):
-            run_estimate(EstimateJob(labels, people, sample=sample))
+            estimate_of(labels, people=people, sample=sample)
     # a random sample has some of them in it, and is one
     some = [*rows[:5], *(comparison(i, label="b") for i in range(60) if f"c{i}" not in {row["id"] for row in rows})]
     mixed = write(tmp_path / "mixed.jsonl", some)
-    assert run_estimate(EstimateJob(labels, mixed, sample="random")).chosen == {"random": len(some)}
+    assert estimate_of(labels, people=mixed, sample="random").chosen == {"random": len(some)}
 
 
 def test_who_does_not_say_is_asked(labels: Path, tmp_path: Path) -> None:
@@ -69,23 +69,23 @@ def test_who_does_not_say_is_asked(labels: Path, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"p\.jsonl: 25 of 30 labels do not say how .* give --sample random if"
     ) as error:
-        run_estimate(EstimateJob(labels, people))
+        estimate_of(labels, people=people)
     assert "\n" not in str(error.value)
     with pytest.raises(UsageError, match=r'--sample planned: expected "random"'):
-        run_estimate(EstimateJob(labels, people, sample="planned"))
-    assert run_estimate(EstimateJob(labels, people, sample="random")).estimates.n_human == 30
+        estimate_of(labels, people=people, sample="planned")
+    assert estimate_of(labels, people=people, sample="random").estimates.n_human == 30
     said = [row | {"selection": "random"} for row in read(people)]
-    assert run_estimate(EstimateJob(labels, write(people, said))).chosen == {"random": 30}
+    assert estimate_of(labels, people=write(people, said)).chosen == {"random": 30}
 
 
 def test_disputed_rows_beside_a_plan_are_left_out_and_may_be_planned(labels: Path, tmp_path: Path) -> None:
-    run_estimate(EstimateJob(labels, plan=40, out=tmp_path / "plan"))
+    estimate_of(labels, plan=40, out=tmp_path / "plan")
     planned = [{**row, "label": "b"} for row in read(tmp_path / "plan" / "for_people.jsonl")]
     assert {(row["selection"], row["selection_probability"]) for row in planned} == {("planned", 0.2)}
     ours = {row["id"] for row in planned}
     others = [row for row in disputed(labels, label="a") if row["id"] not in ours]
     people = write(tmp_path / "p.jsonl", [*planned, *others])
-    found = run_estimate(EstimateJob(labels, people, plan=160, out=tmp_path / "more"))
+    found = estimate_of(labels, people=people, plan=160, out=tmp_path / "more")
     assert (found.chosen, found.estimates.n_human) == ({"planned": 40}, 40)
     assert found.people is not None
     assert found.people.disputed == len(others)
@@ -99,27 +99,27 @@ def test_planned_probabilities_become_weights(labels: Path, tmp_path: Path) -> N
     """Of 20 labels with 1/2 all say a, of 10 with 1/8 all say b: (20 · 2 · 1 + 10 · 8 · 0) / 120."""
     often = [comparison(i, label="a", selection="planned", selection_probability=0.5) for i in range(20)]
     seldom = [comparison(i, label="b", selection="planned", selection_probability=0.125) for i in range(20, 30)]
-    found = run_estimate(EstimateJob(labels, write(tmp_path / "p.jsonl", [*often, *seldom])))
+    found = estimate_of(labels, people=write(tmp_path / "p.jsonl", [*often, *seldom]))
     assert found.estimates.human_only is not None
     assert found.estimates.human_only.value == pytest.approx(1 / 3)
     both = [*often, *seldom, *(comparison(i, label="a", selection="random") for i in range(30, 40))]
     with pytest.raises(
         UsageError, match="30 labels are planned with unequal probabilities and 10 are of a random sample"
     ):
-        run_estimate(EstimateJob(labels, write(tmp_path / "both.jsonl", both)))
+        estimate_of(labels, people=write(tmp_path / "both.jsonl", both))
     alike = [*often, *(comparison(i, label="b", selection="random") for i in range(30, 40))]
-    found = run_estimate(EstimateJob(labels, write(tmp_path / "alike.jsonl", alike)))
+    found = estimate_of(labels, people=write(tmp_path / "alike.jsonl", alike))
     assert found.estimates.human_only is not None
     assert found.estimates.human_only.value == pytest.approx(2 / 3)
     wrong = [comparison(0, label="a", selection="planned", selection_probability=1.5)]
     with pytest.raises(UsageError, match=r"selection_probability: expected a probability above 0 and up to 1"):
-        run_estimate(EstimateJob(labels, write(tmp_path / "wrong.jsonl", wrong)))
+        estimate_of(labels, people=write(tmp_path / "wrong.jsonl", wrong))
 
 
 def test_where_people_labelled_everything_nothing_was_chosen(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.jsonl", [comparison(i, label="a" if i % 4 else "b") for i in range(24)])
     run_label(LabelJob(data=data, out=tmp_path / "out", judges=RANDOM), Silence())
-    found = run_estimate(EstimateJob(tmp_path / "out"))
+    found = estimate_of(tmp_path / "out")
     assert (found.chosen, found.estimates.n_human) == ({}, 24)
 
 
@@ -129,11 +129,11 @@ def test_labels_of_disputed_rows_keep_what_they_are(labels: Path, tmp_path: Path
     run_label(LabelJob(data=data, out=tmp_path / "out", judges=RANDOM), Silence())
     assert {row["selection"] for row in read(tmp_path / "out" / "preferences.jsonl")} == {"disputed"}
     with pytest.raises(UsageError, match="judges dispute them"):
-        run_estimate(EstimateJob(tmp_path / "out"))
+        estimate_of(tmp_path / "out")
     (tmp_path / "parquet").mkdir()
     write_parquet(tmp_path / "out" / "preferences.jsonl", tmp_path / "parquet" / "preferences.parquet")
     with pytest.raises(UsageError, match="judges dispute them"):
-        run_estimate(EstimateJob(tmp_path / "parquet" / "preferences.parquet"))
+        estimate_of(tmp_path / "parquet" / "preferences.parquet")
 
 
 def test_a_row_says_how_it_was_chosen_or_nothing(tmp_path: Path) -> None:

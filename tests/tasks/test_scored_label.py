@@ -10,7 +10,7 @@ import pytest
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec, read_judges
-from preceptor.tasks.audit import AuditJob, run_audit
+from preceptor.tasks.audit import audit
 from preceptor.tasks.label import LabelJob, dry_run, run_label
 
 SCORED = (JudgeSpec(model="scripted:random", constitution="warm_tone", variant="scored"),)
@@ -75,12 +75,13 @@ def test_an_audit_measures_it_beside_the_others(job: LabelJob, tmp_path: Path) -
     rows = [{"prompt": f"q{i}", "response_a": f"a{i}", "response_b": f"b{i}", "label": "ab"[i % 2]} for i in range(30)]
     people.write_text("".join(json.dumps(row) + "\n" for row in rows))
     judges = (*SCORED, JudgeSpec(model="scripted:random", constitution="warm_tone"))
-    result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=judges), Silence())
-    scored, shown_together = result["judges"]
-    assert scored["label"].endswith("scored")
-    assert scored["position_bias"] == 0.0 < shown_together["position_bias"]
-    assert scored["single_order_alignment"] == scored["alignment"]
-    assert scored["calibrated"]["position_bias"] == pytest.approx(0.0, abs=1e-6)
+    scored, shown_together = audit(people, judges=judges, out=tmp_path / "audit", progress=Silence()).judges
+    assert scored.label.endswith("scored")
+    assert shown_together.position_bias is not None
+    assert scored.position_bias == 0.0 < shown_together.position_bias
+    assert scored.single_order_alignment == scored.alignment
+    assert scored.calibrated is not None
+    assert scored.calibrated.position_bias == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_rationale_without_a_place_is_refused_before_anything_is_opened(job: LabelJob) -> None:

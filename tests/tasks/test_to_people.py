@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from preceptor.cli.audit_table import audit_text
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.for_people import write_for_people
 from preceptor.store.outcomes import Outcomes
-from preceptor.tasks.audit import AuditJob, run_audit
+from preceptor.tasks.audit import audit
 from preceptor.tasks.label import LabelJob, run_label
 
 TWO = (JudgeSpec(model="scripted:random"), JudgeSpec(model="scripted:random", constitution="honest"))
@@ -64,9 +63,7 @@ def test_the_most_disputed_come_first_without_what_the_judges_think(job: LabelJo
     assert "5 of these comparisons, in `for_people.jsonl`" in (job.out / "README.md").read_text()
 
 
-def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(
-    job: LabelJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(job: LabelJob, tmp_path: Path) -> None:
     run_label(job, Silence())
     rows = [{**row, "label": "b"} for row in read(job.out / "for_people.jsonl")]
     people = write(tmp_path / "labelled.jsonl", rows)
@@ -74,11 +71,10 @@ def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(
     for row in read_comparisons(people):
         assert isinstance(row, ComparisonRow)
         assert row.comparison == original[row.comparison.id]
-    result = run_audit(AuditJob(data=people, out=tmp_path / "audit", judges=TWO[:1]), Silence())
-    assert result["judges"][0]["rows"] == 5
-    assert result["chosen"] == {"disputed": 5}
-    print(audit_text(result, tmp_path))
-    assert capsys.readouterr().out.startswith("! 5 of 5 rows were chosen because judges dispute them.")
+    result = audit(people, judges=TWO[:1], out=tmp_path / "audit", progress=Silence())
+    assert result.judges[0].rows == 5
+    assert result.chosen == {"disputed": 5}
+    assert str(result).startswith("! 5 of 5 rows were chosen because judges dispute them.")
 
 
 def test_a_second_call_and_another_number_write_it_anew(job: LabelJob) -> None:

@@ -40,17 +40,15 @@ def audit(
     output: o.Output,
 ) -> None:
     """Measure judges against people: agreement, position and length bias, calibration, speed and cost."""
-    from preceptor.cli.audit_table import audit_text
     from preceptor.core.errors import UsageError
-    from preceptor.tasks.audit import AuditJob, run_audit
+    from preceptor.tasks.audit import audit as audit_judges
 
     if method not in ("platt", "temperature"):
         raise UsageError(f'--method {method}: expected "platt" or "temperature"')
-    folder = out or Path("audits") / data.stem
-    job = AuditJob(
-        data=data,
-        out=folder,
+    result = audit_judges(
+        data,
         judges=judges,
+        out=out or Path("audits") / data.stem,
         ensemble=ensemble,
         limit=limit,
         strict=strict,
@@ -58,6 +56,6 @@ def audit(
         save_calibration=save_calibration,
         method=method,
         connection=connection,
+        progress=output.progress,
     )
-    result = run_audit(job, output.progress)
-    output.show(result, lambda: audit_text(result, folder))
+    output.show(result)

@@ -16,22 +16,12 @@ import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
 from preceptor.core.types import Comparison, Frozen, HumanLabel, Preference, Presentation
-from preceptor.evaluation.intervals import LEAST_FOR_RATE, rate_interval
+from preceptor.evaluation.intervals import LEAST_FOR_RATE, Estimate, rate_interval
 from preceptor.judging.position import Presented, first_wins, mean, p_by_order, same_position_wins
 from preceptor.judging.trajectory import response_text
 
 Side: TypeAlias = Literal["a", "b"]
 BINS = 10
-
-
-class Share(Frozen):
-    """A share of rows, with a 95% interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    """Rows it rests on."""
 
 
 class ReliabilityBin(Frozen):
@@ -57,33 +47,37 @@ def correctness(p_a: float, majority: Side) -> float:
     return 0.5 if choice == "tie" else float(choice == majority)
 
 
-def share_by_prompt(values: Sequence[tuple[str, float]]) -> Share | None:
+def share_by_prompt(values: Sequence[tuple[str, float]]) -> Estimate | None:
     """The mean of all rows' values in [0, 1], each row weighing the same, with the interval of `rate_interval` over
     prompts.
 
     Args:
         values: (prompt id, value) of each row.
 
-    Returns: None when there is no row.
+    Returns: a share of rows, `n` of them; None when there is no row.
     """
     if not values:
         return None
     sums, counts = _sums(values)
     low, high = rate_interval(sums, counts)
     value = min(max(float(sums.sum() / counts.sum()), low), high)  # rounding errors at 0 and 1
-    return Share(value=value, low=low, high=high, n=len(values))
+    return Estimate(value=value, low=low, high=high, n=len(values))
 
 
-def difference_by_prompt(values: Sequence[tuple[str, float]]) -> tuple[float, tuple[float, float] | None]:
+def difference_by_prompt(values: Sequence[tuple[str, float]]) -> Estimate | None:
     """The mean of all rows' differences of two shares, in [-1, 1], and its interval over prompts: a share's, on another
-    scale. The interval is None with fewer than three prompts.
+    scale. There is no interval with fewer than three prompts.
+
+    Returns: `n` is the number of rows; None when there is no row.
     """
+    if not values:
+        return None
     sums, counts = _sums(values)
     value = float(sums.sum() / counts.sum())
     if len(sums) < LEAST_FOR_RATE:
-        return value, None
+        return Estimate(value=value, low=None, high=None, n=len(values))
     low, high = rate_interval((sums + counts) / 2.0, counts)
-    return value, (2.0 * low - 1.0, 2.0 * high - 1.0)
+    return Estimate(value=value, low=2.0 * low - 1.0, high=2.0 * high - 1.0, n=len(values))
 
 
 def _sums(values: Sequence[tuple[str, float]]) -> tuple[np.ndarray, np.ndarray]:
@@ -214,14 +208,12 @@ def longer_baseline(rows: Iterable[tuple[Comparison, Side]]) -> float | None:
     return mean(hits) if hits else None
 
 
-def above_longer(rows: Sequence[tuple[Comparison, float, Side]]) -> tuple[float | None, tuple[float, float] | None]:
+def above_longer(rows: Sequence[tuple[Comparison, float, Side]]) -> Estimate | None:
     """A judge's alignment less that of always preferring the longer response, with its interval over prompts.
 
     Args:
         rows: comparison, the judge's p_a, and what most people prefer.
     """
-    if not rows:
-        return None, None
     rule = {"a": 1.0, "b": 0.0, "tie": 0.5}
     return difference_by_prompt(
         [(c.prompt.id, correctness(p_a, side) - correctness(rule[longer(c)], side)) for c, p_a, side in rows]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.agreement import Share, Side, chosen, kappa, share_by_prompt
+from preceptor.evaluation.agreement import Side, chosen, kappa, share_by_prompt
+from preceptor.evaluation.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Disagreement(Frozen):
     n: int
     undecided: int
     """Comparisons left out."""
-    overall: Share | None
+    overall: Estimate | None
     """Share of comparisons in which the two prefer different responses, with its interval over prompts."""
-    by_cohort: dict[str, Share]
+    by_cohort: dict[str, Estimate]
     kappa: float | None
     """Cohen's kappa of the two judges' choices; None where it is undefined."""
 

@@ -28,7 +28,12 @@ class Estimate(Frozen):
     low: float | None
     high: float | None
     n: int
-    """Prompts it rests on."""
+    """What it rests on: prompts, or rows where the field says so."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends; None where there is no interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 def mean_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | None:

@@ -6,22 +6,25 @@ A failure never enters a number but `failure_rate` and `failures`; what cannot b
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Usage
 from preceptor.evaluation import agreement
-from preceptor.evaluation.agreement import ReliabilityBin, Share, Side
+from preceptor.evaluation.agreement import ReliabilityBin, Side
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.paired import JudgeOutcomes, PairedComparison, compare_all
 from preceptor.judging.calibration import Method, cross_validated, fit
 from preceptor.judging.combine import Combine
 from preceptor.judging.conduct import conduct_of
+from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.warnings import JudgeConduct, JudgeWarning, judge_warnings
 from preceptor.store.selection import Selection
 
 UNCATEGORISED = "none"
+_WITH_INTERVAL = ("alignment", "single_order_alignment", "above_longer")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class JudgeRun:
     """How the judge was asked, where that tells two rows of the report apart."""
     combine: Combine = "mean"
     """How its presentations are combined, for the calibrated preferences."""
+    spec: JudgeSpec | None = None
+    """What the judge was made from; None for an ensemble."""
 
 
 class Calibrated(Frozen):
@@ -81,21 +86,16 @@ class JudgeAudit(Frozen):
     """Rows that alignment rests on: people's majority is no tie, and the judge gave an answer."""
     rows: int
     """All rows."""
-    alignment: float | None
-    """Share of these n rows in which the judge prefers what most people prefer."""
-    alignment_ci: tuple[float, float] | None
-    """95% interval over prompts."""
-    single_order_alignment: float | None
+    alignment: Estimate | None
+    """Share of these n rows in which the judge prefers what most people prefer; the interval is over prompts."""
+    single_order_alignment: Estimate | None
     """Alignment with response a first alone; the same as alignment where the judge saw one order only."""
-    single_order_alignment_ci: tuple[float, float] | None
     position_bias: float | None
     first_position_rate: float | None
     longer_preferred_rate: float | None
     longer_baseline: float | None
-    above_longer: float | None = None
-    """Alignment less that of always preferring the longer response, on the same rows."""
-    above_longer_ci: tuple[float, float] | None = None
-    """95% interval of it, bootstrapped over prompts."""
+    above_longer: Estimate | None = None
+    """Alignment less that of always preferring the longer response, on the same rows; the interval is over prompts."""
     kappa: float | None
     ece: float | None
     brier: float | None
@@ -109,7 +109,7 @@ class JudgeAudit(Frozen):
     krippendorff_alpha_with_judge: float | None
     """The judge counted as one rater more, over those of these rows it answered."""
     self_consistency: float | None
-    by_category: dict[str, Share]
+    by_category: dict[str, Estimate]
     """Alignment by category; empty where the data have none."""
     human_ties: int
     human_ties_leaning: int = 0
@@ -127,16 +127,41 @@ class JudgeAudit(Frozen):
     """How it answered, people's labels aside: what judge warnings are made from."""
     warnings: tuple[JudgeWarning, ...] = ()
     """Reasons to doubt it that need no people's labels; see `preceptor.judging.warnings`."""
+    spec: JudgeSpec | None = None
+    """What the judge was made from. None for an ensemble, and in files that do not say."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_file(cls, data: Any) -> Any:
+        """A file has a number and its interval beside each other, `alignment` and `alignment_ci`."""
+        if not isinstance(data, dict):
+            return data
+        fields: dict[str, Any] = dict(data)
+        for name in _WITH_INTERVAL:
+            low, high = fields.pop(f"{name}_ci", None) or (None, None)
+            if isinstance(fields.get(name), int | float):
+                fields[name] = {"value": fields[name], "low": low, "high": high, "n": fields.get("n")}
+        return fields
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_file(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for name, value in written(self).items():
+            estimate = getattr(self, name) if name in _WITH_INTERVAL else None
+            fields[name] = value if estimate is None else estimate.value
+            if name in _WITH_INTERVAL:
+                fields[f"{name}_ci"] = None if estimate is None else estimate.interval
+        return fields
 
     @property
     def unfit(self) -> "Unfit | None":
         """Why the judge is not to be used; None where it is better than chance and than a rule that reads nothing."""
-        if self.alignment is None or self.alignment_ci is None:
+        if self.alignment is None or self.alignment.interval is None:
             return "no_answer"
-        low, high = self.alignment_ci
+        low, high = self.alignment.interval
         if low <= 0.5:
             return "below_chance" if high < 0.5 else "chance"
-        margin = None if self.above_longer_ci is None else self.above_longer_ci[0]
+        margin = None if self.above_longer is None else self.above_longer.low
         if margin is None and self.longer_baseline is not None:
             margin = low - self.longer_baseline
         return "longer" if margin is not None and margin <= 0.0 else None
@@ -199,10 +224,14 @@ def audit(runs: Sequence[JudgeRun], chosen: Sequence[Selection] = ()) -> Audit:
     return Audit(
         judges=tuple(judges),
         comparisons=compare_all(outcomes),
-        usable=tuple(judge.label for judge in sorted(fit, key=lambda judge: -(judge.alignment or 0.0))),
+        usable=tuple(judge.label for judge in sorted(fit, key=_disagreement)),
         chosen=dict(Counter(selection.how for selection in chosen if selection.how)),
         unequal=bool(chances) and max(chances) > 1.05 * min(chances),
     )
+
+
+def _disagreement(judge: JudgeAudit) -> float:
+    return -(judge.alignment.value if judge.alignment else 0.0)
 
 
 def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
@@ -211,10 +240,7 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
     preferences = [preference for _, preference in answered]
     scored = _scored(run.rows)
     sides: list[tuple[float, Side]] = [(s.preference.p_a, s.majority) for s in scored]
-    aligned = _alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored])
-    single = _alignment([(s.prompt, agreement.single_order(s.preference), s.majority) for s in scored])
     conduct = conduct_of((row.outcome, agreement.longer(row.comparison)) for row in run.rows)
-    above, above_ci = agreement.above_longer([(s.row.comparison, s.preference.p_a, s.majority) for s in scored])
     bins, tokens = agreement.reliability(sides), run.usage.prompt_tokens + run.usage.completion_tokens
     return JudgeAudit(
         label=label,
@@ -223,16 +249,15 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         variant=run.variant,
         n=len(scored),
         rows=len(run.rows),
-        alignment=aligned and aligned.value,
-        alignment_ci=aligned and (aligned.low, aligned.high),
-        single_order_alignment=single and single.value,
-        single_order_alignment_ci=single and (single.low, single.high),
+        alignment=_alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored]),
+        single_order_alignment=_alignment(
+            [(s.prompt, agreement.single_order(s.preference), s.majority) for s in scored]
+        ),
         position_bias=agreement.position_bias(preferences),
         first_position_rate=agreement.first_position_rate(preferences),
         longer_preferred_rate=agreement.longer_preferred_rate(preferences),
         longer_baseline=agreement.longer_baseline([(s.row.comparison, s.majority) for s in scored]),
-        above_longer=above,
-        above_longer_ci=above_ci,
+        above_longer=agreement.above_longer([(s.row.comparison, s.preference.p_a, s.majority) for s in scored]),
         kappa=agreement.kappa(sides),
         ece=agreement.calibration_error(bins),
         brier=agreement.brier_score(sides),
@@ -256,6 +281,7 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         cost_per_1000=1000 * run.cost / len(answered) if answered and run.cost is not None else None,
         conduct=conduct,
         warnings=judge_warnings(conduct, label),
+        spec=run.spec,
     )
 
 
@@ -273,21 +299,21 @@ def _scored(rows: Sequence[Judged]) -> list[_Scored]:
     ]
 
 
-def _alignment(rows: Sequence[tuple[str, float, Side]]) -> Share | None:
+def _alignment(rows: Sequence[tuple[str, float, Side]]) -> Estimate | None:
     """AI labeler alignment (Lee et al. 2023) from prompt id, p_a and people's majority of each row."""
     return agreement.share_by_prompt([(prompt, agreement.correctness(p, side)) for prompt, p, side in rows])
 
 
-def _by_category(scored: Sequence[_Scored]) -> dict[str, Share]:
+def _by_category(scored: Sequence[_Scored]) -> dict[str, Estimate]:
     names = {s.row.category for s in scored}
     if names <= {None}:
         return {}
-    found: dict[str, Share] = {}
+    shares: dict[str, Estimate] = {}
     for name in sorted(names, key=lambda n: (n is None, n or "")):
         share = _alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored if s.row.category == name])
         assert share is not None  # a category has a row
-        found[UNCATEGORISED if name is None else name] = share
-    return found
+        shares[UNCATEGORISED if name is None else name] = share
+    return shares
 
 
 def _calibrated(scored: Sequence[_Scored], how: Combine) -> Calibrated | None:

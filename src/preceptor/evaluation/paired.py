@@ -56,15 +56,13 @@ def _decided(comparison: PairedComparison, p_holm: float) -> PairedComparison:
 
 def _compare(first: JudgeOutcomes, second: JudgeOutcomes) -> PairedComparison:
     shared = [(*first.correct[row], second.correct[row][1]) for row in first.correct if row in second.correct]
-    difference, interval = (
-        difference_by_prompt([(prompt, one - other) for prompt, one, other in shared]) if shared else (None, None)
-    )
+    difference = difference_by_prompt([(prompt, one - other) for prompt, one, other in shared])
     return PairedComparison(
         judge_1=first.judge,
         judge_2=second.judge,
         n=len(shared),
-        difference=difference,
-        difference_ci=interval,
+        difference=difference and difference.value,
+        difference_ci=difference and difference.interval,
         p_value=_mcnemar([(one, other) for _, one, other in shared]),
         p_holm=None,
         significant=False,

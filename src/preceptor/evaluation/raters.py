@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from preceptor.core.types import Frozen, HumanLabel
-from preceptor.evaluation.agreement import Share, human_agreement, krippendorff_alpha, share_by_prompt
+from preceptor.evaluation.agreement import human_agreement, krippendorff_alpha, share_by_prompt
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 
 
@@ -49,7 +49,7 @@ class RaterAgreement(Frozen):
     """Rows with opinions of two people or more; all measures are over these."""
     opinions: int
     """Of comparisons: opinions on them; of rankings: rankings of them."""
-    pairwise: Share | None
+    pairwise: Estimate | None
     """How often two people agree on two responses: the mean over rows (of rankings, over their pairs of items) of the
     share of agreeing pairs of people. A tie is an opinion. Interval over prompts."""
     alpha: float | None

@@ -12,13 +12,13 @@ from preceptor.core.numbers import estimate, number
 from preceptor.core.types import Frozen
 from preceptor.evaluation.agreement import (
     ReliabilityBin,
-    Share,
     Side,
     calibration_error,
     correctness,
     reliability,
     share_by_prompt,
 )
+from preceptor.evaluation.intervals import Estimate
 
 Source = Literal["ai", "human"]
 
@@ -48,9 +48,9 @@ class RewardAccuracy(Frozen):
     """Pairs in which a response has no reward, or one that is not finite; in no measure."""
     ties: int
     """Pairs with a reward whose label is exactly 0.5; only in `log_loss`."""
-    accuracy: Share | None
+    accuracy: Estimate | None
     """Share of pairs that the rewards order as the label does; equal rewards count half."""
-    by_source: dict[Source, Share]
+    by_source: dict[Source, Estimate]
     """The same by who gave the labels, those that there are."""
     log_loss: float | None
     """Mean cross-entropy between the labels and σ(margin), in nats; ln 2 is what equal rewards have."""
@@ -58,7 +58,7 @@ class RewardAccuracy(Frozen):
     """Confidence max(σ(margin), 1 - σ(margin)) against accuracy."""
     calibration_error: float | None
     """Expected calibration error of the confidence."""
-    longer_baseline: Share | None
+    longer_baseline: Estimate | None
     """Accuracy of always preferring the longer response; equal lengths count half."""
     length_correlation: float | None
     """Spearman's correlation between margin and difference in length, every pair taken in both orders, because which
@@ -142,7 +142,7 @@ def _length_correlation(known: Sequence[tuple[ScoredPair, float]]) -> float | No
     return float(correlation.statistic)
 
 
-def _share(share: Share | None) -> str:
+def _share(share: Estimate | None) -> str:
     return "unknown" if share is None else f"{estimate(share, 3)} (n {share.n})"
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Frozen, Message, Response
-from preceptor.evaluation.agreement import Share, Side, correctness, share_by_prompt
+from preceptor.evaluation.agreement import Side, correctness, share_by_prompt
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.evaluation.pairs import JudgedPair, policies_of
 from preceptor.evaluation.win_rate import WinRate, win_rate
@@ -83,7 +83,7 @@ class Agreement(Frozen):
 
     by: str
     """"the comparison", "the score of the whole", "the mean step score", "the lowest step score", "more characters"."""
-    share: Share
+    share: Estimate
     """Share of the pairs that it decides; equal values count one half. By prompt."""
 
 
@@ -125,7 +125,7 @@ class TrajectoryFindings(Frozen):
     """Pairs in which exactly one trajectory is known to have succeeded."""
     agreement: tuple[Agreement, ...]
     """The comparison first; rules that decide no pair are left out."""
-    agreement_by_cohort: dict[str, Share]
+    agreement_by_cohort: dict[str, Estimate]
     """Of the comparison; empty for a single cohort."""
     position_bias: float | None
     """Share of pairs shown in both orders in which the same position wins."""
@@ -275,7 +275,7 @@ def _sign(difference: float) -> int:
     return (difference > 0) - (difference < 0)
 
 
-def _by_cohort(decided: Sequence[Decided]) -> dict[str, Share]:
+def _by_cohort(decided: Sequence[Decided]) -> dict[str, Estimate]:
     values: dict[str, list[tuple[str, float]]] = {}
     for pair, side in decided:
         values.setdefault(pair.judged.cohort, []).append((pair.judged.prompt_id, correctness(pair.judged.p_a, side)))

@@ -15,7 +15,8 @@ def headline(findings: TrajectoryFindings) -> str:
             f"{findings.pairs} pairs of trajectories were judged, but for none of them is it known that exactly one "
             "succeeded, so nothing shows whether the judge is right."
         )
-    beyond = compared.low > 0.5 or compared.high < 0.5
+    low, high = compared.interval or (0.0, 1.0)
+    beyond = low > 0.5 or high < 0.5
     chance = "" if beyond else ", which is not beyond chance"
     return (
         f"The judge prefers the trajectory that succeeded in {share(compared)} of {compared.n} pairs in which "

@@ -9,7 +9,8 @@ from typing import Literal
 from statsmodels.stats.proportion import proportions_ztest
 
 from preceptor.core.types import Frozen
-from preceptor.evaluation.agreement import Share, share_by_prompt
+from preceptor.evaluation.agreement import share_by_prompt
+from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.signs import ALPHA, holm
 
 Length = Literal["day", "week", "month"]
@@ -32,7 +33,7 @@ class Window(Frozen):
     """A day, a week from Monday, or a month, all in UTC."""
 
     start: date
-    failing: Share
+    failing: Estimate
     """Share of rows that failed; the interval is over prompts."""
     prompts: int
 

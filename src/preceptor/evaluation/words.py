@@ -218,9 +218,9 @@ def _of_judging(evaluation: Evaluation, names: Names) -> Iterator[str]:
     audit = evaluation.audit
     if audit is not None and audit.unfit is not None:
         agrees = "gave no answer that could be compared with people's"
-        if audit.alignment is not None and audit.alignment_ci is not None:
-            low, high = (percent(end) for end in audit.alignment_ci)
-            agrees = f"agrees with people on {percent(audit.alignment)} of {audit.n} pairs ({low} to {high})"
+        if audit.alignment is not None and audit.alignment.interval is not None:
+            low, high = (percent(end) for end in audit.alignment.interval)
+            agrees = f"agrees with people on {percent(audit.alignment.value)} of {audit.n} pairs ({low} to {high})"
         rule = f" (always preferring the longer response: {percent(audit.longer_baseline)})"
         than = f"a rule that reads nothing{rule}" if audit.unfit == "longer" else "chance"
         yield f"{evaluation.judge.name} is no better than {than} at predicting what people prefer: it {agrees}."

@@ -19,24 +19,19 @@ from preceptor.backends.connection import Connection
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
 from preceptor.core.text import printable_line
-from preceptor.core.types import Comparison, JudgeFailure, Message, Preference, Prompt, Response, Score, Usage
+from preceptor.core.types import Comparison, JudgeFailure, Preference, Prompt, Response, Score, Usage
 from preceptor.core.validation import explain
 from preceptor.judging.batching import Batcher
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.inputs import PromptLike, ResponseLike, comparison, prompt_and_response
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import check_scoring
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.judging.specs import JudgeSpec, check_judges, check_prices, make_judge, read_judges
-from preceptor.store.comparisons import WrongRowError, comparison_id, parse_response
 from preceptor.store.ledger import Ledger
-from preceptor.store.prompts import parse_prompt
 
-PromptLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Prompt"
-"""A user's message as text, a conversation that ends with one, or a `Prompt`."""
-ResponseLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Response"
-"""A response as text, as the messages after the prompt, or a `Response`."""
 _LOG = logging.getLogger("preceptor.judge")
 
 
@@ -356,52 +351,6 @@ def reward_name(spec: JudgeSpec) -> str:
     return "_".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
 
 
-def comparison(prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Comparison:
-    """A comparison with the id that it would have in a dataset.
-
-    Raises: UsageError for a malformed prompt or response.
-    """
-    asked = as_prompt(prompt)
-    one, other = as_response(a, asked, "a"), as_response(b, asked, "b")
-    return Comparison(id=comparison_id(asked, one, other), prompt=asked, a=one, b=other)
-
-
-def prompt_and_response(prompt: PromptLike, response: ResponseLike) -> tuple[Prompt, Response]:
-    """Both as types.
-
-    Raises: UsageError for a malformed prompt or response.
-    """
-    asked = as_prompt(prompt)
-    return asked, as_response(response, asked, "response")
-
-
-def as_prompt(prompt: PromptLike) -> Prompt:
-    """A prompt from a text or messages; its id is a hash of its content.
-
-    Raises: UsageError when it is empty or does not end with the user's turn.
-    """
-    if isinstance(prompt, Prompt):
-        return prompt
-    return parse_prompt({"prompt": prompt if isinstance(prompt, str) else _plain(prompt)}, "prompt")
-
-
-def as_response(response: ResponseLike, prompt: Prompt, name: str) -> Response:
-    """A response to the prompt from a text or messages.
-
-    Raises: UsageError that begins with `name`.
-    """
-    if isinstance(response, Response):
-        return response if response.prompt_id == prompt.id else response.model_copy(update={"prompt_id": prompt.id})
-    try:
-        return parse_response(response if isinstance(response, str) else _plain(response), name, prompt, None)
-    except WrongRowError as error:
-        raise UsageError(str(error)) from error
-
-
-def _plain(messages: Sequence[Mapping[str, Any] | Message]) -> list[Any]:
-    return [message.wire() if isinstance(message, Message) else message for message in messages]
-
-
 Judges: TypeAlias = "Judge | JudgeSpec | str | Path | Sequence[Judge | JudgeSpec | str | Path]"
 """One judge or several: a `Judge`, a specification, a model string, or the path of a .toml file of [[judges]]."""
 
@@ -429,3 +378,15 @@ def _specs(judge: Judge | JudgeSpec | str | Path) -> tuple[JudgeSpec, ...]:
     if str(judge).endswith(".toml"):
         return read_judges(Path(judge))
     return (JudgeSpec(model=str(judge)),)
+
+
+def shared_connection(judges: Judges, connection: Connection | None) -> Connection | None:
+    """How model servers are reached: as given, otherwise as the judges say.
+
+    Raises: UsageError when two judges say different things.
+    """
+    listed = [judges] if isinstance(judges, Judge | JudgeSpec | str | Path) else judges
+    stated = [judge.connection for judge in listed if isinstance(judge, Judge) and judge.connection is not None]
+    if connection is None and any(other != stated[0] for other in stated):
+        raise UsageError("the judges have different connections; give the one to use as connection=")
+    return connection or next(iter(stated), None)

@@ -3,26 +3,17 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Frozen, HumanLabel
-from preceptor.evaluation.raters import Rankings, RaterAgreement, preference_agreement, ranking_agreement
+from preceptor.core.types import HumanLabel
+from preceptor.evaluation.raters import Rankings, preference_agreement, ranking_agreement
+from preceptor.results.agreement import AgreementResult
 from preceptor.store.comparisons import read_comparisons
 from preceptor.store.rows import Malformed, read_raw_rows
 from preceptor.store.selection import DISPUTED
-
-
-class AgreementFound(Frozen):
-    """How far people agree, and what could not be used."""
-
-    agreement: RaterAgreement
-    left_out: int
-    """Rows that cannot be used, those with fewer than two people's opinions among them."""
-    first_left_out: str | None
-    """Place of the first one, and why."""
-    disputed: int = 0
-    """Rows that were chosen because judges dispute them: people agree less on them than on others."""
+from preceptor.store.tabular import Rows, rows_as_file
 
 
 class _LeftOut:
@@ -38,24 +29,36 @@ class _LeftOut:
         self.first = self.first or f"{place}: {reason}"
 
 
-def rater_agreement(path: Path) -> AgreementFound:
-    """How far the people in a file agree.
+def agreement(rows: Rows) -> AgreementResult:
+    """How far people agree with each other.
+
+    Example:
+        >>> rows = [{"prompt": "q", "response_a": "x", "response_b": "y", "ratings": ["a", "a", "b"]}]
+        >>> round(agreement(rows).agreement.pairwise.value, 2)
+        0.33
 
     Args:
-        path: comparisons with `ratings`, or rows with `rankings`, one list of ranks for each person, null for an item
+        rows: comparisons with `ratings`, or rows with `rankings`, one list of ranks for each person, null for an item
             that they did not rank; whichever the first row has.
 
-    Raises: UsageError when the file cannot be read or no row has the opinions of two people.
+    Raises: UsageError when the rows cannot be read or no row has the opinions of two people.
     """
+    if isinstance(rows, str | Path):
+        return _agreement(Path(rows))
+    with TemporaryDirectory() as folder:
+        return _agreement(rows_as_file(rows, Path(folder)))
+
+
+def _agreement(path: Path) -> AgreementResult:
     left_out = _LeftOut()
     if _has_rankings(path):
-        found = ranking_agreement(_rankings(path, left_out))
+        measured = ranking_agreement(_rankings(path, left_out))
     else:
-        found = preference_agreement(_opinions(path, left_out))
-    if not found.rows:
+        measured = preference_agreement(_opinions(path, left_out))
+    if not measured.rows:
         raise UsageError(left_out.first or f"{path}: holds no rows")
-    return AgreementFound(
-        agreement=found, left_out=left_out.count, first_left_out=left_out.first, disputed=left_out.disputed
+    return AgreementResult(
+        agreement=measured, left_out=left_out.count, first_left_out=left_out.first, disputed=left_out.disputed
     )
 
 

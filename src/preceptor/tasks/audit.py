@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,109 +16,138 @@ from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Preference, Rater, total_usage
 from preceptor.display.progress import shown
-from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
+from preceptor.evaluation import judge_audit
+from preceptor.evaluation.judge_audit import Judged, JudgeRun
 from preceptor.judging import calibration
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
+from preceptor.judging.judge import Judges, judge_specs, shared_connection
 from preceptor.judging.label import Tally
-from preceptor.judging.specs import JudgeSpec, check_judges, check_prices, make_judge
+from preceptor.judging.specs import JudgeSpec, check_prices, make_judge
 from preceptor.reports.audit.page import render_audit
+from preceptor.results.audit import REPORT, AuditResult
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
-from preceptor.store.files import write_json, write_rows, write_text, writing
+from preceptor.store.files import write_rows, write_text, writing
 from preceptor.store.ledger import Ledger
+from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preferences import failure_row, preference_row
 from preceptor.store.rows import Malformed
+from preceptor.store.tabular import Rows, rows_as_file
 
 UNREACHED = 0.1
 """Share of comparisons whose calls may not get through before an audit stops: it would measure the server."""
-
-
 REMEDY = "Mend the cause and give the same command again: what is answered is not asked again"
 
 
-@dataclass(frozen=True)
-class AuditJob:
-    """Which judges are audited, on what, and under which conditions."""
+def audit(
+    rows: Rows,
+    *,
+    judges: Judges,
+    out: str | Path | None = None,
+    ensemble: bool = False,
+    limit: int | None = None,
+    strict: bool = False,
+    budget: float | None = None,
+    save_calibration: str | Path | None = None,
+    method: calibration.Method = "platt",
+    connection: Connection | None = None,
+    progress: Progress | None = None,
+) -> AuditResult:
+    """Measures judges against people, one model at a time, continuing what an earlier process left in the folder.
 
-    data: Path
-    out: Path
-    judges: tuple[JudgeSpec, ...]
-    ensemble: bool = False
-    """Audit the ensemble of all judges too."""
-    limit: int | None = None
-    strict: bool = False
-    budget: float | None = None
-    save_calibration: Path | None = None
-    """Where to save a calibration of the one judge, fitted on all labels."""
-    method: calibration.Method = "platt"
-    connection: Connection | None = None
+    Example:
+        >>> rows = [{"prompt": f"q{i}", "response_a": "x", "response_b": "yes", "label": "a"} for i in range(20)]
+        >>> result = audit(rows, judges=["scripted:first", "scripted:random"])
+        >>> result.recommended is None
+        True
 
+    Args:
+        rows: comparisons with people's `label` or `ratings`; for their columns see `preceptor.store.comparisons`.
+        judges: one judge or several.
+        out: folder of the audit, given again to continue; a temporary one where None.
+        ensemble: measure the ensemble of all judges too.
+        limit: use only so many rows, from the first.
+        strict: refuse unusable rows instead of skipping them.
+        budget: most dollars that all calls of this folder may cost.
+        save_calibration: file for a calibration of the one judge, fitted on all labels.
+        method: of the calibration.
+        connection: how model servers are reached; by default as the judges say.
 
-def run_audit(job: AuditJob, progress: Progress | None = None) -> dict[str, Any]:
-    """Audits judges, one model at a time, from wherever an earlier process left it.
-
-    Returns: the audit as in `audit.json`.
     Raises: UsageError on faulty input; PreceptorError when a model cannot be asked or the budget is spent.
     """
+    specs, connection = judge_specs(judges), shared_connection(judges, connection)
+    if save_calibration is not None and len(specs) != 1:
+        raise UsageError(f"save_calibration is for one judge; {len(specs)} are named")
+    output = output_folder(out)
+    check_own(output.path, "audit")
+    if save_calibration is not None:
+        calibration.check_replaceable(Path(save_calibration))
     with shown(progress) as display:
-        return _audit(job, display)
+        display.stage("reading the data")
+        read = read_labelled(Path(rows), limit, strict) if isinstance(rows, str | Path) else None
+        with working_in(output.path, "audit"), Ledger(output.path / "ledger.sqlite", budget) as ledger:
+            data = rows_as_file(rows, output.path)
+            labelled, malformed = read or read_labelled(data, limit, strict)
+            runs = _all_judged(specs, labelled, ledger, connection, display, ensemble)
+            display.stage("measuring")
+            measured = judge_audit.audit(runs, [row.selection for row in labelled])
+            if save_calibration is not None:
+                _save_calibration(Path(save_calibration), runs[0], method)
+            facts = {"data": data.name, "rows": len(labelled), "unusable rows": len(malformed)}
+            return _written(AuditResult(**dict(measured)), output, runs, facts)
 
 
-def _audit(job: AuditJob, progress: Progress) -> dict[str, Any]:
-    check_judges(job.judges)
-    if job.save_calibration is not None and len(job.judges) != 1:
-        raise UsageError(f"--save-calibration is for one judge; {len(job.judges)} are named")
-    check_own(job.out, "audit")
-    if job.save_calibration is not None:
-        calibration.check_replaceable(job.save_calibration)
-    progress.stage("reading the data")
-    rows, malformed = read_labelled(job)
+def _all_judged(
+    specs: Sequence[JudgeSpec],
+    rows: Sequence[ComparisonRow],
+    ledger: Ledger,
+    connection: Connection | None,
+    progress: Progress,
+    ensemble: bool,
+) -> list[JudgeRun]:
+    """What every judge said about the rows, in the judges' order; each model is opened once."""
     runs: dict[int, JudgeRun] = {}
     raters: dict[int, Rater] = {}
-    with working_in(job.out, "audit"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
-        for name in dict.fromkeys(spec.model for spec in job.judges):
-            progress.stage(f"opening {Path(name).name}")
-            model = open_model(name, job.connection)
-            check_prices(job.budget, [model])
-            for position, spec in enumerate(job.judges):
-                if spec.model == name:
-                    progress.stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
-                    judge = make_judge(spec, model, ledger)
-                    raters[position] = judge.rater
-                    runs[position] = _run(judge, spec, model, rows, progress)
-            del model
-            gc.collect()  # the next model needs the memory
-        for note in ledger.notes():
-            progress.note(note)
-    ordered = [runs[position] for position in range(len(job.judges))]
-    if job.ensemble:
-        ordered.append(_ensemble(job.judges, [raters[position] for position in range(len(job.judges))], ordered))
-    progress.stage("measuring")
-    result = audit(ordered, [row.selection for row in rows])
-    if job.save_calibration is not None:
-        _save_calibration(job.save_calibration, ordered[0], job.method)
-    _write(job, result, ordered, malformed)
-    return result.model_dump(mode="json")
+    for name in dict.fromkeys(spec.model for spec in specs):
+        progress.stage(f"opening {Path(name).name}")
+        model = open_model(name, connection)
+        check_prices(ledger.budget, [model])
+        for position, spec in enumerate(specs):
+            if spec.model == name:
+                progress.stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
+                judge = make_judge(spec, model, ledger)
+                raters[position] = judge.rater
+                runs[position] = _run(judge, spec, model, rows, progress)
+        del model
+        gc.collect()  # the next model needs the memory
+    for note in ledger.notes():
+        progress.note(note)
+    ordered = [runs[position] for position in range(len(specs))]
+    if ensemble:
+        ordered.append(_ensemble(specs, [raters[position] for position in range(len(specs))], ordered))
+    return ordered
 
 
-def read_labelled(job: AuditJob) -> tuple[list[ComparisonRow], list[Malformed]]:
+def read_labelled(
+    data: Path, limit: int | None = None, strict: bool = False
+) -> tuple[list[ComparisonRow], list[Malformed]]:
     """The comparisons that people labelled, and the rows that cannot be used, those without a label among them.
 
-    Raises: UsageError when there is none, and on a malformed row where the job is strict.
+    Raises: UsageError when there is none, and on an unusable row if `strict`.
     """
     rows: list[ComparisonRow] = []
     malformed: list[Malformed] = []
-    for row in islice(read_comparisons(job.data), job.limit):
+    for row in islice(read_comparisons(data), limit):
         if isinstance(row, Malformed):
             malformed.append(row)
         elif row.human is None:
             malformed.append(Malformed(row.number, row.place, 'no "label" and no "ratings" of people'))
         else:
             rows.append(row)
-    if malformed and (job.strict or not rows):
+    if malformed and (strict or not rows):
         raise UsageError(f"{malformed[0].place}: {malformed[0].reason} ({len(malformed)} unusable rows in all)")
     if not rows:
-        raise UsageError(f"{job.data}: holds no rows")
+        raise UsageError(f"{data}: holds no rows")
     return rows, malformed
 
 
@@ -157,6 +186,7 @@ def _run(
         cost=None if model.price is None else model.price.cost(usage),
         variant=spec.way + (", calibrated" if spec.calibration else ""),
         combine=spec.resolved().combine,
+        spec=spec,
     )
 
 
@@ -193,17 +223,12 @@ def _save_calibration(path: Path, run: JudgeRun, method: calibration.Method) -> 
     calibration.save(calibration.fit(pairs, method), path)
 
 
-def _write(job: AuditJob, result: Audit, runs: Sequence[JudgeRun], malformed: Sequence[Malformed]) -> None:
-    """`audit.json`, `report.html`, and every judgement beside what people said."""
-    write_json(job.out / "audit.json", result.model_dump(mode="json"))
-    write_rows(job.out / "judgements.jsonl", [row for run in runs for row in _rows_of(run)])
-    facts = {
-        "data": job.data.name,
-        "rows": len(runs[0].rows),
-        "unusable rows": len(malformed),
-        "versions": environment(),
-    }
-    write_text(job.out / "report.html", render_audit(result, facts))
+def _written(result: AuditResult, output: Output, runs: Sequence[JudgeRun], facts: dict[str, str | int]) -> AuditResult:
+    """Writes `audit.json`, `report.html`, and every judgement beside what people said."""
+    result = result.save(output)
+    write_rows(output.path / "judgements.jsonl", [row for run in runs for row in _rows_of(run)])
+    write_text(output.path / REPORT, render_audit(result, {**facts, "versions": environment()}))
+    return result
 
 
 def _rows_of(run: JudgeRun) -> Iterator[dict[str, Any]]:

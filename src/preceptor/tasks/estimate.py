@@ -3,119 +3,121 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from preceptor.core.errors import UsageError, nearest
-from preceptor.core.types import Frozen, Message, Response
+from preceptor.core.types import Message, Response
 from preceptor.core.validation import first_problem
 from preceptor.evaluation.prediction_powered import (
     JudgedRow,
-    LabelsForWidth,
-    PredictionPowered,
     labels_for_width,
     plan_probabilities,
     prediction_powered,
     sampling_plan,
 )
+from preceptor.results.estimate import EstimateResult, Matches
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
-from preceptor.store.files import write_json, write_rows
+from preceptor.store.files import write_rows
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, question, selections
+from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import DISPUTED, NOT_SAID, Selection, WrongSelectionError, read_selection
+from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.labels_chosen import Asked, Label, usable_labels
 
-ESTIMATE = "estimate.json"
 _NO_POLICY: str = Response.model_fields["policy"].default
 _MAY_LACK: Row = dict.fromkeys(("cohort", "category", "chosen_policy", "rejected_policy"))
 _Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class EstimateJob:
-    """What is estimated, and from what."""
+def estimate(
+    judged: Rows,
+    *,
+    people: "Rows | None" = None,
+    policy: str | None = None,
+    half_width: float = 0.05,
+    plan: int = 0,
+    sample: str | None = None,
+    out: str | Path | None = None,
+) -> EstimateResult:
+    """How often people prefer a response, from a judge's labels of many comparisons and people's of a few.
 
-    judged: Path
-    """Preference rows as `label` writes them, or their folder."""
-    people: Path | None = None
-    """Comparisons with people's labels, by the same ids; None where the rows hold people's labels themselves."""
-    policy: str | None = None
-    """How often this policy's response is preferred; None for response a."""
-    half_width: float = 0.05
-    """The wanted interval reaches so far to either side."""
-    plan: int = 0
-    """Write so many comparisons for people to label next; 0 writes none."""
-    out: Path | None = None
-    sample: str | None = None
-    """How the labelled comparisons were chosen, where they do not say: "random". None where that is not known."""
+    Example:
+        >>> pairs = [{"id": f"c{i}", "prompt": f"q{i}", "response_a": "x", "response_b": "y"} for i in range(30)]
+        >>> labels = label(pairs, judges="scripted:random")
+        >>> people = [pair | {"label": "a"} for pair in pairs[:12]]
+        >>> estimate(labels.path, people=people, sample="random").estimates.human_only.value
+        1.0
 
-
-class Matches(Frozen):
-    """What became of the rows in a file of people's labels."""
-
-    labelled: int
-    """Comparisons with a label."""
-    malformed: int
-    unknown: int
-    """Of the labelled: ids that were not judged, or are not asked about."""
-    other_responses: int
-    """Of the labelled: the id of a judged comparison, but of other responses than it has. They are left out."""
-    disputed: int = 0
-    """Labelled rows that are left out: they were chosen because judges dispute them, so they represent no others."""
-
-
-class HumanEstimate(Frozen):
-    """How often people prefer a response, and what it would take to know better."""
-
-    preferred: str
-    """"response a", or the policy's name."""
-    comparisons: int
-    """Judged comparisons that are asked about."""
-    estimates: PredictionPowered
-    labels: LabelsForWidth
-    people: Matches | None
-    """None where no file of people's labels was given."""
-    chosen: dict[str, int]
-    """How the comparisons that people labelled were chosen, those used; empty where people labelled all there are."""
-    for_people: int | None
-    """Comparisons written for people to label; None where none were asked for."""
-
-
-def run_estimate(job: EstimateJob) -> HumanEstimate:
-    """Estimates, writes what was asked for, and returns what `estimate.json` holds.
+    Args:
+        judged: preference rows as `label` writes them, or the folder of a labelling.
+        people: comparisons with people's labels, by the same ids; None if the judged rows hold people's labels.
+        policy: how often this policy's response is preferred; None for response a.
+        half_width: the wanted interval reaches this far to either side, between 0 and 0.5.
+        plan: write this many comparisons for people to label next, to `for_people.jsonl`; 0 writes none.
+        sample: "random" if the labelled comparisons are a random sample and do not say so themselves.
+        out: folder for `estimate.json` and `for_people.jsonl`. Without one only `plan` writes, to a temporary folder.
 
     Raises: UsageError on faulty input: nothing matches, nobody has that policy, labels would be overwritten.
     """
-    _check(job)
-    file = _file(job.judged)
-    people = None if job.people is None else read_people(job.people)
-    asked: list[Asked] = []
-    for position, judged in enumerate(_judged(file)):
-        if (row := _asked(position, judged, job.policy, people)) is not None:
-            asked.append(row)
+    if not 0 < half_width < 0.5:
+        raise UsageError(f"half_width {half_width}: expected a number between 0 and 0.5, such as 0.05")
+    output = output_folder(out) if out is not None or plan else None
+    if output is not None:
+        check_own(output.path, "estimate")
+    if output is not None and plan:
+        check_unlabelled(output.path / FOR_PEOPLE)
+    with TemporaryDirectory() as folder:
+        file = _file(rows_as_file(judged, Path(folder), name="judged.jsonl"))
+        labels = None if people is None else rows_as_file(people, Path(folder), name="people.jsonl")
+        result, questions = _estimate(file, labels, policy, half_width, plan, sample, output)
+    return result if output is None else _written(result, questions, output)
+
+
+def _estimate(
+    file: Path,
+    labels: Path | None,
+    policy: str | None,
+    half_width: float,
+    plan: int,
+    sample: str | None,
+    output: Output | None,
+) -> tuple[EstimateResult, list[Row]]:
+    """The estimate, and the comparisons for people to label next."""
+    people = None if labels is None else read_people(labels)
+    judged = enumerate(_judged(file))
+    asked = [row for position, each in judged if (row := _asked(position, each, policy, people)) is not None]
     if not asked:
-        raise UsageError(_nothing_asked(file, job.policy))
-    matches = None if people is None or job.people is None else people.matches(job.people, file)
-    written = selections(file.parent / FOR_PEOPLE) | (selections(job.out / FOR_PEOPLE) if job.out else {})
-    drawn = usable_labels(asked, job.judged, job.people, job.sample, written)
-    rows, planned = drawn.rows, sampling_plan(drawn.rows, job.plan)
-    result = HumanEstimate(
-        preferred=job.policy or "response a",
-        comparisons=len(rows),
-        estimates=prediction_powered(rows),
-        labels=labels_for_width(rows, job.half_width),
-        people=matches and matches.model_copy(update={"disputed": drawn.disputed}),
-        chosen=drawn.chosen,
-        for_people=len(planned) if job.plan else None,
+        raise UsageError(_nothing_asked(file, policy))
+    matches = None if people is None or labels is None else people.matches(labels, file)
+    written = selections(file.parent / FOR_PEOPLE) | (selections(output.path / FOR_PEOPLE) if output else {})
+    usable = usable_labels(asked, file, labels, sample, written)
+    planned = sampling_plan(usable.rows, plan)
+    result = EstimateResult(
+        preferred=policy or "response a",
+        comparisons=len(usable.rows),
+        estimates=prediction_powered(usable.rows),
+        labels=labels_for_width(usable.rows, half_width),
+        people=matches and matches.model_copy(update={"disputed": usable.disputed}),
+        chosen=usable.chosen,
+        for_people=len(planned) if plan else None,
     )
-    if job.out is not None:
-        chances = [Selection("planned", round(p, 9)) for p in plan_probabilities(rows, planned)]
-        _write(job.out, result, _questions(file, [asked[i].position for i in planned], chances))
+    chances = [Selection("planned", round(p, 9)) for p in plan_probabilities(usable.rows, planned)]
+    return result, _questions(file, [asked[i].position for i in planned], chances)
+
+
+def _written(result: EstimateResult, questions: Sequence[Row], output: Output) -> EstimateResult:
+    with working_in(output.path, "estimate"):
+        result = result.save(output)
+        if questions:
+            write_rows(output.path / FOR_PEOPLE, questions)
     return result
 
 
@@ -130,22 +132,22 @@ class PeoplesLabels:
     differing: set[int] = field(default_factory=set[int])
     """Numbers of rows whose responses are not those that were judged."""
 
-    def of(self, judged: "Judged") -> "Label | None":
+    def of(self, judged: "JudgedComparison") -> "Label | None":
         """The share of people who prefer response a of a judged comparison, whichever response they were shown as a;
         the mean of several rows of one id. None where nobody was asked.
         """
-        found: list[float] = []
+        shares: list[float] = []
         chosen: list[Selection] = []
         for row in self.by_id.get(judged.id, ()):
             assert row.human is not None  # read_people
             shown = (row.comparison.a.messages, row.comparison.b.messages)
             if shown in (judged.responses, judged.responses[::-1]):
-                found.append(row.human.p_a if shown == judged.responses else 1.0 - row.human.p_a)
+                shares.append(row.human.p_a if shown == judged.responses else 1.0 - row.human.p_a)
                 chosen.append(row.selection)
                 self.used.add(row.number)
             else:
                 self.differing.add(row.number)
-        return Label(sum(found) / len(found), DISPUTED if DISPUTED in chosen else chosen[0]) if found else None
+        return Label(sum(shares) / len(shares), DISPUTED if DISPUTED in chosen else chosen[0]) if shares else None
 
     def matches(self, path: Path, judged: Path) -> Matches:
         """What became of the rows.
@@ -187,7 +189,7 @@ def read_people(path: Path) -> PeoplesLabels:
     return people
 
 
-class Judged(BaseModel):
+class JudgedComparison(BaseModel):
     """What is needed of a preference row."""
 
     model_config = ConfigDict(frozen=True)
@@ -221,7 +223,7 @@ class Judged(BaseModel):
         return None if chosen == rejected else chosen == (self.chosen_is == "a")
 
 
-def _asked(position: int, judged: Judged, policy: str | None, people: PeoplesLabels | None) -> Asked | None:
+def _asked(position: int, judged: JudgedComparison, policy: str | None, people: PeoplesLabels | None) -> Asked | None:
     """The comparison as it is estimated from; None where it says nothing about the policy."""
     a_is_meant = True if policy is None else judged.a_is_by(policy)
     if a_is_meant is None:
@@ -241,13 +243,13 @@ def _asked(position: int, judged: Judged, policy: str | None, people: PeoplesLab
     return Asked(position, row, judged.selection, NOT_SAID if label is None else label.selection)
 
 
-def _judged(file: Path) -> Iterator[Judged]:
+def _judged(file: Path) -> Iterator[JudgedComparison]:
     for place, row in read_raw_rows(file):
         if isinstance(row, Malformed):
             raise UsageError(f"{place}: {row.reason}")
         try:
             known = {name: value for name, value in row.items() if value is not None}
-            yield Judged.model_validate(known | {"selection": read_selection(known)})
+            yield JudgedComparison.model_validate(known | {"selection": read_selection(known)})
         except WrongSelectionError as error:
             raise UsageError(f"{place}: {error}") from error
         except ValidationError as error:
@@ -260,17 +262,6 @@ def _file(path: Path) -> Path:
     """The rows of a folder of labels, or the file itself."""
     inside = path / "preferences.jsonl"
     return inside if inside.is_file() else path
-
-
-def _check(job: EstimateJob) -> None:
-    if not 0 < job.half_width < 0.5:
-        raise UsageError(f"--half-width {job.half_width}: expected a number between 0 and 0.5, such as 0.05")
-    if job.out is not None:
-        check_own(job.out, "estimate")
-    if job.plan and job.out is None:
-        raise UsageError(f"--plan writes {FOR_PEOPLE}; give the folder for it by --out")
-    if job.plan and job.out is not None:
-        check_unlabelled(job.out / FOR_PEOPLE)
 
 
 def _nothing_asked(file: Path, policy: str | None) -> str:
@@ -289,15 +280,8 @@ def _questions(file: Path, positions: Sequence[int], chosen: Sequence[Selection]
     it was chosen.
     """
     rank = {position: i for i, position in enumerate(positions)}
-    found: dict[int, Row] = {}
+    rows: dict[int, Row] = {}
     for position, (_, row) in enumerate(read_raw_rows(file) if positions else ()):
         if position in rank and not isinstance(row, Malformed):
-            found[rank[position]] = question(_MAY_LACK | row, chosen[rank[position]])
-    return [found[i] for i in range(len(positions))]
-
-
-def _write(out: Path, result: HumanEstimate, questions: Sequence[Row]) -> None:
-    with working_in(out, "estimate"):
-        write_json(out / ESTIMATE, result.model_dump(mode="json"))
-        if questions:
-            write_rows(out / FOR_PEOPLE, questions)
+            rows[rank[position]] = question(_MAY_LACK | row, chosen[rank[position]])
+    return [rows[i] for i in range(len(positions))]

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from preceptor.evaluation.agreement import ReliabilityBin
-from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judge_audit import JudgeAudit
 from preceptor.judging.warnings import POSITION_BOUND
 from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, Series, as_percent, row_points, to_svg
@@ -22,8 +21,8 @@ def alignment(judges: Sequence[JudgeAudit]) -> Markup:
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 1.2 + 0.62 * len(judges)), layout="constrained")
         axes = figure.subplots()
-        both = [_estimate(j.alignment, j.alignment_ci, j.n) for j in judges]
-        single = [_estimate(j.single_order_alignment, j.single_order_alignment_ci, j.n) for j in judges]
+        both = [j.alignment for j in judges]
+        single = [j.single_order_alignment for j in judges]
         row_points(axes, Series("all orders combined", GREEN, both), -0.14)
         row_points(axes, Series("first order alone", GREY, single), 0.14)
         _marks(axes, [j.longer_baseline for j in judges], OCHRE, "the longer one wins")
@@ -99,10 +98,6 @@ def short(label: str) -> str:
 def _judges(axes: Axes, judges: Sequence[JudgeAudit]) -> None:
     axes.set_yticks(range(len(judges)), [short(judge.label) for judge in judges])
     axes.set_ylim(len(judges) - 0.5, -0.5)
-
-
-def _estimate(value: float | None, ends: tuple[float, float] | None, n: int) -> Estimate | None:
-    return None if value is None or ends is None else Estimate(value=value, low=ends[0], high=ends[1], n=n)
 
 
 def _marks(axes: Axes, values: Sequence[float | None], colour: str, label: str, marker: str = "|") -> None:

@@ -246,9 +246,10 @@ def calibration(audit: JudgeAudit) -> Markup | None:
         axes.set_ylabel("share right")
         axes.legend(loc="lower right")
         calibrated = f", {number(audit.calibrated.ece)} calibrated" if audit.calibrated else ""
+        right = audit.alignment and audit.alignment.value
         return to_svg(
             figure,
-            f"Reliability over {audit.n} pairs that people rated: right on {percent(audit.alignment)}, calibration "
+            f"Reliability over {audit.n} pairs that people rated: right on {percent(right)}, calibration "
             f"error {number(audit.ece)}{calibrated}",
         )
 

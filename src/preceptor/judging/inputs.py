@@ -1,0 +1,60 @@
+"""Prompts and responses as a caller has them (texts, messages or types), made ready for a judge."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Comparison, Message, Prompt, Response
+from preceptor.store.comparisons import WrongRowError, comparison_id, parse_response
+from preceptor.store.prompts import parse_prompt
+
+PromptLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Prompt"
+"""A user's message as text, a conversation that ends with one, or a `Prompt`."""
+ResponseLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Response"
+"""A response as text, as the messages after the prompt, or a `Response`."""
+
+
+def comparison(prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Comparison:
+    """A comparison with the id that it would have in a dataset.
+
+    Raises: UsageError for a malformed prompt or response.
+    """
+    asked = as_prompt(prompt)
+    one, other = as_response(a, asked, "a"), as_response(b, asked, "b")
+    return Comparison(id=comparison_id(asked, one, other), prompt=asked, a=one, b=other)
+
+
+def prompt_and_response(prompt: PromptLike, response: ResponseLike) -> tuple[Prompt, Response]:
+    """Both as types.
+
+    Raises: UsageError for a malformed prompt or response.
+    """
+    asked = as_prompt(prompt)
+    return asked, as_response(response, asked, "response")
+
+
+def as_prompt(prompt: PromptLike) -> Prompt:
+    """A prompt from a text or messages; its id is a hash of its content.
+
+    Raises: UsageError when it is empty or does not end with the user's turn.
+    """
+    if isinstance(prompt, Prompt):
+        return prompt
+    return parse_prompt({"prompt": prompt if isinstance(prompt, str) else _plain(prompt)}, "prompt")
+
+
+def as_response(response: ResponseLike, prompt: Prompt, name: str) -> Response:
+    """A response to the prompt from a text or messages.
+
+    Raises: UsageError that begins with `name`.
+    """
+    if isinstance(response, Response):
+        return response if response.prompt_id == prompt.id else response.model_copy(update={"prompt_id": prompt.id})
+    try:
+        return parse_response(response if isinstance(response, str) else _plain(response), name, prompt, None)
+    except WrongRowError as error:
+        raise UsageError(str(error)) from error
+
+
+def _plain(messages: Sequence[Mapping[str, Any] | Message]) -> list[Any]:
+    return [message.wire() if isinstance(message, Message) else message for message in messages]

@@ -1,0 +1,52 @@
+"""What a measurement of people's agreement returns."""
+
+from preceptor.core.numbers import estimate, number, p_value, share
+from preceptor.display.table import Column, Table
+from preceptor.evaluation.raters import RaterAgreement
+from preceptor.results.base import Tabular
+
+
+class AgreementResult(Tabular):
+    """How far people agree with each other, and what could not be used.
+
+    Example:
+        >>> rows = [{"prompt": "q", "response_a": "x", "response_b": "y", "ratings": ["a", "a", "b"]}]
+        >>> round(agreement(rows).agreement.pairwise.value, 2)
+        0.33
+    """
+
+    agreement: RaterAgreement
+    left_out: int
+    """Rows that cannot be used, those with fewer than two people's opinions among them."""
+    first_left_out: str | None
+    """Place of the first one, and why."""
+    disputed: int = 0
+    """Rows that were chosen because judges dispute them: people agree less on them than on others."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """How the rows were chosen, where that decides the numbers."""
+        if not self.disputed:
+            return ()
+        return (
+            f"{self.disputed} of {self.agreement.rows} rows were chosen because judges dispute them: people agree less "
+            "on these than on others.",
+        )
+
+    def table(self) -> Table:
+        """The measures, one to a line."""
+        people = self.agreement
+        rows = [
+            ("rows with two people or more", f"{people.rows}, {people.opinions} {_unit(people)}"),
+            ("two people agree on two responses", share(people.pairwise)),
+            (f"Krippendorff's alpha, {people.alpha_level}", number(people.alpha)),
+        ]
+        if people.kind == "rankings":
+            rows.append(("Kendall's W, mean over rows", estimate(people.w)))
+            rows.append(("p of ranks at random", p_value(people.w_p_value)))
+        notes = [f"{self.left_out} rows are left out: {self.first_left_out}"] if self.left_out else []
+        return Table((Column(""), Column("")), rows, warnings=self.warnings, notes=notes)
+
+
+def _unit(people: RaterAgreement) -> str:
+    return "rankings" if people.kind == "rankings" else "opinions"

@@ -1,0 +1,136 @@
+"""What an audit returns: judges measured against people, and which one to use."""
+
+import re
+from typing import ClassVar
+
+from preceptor.core.numbers import p_equals, percent, points, points_interval
+from preceptor.display.table import Column, Table
+from preceptor.evaluation.audit_words import headline, sample, with_short_labels
+from preceptor.evaluation.judge_audit import Audit, JudgeAudit
+from preceptor.judging.judge import Judge
+from preceptor.judging.specs import JudgeSpec
+from preceptor.judging.warnings import judge_warnings
+from preceptor.results.base import Result
+
+REPORT = "report.html"
+_HASH = re.compile(r"#[0-9a-f]{8,}:\w+")
+"""Version and precision in a model's identity: in the report, too long for a table of 80 columns."""
+_LEGEND = (
+    "1 order: aligned when a stands first; bias: the same position wins after the swap; first, longer: the response "
+    "shown first, or the longer one, wins"
+)
+_NUMBERS = ("n", "aligned", "95%", "1 order", "bias", "first", "longer", "failed")
+
+
+class AuditResult(Audit, Result):
+    """Judges measured against people. `result[judge]` has all measures of one of them.
+
+    Example:
+        >>> rows = [{"prompt": f"q{i}", "response_a": "x", "response_b": "yes", "label": "a"} for i in range(20)]
+        >>> result = audit(rows, judges="scripted:first")
+        >>> result["scripted:first"].alignment.value
+        0.5
+        >>> result.recommended is None
+        True
+    """
+
+    FILE: ClassVar[str] = "audit.json"
+
+    @property
+    def recommended(self) -> JudgeSpec | None:
+        """The judge that agrees most with people, of those that are fit for use; None if no single judge is. `reason`
+        says why.
+        """
+        by_label = {judge.label: judge.spec for judge in self.judges}
+        return next((spec for label in self.usable if (spec := by_label[label]) is not None), None)
+
+    @property
+    def reason(self) -> str:
+        """Which judge to use, and whether it beats the next one by more than chance; or why to use none."""
+        return headline(with_short_labels(self))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons to doubt the numbers: how the rows were chosen, and how each judge answered."""
+        audit, names = self._named()
+        doubts = [w.sentence for j in audit.judges for w in judge_warnings(j.conduct, names[j.label])]
+        return (*sample(self), *(f"{doubt}." for doubt in doubts))
+
+    def __getitem__(self, judge: Judge | JudgeSpec | str) -> JudgeAudit:
+        """The measures of one judge.
+
+        Args:
+            judge: the judge itself, its specification, or its label or model string as text.
+
+        Raises: KeyError if it was not audited, or if the text names several judges.
+        """
+        matching = [audited for audited in self.judges if _is(audited, judge)]
+        if len(matching) != 1:
+            many = f"{len(matching)} judges" if matching else "no judge"
+            labels = ", ".join(f'"{audited.label}"' for audited in self.judges)
+            raise KeyError(f"{many} of this audit match {judge!r}; their labels are {labels}")
+        return matching[0]
+
+    def table(self) -> Table:
+        """The judges side by side, shares in per cent."""
+        audit, names = self._named()
+        return Table(
+            (Column("judge"), *(Column(name, "right") for name in _NUMBERS)),
+            [(names[judge.label], *_cells(judge)) for judge in audit.judges],
+            title="Judges against people, in %",
+            warnings=self.warnings,
+            headline=headline(audit),
+            notes=[
+                _LEGEND,
+                *_beside(audit, names),
+                *([f"report {self.path / REPORT}"] if self._output is not None else []),
+            ],
+        )
+
+    def _named(self) -> tuple[Audit, dict[str, str]]:
+        """The audit with short labels, and what each label is in the table."""
+        audit = with_short_labels(self)
+        names = {judge.label: _HASH.sub("", judge.label) for judge in audit.judges}
+        unique = len(set(names.values())) == len(names)  # else the same model's name with other weights
+        return audit, names if unique else {label: label for label in names}
+
+
+def _is(audited: JudgeAudit, judge: Judge | JudgeSpec | str) -> bool:
+    if isinstance(judge, str):
+        return judge in (audited.label, audited.judge) or (audited.spec is not None and judge == audited.spec.model)
+    spec = judge.spec if isinstance(judge, Judge) else judge
+    return audited.spec is not None and _way(audited.spec) == _way(spec)
+
+
+def _way(spec: JudgeSpec) -> tuple[object, ...]:
+    """What decides about a judge's answers, in whichever form it was given."""
+    return spec.model, spec.constitution, spec.resolved(), spec.calibration
+
+
+def _cells(judge: JudgeAudit) -> list[str]:
+    aligned, single = judge.alignment, judge.single_order_alignment
+    shares = (
+        single and single.value,
+        judge.position_bias,
+        judge.first_position_rate,
+        judge.longer_preferred_rate,
+        judge.failure_rate,
+    )
+    interval = points_interval(aligned.low, aligned.high) if aligned else ""
+    return [str(judge.n), _share(aligned and aligned.value), interval, *(_share(share) for share in shares)]
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else points(value)
+
+
+def _beside(audit: Audit, names: dict[str, str]) -> list[str]:
+    """What to compare the judges with: a rule that reads nothing, people, each other."""
+    first = audit.judges[0]
+    people = "" if first.human_agreement is None else f"; two people agree on {percent(first.human_agreement)}"
+    lines = [f"Always the longer response: {percent(first.longer_baseline)}{people}"]
+    apart = [pair for pair in audit.comparisons if pair.significant]
+    for pair in apart:
+        by = f"{points(pair.difference, signed=True)} points, {p_equals(pair.p_holm)}"
+        lines.append(f"{names[pair.judge_1]} against {names[pair.judge_2]}: {by}")
+    return lines if apart or len(audit.judges) == 1 else [*lines, "No two judges differ by more than chance."]
