@@ -42,7 +42,7 @@ def test_a_failed_judgement_is_left_out_and_counted() -> None:
     nothing = snapshot(response("1", 0.0, judge=None))
     assert nothing.judge_score.overall is None
     assert nothing.choice_mass is None
-    assert nothing.summary()["judge_agreement"] is None
+    assert nothing.summary().judge_agreement is None
 
 
 def test_agreement_is_spearman_s() -> None:

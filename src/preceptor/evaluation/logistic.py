@@ -1,12 +1,12 @@
-"""Logistic regressions and their bootstrap over prompts: thousands of small fits at once."""
+"""Logistic regressions with a bootstrap over prompts: thousands of small fits at once."""
 
 import numpy as np
 
 from preceptor.evaluation.intervals import LEAST, LEVEL, Estimate
 
 RESAMPLES = 2000
-SEED = 20_230_901  # any fixed number: the same data has the same interval
-_CELLS = 200_000  # numbers of one array held at once: they stay in the cache
+SEED = 20_230_901  # any fixed number, so that the same data gives the same interval
+_CELLS = 200_000  # numbers in one array, few enough for the processor's cache
 _STEPS = 200
 
 
@@ -15,14 +15,14 @@ def fit_logistic(
 ) -> np.ndarray:
     """Maximum likelihood of logit p = design · coefficients by Newton's method, once for every row of weights.
 
-    Outcomes are anything in [0, 1], as in the fractional logit (Papke & Wooldridge 1996). Where coefficients tell all
-    outcomes apart there is no maximum: what is returned lies far out, wherever the steps led.
+    Outcomes may be any numbers in [0, 1], as in the fractional logit (Papke & Wooldridge 1996). If coefficients
+    separate all outcomes, there is no maximum: the result is then wherever the last step led, far out.
 
     Args:
-        design_NK: observations × coefficients, with a column of ones where there is an intercept.
-        outcomes_RN: one row for all fits, or one for each.
-        weights_RN: fits × observations, not negative.
-        start_K: where all fits start, zeros if not given; only the time they take depends on it.
+        design_NK: observations × coefficients, with a column of ones for an intercept.
+        outcomes_RN: one row for all fits, or one row per fit.
+        weights_RN: fits × observations, none negative.
+        start_K: where all fits start, zeros by default; it only affects how long they take.
 
     Returns: coefficients_RK.
     """
@@ -44,16 +44,18 @@ def _newton(
     weights_RN: np.ndarray,
     start_RK: np.ndarray,
 ) -> np.ndarray:
-    """Full steps, halved while they lead to a lower likelihood: from where few outcomes are open they overshoot."""
+    """Full steps, halved as long as they lower the likelihood: far from the maximum they overshoot."""
     best_RK = trial_RK = start_RK
     best_R = np.full(len(start_RK), np.inf)
-    steady = 1e-10 * np.eye(start_RK.shape[1])  # solvable far out, where the curvature vanishes; the maximum stays
+    steady = 1e-10 * np.eye(
+        start_RK.shape[1]
+    )  # keeps it solvable where the curvature vanishes, and does not move the maximum
     for _ in range(_STEPS):
         log_odds_RN = trial_RK @ design_NK.T
         small_RN = np.exp(-np.abs(log_odds_RN))
         loss_RN = np.maximum(log_odds_RN, 0.0) + np.log1p(small_RN) - outcomes_RN * log_odds_RN
         loss_R = np.einsum("rn,rn->r", weights_RN, loss_RN)
-        worse_R = loss_R > best_R + 1e-9 * np.abs(best_R)  # more than by rounding
+        worse_R = loss_R > best_R + 1e-9 * np.abs(best_R)  # beyond rounding
         mean_RN = np.where(log_odds_RN < 0, small_RN, 1.0) / (1.0 + small_RN)
         gradient_RK = (weights_RN * (outcomes_RN - mean_RN)) @ design_NK
         curvature_RC = (weights_RN * mean_RN * (1.0 - mean_RN)) @ products_NC
@@ -67,17 +69,17 @@ def _newton(
 
 
 def prompt_weights(prompts: int, rng: np.random.Generator) -> np.ndarray:
-    """Weights of prompts in the resamples of a Bayesian bootstrap (Rubin 1981): resamples × prompts, 1 on average.
+    """Weights of prompts in the resamples of a Bayesian bootstrap (Rubin 1981): resamples × prompts, with mean 1.
 
-    The usual bootstrap leaves prompts out, and without the one loss among many wins a fit has no maximum. Here every
-    prompt keeps some weight. As with every bootstrap, intervals over few prompts are a little narrow: in simulations of
+    The usual bootstrap omits prompts, and without the one loss among many wins a fit has no maximum. Here every prompt
+    keeps some weight. As with any bootstrap, intervals over few prompts are slightly too narrow: in simulations of
     length control with 20 to 100 prompts, 95% intervals held the truth in 91 to 96% of cases, 94% on average.
     """
     return rng.exponential(size=(RESAMPLES, prompts))
 
 
 def percentile_estimate(value: float, resampled_R: np.ndarray, prompts: int) -> Estimate:
-    """A value with the 95% percentile interval of its resamples; without one below ten prompts."""
+    """A value with the 95% percentile interval of its resamples; below ten prompts it has none."""
     if prompts < LEAST:
         return Estimate(value=value, low=None, high=None, n=prompts)
     low, high = np.quantile(resampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -1,4 +1,4 @@
-"""What a policy is like at one training step: measured on held-out prompts, overall and by cohort."""
+"""Measurements of a policy at one training step on held-out prompts, overall and by cohort."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
@@ -14,7 +14,7 @@ from preceptor.evaluation.text import distinct_2
 
 
 class MeasuredResponse(Frozen):
-    """One response to a held-out prompt with everything measured on it."""
+    """One response to a held-out prompt with everything that was measured on it."""
 
     prompt_id: str
     cohort: str
@@ -23,15 +23,15 @@ class MeasuredResponse(Frozen):
     tokens: int
     finished: bool
     kl: float | None
-    """log π - log π_ref of the response, in nats; None where it was not measured."""
+    """log π - log π_ref of the response, in nats; None if not measured."""
     judge_score: float | None
-    """The training judge's reward; None where the judge failed or was not asked."""
+    """The training judge's reward; None if the judge failed or was not asked."""
     choice_mass: float | None
-    """Probability the judge gave to its choices together; None where it failed or was not asked."""
+    """Total probability that the judge gave to its choices; None if it failed or was not asked."""
     heldout_score: float | None
-    """The held-out measure, which takes no part in training; None where it failed, and where there is none."""
+    """The held-out measure, which takes no part in training; None if it failed or there is none."""
     reference_log_likelihood: float | None = None
-    """log π_ref of the response, in nats; None where it was not measured."""
+    """log π_ref of the response, in nats; None if not measured."""
 
 
 class MeasuredReference(Frozen):
@@ -83,7 +83,7 @@ class Measures(Frozen):
     judge_failures: int
     heldout_failures: int
     choice_mass: float | None
-    """Mean probability that the judge gave to its choices together."""
+    """Mean total probability that the judge gave to its choices."""
     judge_agreement: float | None
     """Spearman's rank correlation of judge and held-out measure over responses."""
 
@@ -93,13 +93,13 @@ class Measures(Frozen):
 
 
 class Snapshot(Frozen):
-    """All that was measured at one step."""
+    """Everything that was measured at one step."""
 
     step: int
     responses: tuple[MeasuredResponse, ...]
     references: tuple[MeasuredReference, ...]
     rollout_kl: Estimate | None = None
-    """Mean KL of the responses that the newest training step learnt from, where those here have none of their own."""
+    """Mean KL of the responses that the newest training step learnt from, if the responses here have no KL."""
     graded: bool | None = None
     """Whether the training judge was asked. None in files of earlier versions: it was if any response has its score.
     """
@@ -119,7 +119,7 @@ class Snapshot(Frozen):
 
     @property
     def facts(self) -> dict[str, float | None]:
-        """For progress: the means of the held-out score, with its interval, of the judge's score and of KL, by name."""
+        """Numbers for the progress display, by name: held-out score with its interval, judge's score, KL."""
         held_out, means = self.heldout_score.overall, {"judge_score": self.judge_score, "kl": self.kl}
         return {
             "heldout_score": held_out and held_out.value,
@@ -175,7 +175,7 @@ class Snapshot(Frozen):
 
     @cached_property
     def judge_failures(self) -> int:
-        """Responses that the judge failed on; 0 where it was not asked."""
+        """Responses that the judge failed on; 0 if it was not asked."""
         return sum(r.judge_score is None for r in self.responses) if self.is_graded else 0
 
     @cached_property
@@ -185,13 +185,13 @@ class Snapshot(Frozen):
 
     @cached_property
     def choice_mass(self) -> float | None:
-        """Mean probability that the judge gave to its choices together."""
+        """Mean total probability that the judge gave to its choices."""
         masses = [r.choice_mass for r in self.responses if r.choice_mass is not None]
         return sum(masses) / len(masses) if masses else None
 
     @cached_property
     def judge_agreement(self) -> float | None:
-        """Spearman's rank correlation of judge and held-out measure over responses; None where it is undefined."""
+        """Spearman's rank correlation of judge and held-out measure over responses; None if undefined."""
         pairs = [
             (r.judge_score, r.heldout_score)
             for r in self.responses
@@ -203,14 +203,14 @@ class Snapshot(Frozen):
         return float(result.statistic)
 
     def of_prompts(self, prompts: Collection[str]) -> "Snapshot":
-        """The same on some of the prompts alone, by their ids."""
+        """The snapshot of only some prompts, given by id."""
         return self.with_responses([r for r in self.responses if r.prompt_id in prompts])
 
     def with_responses(self, responses: Sequence[MeasuredResponse], graded: bool | None = None) -> "Snapshot":
-        """The same with other responses. A copy by pydantic would keep what was computed from the old ones.
+        """The snapshot with other responses. (pydantic's copy would keep cached values of the old ones.)
 
         Args:
-            graded: whether the training judge was asked about them; None if that is as it was.
+            graded: whether the training judge was asked about them; None keeps the present value.
         """
         return Snapshot(
             step=self.step,
@@ -223,11 +223,11 @@ class Snapshot(Frozen):
 
     @cached_property
     def likelihood_floor(self) -> float | None:
-        """Of a policy's own reference: the likelihood below which a text is not its language."""
+        """For a snapshot of the reference itself: the likelihood below which a text is not in its language."""
         return likelihood_floor(self._mean_log_probs())
 
     def unreadable(self, floor: float | None) -> float | None:
-        """Share of the responses that a person could not read.
+        """Share of responses that a person could not read.
 
         Args:
             floor: the reference's `likelihood_floor`.
@@ -252,9 +252,9 @@ class Snapshot(Frozen):
         )
 
     def _mean_log_probs(self) -> list[float | None]:
-        """Under the reference, for each response."""
+        """Mean log-probability per token under the reference, for each response."""
         known = [(r.reference_log_likelihood, r.tokens) for r in self.responses]
-        return [None if each is None else mean_log_prob(each, tokens) for each, tokens in known]
+        return [None if log_prob is None else mean_log_prob(log_prob, tokens) for log_prob, tokens in known]
 
     def _mean(self, value: Callable[[MeasuredResponse], float | None]) -> Measure:
         def estimate(responses: Sequence[MeasuredResponse]) -> Estimate | None:
@@ -266,15 +266,15 @@ class Snapshot(Frozen):
 
 
 def change(before: Snapshot, after: Snapshot) -> Estimate | None:
-    """Mean change of the held-out measure from one snapshot to another on the prompts of both, paired by prompt."""
-    found = differences(before, after, lambda r: r.heldout_score)
-    return mean_by_prompt([[difference] for difference in found.values()])
+    """Mean change of the held-out measure between two snapshots, paired by prompt, on the prompts in both."""
+    changes = differences(before, after, lambda r: r.heldout_score)
+    return mean_by_prompt([[difference] for difference in changes.values()])
 
 
 def differences(
     before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]
 ) -> dict[str, float]:
-    """By prompt that has the value in both, its mean over the responses after, less that before."""
+    """By prompt with a value in both snapshots, the mean over its responses after minus the mean before."""
     earlier, later = (
         {
             name: [known for r in group if (known := value(r)) is not None]
@@ -296,7 +296,7 @@ def _measure(items: Sequence[T], estimate: Callable[[Sequence[T]], Estimate | No
 
 
 def by_prompt(responses: Sequence[MeasuredResponse]) -> dict[str, list[MeasuredResponse]]:
-    """The responses to each prompt, by its id, in their order."""
+    """The responses to each prompt, by prompt id, in order."""
     groups: dict[str, list[MeasuredResponse]] = {}
     for response in responses:
         groups.setdefault(response.prompt_id, []).append(response)

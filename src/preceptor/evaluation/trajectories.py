@@ -6,7 +6,7 @@ of the two succeeded. A step that the judge failed on is unknown, never a bad st
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 from typing import Any, Literal, TypeAlias
@@ -29,12 +29,9 @@ POOR_WHOLE = 5.0
 Outcome = Literal["succeeded", "failed", "unknown"]
 
 
-@dataclass(frozen=True)
-class JudgedTrajectory:
-    """One trajectory with a judge's scores of the whole and of each step."""
+class Trajectory(Frozen):
+    """A trajectory with a judge's score of the whole. Pages must escape its texts."""
 
-    key: str
-    """Equal for equal messages after the same prompt, in whichever pairs they occur."""
     prompt_id: str
     cohort: str
     policy: str
@@ -44,6 +41,13 @@ class JudgedTrajectory:
     """Every message under its number and its speaker."""
     score: float | None
     """Of the whole, 1 to 10; None if it was not asked for or failed."""
+
+
+class JudgedTrajectory(Trajectory):
+    """A trajectory with a judge's scores of the whole and of each step."""
+
+    key: str
+    """Equal for equal messages after the same prompt, in whichever pairs they occur."""
     steps: tuple[float | None, ...] | None
     """Of each message by the assistant; None if they were not asked for. An entry is None if the judge failed on it."""
     succeeded: bool | None
@@ -97,16 +101,9 @@ class OutcomeScores(Frozen):
     """Mean of each trajectory's mean step score."""
 
 
-class Misled(Frozen):
-    """A trajectory whose every step scores well but that failed as a whole. Pages must escape its texts."""
+class Misled(Trajectory):
+    """A trajectory whose every step scores well but that failed as a whole."""
 
-    prompt_id: str
-    cohort: str
-    policy: str
-    prompt: str
-    text: str
-    score: float | None
-    """Of the whole."""
     steps: tuple[float, ...]
     succeeded: bool | None
     """False if it is known to have failed; None if only the score of the whole says so."""
@@ -247,7 +244,7 @@ def _once(trajectories: Iterable[JudgedTrajectory]) -> list[JudgedTrajectory]:
         succeeded = trajectory.succeeded
         known.setdefault(trajectory.key, set()).update(() if succeeded is None else (succeeded,))
     return [
-        replace(trajectory, succeeded=next(iter(known[key])) if len(known[key]) == 1 else None)
+        trajectory.model_copy(update={"succeeded": next(iter(known[key])) if len(known[key]) == 1 else None})
         for key, trajectory in first.items()
     ]
 
@@ -322,14 +319,7 @@ def _misled(good: Sequence[JudgedTrajectory], poor_whole: float) -> tuple[Misled
     ]
     misled = [
         Misled(
-            prompt_id=one.prompt_id,
-            cohort=one.cohort,
-            policy=one.policy,
-            prompt=one.prompt,
-            text=one.text,
-            score=one.score,
-            steps=one.known_steps or (),
-            succeeded=one.succeeded,
+            **one.model_dump(include=set(Trajectory.model_fields)), steps=one.known_steps or (), succeeded=one.succeeded
         )
         for one in failed
     ]
