@@ -30,14 +30,24 @@ if TYPE_CHECKING:
     from preceptor.judging.judge import Judge
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
+    from preceptor.methods.arms import arms
+    from preceptor.methods.run import load_run, resume, run
+    from preceptor.methods.sweep import sweep
+    from preceptor.methods.train_reward import train_reward
     from preceptor.results.agreement import AgreementResult
+    from preceptor.results.arms import ArmsResult
     from preceptor.results.audit import AuditResult
+    from preceptor.results.comparison import ComparisonResult
     from preceptor.results.estimate import EstimateResult
     from preceptor.results.evaluation import EvaluationResult
+    from preceptor.results.reward_model import RewardModelResult
+    from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
+    from preceptor.runs.result import RunResult
     from preceptor.tasks.agreement import agreement
     from preceptor.tasks.audit import audit
     from preceptor.tasks.candidates import Answering
+    from preceptor.tasks.compare.compare import compare
     from preceptor.tasks.estimate import estimate
     from preceptor.tasks.evaluate.evaluate import evaluate
     from preceptor.tasks.trajectories import trajectories
@@ -45,8 +55,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AgreementResult",
     "Answering",
+    "ArmsResult",
     "AuditResult",
     "Comparison",
+    "ComparisonResult",
     "Connection",
     "Constitution",
     "EstimateResult",
@@ -61,17 +73,27 @@ __all__ = [
     "Preference",
     "Prompt",
     "Response",
+    "RewardModelResult",
+    "RunResult",
     "Score",
+    "SweepResult",
     "TrajectoriesResult",
     "Usage",
     "UsageError",
     "Verdict",
     "__version__",
     "agreement",
+    "arms",
     "audit",
+    "compare",
     "estimate",
     "evaluate",
     "load_constitution",
+    "load_run",
+    "resume",
+    "run",
+    "sweep",
+    "train_reward",
     "trajectories",
 ]
 
@@ -83,14 +105,24 @@ _PLACES = {
     "judging.judge": "Judge",
     "judging.settings": "PairwiseSettings",
     "judging.specs": "JudgeSpec",
+    "methods.arms": "arms",
+    "methods.run": "load_run resume run",
+    "methods.sweep": "sweep",
+    "methods.train_reward": "train_reward",
     "results.agreement": "AgreementResult",
+    "results.arms": "ArmsResult",
     "results.audit": "AuditResult",
+    "results.comparison": "ComparisonResult",
     "results.estimate": "EstimateResult",
     "results.evaluation": "EvaluationResult",
+    "results.reward_model": "RewardModelResult",
+    "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
+    "runs.result": "RunResult",
     "tasks.agreement": "agreement",
     "tasks.audit": "audit",
     "tasks.candidates": "Answering",
+    "tasks.compare.compare": "compare",
     "tasks.estimate": "estimate",
     "tasks.evaluate.evaluate": "evaluate",
     "tasks.trajectories": "trajectories",

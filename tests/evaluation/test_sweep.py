@@ -10,7 +10,7 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.rates import MeasuredText
 from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot, differences
 from preceptor.evaluation.sweep import Measured, Sweep, heldout_of, sweep
-from preceptor.reports.sweep.page import headline, warnings
+from preceptor.results.sweep import SweepResult
 
 COHORTS = ("easy", "hard")
 
@@ -151,6 +151,7 @@ def test_the_best_is_chosen_on_validation_prompts_and_its_change_is_that_of_the_
     assert found.best.gain == plain.points[1].gain
     assert found.best.gain.overall is not None
     assert found.best.gain.overall.n == 19
-    assert "on the 19 prompts that did not choose it" in headline(found)
-    assert not any("part of its lead is luck" in warning for warning in warnings(found))
-    assert any("part of its lead is luck" in warning for warning in warnings(sweep(RISING[:3], Bounds(), measured())))
+    assert "on the 19 prompts that did not choose it" in SweepResult(**dict(found)).headline
+    assert not any("part of its lead is luck" in warning for warning in SweepResult(**dict(found)).warnings)
+    alone = sweep(RISING[:3], Bounds(), measured())
+    assert any("part of its lead is luck" in warning for warning in SweepResult(**dict(alone)).warnings)

@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 import tomli_w
 
-from preceptor.cli.arms_table import arms_text
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
-from preceptor.methods.arms import load_arms, run_arms
+from preceptor.methods.arms import arms as run_arms
+from preceptor.methods.arms import load_arms
 from preceptor.recipes.load import shipped_arms, shipped_scales
 from preceptor.recipes.methods import RlaifRecipe
-from preceptor.reports.arms.page import headline, warnings
-from preceptor.results.arms import ArmRecord, ArmsSummary
+from preceptor.results.arms import ArmRecord, ArmsResult
 from preceptor.runs.directory import RunDirectory
 from run_examples import data
 from small import Told, known, shared
@@ -48,8 +47,9 @@ def recipe(folder: Path, policy: Path, **changes: Any) -> Path:
 
 def test_every_arm_is_a_run_and_all_are_compared(tmp_path: Path, tiny_folder: Path) -> None:
     file = recipe(tmp_path, tiny_folder)
-    summary = run_arms(tmp_path / "out", load_arms(str(file)), Told())
+    summary = run_arms(load_arms(str(file)), out=tmp_path / "out", progress=Told())
     assert json.loads((tmp_path / "out/summary.json").read_text()) == summary.model_dump(mode="json")
+    assert ArmsResult.load(tmp_path / "out") == summary
     assert [arm.name for arm in summary.arms] == ["direct RLAIF", "GRPO", "best of 2"]
     for arm in summary.arms:
         assert arm.summary == RunDirectory.open(tmp_path / "out" / arm.folder).finished()
@@ -71,7 +71,7 @@ def test_every_arm_is_a_run_and_all_are_compared(tmp_path: Path, tiny_folder: Pa
     assert "direct RLAIF" in (tmp_path / "out/report.md").read_text()
 
     ledgers = [path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("ledger.sqlite")]
-    again = run_arms(tmp_path / "out", load_arms(str(file)), Told())
+    again = run_arms(load_arms(str(file)), out=tmp_path / "out", progress=Told())
     assert again == summary
     assert [path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("ledger.sqlite")] == ledgers
 
@@ -81,7 +81,7 @@ def test_the_directory_of_other_arms_is_refused(tmp_path: Path, tiny_folder: Pat
     out.mkdir()
     (out / "recipe.toml").write_text("seed = 7\n")
     with pytest.raises(UsageError, match="holds a run of other arms"):
-        run_arms(out, load_arms(str(recipe(tmp_path, tiny_folder))), Told())
+        run_arms(load_arms(str(recipe(tmp_path, tiny_folder))), out=out, progress=Told())
 
 
 def test_arms_are_measured_on_the_same_things(tmp_path: Path, tiny_folder: Path) -> None:
@@ -133,13 +133,13 @@ def test_shipped_arms_load(name: str, scale: str | None) -> None:
 def test_arms_that_nothing_measured_are_not_ranked(tmp_path: Path, tiny_folder: Path) -> None:
     arms = [{"name": "A", "recipe": "best_of_n"}, {"name": "B", "recipe": "direct_rlaif"}]
     file = str(recipe(tmp_path, tiny_folder, arms=arms))
-    summary = run_arms(tmp_path / "out", load_arms(file, ["common.judge.constitution=helpful"]), Told())
+    summary = run_arms(load_arms(file, ["common.judge.constitution=helpful"]), out=tmp_path / "out", progress=Told())
     assert summary.best is None
     assert [arm.gain for arm in summary.arms] == [None, None]
     page = (tmp_path / "out/report.html").read_text()
     assert "Nothing independent measured these arms" in page
     assert "Nothing independent compared these policies" in page
-    print(arms_text(summary, tmp_path / "out"))
+    print(summary)
 
 
 def about(value: float, reach: float = 0.06) -> Estimate:
@@ -155,28 +155,28 @@ def arm(name: str, gain: Estimate | None, against_best: Estimate | None, **chang
     )  # fmt: skip
 
 
-def arms(*records: ArmRecord, best: str = "A") -> ArmsSummary:
-    return ArmsSummary(description="", seed=0, prompts=records[0].summary.prompts, best=best, arms=records)
+def side_by_side(*records: ArmRecord, best: str = "A") -> ArmsResult:
+    return ArmsResult(description="", seed=0, prompts=records[0].summary.prompts, best=best, arms=records)
 
 
 def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
     first = arm("A", about(0.4, 0.1), about(0.0, 0.0))
     second = arm("B", about(0.3, 0.1), about(-0.1, 0.2))
     third = arm("C", about(0.0, 0.1), about(-0.4, 0.1))
-    assert headline(arms(first, second, third)) == (
+    assert side_by_side(first, second, third).headline == (
         "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be told from B at the 95% level."
     )
-    assert "more than every other arm" in headline(arms(first, third))
-    assert "Nothing independent measured" in headline(arms(first.model_copy(update={"gain": None})))
+    assert "more than every other arm" in side_by_side(first, third).headline
+    assert "Nothing independent measured" in side_by_side(first.model_copy(update={"gain": None})).headline
 
 
 def test_arms_measured_by_a_judge_that_trained_them_are_doubted_first() -> None:
     said = [{"kind": "position", "sentence": "The judge prefers what is shown first"}]
     unreadable = {"before": 0.0, "after": 0.25}
     doubted = arm("A", about(0.4), about(-0.4), heldout_judge_trained=True, judge_warnings=said, unreadable=unreadable)
-    summary = arms(doubted, arm("B", about(0.1), about(-0.4), unreadable={"before": 0.0, "after": 0.0}))
-    assert headline(summary).startswith("Nothing independent measured these arms: ")
-    assert warnings(summary) == [
+    summary = side_by_side(doubted, arm("B", about(0.1), about(-0.4), unreadable={"before": 0.0, "after": 0.0}))
+    assert summary.headline.startswith("Nothing independent measured these arms: ")
+    assert summary.warnings == [
         "A: the held-out judge is the judge that trained it",
         "A: The judge prefers what is shown first",
         "A: 25% of the responses after training are unreadable",
@@ -198,7 +198,7 @@ def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path
     ):
         load_arms(file)
     judge = ["common.evaluation.judge.model=scripted:first", "common.evaluation.judge.constitution=helpful"]
-    run_arms(tmp_path / "out", load_arms(file, judge), Told())
+    run_arms(load_arms(file, judge), out=tmp_path / "out", progress=Told())
     evaluation = Evaluation.model_validate_json((tmp_path / "out/evaluation.json").read_text())
     assert evaluation.training_judge is None
     assert evaluation.training_win_rates == ()
@@ -212,7 +212,7 @@ def test_no_arm_is_called_as_what_is_before_training(tmp_path: Path, tiny_folder
 
 def test_a_script_in_a_name_stays_text(tmp_path: Path, tiny_folder: Path) -> None:
     arms = [{"name": f"<script>{i}", "recipe": "best_of_n"} for i in range(2)]
-    run_arms(tmp_path / "out", load_arms(str(recipe(tmp_path, tiny_folder, arms=arms))), Told())
+    run_arms(load_arms(str(recipe(tmp_path, tiny_folder, arms=arms))), out=tmp_path / "out", progress=Told())
     page = (tmp_path / "out/report.html").read_text()
     assert "&lt;script&gt;1" in page
     assert "<script>" not in page

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM
 
-from preceptor.cli.run_table import run_text
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.evaluation.snapshot import MeasureName, Snapshot
-from preceptor.methods.run import execute
+from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory, next_run_path
+from preceptor.runs.result import RunResult
 from preceptor.training.policy import Policy
 from small import WORDS, Told, known, settings
 
@@ -210,7 +210,7 @@ def test_what_chose_is_not_what_proves(finished: tuple[RunDirectory, RunSummary,
     assert look.kl.overall.value == row["kl"]
     guarded = [name for name in asked if name.startswith("references-")]
     assert guarded == ([f"references-{summary.best_step:06d}"] if summary.best_step else [])
-    assert "On 10 test prompts the held-out score changed by +0.00" in known(summary.headline)
+    assert "On 10 test prompts the held-out score changed by 0.00" in known(summary.headline)
     assert "the checkpoint was chosen on 6 other prompts" in (directory.best / "README.md").read_text()
 
 
@@ -239,7 +239,7 @@ def test_a_constitution_without_a_measure_is_not_measured_by_another_one(tmp_pat
         text = page.read_text()
         assert "Nothing independent measured this run" in text
         assert "VADER" not in text
-    print(run_text(summary, directory))
+    print(RunResult.load(directory.path))
 
 
 def of_ten_choices(folder: Path) -> Path:

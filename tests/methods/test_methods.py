@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from conftest import make_model
 from preceptor.core.errors import CheckpointError, UsageError
-from preceptor.methods.run import execute
+from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory

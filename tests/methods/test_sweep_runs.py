@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.cli.sweep_table import sweep_text
 from preceptor.core.errors import CheckpointError, UsageError
-from preceptor.evaluation.sweep import Sweep
-from preceptor.methods.run import execute
-from preceptor.methods.sweep import SweepJob, run_sweep
+from preceptor.judging.judge import Judge
+from preceptor.methods.execute import execute
+from preceptor.methods.sweep import SweepJob, run_sweep, sweep
 from preceptor.recipes.load import load_recipe
+from preceptor.results.sweep import SweepResult
 from preceptor.runs.directory import RunDirectory
+from preceptor.store.output import Output
 from small import WORDS, Told, known, settings
 
 
@@ -31,8 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> RunDirec
 
 
 @pytest.fixture(scope="module")
-def swept(run: RunDirectory) -> tuple[SweepJob, Sweep]:
-    job = SweepJob(run=run.path, out=run.path.parent / "sweep", samples=2, max_perplexity_ratio=50.0)
+def swept(run: RunDirectory) -> tuple[SweepJob, SweepResult]:
+    job = SweepJob(run=run.path, output=Output(run.path.parent / "sweep"), samples=2, max_perplexity_ratio=50.0)
     return job, run_sweep(job, Told())
 
 
@@ -41,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_checkpoint_is_measured_on_the_held_out_prompts(
-    run: RunDirectory, swept: tuple[SweepJob, Sweep], capsys: pytest.CaptureFixture[str]
+    run: RunDirectory, swept: tuple[SweepJob, SweepResult], capsys: pytest.CaptureFixture[str]
 ) -> None:
     job, found = swept
     summary = known(run.finished())
@@ -58,13 +59,15 @@ def test_every_checkpoint_is_measured_on_the_held_out_prompts(
     assert later.kl.overall.value != 0.0
     assert later.perplexity_ratio != 1.0
     assert (found.bounds.max_kl, found.bounds.max_perplexity_ratio) == (1e6, 50.0)
-    assert found.start.perplexity == Sweep.model_validate_json((job.out / "sweep.json").read_text()).start.perplexity
+    assert found.start.perplexity == SweepResult.load(job.out).start.perplexity
     assert "<svg" in (job.out / "report.html").read_text()
-    print(sweep_text(found, job.out))
-    assert "report.html" in capsys.readouterr().out
+    print(found)
+    assert f"* {found.best_step}" in capsys.readouterr().out
 
 
-def test_a_killed_sweep_goes_on_and_the_run_is_left_as_it_was(run: RunDirectory, swept: tuple[SweepJob, Sweep]) -> None:
+def test_a_killed_sweep_goes_on_and_the_run_is_left_as_it_was(
+    run: RunDirectory, swept: tuple[SweepJob, SweepResult]
+) -> None:
     job, found = swept
     before, measured = contents(run.path), contents(job.out / "checkpoints")
     (job.out / "checkpoints" / "step-000002.json").unlink()
@@ -90,7 +93,7 @@ def test_other_prompts_and_a_held_out_judge(run: RunDirectory, tmp_path: Path) -
     told = Told()
     job = SweepJob(
         run=run.path,
-        out=tmp_path / "out",
+        output=Output(tmp_path / "out"),
         prompts=(f"seen={seen}", str(new)),
         judge="scripted:random",
         constitution="helpful",
@@ -116,19 +119,19 @@ def test_checkpoints_that_nothing_measured_are_not_ranked(
     overrides += ["rl.learning_rate=1e-6"]  # so that it stays within bounds
     directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
     execute(directory, Told())
-    job = SweepJob(run=directory.path, out=tmp_path / "out", samples=1, max_perplexity_ratio=50.0)
+    job = SweepJob(run=directory.path, output=Output(tmp_path / "out"), samples=1, max_perplexity_ratio=50.0)
     found = run_sweep(job, Told())
     assert [point.excluded for point in found.points] == [None, None]
     assert (found.held_out, found.best_step) == (None, 2)
     assert [point.heldout.overall for point in found.points] == [None, None]
     assert not any(point.better or point.heldout_failures for point in found.points)
-    print(sweep_text(found, job.out))
+    print(found)
     for said in (capsys.readouterr().out, (job.out / "report.html").read_text()):
         assert "Nothing independent measured these checkpoints" in " ".join(said.split())
         assert "VADER" not in said
 
 
-def test_a_folder_keeps_to_the_sweep_it_was_begun_with(swept: tuple[SweepJob, Sweep]) -> None:
+def test_a_folder_keeps_to_the_sweep_it_was_begun_with(swept: tuple[SweepJob, SweepResult]) -> None:
     job, _ = swept
     with pytest.raises(UsageError, match="holds a sweep made with other samples; choose another --out"):
         run_sweep(replace(job, samples=1), Told())
@@ -136,7 +139,7 @@ def test_a_folder_keeps_to_the_sweep_it_was_begun_with(swept: tuple[SweepJob, Sw
         run_sweep(replace(job, judge="scripted:first", constitution="helpful"), Told())
 
 
-def test_a_damaged_measurement_is_not_trusted(swept: tuple[SweepJob, Sweep]) -> None:
+def test_a_damaged_measurement_is_not_trusted(swept: tuple[SweepJob, SweepResult]) -> None:
     job, _ = swept
     path = job.out / "checkpoints" / "step-000004.json"
     whole = path.read_text()
@@ -147,7 +150,7 @@ def test_a_damaged_measurement_is_not_trusted(swept: tuple[SweepJob, Sweep]) -> 
 
 
 def test_mistakes_are_answered_before_anything_is_written(run: RunDirectory, tmp_path: Path, tiny_folder: Path) -> None:
-    job = SweepJob(run=run.path, out=tmp_path / "out")
+    job = SweepJob(run=run.path, output=Output(tmp_path / "out"))
     for wrong, message in (
         (replace(job, run=tmp_path), "holds no run"),
         (replace(job, constitution="helpful"), "--constitution is for a held-out judge; name its model by --judge"),
@@ -170,3 +173,11 @@ def test_mistakes_are_answered_before_anything_is_written(run: RunDirectory, tmp
     with pytest.raises(UsageError, match="an earlier version of preceptor began this run"):
         run_sweep(replace(job, run=begun.path), Told())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_from_a_program(run: RunDirectory) -> None:
+    judge = Judge("scripted:random", "helpful")
+    result = sweep(run.path, prompts={"seen": [f"Say {word}" for word in WORDS]}, judge=judge, progress=Told())
+    assert result.cohorts == {"seen": len(WORDS)}
+    assert str(result.held_out).endswith("by helpful")
+    assert (result.path / "report.html").exists()  # in a temporary folder

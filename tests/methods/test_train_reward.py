@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.methods.train_reward import RewardJob, run_train_reward
-from preceptor.training.processes import Processes
+from preceptor.methods.train_reward import train_reward
+from preceptor.results.reward_model import RewardModelResult
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
-from preceptor.training.tuning import TuningSettings
-from small import Told
+from small import Told, known
 
 SETTINGS = RewardModelSettings(epochs=1, batch_size=8, learning_rate=1e-3, held_out_share=0.3)
 
@@ -25,48 +24,48 @@ def write(path: Path, count: int, *, label: str | None = "a") -> Path:
     return path
 
 
-def job(tmp_path: Path, model: Path, **changes: Any) -> RewardJob:
-    fields: dict[str, Any] = {
-        "data": (write(tmp_path / "pairs.jsonl", 30),),
-        "out": tmp_path / "out",
-        "model": str(model),
-        "settings": SETTINGS,
-        "tuning": TuningSettings(rank=2, precision="fp32"),
-    }
-    return RewardJob(**(fields | changes))
-
-
-def run(what: RewardJob) -> tuple[dict[str, Any], list[str], list[int]]:
+def run(tmp_path: Path, model: Path, **changes: Any) -> tuple[RewardModelResult, Told]:
     listener = Told()
-    return run_train_reward(what, Processes(), listener), listener.notes, listener.steps
+    settings: dict[str, Any] = {
+        "data": write(tmp_path / "pairs.jsonl", 30), "out": tmp_path / "out", "model": model,
+        "reward_model": SETTINGS, "tuning": {"rank": 2, "precision": "fp32"},
+    }  # fmt: skip
+    return train_reward(**(settings | changes), progress=listener), listener
 
 
 def test_a_share_is_held_out_and_the_model_loads(tmp_path: Path, tiny_folder: Path) -> None:
-    summary, notes, steps = run(job(tmp_path, tiny_folder))
-    assert summary["training_pairs"] + summary["held_out_pairs"] == 30
-    assert summary["held_out_pairs"] > 0
-    assert summary["by_source"] == {"human": summary["training_pairs"]}
-    assert summary["accuracy"]["n"] == summary["held_out_pairs"]
-    assert (
-        notes[0]
-        == f"{summary['training_pairs']} pairs to train on, {summary['held_out_pairs']} held out; 0 rows left out"
-    )
-    assert steps[-1] == len(steps) > 0
-    assert json.loads((tmp_path / "out/summary.json").read_text()) == summary
-    assert RewardModel.load(tmp_path / "out/model").identity
+    result, told = run(tmp_path, tiny_folder)
+    assert result.training_pairs + result.held_out_pairs == 30
+    assert result.held_out_pairs > 0
+    assert result.by_source == {"human": result.training_pairs}
+    assert known(result.accuracy).n == result.held_out_pairs
+    assert told.notes[0].startswith(f"{result.training_pairs} pairs to train on, {result.held_out_pairs} held out")
+    assert told.steps[-1] == len(told.steps) > 0
+    assert json.loads((tmp_path / "out/summary.json").read_text()) == result.model_dump(mode="json")
+    assert RewardModelResult.load(tmp_path / "out") == result
+    assert RewardModel.load(result.folder).identity
 
-    again, _, no_steps = run(job(tmp_path, tiny_folder))
-    assert not no_steps
-    assert again["accuracy"] == summary["accuracy"]
+    again, told_again = run(tmp_path, tiny_folder)
+    assert not told_again.steps
+    assert again.accuracy == result.accuracy
+
+
+def test_rows_of_a_program_are_learnt_in_a_temporary_folder(tmp_path: Path, tiny_folder: Path) -> None:
+    rows = [json.loads(line) for line in write(tmp_path / "pairs.jsonl", 30).read_text().splitlines()]
+    result, _ = run(tmp_path, tiny_folder, data=rows, out=None)
+    assert result.training_pairs + result.held_out_pairs == 30
+    assert not result.path.is_relative_to(tmp_path)
+    assert result.folder.is_dir()
+    assert f"{result.training_pairs} (soft labels)" in str(result)
 
 
 def test_prompts_of_the_test_set_are_not_trained_on(tmp_path: Path, tiny_folder: Path) -> None:
     test = write(tmp_path / "test.jsonl", 12)
-    summary, _, _ = run(job(tmp_path, tiny_folder, test=test))
-    assert (summary["training_pairs"], summary["held_out_pairs"]) == (18, 12)
+    result, _ = run(tmp_path, tiny_folder, test=test)
+    assert (result.training_pairs, result.held_out_pairs) == (18, 12)
 
 
 def test_without_a_label_there_is_nothing_to_learn(tmp_path: Path, tiny_folder: Path) -> None:
     with pytest.raises(UsageError, match=r"no labelled pair to learn; .*no label.*30"):
-        run(job(tmp_path, tiny_folder, data=(write(tmp_path / "unlabelled.jsonl", 30, label=None),)))
+        run(tmp_path, tiny_folder, data=write(tmp_path / "unlabelled.jsonl", 30, label=None))
     assert not (tmp_path / "out").exists()

@@ -9,14 +9,11 @@ from pages import check_page
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.compare.page import (
     diff,
-    headline,
     render_compare,
     render_compare_markdown,
-    shown,
-    warnings,
 )
 from preceptor.results.comparison import (
-    ComparedRuns,
+    ComparisonResult,
     ConstitutionVersion,
     ResultRow,
     RunDifference,
@@ -41,7 +38,7 @@ def difference(name: str, against: str, by: float, p_holm: float = 0.01) -> RunD
     )
 
 
-def compared(names: tuple[str, ...] = ("one", "two"), **more: Any) -> ComparedRuns:
+def compared(names: tuple[str, ...] = ("one", "two"), **more: Any) -> ComparisonResult:
     known: dict[str, Any] = {
         "sides": tuple(side(name) for name in names),
         "settings": (Setting(key="rl.learning_rate", values=("0.1", *["0.2"] * (len(names) - 1))),),
@@ -56,22 +53,22 @@ def compared(names: tuple[str, ...] = ("one", "two"), **more: Any) -> ComparedRu
             ConstitutionVersion(title="kind 2 (bbbb)", text=SECOND, sides=names[1:], note="The file has changed."),
         ),
     }
-    return ComparedRuns(**(known | more))
+    return ComparisonResult(**(known | more))
 
 
 def test_the_headline_says_who_is_ahead_beyond_chance_and_what_was_set_differently() -> None:
-    assert headline(compared()) == (
+    assert compared().headline == (
         "two is ahead of one by the held-out score, beyond chance: +0.20 [+0.15, +0.25]. They differ in "
         "rl.learning_rate."
     )
     behind = compared(differences=(difference("two", "one", -0.2),), settings=())
-    assert headline(behind).startswith("two is behind one by the held-out score, beyond chance: -0.20")
-    assert headline(behind).endswith("No setting differs.")
+    assert behind.headline.startswith("two is behind one by the held-out score, beyond chance: -0.20")
+    assert behind.headline.endswith("No setting differs.")
 
 
 def test_neither_an_interval_nor_a_p_value_alone_makes_a_difference() -> None:
     for same in (difference("two", "one", 0.02), difference("two", "one", 0.2, p_holm=0.2)):
-        assert headline(compared(differences=(same,))).startswith("No difference beyond chance was found between two")
+        assert compared(differences=(same,)).headline.startswith("No difference beyond chance was found between two")
     few = RunDifference(
         name="two", against="one", measure="m", difference=Estimate(value=1, low=None, high=None, n=2), p_value=None,
         p_holm=None,
@@ -81,17 +78,15 @@ def test_neither_an_interval_nor_a_p_value_alone_makes_a_difference() -> None:
 
 def test_of_several_the_first_is_named_with_those_it_cannot_be_told_from() -> None:
     found = (difference("b", "a", 0.2), difference("c", "a", 0.02), difference("c", "b", -0.18, p_holm=0.2))
-    assert headline(compared(("a", "b", "c"), differences=found)).startswith(
+    assert compared(("a", "b", "c"), differences=found).headline.startswith(
         "b comes first by the held-out score; it cannot be told from c."
     )
     clear = (*found[:2], difference("c", "b", -0.18))
-    assert headline(compared(("a", "b", "c"), differences=clear)).startswith(
-        "b is ahead of every other by the held-out"
-    )
+    assert compared(("a", "b", "c"), differences=clear).headline.startswith("b is ahead of every other by the held-out")
 
 
 def test_without_prompts_in_common_nothing_is_claimed() -> None:
-    assert headline(compared(differences=())).startswith("Whether these 2 differ cannot be told")
+    assert compared(differences=()).headline.startswith("Whether these 2 differ cannot be told")
     assert len(check_page(render_compare(compared(differences=()))).of("svg")) == 1
 
 
@@ -100,7 +95,7 @@ def test_settings_that_every_side_has_are_named_first() -> None:
         *(Setting(key=f"dpo.{i}", values=("1", None)) for i in range(4)),
         Setting(key="method", values=("a", "b")),
     )
-    said = headline(compared(settings=settings))
+    said = compared(settings=settings).headline
     assert said.endswith("They differ in method, dpo.0, dpo.1, dpo.2 and 1 more.")
     assert "4 settings that not every run has" in render_compare(compared(settings=settings))
 
@@ -123,7 +118,7 @@ def test_a_diff_marks_its_lines() -> None:
 
 
 def test_results_are_written_as_their_rows_say() -> None:
-    texts = [[text.replace("\u00a0", " ") for text in shown(row)] for row in compared().results]
+    texts = [[text.replace("\u00a0", " ") for text in row.texts] for row in compared().results]
     assert texts == [["+0.10 [+0.04, +0.16]"] * 2, ["1,234"] * 2, ["60% [54, 66]", "none"]]
 
 
@@ -132,7 +127,7 @@ def test_reasons_to_doubt_name_the_run() -> None:
         side("one", summary=data(over_optimisation=OVER).summary),
         side("two", evaluation=whole(judge_trained=True)),
     )
-    assert warnings(compared(sides=sides, notes=("A note.",))) == [
+    assert compared(sides=sides, notes=("A note.",)).warnings == [
         "A note.",
         "one: over-optimisation from step 5 on: r.",
         "two: its win rates are by a judge that trained one of the policies.",

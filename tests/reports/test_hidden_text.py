@@ -18,8 +18,6 @@ from test_sweep_report import swept
 
 import preceptor
 from preceptor.cli.app import main
-from preceptor.cli.compare_table import comparison_text
-from preceptor.cli.sweep_table import sweep_text
 from preceptor.display.screen import Display
 from preceptor.display.terminal import Terminal, say, say_json
 from preceptor.evaluation.intervals import Estimate
@@ -28,12 +26,13 @@ from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.trajectories import trajectory_findings
 from preceptor.recipes.load import load_recipe
 from preceptor.reports.audit.page import render_audit
-from preceptor.reports.compare.page import ComparedRuns, render_compare, render_compare_markdown
+from preceptor.reports.compare.page import render_compare, render_compare_markdown
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.reports.run.page import ReportData, render_report, render_run_markdown
 from preceptor.reports.sweep.page import render_sweep
 from preceptor.reports.trajectories import render_trajectories
 from preceptor.results.audit import AuditResult
+from preceptor.results.comparison import ComparisonResult
 from preceptor.results.evaluation import EvaluationResult
 from preceptor.results.trajectories import TrajectoriesResult
 from preceptor.runs.publish import checkpoint_card, model_card
@@ -71,9 +70,9 @@ def evaluation() -> Evaluation:
     return Evaluation.model_validate(poisoned(whole(SNEAKY).model_dump(mode="json"), names))
 
 
-def runs() -> ComparedRuns:
+def runs() -> ComparisonResult:
     names = {"one", "two", "rl.learning_rate", "0.1", "kind 1 (aaaa)", "The file has changed.", "judge calls"}
-    return ComparedRuns.model_validate(poisoned(compared().model_dump(mode="json"), names))
+    return ComparisonResult.model_validate(poisoned(compared().model_dump(mode="json"), names))
 
 
 def run() -> ReportData:
@@ -156,9 +155,9 @@ def test_dataset_cards(tmp_path: Path) -> None:
     "show",
     [
         lambda: say(str(EvaluationResult(**dict(evaluation())))),
-        lambda: say(comparison_text(runs(), OUT)),
+        lambda: say(str(runs())),
         lambda: say(str(AuditResult(**dict(AUDITED)))),
-        lambda: say(sweep_text(SWEPT, OUT)),
+        lambda: say(str(SWEPT)),
         lambda: say(str(TrajectoriesResult(**dict(FINDINGS)))),
         lambda: say_json(json.dumps({SNEAKY: SNEAKY}, ensure_ascii=False)),
         lambda: say_json(evaluation().model_dump_json(indent=1)),

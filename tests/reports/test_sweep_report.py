@@ -3,8 +3,9 @@
 from preceptor.evaluation.checkpoints import Bounds, OverOptimisation
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.snapshot import Measure
-from preceptor.evaluation.sweep import Sweep, SweepPoint
-from preceptor.reports.sweep.page import headline, render_sweep, warnings
+from preceptor.evaluation.sweep import SweepPoint
+from preceptor.reports.sweep.page import render_sweep
+from preceptor.results.sweep import SweepResult
 
 
 def measure(value: float | None, **cohorts: float) -> Measure:
@@ -36,8 +37,8 @@ def point(
     ).model_copy(update=changes)
 
 
-def swept(**changes: object) -> Sweep:
-    return Sweep(
+def swept(**changes: object) -> SweepResult:
+    return SweepResult(
         title="run-1",
         held_out="Judge by <script>alert(1)</script>",
         training_reward="training judge's reward",
@@ -55,29 +56,27 @@ def swept(**changes: object) -> Sweep:
 
 
 def test_the_headline_says_what_the_best_checkpoint_gained_and_cost() -> None:
-    assert headline(swept()) == (
+    assert swept().headline == (
         "Step 4 is the best checkpoint within the bounds: its held-out score changed by +0.30 [+0.20, +0.40] since "
         "before training, at a KL of 2.0 nats and 1.40 times its perplexity. No over-optimisation was found."
     )
     over = OverOptimisation(detected=True, step=8, reasons=("the judge rose",))
-    assert headline(swept(over_optimisation=over)).endswith("Over-optimisation begins at step 8.")
-    assert "which may be chance" in headline(swept(best_step=8))
-    assert "No checkpoint within the bounds" in headline(swept(best_step=0))
+    assert swept(over_optimisation=over).headline.endswith("Over-optimisation begins at step 8.")
+    assert "which may be chance" in swept(best_step=8).headline
+    assert "No checkpoint within the bounds" in swept(best_step=0).headline
 
 
 def test_reasons_to_doubt_come_first() -> None:
     over = OverOptimisation(detected=True, step=8, reasons=("the judge rose",))
     failing = point(4, 0.4, 0.3, heldout_failures=6)
-    found = warnings(
-        swept(
-            heldout_judge_trained=True,
-            over_optimisation=over,
-            trained_on=3,
-            kept_step=8,
-            cohorts={"chat": 10, "<b>": 10},
-            points=(point(0, 0.1, None, None), failing, point(8, 0.2, 0.05)),
-        )
-    )
+    found = swept(
+        heldout_judge_trained=True,
+        over_optimisation=over,
+        trained_on=3,
+        kept_step=8,
+        cohorts={"chat": 10, "<b>": 10},
+        points=(point(0, 0.1, None, None), failing, point(8, 0.2, 0.05)),
+    ).warnings
     expected = (
         "is a model that judged in training",
         "From step 8 on: the judge rose.",
@@ -91,7 +90,7 @@ def test_reasons_to_doubt_come_first() -> None:
     assert len(found) == len(expected)
     for said, part in zip(found, expected, strict=True):
         assert part in said
-    assert len(warnings(swept(best_step=0, kept_step=None))) == 0
+    assert len(swept(best_step=0, kept_step=None).warnings) == 0
 
 
 def test_the_page_has_its_figures_and_names_stay_text() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.backends.transformers.loading import load
-from preceptor.methods.run import execute
+from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.runs import session
 from preceptor.runs.directory import RunDirectory

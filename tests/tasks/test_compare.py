@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.cli.compare_table import comparison_text
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import Snapshot
 from preceptor.evaluation.win_rate import WinRate
 from preceptor.judging.constitution import load_constitution
-from preceptor.methods.run import execute
+from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
-from preceptor.results.comparison import ComparedRuns, ResultRow
+from preceptor.results.comparison import ComparisonResult, ResultRow
 from preceptor.runs.directory import RunDirectory
-from preceptor.tasks.compare.compare import compare_runs
+from preceptor.tasks.compare.compare import compare
 from small import Told, settings
 
 WARM = files("preceptor.judging.constitutions").joinpath("warm_tone.toml").read_text()
@@ -52,16 +51,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> list[Pa
 
 
 @pytest.fixture(scope="module")
-def compared(runs: list[Path]) -> ComparedRuns:
-    return compare_runs(runs)
+def compared(runs: list[Path]) -> ComparisonResult:
+    return compare(runs)
 
 
-def row(compared: ComparedRuns, measure: str) -> ResultRow:
+def row(compared: ComparisonResult, measure: str) -> ResultRow:
     [found] = [each for each in compared.results if each.measure == measure]
     return found
 
 
-def test_settings_that_differ_and_no_others(compared: ComparedRuns, runs: list[Path]) -> None:
+def test_settings_that_differ_and_no_others(compared: ComparisonResult, runs: list[Path]) -> None:
     own = str(runs[0].parent / "warm.toml")
     assert {each.key: each.values for each in compared.settings} == {
         "judge.constitution": ("warm_tone", own),
@@ -70,7 +69,7 @@ def test_settings_that_differ_and_no_others(compared: ComparedRuns, runs: list[P
     assert [side.name for side in compared.sides] == ["slow", "fast"]
 
 
-def test_results_are_those_of_the_summaries(compared: ComparedRuns, runs: list[Path]) -> None:
+def test_results_are_those_of_the_summaries(compared: ComparisonResult, runs: list[Path]) -> None:
     summaries = [json.loads((path / "summary.json").read_text()) for path in runs]
     after = [each["evaluation"]["after"] for each in summaries]
     assert row(compared, "KL, nats per response").values == tuple(
@@ -84,7 +83,7 @@ def test_results_are_those_of_the_summaries(compared: ComparedRuns, runs: list[P
     assert row(compared, "preferred to the baseline (VADER)").percent
 
 
-def test_differences_are_paired_by_prompt_and_corrected(compared: ComparedRuns, runs: list[Path]) -> None:
+def test_differences_are_paired_by_prompt_and_corrected(compared: ComparisonResult, runs: list[Path]) -> None:
     prompts = len(Snapshot.model_validate_json((runs[0] / "evaluations/after.json").read_text()).responses)
     [found] = compared.differences
     assert (found.name, found.against, found.measure) == ("fast", "slow", "held-out score")
@@ -98,7 +97,7 @@ def test_differences_are_paired_by_prompt_and_corrected(compared: ComparedRuns, 
 
 def test_three_runs_are_corrected_together(runs: list[Path], tmp_path: Path) -> None:
     shutil.copytree(runs[1], tmp_path / "fast")
-    compared = compare_runs([*runs, tmp_path / "fast"])
+    compared = compare([*runs, tmp_path / "fast"])
     above = runs[0].parent.name
     assert [side.name for side in compared.sides] == [f"{above}/slow", f"{above}/fast", f"{tmp_path.name}/fast"]
     assert len(compared.differences) == 3
@@ -111,7 +110,7 @@ def test_three_runs_are_corrected_together(runs: list[Path], tmp_path: Path) -> 
 
 
 def test_constitutions_and_a_file_that_changed_since(runs: list[Path], tmp_path: Path) -> None:
-    warm, own = compare_runs(runs).constitutions
+    warm, own = compare(runs).constitutions
     assert (warm.sides, own.sides) == (("slow",), ("fast",))
     assert (warm.text, own.text) == (WARM, (runs[0].parent / "warm.toml").read_text())
     assert warm.note is None
@@ -120,7 +119,7 @@ def test_constitutions_and_a_file_that_changed_since(runs: list[Path], tmp_path:
     kept = path.read_text()
     for now in (kept.replace("9.", "10.", 1), "nothing"):
         path.write_text(now)
-        own = compare_runs(runs).constitutions[1]
+        own = compare(runs).constitutions[1]
         assert own.note is not None
         assert "has changed or is gone since the run" in own.note
         assert own.text is not None
@@ -135,14 +134,14 @@ def test_prompts_of_other_runs_are_compared_as_far_as_they_are_the_same(runs: li
     first, second, *rest = after.responses
     renamed = (first.model_copy(update={"prompt": "another question"}), second.model_copy(update={"prompt_id": "new"}))
     file.write_text(after.model_copy(update={"responses": (*renamed, *rest)}).model_dump_json())
-    compared = compare_runs([runs[0], other])
+    compared = compare([runs[0], other])
     [found] = compared.differences
     assert found.difference.n == len(after.responses) - 2
     assert "were measured on different prompts" in compared.notes[0]
     assert f"on the {len(rest)} that they share" in compared.notes[0]
     summary = json.loads((other / "summary.json").read_text())
     (other / "summary.json").write_text(json.dumps(summary | {"heldout_score_is": "another"}))
-    compared = compare_runs([runs[0], other])
+    compared = compare([runs[0], other])
     assert compared.differences == ()
     assert "by different measures and cannot be compared" in compared.notes[0]
     assert row(compared, "held-out score").values[0] is not None
@@ -154,7 +153,7 @@ def test_an_evaluation_stands_beside_runs(runs: list[Path], tmp_path: Path) -> N
     rate = Estimate(value=0.7, low=0.6, high=0.8, n=50)
     written = evaluation(rate)
     (folder / "evaluation.json").write_text(written.model_dump_json())
-    compared = compare_runs([runs[0], folder])
+    compared = compare([runs[0], folder])
     assert row(compared, "preferred to the baseline").values[1] == rate
     assert row(compared, "preferred to the baseline").percent
     assert row(compared, "KL, nats per response").values[1] is None
@@ -163,7 +162,7 @@ def test_an_evaluation_stands_beside_runs(runs: list[Path], tmp_path: Path) -> N
     assert compared.sides[1].recipe is None
     (folder / "evaluation.json").write_text(written.model_dump_json().replace('"prompts":50', '"prompts":"x"'))
     with pytest.raises(PreceptorError, match=r"evaluation\.json: is damaged"):
-        compare_runs([runs[0], folder])
+        compare([runs[0], folder])
 
 
 def evaluation(rate: Estimate) -> Evaluation:
@@ -200,7 +199,7 @@ def evaluation(rate: Estimate) -> Evaluation:
 def test_a_run_that_is_not_finished_has_settings_but_no_results(runs: list[Path], tmp_path: Path) -> None:
     begun = shutil.copytree(runs[1], tmp_path / "begun")
     (begun / "summary.json").write_text(json.dumps({"status": "running"}))
-    compared = compare_runs([runs[0], begun])
+    compared = compare([runs[0], begun])
     assert "begun is not finished, so it has no results here." in compared.notes
     assert len(compared.settings) == 2
     assert compared.differences == ()
@@ -208,25 +207,35 @@ def test_a_run_that_is_not_finished_has_settings_but_no_results(runs: list[Path]
 
 
 def test_what_is_written_and_printed(
-    runs: list[Path], compared: ComparedRuns, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: list[Path], compared: ComparisonResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert compare_runs(runs, tmp_path / "out") == compared
-    assert ComparedRuns.model_validate_json((tmp_path / "out/compare.json").read_text()) == compared
+    written = compare(runs, out=tmp_path / "out")
+    assert written.model_dump() == compared.model_dump()
+    assert ComparisonResult.load(tmp_path / "out") == written
     assert "learning_rate" in (tmp_path / "out/compare.html").read_text()
     assert "VADER" in (tmp_path / "out/compare.md").read_text()
-    print(comparison_text(compared, tmp_path / "out"))
+    print(compared)
     said = capsys.readouterr().out
     assert "rl.learning_rate" in said
     assert "fast less slow" in said
 
 
+def test_sides_may_be_given_names(runs: list[Path]) -> None:
+    result = compare(runs, names=["small step", "large step"])
+    assert [side.name for side in result.sides] == ["small step", "large step"]
+    assert (result.path / "compare.html").exists()  # in a temporary folder
+    for names in (["one"], ["one", "one"]):
+        with pytest.raises(UsageError, match="names for 2 runs"):
+            compare(runs, names=names)
+
+
 def test_mistakes_are_answered(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name two runs or more"):
-        compare_runs(runs[:1])
+        compare(runs[:1])
     with pytest.raises(UsageError, match="the same run is named twice"):
-        compare_runs([runs[0], runs[0] / ".." / "slow"])
+        compare([runs[0], runs[0] / ".." / "slow"])
     with pytest.raises(UsageError, match=r"holds neither a run .* nor an evaluation"):
-        compare_runs([runs[0], tmp_path])
+        compare([runs[0], tmp_path])
     (tmp_path / "arms").mkdir()
     with pytest.raises(UsageError, match=r"holds several runs; compare those in .*arms"):
-        compare_runs([runs[0], tmp_path])
+        compare([runs[0], tmp_path])

@@ -14,7 +14,7 @@ from preceptor.core.types import Response
 from preceptor.evaluation.words import warnings
 from preceptor.judging.judge import as_prompt
 from preceptor.judging.specs import JudgeSpec
-from preceptor.methods.run import execute
+from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.evaluation import EvaluationResult
 from preceptor.runs.directory import RunDirectory

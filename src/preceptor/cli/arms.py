@@ -32,6 +32,7 @@ def arms(
 ) -> None:
     """Run several recipes on the same prompts and compare their results."""
     from preceptor.core.errors import UsageError
+    from preceptor.methods.arms import arms as run_arms
     from preceptor.methods.arms import begin_arms, load_arms
     from preceptor.runs.directory import next_run_path
 
@@ -41,11 +42,9 @@ def arms(
     path = out or next_run_path(Path("runs"), Path(name).stem)
     begin_arms(path, recipe)
 
-    from preceptor.cli.arms_table import arms_text
     from preceptor.cli.stopping import going_on_by
-    from preceptor.methods.arms import run_arms
 
     again = ["preceptor", *sys.argv[1:], *(["--out", str(path)] if out is None else [])]
     with going_on_by(*again):
-        summary = run_arms(path, recipe, output.progress)
-    output.show(summary, lambda: arms_text(summary, path))
+        result = run_arms(recipe, out=path, progress=output.progress)
+    output.show(result, lambda: f"{result}\nreport {path / 'report.html'}")

@@ -20,12 +20,11 @@ def compare(
     output: o.Output,
 ) -> None:
     """Compare runs: which settings differ, what came of each, and which differences are more than chance."""
-    from preceptor.cli.compare_table import comparison_text
     from preceptor.store.reading import resolved
-    from preceptor.tasks.compare.compare import compare_runs
+    from preceptor.tasks.compare.compare import compare as compare_runs
 
     names = [resolved(run).name for run in runs]
     name = "-vs-".join(names[:2]) + (f"-and-{len(names) - 2}-more" if len(names) > 2 else "")
     folder = out or Path("comparisons") / name
-    compared = compare_runs(runs, folder)
-    output.show(compared, lambda: comparison_text(compared, folder))
+    result = compare_runs(runs, out=folder)
+    output.show(result, lambda: f"{result}\nreport {folder / 'compare.html'}")

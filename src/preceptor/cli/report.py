@@ -15,16 +15,11 @@ def report(
     output: o.Output,
 ) -> None:
     """Rewrite the report of a finished run and print its summary."""
-    from preceptor.cli.run_table import run_text
-    from preceptor.core.errors import UsageError
-    from preceptor.runs.directory import RunDirectory
+    from preceptor.methods.run import load_run
     from preceptor.runs.evaluation import evaluate_run
     from preceptor.runs.report import write_report
 
-    directory = RunDirectory.open(run)
-    summary = directory.finished()
-    if summary is None:
-        raise UsageError(f"{run}: this run is not finished; go on with it by `preceptor run --resume {run}`")
-    data = directory.report_data(summary)
-    write_report(directory, summary, evaluate_run(data.before, data.after, summary))
-    output.show(summary, lambda: run_text(summary, directory))
+    result = load_run(run)
+    data = result.directory.report_data(result.summary)
+    write_report(result.directory, result.summary, evaluate_run(data.before, data.after, result.summary))
+    output.show(result.summary, lambda: str(result))

@@ -38,7 +38,6 @@ def run(
     output: o.Output,
 ) -> None:
     """Run a recipe: sample, judge, train, measure, report."""
-    from preceptor.cli.run_table import run_text
     from preceptor.cli.stopping import going_on_by
     from preceptor.core.errors import PreceptorError, UsageError
     from preceptor.core.extras import require_training
@@ -65,7 +64,8 @@ def run(
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # by `accelerate launch`, say
     # Where this is the only process, a mistake is answered before torch is imported.
     directory = None if launched else prepare()
-    from preceptor.methods.run import execute
+    from preceptor.methods.execute import execute
+    from preceptor.methods.run import load_run
     from preceptor.training.processes import OF_MAIN, Processes
 
     processes = Processes()
@@ -80,5 +80,6 @@ def run(
         raise typer.Exit(error.exit_code) from error  # the main process says why
     again = ["preceptor", "run", "--resume", str(directory.path), *(["--merge"] if merge else [])]
     with going_on_by(*again):
-        summary = execute(directory, output.progress, merge=merge, processes=processes)
-    output.show(summary, lambda: run_text(summary, directory))
+        execute(directory, output.progress, merge=merge, processes=processes)
+    result = load_run(directory.path)
+    output.show(result.summary, lambda: str(result))

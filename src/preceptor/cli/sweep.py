@@ -46,14 +46,14 @@ def sweep(
     output: o.Output,
 ) -> None:
     """Measure every checkpoint of a run, find the best one and where over-optimisation begins."""
-    from preceptor.cli.sweep_table import sweep_text
     from preceptor.methods.sweep import SweepJob, run_sweep
+    from preceptor.store.output import Output
     from preceptor.store.reading import resolved
 
     folder = out or Path("sweeps") / resolved(run).name
     job = SweepJob(
         run=run,
-        out=folder,
+        output=Output(folder),
         prompts=tuple(prompts or ()),
         judge=judge,
         constitution=constitution,
@@ -62,4 +62,4 @@ def sweep(
         max_perplexity_ratio=max_perplexity_ratio,
     )
     result = run_sweep(job, output.progress)
-    output.show(result, lambda: sweep_text(result, folder))
+    output.show(result, lambda: f"{result}\nreport {folder / 'report.html'}")

@@ -41,27 +41,24 @@ def reward(
     chosen: dict[str, Any] = read_tables(settings or [], tables)
 
     from preceptor.core.errors import PreceptorError
-    from preceptor.methods.train_reward import RewardJob, run_train_reward
+    from preceptor.methods.train_reward import train_reward
     from preceptor.training.processes import OF_MAIN, Processes
 
-    job = RewardJob(tuple(data), out, model, chosen["reward_model"], chosen["tuning"], test, seed)
-    processes = Processes()
-    if not processes.is_main:
-        try:
-            run_train_reward(job, processes)
-        except PreceptorError as error:
-            if OF_MAIN not in getattr(error, "__notes__", ()):
-                raise
-            raise typer.Exit(error.exit_code) from error  # the main process says why
-        return
-    summary = run_train_reward(job, processes, output.progress)
-    output.show(summary, lambda: _text(summary, out))
-
-
-def _text(summary: dict[str, Any], out: Path) -> str:
-    lines = [
-        f"{summary['training_pairs']} pairs ({summary['labels']} labels) in {summary['seconds']:.0f} s",
-        f"held out: {summary['in_words']}",
-        f"model {out / 'model'}",
-    ]
-    return "\n".join(lines)
+    main = Processes().is_main
+    try:
+        result = train_reward(
+            tuple(data),
+            out=out,
+            model=model,
+            test=test,
+            reward_model=chosen["reward_model"],
+            tuning=chosen["tuning"],
+            seed=seed,
+            progress=output.progress,
+        )
+    except PreceptorError as error:
+        if main or OF_MAIN not in getattr(error, "__notes__", ()):
+            raise
+        raise typer.Exit(error.exit_code) from error  # the main process says why
+    if main:
+        output.show(result, lambda: f"{result}\nmodel {result.folder}")

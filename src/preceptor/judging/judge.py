@@ -178,6 +178,11 @@ class Judge:
         return load_constitution(self.spec.constitution)
 
     @property
+    def budget(self) -> float | None:
+        """Most dollars that all calls in the ledger may cost; None if there is no limit."""
+        return self._budget
+
+    @property
     def identity(self) -> str:
         """The model with the hash of its weights, as labels name it. Opens the model."""
         with self._lock:

@@ -1,6 +1,6 @@
 """Several ways of training side by side: a run for each, and one report of them all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,12 +8,14 @@ import tomli_w
 from pydantic import Field
 
 from preceptor.core.errors import UsageError, nearest
+from preceptor.core.extras import require_training
 from preceptor.core.progress import Progress
 from preceptor.core.types import Frozen, NonEmpty, Seed
 from preceptor.display.progress import shown
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import change
 from preceptor.judging.constitution import load_constitution
+from preceptor.methods.run import replace_in
 from preceptor.recipes.load import (
     SHIPPED_ARMS,
     check_known,
@@ -28,11 +30,12 @@ from preceptor.recipes.methods import Recipe, SftRecipe
 from preceptor.reports.arms.page import render_arms
 from preceptor.reports.evaluation.page import render_markdown
 from preceptor.reports.run.page import ReportData
-from preceptor.results.arms import ArmRecord, ArmsSummary
+from preceptor.results.arms import ArmRecord, ArmsResult
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.evaluation import BEFORE, evaluate_snapshots
 from preceptor.store.files import write_json, write_text, writing
+from preceptor.store.output import output_folder
 from preceptor.store.own_folder import check_own, check_unused, mark
 
 
@@ -86,13 +89,19 @@ class ArmsRecipe(Frozen):
         return found
 
 
-def load_arms(name: str, overrides: Sequence[str] = (), scale: str | None = None) -> ArmsRecipe:
+def load_arms(
+    name: str,
+    overrides: Sequence[str] = (),
+    scale: str | None = None,
+    changes: Mapping[str, object] | None = None,
+) -> ArmsRecipe:
     """Reads and checks a set of arms, every recipe of it.
 
     Args:
         name: of a shipped set, or the path of a `.toml` file.
         overrides: as for any recipe; `common.rl.steps=2` reaches all arms.
         scale: name of a shipped scale, which takes the place of the common settings and of the arms' own.
+        changes: what takes the place of the set's own tables.
 
     Raises: UsageError that says what is wrong.
     """
@@ -107,44 +116,66 @@ def load_arms(name: str, overrides: Sequence[str] = (), scale: str | None = None
             if isinstance(arm, dict):  # else validation says what is wrong with it
                 arm.pop("settings", None)
     override(settings, overrides)
+    replace_in(settings, changes or {})
     recipe = validated(name, ArmsRecipe, settings)
     recipe.recipes()
     return recipe
 
 
-def run_arms(path: Path, recipe: ArmsRecipe, progress: Progress | None = None) -> ArmsSummary:
-    """Runs every arm in a run directory of its own below `path`, from wherever an earlier process left it, and compares
-    them.
+def arms(
+    recipe: str | Path | ArmsRecipe = "warm_tone",
+    *,
+    out: str | Path | None = None,
+    scale: str | None = None,
+    progress: Progress | None = None,
+    **settings: object,
+) -> ArmsResult:
+    """Runs several recipes on the same prompts, from wherever an earlier process left them, and compares them.
 
-    In one process: a single arm under `accelerate launch` is `preceptor run`.
+    In one process: a single recipe under `accelerate launch` is `preceptor run`.
 
-    Returns: the summary, as in `summary.json`.
-    Raises: UsageError when `path` holds something else; PreceptorError as any run.
+    Example:
+        >>> arms("warm_tone", scale="tiny", seed=1)  # doctest: +SKIP
+
+    Args:
+        recipe: name of a shipped set of arms, path of a .toml file, or a set of arms.
+        out: the folder of the runs; given again, the work goes on. Without one the runs live in a temporary folder, as
+            long as the result.
+        scale: name of a shipped scale, which takes the place of the common settings and of the arms' own.
+        progress: shows what happens; a bar or lines on standard error when None.
+        settings: what takes the place of the set's own tables, such as `common={"rl": {"steps": 10}}` or `seed=1`.
+
+    Raises: UsageError for a recipe that cannot be run, or when `out` holds something else; PreceptorError as any run.
     """
+    require_training()
+    if not isinstance(recipe, ArmsRecipe):
+        recipe = load_arms(str(recipe), scale=scale, changes=settings)
+    elif scale is not None or settings:
+        raise UsageError("arms: a set that is loaded keeps its settings; name it, or give its path")
+    output = output_folder(out)
+    begin_arms(output.path, recipe)
     with shown(progress) as display:
-        return _run_arms(path, recipe, display)
+        return _run_arms(output.path, recipe, display).within(output)
 
 
-def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> dict[str, Any]:
-    from preceptor.methods.run import execute  # imports torch, which a mistake in the recipes need not wait for
+def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> ArmsResult:
+    from preceptor.methods.execute import execute  # imports torch, which a mistake in the recipes need not wait for
 
-    begin_arms(path, recipe)
-    runs = path / "arms"
     directories: list[RunDirectory] = []
     data: list[ReportData] = []
     for number, (arm, its_recipe) in enumerate(zip(recipe.arms, recipe.recipes(), strict=True), start=1):
         progress.note(f"arm {number} of {len(recipe.arms)}: {arm.name}")
-        folder = runs / arm.folder
+        folder = path / "arms" / arm.folder
         known = (folder / "recipe.toml").is_file()
         directory = RunDirectory.open(folder) if known else RunDirectory.create(folder, its_recipe)
         data.append(directory.report_data(execute(directory, progress)))
         directories.append(directory)
-    summary, evaluation = compared(recipe, directories, data), against_each_other(recipe, data)
-    write_json(path / "summary.json", summary.model_dump(mode="json"))
+    result, evaluation = compared(recipe, directories, data), against_each_other(recipe, data)
+    write_json(path / result.FILE, result.model_dump(mode="json"))
     write_json(path / "evaluation.json", evaluation.model_dump(mode="json"))
-    write_text(path / "report.html", render_arms(summary, evaluation))
+    write_text(path / "report.html", render_arms(result, evaluation))
     write_text(path / "report.md", render_markdown(evaluation))
-    return summary
+    return result
 
 
 def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evaluation:
@@ -171,7 +202,7 @@ def _training_judge(summary: RunSummary) -> tuple[str, ...] | None:
     return score.partition("(")[2], summary.judge, constitution.hash
 
 
-def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequence[ReportData]) -> ArmsSummary:
+def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequence[ReportData]) -> ArmsResult:
     """What the arms came to, side by side. The best is the one that gains most by the held-out measure; there is none
     without such a measure.
     """
@@ -191,7 +222,7 @@ def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequ
         )
         for arm, directory, each, gain in zip(recipe.arms, directories, data, gains, strict=True)
     ]
-    return ArmsSummary(
+    return ArmsResult(
         description=recipe.description,
         seed=recipe.seed,
         prompts=data[0].summary.prompts,

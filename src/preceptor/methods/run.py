@@ -1,111 +1,135 @@
-"""Running any recipe in its directory: one run at a time, and a summary that always tells how it ended."""
+"""Running recipes from a program: start a run, go on with one, or read one that is finished."""
 
-from contextlib import ExitStack, closing, suppress
-from functools import partial
-from typing import Literal
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
 
-from preceptor.core.errors import PreceptorError
-from preceptor.core.progress import Progress, Silence
-from preceptor.display.log import logged
-from preceptor.display.progress import shown
-from preceptor.methods.best_of_n import run_best_of_n
-from preceptor.methods.constitutional import run_constitutional
-from preceptor.methods.direct_rlaif import run_direct_rlaif
-from preceptor.methods.dpo import run_dpo
-from preceptor.methods.rlaif import run_rlaif
-from preceptor.methods.sft import run_sft
-from preceptor.recipes.load import recipe_data
-from preceptor.recipes.methods import (
-    BestOfNRecipe,
-    ConstitutionalRecipe,
-    DirectRlaifRecipe,
-    DpoRecipe,
-    RlaifRecipe,
-    SftRecipe,
-)
-from preceptor.results.run import RunStatus, RunSummary
-from preceptor.runs.directory import RunDirectory
-from preceptor.runs.merge import merge_best
-from preceptor.runs.session import Session
-from preceptor.store.calls import in_words
-from preceptor.store.own_folder import working_in
-from preceptor.training.processes import Processes
+from preceptor.core.errors import UsageError
+from preceptor.core.extras import require_training
+from preceptor.core.progress import Progress
+from preceptor.judging.judge import Judge
+from preceptor.judging.specs import JudgeSpec
+from preceptor.methods.judge_tables import judge_table
+from preceptor.recipes.load import compose, load_recipe, recipe_data, scale_settings, validated
+from preceptor.recipes.methods import Recipe
+from preceptor.runs.directory import PROMPTS, RunDirectory
+from preceptor.runs.result import RunResult
+from preceptor.store.output import Output, output_folder
+from preceptor.store.tabular import Rows, rows_as_file
 
 
-def execute(
-    directory: RunDirectory,
-    progress: Progress | None = None,
+def run(
+    recipe: str | Path | Recipe,
     *,
+    policy: str | Path | None = None,
+    judge: Judge | JudgeSpec | str | None = None,
+    prompts: "Rows | None" = None,
+    out: str | Path | None = None,
+    scale: str | None = None,
     merge: bool = False,
-    processes: Processes | None = None,
-) -> RunSummary:
-    """Runs what the run directory's recipe says, or goes on with it; a finished run is not repeated.
+    progress: Progress | None = None,
+    **settings: object,
+) -> RunResult:
+    """Runs a recipe: samples, judges, trains, measures, chooses a checkpoint and reports.
 
-    Every process of an `accelerate launch` calls it. The main one alone judges, measures, writes and speaks. However
-    the run ends, `summary.json` says how: see `RunStatus`.
+    Example:
+        >>> run("direct_rlaif", policy="embedded", judge="embedded", rl={"steps": 10})  # doctest: +SKIP
 
     Args:
-        merge: also write the chosen model with its adapters merged into the weights.
+        recipe: name of a shipped recipe, path of a .toml file, or a recipe.
+        policy: model string of the model to train; the recipe's when None.
+        judge: whose model, constitution and way of asking take the place of the recipe's judge.
+        prompts: what the policy is trained and measured on: a path, a packaged set, texts, dicts, a DataFrame or a
+            `datasets.Dataset`.
+        out: the run directory, new or empty. Without one the run lives in a temporary directory, as long as the result.
+        scale: name of a shipped scale, such as "tiny", whose settings replace the recipe's.
+        merge: also write the kept model with its adapters merged into the weights.
+        progress: shows what happens; a bar or lines on standard error when None.
+        settings: tables and settings of the recipe, such as `rl={"steps": 10}` or `seed=1`. They come last.
 
-    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
+    Raises: UsageError for a recipe that cannot be run, with nothing written; PreceptorError when the run fails. It can
+        be gone on with by `resume` then, if `out` is named.
     """
-    processes = processes or Processes()
-    with shown(progress if processes.is_main else Silence()) as display:
-        return _execute(directory, display, processes, merge=merge)
+    require_training()
+    output = output_folder(out)
+    own = ({} if policy is None else {"policy": str(policy)}) | settings
+
+    def prepare() -> RunDirectory:
+        with tempfile.TemporaryDirectory() as folder:
+            rows: dict[str, object] = {}
+            if prompts is not None:
+                rows["prompts"] = str(rows_as_file(prompts, Path(folder), name=PROMPTS, text_column="prompt"))
+            loaded = with_settings(recipe, rows | own, scale, judge)
+            return RunDirectory.create(output.path, loaded, within=Path(folder))
+
+    return _run(prepare, output, merge=merge, progress=progress)
 
 
-def _execute(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
-    with ExitStack() as held:
-        processes.on_main(lambda: held.enter_context(working_in(directory.path, "run")))
-        processes.on_main(directory.tidy)
-        finished = processes.on_main(directory.finished)
-        if finished is not None:
-            progress.note("this run is finished already")
-            if merge:
-                processes.on_main(lambda: merge_best(directory, finished, progress))
-            return finished
-        if processes.is_main:
-            account = partial(in_words, directory.path / "ledger.sqlite")
-            settings = recipe_data(directory.recipe)
-            progress = held.enter_context(logged(directory.path, "run", settings, progress, account))
-        return _run(directory, progress, processes, merge=merge)
+def resume(path: str | Path, *, merge: bool = False, progress: Progress | None = None) -> RunResult:
+    """Goes on with the run of a directory, from wherever an earlier process left it. A finished one is not repeated.
+
+    Args:
+        merge: also write the kept model with its adapters merged into the weights.
+
+    Raises: UsageError when there is no run, or something that it began with has changed; PreceptorError when it fails.
+    """
+    return _run(lambda: RunDirectory.open(Path(path)), output_folder(path), merge=merge, progress=progress)
 
 
-def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
-    def write(status: Literal["running", "interrupted", "failed"], error: str | None = None) -> None:
-        if processes.is_main:
-            directory.write_summary(RunStatus(status=status, error=error, recipe=recipe_data(directory.recipe)))
+def load_run(path: str | Path) -> RunResult:
+    """The finished run of a directory.
 
-    progress.plan(())  # of another run, where this is one of several
-    write("running")
-    try:
-        directory.check_version()
-        with closing(Session(directory, progress, processes, merge=merge)) as session:
-            return _program(session)
-    except KeyboardInterrupt:
-        with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
-            write("interrupted")
-        raise
-    except Exception as error:
-        with suppress(PreceptorError):
-            write("failed", str(error))
-        raise
+    Raises: UsageError when there is no run, or one that is not finished; PreceptorError when it is damaged.
+    """
+    return RunResult.load(path)
 
 
-def _program(session: Session) -> RunSummary:
-    """The program of the recipe's method, run."""
-    match session.recipe:
-        case SftRecipe() as recipe:
-            return run_sft(session, recipe)
-        case DirectRlaifRecipe() as recipe:
-            return run_direct_rlaif(session, recipe)
-        case RlaifRecipe() as recipe:
-            return run_rlaif(session, recipe)
-        case ConstitutionalRecipe() as recipe:
-            return run_constitutional(session, recipe)
-        case DpoRecipe() as recipe:
-            return run_dpo(session, recipe)
-        case BestOfNRecipe() as recipe:
-            return run_best_of_n(session, recipe)
-        case other:
-            raise AssertionError(f"no program for {type(other).__name__}")
+def with_settings(
+    recipe: str | Path | Recipe,
+    settings: Mapping[str, object],
+    scale: str | None = None,
+    judge: Judge | JudgeSpec | str | None = None,
+) -> Recipe:
+    """A recipe at a scale, with another judge and other settings; the settings come last.
+
+    Args:
+        settings: tables and settings as in the recipe's file.
+
+    Raises: UsageError that names the key and what was expected.
+    """
+    known = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
+    own: dict[str, Any] = {}
+    if judge is not None:
+        own["judge"] = judge_table(judge, known, settings)
+    replace_in(own, settings)
+    if not isinstance(recipe, Recipe):
+        return compose(str(recipe), {} if scale is None else scale_settings(scale), own, "run")
+    if scale is not None:
+        raise UsageError("scale: name the recipe, or give its path; one that is loaded keeps its own scale")
+    data = recipe_data(recipe)
+    replace_in(data, own)
+    return validated("recipe", type(recipe), data)
+
+
+def replace_in(settings: dict[str, Any], own: Mapping[str, object]) -> None:
+    """Puts settings in the place of others, tables key by key."""
+    for key, value in own.items():
+        if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
+            replace_in(settings[key], cast("Mapping[str, object]", value))
+        else:
+            settings[key] = value
+
+
+def _run(prepare: Callable[[], RunDirectory], output: Output, *, merge: bool, progress: Progress | None) -> RunResult:
+    """Runs a directory in every process that was launched."""
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    directory = None if launched else prepare()  # a mistake is answered before torch is imported
+    from preceptor.methods.execute import execute
+    from preceptor.training.processes import Processes
+
+    processes = Processes()
+    directory = directory or processes.on_main(prepare)
+    execute(directory, progress, merge=merge, processes=processes)
+    return RunResult(output if directory.path == output.path else Output(directory.path))

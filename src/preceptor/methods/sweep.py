@@ -1,16 +1,17 @@
 """A checkpoint sweep: every checkpoint of a run on cohorts of prompts, by a measure that took no part in training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from preceptor.backends.names import check_name, same_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import CheckpointError, UsageError
+from preceptor.core.extras import require_training
 from preceptor.core.hashing import content_hash
 from preceptor.core.outlook import MEASURING, Part
 from preceptor.core.progress import Progress
@@ -18,27 +19,36 @@ from preceptor.core.types import Prompt, Response
 from preceptor.display.progress import shown
 from preceptor.evaluation.checkpoints import Bounds
 from preceptor.evaluation.snapshot import Snapshot
-from preceptor.evaluation.sweep import Measured, Sweep, sweep
+from preceptor.evaluation.sweep import Measured
+from preceptor.evaluation.sweep import sweep as summarised
 from preceptor.judging.constitution import load_constitution
+from preceptor.judging.judge import Judge
+from preceptor.judging.settings import ScoreSettings
+from preceptor.judging.specs import JudgeSpec
+from preceptor.methods.judge_tables import judge_spec
 from preceptor.methods.parts.reward_models import open_reward_model
 from preceptor.recipes.load import validated
 from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.reports.sweep.page import render_sweep
+from preceptor.results.sweep import SweepResult
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut, held_out_measure
 from preceptor.runs.inputs import LEAST
 from preceptor.runs.judge import RunJudge
 from preceptor.runs.measure import Grader, Meter, RewardModelGrader
+from preceptor.runs.result import RunResult
 from preceptor.runs.session import Session, within_window
 from preceptor.runs.summary import judge_score_is
 from preceptor.store.calls import JUDGE, calls_by_role
-from preceptor.store.files import read_json, remove_partials, write_json, write_text, writing
+from preceptor.store.files import read_json, remove_partials, write_text, writing
 from preceptor.store.ledger import Ledger
+from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.pinned import pin
 from preceptor.store.prompt_sets import read_prompt_sets
 from preceptor.store.prompts import split_validation
+from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.evaluate.text_measures import Answer, rule_measures
 from preceptor.tasks.evaluate.training_judge import judges_of
 from preceptor.training.policy import Policy
@@ -52,21 +62,88 @@ class SweepJob:
     """Which run is swept, on what, and by whom."""
 
     run: Path
-    out: Path
+    output: Output
     prompts: tuple[str, ...] = ()
-    """Files of prompts, or packaged sets, perhaps as `COHORT=FILE`; the run's held-out prompts where none is given."""
+    """Files of prompts, or packaged sets, perhaps as `COHORT=FILE`; the run's held-out prompts if none is given."""
     judge: str | None = None
-    """Model string of a held-out judge; the run's own held-out measure where none is given."""
+    """Model string of a held-out judge; the run's own held-out measure if none is given."""
     constitution: str | None = None
-    """The judge's; the run's own where none is given."""
+    """The judge's; the run's own if none is given."""
+    asking: ScoreSettings = field(default_factory=ScoreSettings)
+    """How the judge scores."""
     samples: int | None = None
-    """Responses to each prompt; as the run measured itself where none is given."""
+    """Responses to each prompt; as the run measured itself if none is given."""
     max_kl: float | None = None
     max_perplexity_ratio: float | None = None
     """Bounds in place of the run's."""
 
+    @property
+    def out(self) -> Path:
+        """The folder of the sweep."""
+        return self.output.path
 
-def run_sweep(job: SweepJob, progress: Progress | None = None) -> Sweep:
+
+def sweep(
+    run: str | Path | RunResult,
+    *,
+    prompts: "Rows | Mapping[str, Rows] | None" = None,
+    judge: Judge | JudgeSpec | str | None = None,
+    out: str | Path | None = None,
+    samples: int | None = None,
+    max_kl: float | None = None,
+    max_perplexity_ratio: float | None = None,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Measures every checkpoint of a run on the same prompts, finds the best one and where over-optimisation begins.
+
+    Example:
+        >>> sweep("runs/quickstart-1", judge="openai:gpt-4o-mini").best_step  # doctest: +SKIP
+
+    Args:
+        run: a run or its directory.
+        prompts: a path, a packaged set, texts, dicts, a DataFrame or a `datasets.Dataset`; or several of these by the
+            name of their cohort. Those that the run held out when None.
+        judge: a held-out judge, which scores responses. A model string alone judges by the run's constitution. The
+            run's own held-out measure when None.
+        out: the folder of the sweep; given again, the work goes on. A temporary one, which lives as long as the result,
+            when None.
+        samples: responses to each prompt; as the run measured itself when None.
+        max_kl: bound on the KL to the reference, in nats per response; the run's own when None.
+        max_perplexity_ratio: bound on perplexity, relative to before training; the run's own when None.
+        progress: shows what happens; a bar or lines on standard error when None.
+
+    Raises: as `run_sweep`.
+    """
+    output = output_folder(out)
+    path = run.path if isinstance(run, RunResult) else Path(run)
+    spec = None if judge is None else judge_spec(judge)
+    job = SweepJob(
+        run=path,
+        output=output,
+        prompts=() if prompts is None else tuple(_files(output.path, prompts)),
+        judge=spec and spec.model,
+        constitution=None if spec is None or isinstance(judge, str) else spec.constitution,
+        asking=ScoreSettings() if spec is None else spec.resolved().scoring,
+        samples=samples,
+        max_kl=max_kl,
+        max_perplexity_ratio=max_perplexity_ratio,
+    )
+    return run_sweep(job, progress)
+
+
+def _files(folder: Path, prompts: "Rows | Mapping[str, Rows]") -> Iterator[str]:
+    """The files of prompts, each with its cohort if it has one; rows of a program are written to the folder."""
+    named = cast("Mapping[str, Rows]", prompts) if isinstance(prompts, Mapping) else {"": prompts}
+    for number, (cohort, rows) in enumerate(named.items()):
+        file = rows
+        if not isinstance(rows, str | Path):
+            check_own(folder, "sweep")
+            with working_in(folder, "sweep"):
+                file = rows_as_file(rows, folder, name=f"prompts-{number}.jsonl", text_column="prompt")
+        yield f"{cohort}={file}" if cohort else str(file)
+
+
+def run_sweep(job: SweepJob, progress: Progress | None = None) -> SweepResult:
     """Measures every checkpoint of a run, from wherever an earlier process left it; writes `sweep.json`, `report.html`.
 
     A checkpoint is measured once and kept in `checkpoints/step-N.json`. Judges' answers are in the sweep's own ledgers.
@@ -74,11 +151,12 @@ def run_sweep(job: SweepJob, progress: Progress | None = None) -> Sweep:
     Raises: UsageError when the run has no checkpoints or an earlier version began it, a name is wrong or the folder
         holds another sweep; PreceptorError when a checkpoint was altered or a judge cannot be asked.
     """
+    require_training()
     with shown(progress) as display:
         return _sweep(job, display)
 
 
-def _sweep(job: SweepJob, progress: Progress) -> Sweep:
+def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
     check_own(job.out, "sweep")
     directory = RunDirectory.open(job.run)
     directory.check_version()
@@ -119,10 +197,9 @@ def _sweep(job: SweepJob, progress: Progress) -> Sweep:
             kept_step=None if (finished := directory.finished()) is None else finished.best_step,
             facts=_facts(job, policy, bounds),
         )
-    result = sweep(snapshots, bounds, measured, rule_measures(_answers(snapshots, prompts)))
-    write_json(job.out / "sweep.json", result.model_dump(mode="json"))
+    result = SweepResult(**dict(summarised(snapshots, bounds, measured, rule_measures(_answers(snapshots, prompts)))))
     write_text(job.out / "report.html", render_sweep(result))
-    return result
+    return result.save(job.output)
 
 
 def checkpoint_steps(directory: RunDirectory) -> list[int]:
@@ -159,7 +236,7 @@ def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | N
     if name is None:
         raise UsageError("--judge: the run has no constitution of its own to judge by; name one by --constitution")
     load_constitution(name)
-    return JudgeSettings(model=job.judge, constitution=name)
+    return JudgeSettings(model=job.judge, constitution=name, asking=job.asking)
 
 
 def _title(directory: RunDirectory) -> str:

@@ -2,20 +2,26 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
+from preceptor.core.extras import require_training
 from preceptor.core.outlook import TRAINING_STAGE
 from preceptor.core.progress import Progress, Silence
 from preceptor.display.progress import shown
+from preceptor.evaluation.reward_accuracy import Source
 from preceptor.methods.parts.reward_models import accuracy_of
-from preceptor.store.files import check_folder, write_folder, write_json
+from preceptor.recipes.load import validated
+from preceptor.results.reward_model import RewardModelResult
+from preceptor.store.files import check_folder, write_folder
+from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.store.training_pairs import TrainingPair, combine, read_training_pairs, split
 from preceptor.training.processes import Processes
 from preceptor.training.reward_model.model import RewardModel
@@ -23,39 +29,99 @@ from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.reward_model.train import train_reward_model
 from preceptor.training.tuning import TuningSettings
 
+Settings = TypeVar("Settings", RewardModelSettings, TuningSettings)
+
 
 @dataclass(frozen=True)
 class RewardJob:
-    """What a reward model is made of."""
+    """Which reward model is trained, and on what."""
 
     data: tuple[Path, ...]
     """Datasets of labelled pairs; a human label replaces AI labels of the same comparison."""
-    out: Path
+    output: Output
     model: str
-    """A model string: what it begins as."""
+    """Model string of the language model that it starts from."""
     settings: RewardModelSettings
     tuning: TuningSettings
     test: Path | None = None
     """Labelled pairs to measure it on; a share of `data` when None."""
     seed: int = 0
 
+    @property
+    def out(self) -> Path:
+        """The folder that is written."""
+        return self.output.path
 
-def run_train_reward(
-    job: RewardJob, processes: Processes | None = None, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Trains a reward model, from wherever an earlier process left it, and measures it on pairs it has not seen.
 
-    Every process of an `accelerate launch` calls it.
+def train_reward(
+    data: "Rows | Sequence[Path]",
+    *,
+    model: str | Path = "embedded",
+    out: str | Path | None = None,
+    test: "Rows | None" = None,
+    reward_model: RewardModelSettings | Mapping[str, object] | None = None,
+    tuning: TuningSettings | Mapping[str, object] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> RewardModelResult:
+    """Trains a reward model on labelled pairs, from wherever an earlier process left it, and measures it on pairs that
+    it has not seen. Every process of an `accelerate launch` calls it.
 
-    Returns: the summary, as in `summary.json`, in every process.
+    Example:
+        >>> train_reward("labels/preferences.jsonl", reward_model={"epochs": 2})  # doctest: +SKIP
+
+    Args:
+        data: what `label` wrote, people's comparisons or TRL's preference rows: a path or several, dicts, a DataFrame
+            or a `datasets.Dataset`. A human label replaces AI labels of the same comparison.
+        model: model string of the language model that it starts from.
+        out: the folder of the model; given again, the work goes on. A temporary one, which lives as long as the result,
+            when None.
+        test: labelled pairs to measure it on; a share of `data`, by prompt, when None.
+        reward_model: settings of its training.
+        tuning: what of the model is trained.
+        progress: shows what happens; a bar or lines on standard error when None.
+
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when training diverges.
     """
-    processes = processes or Processes()
+    require_training()
+    settings = _settings("reward_model", RewardModelSettings, reward_model)
+    if settings.members > 1:
+        raise UsageError("reward_model.members: one reward model is trained here; `preceptor run rlaif` trains several")
+    tuned = _settings("tuning", TuningSettings, tuning)
+    processes = Processes()
+    output = processes.on_main(lambda: output_folder(out))
+    files = processes.on_main(lambda: _files(output.path, data, test))
+    job = RewardJob(files[0], output, str(model), settings, tuned, files[1], seed)
     with shown(progress if processes.is_main else Silence()) as display:
-        return _train(job, processes, display)
+        return _train(job, processes, display).within(output)
 
 
-def _train(job: RewardJob, processes: Processes, progress: Progress) -> dict[str, Any]:
+def _settings(name: str, kind: type[Settings], given: Settings | Mapping[str, object] | None) -> Settings:
+    """Settings from a table.
+
+    Raises: UsageError naming the key and what was expected.
+    """
+    return given if isinstance(given, kind) else validated(name, kind, dict(given or {}))
+
+
+def _files(folder: Path, data: "Rows | Sequence[Path]", test: "Rows | None") -> tuple[tuple[Path, ...], Path | None]:
+    """The files of the pairs; rows of a program are written to the folder."""
+    check_own(folder, "reward model")
+    if isinstance(data, list | tuple) and all(isinstance(each, Path) for each in data):
+        paths = tuple(each for each in data if isinstance(each, Path))
+    else:
+        paths = (_file(folder, cast("Rows", data), "data.jsonl"),)
+    return paths, None if test is None else _file(folder, test, "test.jsonl")
+
+
+def _file(folder: Path, rows: Rows, name: str) -> Path:
+    if isinstance(rows, str | Path):
+        return Path(rows)
+    with working_in(folder, "reward model"):
+        return rows_as_file(rows, folder, name=name)
+
+
+def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardModelResult:
     begun = time.perf_counter()
     processes.on_main(lambda: check_own(job.out, "reward model"))
     pairs, left_out = _read(job.data)
@@ -65,8 +131,6 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> dict[str
     progress.note(
         f"{len(training)} pairs to train on, {len(held_out)} held out; {sum(left_out.values())} rows left out"
     )
-    if job.settings.members > 1:
-        raise UsageError("reward_model.members: one reward model is trained here; `preceptor run rlaif` trains several")
     with ExitStack() as held:
         processes.on_main(lambda: held.enter_context(working_in(job.out, "reward model")))
         progress.stage("loading the model")
@@ -82,47 +146,40 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> dict[str
             on_step=lambda step, total, facts: progress.step(step, total, asdict(facts)),
         )
         progress.stage(f"measuring on {len(held_out)} held-out pairs")
-        facts = {
-            "by_source": dict(Counter(pair.source for pair in training)),
-            "left_out": {**left_out, **trained.left_out},
-        }
-        return processes.on_main(lambda: _finish(job, model, trained.pairs, held_out, facts, begun))
+        sources: Counter[Source] = Counter(pair.source for pair in training)
+        unused = {**left_out, **trained.left_out}
+        accuracy = processes.on_main(lambda: accuracy_of(model, held_out) if held_out else None)
+        result = RewardModelResult(
+            model=model.identity,
+            labels=job.settings.labels,
+            seed=job.seed,
+            training_pairs=trained.pairs,
+            held_out_pairs=len(held_out),
+            by_source=dict(sources),
+            left_out=unused,
+            accuracy=accuracy,
+            in_words="not measured" if accuracy is None else accuracy.summary(),
+            seconds=round(time.perf_counter() - begun, 1),
+            settings=job.settings,
+            tuning=job.tuning,
+            environment=environment(),
+        )
+        return processes.on_main(lambda: _written(job, model, result))
 
 
-def _finish(
-    job: RewardJob,
-    model: RewardModel,
-    training_pairs: int,
-    held_out: Sequence[TrainingPair],
-    facts: dict[str, Any],
-    begun: float,
-) -> dict[str, Any]:
-    """Measures, writes the model and gives the summary. In the main process."""
-    accuracy = accuracy_of(model, held_out) if held_out else None
-    words = "not measured" if accuracy is None else accuracy.summary()
+def _written(job: RewardJob, model: RewardModel, result: RewardModelResult) -> RewardModelResult:
+    """Writes the model and the summary. In the main process."""
     folder = job.out / "model"
     if folder.exists():
         check_folder(folder)
     else:
-        about = {"training pairs": training_pairs, "labels": job.settings.labels, "on held-out pairs": words}
-        write_folder(folder, lambda partial: model.save(partial, about))
-    summary = {
-        "status": "done",
-        "model": model.identity,
-        "labels": job.settings.labels,
-        "seed": job.seed,
-        "training_pairs": training_pairs,
-        "held_out_pairs": len(held_out),
-        **facts,
-        "accuracy": None if accuracy is None else accuracy.model_dump(mode="json"),
-        "in_words": words,
-        "seconds": round(time.perf_counter() - begun, 1),
-        "settings": job.settings.model_dump(mode="json"),
-        "tuning": job.tuning.model_dump(mode="json"),
-        "environment": environment(),
-    }
-    write_json(job.out / "summary.json", summary)
-    return summary
+        facts = {
+            "training pairs": result.training_pairs,
+            "labels": result.labels,
+            "on held-out pairs": result.in_words,
+        }
+        write_folder(folder, lambda partial: model.save(partial, facts))
+    return result.save(job.output)
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[TrainingPair], dict[str, int]]:

@@ -1,11 +1,19 @@
 """Finished runs, or evaluations, side by side, as `compare.json` holds them."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+from preceptor.core.numbers import estimate, listed, number, p_value, percent, share
 from preceptor.core.types import Frozen
+from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
+from preceptor.results.arms import of_run
+from preceptor.results.base import Result
 from preceptor.results.run import RunSummary
+
+_SETTINGS_NAMED = 4
+"""Settings that the headline names, at most."""
 
 
 class RunSide(Frozen):
@@ -46,6 +54,16 @@ class ResultRow(Frozen):
     percent: bool = False
     """Whether it is a share, shown as a percentage of whole points."""
 
+    @property
+    def texts(self) -> list[str]:
+        """The values as they are shown, each with its interval."""
+        return [self._text(value) for value in self.values]
+
+    def _text(self, value: Estimate | float | None) -> str:
+        if isinstance(value, Estimate):
+            return share(value) if self.percent else estimate(value, self.digits, self.signed)
+        return percent(value) if self.percent else number(value, self.digits, self.signed)
+
 
 class RunDifference(Frozen):
     """Two sides against each other by one measure, on the prompts of both, paired by prompt."""
@@ -82,8 +100,15 @@ class ConstitutionVersion(Frozen):
     """What a reader should know of it, such as that the file has changed since the run."""
 
 
-class ComparedRuns(Frozen):
-    """All that the report shows, and what `compare.json` holds."""
+class ComparisonResult(Result):
+    """Finished runs, or evaluations, side by side.
+
+    Example:
+        >>> result = ComparisonResult.load("comparisons/one-vs-two")  # doctest: +SKIP
+        >>> result.differences[0].significant, result.headline  # doctest: +SKIP
+    """
+
+    FILE: ClassVar[str] = "compare.json"
 
     sides: tuple[RunSide, ...]
     settings: tuple[Setting, ...]
@@ -96,3 +121,80 @@ class ComparedRuns(Frozen):
     the results of its sides."""
     notes: tuple[str, ...] = ()
     """What a reader should know before believing the table: prompts that differ, runs that are not finished."""
+
+    @property
+    def headline(self) -> str:
+        """Which side is ahead and whether by more than chance, then which settings differ."""
+        keys = [setting.key for part in self.settings_by_reach for setting in part]
+        more = [f"{len(keys) - _SETTINGS_NAMED} more"] if len(keys) > _SETTINGS_NAMED else []
+        differ = f"They differ in {listed([*keys[:_SETTINGS_NAMED], *more])}." if keys else "No setting differs."
+        return f"{_who_is_ahead(self)} {differ}"
+
+    @property
+    def settings_by_reach(self) -> tuple[list[Setting], list[Setting]]:
+        """The settings that every side has, and those that only some methods know."""
+        common = [setting for setting in self.settings if None not in setting.values]
+        return common, [setting for setting in self.settings if None in setting.values]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should know before believing the table."""
+        reasons = list(self.notes)
+        for side in self.sides:
+            reasons += [f"{side.name}: {reason}." for reason in (() if side.summary is None else of_run(side.summary))]
+            if side.evaluation is not None and side.evaluation.judge_trained:
+                reasons.append(f"{side.name}: its win rates are by a judge that trained one of the policies.")
+        return reasons
+
+    def table(self) -> Table:
+        """Results and the settings that differ, a column for each run."""
+        sides = [Column(side.name) for side in self.sides]
+        settings = [(each.key, *("" if value is None else value for value in each.values)) for each in self.settings]
+        several = len(self.constitutions) > 1
+        versions = [f"constitution {each.title}: {', '.join(each.sides)}" for each in self.constitutions if several]
+        return Table(
+            [Column(""), *sides],
+            [(row.measure, *row.texts) for row in self.results],
+            title="95% intervals",
+            more=[Table([Column("settings that differ"), *sides], settings)] if settings else [],
+            notes=[*map(_difference, self.differences), *versions, *self.notes],
+        )
+
+
+def _difference(each: RunDifference) -> str:
+    beyond = "beyond chance" if each.significant else "may be chance"
+    return (
+        f"{each.measure}, {each.name} less {each.against}: {estimate(each.difference, signed=True)}, corrected p "
+        f"{p_value(each.p_holm)}: {beyond}"
+    )
+
+
+def _who_is_ahead(compared: ComparisonResult) -> str:
+    if not compared.differences:
+        return f"Whether these {len(compared.sides)} differ cannot be told: no two share measured prompts."
+    measure = compared.differences[0].measure
+    by_it = [each for each in compared.differences if each.measure == measure]
+    if len(by_it) == 1:
+        return _two(by_it[0])
+    leads = {name: sum(lead for lead, _ in _leads(by_it, name)) for each in by_it for name in (each.name, each.against)}
+    best = max(leads, key=lambda name: leads[name])
+    level = [
+        each.against if each.name == best else each.name for _, each in _leads(by_it, best) if not each.significant
+    ]
+    if not level:
+        return f"{best} is ahead of every other by the {measure}, beyond chance."
+    return f"{best} comes first by the {measure}; it cannot be told from {listed(level)}."
+
+
+def _two(each: RunDifference) -> str:
+    by = f"{estimate(each.difference, signed=True)}"
+    if not each.significant:
+        return f"No difference beyond chance was found between {each.name} and {each.against}: {each.measure} {by}."
+    ahead = "ahead of" if each.difference.value > 0 else "behind"
+    return f"{each.name} is {ahead} {each.against} by the {each.measure}, beyond chance: {by}."
+
+
+def _leads(differences: Sequence[RunDifference], name: str) -> list[tuple[float, RunDifference]]:
+    """By how much a side is ahead of each that it was compared with."""
+    signs = [(1 if each.name == name else -1, each) for each in differences if name in (each.name, each.against)]
+    return [(sign * each.difference.value, each) for sign, each in signs]

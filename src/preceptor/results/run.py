@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from preceptor.core.numbers import percent
 from preceptor.core.types import Frozen, Rater
 from preceptor.evaluation.checkpoints import Bounds, OverOptimisation
 from preceptor.evaluation.cohorts import Change
@@ -13,10 +14,12 @@ from preceptor.evaluation.reward_accuracy import RewardAccuracy
 from preceptor.evaluation.snapshot import Measures
 from preceptor.evaluation.win_rate import WinRate
 from preceptor.judging.reward import RewardKind
-from preceptor.judging.warnings import JudgeWarning
+from preceptor.judging.warnings import Count, JudgeConduct, JudgeWarning, judge_warnings
 from preceptor.results.base import LedgerTotals
 from preceptor.store.calls import Calls
 
+UNREADABLE_BOUND = 0.05
+"""Share of unreadable responses above which the headline says so."""
 _LEAST_AGREEMENT = 0.2
 """Spearman's correlation below which a ranking hardly agrees with another."""
 
@@ -291,6 +294,22 @@ class RunSummary(Record):
     def samples_per_prompt(self) -> int:
         """Responses to each test prompt."""
         return int(self.recipe["evaluation"]["samples_per_prompt"])
+
+    @property
+    def doubts(self) -> tuple[JudgeWarning, ...]:
+        """Reasons to doubt the judge of training."""
+        if self.judge_warnings is not None:
+            return self.judge_warnings
+        calls = Count(hits=self.judge_failures, n=self.judge_calls, prompts=self.judge_calls)  # of an early version
+        return judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")
+
+    @property
+    def too_unreadable(self) -> str | None:
+        """That too many responses after training are unreadable; None if they are not."""
+        share = self.unreadable and self.unreadable.after
+        if share is None or share <= UNREADABLE_BOUND:
+            return None
+        return f"{percent(share)} of the responses after training are unreadable"
 
     @property
     def by_reward_model(self) -> bool:

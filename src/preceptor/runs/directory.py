@@ -29,6 +29,9 @@ from preceptor.store.files import (
 )
 from preceptor.store.own_folder import check_own, check_unused, mark
 
+PROMPTS = "prompts.jsonl"
+"""The file of a run's own prompts, if they were not in a file."""
+
 
 class RunDirectory:
     """One run: `recipe.toml` as resolved, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
@@ -41,14 +44,20 @@ class RunDirectory:
         self.recipe = recipe
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe) -> "RunDirectory":
+    def create(cls, path: Path, recipe: Recipe, within: Path | None = None) -> "RunDirectory":
         """A new run of a recipe whose inputs are all there: a mistake in them leaves no directory behind.
+
+        Args:
+            within: if the recipe's prompts are a file of this folder, the run gets a copy of its own.
 
         Raises: UsageError when the recipe cannot be run or the directory is in use, PreceptorError when it cannot be
             written.
         """
         read_inputs(recipe)
+        prompts = Path(recipe.prompts)
         recipe = with_absolute_paths(recipe)
+        if copied := prompts.parent == within:
+            recipe = recipe.model_copy(update={"prompts": str((path / PROMPTS).absolute())})
         if (path / "recipe.toml").exists():
             same = (path / "recipe.toml").read_text(encoding="utf-8") == dump_recipe(recipe)
             what = "this run already" if same else "a run of another recipe"
@@ -60,6 +69,8 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PreceptorError(f"{path}: the run directory cannot be made: {error.strerror or error}") from error
+        if copied:
+            write_text(path / PROMPTS, prompts.read_text(encoding="utf-8"))
         write_text(path / "recipe.toml", dump_recipe(recipe))
         mark(path, "run")
         return cls(path, recipe)

@@ -10,7 +10,6 @@ from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasuredResponse, MeasureName, Snapshot
 from preceptor.evaluation.standings import is_capability, regressions
-from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
 from preceptor.reports.evaluation.page import cards, sections
 from preceptor.reports.run import figures, words
 from preceptor.reports.templates import markdown, page
@@ -20,8 +19,6 @@ EXAMPLES_PER_KIND = 3
 MAIN: tuple[MeasureName, str] = ("heldout_score", "Held-out score")
 CUT_BOUND = 0.5
 """Share of responses cut at the token limit above which the headline says so."""
-UNREADABLE_BOUND = 0.05
-"""Share of unreadable responses above which the headline says so."""
 MEASURES: tuple[tuple[MeasureName, str | None, int], ...] = (
     ("heldout_score", "Held-out score", 2),
     ("judge_score", None, 2),
@@ -140,21 +137,13 @@ def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
     if cut is not None and cut.value > CUT_BOUND:
         limit = summary.answering.max_new_tokens
         yield f"{percent(cut.value)} of the responses after training were cut at the limit of {limit} tokens."
-    if unreadable := too_unreadable(summary):
+    if unreadable := summary.too_unreadable:
         yield f"{unreadable}."
     lost = [] if compared is None else [each for each in regressions(compared) if is_capability(each)]
     if lost:
         first = lost[0]
         where = "" if first.cohort == "capability" else f" in {first.cohort}"
         yield f"A capability regressed: {first.measure}{where}, {estimate(first.change, signed=True)}."
-
-
-def too_unreadable(summary: RunSummary) -> str | None:
-    """That too many responses after training are unreadable; None where they are not."""
-    share = summary.unreadable and summary.unreadable.after
-    if share is None or share <= UNREADABLE_BOUND:
-        return None
-    return f"{percent(share)} of the responses after training are unreadable"
 
 
 def _changes(summary: RunSummary) -> Iterator[str]:
@@ -194,10 +183,7 @@ def _change(summary: RunSummary) -> str:
 
 def judge_doubts(summary: RunSummary, compared: Evaluation | None = None) -> list[str]:
     """Reasons to doubt the judges, which are shown before any of their numbers."""
-    if (given := summary.judge_warnings) is None:  # a run of an early version
-        calls = Count(hits=summary.judge_failures, n=summary.judge_calls, prompts=summary.judge_calls)
-        given = judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")
-    own = [f"{warning.sentence}." for warning in given]
+    own = [f"{warning.sentence}." for warning in summary.doubts]
     return own + (evaluation_words.judge_doubts(compared) if compared is not None else [])
 
 

@@ -20,10 +20,11 @@ from preceptor.evaluation.sweep import heldout_of
 from preceptor.recipes.load import recipe_data
 from preceptor.reports.compare.page import render_compare, render_compare_markdown
 from preceptor.reports.run.page import judge_doubts
-from preceptor.results.comparison import ComparedRuns, ResultRow, RunDifference, RunSide, Setting
+from preceptor.results.comparison import ComparisonResult, ResultRow, RunDifference, RunSide, Setting
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
-from preceptor.store.files import read_json, write_json, write_text
+from preceptor.store.files import read_json, write_text
+from preceptor.store.output import output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.reading import resolved
 from preceptor.tasks.compare.constitutions import constitution_text, constitution_versions
@@ -43,24 +44,35 @@ class _Read:
     """Identities of the held-out judge and its constitution, where it has one."""
 
 
-def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns:
+def compare(
+    paths: Sequence[str | Path], *, out: str | Path | None = None, names: Sequence[str] | None = None
+) -> ComparisonResult:
     """Reads runs and evaluations and says how they differ, in what was set and in what came of it.
+
+    Example:
+        >>> compare(["runs/one", "runs/two"]).differences  # doctest: +SKIP
 
     Args:
         paths: run directories, and folders that hold an `evaluation.json`.
-        out: where `compare.html`, `compare.md` and `compare.json` are written; nowhere when absent.
+        out: where `compare.html`, `compare.md` and `compare.json` are written; a temporary folder when None.
+        names: what to call them, in their order; the folders' names when None.
 
-    Raises: UsageError for fewer than two, and for a folder that is neither; PreceptorError for a damaged file.
+    Raises: UsageError for fewer than two, for a folder that is neither, and for names that do not fit; PreceptorError
+        for a damaged file.
     """
-    if len(paths) < 2:
+    folders = [Path(path) for path in paths]
+    if len(folders) < 2:
         raise UsageError("name two runs or more to compare")
-    if out is not None:
-        check_own(out, "comparison")
-    if len({resolved(path) for path in paths}) < len(paths):
+    output = output_folder(out)
+    check_own(output.path, "comparison")
+    if len({resolved(path) for path in folders}) < len(folders):
         raise UsageError("the same run is named twice")
-    read = [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
+    called = _names(folders) if names is None else list(names)
+    if len(set(called)) != len(folders) or len(called) != len(folders):
+        raise UsageError(f"{len(called)} names for {len(folders)} runs; give each a name of its own")
+    read = [_read(path, name) for path, name in zip(folders, called, strict=True)]
     sides = tuple(each.side for each in read)
-    compared = ComparedRuns(
+    compared = ComparisonResult(
         sides=sides,
         settings=_settings(sides),
         results=_results(sides),
@@ -68,12 +80,10 @@ def compare_runs(paths: Sequence[Path], out: Path | None = None) -> ComparedRuns
         constitutions=constitution_versions(sides),
         notes=_notes(read),
     )
-    if out is not None:
-        with working_in(out, "comparison"):
-            write_json(out / "compare.json", compared.model_dump(mode="json"))
-            write_text(out / "compare.md", render_compare_markdown(compared))
-            write_text(out / "compare.html", render_compare(compared))
-    return compared
+    with working_in(output.path, "comparison"):
+        write_text(output.path / "compare.md", render_compare_markdown(compared))
+        write_text(output.path / "compare.html", render_compare(compared))
+        return compared.save(output)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

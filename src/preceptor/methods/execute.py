@@ -1,0 +1,111 @@
+"""Running any recipe in its directory: one run at a time, and a summary that always tells how it ended."""
+
+from contextlib import ExitStack, closing, suppress
+from functools import partial
+from typing import Literal
+
+from preceptor.core.errors import PreceptorError
+from preceptor.core.progress import Progress, Silence
+from preceptor.display.log import logged
+from preceptor.display.progress import shown
+from preceptor.methods.best_of_n import run_best_of_n
+from preceptor.methods.constitutional import run_constitutional
+from preceptor.methods.direct_rlaif import run_direct_rlaif
+from preceptor.methods.dpo import run_dpo
+from preceptor.methods.rlaif import run_rlaif
+from preceptor.methods.sft import run_sft
+from preceptor.recipes.load import recipe_data
+from preceptor.recipes.methods import (
+    BestOfNRecipe,
+    ConstitutionalRecipe,
+    DirectRlaifRecipe,
+    DpoRecipe,
+    RlaifRecipe,
+    SftRecipe,
+)
+from preceptor.results.run import RunStatus, RunSummary
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.merge import merge_best
+from preceptor.runs.session import Session
+from preceptor.store.calls import in_words
+from preceptor.store.own_folder import working_in
+from preceptor.training.processes import Processes
+
+
+def execute(
+    directory: RunDirectory,
+    progress: Progress | None = None,
+    *,
+    merge: bool = False,
+    processes: Processes | None = None,
+) -> RunSummary:
+    """Runs what the run directory's recipe says, or goes on with it; a finished run is not repeated.
+
+    Every process of an `accelerate launch` calls it. The main one alone judges, measures, writes and speaks. However
+    the run ends, `summary.json` says how: see `RunStatus`.
+
+    Args:
+        merge: also write the chosen model with its adapters merged into the weights.
+
+    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
+    """
+    processes = processes or Processes()
+    with shown(progress if processes.is_main else Silence()) as display:
+        return _execute(directory, display, processes, merge=merge)
+
+
+def _execute(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
+    with ExitStack() as held:
+        processes.on_main(lambda: held.enter_context(working_in(directory.path, "run")))
+        processes.on_main(directory.tidy)
+        finished = processes.on_main(directory.finished)
+        if finished is not None:
+            progress.note("this run is finished already")
+            if merge:
+                processes.on_main(lambda: merge_best(directory, finished, progress))
+            return finished
+        if processes.is_main:
+            account = partial(in_words, directory.path / "ledger.sqlite")
+            settings = recipe_data(directory.recipe)
+            progress = held.enter_context(logged(directory.path, "run", settings, progress, account))
+        return _run(directory, progress, processes, merge=merge)
+
+
+def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
+    def write(status: Literal["running", "interrupted", "failed"], error: str | None = None) -> None:
+        if processes.is_main:
+            directory.write_summary(RunStatus(status=status, error=error, recipe=recipe_data(directory.recipe)))
+
+    progress.plan(())  # of another run, where this is one of several
+    write("running")
+    try:
+        directory.check_version()
+        with closing(Session(directory, progress, processes, merge=merge)) as session:
+            return _program(session)
+    except KeyboardInterrupt:
+        with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
+            write("interrupted")
+        raise
+    except Exception as error:
+        with suppress(PreceptorError):
+            write("failed", str(error))
+        raise
+
+
+def _program(session: Session) -> RunSummary:
+    """The program of the recipe's method, run."""
+    match session.recipe:
+        case SftRecipe() as recipe:
+            return run_sft(session, recipe)
+        case DirectRlaifRecipe() as recipe:
+            return run_direct_rlaif(session, recipe)
+        case RlaifRecipe() as recipe:
+            return run_rlaif(session, recipe)
+        case ConstitutionalRecipe() as recipe:
+            return run_constitutional(session, recipe)
+        case DpoRecipe() as recipe:
+            return run_dpo(session, recipe)
+        case BestOfNRecipe() as recipe:
+            return run_best_of_n(session, recipe)
+        case other:
+            raise AssertionError(f"no program for {type(other).__name__}")

@@ -1,0 +1,71 @@
+"""A reward model and how well it orders pairs that it has not seen, as its `summary.json` holds it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from preceptor.core.numbers import number
+from preceptor.display.table import Table, pairs
+from preceptor.evaluation.reward_accuracy import RewardAccuracy
+from preceptor.results.base import Result
+from preceptor.training.reward_model.settings import RewardModelSettings
+from preceptor.training.tuning import TuningSettings
+
+
+class RewardModelResult(Result):
+    """A trained reward model.
+
+    Example:
+        >>> result = RewardModelResult.load("reward_model")  # doctest: +SKIP
+        >>> result.model, result.accuracy.accuracy.value  # doctest: +SKIP
+    """
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    status: Literal["done"] = "done"
+    model: str
+    """Its identity, with the hash of its weights."""
+    labels: Literal["soft", "hard"]
+    """Whether it learnt probabilities, or which response is better."""
+    seed: int
+    training_pairs: int
+    held_out_pairs: int
+    by_source: dict[Literal["ai", "human"], int]
+    """Training pairs by who labelled them."""
+    left_out: dict[str, int]
+    """Rows and pairs that were not used, by reason."""
+    accuracy: RewardAccuracy | None
+    """On the held-out pairs; None if there are none, or none of them has a reward."""
+    in_words: str
+    """The same in a line."""
+    seconds: float
+    settings: RewardModelSettings
+    tuning: TuningSettings
+    environment: dict[str, str | int]
+    """Versions and hardware."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the model."""
+        return self.path / "model"
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt the model."""
+        accuracy = self.accuracy and self.accuracy.accuracy
+        if accuracy is None:
+            return ["The reward model was not measured on pairs that it has not seen."]
+        if accuracy.low <= 0.5:
+            return [f"On pairs that it has not seen, the reward model is not beyond chance: {self.in_words}."]
+        return []
+
+    def table(self) -> Table:
+        """How it was trained and how it was measured."""
+        rows = (
+            ("training pairs", f"{self.training_pairs} ({self.labels} labels)"),
+            ("held-out pairs", str(self.held_out_pairs)),
+            ("on held-out pairs", self.in_words),
+            ("seconds", number(self.seconds, 0)),
+        )
+        return pairs(rows)

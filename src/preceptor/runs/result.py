@@ -1,0 +1,208 @@
+"""What a finished run gives to a program: its numbers, its models, and what there is to doubt."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from preceptor.backends.base import CompleteRequest, in_order
+from preceptor.backends.resolve import open_model
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.numbers import estimate
+from preceptor.core.types import JudgeFailure, Prompt
+from preceptor.display.table import Column, Table
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.snapshot import MeasureName, Measures
+from preceptor.judging.judge import PromptLike, as_prompt
+from preceptor.judging.render import PLAIN_STOP, plain_request
+from preceptor.reports.run.page import headline, judge_doubts, warnings
+from preceptor.results.run import RunSummary
+from preceptor.runs.directory import RunDirectory
+from preceptor.runs.evaluation import evaluate_run
+from preceptor.store.files import read_rows
+from preceptor.store.output import Output, output_folder
+
+_ROWS: tuple[tuple[MeasureName, str], ...] = (
+    ("heldout_score", "held-out score"),
+    ("judge_score", ""),  # the summary says what it is
+    ("kl", "KL to the base, nats"),
+    ("reference_perplexity", "perplexity on references"),
+    ("distinct_2", "distinct-2"),
+    ("tokens_mean", "tokens per response"),
+)
+
+
+class RunResult:
+    """A finished run.
+
+    Example:
+        >>> run = RunResult.load("runs/quickstart-1")  # doctest: +SKIP
+        >>> run.held_out_change.value, run.best, run.generate("Hello")  # doctest: +SKIP
+
+    Args:
+        output: the run directory.
+
+    Raises: UsageError when it holds no run, or one that is not finished; PreceptorError when its summary is damaged.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.directory = RunDirectory.open(output.path)
+        summary = self.directory.finished()
+        if summary is None:
+            raise UsageError(
+                f"{output.path}: this run is not finished; go on with it by `preceptor run --resume {output.path}`, or "
+                "in Python by `preceptor.resume`"
+            )
+        self.summary: RunSummary = summary
+        """Every number of the run, as in `summary.json`."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The finished run of a directory.
+
+        Raises: as `RunResult`.
+        """
+        return cls(output_folder(path))
+
+    @property
+    def path(self) -> Path:
+        """The run directory. A temporary one is deleted with the last result that refers to it."""
+        return self._output.path
+
+    @property
+    def held_out_change(self) -> Estimate | None:
+        """Mean change of the held-out score on the test prompts, paired by prompt; None if nothing independent measured
+        the run.
+        """
+        return self.summary.heldout_change
+
+    @property
+    def best(self) -> str:
+        """The kept checkpoint, as a model string."""
+        return str(self.directory.merged if self.directory.merged.exists() else self.directory.best)
+
+    @property
+    def base(self) -> str:
+        """What the policy was before alignment, as a model string: the recipe's policy, or what fine-tuning on
+        demonstrations made of it.
+        """
+        return self.directory.base
+
+    @property
+    def report(self) -> Path:
+        """The report, an HTML page that opens offline."""
+        return self.directory.report
+
+    @property
+    def curve(self) -> tuple[Measures, ...]:
+        """What was measured before training and at each checkpoint, on validation prompts."""
+        return self.summary.curve
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """What each training step saw and did, a row for each step."""
+        return read_rows(self.path / "metrics.jsonl")
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The policy after training against the one before, on the test prompts."""
+        known = self.directory.read_evaluation()
+        if known is not None:
+            return known
+        data = self.directory.report_data(self.summary)
+        return evaluate_run(data.before, data.after, self.summary)
+
+    @property
+    def headline(self) -> str:
+        """The result in a few sentences, what speaks against it first."""
+        return headline(self.summary, self.evaluation)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt the result, those to doubt the judges first, the gravest first."""
+        return warnings(self.summary, self.evaluation)
+
+    def generate(
+        self, prompt: PromptLike, *, max_new_tokens: int = 256, temperature: float = 0.0, seed: int = 0
+    ) -> str:
+        """What the kept checkpoint answers.
+
+        Args:
+            prompt: a user's message, or a conversation that ends with one.
+            temperature: 0 gives the likeliest answer.
+            seed: of the random numbers, if the temperature is above 0.
+
+        Raises: UsageError for a malformed prompt; PreceptorError when there is no answer.
+        """
+        asked = as_prompt(prompt)
+        [answer] = self._answers([asked], max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        return answer
+
+    def _answers(self, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> list[str]:
+        model = self._model
+        requests = [
+            CompleteRequest(
+                prompt.conversation if model.chat else plain_request(prompt),
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                stop=() if model.chat else PLAIN_STOP,
+                seed=seed,
+            )
+            for prompt in prompts
+        ]
+        answers: list[str] = []
+        for answer in in_order(model.complete(requests), len(requests)):
+            if isinstance(answer, JudgeFailure):
+                raise PreceptorError(f"{self.best}: gave no answer: {answer.reason}: {answer.detail}")
+            answers.append(answer.text.strip())
+        return answers
+
+    @cached_property
+    def _model(self) -> Any:
+        return open_model(self.best)
+
+    def table(self) -> Table:
+        """The measures before and after training, with what there is to doubt."""
+        summary, of_run = self.summary, self.summary.evaluation
+        doubts = judge_doubts(summary, self.evaluation)
+        rows = [
+            (
+                name or str(summary.judge_score_is),
+                estimate(of_run.before.measure(key).overall),
+                estimate(of_run.after.measure(key).overall),
+            )
+            for key, name in _ROWS
+            if not (key == "judge_score" and summary.judge_score_is is None)
+            and not (key == "heldout_score" and summary.heldout_score_is is None)
+        ]
+        return Table(
+            (Column("measure"), Column("before", "right"), Column(f"after (step {summary.best_step})", "right")),
+            rows,
+            title=f"{summary.prompts.measured} test prompts, 95% intervals",
+            warnings=doubts,
+            notes=[self.headline, *(f"! {warning}" for warning in self.warnings[len(doubts) :]), *self._notes()],
+        )
+
+    def _notes(self) -> list[str]:
+        """What the run took, and where its models and its report are."""
+        summary = self.summary
+        minutes, seconds = divmod(round(summary.wall_s), 60)
+        calls = f"{summary.judge_calls} judge calls, {summary.judge_failures} failed; " if summary.judge else ""
+        of_model = summary.reward_model
+        places = (("model", self.directory.best), ("merged", self.directory.merged), ("report", self.report))
+        return [
+            *([f"reward model on held-out pairs: {of_model.in_words}"] if of_model is not None else []),
+            f"{calls}{minutes}:{seconds:02d} in all",
+            *(f"{name:7}{path}" for name, path in places if path.exists()),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def __repr__(self) -> str:
+        return f"RunResult({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()  # pyright: ignore[reportPrivateUsage]
