@@ -66,7 +66,7 @@ def _option(option: Any, context: Any) -> str:
     names = ", ".join(sorted(option.opts, key=len, reverse=True))
     if option.is_flag:
         return names
-    kind = option.metavar or option.display_type(context).strip("<>[]").upper()
+    kind = option.metavar or option.display_type(context).strip("<>[]").removesuffix(" RANGE").upper()
     return f"{names} {kind}"
 
 

@@ -1,6 +1,6 @@
 """Writes `examples/notebook.ipynb` from the tutorial on notebooks, so that the two never differ.
 
-    python docs/generate/notebook.py
+python docs/generate/notebook.py
 """
 
 import json

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from doc_blocks import ROOT
 
 NOTEBOOK = ROOT / "examples/notebook.ipynb"
