@@ -14,7 +14,7 @@ from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
 from preceptor.evaluation.snapshot import MeasureName, Measures
-from preceptor.judging.judge import PromptLike, as_prompt
+from preceptor.judging.inputs import PromptLike, as_prompt
 from preceptor.judging.render import PLAIN_STOP, plain_request
 from preceptor.reports.run.page import headline, judge_doubts, warnings
 from preceptor.results.run import RunSummary
