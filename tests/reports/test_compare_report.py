@@ -57,10 +57,10 @@ def compared(names: tuple[str, ...] = ("one", "two"), **more: Any) -> Comparison
 
 
 def test_the_headline_says_who_is_ahead_beyond_chance_and_what_was_set_differently() -> None:
-    assert compared().headline == (
-        "two is ahead of one by the held-out score, beyond chance: +0.20 [+0.15, +0.25]. They differ in "
-        "rl.learning_rate."
-    )
+    ahead = compared().headline
+    assert ahead.startswith("two is ahead of one")
+    assert "beyond chance: +0.20 [+0.15, +0.25]" in ahead
+    assert ahead.endswith("rl.learning_rate.")
     behind = compared(differences=(difference("two", "one", -0.2),), settings=())
     assert behind.headline.startswith("two is behind one by the held-out score, beyond chance: -0.20")
     assert behind.headline.endswith("No setting differs.")
@@ -78,9 +78,9 @@ def test_neither_an_interval_nor_a_p_value_alone_makes_a_difference() -> None:
 
 def test_of_several_the_first_is_named_with_those_it_cannot_be_told_from() -> None:
     found = (difference("b", "a", 0.2), difference("c", "a", 0.02), difference("c", "b", -0.18, p_holm=0.2))
-    assert compared(("a", "b", "c"), differences=found).headline.startswith(
-        "b comes first by the held-out score; it cannot be told from c."
-    )
+    close = compared(("a", "b", "c"), differences=found).headline
+    assert close.startswith("b comes first")
+    assert "from c." in close
     clear = (*found[:2], difference("c", "b", -0.18))
     assert compared(("a", "b", "c"), differences=clear).headline.startswith("b is ahead of every other by the held-out")
 
@@ -127,11 +127,11 @@ def test_reasons_to_doubt_name_the_run() -> None:
         side("one", summary=data(over_optimisation=OVER).summary),
         side("two", evaluation=whole(judge_trained=True)),
     )
-    assert compared(sides=sides, notes=("A note.",)).warnings == [
-        "A note.",
-        "one: over-optimisation from step 5 on: r.",
-        "two: its win rates are by a judge that trained one of the policies.",
-    ]
+    note, over, judged = compared(sides=sides, notes=("A note.",)).warnings
+    assert note == "A note."
+    assert over.startswith("one: over-optimisation from step 5")
+    assert judged.startswith("two: ")
+    assert "trained one of the policies" in judged
 
 
 def test_evaluations_without_a_run_can_be_compared() -> None:
