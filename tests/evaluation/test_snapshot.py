@@ -5,7 +5,7 @@ from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, S
 
 
 def response(
-    prompt: str, heldout: float, judge: float | None = 0.0, cohort: str = "a", text: str = "x y"
+    prompt: str, heldout: float | None, judge: float | None = 0.0, cohort: str = "a", text: str = "x y"
 ) -> MeasuredResponse:
     return MeasuredResponse(
         prompt_id=prompt,
@@ -113,3 +113,14 @@ def test_a_judge_that_was_not_asked_did_not_fail() -> None:
         old = Snapshot(step=1, responses=responses, references=()).model_dump(mode="json", exclude={"graded"})
         read = Snapshot.model_validate(old)
         assert (read.is_graded, read.judge_failures) == (graded, int(graded))
+
+
+def test_a_measure_that_failed_everywhere_has_failed_and_one_that_is_not_there_has_not() -> None:
+    silent = (response("a", None), response("b", None))
+    failures = {
+        measured: Snapshot(step=0, responses=silent, references=(), measured=measured).heldout_failures
+        for measured in (True, False, None)
+    }
+    assert failures == {True: 2, False: 0, None: 0}  # None: in files of earlier versions, which do not say it
+    partly = Snapshot(step=0, responses=silent, references=(), measured=True).of_prompts({"a"})
+    assert partly.heldout_failures == 1

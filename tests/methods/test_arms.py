@@ -10,6 +10,7 @@ import tomli_w
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.snapshot import Snapshot
 from preceptor.methods.arms import arms as run_arms
 from preceptor.methods.arms import load_arms
 from preceptor.recipes.load import shipped_arms, shipped_scales
@@ -54,6 +55,11 @@ def test_every_arm_is_a_run_and_all_are_compared(tmp_path: Path, tiny_folder: Pa
     for arm in summary.arms:
         assert arm.summary == RunDirectory.open(tmp_path / "out" / arm.folder).finished()
         assert arm.gain == arm.summary.heldout_change
+        folder = tmp_path / "out" / arm.folder / "evaluations"
+        again = [] if arm.summary.best_step else [folder / "after.json"]  # a copy of before
+        asked = {file: Snapshot.model_validate_json(file.read_text()) for file in folder.glob("*.json")}
+        judged = [r for file, look in asked.items() if file not in again for r in look.responses]
+        assert arm.measured_responses == sum(r.judge_score is not None for r in judged)
     best = known(summary.best_arm)
     assert known(best.against_best).value == 0.0
     assert known(best.gain).value == max(known(arm.gain).value for arm in summary.arms)

@@ -67,6 +67,17 @@ def test_the_summary_holds_every_headline_number(finished: tuple[RunDirectory, R
     assert not {"failures", "choice_mass", "length"} & {warning.kind for warning in known(summary.judge_warnings)}
 
 
+def test_text_before_and_after_is_read_by_the_same_measure(finished: tuple[RunDirectory, RunSummary, Told]) -> None:
+    directory, summary, _ = finished
+    data = directory.report_data(summary)
+    for measured in (data.before, data.after):
+        assert all(response.reference_log_likelihood is not None for response in measured.responses)
+    unreadable = known(summary.unreadable)
+    floor = data.before.likelihood_floor
+    assert unreadable.before == data.before.unreadable(floor)
+    assert unreadable.after == data.after.unreadable(floor)
+
+
 def test_the_run_directory_is_as_documented(finished: tuple[RunDirectory, RunSummary, Told]) -> None:
     directory, summary, _ = finished
     for name in ("recipe.toml", "ledger.sqlite", "checkpoints", "metrics.jsonl", "summary.json", "report.html"):

@@ -122,6 +122,9 @@ def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runn
     assert summary.judge_score_is is None
     assert known(summary.evaluation.before.kl.overall).value == pytest.approx(0.0, abs=1e-6)
     assert known(summary.evaluation.after.kl.overall).value != 0.0
+    data = directory.report_data(summary)
+    for measured in (data.before, data.after):  # by the model's own likelihood, before training and after
+        assert all(response.reference_log_likelihood is not None for response in measured.responses)
     assert AutoModelForCausalLM.from_pretrained(directory.best)
     assert AutoModelForCausalLM.from_pretrained(directory.merged)
     assert "supervised fine-tuning" in (directory.best / "README.md").read_text()
