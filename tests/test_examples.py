@@ -1,0 +1,28 @@
+"""The programs in `examples/` run as they are."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_judge_a_pair(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("judge_a_pair.py", monkeypatch)
+    out = capsys.readouterr().out
+    assert "probability 0." in out
+    assert "5 calls" in out  # two orders, and three criteria of the score
+
+
+def test_trl_reward(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("trl_reward.py", monkeypatch, str(tiny_folder))
+    out = capsys.readouterr().out
+    assert "step 2: mean reward" in out
+    assert "calls of the judge" in out

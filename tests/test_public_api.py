@@ -1,0 +1,70 @@
+"""The public API as the README shows it: judge, label, audit, evaluate and a reward for TRL, in a few lines each."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import datasets
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+import preceptor as pc
+
+PAIRS: list[dict[str, Any]] = [
+    {"prompt": f"question {i}", "response_a": f"answer {i}", "response_b": f"other {i}"} for i in range(24)
+]
+PEOPLE = [{**pair, "label": "a" if i % 3 else "b"} for i, pair in enumerate(PAIRS)]
+
+
+def test_a_judge_in_three_lines() -> None:
+    judge = pc.Judge("embedded", constitution="helpful", variant="detailed")
+    p = judge.compare("Why is the sky blue?", a="Rayleigh scattering.", b="Because.")
+    assert isinstance(p, pc.Preference)
+    score = judge.score("Why is the sky blue?", "Rayleigh scattering.")
+    assert isinstance(score, pc.Score)
+    assert 1.0 <= score.expectation <= 10.0
+
+
+def test_a_judge_is_a_reward_of_trl(tmp_path: Path, tiny_folder: Path) -> None:
+    judge = pc.Judge("scripted:random", constitution="warm_tone")
+    rows = datasets.Dataset.from_dict({"prompt": [pair["prompt"] for pair in PAIRS[:4]]})
+    settings = GRPOConfig(
+        output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=4, num_generations=2,
+        max_completion_length=4, report_to="none", use_cpu=True, bf16=False, save_strategy="no",
+    )  # fmt: skip
+    GRPOTrainer(str(tiny_folder), reward_funcs=[judge.reward], args=settings, train_dataset=rows).train()
+    assert judge.calls > 0
+
+
+def test_an_audit_names_the_judge_to_use() -> None:
+    judge, other = pc.Judge("scripted:random"), pc.Judge("scripted:first")
+    audit = pc.audit(PEOPLE, judges=[judge, other])
+    assert audit.recommended is None
+    assert audit[judge].alignment is not None
+    assert audit[other].position_bias == 1.0
+    assert audit.warnings
+
+
+def test_evaluate_and_agreement() -> None:
+    result = pc.evaluate(
+        base=["Because.", "No."],
+        tuned=["Rayleigh scattering.", "No, a whale is a mammal."],
+        prompts=["Why is the sky blue?", "Is a whale a fish?"],
+        judge=pc.Judge("scripted:random"),
+    )
+    assert "tuned" in str(result)
+    agreement = pc.agreement([{**PAIRS[0], "ratings": ["a", "a", "b"]}])
+    assert agreement.agreement.opinions == 3
+
+
+def test_all_of_it_works_inside_a_running_event_loop() -> None:
+    async def notebook() -> float:
+        judge = pc.Judge("scripted:random")
+        direct = judge.compare("q", "x", "y")
+        awaited = await judge.acompare("q", "x", "y")
+        assert direct == awaited
+        audit = pc.audit(PEOPLE, judges=judge)
+        assert audit[judge].alignment is not None
+        return audit[judge].rows
+
+    assert asyncio.run(notebook()) == 24
