@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from preceptor.evaluation.agreement import share_by_prompt
 from preceptor.evaluation.intervals import LEAST, Estimate, bounded_mean, mean_by_prompt, perplexity, rate_by_prompt
+from preceptor.evaluation.judges.agreement import share_by_prompt
 
 PROMPTS = (4, 9, 10, 16, 30, 50, 100, 400)
 Rng = np.random.Generator

@@ -26,10 +26,10 @@ import numpy as np
 from scipy.special import expit
 from scipy.stats import spearmanr
 
-from preceptor.evaluation.difficulty import Pairs, fit_jointly
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.length_control import LengthControl, length_controls
 from preceptor.evaluation.pairs import JudgedPair
+from preceptor.evaluation.policies.difficulty import Pairs, fit_jointly
+from preceptor.evaluation.policies.length_control import LengthControl, length_controls
 
 BASELINE = "baseline"
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
+from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.recipes.load import load_recipe
 from preceptor.reports.run.page import ReportData
 from preceptor.results.run import RunSummary

@@ -8,9 +8,9 @@ import pytest
 import tomli_w
 
 from preceptor.core.errors import UsageError
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.snapshot import Snapshot
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.methods.arms import arms as run_arms
 from preceptor.methods.arms import load_arms
 from preceptor.recipes.load import shipped_arms, shipped_scales

@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
-from preceptor.evaluation.snapshot import MeasureName, Snapshot
+from preceptor.evaluation.checkpoints.snapshot import MeasureName, Snapshot
 from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunSummary

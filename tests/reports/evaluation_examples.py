@@ -3,16 +3,16 @@
 from datetime import date
 from typing import Any, Literal
 
-from preceptor.evaluation.agreement import ReliabilityBin
-from preceptor.evaluation.cohorts import Change, Verdict
-from preceptor.evaluation.disagreement import Disagreement
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.judge_audit import JudgeAudit
-from preceptor.evaluation.judged_comparisons import OrderVerdict
-from preceptor.evaluation.length_control import LengthControl
-from preceptor.evaluation.rates import Rate
-from preceptor.evaluation.ratings import Rating
-from preceptor.evaluation.result import (
+from preceptor.evaluation.judges.agreement import ReliabilityBin
+from preceptor.evaluation.judges.disagreement import Disagreement
+from preceptor.evaluation.judges.judge_audit import JudgeAudit
+from preceptor.evaluation.policies.cohorts import Change, Verdict
+from preceptor.evaluation.policies.judged_comparisons import OrderVerdict
+from preceptor.evaluation.policies.length_control import LengthControl
+from preceptor.evaluation.policies.rates import Rate
+from preceptor.evaluation.policies.ratings import Rating
+from preceptor.evaluation.policies.result import (
     Cost,
     CostPart,
     Evaluation,
@@ -22,8 +22,8 @@ from preceptor.evaluation.result import (
     PointOfLength,
     PolicyFacts,
 )
-from preceptor.evaluation.win_rate import SignificantDifference, WinRate
-from preceptor.evaluation.windows import FailTrend, Window
+from preceptor.evaluation.policies.win_rate import SignificantDifference, WinRate
+from preceptor.evaluation.policies.windows import FailTrend, Window
 
 SCRIPT = "<script>document.title = 'taken over'</script>"
 HOSTILE = f"{SCRIPT}<img src=x onerror=\"document.title='taken over'\">\n\n````\n| a | b |\n# <b>x</b> $\\frac$ [x](http://evil)"

@@ -17,9 +17,9 @@ from preceptor.core.types import (
     Response,
     Verdict,
 )
-from preceptor.evaluation.audit_words import context, doubts, headline, ranked, sample, with_short_labels
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.judge_audit import Audit, Judged, JudgeRun, audit
+from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
+from preceptor.evaluation.judges.judge_audit import Audit, Judged, JudgeRun, audit
 from preceptor.judging.warnings import Count, JudgeConduct
 from preceptor.reports.audit.page import render_audit
 from preceptor.store.selection import Selection

@@ -26,8 +26,8 @@ from pages import check_page
 
 from preceptor.core.markdown import escaped, fenced
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.words import headline, preference, warnings
+from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.policies.words import headline, preference, warnings
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.results.evaluation import EvaluationResult
 

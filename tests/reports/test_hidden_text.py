@@ -21,9 +21,9 @@ from preceptor.cli.app import main
 from preceptor.display.screen import Display
 from preceptor.display.terminal import Terminal, say, say_json
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.judge_audit import audit
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.trajectories import trajectory_findings
+from preceptor.evaluation.judges.judge_audit import audit
+from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.policies.trajectories import trajectory_findings
 from preceptor.recipes.load import load_recipe
 from preceptor.reports.audit.page import render_audit
 from preceptor.reports.compare.page import render_compare, render_compare_markdown

@@ -8,7 +8,7 @@ from evaluation_examples import about, change, control, whole, win
 from markdown_it import MarkdownIt
 from pages import check_page
 
-from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
 from preceptor.recipes.load import load_recipe
 from preceptor.reports.run.page import ReportData, examples, headline, render_report, render_run_markdown, warnings
 from preceptor.runs.evaluation import evaluate_run

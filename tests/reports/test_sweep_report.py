@@ -1,9 +1,9 @@
 """What the report of a sweep says first, and that nothing in it can be more than text."""
 
-from preceptor.evaluation.checkpoints import Bounds, OverOptimisation
+from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation
+from preceptor.evaluation.checkpoints.snapshot import Measure
+from preceptor.evaluation.checkpoints.sweep import SweepPoint
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import Measure
-from preceptor.evaluation.sweep import SweepPoint
 from preceptor.reports.sweep.page import render_sweep
 from preceptor.results.sweep import SweepResult
 

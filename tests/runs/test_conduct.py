@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot
+from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
 from preceptor.judging.warnings import Count, JudgeWarning
 from preceptor.runs.conduct import run_warnings
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.snapshot import Snapshot
-from preceptor.evaluation.win_rate import WinRate
+from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.policies.win_rate import WinRate
 from preceptor.judging.constitution import load_constitution
 from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe

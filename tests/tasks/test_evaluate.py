@@ -11,8 +11,8 @@ from preceptor.backends.base import ChooseRequest
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Silence
 from preceptor.core.types import Response
-from preceptor.evaluation.words import warnings
-from preceptor.judging.judge import as_prompt
+from preceptor.evaluation.policies.words import warnings
+from preceptor.judging.inputs import as_prompt
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe

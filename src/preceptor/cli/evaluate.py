@@ -76,7 +76,7 @@ def evaluate(
     output: o.Output,
 ) -> None:
     """Let a judge that did not train them compare policies: win rates, length control, cohorts, regressions."""
-    from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
+    from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
     from preceptor.tasks.candidates import Answering
     from preceptor.tasks.evaluate.evaluate import evaluate as evaluate_policies
     from preceptor.tasks.evaluate.policies import parse_policies

@@ -12,8 +12,8 @@ from preceptor.core.extras import require_training
 from preceptor.core.progress import Progress
 from preceptor.core.types import Frozen, NonEmpty, Seed
 from preceptor.display.progress import shown
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.snapshot import change
+from preceptor.evaluation.checkpoints.snapshot import change
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.judging.constitution import load_constitution
 from preceptor.methods.run import replace_in
 from preceptor.recipes.load import (

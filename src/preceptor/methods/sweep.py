@@ -17,10 +17,10 @@ from preceptor.core.outlook import MEASURING, Part
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt, Response
 from preceptor.display.progress import shown
-from preceptor.evaluation.checkpoints import Bounds
-from preceptor.evaluation.snapshot import Snapshot
-from preceptor.evaluation.sweep import Measured
-from preceptor.evaluation.sweep import sweep as summarised
+from preceptor.evaluation.checkpoints.choose import Bounds
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.evaluation.checkpoints.sweep import Measured
+from preceptor.evaluation.checkpoints.sweep import sweep as summarised
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge
 from preceptor.judging.settings import ScoreSettings

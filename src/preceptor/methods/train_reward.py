@@ -14,7 +14,7 @@ from preceptor.core.extras import require_training
 from preceptor.core.outlook import TRAINING_STAGE
 from preceptor.core.progress import Progress, Silence
 from preceptor.display.progress import shown
-from preceptor.evaluation.reward_accuracy import Source
+from preceptor.evaluation.judges.reward_accuracy import Source
 from preceptor.methods.parts.reward_models import accuracy_of
 from preceptor.recipes.load import validated
 from preceptor.results.reward_model import RewardModelResult

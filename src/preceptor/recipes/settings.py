@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from preceptor.core.types import Flag, Frozen, Integer, NonEmpty, Real, Temperature, Tokens, Weight
-from preceptor.evaluation.checkpoints import Bounds
+from preceptor.evaluation.checkpoints.choose import Bounds
 from preceptor.judging.revision import RevisionSettings
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.settings import ScoreSettings

@@ -2,8 +2,8 @@
 
 from preceptor.core.markdown import escaped, fenced
 from preceptor.core.numbers import estimate, number, share
-from preceptor.evaluation.trajectories import TrajectoryFindings
-from preceptor.evaluation.trajectory_words import headline, warnings, why_failed
+from preceptor.evaluation.policies.trajectories import TrajectoryFindings
+from preceptor.evaluation.policies.trajectory_words import headline, warnings, why_failed
 
 _SHOWN = 5
 """Trajectories that are shown in full."""

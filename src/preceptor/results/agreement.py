@@ -2,7 +2,7 @@
 
 from preceptor.core.numbers import estimate, number, p_value, share
 from preceptor.display.table import Column, Table
-from preceptor.evaluation.raters import RaterAgreement
+from preceptor.evaluation.judges.raters import RaterAgreement
 from preceptor.results.base import Tabular
 
 

@@ -7,8 +7,8 @@ from pydantic import ConfigDict
 
 from preceptor.core.numbers import estimate, listed, number
 from preceptor.display.table import Column, Table
+from preceptor.evaluation.checkpoints.snapshot import Measure
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import Measure
 from preceptor.results.base import Result
 from preceptor.results.run import PromptCounts, Record, RunSummary
 

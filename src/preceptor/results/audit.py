@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from preceptor.core.numbers import p_equals, percent, points, points_interval
 from preceptor.display.table import Column, Table
-from preceptor.evaluation.audit_words import headline, sample, with_short_labels
-from preceptor.evaluation.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.judges.audit_words import headline, sample, with_short_labels
+from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.warnings import judge_warnings

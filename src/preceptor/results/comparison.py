@@ -7,7 +7,7 @@ from preceptor.core.numbers import estimate, listed, number, p_value, percent, s
 from preceptor.core.types import Frozen
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.results.arms import of_run
 from preceptor.results.base import Result
 from preceptor.results.run import RunSummary

@@ -7,7 +7,7 @@ from preceptor.core.numbers import number, points, points_interval
 from preceptor.core.types import Frozen
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.prediction_powered import LEAST, LabelsForWidth, PredictionPowered
+from preceptor.evaluation.judges.prediction_powered import LEAST, LabelsForWidth, PredictionPowered
 from preceptor.results.base import Result
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 

@@ -4,12 +4,12 @@ from typing import ClassVar, Self
 
 from preceptor.core.numbers import points, points_interval
 from preceptor.display.table import Column, Table
-from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.standings import PolicyPair, all_pairs, best_against_baseline, regressions
-from preceptor.evaluation.win_rate import WinRate
-from preceptor.evaluation.words import change_in_words, headline, warnings
+from preceptor.evaluation.policies.cohorts import Change
+from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.policies.standings import PolicyPair, all_pairs, best_against_baseline, regressions
+from preceptor.evaluation.policies.win_rate import WinRate
+from preceptor.evaluation.policies.words import change_in_words, headline, warnings
 from preceptor.results.base import Result
 from preceptor.store.output import Output
 

@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 
 from preceptor.core.numbers import number
 from preceptor.display.table import Table, pairs
-from preceptor.evaluation.reward_accuracy import RewardAccuracy
+from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy
 from preceptor.results.base import Result
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.tuning import TuningSettings

@@ -6,13 +6,13 @@ from pydantic import ConfigDict, Field
 
 from preceptor.core.numbers import percent
 from preceptor.core.types import Frozen, Rater
-from preceptor.evaluation.checkpoints import Bounds, OverOptimisation
-from preceptor.evaluation.cohorts import Change
+from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation
+from preceptor.evaluation.checkpoints.snapshot import Measures
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.length_control import LengthControl
-from preceptor.evaluation.reward_accuracy import RewardAccuracy
-from preceptor.evaluation.snapshot import Measures
-from preceptor.evaluation.win_rate import WinRate
+from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy
+from preceptor.evaluation.policies.cohorts import Change
+from preceptor.evaluation.policies.length_control import LengthControl
+from preceptor.evaluation.policies.win_rate import WinRate
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count, JudgeConduct, JudgeWarning, judge_warnings
 from preceptor.results.base import LedgerTotals

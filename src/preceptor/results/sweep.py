@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from preceptor.core.numbers import estimate, number, percent
 from preceptor.display.table import Column, Table
+from preceptor.evaluation.checkpoints.snapshot import Measure
+from preceptor.evaluation.checkpoints.sweep import Sweep, SweepPoint
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import Measure
-from preceptor.evaluation.sweep import Sweep, SweepPoint
 from preceptor.results.base import Result
 
 FEW_PROMPTS = 30

@@ -4,8 +4,8 @@ from typing import ClassVar, Self
 
 from preceptor.core.numbers import estimate, share
 from preceptor.display.table import Column, Table
-from preceptor.evaluation.trajectories import TrajectoryFindings
-from preceptor.evaluation.trajectory_words import headline, warnings
+from preceptor.evaluation.policies.trajectories import TrajectoryFindings
+from preceptor.evaluation.policies.trajectory_words import headline, warnings
 from preceptor.results.base import Result
 
 REPORT = "trajectories.md"

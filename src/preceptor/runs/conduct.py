@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from preceptor.core.odds import sigmoid
-from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
+from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot, by_prompt
 from preceptor.judging.conduct import Running
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import MASS_BOUND, NEAR, Count, JudgeConduct, JudgeWarning, judge_warnings

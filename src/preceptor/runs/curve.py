@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from preceptor.core.outlook import TRAINING_STAGE
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
-from preceptor.evaluation.checkpoints import should_stop, to_grade
+from preceptor.evaluation.checkpoints.choose import should_stop, to_grade
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import Snapshot
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.measure import Meter
 from preceptor.store.files import read_rows

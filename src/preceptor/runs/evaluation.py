@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from preceptor.evaluation.cohorts import PairedValues
-from preceptor.evaluation.compute import EvaluationData, compute_evaluation
+from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot, by_prompt
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
-from preceptor.evaluation.judged_comparisons import JudgedComparison, Opinion
-from preceptor.evaluation.refusals import refusal_measures
-from preceptor.evaluation.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
-from preceptor.evaluation.snapshot import MeasuredResponse, Snapshot, by_prompt
+from preceptor.evaluation.policies.cohorts import PairedValues
+from preceptor.evaluation.policies.compute import EvaluationData, compute_evaluation
+from preceptor.evaluation.policies.judged_comparisons import JudgedComparison, Opinion
+from preceptor.evaluation.policies.refusals import refusal_measures
+from preceptor.evaluation.policies.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
 from preceptor.results.run import RunSummary
 
 BEFORE, AFTER = "before", "after"

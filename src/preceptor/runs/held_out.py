@@ -8,7 +8,7 @@ from typing import Protocol
 
 from preceptor.backends.resolve import open_model
 from preceptor.core.types import Prompt, Response
-from preceptor.evaluation.text import vader
+from preceptor.evaluation.checkpoints.text import vader
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.reward import reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge

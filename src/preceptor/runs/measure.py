@@ -7,8 +7,8 @@ from typing import Protocol
 from preceptor.core.errors import PreceptorError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.methods import Recipe

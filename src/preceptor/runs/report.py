@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.reports.run.page import render_report, render_run_markdown
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory

@@ -11,9 +11,9 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.numbers import estimate
 from preceptor.core.types import JudgeFailure, Prompt
 from preceptor.display.table import Column, Table
+from preceptor.evaluation.checkpoints.snapshot import MeasureName, Measures
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.snapshot import MeasureName, Measures
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.judging.inputs import PromptLike, as_prompt
 from preceptor.judging.render import PLAIN_STOP, plain_request
 from preceptor.reports.run.page import headline, judge_doubts, warnings

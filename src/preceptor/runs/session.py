@@ -11,7 +11,7 @@ from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
-from preceptor.evaluation.snapshot import Snapshot
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.recipes.methods import Recipe
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut, held_out_measure

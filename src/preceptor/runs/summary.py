@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from preceptor.backends.names import same_model
 from preceptor.core.environment import environment
-from preceptor.evaluation.checkpoints import Choice, broken_bound, find_over_optimisation
-from preceptor.evaluation.snapshot import Snapshot, change
+from preceptor.evaluation.checkpoints.choose import Choice, broken_bound, find_over_optimisation
+from preceptor.evaluation.checkpoints.snapshot import Snapshot, change
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count
 from preceptor.recipes.methods import DirectRlaifRecipe, Recipe

@@ -8,7 +8,7 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import HumanLabel
-from preceptor.evaluation.raters import Rankings, preference_agreement, ranking_agreement
+from preceptor.evaluation.judges.raters import Rankings, preference_agreement, ranking_agreement
 from preceptor.results.agreement import AgreementResult
 from preceptor.store.comparisons import read_comparisons
 from preceptor.store.rows import Malformed, read_raw_rows

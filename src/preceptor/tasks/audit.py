@@ -16,8 +16,8 @@ from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Preference, Rater, total_usage
 from preceptor.display.progress import shown
-from preceptor.evaluation import judge_audit
-from preceptor.evaluation.judge_audit import Judged, JudgeRun
+from preceptor.evaluation.judges import judge_audit
+from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun
 from preceptor.judging import calibration
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
 from preceptor.judging.judge import Judges, judge_specs, shared_connection

@@ -13,7 +13,7 @@ from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.progress import Progress
 from preceptor.core.types import Message
 from preceptor.display.progress import shown
-from preceptor.evaluation.refusal_rules import is_refusal
+from preceptor.evaluation.policies.refusal_rules import is_refusal
 from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
 from preceptor.store.masking import MISSED, Mask
 from preceptor.store.reading import resolved

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.types import Message, Response
 from preceptor.core.validation import first_problem
-from preceptor.evaluation.prediction_powered import (
+from preceptor.evaluation.judges.prediction_powered import (
     JudgedRow,
     labels_for_width,
     plan_probabilities,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from preceptor.core.errors import UsageError
-from preceptor.evaluation.prediction_powered import JudgedRow, labels_worth
+from preceptor.evaluation.judges.prediction_powered import JudgedRow, labels_worth
 from preceptor.store.selection import DISPUTED, NOT_SAID, Selection
 
 RANDOM = "random"

@@ -11,7 +11,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Message, NonEmpty, Real, Response
 from preceptor.core.validation import first_problem
-from preceptor.evaluation.trajectories import (
+from preceptor.evaluation.policies.trajectories import (
     GOOD_STEP,
     TrajectoryFindings,
     TrajectoryPair,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from preceptor.core.errors import UsageError
-from preceptor.evaluation.checkpoints import Choice
-from preceptor.evaluation.snapshot import Snapshot
+from preceptor.evaluation.checkpoints.choose import Choice
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.results.run import RunSummary
 from preceptor.runs.ending import conclude
 from preceptor.runs.inputs import Split

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from preceptor.evaluation.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
+from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
 from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from preceptor.core.numbers import estimate
+from preceptor.evaluation.checkpoints.snapshot import Measure, Measures
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import Measure, Measures
 from preceptor.reports.figures import GREY, MARKERS, SERIES, STYLE, WIDTH, reach, to_svg, wrapped
 from preceptor.reports.run.figures import points_against_kl
 from preceptor.results.run import RunSummary

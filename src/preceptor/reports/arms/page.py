@@ -1,6 +1,6 @@
 """The report of several ways of training side by side: one HTML file that opens offline and needs nothing else."""
 
-from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.reports.arms.figures import gain_against_kl
 from preceptor.reports.evaluation.page import sections
 from preceptor.reports.run.words import without_choice

@@ -7,8 +7,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from preceptor.evaluation.agreement import ReliabilityBin
-from preceptor.evaluation.judge_audit import JudgeAudit
+from preceptor.evaluation.judges.agreement import ReliabilityBin
+from preceptor.evaluation.judges.judge_audit import JudgeAudit
 from preceptor.judging.warnings import POSITION_BOUND
 from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, Series, as_percent, row_points, to_svg
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from preceptor.evaluation.audit_words import context, doubts, headline, ranked, sample, with_short_labels
-from preceptor.evaluation.judge_audit import Audit
+from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
+from preceptor.evaluation.judges.judge_audit import Audit
 from preceptor.reports.audit import figures
 from preceptor.reports.templates import page
 

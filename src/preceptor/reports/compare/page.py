@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from markupsafe import Markup
 
 from preceptor.core.numbers import estimate
-from preceptor.evaluation import words
+from preceptor.evaluation.policies import words
 from preceptor.reports.arms.figures import gain_against_kl
 from preceptor.reports.figures import GREEN, GREY, Series, forest
 from preceptor.reports.templates import markdown, page

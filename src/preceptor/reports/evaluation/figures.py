@@ -12,13 +12,13 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from preceptor.core.numbers import Interval, estimate, number, percent, share
-from preceptor.evaluation.cohorts import Change
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.judge_audit import JudgeAudit
-from preceptor.evaluation.length_control import LengthControl
-from preceptor.evaluation.result import Evaluation, PointOfLength
-from preceptor.evaluation.standings import against_baseline
-from preceptor.evaluation.windows import FailTrend
+from preceptor.evaluation.judges.judge_audit import JudgeAudit
+from preceptor.evaluation.policies.cohorts import Change
+from preceptor.evaluation.policies.length_control import LengthControl
+from preceptor.evaluation.policies.result import Evaluation, PointOfLength
+from preceptor.evaluation.policies.standings import against_baseline
+from preceptor.evaluation.policies.windows import FailTrend
 from preceptor.reports.audit.figures import draw_reliability
 from preceptor.reports.evaluation.view import cohort_wins, varying
 from preceptor.reports.figures import (

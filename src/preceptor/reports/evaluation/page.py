@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from preceptor.core.numbers import number, percent, points_interval, share_parts
-from preceptor.evaluation.audit_words import doubts as audit_doubts
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.standings import PolicyPair, Standing, against_baseline, all_pairs, failures, judges
-from preceptor.evaluation.words import headline, judge_doubts, warnings
+from preceptor.evaluation.judges.audit_words import doubts as audit_doubts
+from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.policies.standings import PolicyPair, Standing, against_baseline, all_pairs, failures, judges
+from preceptor.evaluation.policies.words import headline, judge_doubts, warnings
 from preceptor.reports.evaluation import figures
 from preceptor.reports.evaluation.view import cohort_wins, examples_by_kind, matrix, rate_rows
 from preceptor.reports.templates import markdown, page

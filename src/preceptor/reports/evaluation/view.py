@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from preceptor.evaluation.cohorts import Change
-from preceptor.evaluation.compute import ALL
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.result import Evaluation, Example, ExampleKind
-from preceptor.evaluation.standings import all_pairs
-from preceptor.evaluation.win_rate import SignificantDifference, WinRate
+from preceptor.evaluation.policies.cohorts import Change
+from preceptor.evaluation.policies.compute import ALL
+from preceptor.evaluation.policies.result import Evaluation, Example, ExampleKind
+from preceptor.evaluation.policies.standings import all_pairs
+from preceptor.evaluation.policies.win_rate import SignificantDifference, WinRate
 
 EXAMPLE_TITLES: dict[ExampleKind, str] = {
     "regression": "From cohorts that regressed",

@@ -8,9 +8,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from preceptor.evaluation.checkpoints import OverOptimisation
+from preceptor.evaluation.checkpoints.choose import OverOptimisation
+from preceptor.evaluation.checkpoints.snapshot import MeasureName, Measures
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.snapshot import MeasureName, Measures
 from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, WIDTH, Series, forest, reach, to_svg
 from preceptor.reports.run.words import looked_at
 from preceptor.results.run import BeforeAndAfter, RunSummary

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from preceptor.core.numbers import estimate, number, percent
-from preceptor.evaluation import words as evaluation_words
-from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
-from preceptor.evaluation.result import Evaluation
-from preceptor.evaluation.snapshot import MeasuredResponse, MeasureName, Snapshot
-from preceptor.evaluation.standings import is_capability, regressions
+from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, MeasureName, Snapshot
+from preceptor.evaluation.policies import words as evaluation_words
+from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
+from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.policies.standings import is_capability, regressions
 from preceptor.reports.evaluation.page import cards, sections
 from preceptor.reports.run import figures, words
 from preceptor.reports.templates import markdown, page

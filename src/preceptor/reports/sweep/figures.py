@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from preceptor.core.numbers import estimate
+from preceptor.evaluation.checkpoints.sweep import Sweep, SweepPoint
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.sweep import Sweep, SweepPoint
 from preceptor.reports.figures import (
     BLUE,
     GREEN,

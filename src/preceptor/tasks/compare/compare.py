@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.validation import first_problem
-from preceptor.evaluation import words
+from preceptor.evaluation.checkpoints.snapshot import MeasureName, Snapshot, differences
+from preceptor.evaluation.checkpoints.sweep import heldout_of
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
-from preceptor.evaluation.result import Evaluation
+from preceptor.evaluation.policies import words
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.evaluation.signs import holm, sign_flip_p_value
-from preceptor.evaluation.snapshot import MeasureName, Snapshot, differences
-from preceptor.evaluation.sweep import heldout_of
 from preceptor.recipes.load import recipe_data
 from preceptor.reports.compare.page import render_compare, render_compare_markdown
 from preceptor.reports.run.page import judge_doubts

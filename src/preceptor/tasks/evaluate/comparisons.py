@@ -8,7 +8,7 @@ from typing import Any
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Comparison, Prompt, Response
-from preceptor.evaluation.judged_comparisons import JudgedComparison, Opinion, OrderVerdict
+from preceptor.evaluation.policies.judged_comparisons import JudgedComparison, Opinion, OrderVerdict
 from preceptor.judging.trajectory import response_text
 from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.outcomes import Outcomes

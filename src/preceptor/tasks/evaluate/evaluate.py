@@ -11,8 +11,8 @@ from preceptor.core.hashing import content_hash
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
 from preceptor.display.progress import shown
-from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL
-from preceptor.evaluation.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge, Judges, judge_specs
 from preceptor.judging.specs import JudgeSpec, check_judges

@@ -7,8 +7,8 @@ from preceptor.backends.names import same_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JudgeFailure, Response
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
-from preceptor.evaluation.judge_audit import Audit, JudgeAudit
-from preceptor.evaluation.result import CostPart, JudgeFacts, PolicyFacts
+from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.policies.result import CostPart, JudgeFacts, PolicyFacts
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.outcome_counts import count_outcomes

@@ -7,9 +7,9 @@ from preceptor.core.errors import PreceptorError
 from preceptor.core.numbers import percent
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score
-from preceptor.evaluation.compute import TextMeasure
-from preceptor.evaluation.rates import MeasuredText, contains_answer, exact_match, rouge_l
-from preceptor.evaluation.refusals import refusal_measures
+from preceptor.evaluation.policies.compute import TextMeasure
+from preceptor.evaluation.policies.rates import MeasuredText, contains_answer, exact_match, rouge_l
+from preceptor.evaluation.policies.refusals import refusal_measures
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.score import ScoreJudge
 from preceptor.store.ledger import Ledger

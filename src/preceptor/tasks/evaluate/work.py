@@ -16,10 +16,10 @@ from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
-from preceptor.evaluation.compute import EvaluationData, TextMeasure, compute_evaluation
-from preceptor.evaluation.cost import HUMAN_USD_PER_LABEL, cost
-from preceptor.evaluation.judge_audit import JudgeAudit
-from preceptor.evaluation.result import CostPart, Evaluation
+from preceptor.evaluation.judges.judge_audit import JudgeAudit
+from preceptor.evaluation.policies.compute import EvaluationData, TextMeasure, compute_evaluation
+from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL, cost
+from preceptor.evaluation.policies.result import CostPart, Evaluation
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import label

@@ -1,0 +1,1 @@
+"""Measurements of a policy during training: snapshots, the choice of a checkpoint, sweeps."""

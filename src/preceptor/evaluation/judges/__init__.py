@@ -1,0 +1,1 @@
+"""Measures of judges: agreement with people, biases, what their labels are worth."""

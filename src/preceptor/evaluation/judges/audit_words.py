@@ -1,0 +1,183 @@
+"""What an audit says in words: which judge to use, what to hold its agreement against, and why to doubt it."""
+
+import re
+from collections.abc import Sequence
+
+from preceptor.core.numbers import listed, number, p_equals, percent, points
+from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.judges.paired import PairedComparison
+from preceptor.judging.warnings import judge_warnings
+
+_HASH = re.compile(r"([0-9a-f]{8})[0-9a-f]{4,}")
+ECE_BOUND = 0.1
+FEW_ROWS = 100
+
+
+def with_short_labels(audit: Audit) -> Audit:
+    """The audit with labels for reading: hashes cut to 8 digits, and the model left out where all judges have the same.
+
+    Labels stay as they are where two would become one.
+    """
+    labels = [judge.label for judge in audit.judges]
+    short = [_HASH.sub(r"\1", label) for label in labels]
+    if len({label.partition(" · ")[0] for label in short}) == 1 and all(" · " in label for label in short[1:]):
+        short = [label.partition(" · ")[2] or label for label in short]
+    if len(set(short)) < len(short):
+        return audit
+    name = dict(zip(labels, short, strict=True))
+    return Audit(
+        judges=tuple(judge.model_copy(update={"label": name[judge.label]}) for judge in audit.judges),
+        comparisons=tuple(
+            pair.model_copy(update={"judge_1": name[pair.judge_1], "judge_2": name[pair.judge_2]})
+            for pair in audit.comparisons
+        ),
+        usable=tuple(name[label] for label in audit.usable),
+        chosen=audit.chosen,
+        unequal=audit.unequal,
+    )
+
+
+def ranked(audit: Audit) -> list[JudgeAudit]:
+    """The judges, the one that agrees most with people first; those without an answer last."""
+    return sorted(audit.judges, key=lambda judge: judge.alignment.value if judge.alignment else -1.0, reverse=True)
+
+
+def sample(audit: Audit) -> list[str]:
+    """What to know about the rows before reading any number from them: they may not represent others."""
+    found: list[str] = []
+    if disputed := audit.chosen.get("disputed"):
+        rows = max((judge.rows for judge in audit.judges), default=disputed)
+        found.append(
+            f"{disputed} of {rows} rows were chosen because judges dispute them. Judges are at their worst there, and "
+            "these numbers say nothing of other rows: audit on a random sample, as estimate --plan draws it."
+        )
+    if audit.unequal:
+        found.append(
+            "The rows were drawn with unequal probabilities, and every row counts the same here: what was drawn more "
+            "often weighs too much."
+        )
+    return found
+
+
+def headline(audit: Audit) -> str:
+    """The result in a sentence or two: which judge to use, whether it beats the next by more than luck; or why none."""
+    judges = [judge for judge in ranked(audit) if judge.alignment is not None]
+    if not judges:
+        return "Use none of these judges: none gave an answer on a pair on which people have a majority."
+    fit = [judge for judge in judges if judge.unfit is None]
+    if not fit:
+        return _use_none(judges)
+    best, *others = fit
+    if len(judges) == 1:
+        return f"{best.label} prefers what most people prefer on {_agrees(best)}."
+    apart = "".join(f" {each.label} does not count: {_unfit(each)}." for each in judges if each.unfit is not None)
+    if not others:
+        return f"{best.label} is the only one to use: it agrees with people on {_agrees(best)}.{apart}"
+    following = others[0]
+    differ = {each.label: _between(audit.comparisons, best, each) for each in others}
+    close = [each for each in others if not ((pair := differ[each.label]) and pair.significant)]
+    if following not in close:
+        return (
+            f"{best.label} agrees most with people: on {_agrees(best)}. {following.label} follows with "
+            f"{percent(_aligned(following))}; {_difference(differ[following.label])}.{apart}"
+        )
+    names = [f"{each.label} ({percent(_aligned(each))})" for each in (best, *close)]
+    return (
+        f"{listed(names)} cannot be told apart: {_difference(differ[following.label])}. The first of them agrees with "
+        f"people on {_agrees(best)}.{apart}"
+    )
+
+
+def _use_none(judges: Sequence[JudgeAudit]) -> str:
+    best = judges[0]
+    if len(judges) == 1:
+        return f"Do not use {best.label}: {_unfit(best)}. It prefers what most people prefer on {_agrees(best)}."
+    return (
+        f"Use none of these {len(judges)} judges. {best.label} agrees most with people, on {_agrees(best)}, but "
+        f"{_unfit(best)}."
+    )
+
+
+def _agrees(judge: JudgeAudit) -> str:
+    interval = judge.alignment and judge.alignment.interval
+    reach = f" (95% interval {_range(interval)})" if interval else ""
+    return f"{percent(_aligned(judge))} of {judge.n} pairs{reach}"
+
+
+def _aligned(judge: JudgeAudit) -> float | None:
+    return judge.alignment and judge.alignment.value
+
+
+def _unfit(judge: JudgeAudit) -> str:
+    """Why a judge is not to be used."""
+    interval = judge.alignment and judge.alignment.interval
+    if judge.unfit == "below_chance":
+        return "it agrees with people less than chance"
+    if judge.unfit == "chance" and interval:
+        return f"its agreement with people may be chance ({_range(interval)} includes 50%)"
+    if judge.unfit == "longer" and judge.longer_baseline is not None:
+        return _longer(judge)
+    return "it gave no answer that could be compared with people's"
+
+
+def _longer(judge: JudgeAudit) -> str:
+    """How it compares with the rule that reads nothing."""
+    rule = f"always preferring the longer response does {{}} ({percent(judge.longer_baseline)})"
+    below = judge.alignment is not None and judge.alignment.value < (judge.longer_baseline or 0.0)
+    return rule.format("better" if below else "about as well")
+
+
+def context(audit: Audit) -> list[str]:
+    """What to compare the best judge's alignment with."""
+    best = next(iter(ranked(audit)), None)
+    if best is None or best.alignment is None or best.alignment.interval is None:
+        return []
+    sentences: list[str] = []
+    if best.longer_baseline is not None:
+        margin = best.above_longer and best.above_longer.interval
+        low, high = margin or tuple(end - best.longer_baseline for end in best.alignment.interval)
+        than = "less than" if high < 0 else "clearly more than" if low > 0 else "not clearly more than"
+        sentences.append(
+            f"Always preferring the longer response would agree on {percent(best.longer_baseline)} of the same pairs: "
+            f"the best judge does {than} that."
+        )
+    if best.human_agreement is not None and best.one_person_agreement is not None:
+        sentences.append(
+            f"Two people agree with each other on {percent(best.human_agreement)} of pairs, and the best judge agrees "
+            f"with one person on {percent(best.one_person_agreement)}."
+        )
+    elif best.human_agreement is None:
+        sentences.append("No pair was rated by several people, so how much people agree with each other is not known.")
+    return sentences
+
+
+def doubts(judge: JudgeAudit) -> list[str]:
+    """Reasons to doubt one judge, the gravest first."""
+    warnings = [warning.sentence for warning in judge_warnings(judge.conduct, "it")]
+    if judge.alignment is None or judge.alignment.interval is None:
+        return [_unfit(judge), *warnings]
+    reasons = [] if judge.unfit is None else [_unfit(judge)]
+    if judge.unfit != "longer" and judge.longer_baseline is not None:
+        reasons += [_longer(judge)] if judge.alignment.value < judge.longer_baseline else []
+    reasons += warnings
+    if judge.ece is not None and judge.ece > ECE_BOUND:
+        reasons.append(f"its confidence is off by {points(judge.ece)} points on average (ECE {number(judge.ece)})")
+    if judge.n < FEW_ROWS:
+        reasons.append(f"only {judge.n} pairs are behind these numbers")
+    return reasons
+
+
+def _between(comparisons: Sequence[PairedComparison], one: JudgeAudit, other: JudgeAudit) -> PairedComparison | None:
+    wanted = {one.label, other.label}
+    return next((each for each in comparisons if {each.judge_1, each.judge_2} == wanted), None)
+
+
+def _difference(comparison: PairedComparison | None) -> str:
+    if comparison is None or comparison.p_holm is None:
+        return "whether they differ cannot be told, for want of pairs that both answered"
+    beyond = "beyond chance" if comparison.significant else "within noise"
+    return f"the difference is {beyond} ({p_equals(comparison.p_holm)})"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{points(interval[0])} to {percent(interval[1])}"

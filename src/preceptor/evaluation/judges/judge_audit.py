@@ -1,0 +1,354 @@
+"""The audit of judges against people: every judge's measures, and whether two judges differ by more than chance.
+
+A failure never enters a number but `failure_rate` and `failures`; what cannot be computed is None.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Usage
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.judges import agreement
+from preceptor.evaluation.judges.agreement import ReliabilityBin, Side
+from preceptor.evaluation.judges.paired import JudgeOutcomes, PairedComparison, compare_all
+from preceptor.judging.calibration import Method, cross_validated, fit
+from preceptor.judging.combine import Combine
+from preceptor.judging.conduct import conduct_of
+from preceptor.judging.specs import JudgeSpec
+from preceptor.judging.warnings import JudgeConduct, JudgeWarning, judge_warnings
+from preceptor.store.selection import Selection
+
+UNCATEGORISED = "none"
+_WITH_INTERVAL = ("alignment", "single_order_alignment", "above_longer")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One row of people's data with what one judge made of it."""
+
+    comparison: Comparison
+    human: HumanLabel
+    outcome: Preference | JudgeFailure
+    category: str | None = None
+
+
+@dataclass(frozen=True)
+class JudgeRun:
+    """All that one judge said, and what it took."""
+
+    judge: str
+    """Identity of the judge's model."""
+    constitution: str
+    rows: Sequence[Judged]
+    seconds: float
+    asked: int = 0
+    """Calls that the model answered in these seconds."""
+    ledger_hits: int = 0
+    """Calls answered from the ledger, which takes no time."""
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    """Dollars; None where the price is not known."""
+    variant: str = ""
+    """How the judge was asked, where that tells two rows of the report apart."""
+    combine: Combine = "mean"
+    """How its presentations are combined, for the calibrated preferences."""
+    spec: JudgeSpec | None = None
+    """What the judge was made from; None for an ensemble."""
+
+
+class Calibrated(Frozen):
+    """What calibration on people's labels is worth: measured on labels that the calibration was not fitted on."""
+
+    method: Method
+    slope: float
+    """Of a fit on all labels; see `preceptor.judging.calibration`."""
+    position_bias: float
+    alignment: float
+    ece: float
+    brier: float
+    reliability: tuple[ReliabilityBin, ...]
+
+
+class JudgeAudit(Frozen):
+    """Measures of one judge. Each is defined at the function of `evaluation.judges.agreement` that computes it."""
+
+    label: str
+    """Names the judge among those audited: its model, and what else is needed to tell it apart."""
+    judge: str
+    constitution: str
+    variant: str
+    n: int
+    """Rows that alignment rests on: people's majority is no tie, and the judge gave an answer."""
+    rows: int
+    """All rows."""
+    alignment: Estimate | None
+    """Share of these n rows in which the judge prefers what most people prefer; the interval is over prompts."""
+    single_order_alignment: Estimate | None
+    """Alignment with response a first alone; the same as alignment where the judge saw one order only."""
+    position_bias: float | None
+    first_position_rate: float | None
+    longer_preferred_rate: float | None
+    longer_baseline: float | None
+    above_longer: Estimate | None = None
+    """Alignment less that of always preferring the longer response, on the same rows; the interval is over prompts."""
+    kappa: float | None
+    ece: float | None
+    brier: float | None
+    reliability: tuple[ReliabilityBin, ...]
+    calibrated: Calibrated | None
+    """Calibrated to people's majority. None with too few labels, and for an ensemble."""
+    human_agreement: float | None
+    one_person_agreement: float | None
+    krippendorff_alpha: float | None
+    """Among people, over all rows that several rated."""
+    krippendorff_alpha_with_judge: float | None
+    """The judge counted as one rater more, over those of these rows it answered."""
+    self_consistency: float | None
+    by_category: dict[str, Estimate]
+    """Alignment by category; empty where the data have none."""
+    human_ties: int
+    human_ties_leaning: int = 0
+    """Of these, rows in which more people prefer one response than the other: a tie is the most frequent opinion."""
+    undecided: int
+    """Rows on which the judge's p_a is exactly 0.5."""
+    failure_rate: float | None
+    failures: dict[str, int]
+    labels_per_s: float | None
+    """By the calls that the model answered; None when most answers came from the ledger."""
+    tokens_per_label: float | None
+    cost_per_1000: float | None
+    """Dollars per 1,000 labels."""
+    conduct: JudgeConduct = Field(default_factory=JudgeConduct)
+    """How it answered, people's labels aside: what judge warnings are made from."""
+    warnings: tuple[JudgeWarning, ...] = ()
+    """Reasons to doubt it that need no people's labels; see `preceptor.judging.warnings`."""
+    spec: JudgeSpec | None = None
+    """What the judge was made from. None for an ensemble, and in files that do not say."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_file(cls, data: Any) -> Any:
+        """A file has a number and its interval beside each other, `alignment` and `alignment_ci`."""
+        if not isinstance(data, dict):
+            return data
+        fields: dict[str, Any] = dict(data)
+        for name in _WITH_INTERVAL:
+            low, high = fields.pop(f"{name}_ci", None) or (None, None)
+            if isinstance(fields.get(name), int | float):
+                fields[name] = {"value": fields[name], "low": low, "high": high, "n": fields.get("n")}
+        return fields
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_file(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for name, value in written(self).items():
+            estimate = getattr(self, name) if name in _WITH_INTERVAL else None
+            fields[name] = value if estimate is None else estimate.value
+            if name in _WITH_INTERVAL:
+                fields[f"{name}_ci"] = None if estimate is None else estimate.interval
+        return fields
+
+    @property
+    def unfit(self) -> "Unfit | None":
+        """Why the judge is not to be used; None where it is better than chance and than a rule that reads nothing."""
+        if self.alignment is None or self.alignment.interval is None:
+            return "no_answer"
+        low, high = self.alignment.interval
+        if low <= 0.5:
+            return "below_chance" if high < 0.5 else "chance"
+        margin = None if self.above_longer is None else self.above_longer.low
+        if margin is None and self.longer_baseline is not None:
+            margin = low - self.longer_baseline
+        return "longer" if margin is not None and margin <= 0.0 else None
+
+
+Unfit = Literal["no_answer", "below_chance", "chance", "longer"]
+"""In this order: no answer to compare with people's; less agreement with people than chance; not clearly more than
+chance; not clearly more than always preferring the longer response.
+"""
+
+
+class Audit(Frozen):
+    """The audit of judges on the same data, ready to be written as JSON."""
+
+    judges: tuple[JudgeAudit, ...]
+    comparisons: tuple[PairedComparison, ...]
+    usable: tuple[str, ...] = ()
+    """Labels of the judges that agree with people clearly more than chance and than always preferring the longer
+    response, the best first. Empty: none of them is to be used."""
+    chosen: dict[str, int] = Field(default_factory=dict[str, int])
+    """Rows by how they were chosen, those that say so: "random", "planned", "disputed"."""
+    unequal: bool = False
+    """Whether planned rows had different probabilities, which nothing here makes up for."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A row that alignment rests on."""
+
+    number: int
+    """Position among all rows: every judge has the same ones."""
+    row: Judged
+    preference: Preference
+    majority: Side
+
+    @property
+    def prompt(self) -> str:
+        return self.row.comparison.prompt.id
+
+
+def audit(runs: Sequence[JudgeRun], chosen: Sequence[Selection] = ()) -> Audit:
+    """Measures every judge, and compares every two of them on the rows that both answered.
+
+    Args:
+        chosen: how each row was chosen.
+    """
+    labels = _labels(runs)
+    outcomes = [
+        JudgeOutcomes(
+            judge=label,
+            correct={
+                s.number: (s.prompt, agreement.correctness(s.preference.p_a, s.majority)) for s in _scored(run.rows)
+            },
+        )
+        for label, run in zip(labels, runs, strict=True)
+    ]
+    judges = [_audit_one(label, run) for label, run in zip(labels, runs, strict=True)]
+    fit = [judge for judge in judges if judge.unfit is None]
+    chances = {selection.probability for selection in chosen if selection.probability is not None}
+    return Audit(
+        judges=tuple(judges),
+        comparisons=compare_all(outcomes),
+        usable=tuple(judge.label for judge in sorted(fit, key=_disagreement)),
+        chosen=dict(Counter(selection.how for selection in chosen if selection.how)),
+        unequal=bool(chances) and max(chances) > 1.05 * min(chances),
+    )
+
+
+def _disagreement(judge: JudgeAudit) -> float:
+    return -(judge.alignment.value if judge.alignment else 0.0)
+
+
+def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
+    answered = [(row, row.outcome) for row in run.rows if isinstance(row.outcome, Preference)]
+    failed = [row.outcome for row in run.rows if isinstance(row.outcome, JudgeFailure)]
+    preferences = [preference for _, preference in answered]
+    scored = _scored(run.rows)
+    sides: list[tuple[float, Side]] = [(s.preference.p_a, s.majority) for s in scored]
+    conduct = conduct_of((row.outcome, agreement.longer(row.comparison)) for row in run.rows)
+    bins, tokens = agreement.reliability(sides), run.usage.prompt_tokens + run.usage.completion_tokens
+    return JudgeAudit(
+        label=label,
+        judge=run.judge,
+        constitution=run.constitution,
+        variant=run.variant,
+        n=len(scored),
+        rows=len(run.rows),
+        alignment=_alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored]),
+        single_order_alignment=_alignment(
+            [(s.prompt, agreement.single_order(s.preference), s.majority) for s in scored]
+        ),
+        position_bias=agreement.position_bias(preferences),
+        first_position_rate=agreement.first_position_rate(preferences),
+        longer_preferred_rate=agreement.longer_preferred_rate(preferences),
+        longer_baseline=agreement.longer_baseline([(s.row.comparison, s.majority) for s in scored]),
+        above_longer=agreement.above_longer([(s.row.comparison, s.preference.p_a, s.majority) for s in scored]),
+        kappa=agreement.kappa(sides),
+        ece=agreement.calibration_error(bins),
+        brier=agreement.brier_score(sides),
+        reliability=bins,
+        calibrated=_calibrated(scored, run.combine),
+        human_agreement=agreement.human_agreement(row.human for row in run.rows),
+        one_person_agreement=agreement.one_person_agreement((p.p_a, row.human) for row, p in answered),
+        krippendorff_alpha=agreement.krippendorff_alpha(row.human.ratings for row in run.rows),
+        krippendorff_alpha_with_judge=agreement.krippendorff_alpha(
+            (*row.human.ratings, agreement.chosen(p.p_a)) for row, p in answered if len(row.human.ratings) > 1
+        ),
+        self_consistency=agreement.self_consistency(preferences),
+        by_category=_by_category(scored),
+        human_ties=sum(row.human.majority == "tie" for row in run.rows),
+        human_ties_leaning=sum(row.human.majority == "tie" and row.human.p_a != 0.5 for row in run.rows),
+        undecided=sum(p.p_a == 0.5 for p in preferences),
+        failure_rate=len(failed) / len(run.rows) if run.rows else None,
+        failures=dict(Counter(failure.reason for failure in failed)),
+        labels_per_s=_labels_per_s(run, len(answered)),
+        tokens_per_label=tokens / len(answered) if answered and tokens else None,
+        cost_per_1000=1000 * run.cost / len(answered) if answered and run.cost is not None else None,
+        conduct=conduct,
+        warnings=judge_warnings(conduct, label),
+        spec=run.spec,
+    )
+
+
+def _labels_per_s(run: JudgeRun, labels: int) -> float | None:
+    if not labels or run.seconds <= 0 or run.asked <= run.ledger_hits:
+        return None
+    return labels * run.asked / (run.asked + run.ledger_hits) / run.seconds
+
+
+def _scored(rows: Sequence[Judged]) -> list[_Scored]:
+    return [
+        _Scored(number, row, row.outcome, row.human.majority)
+        for number, row in enumerate(rows)
+        if isinstance(row.outcome, Preference) and row.human.majority != "tie"
+    ]
+
+
+def _alignment(rows: Sequence[tuple[str, float, Side]]) -> Estimate | None:
+    """AI labeler alignment (Lee et al. 2023) from prompt id, p_a and people's majority of each row."""
+    return agreement.share_by_prompt([(prompt, agreement.correctness(p, side)) for prompt, p, side in rows])
+
+
+def _by_category(scored: Sequence[_Scored]) -> dict[str, Estimate]:
+    names = {s.row.category for s in scored}
+    if names <= {None}:
+        return {}
+    shares: dict[str, Estimate] = {}
+    for name in sorted(names, key=lambda n: (n is None, n or "")):
+        share = _alignment([(s.prompt, s.preference.p_a, s.majority) for s in scored if s.row.category == name])
+        assert share is not None  # a category has a row
+        shares[UNCATEGORISED if name is None else name] = share
+    return shares
+
+
+def _calibrated(scored: Sequence[_Scored], how: Combine) -> Calibrated | None:
+    """Fitted to the majority, since the majority is what ECE and Brier score are measured against."""
+    pairs = [(s.preference, HumanLabel(p_a=float(s.majority == "a"))) for s in scored]
+    method: Method = "platt"
+    try:
+        calibration, held_out = fit(pairs, method), cross_validated(pairs, method, how=how)
+    except UsageError:  # too few labels or prompts, or an ensemble
+        return None
+    sides: list[tuple[float, Side]] = [(p.p_a, s.majority) for p, s in zip(held_out, scored, strict=True)]
+    bins = agreement.reliability(sides)
+    ece, brier = agreement.calibration_error(bins), agreement.brier_score(sides)
+    if ece is None or brier is None:
+        return None
+    return Calibrated(
+        method=method,
+        slope=calibration.slope,
+        position_bias=calibration.position_bias,
+        alignment=sum(agreement.correctness(p, side) for p, side in sides) / len(sides),
+        ece=ece,
+        brier=brier,
+        reliability=bins,
+    )
+
+
+def _labels(runs: Sequence[JudgeRun]) -> list[str]:
+    """A name for each judge: its model, with constitution and variant where they tell two of one model apart."""
+    names = [run.judge for run in runs]
+    for part in ("constitution", "variant"):
+        values = [str(getattr(run, part)) for run in runs]
+        told_apart = {name for name in names if len({v for n, v in zip(names, values, strict=True) if n == name}) > 1}
+        names = [f"{n} · {v}" if n in told_apart and v else n for n, v in zip(names, values, strict=True)]
+    again, seen = Counter(names), Counter[str]()
+    for i, name in enumerate(names):
+        seen[name] += 1
+        names[i] = f"{name} ({seen[name]})" if again[name] > 1 else name
+    return names

@@ -1,0 +1,1 @@
+"""Measures of policies: win rates, length control, cohorts, rates, and the evaluation that holds them all."""

@@ -1,0 +1,128 @@
+"""The share of failures over time: of production prompts by when they were asked, in days, weeks or months."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from statsmodels.stats.proportion import proportions_ztest
+
+from preceptor.core.types import Frozen
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.judges.agreement import share_by_prompt
+from preceptor.evaluation.signs import ALPHA, holm
+
+Length = Literal["day", "week", "month"]
+_LEAST_EXPECTED = 5
+"""Prompts that a window must lead one to expect, failing and not, for the normal approximation (Cochran 1954)."""
+
+
+@dataclass(frozen=True)
+class TimedOutcome:
+    """Whether one response to a prompt failed."""
+
+    cohort: str
+    time: str
+    """When the prompt was asked: ISO 8601, UTC where it names no zone."""
+    failed: bool
+    prompt_id: str
+
+
+class Window(Frozen):
+    """A day, a week from Monday, or a month, all in UTC."""
+
+    start: date
+    failing: Estimate
+    """Share of rows that failed; the interval is over prompts."""
+    prompts: int
+
+
+class FailTrend(Frozen):
+    """The windows of a cohort, and whether the last is worse than all before."""
+
+    cohort: str | None
+    """None for all cohorts together."""
+    windows: tuple[Window, ...]
+    """In order of time; a window without rows is left out."""
+    change: float | None
+    """Share failing in the last window less that in those before; None with one window."""
+    p_value: float | None
+    """One-sided: the chance of such a rise where nothing changed. A test of two proportions with pooled variance, its
+    trials the prompts, since samples of one prompt are not independent. None with too little data for it."""
+    p_holm: float | None
+    """After Holm's correction over all trends that were tested together."""
+    worse: bool | None
+    """p_holm is below 0.05. None where there was too little data to tell; False does not say that nothing changed."""
+
+
+def fail_trends(rows: Sequence[TimedOutcome], length: Length) -> tuple[FailTrend, ...]:
+    """The trend of all cohorts together, then, where there are several, of each.
+
+    Raises: ValueError for a time that is not ISO 8601.
+    """
+    cohorts = tuple(dict.fromkeys(row.cohort for row in rows))
+    parts = (None, *cohorts) if len(cohorts) > 1 else (None,) if cohorts else ()
+    found = [_trend(part, [row for row in rows if part in (None, row.cohort)], length) for part in parts]
+    corrected = holm([trend.p_value for trend in found])
+    return tuple(trend if p is None else _decided(trend, p) for trend, p in zip(found, corrected, strict=True))
+
+
+def fitting_length(times: Sequence[str]) -> Length:
+    """The length of windows that makes a readable number of them: days up to two weeks, weeks up to a quarter.
+
+    Raises: ValueError for a time that is not ISO 8601.
+    """
+    days = sorted(window_start(time, "day") for time in times)
+    span = (days[-1] - days[0]).days if days else 0
+    return "day" if span <= 14 else "week" if span <= 92 else "month"
+
+
+def _decided(trend: FailTrend, p_holm: float) -> FailTrend:
+    return trend.model_copy(update={"p_holm": p_holm, "worse": p_holm < ALPHA})
+
+
+def _trend(cohort: str | None, rows: Sequence[TimedOutcome], length: Length) -> FailTrend:
+    by_start: defaultdict[date, list[tuple[str, float]]] = defaultdict(list)
+    for row in rows:
+        by_start[window_start(row.time, length)].append((row.prompt_id, float(row.failed)))
+    starts = sorted(by_start)
+    windows = tuple(
+        Window(start=start, failing=share, prompts=_prompts(by_start[start]))
+        for start in starts
+        if (share := share_by_prompt(by_start[start])) is not None
+    )
+    before, last = [value for start in starts[:-1] for value in by_start[start]], by_start[starts[-1]]
+    change = _mean(last) - _mean(before) if before else None
+    p_value = _rise(before, last) if before else None
+    return FailTrend(cohort=cohort, windows=windows, change=change, p_value=p_value, p_holm=None, worse=None)
+
+
+def window_start(time: str, length: Length) -> date:
+    """The first day of the window that a time falls in, in UTC.
+
+    Raises: ValueError for a time that is not ISO 8601.
+    """
+    moment = datetime.fromisoformat(time)
+    day = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).date()
+    if length == "week":
+        return day - timedelta(days=day.weekday())
+    return day if length == "day" else day.replace(day=1)
+
+
+def _rise(before: list[tuple[str, float]], last: list[tuple[str, float]]) -> float | None:
+    """The p-value of a share that rose, each side's rows counting as as many trials as it has prompts."""
+    trials = [_prompts(last), _prompts(before)]
+    failed = [_mean(last) * trials[0], _mean(before) * trials[1]]
+    pooled = sum(failed) / sum(trials)
+    if min(trials) * min(pooled, 1 - pooled) < _LEAST_EXPECTED:
+        return None
+    return float(proportions_ztest(failed, trials, alternative="larger")[1])
+
+
+def _prompts(values: Sequence[tuple[str, float]]) -> int:
+    return len({prompt for prompt, _ in values})
+
+
+def _mean(values: Sequence[tuple[str, float]]) -> float:
+    return sum(value for _, value in values) / len(values)
