@@ -56,7 +56,7 @@ class RewardModelResult(Result):
         accuracy = self.accuracy and self.accuracy.accuracy
         if accuracy is None:
             return ["The reward model was not measured on pairs that it has not seen."]
-        if accuracy.low <= 0.5:
+        if accuracy.low is None or accuracy.low <= 0.5:
             return [f"On pairs that it has not seen, the reward model is not beyond chance: {self.in_words}."]
         return []
 

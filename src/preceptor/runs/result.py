@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from preceptor.backends.base import CompleteRequest, in_order
+from preceptor.backends.base import CompleteRequest, LanguageModel, in_order
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.numbers import estimate
+from preceptor.core.progress import Facts
 from preceptor.core.types import JudgeFailure, Prompt
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.checkpoints.snapshot import MeasureName, Measures
@@ -101,9 +102,9 @@ class RunResult:
         return self.summary.curve
 
     @cached_property
-    def metrics(self) -> list[dict[str, Any]]:
-        """What each training step saw and did, a row for each step."""
-        return read_rows(self.path / "metrics.jsonl")
+    def metrics(self) -> list[Facts]:
+        """The numbers of each training step: reward, loss, KL and so on, as the method has them."""
+        return list[Facts](read_rows(self.path / "metrics.jsonl"))
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -160,7 +161,7 @@ class RunResult:
         return answers
 
     @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> LanguageModel:
         return open_model(self.best)
 
     def table(self) -> Table:

@@ -54,13 +54,13 @@ def _shared(compared: ComparisonResult) -> dict[str, Any]:
 def _versions(compared: ComparisonResult) -> list[tuple[ConstitutionVersion, list[int], list[DiffLine]]]:
     """Each version with the places of its sides in the rows of results, and its difference from the one before."""
     places = {side.name: place for place, side in enumerate(compared.sides)}
-    found: list[tuple[ConstitutionVersion, list[int], list[DiffLine]]] = []
+    versions: list[tuple[ConstitutionVersion, list[int], list[DiffLine]]] = []
     before: str | None = None
     for version in compared.constitutions:
         lines = [] if before is None or version.text is None else diff(before, version.text)
-        found.append((version, [places[name] for name in version.sides if name in places], lines))
+        versions.append((version, [places[name] for name in version.sides if name in places], lines))
         before = version.text
-    return found
+    return versions
 
 
 def _forest(compared: ComparisonResult) -> Markup | None:

@@ -1,13 +1,13 @@
 """Figures of a run: over its training steps, over the KL to its reference, and by cohort."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preceptor.core.progress import Facts
 from preceptor.evaluation.checkpoints.choose import OverOptimisation
 from preceptor.evaluation.checkpoints.snapshot import MeasureName, Measures
 from preceptor.evaluation.intervals import Estimate
@@ -21,10 +21,10 @@ _WIDE = 30
 """Characters of a legend's entry that takes a line of its own."""
 
 
-def curves(metrics: Sequence[dict[str, Any]], summary: RunSummary) -> list[Markup]:
-    """Figures over training steps: what was trained on, the held-out score where there is one, KL, and text guards.
-    Training is a thin line, the measurements of checkpoints are points with 95% intervals where they have any; a band
-    marks the checkpoint kept.
+def curves(metrics: Sequence[Facts], summary: RunSummary) -> list[Markup]:
+    """Figures over training steps: reward or loss, the held-out score if there is one, KL, and guards of the text.
+    Training is a thin line, measurements of checkpoints are points with their 95% intervals; a band marks the kept
+    checkpoint.
     """
     curve = summary.curve
     with rc_context(STYLE):
@@ -51,12 +51,12 @@ def curves(metrics: Sequence[dict[str, Any]], summary: RunSummary) -> list[Marku
         return [to_svg(figure, f"{title} {kept}") for figure, title in zip(figures, titles, strict=True)]
 
 
-def against_kl(metrics: Sequence[dict[str, Any]], summary: RunSummary) -> Markup | None:
-    """The reward of training and the held-out score over the KL to the reference, a point for each step and for each
-    look with its 95% interval, and where over-optimisation begins; None where fewer than three checkpoints were looked
-    at, and where there is no held-out score.
+def against_kl(metrics: Sequence[Facts], summary: RunSummary) -> Markup | None:
+    """Training reward and held-out score over the KL to the reference, with the point where over-optimisation begins.
+    None with fewer than three measured checkpoints, and without a held-out score.
 
-    The two have units of their own, so each has a panel.
+    The two have different units, so each has a panel: training with a point for each step, the held-out score with a
+    point and a 95% interval for each checkpoint.
     """
     curve, over = summary.curve, summary.over_optimisation
     if len(curve) < 3 or summary.heldout_score_is is None:
@@ -112,8 +112,8 @@ def _begins(over: OverOptimisation) -> str:
     return f"over-optimisation from step {over.step}"
 
 
-def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: RunSummary) -> None:
-    """What training saw of itself: rewards, and those on held-out prompts beside them; else the loss."""
+def _trained_on(axes: Axes, metrics: Sequence[Facts], summary: RunSummary) -> None:
+    """Rewards in training, beside those on held-out prompts; the loss where there are no rewards."""
     key, title = ("reward", "Reward") if any("reward" in row for row in metrics) else ("loss", "Loss")
     score = summary.judge_score_is
     comparable = key == "reward" and score is not None
@@ -123,7 +123,7 @@ def _trained_on(axes: Axes, metrics: Sequence[dict[str, Any]], summary: RunSumma
     axes.set_title(f"{title} of each training step")
 
 
-def _line(axes: Axes, metrics: Sequence[dict[str, Any]], key: str, label: str) -> None:
+def _line(axes: Axes, metrics: Sequence[Facts], key: str, label: str) -> None:
     known = [(row["step"], row[key]) for row in metrics if row.get(key) is not None]
     if known:
         axes.plot(*zip(*known, strict=True), color=GREY, linewidth=1.2, label=label)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from preceptor.core.numbers import estimate, number, percent
+from preceptor.core.progress import Facts
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, MeasureName, Snapshot
 from preceptor.evaluation.policies import words as evaluation_words
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
@@ -36,8 +37,8 @@ class ReportData:
     """All that the report shows."""
 
     summary: RunSummary
-    metrics: list[dict[str, Any]]
-    """A row for each training step."""
+    metrics: Sequence[Facts]
+    """Numbers of each training step."""
     before: Snapshot
     after: Snapshot
     evaluation: Evaluation | None = None
@@ -71,7 +72,7 @@ def render_report(data: ReportData) -> str:
         against_kl=figures.against_kl(data.metrics, summary),
         cohorts=figures.cohorts(of_run, *score),
         examples=examples(data.before, data.after),
-        abstained=sum(row.get("abstained", 0) for row in data.metrics),
+        abstained=sum(row.get("abstained") or 0 for row in data.metrics),
         human_price=HUMAN_USD_PER_LABEL,
     )
 

@@ -128,7 +128,7 @@ def poor_reward_model(summary: RunSummary) -> str | None:
     """A reason to doubt a reward model that does not order held-out pairs better than chance; None where it does."""
     measured = summary.reward_model and summary.reward_model.accuracy
     accuracy = measured and measured.accuracy
-    if not accuracy or accuracy.low > 0.5:
+    if accuracy is None or (accuracy.low is not None and accuracy.low > 0.5):
         return None
     return f"On pairs that it was not trained on, the reward model is not beyond chance: accuracy {estimate(accuracy)}."
 

@@ -35,13 +35,13 @@ _SAYS_NOTHING = ("description",)
 
 @dataclass(frozen=True)
 class _Read:
-    """A side with what its report does not show."""
+    """A side, and what is needed of it beyond what the report shows."""
 
     side: RunSide
     after: Snapshot | None
-    """Of the checkpoint kept; None where the run is not finished, and of an evaluation alone."""
+    """Measurement of the kept checkpoint; None for a run that is not finished, and for an evaluation alone."""
     held_out: tuple[str | None, ...] = ()
-    """Identities of the held-out judge and its constitution, where it has one."""
+    """Identities of the held-out judge and of its constitution; empty if there is no such judge."""
 
 
 def compare(
@@ -87,10 +87,10 @@ def compare(
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names; with as many folders above them as it takes to tell all apart."""
+    """The folders' names, with as many parent folders as it takes to make them unique."""
     parts = [resolved(path).parts[1:] or ("/",) for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(each[-depth:]) for each in parts]
+        names = ["/".join(names[-depth:]) for names in parts]
         if len(set(names)) == len(names):
             return names
     raise AssertionError("different paths have different names")
@@ -132,24 +132,28 @@ def _evaluation(path: Path) -> Evaluation | None:
 
 def _settings(sides: Sequence[RunSide]) -> tuple[Setting, ...]:
     """Where the recipes differ, in the order of the first recipe that has the setting."""
-    flat = [None if side.recipe is None else dict(_leaves(side.recipe)) for side in sides]
-    known = [each for each in flat if each is not None]
-    found: list[Setting] = []
-    for key in dict.fromkeys(key for each in known for key in each):
-        if len({each.get(key) for each in known}) > 1 and key not in _SAYS_NOTHING:
-            found.append(Setting(key=key, values=tuple(None if each is None else each.get(key) for each in flat)))
-    return tuple(found)
+    recipes = [None if side.recipe is None else dict(_leaves(side.recipe)) for side in sides]
+    known = [recipe for recipe in recipes if recipe is not None]
+    differing = [
+        key
+        for key in dict.fromkeys(key for recipe in known for key in recipe)
+        if len({recipe.get(key) for recipe in known}) > 1 and key not in _SAYS_NOTHING
+    ]
+    return tuple(
+        Setting(key=key, values=tuple(None if recipe is None else recipe.get(key) for recipe in recipes))
+        for key in differing
+    )
 
 
 def _leaves(table: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
     """Every setting with its dotted key, as text."""
-    found: list[tuple[str, str]] = []
+    settings: list[tuple[str, str]] = []
     for key, value in table.items():
         if isinstance(value, dict):
-            found += _leaves(value, f"{above}{key}.")
+            settings += _leaves(value, f"{above}{key}.")
         else:
-            found.append((above + key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
-    return found
+            settings.append((above + key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    return settings
 
 
 def _results(sides: Sequence[RunSide]) -> tuple[ResultRow, ...]:
@@ -195,41 +199,41 @@ def _after(measure: MeasureName) -> Callable[[RunSide], Value]:
 
 
 def _same(measures: Collection[str | None]) -> str:
-    """The measure behind a number, in brackets, if all that have the number share it."""
+    """The measure behind a number, in brackets, if it is the same for all sides that have the number."""
     known = set(measures) - {None}
     return f" ({next(iter(known))})" if len(known) == 1 else ""
 
 
 def _judges(sides: Sequence[RunSide]) -> set[str]:
-    """By whom the win rates are."""
+    """The judges behind the win rates."""
     return {side.evaluation.judge.name for side in sides if side.evaluation is not None and _win_rate(side) is not None}
 
 
 def _win_rate(side: RunSide) -> Estimate | None:
-    """Of the one policy of an evaluation that is not its baseline."""
+    """The win rate of an evaluation's one policy besides its baseline."""
     if side.evaluation is None or len(side.evaluation.policies) != 2:
         return None
-    baseline, policy = (each.name for each in side.evaluation.policies)
-    found = (r for r in side.evaluation.win_rates if (r.policy, r.against, r.cohort) == (policy, baseline, None))
-    return next((rate.rate for rate in found), None)
+    baseline, policy = (facts.name for facts in side.evaluation.policies)
+    rates = (r for r in side.evaluation.win_rates if (r.policy, r.against, r.cohort) == (policy, baseline, None))
+    return next((rate.rate for rate in rates), None)
 
 
 def _at_equal_length(side: RunSide) -> Estimate | None:
     if side.evaluation is None or len(side.evaluation.policies) != 2:
         return None
-    baseline, policy = (each.name for each in side.evaluation.policies)
-    found = (each for each in side.evaluation.length_control if (each.policy, each.against) == (policy, baseline))
-    return next((each.by_difference for each in found), None)
+    baseline, policy = (facts.name for facts in side.evaluation.policies)
+    rates = (rate for rate in side.evaluation.length_control if (rate.policy, rate.against) == (policy, baseline))
+    return next((rate.by_difference for rate in rates), None)
 
 
 def _differences(read: Sequence[_Read]) -> tuple[RunDifference, ...]:
-    """The later side's held-out score less the earlier's, for every two that were measured by the same thing."""
-    found: list[RunDifference] = []
+    """The later side's held-out score minus the earlier's, for every two sides with the same held-out measure."""
+    differing: list[RunDifference] = []
     for earlier, later in combinations(read, 2):
         differences_P = _paired(earlier, later)
-        difference = mean_by_prompt([[each] for each in differences_P])
+        difference = mean_by_prompt([[difference] for difference in differences_P])
         if difference is not None:
-            found.append(
+            differing.append(
                 RunDifference(
                     name=later.side.name,
                     against=earlier.side.name,
@@ -239,12 +243,12 @@ def _differences(read: Sequence[_Read]) -> tuple[RunDifference, ...]:
                     p_holm=None,
                 )
             )
-    corrected = holm([each.p_value for each in found])
-    return tuple(each.model_copy(update={"p_holm": p}) for each, p in zip(found, corrected, strict=True))
+    corrected = holm([each.p_value for each in differing])
+    return tuple(each.model_copy(update={"p_holm": p}) for each, p in zip(differing, corrected, strict=True))
 
 
 def _paired(earlier: _Read, later: _Read) -> list[float]:
-    """Differences on the prompts that both answered; none where the held-out measures are not the same."""
+    """Differences by prompt that both answered; empty if the held-out measures are not the same."""
     if earlier.after is None or later.after is None or _measure(earlier) != _measure(later):
         return []
     asked = [{r.prompt_id: r.prompt for r in each.responses} for each in (earlier.after, later.after)]
@@ -253,9 +257,7 @@ def _paired(earlier: _Read, later: _Read) -> list[float]:
 
 
 def _measure(read: _Read) -> tuple[Any, ...]:
-    """By what the held-out score is: its name; where it is a judge its settings, and which model and constitution these
-    named.
-    """
+    """What identifies the held-out measure: its name and, for a judge, its settings, model and constitution."""
     assert read.side.summary is not None  # it has a measurement
     recipe = read.side.recipe or {}
     judge = recipe.get("evaluation", {}).get("judge") or {}
@@ -271,7 +273,7 @@ def _notes(read: Sequence[_Read]) -> tuple[str, ...]:
     finished = [each for each in read if each.after is not None]
     notes += [note for pair in combinations(finished, 2) if (note := _apart(*pair))]
     if len({_sampled(each.side) for each in finished}) > 1:
-        notes.append("The runs were measured with other sampling: length limit, temperature or responses per prompt.")
+        notes.append("The runs were sampled differently: length limit, temperature or responses per prompt.")
     if len({each.side.summary and each.side.summary.policy for each in finished}) > 1:
         notes.append("The runs began with different models, so their scores differ before any training.")
     if len(finished) > 2:

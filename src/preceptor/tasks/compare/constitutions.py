@@ -15,7 +15,7 @@ _SHIPPED = files("preceptor.judging.constitutions")
 
 def constitution_text(recipe: Recipe, summary: RunSummary | None) -> str | None:
     """The text of the constitution that a run was judged by: its file where that is still the same one, else what the
-    run recorded of it. None where it had none, or is not finished and the file is gone.
+    run recorded of it. None if it had none, or if it is not finished and the file is gone.
     """
     if recipe.scoring is None:
         return None
