@@ -1,4 +1,4 @@
-"""Exact versions and the machine: what a number depends on beside its settings."""
+"""Exact versions and the machine, on which numbers depend besides the settings."""
 
 import platform
 import sys

@@ -15,7 +15,7 @@ class PreceptorError(Exception):
 
 
 class UsageError(PreceptorError):
-    """What was asked for cannot be done as asked: a wrong key, name, file or value. Exit code 2."""
+    """The request cannot be carried out as given: a wrong key, name, file or value. Exit code 2."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""What is wrong with data from outside, in words for people."""
+"""Messages about what is wrong with data from outside."""
 
 import math
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from preceptor.core.errors import UsageError, nearest
 
 
 def check_dollars(name: str, dollars: float | None) -> float | None:
-    """An amount as it was given; None where there is none.
+    """The amount, if it is one; None stays None.
 
-    Raises: UsageError for one that is no amount: NaN, infinity, less than 0.
+    Raises: UsageError for NaN, infinity and negative numbers.
     """
     if dollars is not None and not (dollars >= 0.0 and math.isfinite(dollars)):
         raise UsageError(f"{name} {dollars:g}: expected dollars, 0 or more; leave it out where there is none")
@@ -20,15 +20,15 @@ def check_dollars(name: str, dollars: float | None) -> float | None:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong, on one line: `conversation.0.content: Input should be a valid string`."""
+    """The first problem on one line, as in `conversation.0.content: Input should be a valid string`."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {_words(first['msg'])}" if where else _words(first["msg"])
 
 
 def explain(error: ValidationError, settings: type[BaseModel]) -> str:
-    """The first problem with a file of settings, unknown keys before the rest: a misspelt key often explains a missing
-    one.
+    """The first problem with a file of settings. Unknown keys come first, because a misspelt key often explains a
+    missing one.
     """
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
@@ -44,12 +44,12 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
 
 
 def _words(message: str) -> str:
-    """The message without what pydantic puts before those of validators."""
+    """The message without the prefix that pydantic adds to those of validators."""
     return message.removeprefix("Value error, ")
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Names of the fields of the settings at a path; a list's position is a part of it and leads nowhere new."""
+    """Names of the fields of the settings at a path. Positions in lists are parts of the path and are skipped."""
     for part in path:
         if part in model.model_fields:
             within = _models_in(model.model_fields[part].annotation)
@@ -60,7 +60,7 @@ def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The settings that a field's type holds, itself or as a list's or an optional's."""
+    """The settings classes in the type of a field: itself, or those inside a list or an optional."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models_in(argument)]

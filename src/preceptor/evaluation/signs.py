@@ -1,4 +1,4 @@
-"""Tests of paired differences by their signs, and the correction for asking many questions at once."""
+"""Sign-flip tests of paired differences, and the correction for multiple tests."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -7,36 +7,36 @@ import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 ALPHA = 0.05
-_ENUMERATED = 14  # so many differences have 16,384 patterns of signs
+_ENUMERATED = 14  # 14 differences have 16,384 patterns of signs
 _SAMPLED = 9_999
 _CELLS = 4_000_000  # signs held at once
-_ZERO = 1e-12  # what is left of two equal means of values about 1, after rounding
+_ZERO = 1e-12  # rounding error of the difference of two equal means of values about 1
 _SEED = 20_230_901  # any fixed number: the same data has the same p-value
 
 
 def sign_flip_p_value(differences_P: Sequence[float]) -> float | None:
-    """Two-sided p-value of a mean of 0: how often flipped signs give a sum at least as far from 0 (Fisher 1935, §21).
+    """Two-sided p-value for a mean of 0: how often flipped signs give a sum at least as far from 0 (Fisher 1935, §21).
 
-    The hypothesis is that differences are symmetric about 0, as they are when it is arbitrary which of the two is
-    called after and which before. Up to 14 differences other than 0 all patterns of signs are enumerated; beyond,
-    9,999 are drawn and the data's own counts as one more, so that p is never 0 (Phipson & Smyth 2010).
+    The null hypothesis is that differences are symmetric about 0, as they are if "before" and "after" are
+    interchangeable. With up to 14 differences other than 0, all patterns of signs are enumerated. With more, 9,999
+    patterns are drawn and the data's own counts as one more, so p is never 0 (Phipson & Smyth 2010).
 
     Args:
-        differences_P: one for each prompt, independent of each other; values of about the size of 1.
+        differences_P: one for each prompt, independent of each other, of the order of 1.
 
     Returns: None with fewer than three prompts; 1 where all differences are 0.
 
-    Raises: ValueError for a difference that is no finite number.
+    Raises: ValueError for a difference that is not finite.
     """
     all_P = np.asarray(differences_P, dtype=float)
     if not np.isfinite(all_P).all():
         raise ValueError("a difference is not a finite number")
     if len(all_P) < 3:
         return None
-    moving = all_P[np.abs(all_P) > _ZERO]  # a 0 stays what it is under every sign
+    moving = all_P[np.abs(all_P) > _ZERO]  # flipping the sign of 0 changes nothing
     if not len(moving):
         return 1.0
-    far = abs(moving.sum()) - 1e-9 * np.abs(moving).sum()  # as far, but for rounding
+    far = abs(moving.sum()) - 1e-9 * np.abs(moving).sum()  # as far, with a margin for rounding
     if len(moving) <= _ENUMERATED:
         patterns = np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving)) & 1
         return float(np.mean(_reaches(patterns, moving, far)))
@@ -55,7 +55,7 @@ def _reaches(patterns_RP: np.ndarray, differences_P: np.ndarray, far: float) -> 
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """The p-values after Holm's correction over those that are known; None stays None (Holm 1979)."""
+    """The p-values after Holm's correction over those that are not None, which stay None (Holm 1979)."""
     known = [p for p in p_values if p is not None]
     corrected = iter(cast("Sequence[float]", multipletests(known, method="holm")[1]) if known else ())
     return [None if p is None else float(next(corrected)) for p in p_values]
