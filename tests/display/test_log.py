@@ -9,7 +9,7 @@ import pytest
 from preceptor.core.errors import PreceptorError
 from preceptor.core.outlook import TRAINING_STAGE
 from preceptor.core.progress import Silence
-from preceptor.display.log import FILE, LONGEST, logged
+from preceptor.display.log import FILE, LONGEST, logged, source
 from small import Told
 
 
@@ -101,3 +101,8 @@ def test_nothing_is_printed_unless_somebody_listens(tmp_path: Path, capfd: pytes
     with logged(tmp_path, "run", {}, Silence()) as progress:
         progress.note("a note")
     assert capfd.readouterr() == ("", "")
+
+
+def test_rows_in_memory_are_named_by_their_kind(tmp_path: Path) -> None:
+    assert source(tmp_path / "a.jsonl") == str(tmp_path / "a.jsonl")
+    assert source([{"prompt": "private"}]) == "list"

@@ -1,6 +1,7 @@
 """`preceptor audit` from a file to its JSON and report, on scripted judges."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,16 @@ def test_rows_without_people_are_not_audited(people: Path) -> None:
     with pytest.raises(UsageError, match='no "label"'):
         audited(people, out=people.parent / "none")
     assert not (people.parent / "none").exists()
+
+
+def test_an_audit_keeps_a_log(tmp_path: Path) -> None:
+    rows = [{"prompt": f"private {i}", "response_a": "x", "response_b": "yes", "label": "a"} for i in range(20)]
+    audit(rows, judges=["scripted:first", "scripted:random"], out=tmp_path / "audit", progress=Silence())
+    first = (tmp_path / "audit/log.txt").read_text()
+    audit(rows, judges=["scripted:first", "scripted:random"], out=tmp_path / "audit", progress=Silence())
+    log = (tmp_path / "audit/log.txt").read_text()
+    assert log.startswith(first)
+    assert log.count("audit begun") == log.count("audit done") == 2
+    assert "scripted:random" in log
+    assert re.search(r" \d+ calls, none failed, .* tokens, \$0\.00", log)
+    assert "private" not in log

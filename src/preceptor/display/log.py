@@ -129,6 +129,11 @@ def logged(
         handler.close()
 
 
+def source(rows: Any) -> str:
+    """What the log says of a task's input: its path, or the kind of object that holds it; never its content."""
+    return str(rows) if isinstance(rows, str | Path) else type(rows).__name__
+
+
 def log_to_terminal() -> None:
     """Prints every event on standard error from here on."""
     handler = _Terminal(sys.stderr)

@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Preference, Rater, total_usage
+from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges import judge_audit
 from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun
@@ -25,6 +27,7 @@ from preceptor.judging.label import Tally
 from preceptor.judging.specs import JudgeSpec, check_prices, make_judge
 from preceptor.reports.audit.page import render_audit
 from preceptor.results.audit import REPORT, AuditResult
+from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows, write_text, writing
 from preceptor.store.ledger import Ledger
@@ -85,11 +88,18 @@ def audit(
     with shown(progress) as display:
         display.stage("reading the data")
         read = read_labelled(Path(rows), limit, strict) if isinstance(rows, str | Path) else None
-        with working_in(output.path, "audit"), Ledger(output.path / "ledger.sqlite", budget) as ledger:
+        path = output.path / "ledger.sqlite"
+        settings = {"data": source(rows), "judges": specs, "limit": limit, "budget": budget, "connection": connection}
+        with (
+            working_in(output.path, "audit"),
+            logged(output.path, "audit", settings, display, partial(in_words, path, budget)) as log,
+            Ledger(path, budget) as ledger,
+        ):
             data = rows_as_file(rows, output.path)
             labelled, malformed = read or read_labelled(data, limit, strict)
-            runs = _all_judged(specs, labelled, ledger, connection, display, ensemble)
-            display.stage("measuring")
+            log.event(f"{len(labelled)} labelled rows, {len(malformed)} unusable")
+            runs = _all_judged(specs, labelled, ledger, connection, log, ensemble)
+            log.stage("measuring")
             measured = judge_audit.audit(runs, [row.selection for row in labelled])
             if save_calibration is not None:
                 _save_calibration(Path(save_calibration), runs[0], method)
