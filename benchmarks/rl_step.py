@@ -11,8 +11,8 @@ from benchmarks.environments import PEERS, training_peer_python
 from benchmarks.harness import REPETITIONS, ROOT, Contestant, Kind, Result, compete, this_kind
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.core.types import Prompt
+from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
 from preceptor.recipes.load import load_recipe
-from preceptor.recipes.methods import DirectRlaifRecipe
 from preceptor.store.prompts import read_prompts, split_held_out
 from preceptor.training.rl.loop import prompts_of_step
 

@@ -10,8 +10,8 @@ from benchmarks.workers.training import Facts, quick_start_judge, serve_steps, t
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.methods.parts.reinforcement import whole_reward
+from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
 from preceptor.recipes.load import load_recipe
-from preceptor.recipes.methods import DirectRlaifRecipe
 from preceptor.store.prompts import read_prompts
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of

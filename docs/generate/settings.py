@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from tables import table
 
-from preceptor.recipes.load import load_settings, shipped_recipes, shipped_scales
-from preceptor.recipes.methods import METHODS, Recipe
+from preceptor.recipes.base import Recipe
+from preceptor.recipes.load import load_settings, shipped_recipes, shipped_scales, shipped_schemas
 
 INTRODUCTION = """\
 # Recipe settings
@@ -41,7 +41,7 @@ def _shipped() -> str:
 def _methods() -> str:
     """Which tables each method has."""
     rows = []
-    for name, model in METHODS.items():
+    for name, model in shipped_schemas().items():
         tables = [
             f"`[{key}]`"
             for key, field in _named(model)
@@ -57,7 +57,7 @@ def _sections() -> Iterator[str]:
     that only some methods have say so.
     """
     paths: dict[str, dict[str, type[BaseModel]]] = {}
-    for method, model in METHODS.items():
+    for method, model in shipped_schemas().items():
         for path, held in _tables(model):
             paths.setdefault(path, {})[method] = held
     for path, by_method in paths.items():

@@ -14,9 +14,10 @@ from preceptor.evaluation.policies.result import Evaluation
 from preceptor.methods.arms import arms as run_arms
 from preceptor.methods.arms import load_arms
 from preceptor.recipes.load import shipped_arms, shipped_scales
-from preceptor.recipes.methods import RlaifRecipe
+from preceptor.recipes.rlaif import RlaifRecipe
 from preceptor.results.arms import ArmRecord, ArmsResult
 from preceptor.runs.directory import RunDirectory
+from preceptor.training.rl.settings import RLSettings
 from run_examples import data
 from small import Told, known, shared
 
@@ -114,14 +115,15 @@ def test_a_common_setting_that_no_method_has_is_a_mistake(tmp_path: Path, tiny_f
 
 def test_overrides_come_after_the_scale() -> None:
     first = load_arms("warm_tone", ["common.rl.steps=7"], "tiny").recipes()[0]
-    assert first.learning_by_rl is not None
-    assert first.learning_by_rl.steps == 7
+    rl = first.table(RLSettings)
+    assert rl is not None
+    assert rl.steps == 7
 
 
 def test_the_shipped_arms_are_judged_equally_often() -> None:
     """At most three responses to each of 248 training prompts."""
     for each in load_arms("warm_tone").recipes():
-        if rl := each.learning_by_rl:
+        if rl := each.table(RLSettings):
             judged = rl.steps * rl.prompts_per_step * rl.group_size
             assert 700 < judged <= 744 or isinstance(each, RlaifRecipe)
     preferences = [

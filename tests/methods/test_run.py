@@ -16,6 +16,7 @@ from preceptor.methods.run import load_run, resume, run, with_settings
 from preceptor.recipes.load import load_recipe
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.result import RunResult
+from preceptor.training.rl.settings import RLSettings
 from small import WORDS, Told, known, settings
 
 SMALL: dict[str, Any] = {
@@ -93,7 +94,7 @@ def test_settings_come_last_and_a_loaded_recipe_keeps_its_own() -> None:
     table = recipe.model_dump()["judge"]
     assert (table["model"], table["constitution"], table["mode"]) == ("scripted:random", "helpful", "siblings")
     longer = with_settings(recipe, {"rl": {"steps": 77}})
-    assert known(longer.learning_by_rl).steps == 77
+    assert known(longer.table(RLSettings)).steps == 77
     assert longer.model_dump()["judge"] == table
     with pytest.raises(UsageError, match="scale"):
         with_settings(recipe, {}, "tiny")

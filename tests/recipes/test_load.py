@@ -7,6 +7,8 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Prompt
+from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
+from preceptor.recipes.dpo import DpoRecipe
 from preceptor.recipes.load import (
     compose,
     dump_recipe,
@@ -16,11 +18,11 @@ from preceptor.recipes.load import (
     shipped_recipes,
     with_absolute_paths,
 )
-from preceptor.recipes.methods import METHODS, DirectRlaifRecipe, DpoRecipe, RlaifRecipe
+from preceptor.recipes.rlaif import RlaifRecipe
 from preceptor.runs.inputs import check_split, read_inputs
 from preceptor.training.tracking import PACKAGES
 
-RECIPES = [name for name in shipped_recipes() if load_settings(name)["method"] in METHODS]
+RECIPES = shipped_recipes()
 
 
 def test_each_arm_of_the_paper_is_a_recipe() -> None:
@@ -39,7 +41,7 @@ def test_a_shipped_recipe_can_be_run_and_is_what_its_file_says(name: str, scale:
     assert load_recipe(str(path)) == recipe
     if scale == "tiny":
         assert recipe.policy == "embedded"
-        assert recipe.answering.max_new_tokens == 24
+        assert recipe.heldout_decoding.max_new_tokens == 24
         assert len(read_inputs(recipe).prompts) == 40
 
 
@@ -113,11 +115,11 @@ def test_ai_preferences_always_have_a_judge_and_human_ones_only_if_it_is_named()
     recipe = load_recipe("rlhf", ["preferences.ai=true"])
     assert isinstance(recipe, RlaifRecipe)
     assert recipe.judge is not None
-    assert load_recipe("rlhf", ["judge.constitution=helpful"]).scoring is not None
+    assert load_recipe("rlhf", ["judge.constitution=helpful"]).training_judge is not None
 
 
 def test_a_scale_leaves_optional_tables_out_and_overrides_come_after_it() -> None:
-    assert load_recipe("dpo", scale="tiny").first is None
+    assert load_recipe("dpo", scale="tiny").sft_first is None
     recipe = load_recipe("dpo", ["sft.epochs=2", "dpo.batch_size=3"], scale="tiny")
     assert isinstance(recipe, DpoRecipe)
     assert recipe.sft is not None
@@ -159,10 +161,10 @@ def test_held_out_prompts_of_too_few_texts_are_refused() -> None:
 
 
 def test_how_responses_are_measured_is_how_they_are_trained_unless_it_is_said() -> None:
-    assert load_recipe("quickstart").answering.max_new_tokens == 40
-    assert load_recipe("dpo", ["preferences.max_new_tokens=9"]).answering.max_new_tokens == 9
-    assert load_recipe("best_of_n", ["best_of_n.temperature=0.5"]).answering.temperature == 0.5
-    assert load_recipe("quickstart", ["evaluation.max_new_tokens=5"]).answering.max_new_tokens == 5
+    assert load_recipe("quickstart").heldout_decoding.max_new_tokens == 40
+    assert load_recipe("dpo", ["preferences.max_new_tokens=9"]).heldout_decoding.max_new_tokens == 9
+    assert load_recipe("best_of_n", ["best_of_n.temperature=0.5"]).heldout_decoding.temperature == 0.5
+    assert load_recipe("quickstart", ["evaluation.max_new_tokens=5"]).heldout_decoding.max_new_tokens == 5
 
 
 def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_package() -> None:

@@ -15,7 +15,7 @@ from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.core.types import FunctionCall, Message, Prompt, Response, ToolCall
 from preceptor.store.files import read_rows
 from preceptor.store.training_pairs import TrainingPair
-from preceptor.training.dpo.encoding import encode_pairs
+from preceptor.training.dpo.encoding import pack_pairs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import DpoFacts, batch_of_step, train_dpo
 from preceptor.training.files import RunFiles
@@ -89,7 +89,7 @@ def test_the_first_step_starts_at_the_reference(tmp_path: Path) -> None:
     assert facts.loss == pytest.approx(0.6931472, abs=1e-5)
     assert facts.margin == pytest.approx(0.0, abs=1e-5)
     policy = Policy(make_model(), LORA, seed=0)
-    encoded, _ = encode_pairs(policy, PAIRS, 512)
+    encoded, _ = pack_pairs(policy, PAIRS, 512)
     chosen = [policy.log_probs([each.tokens]).detach()[: len(each.tokens.responses[0])].sum() for each in encoded]
     assert facts.chosen_log_prob == pytest.approx(float(sum(chosen)) / 6, abs=1e-3)
 
@@ -162,7 +162,7 @@ def test_a_planted_preference_is_learnt(tmp_path: Path, tuning: TuningSettings, 
     assert sum(losses[-3:]) / 3 < sum(losses[:3]) / 3 - 0.05
     assert told[-1][2].accuracy == 1.0
     assert told[-1][2].margin > 0.5
-    encoded, _ = encode_pairs(policy, [pair("another", "y3", "n3"), pair("unseen", "y5", "n1")], 512)
+    encoded, _ = pack_pairs(policy, [pair("another", "y3", "n3"), pair("unseen", "y5", "n1")], 512)
     for each in encoded:
         now, reference = (
             [part.sum() for part in log_probs.detach().split([len(ids) for ids in each.tokens.responses])]
@@ -231,7 +231,7 @@ def test_a_response_that_was_cut_teaches_no_end() -> None:
     policy = Policy(make_model(), LORA, seed=0)
     whole = pair("ab", "yes", "no")
     cut = dataclasses.replace(whole, rejected=whole.rejected.model_copy(update={"finished": False}))
-    [encoded], _ = encode_pairs(policy, [cut], 100)
+    [encoded], _ = pack_pairs(policy, [cut], 100)
     chosen, rejected = encoded.tokens.responses
     assert chosen[-1] == policy.base.tokenizer.eos_token_id
     assert rejected == tuple(policy.base.tokenizer("no")["input_ids"])

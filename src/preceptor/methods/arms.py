@@ -15,18 +15,17 @@ from preceptor.display.progress import shown
 from preceptor.evaluation.checkpoints.snapshot import change
 from preceptor.evaluation.policies.result import Evaluation
 from preceptor.judging.constitution import load_constitution
-from preceptor.methods.run import replace_in
+from preceptor.recipes.base import Recipe
+from preceptor.recipes.layers import check_known, override, replace
 from preceptor.recipes.load import (
     SHIPPED_ARMS,
-    check_known,
     compose,
     load_settings,
-    override,
     scale_settings,
     shipped_arms,
+    shipped_schemas,
     validated,
 )
-from preceptor.recipes.methods import Recipe, SftRecipe
 from preceptor.reports.arms.page import render_arms
 from preceptor.reports.evaluation.page import render_markdown
 from preceptor.reports.run.page import ReportData
@@ -72,8 +71,8 @@ class ArmsRecipe(Frozen):
         Raises: UsageError naming the arm and what is wrong with its settings, or when the arms differ in what they are
             measured on.
         """
-        check_known(self.common)
         found = [compose(arm.recipe, self.common | {"seed": self.seed}, arm.settings, arm.name) for arm in self.arms]
+        check_known(self.common, [*shipped_schemas().values(), *map(type, found)])
         for what in ("policy", "prompts", "limit", "seed", "sft", "evaluation", "held-out measure"):
             values = [_measured_on(recipe, what) for recipe in found]
             for arm, value in zip(self.arms, values, strict=True):
@@ -116,7 +115,7 @@ def load_arms(
             if isinstance(arm, dict):  # else validation says what is wrong with it
                 arm.pop("settings", None)
     override(settings, overrides)
-    replace_in(settings, changes or {})
+    replace(settings, changes or {})
     recipe = validated(name, ArmsRecipe, settings)
     recipe.recipes()
     return recipe
@@ -251,12 +250,12 @@ def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
 
 
 def _measured_on(recipe: Recipe, what: str) -> Any:
-    if what == "sft":  # its result is what the others begin with, and are compared with
-        return None if isinstance(recipe, SftRecipe) else recipe.first
+    if what == "sft":
+        return recipe.sft_first
     if what == "held-out measure":
         if (judge := recipe.held_out_judge) is not None:
             return judge.model
-        constitution = None if recipe.scoring is None else load_constitution(recipe.scoring.constitution)
+        constitution = None if recipe.training_judge is None else load_constitution(recipe.training_judge.constitution)
         return (constitution and constitution.held_out) or "nothing, unless evaluation.judge.model names a judge"
     if what != "evaluation":
         return getattr(recipe, what)
@@ -266,8 +265,8 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
         "heldout_share": settings.heldout_share,
         "validation_share": settings.validation_share,
         "samples_per_prompt": settings.samples_per_prompt,
-        "max_new_tokens": recipe.answering.max_new_tokens,
-        "temperature": recipe.answering.temperature,
+        "max_new_tokens": recipe.heldout_decoding.max_new_tokens,
+        "temperature": recipe.heldout_decoding.temperature,
     }
 
 

@@ -1,14 +1,15 @@
 """Best of n: the policy learns the best of its own responses (Nakano et al. 2021; RAFT, Dong et al. 2023)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
 
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
-from preceptor.methods.parts.fine_tuning import begin, end_fine_tuned, fine_tune, measure_before
-from preceptor.recipes.methods import BestOfNRecipe
+from preceptor.methods.base import Method
+from preceptor.methods.parts.fine_tuning import end_fine_tuned, fine_tune, fine_tuned_first, measure_before
+from preceptor.recipes.best_of_n import BestOfNRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge, judging
@@ -23,28 +24,38 @@ from preceptor.training.reward_model.reward import RewardModelReward
 from preceptor.training.rl.rewards import JudgeReward, RewardSource
 
 
-def run_best_of_n(session: Session, recipe: BestOfNRecipe) -> RunSummary:
-    """Several responses to each prompt, the best of them by the judge or a reward model, and a policy that learns it.
+class BestOfN(Method[BestOfNRecipe]):
+    """The policy learns the best of its own responses to each prompt."""
 
-    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
-    """
-    prompts = session.split()
-    base = begin(session)
-    session.progress.stage("loading the models")
-    policy = session.open_policy(base)
-    with judging(session) as judge:
-        rewards, grader = _chooser(session, recipe, judge) if session.processes.is_main else (None, None)
-        before = measure_before(session, policy, prompts, grader)
-        best = _best(session, recipe, policy, prompts, rewards)
-        fine_tune(session, "fine_tuning", base, best, recipe.fine_tuning)
-        return end_fine_tuned(session, "fine_tuning", base, before, prompts, judge, grader)
+    schema = BestOfNRecipe
+
+    def run(self, session: Session, recipe: BestOfNRecipe) -> RunSummary:
+        """Samples several responses to each prompt, chooses the best by the judge or a reward model, and fine-tunes the
+        policy on these.
+        """
+        prompts = session.split()
+        base = fine_tuned_first(session)
+        session.progress.stage("loading the models")
+        policy = session.open_policy(base)
+        with judging(session) as judge:
+            rewards, grader = _chooser(session, recipe, judge) if session.processes.is_main else (None, None)
+            before = measure_before(session, policy, prompts, grader)
+            best = _best(session, recipe, policy, prompts, rewards)
+            fine_tune(session, "fine_tuning", base, best, recipe.fine_tuning)
+            return end_fine_tuned(session, "fine_tuning", base, before, prompts, judge, grader)
+
+    def describe(self, recipe: BestOfNRecipe, summary: RunSummary) -> Iterator[str]:
+        """Sampling and choosing, then fine-tuning."""
+        who = "a reward model" if recipe.best_of_n.reward_model else "the judge"
+        yield f"The policy answered each training prompt {recipe.best_of_n.samples} times; {who} chose the best answer."
+        yield "The policy was fine-tuned on these. The KL is to what it was before."
 
 
 def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader]:
-    """What chooses the best response, and the same as responses are measured by it. In the main process."""
+    """The rewards that choose the best response, and the grader that measures by the same. In the main process."""
     if judge is not None:
         return JudgeReward(judge.scorer, judge.reward_kind), JudgeGrader(judge.scorer, judge.reward_kind)
-    assert recipe.best_of_n.reward_model is not None  # there is a judge where it is
+    assert recipe.best_of_n.reward_model is not None  # without a judge there is a reward model
     model = RewardModel.load(recipe.best_of_n.reward_model, dtype_of(recipe.tuning))
     session.directory.pin_inputs({"reward model": model.identity})
     return RewardModelReward(model), RewardModelGrader(model)
@@ -63,10 +74,10 @@ def _best(
         return len(rows)
 
     def work() -> dict[str, Any]:
-        for number in range(session.processes.on_main(begun), len(chunks)):
-            row = _best_of_some(session, recipe, policy, chunks[number], rewards)
+        for place in range(session.processes.on_main(begun), len(chunks)):
+            row = _best_of_some(session, recipe, policy, chunks[place], rewards)
             session.processes.on_main(partial(append_line, path, row))
-            session.progress.advance(number + 1, len(chunks))
+            session.progress.advance(place + 1, len(chunks))
         return _counts(session.processes.on_main(lambda: read_rows(path)))
 
     session.stage("best_of_n", f"choosing the best of {recipe.best_of_n.samples}", work, together=True)

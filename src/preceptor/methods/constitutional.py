@@ -1,12 +1,14 @@
 """Constitutional AI (Bai et al. 2022): self-revision by a constitution, fine-tuning on it, then RLAIF."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from preceptor.core.seeds import derive_seed
-from preceptor.methods.parts.fine_tuning import begin, fine_tune
+from preceptor.methods.base import Method
+from preceptor.methods.parts.fine_tuning import fine_tune, fine_tuned_first
 from preceptor.methods.parts.preferences import check_unaltered, write_prompts
-from preceptor.methods.rlaif import rlaif_from
-from preceptor.recipes.methods import ConstitutionalRecipe
+from preceptor.methods.rlaif import rlaif_from, rlaif_in_words
+from preceptor.recipes.constitutional import ConstitutionalRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.inputs import Split
 from preceptor.runs.session import Session
@@ -15,16 +17,27 @@ from preceptor.store.files import content_of
 from preceptor.tasks.revise import ReviseJob, run_revise
 
 
-def run_constitutional(session: Session, recipe: ConstitutionalRecipe) -> RunSummary:
-    """The policy revises its own answers and learns the revisions; the judge's preferences do the rest.
+class Constitutional(Method[ConstitutionalRecipe]):
+    """The policy revises its own answers and learns the revisions; the judge's preferences do the rest."""
 
-    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
-    """
-    prompts = session.split()
-    base = begin(session)
-    revisions = _revise(session, recipe, prompts, base)
-    base = fine_tune(session, "fine_tuning", base, revisions, recipe.fine_tuning)
-    return rlaif_from(session, recipe, prompts, base)
+    schema = ConstitutionalRecipe
+
+    def run(self, session: Session, recipe: ConstitutionalRecipe) -> RunSummary:
+        """Has the policy revise its answers, fine-tunes it on the revisions, and goes on as RLAIF."""
+        prompts = session.split()
+        base = fine_tuned_first(session)
+        revisions = _revise(session, recipe, prompts, base)
+        base = fine_tune(session, "fine_tuning", base, revisions, recipe.fine_tuning)
+        return rlaif_from(session, recipe, prompts, base)
+
+    def describe(self, recipe: ConstitutionalRecipe, summary: RunSummary) -> Iterator[str]:
+        """The revision, and what RLAIF did."""
+        revision = recipe.revision
+        yield (
+            f"The policy criticised and rewrote its own answers by the principles of {revision.constitution}, in "
+            f"{revision.rounds} rounds, and was fine-tuned on the result, which is the reference of what follows."
+        )
+        yield from rlaif_in_words(recipe)
 
 
 def _revise(session: Session, recipe: ConstitutionalRecipe, prompts: Split, policy: str) -> list[Demonstration]:

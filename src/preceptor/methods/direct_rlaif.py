@@ -1,26 +1,79 @@
-"""Direct RLAIF, from prompts to an aligned model and its report (Lee et al. 2023, section 2.2)."""
+"""Direct RLAIF, from prompts to an aligned model and its report (Lee et al. 2023, section 2.2).
 
-from preceptor.methods.parts.fine_tuning import begin
-from preceptor.methods.parts.reinforcement import by_rl, judge_reward, whole_reward
-from preceptor.recipes.methods import DirectRlaifRecipe
+The policy responds to prompts, a judge's opinion of each response is the reward, and RL raises the probability of what
+was rewarded. No reward model stands between judge and policy. Online DPO is this method with another algorithm
+(`rl.algorithm = "online_dpo"`) and a judge that compares siblings.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Response
+from preceptor.methods.base import Method
+from preceptor.methods.parts.fine_tuning import fine_tuned_first
+from preceptor.methods.parts.reinforcement import rl_in_words, train_by_rl, whole_reward
+from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
 from preceptor.results.run import RunSummary
-from preceptor.runs.ending import align
-from preceptor.runs.judge import judging
+from preceptor.runs.ending import Alignment
+from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.session import Session
+from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.rl.rewards import AgainstReference, JudgeReward, PairwiseReward, RewardSource
 from preceptor.training.rl.settings import needs_values
 
 
-def run_direct_rlaif(session: Session, recipe: DirectRlaifRecipe) -> RunSummary:
-    """The judge's opinion of each response is the reward; no reward model stands between them.
+class DirectRlaif(Method[DirectRlaifRecipe]):
+    """The judge's opinion of a response is its reward."""
 
-    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
-    """
-    prompts = session.split()
-    base = begin(session)
-    session.progress.stage("loading the models")
-    policy = session.open_policy(base, values=needs_values(recipe.rl))
-    with judging(session) as judge:
-        feedback = judge and judge_reward(recipe, judge, policy)
-        rewards = feedback and whole_reward(feedback, recipe.rewards, recipe.reward_processing)
-        training = by_rl(session, policy, rewards, prompts.training, recipe.rl)
-        return align(session, policy, prompts, training, judge, judge and judge.grader)
+    schema = DirectRlaifRecipe
+
+    def run(self, session: Session, recipe: DirectRlaifRecipe) -> RunSummary:
+        """Measures the policy, trains it by RL on the judge's opinion, and keeps its best checkpoint."""
+        prompts = session.split()
+        base = fine_tuned_first(session)
+        session.progress.stage("loading the models")
+        policy = session.open_policy(base, values=needs_values(recipe.rl))
+        with judging(session) as judge:  # None in all processes but the main one, which alone judges and measures
+            rewards = judge and whole_reward(
+                _judge_reward(recipe, judge, policy), recipe.rewards, recipe.reward_processing
+            )
+            alignment = Alignment(session, policy, prompts, judge, judge and judge.grader)
+            alignment.begin(recipe.rl.steps, recipe.rl.tokens_per_step)
+            steps = train_by_rl(session, policy, rewards, prompts.training, recipe.rl, alignment.look)
+            return alignment.end(steps)
+
+    def describe(self, recipe: DirectRlaifRecipe, summary: RunSummary) -> Iterator[str]:
+        """Sampling, judging, and what RL made of it."""
+        judge, rl = recipe.judge, recipe.rl
+        yield f"The policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step."
+        kind = str(summary.reward_kind or judge.reward).replace("_", "-")
+        how, of_what = {
+            "score": ("read each answer and was asked for one of its choices", "their probabilities"),
+            "siblings": ("compared the answers to each prompt with each other", "its preferences"),
+            "reference": ("compared each answer with one of the reference policy", "its preference"),
+        }[judge.mode]
+        yield f"A judge {how}; the {kind} of {of_what} was the reward."
+        yield from rl_in_words(recipe.rewards, rl, recipe.tuning, "the judge's")
+
+
+def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
+    """The judge's opinion as a reward, in the mode of the recipe."""
+    settings, kind = recipe.judge, judge.reward_kind
+    if settings.mode == "score":
+        return JudgeReward(judge.scorer, kind)
+    comparer = judge.comparer(settings.variant)
+    if settings.mode == "siblings":
+        return PairwiseReward(comparer, kind)
+    return AgainstReference(comparer, kind, partial(_reference_responses, recipe, policy))
+
+
+def _reference_responses(
+    recipe: DirectRlaifRecipe, policy: Policy, groups_P: Sequence[ResponseGroup]
+) -> list[Response]:
+    """A response of the reference to each prompt, the same one in every step."""
+    seeds_P = [derive_seed(recipe.seed, "opponent", group.prompt.id) for group in groups_P]
+    prompts_P = [group.prompt for group in groups_P]
+    with policy.as_reference():
+        sampled = policy.sample(prompts_P, 1, recipe.rl.max_new_tokens, recipe.rl.temperature, seeds_P)
+    return [group.responses[0] for group in sampled]

@@ -1,57 +1,80 @@
-"""Direct preference optimisation on AI or human preferences (Rafailov et al. 2023)."""
+"""Direct preference optimisation on AI or human preferences (Rafailov et al. 2023).
+
+The policy responds to prompts, a judge (or people) compare the responses, and the policy learns these preferences by a
+classification loss: no reward model, and no sampling while it trains.
+"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
-from preceptor.methods.parts.fine_tuning import begin
-from preceptor.methods.parts.preferences import gather_preferences
-from preceptor.recipes.methods import DpoRecipe
+from preceptor.methods.base import Method
+from preceptor.methods.parts.fine_tuning import fine_tuned_first
+from preceptor.methods.parts.preferences import gather_preferences, preferences_in_words
+from preceptor.recipes.dpo import DpoRecipe
 from preceptor.results.run import RunSummary
-from preceptor.runs.ending import Training, align
+from preceptor.runs.ending import Alignment
 from preceptor.runs.judge import judging
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
 from preceptor.store.training_pairs import TrainingPair, hard
-from preceptor.training.dpo.encoding import encode_pairs
+from preceptor.training.dpo.encoding import pack_pairs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import train_dpo
 from preceptor.training.policy import Policy
 
 
-def run_dpo(session: Session, recipe: DpoRecipe) -> RunSummary:
-    """Preferences, and a policy that learns them without a reward model.
+class Dpo(Method[DpoRecipe]):
+    """The policy learns preferences without a reward model."""
 
-    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
-    """
-    prompts = session.split()
-    base = begin(session)
-    pairs = gather_preferences(session, recipe, prompts, base)
-    session.progress.stage("loading the models")
-    policy = session.open_policy(base)
-    with judging(session) as judge:
-        training = by_dpo(session, policy, pairs, recipe.dpo)
-        return align(session, policy, prompts, training, judge, judge and judge.grader)
+    schema = DpoRecipe
+
+    def run(self, session: Session, recipe: DpoRecipe) -> RunSummary:
+        """Gathers preferences, trains the policy on them, and keeps its best checkpoint."""
+        prompts = session.split()
+        base = fine_tuned_first(session)
+        pairs = gather_preferences(session, recipe.judge, recipe.preferences, prompts, base)
+        session.progress.stage("loading the models")
+        policy = session.open_policy(base)
+        with judging(session) as judge:
+            alignment = Alignment(session, policy, prompts, judge, judge and judge.grader)
+            alignment.begin(_steps(policy, pairs, recipe.dpo))
+            steps = _train(session, policy, pairs, recipe.dpo, alignment.look)
+            return alignment.end(steps)
+
+    def describe(self, recipe: DpoRecipe, summary: RunSummary) -> Iterator[str]:
+        """Preferences, and how the policy learned them."""
+        yield from preferences_in_words(recipe.preferences)
+        dpo = recipe.dpo
+        how = f"with β = {dpo.beta} and {dpo.labels} labels, in batches of {dpo.batch_size}"
+        yield f"The policy learnt them by DPO {how}."
 
 
-def by_dpo(session: Session, policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings) -> Training:
-    """The training of a policy on pairs."""
-
-    def run(at_checkpoint: Callable[[int], bool]) -> int:
-        with tracked(session, "dpo") as track:
-            return train_dpo(
-                policy,
-                pairs,
-                settings,
-                files=session.files,
-                seed=session.recipe.seed,
-                processes=session.processes,
-                checkpoint_every=session.recipe.evaluation.checkpoint_every,
-                at_checkpoint=at_checkpoint,
-                on_step=lambda step, total, facts: track(step, total, asdict(facts)),
-                on_note=session.progress.note,
-            )
-
+def _steps(policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings) -> int:
+    """The number of updates."""
     longest = min(settings.max_length, policy.base.context_window)
-    usable, _ = encode_pairs(policy, pairs if settings.labels == "soft" else hard(pairs), longest)
-    return Training(settings.epochs * math.ceil(len(usable) / settings.batch_size), run)
+    usable, _ = pack_pairs(policy, pairs if settings.labels == "soft" else hard(pairs), longest)
+    return settings.epochs * math.ceil(len(usable) / settings.batch_size)
+
+
+def _train(
+    session: Session,
+    policy: Policy,
+    pairs: Sequence[TrainingPair],
+    settings: DpoSettings,
+    at_checkpoint: Callable[[int], bool],
+) -> int:
+    """Trains the policy, from wherever an earlier process left it; gives the number of finished steps."""
+    with tracked(session, "dpo") as track:
+        return train_dpo(
+            policy,
+            pairs,
+            settings,
+            files=session.files,
+            seed=session.recipe.seed,
+            processes=session.processes,
+            checkpoint_every=session.recipe.evaluation.checkpoint_every,
+            at_checkpoint=at_checkpoint,
+            on_step=lambda step, total, facts: track(step, total, asdict(facts)),
+            on_note=session.progress.note,
+        )

@@ -2,27 +2,14 @@
 
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.progress import Progress, Silence
 from preceptor.display.log import logged
 from preceptor.display.progress import shown
-from preceptor.methods.best_of_n import run_best_of_n
-from preceptor.methods.constitutional import run_constitutional
-from preceptor.methods.direct_rlaif import run_direct_rlaif
-from preceptor.methods.dpo import run_dpo
-from preceptor.methods.rlaif import run_rlaif
-from preceptor.methods.sft import run_sft
+from preceptor.methods.base import Method, find_method
 from preceptor.recipes.load import recipe_data
-from preceptor.recipes.methods import (
-    BestOfNRecipe,
-    ConstitutionalRecipe,
-    DirectRlaifRecipe,
-    DpoRecipe,
-    RlaifRecipe,
-    SftRecipe,
-)
 from preceptor.results.run import RunStatus, RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.merge import merge_best
@@ -55,6 +42,7 @@ def execute(
 
 
 def _execute(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
+    method = find_method(directory.recipe.method)
     with ExitStack() as held:
         processes.on_main(lambda: held.enter_context(working_in(directory.path, "run")))
         processes.on_main(directory.tidy)
@@ -62,16 +50,18 @@ def _execute(directory: RunDirectory, progress: Progress, processes: Processes, 
         if finished is not None:
             progress.note("this run is finished already")
             if merge:
-                processes.on_main(lambda: merge_best(directory, finished, progress))
+                processes.on_main(lambda: merge_best(directory, method, finished, progress))
             return finished
         if processes.is_main:
             account = partial(in_words, directory.path / "ledger.sqlite")
             settings = recipe_data(directory.recipe)
             progress = held.enter_context(logged(directory.path, "run", settings, progress, account))
-        return _run(directory, progress, processes, merge=merge)
+        return _run(directory, method, progress, processes, merge=merge)
 
 
-def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> RunSummary:
+def _run(
+    directory: RunDirectory, method: Method[Any], progress: Progress, processes: Processes, *, merge: bool
+) -> RunSummary:
     def write(status: Literal["running", "interrupted", "failed"], error: str | None = None) -> None:
         if processes.is_main:
             directory.write_summary(RunStatus(status=status, error=error, recipe=recipe_data(directory.recipe)))
@@ -80,8 +70,8 @@ def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, m
     write("running")
     try:
         directory.check_version()
-        with closing(Session(directory, progress, processes, merge=merge)) as session:
-            return _program(session)
+        with closing(Session(directory, method, progress, processes, merge=merge)) as session:
+            return method.run(session, directory.recipe)
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended
             write("interrupted")
@@ -90,22 +80,3 @@ def _run(directory: RunDirectory, progress: Progress, processes: Processes, *, m
         with suppress(PreceptorError):
             write("failed", str(error))
         raise
-
-
-def _program(session: Session) -> RunSummary:
-    """The program of the recipe's method, run."""
-    match session.recipe:
-        case SftRecipe() as recipe:
-            return run_sft(session, recipe)
-        case DirectRlaifRecipe() as recipe:
-            return run_direct_rlaif(session, recipe)
-        case RlaifRecipe() as recipe:
-            return run_rlaif(session, recipe)
-        case ConstitutionalRecipe() as recipe:
-            return run_constitutional(session, recipe)
-        case DpoRecipe() as recipe:
-            return run_dpo(session, recipe)
-        case BestOfNRecipe() as recipe:
-            return run_best_of_n(session, recipe)
-        case other:
-            raise AssertionError(f"no program for {type(other).__name__}")

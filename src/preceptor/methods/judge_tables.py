@@ -9,7 +9,7 @@ from preceptor.core.errors import UsageError
 from preceptor.judging.judge import Judge, judge_specs
 from preceptor.judging.settings import PairwiseSettings, variant
 from preceptor.judging.specs import JudgeSpec
-from preceptor.recipes.methods import Recipe
+from preceptor.recipes.base import Recipe
 
 
 def judge_table(judge: Judge | JudgeSpec | str, recipe: Recipe, settings: Mapping[str, object]) -> dict[str, Any]:

@@ -1,12 +1,20 @@
-"""Canonical RLAIF (Lee et al. 2023, section 2.1), and RLHF where the preferences are people's."""
+"""Canonical RLAIF (Lee et al. 2023, section 2.1), and RLHF where the preferences are people's.
 
-from preceptor.methods.parts.fine_tuning import begin
-from preceptor.methods.parts.preferences import gather_preferences
-from preceptor.methods.parts.reinforcement import by_rl, whole_reward
+The policy responds to prompts, a judge (or people) compare the responses, a reward model learns these preferences, and
+RL raises the probability of what the reward model rewards.
+"""
+
+from collections.abc import Iterator
+
+from preceptor.methods.base import Method
+from preceptor.methods.parts.fine_tuning import fine_tuned_first
+from preceptor.methods.parts.preferences import gather_preferences, preferences_in_words
+from preceptor.methods.parts.reinforcement import rl_in_words, train_by_rl, whole_reward
 from preceptor.methods.parts.reward_models import open_reward_model, train_reward_models
-from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
+from preceptor.recipes.constitutional import ConstitutionalRecipe
+from preceptor.recipes.rlaif import RlaifRecipe
 from preceptor.results.run import RunSummary
-from preceptor.runs.ending import align
+from preceptor.runs.ending import Alignment
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import judging
 from preceptor.runs.measure import RewardModelGrader
@@ -15,30 +23,50 @@ from preceptor.training.reward_model.reward import RewardModelReward
 from preceptor.training.rl.settings import needs_values
 
 
-def run_rlaif(session: Session, recipe: RlaifRecipe) -> RunSummary:
-    """Preferences, a reward model that learns them, and RL that pleases it.
+class Rlaif(Method[RlaifRecipe]):
+    """Preferences train a reward model, whose reward trains the policy."""
 
-    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
-    """
-    prompts = session.split()
-    base = begin(session)
-    return rlaif_from(session, recipe, prompts, base)
+    schema = RlaifRecipe
+
+    def run(self, session: Session, recipe: RlaifRecipe) -> RunSummary:
+        """Gathers preferences, trains a reward model on them, and trains the policy by RL on its reward."""
+        prompts = session.split()
+        base = fine_tuned_first(session)
+        return rlaif_from(session, recipe, prompts, base)
+
+    def describe(self, recipe: RlaifRecipe, summary: RunSummary) -> Iterator[str]:
+        """Preferences, the reward model, and what RL made of it."""
+        yield from rlaif_in_words(recipe)
 
 
 def rlaif_from(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, prompts: Split, base: str) -> RunSummary:
-    """The same from a model that is the policy, its reference and what the reward model is made of.
+    """RLAIF from a model that becomes the policy, its reference and the reward model.
 
     Args:
         base: a model string.
     """
-    pairs = gather_preferences(session, recipe, prompts, base)
-    train_reward_models(session, recipe, base, pairs)
+    pairs = gather_preferences(session, recipe.judge, recipe.preferences, prompts, base)
+    train_reward_models(session, recipe.reward_model, base, pairs)
     session.progress.stage("loading the models")
     policy = session.open_policy(base, values=needs_values(recipe.rl))
-    reward_model = open_reward_model(session, recipe) if session.processes.is_main else None
+    reward_model = open_reward_model(session, recipe.reward_model) if session.processes.is_main else None
     with judging(session) as judge:
         feedback = reward_model and RewardModelReward(reward_model)
         rewards = feedback and whole_reward(feedback, recipe.rewards, recipe.reward_processing)
         grader = (judge and judge.grader) or (reward_model and RewardModelGrader(reward_model))
-        training = by_rl(session, policy, rewards, prompts.training, recipe.rl)
-        return align(session, policy, prompts, training, judge, grader)
+        alignment = Alignment(session, policy, prompts, judge, grader)
+        alignment.begin(recipe.rl.steps, recipe.rl.tokens_per_step)
+        steps = train_by_rl(session, policy, rewards, prompts.training, recipe.rl, alignment.look)
+        return alignment.end(steps)
+
+
+def rlaif_in_words(recipe: RlaifRecipe | ConstitutionalRecipe) -> Iterator[str]:
+    """What `rlaif_from` did, in sentences."""
+    rl = recipe.rl
+    yield from preferences_in_words(recipe.preferences)
+    yield "A reward model learnt these preferences."
+    yield (
+        f"Then the policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step, and the "
+        "reward model's score was the reward."
+    )
+    yield from rl_in_words(recipe.rewards, rl, recipe.tuning, "the reward model's")

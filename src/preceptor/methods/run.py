@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require_training
@@ -12,8 +12,9 @@ from preceptor.core.progress import Progress
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.judge_tables import judge_table
+from preceptor.recipes.base import Recipe
+from preceptor.recipes.layers import replace
 from preceptor.recipes.load import compose, load_recipe, recipe_data, scale_settings, validated
-from preceptor.recipes.methods import Recipe
 from preceptor.runs.directory import PROMPTS, RunDirectory
 from preceptor.runs.result import RunResult
 from preceptor.store.output import Output, output_folder
@@ -103,23 +104,14 @@ def with_settings(
     own: dict[str, Any] = {}
     if judge is not None:
         own["judge"] = judge_table(judge, known, settings)
-    replace_in(own, settings)
+    replace(own, settings)
     if not isinstance(recipe, Recipe):
         return compose(str(recipe), {} if scale is None else scale_settings(scale), own, "run")
     if scale is not None:
         raise UsageError("scale: name the recipe, or give its path; one that is loaded keeps its own scale")
     data = recipe_data(recipe)
-    replace_in(data, own)
+    replace(data, own)
     return validated("recipe", type(recipe), data)
-
-
-def replace_in(settings: dict[str, Any], own: Mapping[str, object]) -> None:
-    """Puts settings in the place of others, tables key by key."""
-    for key, value in own.items():
-        if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
-            replace_in(settings[key], cast("Mapping[str, object]", value))
-        else:
-            settings[key] = value
 
 
 def _run(prepare: Callable[[], RunDirectory], output: Output, *, merge: bool, progress: Progress | None) -> RunResult:

@@ -1,19 +1,28 @@
 """Supervised fine-tuning on demonstrations: the policy that the other methods are compared with."""
 
-from preceptor.methods.parts.fine_tuning import begin, end_fine_tuned, measure_before
-from preceptor.recipes.methods import SftRecipe
+from collections.abc import Iterator
+
+from preceptor.methods.base import Method
+from preceptor.methods.parts.fine_tuning import end_fine_tuned, fine_tune, measure_before
+from preceptor.recipes.sft import SftRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.judge import judging
 from preceptor.runs.session import Session
 
 
-def run_sft(session: Session, recipe: SftRecipe) -> RunSummary:
-    """Demonstrations, and a policy that learns them.
+class Sft(Method[SftRecipe]):
+    """The policy learns demonstrations."""
 
-    Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
-    """
-    prompts = session.split()
-    with judging(session):
-        before = measure_before(session, session.open_policy(recipe.policy), prompts, None)
-        begin(session)
-        return end_fine_tuned(session, "sft", recipe.policy, before, prompts, None, None)
+    schema = SftRecipe
+
+    def run(self, session: Session, recipe: SftRecipe) -> RunSummary:
+        """Measures the policy, fine-tunes it on demonstrations, and measures it again."""
+        prompts = session.split()
+        with judging(session):
+            before = measure_before(session, session.open_policy(recipe.policy), prompts, None)
+            fine_tune(session, "sft", recipe.policy, session.inputs.demonstrations, recipe.sft.learning)
+            return end_fine_tuned(session, "sft", recipe.policy, before, prompts, None, None)
+
+    def describe(self, recipe: SftRecipe, summary: RunSummary) -> Iterator[str]:
+        """One sentence."""
+        yield "The policy was fine-tuned on demonstrations. The KL is to what it was before."

@@ -25,11 +25,11 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge
 from preceptor.judging.settings import ScoreSettings
 from preceptor.judging.specs import JudgeSpec
+from preceptor.methods.base import find_method
 from preceptor.methods.judge_tables import judge_spec
 from preceptor.methods.parts.reward_models import open_reward_model
 from preceptor.recipes.load import validated
-from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
-from preceptor.recipes.settings import JudgeSettings
+from preceptor.recipes.settings import JudgeSettings, RewardModelTable
 from preceptor.reports.sweep.page import render_sweep
 from preceptor.results.sweep import SweepResult
 from preceptor.runs.directory import RunDirectory
@@ -163,7 +163,7 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
     steps = checkpoint_steps(directory)
     bounds, judge = _bounds(job, directory), _judge_settings(job, directory)
     given = read_prompt_sets(job.prompts)
-    session = Session(directory, progress, Processes(), merge=False)
+    session = Session(directory, find_method(directory.recipe.method), progress, Processes(), merge=False)
     with (
         working_in(job.out, "sweep"),
         Ledger(job.out / TRAINING_LEDGER) as ledger,
@@ -231,7 +231,7 @@ def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | N
             raise UsageError("--constitution is for a held-out judge; name its model by --judge")
         return directory.recipe.held_out_judge
     check_name(job.judge)
-    scoring = directory.recipe.scoring
+    scoring = directory.recipe.training_judge
     name = job.constitution or (scoring.constitution if scoring is not None else None)
     if name is None:
         raise UsageError("--judge: the run has no constitution of its own to judge by; name one by --constitution")
@@ -258,7 +258,7 @@ def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[lis
     split = session.split()
     if not given:
         return split.held_out, split.validation, 0
-    usable = within_window(given, policy.base, session.recipe.answering.max_new_tokens)
+    usable = within_window(given, policy.base, session.recipe.heldout_decoding.max_new_tokens)
     if not usable:
         raise UsageError(f"none of the {len(given)} prompts fits the policy's context window; give shorter ones")
     if skipped := len(given) - len(usable):
@@ -273,10 +273,10 @@ def _grader(session: Session, ledger: Ledger) -> tuple[Grader | None, str | None
     """What training was paid by, and what that is in words: the reward model where there was one, else the judge."""
     recipe, constitution = session.recipe, session.inputs.constitution
     grader: Grader | None = None
-    if isinstance(recipe, RlaifRecipe | ConstitutionalRecipe):
-        grader = RewardModelGrader(open_reward_model(session, recipe))
-    elif recipe.scoring is not None and constitution is not None:
-        grader = RunJudge(recipe.scoring, constitution, ledger, session.directory).grader
+    if (reward_model := recipe.table(RewardModelTable)) is not None:
+        grader = RewardModelGrader(open_reward_model(session, reward_model))
+    elif recipe.training_judge is not None and constitution is not None:
+        grader = RunJudge(recipe.training_judge, constitution, ledger, session.directory).grader
     words = judge_score_is(recipe, grader)
     apart = ", without the reward functions" if recipe.reward_functions else ""
     return grader, words and f"{words}{apart}"
@@ -324,7 +324,7 @@ def _measured(
 def _part(session: Session, out: Path, steps: Sequence[int], responses: int) -> Part:
     """The work that is left, for the estimate of the time that it takes."""
     left = sum(not _file_of(out, step).exists() for step in steps)
-    return Part("measuring checkpoint", left, responses * session.recipe.answering.max_new_tokens, MEASURING)
+    return Part("measuring checkpoint", left, responses * session.recipe.heldout_decoding.max_new_tokens, MEASURING)
 
 
 def _file_of(out: Path, step: int) -> Path:

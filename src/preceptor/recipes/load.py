@@ -1,42 +1,32 @@
 """Reading recipes: by name or from a file, at a scale, with settings overridden, validated with messages for people."""
 
+import inspect
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from preceptor import recipes
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.validation import explain
-from preceptor.recipes.methods import METHODS, Recipe
-from preceptor.store.reading import parse_toml, read_settings
+from preceptor.recipes.base import Recipe
+from preceptor.recipes.layers import override, replace, replace_known, tables_in
+from preceptor.recipes.settings import MayBeAPath
+from preceptor.store.named_objects import load_object
+from preceptor.store.reading import read_settings
 
 _PACKAGED = files("preceptor.recipes")
 _SCALES = _PACKAGED.joinpath("scales")
 SHIPPED_ARMS = _PACKAGED.joinpath("arms_shipped")
 """The folder of the sets of recipes for `preceptor arms`."""
 Validated = TypeVar("Validated", bound=BaseModel)
-_DEEPEST_KEY = 8
-"""Parts of a setting's key, at most."""
-_NAMES = (
-    ("policy",),
-    ("prompts",),
-    ("judge", "model"),
-    ("judge", "constitution"),
-    ("evaluation", "references"),
-    ("evaluation", "judge", "model"),
-    ("evaluation", "judge", "constitution"),
-    ("sft", "demonstrations"),
-    ("preferences", "human"),
-    ("best_of_n", "reward_model"),
-    ("reward_model", "model"),
-    ("revision", "constitution"),
-    ("rewards", "functions"),
-)
-"""Settings that may be the path of a local file."""
 
 
 def shipped_recipes() -> list[str]:
@@ -54,13 +44,48 @@ def shipped_arms() -> list[str]:
     return toml_names(SHIPPED_ARMS)
 
 
+@cache
+def shipped_schemas() -> dict[str, type[Recipe]]:
+    """The schemas of the methods that ship with preceptor, by the method's name, which is that of its module."""
+    modules = [import_module(f"{recipes.__name__}.{each.name}") for each in iter_modules(recipes.__path__)]
+    return {
+        module.__name__.rpartition(".")[2]: schema
+        for module in modules
+        for _, schema in inspect.getmembers(module, inspect.isclass)
+        if issubclass(schema, Recipe) and schema is not Recipe and schema.__module__ == module.__name__
+    }
+
+
+def schema_of(method: str) -> type[Recipe]:
+    """The schema of a method, by what a recipe's `method` says: a shipped method's name, or where a class is.
+
+    A file of somebody's own is executed. torch is not imported, unless that file imports it.
+
+    Raises: UsageError when there is no such method, or it has no schema.
+    """
+    if ":" in method:
+        schema: Any = getattr(load_object(method, "the method", "ClassName"), "schema", None)
+        if isinstance(schema, type) and issubclass(schema, Recipe):
+            return schema
+        raise UsageError(
+            f'the method "{method}": expected a subclass of preceptor.methods.base.Method whose `schema` is a subclass '
+            "of preceptor.recipes.base.Recipe"
+        )
+    if method not in shipped_schemas():
+        raise UsageError(
+            f'there is no method "{method}"; {nearest(method, shipped_schemas())}. One of your own is named as '
+            "path/file.py:ClassName"
+        )
+    return shipped_schemas()[method]
+
+
 def load_settings(name: str) -> dict[str, Any]:
     """A recipe as plain data, not validated, by the name of a shipped one or the path of a `.toml` file.
 
-    Raises: UsageError when there is none, or it is no TOML.
+    Raises: UsageError when there is no such recipe, or the file is not TOML.
     """
     if name.endswith(".toml"):
-        return read_settings(Path(name), "the recipe")
+        return _with_method_beside(Path(name), read_settings(Path(name), "the recipe"))
     if name not in shipped_recipes():
         raise UsageError(
             f'there is no recipe "{name}"; {nearest(name, shipped_recipes())}, or give the path of a .toml'
@@ -74,36 +99,17 @@ def load_recipe(name: str, overrides: Sequence[str] = (), scale: str | None = No
     Args:
         name: a shipped recipe's name, or the path of a `.toml` file.
         overrides: settings as `dotted.key=value`, the value in TOML (a bare word is taken as a string).
-        scale: name of a shipped scale, whose settings replace the recipe's where the recipe has them; before the
-            overrides.
+        scale: name of a shipped scale, whose settings replace the recipe's where the recipe has them. The overrides
+            come after it.
 
-    Returns: an instance of the class of its method; see `methods.py`.
+    Returns: an instance of the schema of its method.
     Raises: UsageError that names the recipe, the key, what was expected and the nearest known key.
     """
     settings = load_settings(name)
     if scale is not None:
-        _merge(settings, scale_settings(scale), _method(name, settings))
+        replace_known(settings, scale_settings(scale), _schema(name, settings))
     override(settings, overrides)
-    return validated(name, _method(name, settings), settings)
-
-
-def override(settings: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Puts `dotted.key=value` settings in their places.
-
-    Raises: UsageError for one that is none.
-    """
-    for each in overrides:
-        _override(settings, each)
-
-
-def check_known(settings: dict[str, Any]) -> None:
-    """Checks that every setting is one of some method's.
-
-    Raises: UsageError that names the first one which no method has.
-    """
-    for key in _leaves(settings):
-        if not any(_has(method, key) for method in METHODS.values()):
-            raise UsageError(f'common: no method has a setting "{".".join(key)}"')
+    return validated(name, _schema(name, settings), settings)
 
 
 def scale_settings(scale: str) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def scale_settings(scale: str) -> dict[str, Any]:
 
 
 def compose(name: str, common: dict[str, Any], own: dict[str, Any], who: str) -> Recipe:
-    """A recipe with settings that take its place: common ones where its method has them, and its own.
+    """A recipe with common settings where its method has them, and on top of them settings of its own.
 
     Args:
         who: whose settings these are, for messages.
@@ -125,13 +131,13 @@ def compose(name: str, common: dict[str, Any], own: dict[str, Any], who: str) ->
     Raises: UsageError as `load_recipe`.
     """
     settings = load_settings(name)
-    method = _method(name, settings)
-    _merge(settings, common, method)
-    _overlay(settings, own)
-    return validated(f"{who}: {name}", method, settings)
+    schema = _schema(name, settings)
+    replace_known(settings, common, schema)
+    replace(settings, own)
+    return validated(f"{who}: {name}", schema, settings)
 
 
-def validated(name: str, model: type[Validated], settings: dict[str, Any]) -> Validated:
+def validated(name: str, model: type[Validated], settings: Mapping[str, Any]) -> Validated:
     """Settings as their model.
 
     Raises: UsageError that names the recipe, the key, what was expected and the nearest known key.
@@ -142,17 +148,21 @@ def validated(name: str, model: type[Validated], settings: dict[str, Any]) -> Va
         raise UsageError(f"{name}: {explain(error, model)}") from error
 
 
+def read_tables(overrides: Sequence[str], tables: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """Settings of several tables, each validated, from `table.key=value`; those that are not named have their defaults.
+
+    Raises: UsageError for an unknown table or key, or a wrong value.
+    """
+    settings: dict[str, Any] = {}
+    override(settings, overrides)
+    if unknown := next((name for name in settings if name not in tables), None):
+        raise UsageError(f'--set: there is no table "{unknown}"; {nearest(unknown, tables)}')
+    return {name: validated(f"--set {name}", model, settings.get(name, {})) for name, model in tables.items()}
+
+
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe with the paths of existing local files made absolute, so that it means the same from any folder."""
-    settings = recipe_data(recipe)
-    for *path, key in _NAMES:
-        table: Any = settings
-        for part in path:
-            table = table.get(part, {})
-        if key in table:
-            value = table[key]
-            table[key] = _absolute(value) if isinstance(value, str) else [_absolute(each) for each in value]
-    return type(recipe).model_validate(settings)
+    return type(recipe).model_validate(_absolute_paths(recipe_data(recipe), type(recipe)))
 
 
 def recipe_data(recipe: Recipe) -> dict[str, Any]:
@@ -170,105 +180,50 @@ def toml_names(folder: Any) -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def _method(name: str, settings: dict[str, Any]) -> type[Recipe]:
-    """The class of the recipe's method.
+def _schema(name: str, settings: dict[str, Any]) -> type[Recipe]:
+    """The schema that a recipe's settings are to fit.
 
-    Raises: UsageError when it names none or an unknown one.
+    Raises: UsageError when they name no method, or an unknown one.
     """
     if "method" not in settings:
-        raise UsageError(f'{name}: "method" is missing; {nearest("", METHODS)}')
-    method = str(settings["method"])
-    if method not in METHODS:
-        raise UsageError(f'{name}: there is no method "{method}"; {nearest(method, METHODS)}')
-    return METHODS[method]
+        raise UsageError(f'{name}: "method" is missing; {nearest("", shipped_schemas())}')
+    try:
+        return schema_of(str(settings["method"]))
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _with_method_beside(recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with a method's file found beside the recipe's file, if it is there; else the path stays as it is,
+    relative to the current folder.
+    """
+    path, colon, name = str(settings.get("method", "")).rpartition(":")
+    beside = recipe.parent / path
+    if path.endswith(".py") and beside.is_file():
+        return settings | {"method": f"{beside}{colon}{name}"}
+    return settings
+
+
+def _absolute_paths(settings: dict[str, Any], schema: type[BaseModel]) -> dict[str, Any]:
+    changed = dict(settings)
+    for name, field in schema.model_fields.items():
+        value = settings.get(name)
+        if any(_is_marked(part) for part in (*field.metadata, field.annotation)):
+            if value is not None:
+                changed[name] = _absolute(value) if isinstance(value, str) else [_absolute(each) for each in value]
+        elif isinstance(value, dict):
+            for table in tables_in(field.annotation):
+                changed[name] = _absolute_paths(changed[name], table)
+    return changed
+
+
+def _is_marked(annotation: Any) -> bool:
+    """Whether a field's type or metadata says that its value may be a path."""
+    return isinstance(annotation, MayBeAPath) or any(_is_marked(each) for each in get_args(annotation))
 
 
 def _absolute(name: str) -> str:
     """A name with a separator or an ending is a path where it exists; `embedded` stays a name beside such a folder."""
-    path, colon, function = name.partition(":") if ".py:" in name else (name, "", "")
+    path, colon, attribute = name.partition(":") if ".py:" in name else (name, "", "")
     is_path = ("/" in path or "." in path) and Path(path).exists()
-    return f"{Path(path).absolute()}{colon}{function}" if is_path else name
-
-
-def _leaves(settings: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every value that is no table."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, (*above, key))
-        else:
-            yield (*above, key)
-
-
-def _has(model: type[BaseModel], key: tuple[str, ...]) -> bool:
-    """Whether a model has a setting at a path."""
-    first, *rest = key
-    names = dict(model.model_fields) | {field.alias: field for field in model.model_fields.values() if field.alias}
-    if first not in names:
-        return False
-    return not rest or any(_has(table, tuple(rest)) for table in _tables(names[first].annotation))
-
-
-def _overlay(settings: dict[str, Any], own: dict[str, Any]) -> None:
-    """Puts settings in the place of others, tables key by key."""
-    for key, value in own.items():
-        if isinstance(value, dict) and isinstance(settings.get(key), dict):
-            _overlay(settings[key], value)
-        else:
-            settings[key] = value
-
-
-def _merge(settings: dict[str, Any], scaled: dict[str, Any], model: type[BaseModel], *, inside: bool = False) -> None:
-    """Puts settings in the place of a recipe's, as far as the recipe's method has such tables and keys. An optional
-    table that the recipe leaves out stays out, such as [sft]; one inside another table does not: [evaluation.judge].
-    """
-    for key, value in scaled.items():
-        if key not in model.model_fields:
-            continue
-        field = model.model_fields[key]
-        if not isinstance(value, dict):
-            settings[key] = value
-        elif key in settings or field.default is not None or inside:
-            for table in _tables(field.annotation):
-                if isinstance(settings.setdefault(key, {}), dict):  # else validation says what is wrong with it
-                    _merge(settings[key], value, table, inside=True)
-
-
-def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The settings that a field's type holds, itself or as an optional's."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _tables(argument)
-
-
-def _override(settings: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--set {override}: expected KEY=VALUE, for instance --set rl.steps=50")
-    try:
-        value = parse_toml(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    except ValueError as error:
-        raise UsageError(f"--set {key}: {error}") from error
-    *path, last = key.split(".")
-    if len(path) >= _DEEPEST_KEY or not all((*path, last)):
-        raise UsageError(f"--set {override}: expected a key such as rl.steps")
-    table = settings
-    for part in path:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise UsageError(f"--set {override}: {part} is a value, not a table of settings")
-    table[last] = value
-
-
-def read_tables(overrides: Sequence[str], tables: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """Settings of several tables, each validated, from `table.key=value`; those that are not named have their defaults.
-
-    Raises: UsageError for an unknown table or key, or a wrong value.
-    """
-    settings: dict[str, Any] = {}
-    override(settings, overrides)
-    if unknown := next((name for name in settings if name not in tables), None):
-        raise UsageError(f'--set: there is no table "{unknown}"; {nearest(unknown, tables)}')
-    return {name: validated(f"--set {name}", model, settings.get(name, {})) for name, model in tables.items()}
+    return f"{Path(path).absolute()}{colon}{attribute}" if is_path else name

@@ -1,28 +1,40 @@
-"""The tables of recipe files. Every setting has a default; which tables a method has is said in `methods.py`."""
+"""The tables that several methods have. Every setting has a default. A method's schema says which tables it has."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from preceptor.core.types import Flag, Frozen, Integer, NonEmpty, Real, Temperature, Tokens, Weight
 from preceptor.evaluation.checkpoints.choose import Bounds
-from preceptor.judging.revision import RevisionSettings
 from preceptor.judging.reward import RewardKind
-from preceptor.judging.settings import ScoreSettings
+from preceptor.judging.settings import PairwiseSettings, ScoreSettings
+from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import Design
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.sft.settings import SftSettings
 
+
+@dataclass(frozen=True)
+class MayBeAPath:
+    """Marks a setting that is a name or the path of a local file or folder."""
+
+
+FileName: TypeAlias = Annotated[NonEmpty, MayBeAPath()]
+"""A name, or a path. A run keeps the absolute path, so that its recipe means the same from any folder."""
 JudgeMode = Literal["score", "siblings", "reference"]
 TrackerName = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 
 
 class JudgeSettings(Frozen):
-    """The model whose opinion is followed."""
+    """The training judge. This one scores each response by itself."""
 
-    model: NonEmpty = "embedded"
+    is_reward: ClassVar[bool] = False
+    """Whether its judgement is itself the reward of RL."""
+
+    model: FileName = "embedded"
     """A model string."""
-    constitution: NonEmpty = "warm_tone"
+    constitution: FileName = "warm_tone"
     """Name of a shipped constitution, or path of a .toml file."""
     asking: ScoreSettings = ScoreSettings()
     """Whether it reasons before it scores, and how; for constitutions that score by criteria."""
@@ -31,6 +43,17 @@ class JudgeSettings(Frozen):
     for a score: log-odds where it offers two choices, the expectation where it offers more. For a comparison, the
     expectation."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether training asks it to compare two responses."""
+        return False
+
+    @property
+    def evaluation_spec(self) -> JudgeSpec:
+        """The judge as it compares two responses in an evaluation: here by its score of each."""
+        settings = PairwiseSettings(shown="alone", **self.asking.model_dump())
+        return JudgeSpec(model=self.model, constitution=self.constitution, settings=settings)
+
 
 class ComparingJudgeSettings(JudgeSettings):
     """A judge that compares two responses."""
@@ -38,20 +61,45 @@ class ComparingJudgeSettings(JudgeSettings):
     variant: NonEmpty = "detailed"
     """How it is asked to compare, such as `detailed+cot` or `scored`; see `preceptor label --help`."""
 
+    @property
+    def compares(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def spec(self) -> JudgeSpec:
+        """The judge as training asks it to compare."""
+        return JudgeSpec(model=self.model, constitution=self.constitution, variant=self.variant)
+
+    @property
+    def evaluation_spec(self) -> JudgeSpec:
+        """The judge as it compares in an evaluation: in both orders, whatever it was trained with."""
+        if not self.compares:
+            return super().evaluation_spec
+        settings = self.spec.resolved().model_copy(update={"order": "both"})
+        return JudgeSpec(model=self.model, constitution=self.constitution, settings=settings)
+
 
 class RewardingJudgeSettings(ComparingJudgeSettings):
     """A judge whose judgement is the reward itself."""
 
+    is_reward = True
+
     mode: JudgeMode = "score"
-    """What it judges: each response alone; each against its siblings; or each against one of the reference policy."""
+    """What it judges: each response by itself, each against its siblings, or each against one of the reference."""
+
+    @property
+    def compares(self) -> bool:
+        """Unless it scores each response alone."""
+        return self.mode != "score"
 
 
 class HeldOutJudgeSettings(Frozen):
-    """The model that measures a run and trains nothing."""
+    """The held-out judge, which measures a run and trains nothing."""
 
-    model: NonEmpty = "embedded"
+    model: FileName = "embedded"
     """A model string."""
-    constitution: NonEmpty | None = None
+    constitution: FileName | None = None
     """Name of a shipped constitution, or path of a .toml file; the training judge's when absent."""
     asking: ScoreSettings = ScoreSettings()
     """As for the training judge."""
@@ -66,7 +114,7 @@ class HeldOutJudgeSettings(Frozen):
 class SftTable(SftSettings):
     """Supervised fine-tuning on demonstrations, before anything else."""
 
-    demonstrations: NonEmpty = "package:reference_answers"
+    demonstrations: FileName = "package:reference_answers"
     """A dataset of prompts with answers, or a packaged set. Prompts that are held out are left out of it."""
 
     @property
@@ -80,22 +128,22 @@ class PreferenceSettings(Frozen):
 
     ai: Flag = True
     """Sample candidates for the training prompts and let the judge compare them."""
-    human: tuple[NonEmpty, ...] = ()
+    human: tuple[FileName, ...] = ()
     """Datasets of comparisons that people labelled, or packaged sets."""
     ai_weight: Weight = 1.0
-    """Of every AI label in the loss."""
+    """Weight of every AI label in the loss."""
     human_weight: Weight = 1.0
-    """Of every human label in the loss; it replaces AI labels of the same comparison."""
+    """Weight of every human label in the loss. A human label replaces AI labels of the same comparison."""
     samples_per_prompt: Integer = Field(default=2, ge=2, le=1_000)
     """Candidates sampled for each training prompt."""
     design: Design = "all"
     """Which pairs of a prompt's candidates are compared."""
     temperature: Temperature | None = None
-    """Of the candidates; as in [rl] when absent, 0.9 where there is none."""
+    """Sampling temperature of the candidates. When absent, as in [rl], or 0.9 if there is no [rl]."""
     max_new_tokens: Tokens | None = None
-    """Length limit of the candidates; as in [rl] when absent, 128 where there is none."""
+    """Length limit of the candidates. When absent, as in [rl], or 128 if there is no [rl]."""
     max_failure_rate: Real = Field(default=0.1, ge=0, le=1)
-    """Labelling stops when more of the comparisons than this fail."""
+    """Labelling stops when a larger share of the comparisons than this fails."""
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> "PreferenceSettings":
@@ -104,10 +152,23 @@ class PreferenceSettings(Frozen):
         return self
 
 
+def with_judge_for_ai_preferences(values: Any) -> Any:
+    """The settings of a method that learns preferences, with a judge where AI preferences need one and none is named.
+
+    For `model_validator(mode="before")` of a schema with the tables [judge] and [preferences].
+    """
+    if not isinstance(values, dict) or "judge" in values:
+        return values
+    settings: dict[str, Any] = values
+    preferences: Any = settings.get("preferences", {})
+    human_only = isinstance(preferences, dict) and preferences.get("ai", True) is False
+    return settings if human_only else {**settings, "judge": {}}
+
+
 class RewardModelTable(RewardModelSettings):
     """How the reward model is trained, and what it is made of."""
 
-    model: NonEmpty | None = None
+    model: FileName | None = None
     """A model string; the policy, as fine-tuning left it, when absent."""
 
     @property
@@ -119,12 +180,12 @@ class RewardModelTable(RewardModelSettings):
 class RewardFunctionSettings(Frozen):
     """Reward functions of your own, added to the reward that AI feedback gives."""
 
-    functions: tuple[NonEmpty, ...] = ()
+    functions: tuple[FileName, ...] = ()
     """As `package.module:function` or `path/file.py:function`, with the signature of TRL's reward functions."""
     weights: tuple[Annotated[Real, Field(ge=-1e6, le=1e6)], ...] = ()
     """One for each function; 1 when absent."""
     feedback_weight: Real = Field(default=1.0, ge=0, le=1e6)
-    """Of the judge's or the reward model's reward; 0 does not ask it in training."""
+    """Weight of the judge's or the reward model's reward; with 0 it is not asked in training."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "RewardFunctionSettings":
@@ -142,31 +203,6 @@ class RewardFunctionSettings(Frozen):
         return list(zip(self.functions, self.weights or (1.0,) * len(self.functions), strict=True))
 
 
-class BestOfNSettings(Frozen):
-    """How the best response is found."""
-
-    samples: Integer = Field(default=8, ge=2, le=1_000)
-    """Responses to each training prompt (n)."""
-    temperature: Temperature = 0.9
-    max_new_tokens: Tokens = 128
-    prompts_at_once: Integer = Field(default=32, ge=1, le=65_536)
-    """Prompts between two saves."""
-    reward_model: NonEmpty | None = None
-    """Folder of a reward model that chooses in place of the judge."""
-
-
-class RevisionTable(RevisionSettings):
-    """Critique and revision of the policy's own answers."""
-
-    constitution: NonEmpty = "harmless"
-    """Whose principles the critiques go by."""
-
-    @property
-    def revising(self) -> RevisionSettings:
-        """The settings of the reviser alone."""
-        return RevisionSettings(**{name: getattr(self, name) for name in RevisionSettings.model_fields})
-
-
 class EvaluationSettings(Frozen):
     """What is measured on held-out prompts, and how often."""
 
@@ -174,30 +210,30 @@ class EvaluationSettings(Frozen):
     """Share of the prompts that training never sees, by a stable hash of their text."""
     validation_share: Real = Field(default=0.25, gt=0, lt=1)
     """Share of the held-out prompts that choose the checkpoint and stop training. The others are the test prompts,
-    which are looked at only before training and in the end: the results are theirs."""
+    which are used only before training and at the end: the results come from these."""
     judge: HeldOutJudgeSettings | None = None
-    """The held-out judge: it scores responses and trains nothing. It goes by the training judge's constitution unless
-    it is given one. When absent, the constitution's own held-out measure takes its place, where it names one; else
-    nothing independent measures the run, and the last checkpoint within bounds is kept."""
-    references: NonEmpty = "package:reference_answers"
+    """The held-out judge, which scores responses and trains nothing. It uses the training judge's constitution unless
+    it has one of its own. Without a held-out judge, the measure that the constitution names takes its place; if it
+    names none, nothing independent measures the run, and the last checkpoint within bounds is kept."""
+    references: FileName = "package:reference_answers"
     """Prompts with reference answers, whose perplexity guards general ability."""
     samples_per_prompt: Integer = Field(default=2, ge=1, le=1_000)
     """Responses per test prompt before and after training; a checkpoint gives one per validation prompt."""
     max_new_tokens: Tokens | None = None
     """Length limit of these responses; as in training when absent."""
     temperature: Temperature | None = None
-    """Of these responses; as in training when absent."""
+    """Sampling temperature of these responses; as in training when absent."""
     checkpoint_every: Integer = Field(default=10, ge=1, le=1_000_000)
-    """Steps between checkpoints; each one is looked at."""
+    """Steps between checkpoints. Each checkpoint is measured on the validation prompts."""
     stop_early: Flag = True
     """Whether training ends when a checkpoint breaks a bound or over-optimisation is found."""
     bounds: Bounds = Bounds()
 
 
 class TrackingSettings(Frozen):
-    """Where the numbers of each training step go, beside the run directory."""
+    """Where the numbers of each training step are sent, beside the run directory."""
 
     tracker: Annotated[TrackerName, Field(alias="with")] = "none"
-    """A tracker of accelerate's. Nothing leaves this machine unless one is named."""
+    """One of accelerate's trackers. Nothing leaves this machine unless one is named."""
     project: NonEmpty = "preceptor"
-    """Name of the project there."""
+    """Name of the project in the tracker."""

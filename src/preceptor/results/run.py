@@ -248,6 +248,8 @@ class RunSummary(Record):
     preferences: PreferenceRecord | None
     reward_model: RewardModelRecord | None
     best_of_n: BestOfNRecord | None
+    own_stages: dict[str, dict[str, Any]] = Field(default_factory=dict, exclude_if=lambda stages: not stages)
+    """Results of stages that a method of one's own brings, by name. Left out of the file where there are none."""
     seed: int
     prompts: PromptCounts
     answering: SamplingRecord

@@ -11,6 +11,7 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.measure import Meter
 from preceptor.store.files import read_rows
+from preceptor.training.rl.settings import RLSettings
 
 
 class Curve:
@@ -74,8 +75,8 @@ class Curve:
         are none, or if sampling settings for measuring and for training differ.
         """
         recipe = self._directory.recipe
-        rl = recipe.learning_by_rl
-        if step == 0 or rl is None or recipe.answering != recipe.trained_on:
+        rl = recipe.table(RLSettings)
+        if step == 0 or rl is None or recipe.heldout_decoding != recipe.decoding:
             return None
         [kl] = [float(row["kl"]) for row in read_rows(self._directory.path / "metrics.jsonl") if row["step"] == step]
         return Estimate(value=kl, low=None, high=None, n=rl.prompts_per_step)

@@ -2,7 +2,7 @@
 
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.core.validation import first_problem
-from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.recipes.base import Recipe
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
-from preceptor.recipes.methods import ConstitutionalRecipe, Recipe
 from preceptor.reports.run.page import ReportData
 from preceptor.results.run import RunStatus, RunSummary
 from preceptor.runs.inputs import read_inputs
@@ -134,6 +134,11 @@ class RunDirectory:
         path = self.path / "stages" / f"{name}.json"
         return read_json(path) if path.exists() else None
 
+    def other_stages(self, known: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What the finished parts of the run came to, by name, apart from the known ones."""
+        names = {path.stem for path in (self.path / "stages").glob("*.json")} - set(known)
+        return {name: read_json(self.path / "stages" / f"{name}.json") for name in sorted(names)}
+
     def finish_stage(self, name: str, result: dict[str, Any], seconds: float) -> None:
         """Notes that a part of the run is finished, and what it came to."""
         append_line(self.timings, {"stage": name, "seconds": round(seconds, 3)})
@@ -169,10 +174,9 @@ class RunDirectory:
 
     @property
     def base(self) -> str:
-        """What its policy was when alignment began, as a model string: fine-tuning's result where there was any."""
-        if isinstance(self.recipe, ConstitutionalRecipe):
-            return str(self.path / "fine_tuning" / "model")
-        return self.recipe.policy if self.recipe.first is None else str(self.path / "sft" / "model")
+        """The model that the method started from, as a model string: the policy, or what fine-tuning made of it."""
+        stage = self.recipe.base_stage
+        return self.recipe.policy if stage is None else str(self.path / stage / "model")
 
     @property
     def merged(self) -> Path:

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from preceptor.core.outlook import MEASURING, SAMPLING, TRAINING, TRAINING_STAGE, Part
 from preceptor.evaluation.checkpoints.choose import broken_perplexity, choose_checkpoint
-from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, Snapshot
 from preceptor.evaluation.policies.result import Evaluation
-from preceptor.recipes.methods import Recipe
+from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, Snapshot
+from preceptor.recipes.base import Recipe
 from preceptor.reports.run.page import headline
 from preceptor.results.run import RunSummary
 from preceptor.runs.curve import Curve
@@ -24,56 +23,71 @@ from preceptor.runs.summary import Outcome, summarise
 from preceptor.training.policy import Policy
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a policy is trained in steps."""
-
-    total_steps: int
-    run: Callable[[Callable[[int], bool]], int]
-    """Trains, and calls what it is given at every checkpoint, which returns False to stop early; gives the number of
-    finished steps. Every process runs it."""
-    tokens_per_step: int = 0
-    """Most tokens that a step samples; 0 where it samples none."""
-
-
-def align(
-    session: Session,
-    policy: Policy,
-    prompts: Split,
-    training: Training,
-    judge: RunJudge | None,
-    grader: Grader | None,
-) -> RunSummary:
-    """Trains a policy, keeps its best checkpoint and says what changed.
+class Alignment:
+    """What surrounds the training of a policy in steps: the policy is measured before, looked at while it trains, and
+    the best of its checkpoints is measured and published. A program calls `begin`, trains, and calls `end`, in every
+    process.
 
     Args:
         judge: of the run; on the main process alone, as is `grader`.
         grader: its opinion is measured in addition to the held-out score; None for no second opinion.
-
-    Returns: the summary, in every process.
     """
-    recipe, progress = session.recipe, session.progress
-    session.pin("policy", policy.base.identity)
-    meter = Meter(policy, grader, session.inputs.references, recipe, session.held_out)
 
-    def final(references: tuple[MeasuredReference, ...] | None = None) -> Snapshot:
-        return meter.measure("final", prompts.test, recipe.evaluation.samples_per_prompt, references)
+    def __init__(
+        self, session: Session, policy: Policy, prompts: Split, judge: RunJudge | None, grader: Grader | None
+    ) -> None:
+        self._session = session
+        self._policy = policy
+        self._prompts = prompts
+        self._judge = judge
+        self._grader = grader
+        self._meter = Meter(policy, grader, session.inputs.references, session.recipe, session.held_out)
+        self._before: Snapshot | None = None
+        self._curve: Curve | None = None
+        session.pin("policy", policy.base.identity)
 
-    progress.plan(_plan(recipe, training, prompts))
-    progress.stage("measuring before training")
-    before = session.snapshot("before", final)
-    curve = Curve(session.directory, meter, prompts.validation, progress, training.total_steps)
-    progress.stage(TRAINING_STAGE)
-    steps = training.run(curve.goes_on)
+    def begin(self, steps: int, tokens_per_step: int = 0) -> None:
+        """Measures the policy before training.
 
-    def end() -> RunSummary:
-        bounds = recipe.evaluation.bounds
-        guard = lambda step: broken_perplexity(before, _on_references(session, meter, step), bounds)  # noqa: E731
-        choice = choose_checkpoint(curve.snapshots, bounds, guard)
+        Args:
+            steps: of the whole training.
+            tokens_per_step: the most that a step samples; 0 where it samples none.
+        """
+        session, progress = self._session, self._session.progress
+        progress.plan(_plan(session.recipe, steps, tokens_per_step, self._prompts))
+        progress.stage("measuring before training")
+        self._before = session.snapshot("before", self._final)
+        self._curve = Curve(session.directory, self._meter, self._prompts.validation, progress, steps)
+        progress.stage(TRAINING_STAGE)
+
+    def look(self, step: int) -> bool:
+        """Looks at the checkpoint of a step on the validation prompts. For the main process.
+
+        Returns: whether training should go on.
+        """
+        assert self._curve is not None  # `begin` comes first
+        return self._curve.goes_on(step)
+
+    def end(self, steps: int) -> RunSummary:
+        """Keeps the best checkpoint, measures it, publishes it and writes the report.
+
+        Args:
+            steps: that were taken.
+
+        Returns: the summary, as in `summary.json`, in every process.
+        """
+        return self._session.processes.on_main(lambda: self._end(steps))
+
+    def _end(self, steps: int) -> RunSummary:
+        assert self._curve is not None and self._before is not None  # `begin` comes first
+        session, policy, curve = self._session, self._policy, self._curve
+        bounds, before = session.recipe.evaluation.bounds, self._before
+        choice = choose_checkpoint(
+            curve.snapshots, bounds, lambda step: broken_perplexity(before, self._on_references(step), bounds)
+        )
         session.files.load_checkpoint(policy, choice.step)
-        progress.stage(f"measuring the chosen checkpoint, step {choice.step}")
-        chosen = (lambda: final(_on_references(session, meter, choice.step).references)) if choice.step else None
-        after = session.directory.snapshot("after", chosen or (lambda: before))  # the same, where nothing was learnt
+        session.progress.stage(f"measuring the chosen checkpoint, step {choice.step}")
+        after = session.directory.snapshot("after", lambda: self._chosen(choice.step, before))
         outcome = Outcome(
             curve=curve.snapshots,
             before=before,
@@ -81,39 +95,46 @@ def align(
             choice=choice,
             steps=steps,
             stopped_early=curve.stopped,
-            judge=judge,
-            grader=grader,
+            judge=self._judge,
+            grader=self._grader,
             policy=policy.base.identity,
-            prompts=prompts,
+            prompts=self._prompts,
             chosen_on_validation=True,
         )
         return conclude(session, outcome, policy.save, policy.save_merged)
 
-    return session.processes.on_main(end)
+    def _final(self, references: tuple[MeasuredReference, ...] | None = None) -> Snapshot:
+        """The policy as it is now on the test prompts."""
+        samples = self._session.recipe.evaluation.samples_per_prompt
+        return self._meter.measure("final", self._prompts.test, samples, references)
+
+    def _chosen(self, step: int, before: Snapshot) -> Snapshot:
+        """The checkpoint of a step on the test prompts; at step 0 nothing was learnt, so it is the same as before."""
+        return self._final(self._on_references(step).references) if step else before
+
+    def _on_references(self, step: int) -> Snapshot:
+        """A checkpoint on the reference answers alone, which show whether it kept its general ability."""
+        session, meter = self._session, self._meter
+
+        def measure() -> Snapshot:
+            session.progress.stage(f"measuring reference answers at step {step}")
+            session.files.load_checkpoint(meter.policy, step)
+            return Snapshot(step=step, responses=(), references=meter.on_references())
+
+        return session.directory.snapshot(f"references-{step:06d}", measure)
 
 
-def _plan(recipe: Recipe, training: Training, prompts: Split) -> list[Part]:
-    """What `align` does."""
-    every, limit = recipe.evaluation.checkpoint_every, recipe.answering.max_new_tokens
+def _plan(recipe: Recipe, steps: int, tokens_per_step: int, prompts: Split) -> list[Part]:
+    """What is ahead of `Alignment.begin`."""
+    every, limit = recipe.evaluation.checkpoint_every, recipe.heldout_decoding.max_new_tokens
     look = len(prompts.validation) * limit
     whole = len(prompts.test) * limit * recipe.evaluation.samples_per_prompt
     return [
         Part("measuring before training", 1, whole, MEASURING),
-        Part(TRAINING_STAGE, training.total_steps, training.tokens_per_step, TRAINING),
-        Part("measuring checkpoint", math.ceil(training.total_steps / every) + 1, look, SAMPLING, every),
+        Part(TRAINING_STAGE, steps, tokens_per_step, TRAINING),
+        Part("measuring checkpoint", math.ceil(steps / every) + 1, look, SAMPLING, every),
         Part("measuring the chosen checkpoint", 1, whole, MEASURING),
     ]
-
-
-def _on_references(session: Session, meter: Meter, step: int) -> Snapshot:
-    """A checkpoint on the reference answers alone: whether one that the looks would keep kept its general ability."""
-
-    def measure() -> Snapshot:
-        session.progress.stage(f"measuring reference answers at step {step}")
-        session.files.load_checkpoint(meter.policy, step)
-        return Snapshot(step=step, responses=(), references=meter.on_references())
-
-    return session.directory.snapshot(f"references-{step:06d}", measure)
 
 
 def conclude(
@@ -129,8 +150,8 @@ def conclude(
     session.progress.stage("writing the model and the report")
     evaluation = evaluate_run(outcome.before, outcome.after, summary)
     summary = with_evaluation(summary, evaluation)
-    publish(directory, summary, save, save_merged, merge=session.merge)
-    write_report(directory, summary, evaluation)
+    publish(directory, session.method, summary, save, save_merged, merge=session.merge)
+    write_report(directory, session.method, summary, evaluation)
     directory.write_summary(summary)
     return summary
 

@@ -1,5 +1,5 @@
-"""The held-out measure of a run: what trains nothing, chooses the checkpoint and says what changed. It fits the
-constitution, or there is none.
+"""The held-out measure of a run: it trains nothing, chooses the checkpoint, and shows what changed. If no measure fits
+the constitution, a run has none.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class HeldOut(Protocol):
 
     @property
     def identity(self) -> str:
-        """What exactly measures: of a judge, its model with its weights."""
+        """Exactly what measures: for a judge, its model with a hash of the weights."""
         ...
 
     def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
@@ -34,7 +34,7 @@ class HeldOut(Protocol):
         ...
 
     def close(self) -> None:
-        """Nothing more is measured."""
+        """Closes the measure."""
         ...
 
 
@@ -48,16 +48,16 @@ class Vader:
         return [vader(response.text) for _, response in items]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Nothing to close."""
 
 
 def held_out_measure(
     judge: JudgeSettings | None, constitution: Constitution | None, ledger: Path, on_open: Callable[[str], None]
 ) -> HeldOut | None:
-    """The judge where there is one, else what the training judge's constitution names; None where it names nothing.
+    """The held-out judge if there is one, else the measure that the training judge's constitution names, if any.
 
     Args:
-        constitution: of the training judge; None where the run has none.
+        constitution: of the training judge, if there is one.
         ledger, on_open: as for `HeldOutJudge`.
     """
     if judge is not None:
@@ -72,7 +72,7 @@ class HeldOutJudge:
     the training judge's.
 
     Args:
-        on_open: told the model's identity when it is known.
+        on_open: called with the model's identity when the model is opened.
     """
 
     def __init__(self, settings: JudgeSettings, ledger: Path, on_open: Callable[[str], None]) -> None:
@@ -85,13 +85,13 @@ class HeldOutJudge:
 
     @property
     def name(self) -> str:
-        """The model by the last part of its name, and the constitution."""
+        """The last part of the model's name, and the constitution."""
         model = Path(self.settings.model.removeprefix("openai:").partition("@")[0]).name
         return f"{model} by {self.constitution.name}"
 
     @property
     def identity(self) -> str:
-        """The model's, which is opened for it."""
+        """The identity of the model, which is opened if it is not open yet."""
         return self._opened().rater.model
 
     def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:

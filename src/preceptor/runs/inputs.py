@@ -1,4 +1,4 @@
-"""What a recipe needs beside models, read and checked before anything is run or written."""
+"""Everything that a recipe needs beside models, read and checked before anything is run or written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,27 +9,21 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
 from preceptor.judging.constitution import Constitution, load_constitution
-from preceptor.judging.specs import JudgeSpec, check_judges
+from preceptor.judging.specs import check_judges
+from preceptor.recipes.base import Recipe
 from preceptor.recipes.load import dump_recipe
-from preceptor.recipes.methods import (
-    BestOfNRecipe,
-    ConstitutionalRecipe,
-    DirectRlaifRecipe,
-    DpoRecipe,
-    Recipe,
-    RlaifRecipe,
-)
-from preceptor.recipes.settings import JudgeSettings
+from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings, SftTable
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
 from preceptor.store.files import content_of
+from preceptor.store.named_objects import file_of
 from preceptor.store.prompts import packaged, read_prompts, split_held_out, split_validation
 from preceptor.store.training_pairs import read_training_pairs
 from preceptor.training.rl.rewards import load_reward_function
-from preceptor.training.rl.settings import check_algorithm
+from preceptor.training.rl.settings import RLSettings
 from preceptor.training.tracking import check_tracker
 
 LEAST = 3
-"""Prompts that an interval needs."""
+"""The least number of prompts that gives an interval."""
 _SAME_JUDGE = (
     "the held-out judge is the training judge's model, so nothing independent measures this run; name another one by "
     "evaluation.judge.model"
@@ -44,13 +38,13 @@ class Split:
     validation: list[Prompt]
     """Held-out prompts that choose the checkpoint and stop training."""
     test: list[Prompt]
-    """Held-out prompts that are looked at only before training and in the end."""
+    """Held-out prompts that are used only before training and at the end."""
     skipped: int = 0
     """Prompts that do not fit the policy's window."""
 
     @property
     def held_out(self) -> list[Prompt]:
-        """All that training never sees."""
+        """All prompts that training never sees."""
         return [*self.validation, *self.test]
 
 
@@ -68,7 +62,7 @@ class Inputs:
     human: list[Path] = field(default_factory=list[Path])
     """Datasets of people's preferences."""
     notes: tuple[str, ...] = ()
-    """What a person should know of them."""
+    """What the user should know about them."""
 
     def hashes(self, recipe: Recipe) -> dict[str, str]:
         """A hash of each input, the recipe among them."""
@@ -84,8 +78,9 @@ class Inputs:
         if self.demonstrations:
             listed = [[d.prompt.model_dump(mode="json"), d.answer] for d in self.demonstrations]
             found["demonstrations"] = content_hash(listed)[:16]
-        files = [Path(name.partition(":")[0]) for name in recipe.reward_functions if ".py:" in name]
-        found |= {f"reward function {file.name}": content_of(file)[:16] for file in files}
+        for what, names in (("method", [recipe.method]), ("reward function", recipe.reward_functions)):
+            files = [file for name in names if (file := file_of(name)) is not None]
+            found |= {f"{what} {file.name}": content_of(file)[:16] for file in files}
         if self.human:
             found["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
         return found
@@ -98,9 +93,9 @@ def read_inputs(recipe: Recipe) -> Inputs:
     """
     _check_models(recipe)
     check_tracker(recipe.tracking.tracker)
-    constitution = None if recipe.scoring is None else _check_judge(recipe, recipe.scoring)
-    if recipe.learning_by_rl is not None:
-        check_algorithm(recipe.learning_by_rl)
+    judge = recipe.training_judge
+    constitution = None if judge is None else _check_judge(judge)
+    recipe.check()
     for function in recipe.reward_functions:
         load_reward_function(function)
     held_out_judge = recipe.held_out_judge
@@ -112,7 +107,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
         if not prompt.reference:
             raise UsageError(f'{recipe.evaluation.references}: prompt "{prompt.id}" has no reference answer')
     demonstrations, references, notes = _demonstrations(recipe, references, held_out)
-    if held_out_judge is not None and recipe.scoring is not None and held_out_judge.model == recipe.scoring.model:
+    if held_out_judge is not None and judge is not None and held_out_judge.model == judge.model:
         notes = (*notes, _SAME_JUDGE)
     return Inputs(prompts, references, constitution, held_out_constitution, demonstrations, _human(recipe), notes)
 
@@ -129,7 +124,7 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
             f"are needed, {LEAST} for validation and {LEAST} to test on; give more prompts or raise "
             "evaluation.heldout_share"
         )
-    rl = recipe.learning_by_rl
+    rl = recipe.table(RLSettings)
     if rl is not None and len(training) < rl.prompts_per_step:
         raise UsageError(
             f"{recipe.prompts}: {len(training)} training prompts, rl.prompts_per_step asks for "
@@ -152,7 +147,7 @@ def data_path(name: str) -> Path:
 
 
 def _limited(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
-    """At most so many prompts of all cohorts, in their order; which ones depends on their texts alone."""
+    """At most `limit` prompts of all cohorts, in their order. Which ones depends on their texts alone."""
     if limit is None or limit >= len(prompts):
         return prompts
     chosen = {prompt.id for prompt in sorted(prompts, key=lambda prompt: unit_hash("limit", prompt.text))[:limit]}
@@ -168,29 +163,20 @@ def _check_models(recipe: Recipe) -> None:
             f'policy = "{recipe.policy}": these are adapters of another model; merge them into it first, by '
             "`preceptor run --resume RUN --merge`, and name the merged folder"
         )
-    if recipe.scoring is not None:
-        check_name(recipe.scoring.model)
-    if isinstance(recipe, BestOfNRecipe) and recipe.best_of_n.reward_model is not None:
-        check_name(recipe.best_of_n.reward_model)
-    if isinstance(recipe, RlaifRecipe | ConstitutionalRecipe) and recipe.reward_model.model is not None:
-        check_name(recipe.reward_model.model)
-    if isinstance(recipe, ConstitutionalRecipe):
-        load_constitution(recipe.revision.constitution)
+    if recipe.training_judge is not None:
+        check_name(recipe.training_judge.model)
+    for model in recipe.other_models:
+        check_name(model)
+    for constitution in recipe.other_constitutions:
+        load_constitution(constitution)
 
 
-def _check_judge(recipe: Recipe, judge: JudgeSettings) -> Constitution:
-    """The judge's constitution, if the judge can be asked as the recipe says."""
-    scores = not isinstance(recipe, DirectRlaifRecipe) or recipe.judge.mode == "score"
-    constitution = _check_scoring(judge, "judge", scores=scores)
-    if isinstance(recipe, RlaifRecipe | ConstitutionalRecipe | DpoRecipe) and recipe.judge is not None:
-        check_judges([JudgeSpec(model=judge.model, constitution=judge.constitution, variant=recipe.judge.variant)])
-    if isinstance(recipe, DirectRlaifRecipe) and not scores:
-        check_judges([JudgeSpec(model=judge.model, constitution=judge.constitution, variant=recipe.judge.variant)])
-        if recipe.judge.mode == "siblings" and recipe.rl.group_size < 2:
-            raise UsageError(
-                f'rl.group_size is {recipe.rl.group_size}; judge.mode = "siblings" compares the responses of a group '
-                "and needs at least 2"
-            )
+def _check_judge(judge: JudgeSettings) -> Constitution:
+    """The judge's constitution, once it is checked that the judge can be asked as the recipe says."""
+    compares = isinstance(judge, ComparingJudgeSettings) and judge.compares
+    constitution = _check_scoring(judge, "judge", scores=not (judge.is_reward and compares))
+    if isinstance(judge, ComparingJudgeSettings) and compares:
+        check_judges([judge.spec])
     return constitution
 
 
@@ -222,11 +208,12 @@ def _check_held_out_judge(judge: JudgeSettings) -> Constitution:
 def _demonstrations(
     recipe: Recipe, references: list[Prompt], held_out: Sequence[Prompt]
 ) -> tuple[list[Demonstration], list[Prompt], tuple[str, ...]]:
-    """The demonstrations to learn, and the reference answers to measure on: never the same, nor of held-out prompts.
+    """The demonstrations to learn, and the reference answers to measure on. They have no prompt in common, and
+    demonstrations of held-out prompts are left out.
 
-    A prompt that is in both goes to one of them by a hash of its text.
+    A prompt that is in both is kept in one of them, chosen by a hash of its text.
     """
-    table = recipe.first
+    table = recipe.table(SftTable)
     if table is None:
         return [], references, ()
     found, left_out = read_demonstrations(data_path(table.demonstrations))
@@ -237,7 +224,7 @@ def _demonstrations(
     demonstrations = [each for each in found if each.prompt.text not in unseen | measured]
     if len(found) > len(demonstrations):
         notes.append(
-            f"{len(found) - len(demonstrations)} demonstrations are left out, since their prompts are measured on"
+            f"{len(found) - len(demonstrations)} demonstrations are left out, since their prompts are used to measure"
         )
     if not demonstrations:
         raise UsageError(f"{table.demonstrations}: holds no demonstration to learn; {' '.join(notes) or 'it is empty'}")
@@ -247,10 +234,8 @@ def _demonstrations(
 
 def _human(recipe: Recipe) -> list[Path]:
     """The datasets of people's preferences, each of which has some."""
-    if not isinstance(recipe, RlaifRecipe | ConstitutionalRecipe | DpoRecipe):
-        return []
-    paths = [data_path(name) for name in recipe.preferences.human]
-    for name, path in zip(recipe.preferences.human, paths, strict=True):
+    paths = [data_path(name) for name in recipe.human_preferences]
+    for name, path in zip(recipe.human_preferences, paths, strict=True):
         pairs, left_out = read_training_pairs(path, labels="human")
         if not pairs:
             raise UsageError(f"{name}: holds no preference of people: {left_out[0] if left_out else 'it is empty'}")

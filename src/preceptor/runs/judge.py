@@ -1,4 +1,4 @@
-"""The judge of a run, opened when it is first asked; every call goes into the run's ledger."""
+"""The judge of a run, opened when it is first used. Every call is recorded in the run's ledger."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.specs import JudgeSpec, make_judge
-from preceptor.recipes.settings import JudgeSettings, RewardingJudgeSettings
+from preceptor.recipes.settings import JudgeSettings
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.measure import JudgeGrader
 from preceptor.runs.session import Session
@@ -20,7 +20,7 @@ from preceptor.store.ledger import Ledger
 
 
 class RunJudge:
-    """One model in the ways that a run asks it."""
+    """A judge model in the different roles it has in a run."""
 
     def __init__(
         self, settings: JudgeSettings, constitution: Constitution, ledger: Ledger, directory: RunDirectory
@@ -32,31 +32,31 @@ class RunJudge:
 
     @cached_property
     def model(self) -> LanguageModel:
-        """The model; later processes are held to it."""
+        """The model, which is pinned: later processes must use the same."""
         model = open_model(self.settings.model)
         self._directory.pin_inputs({"judge": model.identity})
         return model
 
     @cached_property
     def scorer(self) -> ScoreJudge:
-        """As it scores responses."""
+        """The judge of single responses."""
         return ScoreJudge(self.model, self.constitution, self._ledger, self.settings.asking)
 
     def comparer(self, variant: str) -> PreferenceJudge:
-        """As it compares responses."""
+        """The judge of two responses."""
         spec = JudgeSpec(model=self.settings.model, constitution=self.settings.constitution, variant=variant)
         return make_judge(spec, self.model, self._ledger)
 
     @cached_property
     def grader(self) -> JudgeGrader | None:
-        """As responses are measured by it: where its constitution says how to score."""
+        """The grader for measurements; None if the constitution does not say how to score."""
         return JudgeGrader(self.scorer, self.settings.reward) if "score" in self.constitution.model_fields_set else None
 
     @property
     def reward_kind(self) -> RewardKind:
-        """How its judgement becomes the reward of training."""
+        """How a judgement becomes the reward of training."""
         settings = self.settings
-        if isinstance(settings, RewardingJudgeSettings) and settings.mode != "score":
+        if settings.is_reward and settings.compares:
             return settings.reward or "expectation"
         return reward_kind(settings.reward, self.constitution)
 
@@ -72,9 +72,9 @@ class RunJudge:
 
 @contextmanager
 def judging(session: Session) -> Generator[RunJudge | None]:
-    """The judge of a run, on the main process; None on the others, and where the recipe names none."""
+    """The judge of a run, on the main process; None on the others, or if the recipe names no judge."""
     opened: list[RunJudge] = []
-    settings, constitution, directory = session.recipe.scoring, session.inputs.constitution, session.directory
+    settings, constitution, directory = session.recipe.training_judge, session.inputs.constitution, session.directory
     with ExitStack() as stack:
 
         def open_ledger() -> None:

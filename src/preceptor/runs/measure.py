@@ -11,7 +11,7 @@ from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, Measure
 from preceptor.evaluation.intervals import Estimate
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
-from preceptor.recipes.methods import Recipe
+from preceptor.recipes.base import Recipe
 from preceptor.runs.held_out import HeldOut
 from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.reward_model.encoding import NoReward
@@ -165,7 +165,7 @@ class Meter:
 
         Raises: PreceptorError when the held-out measure failed on every response.
         """
-        answering = self.recipe.answering
+        answering = self.recipe.heldout_decoding
         seeds_P = [derive_seed(self.recipe.seed, "measure", name, prompt.id) for prompt in prompts]
         groups_P = self.policy.sample(
             prompts, samples_per_prompt, answering.max_new_tokens, answering.temperature, seeds_P
@@ -194,7 +194,7 @@ class Meter:
 
     def _distances(self, groups_P: Sequence[ResponseGroup]) -> list[tuple[float, float]]:
         """Log π - log π_ref and log π_ref of each response."""
-        temperature, base = self.recipe.answering.temperature, self.base or self.policy
+        temperature, base = self.recipe.heldout_decoding.temperature, self.base or self.policy
         with base.as_reference():
             references_PG = base.sequence_log_likelihoods(groups_P, temperature)
         own_PG = references_PG if self._is_reference else self.policy.sequence_log_likelihoods(groups_P, temperature)

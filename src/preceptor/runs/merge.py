@@ -3,25 +3,25 @@
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
-from preceptor.recipes.methods import BestOfNRecipe, SftRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.publish import linked, publish
+from preceptor.runs.report import Describer
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 
 
-def merge_best(directory: RunDirectory, summary: RunSummary, progress: Progress) -> None:
-    """Writes the merged model of a finished run, unless it is there; its summary is left as it is."""
+def merge_best(directory: RunDirectory, method: Describer, summary: RunSummary, progress: Progress) -> None:
+    """Writes the merged model of a finished run, unless it is there already; its summary is left as it is."""
     if directory.merged.exists():
         return
     recipe = directory.recipe
-    if isinstance(recipe, SftRecipe | BestOfNRecipe):  # the result is a whole model
-        publish(directory, summary, linked(directory.best), linked(directory.best), merge=True)
+    if not recipe.chooses_checkpoint:  # the result is a whole model already
+        publish(directory, method, summary, linked(directory.best), linked(directory.best), merge=True)
         return
     progress.stage("merging the chosen checkpoint")
     base = LocalModel(load(directory.base, dtype_of(recipe.tuning)))
     policy = Policy(base, recipe.tuning, recipe.seed)
     directory.pin_inputs({"policy": policy.base.identity})
     RunFiles(directory.path).load_checkpoint(policy, summary.best_step)
-    publish(directory, summary, policy.save, policy.save_merged, merge=True)
+    publish(directory, method, summary, policy.save, policy.save_merged, merge=True)

@@ -5,16 +5,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from preceptor.recipes.methods import Recipe
+from preceptor.recipes.base import Recipe
 from preceptor.reports.run import words
+from preceptor.reports.run.words import Words
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.report import Describer, words_of
 from preceptor.store.documents import document
 from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
 
 
 def publish(
     directory: RunDirectory,
+    method: Describer,
     summary: RunSummary,
     save: Callable[[Path], None],
     save_merged: Callable[[Path], None],
@@ -27,11 +30,12 @@ def publish(
     Args:
         save: writes the chosen model into a folder; `save_merged` writes it whole.
     """
+    said = words_of(directory, method, summary)
     for folder, fill, wanted in ((directory.best, save, True), (directory.merged, save_merged, merge)):
         if folder.exists():
             check_folder(folder)
         elif wanted:
-            write_folder(folder, _with_card(fill, summary))
+            write_folder(folder, _with_card(fill, summary, said))
 
 
 def linked(source: Path) -> Callable[[Path], None]:
@@ -51,13 +55,14 @@ def linked(source: Path) -> Callable[[Path], None]:
 
 def checkpoint_card(recipe: Recipe, step: int) -> str:
     """The model card of a checkpoint in the middle of a run: whence it comes, and where it was measured."""
-    return document("preceptor.runs", "checkpoint_card.md.jinja", recipe=recipe, step=step, judge=recipe.scoring)
+    return document("preceptor.runs", "checkpoint_card.md.jinja", recipe=recipe, step=step, judge=recipe.training_judge)
 
 
-def model_card(summary: RunSummary, library: str) -> str:
+def model_card(summary: RunSummary, said: Words, library: str) -> str:
     """The model card in Markdown: method, judge, constitution, measured results.
 
     Args:
+        said: what the run's method says of it.
         library: the library that loads the model.
     """
     return document(
@@ -65,16 +70,16 @@ def model_card(summary: RunSummary, library: str) -> str:
         "model_card.md.jinja",
         s=summary,
         library=library,
-        done=words.what_was_done(summary),
-        results=words.results_of_stages(summary),
+        done=said.done,
+        results=said.results,
         chosen=words.chosen_on_validation(summary),
     )
 
 
-def _with_card(fill: Callable[[Path], None], summary: RunSummary) -> Callable[[Path], None]:
+def _with_card(fill: Callable[[Path], None], summary: RunSummary, said: Words) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         fill(folder)
         library = "peft" if (folder / "adapter_config.json").exists() else "transformers"
-        write_text(folder / "README.md", model_card(summary, library))
+        write_text(folder / "README.md", model_card(summary, said, library))
 
     return write

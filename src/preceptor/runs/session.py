@@ -12,11 +12,12 @@ from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
-from preceptor.recipes.methods import Recipe
+from preceptor.recipes.base import Recipe
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut, held_out_measure
 from preceptor.runs.inputs import Inputs, Split, check_split, read_inputs
 from preceptor.runs.publish import checkpoint_card
+from preceptor.runs.report import Describer
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes
@@ -26,11 +27,15 @@ class Session:
     """A run under way, in every one of its processes.
 
     Args:
+        method: puts the run into words when it ends.
         merge: also write the chosen model with its adapters merged into the weights.
     """
 
-    def __init__(self, directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> None:
+    def __init__(
+        self, directory: RunDirectory, method: Describer, progress: Progress, processes: Processes, *, merge: bool
+    ) -> None:
         self.directory = directory
+        self.method = method
         self.recipe: Recipe = directory.recipe
         self.progress = progress
         self.processes = processes
@@ -104,7 +109,7 @@ class Session:
     def split(self) -> Split:
         """The prompts that leave room for an answer in the policy's context window."""
         recipe, prompts = self.recipe, self.inputs.prompts
-        longest = max(recipe.answering.max_new_tokens, recipe.trained_on.max_new_tokens)
+        longest = max(recipe.heldout_decoding.max_new_tokens, recipe.decoding.max_new_tokens)
 
         def fit() -> dict[str, Any]:
             self._spare = model = self.load(recipe.policy)

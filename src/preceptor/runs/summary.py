@@ -5,11 +5,11 @@ from typing import TypeVar
 
 from preceptor.backends.names import same_model
 from preceptor.core.environment import environment
-from preceptor.evaluation.checkpoints.choose import Choice, broken_bound, find_over_optimisation
+from preceptor.evaluation.checkpoints.choose import CheckpointChoice, broken_bound, find_over_optimisation
 from preceptor.evaluation.checkpoints.snapshot import Snapshot, change
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count
-from preceptor.recipes.methods import DirectRlaifRecipe, Recipe
+from preceptor.recipes.base import Recipe
 from preceptor.results.run import (
     BeforeAndAfter,
     BestOfNRecord,
@@ -34,6 +34,7 @@ from preceptor.runs.measure import Grader, JudgeGrader
 from preceptor.runs.session import Session
 from preceptor.store.calls import JUDGE, Calls, calls_by_role
 from preceptor.store.files import read_rows
+from preceptor.training.rl.reward_settings import RewardProcessing
 
 Stage = TypeVar("Stage", bound=Record)
 
@@ -46,7 +47,7 @@ class Outcome:
     """Before training, and each checkpoint."""
     before: Snapshot
     after: Snapshot
-    choice: Choice
+    choice: CheckpointChoice
     steps: int
     stopped_early: str | None
     judge: RunJudge | None
@@ -64,6 +65,7 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
     """The summary of a finished run, without what its evaluation adds."""
     directory, recipe = session.directory, session.recipe
     bounds, before, after = recipe.evaluation.bounds, outcome.before, outcome.after
+    processing = recipe.table(RewardProcessing)
     labels = _stage(directory, "labels", LabelRecord)
     judge = _judged(session, outcome, labels)  # asks the judge once more, so calls are counted after it
     calls, held_out = _calls(directory), session.held_out
@@ -92,7 +94,7 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         heldout_score_is=None if held_out is None else held_out.name,
         heldout_judge_trained=_is_the_same(held_out, judge.identity),
         judge_score_is=judge_score_is(recipe, outcome.grader),
-        reward_processing=recipe.processing and recipe.processing.describe(),
+        reward_processing=processing and processing.describe(),
         sft=_stage(directory, "sft", FineTuningRecord),
         revision=_stage(directory, "revision", RevisionRecord),
         fine_tuning=_stage(directory, "fine_tuning", FineTuningRecord),
@@ -100,10 +102,11 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         preferences=_stage(directory, "preferences", PreferenceRecord),
         reward_model=_stage(directory, "reward_model", RewardModelRecord),
         best_of_n=_stage(directory, "best_of_n", BestOfNRecord),
+        own_stages=directory.other_stages(("prompts", *RunSummary.model_fields)),
         seed=recipe.seed,
         prompts=_counted(outcome.prompts),
         answering=SamplingRecord(
-            max_new_tokens=recipe.answering.max_new_tokens, temperature=recipe.answering.temperature
+            max_new_tokens=recipe.heldout_decoding.max_new_tokens, temperature=recipe.heldout_decoding.temperature
         ),
         evaluation=BeforeAndAfter(before=before.summary(), after=after.summary()),
         unreadable=Shares(
@@ -193,7 +196,8 @@ def judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:
         return None
     if not isinstance(grader, JudgeGrader):
         return "reward model's reward"
-    rewards = isinstance(recipe, DirectRlaifRecipe) and recipe.judge.mode == "score"
+    judge = recipe.training_judge
+    rewards = judge is not None and judge.is_reward and not judge.compares
     whose = "training judge's reward" if rewards else "judge's score"
     return f"{whose} ({grader.kind.replace('_', '-')})"
 

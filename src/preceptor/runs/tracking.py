@@ -1,4 +1,4 @@
-"""Telling each training step to whoever listens: the person, and a tracker where one is named."""
+"""Reports each training step: to the progress display, and to a tracker if one is named."""
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,15 +9,15 @@ from preceptor.runs.session import Session
 from preceptor.training.tracking import Tracker
 
 Track: TypeAlias = Callable[[int, int, Mapping[str, Any]], None]
-"""Takes a step's number, the number of all steps, and its facts."""
+"""Takes the number of a step, the total number of steps, and the facts of the step."""
 
 
 @contextmanager
 def tracked(session: Session, part: str) -> Generator[Track]:
-    """Inside, training steps are told. Only the main process tells.
+    """A function that reports training steps. Only the main process reports.
 
     Args:
-        part: of the run, for instance "rl": what the numbers' names begin with.
+        part: of the run, for instance "rl"; the prefix of the numbers' names.
     """
     settings = session.recipe.tracking
     trackers: list[Tracker] = []

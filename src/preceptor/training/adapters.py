@@ -1,4 +1,4 @@
-"""LoRA adapters (Hu et al. 2021), as every learner has them; computed in fewer passes over memory than peft takes."""
+"""LoRA adapters (Hu et al. 2021) for all trainers, computed in fewer passes over memory than peft needs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ def lora_config(tuning: TuningSettings, task_type: str, trained: str | None = No
     """Adapters on every linear layer.
 
     Args:
-        trained: a module that learns whole, beside the adapters.
+        trained: a module of which all weights are trained, beside the adapters.
     """
     return LoraConfig(
         r=tuning.rank,
@@ -33,7 +33,7 @@ def lora_config(tuning: TuningSettings, task_type: str, trained: str | None = No
 
 def suited(config: LoraConfig, model: Any) -> LoraConfig:
     """The same configuration without the layers that cannot have adapters: those that peft refuses, and routers that
-    are linear layers by name but give more than one array.
+    are linear layers by name but return more than one array.
     """
     unfit = {
         name.rpartition(".")[2]
@@ -55,10 +55,9 @@ def _takes_adapters(config: LoraConfig, model: Any, name: str, layer: torch.nn.L
 
 
 def adapted(model: Any, config: LoraConfig, seed: int) -> Any:
-    """A model under new fp32 adapters, which compute in the precision of the layers that they adapt.
+    """A model with new fp32 adapters, which compute in the precision of the layers that they adapt.
 
-    Layers that are linear in a way of their own keep peft's forward pass: GPT-2's, for instance, whose weights are
-    transposed.
+    Unusual linear layers keep peft's forward pass, such as GPT-2's, whose weights are transposed.
     """
     torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
     under: Any = get_peft_model(model, suited(config, model))

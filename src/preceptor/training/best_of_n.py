@@ -1,4 +1,4 @@
-"""Best of n: of the responses sampled for a prompt, the one that the reward likes most is learnt (Nakano et al. 2021).
+"""Best of n: the policy learns the response with the highest reward of those sampled (Nakano et al. 2021).
 
 Fine-tuning on it is one round of expert iteration, known as RAFT (Dong et al. 2023).
 """
@@ -25,10 +25,10 @@ def choose_best(
 
     Args:
         groups_P: P prompts with G responses each.
-        rewards_PG: a reward for each; None, and a number that is not finite, abstains and is never chosen.
+        rewards_PG: a reward for each. A response whose reward is None or not finite is never chosen.
 
-    Returns: a demonstration for each prompt, None where there is none, and in words how many groups were left out and
-        why. The answer that a length limit cut is no finished one: its end is not learnt.
+    Returns: a demonstration for each prompt, or None; and messages that say how many prompts were left out and why. An
+        answer cut by a length limit is marked as unfinished, so that its end is not learned.
     Raises: ValueError when rewards and responses do not fit.
     """
     if [len(row) for row in rewards_PG] != [len(group.responses) for group in groups_P]:

@@ -11,15 +11,15 @@ from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 
 MOST_PARAMETERS = 1 << 25
-"""Of what learns. Beyond, parts are computed one by one: each one's gradients take as much memory."""
+"""Trainable parameters above which parts are computed one by one, since the gradients of each take as much memory."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def parts_to_learn(sizes: Sequence[int], at_once: int, device: torch.device, count: int = 1) -> list[range]:
-    """Divides things of some sizes, in order, into `count` parts, or more where those that are computed side by side
-    would be more than `at_once` together.
+    """Divides items, given by their sizes, in order into `count` parts; into more if the parts computed side by side
+    would together exceed `at_once`.
     """
     size = max(1, math.ceil(len(sizes) / count))
     fitting = in_parts(sizes, at_once // workers(device), workers(device))
@@ -32,10 +32,10 @@ def accumulate(
     """Adds up the gradients of the losses of a batch's parts, in the parts' order: the sum is always the same.
 
     Args:
-        work: gives a part's loss, and what else is to be known of it.
+        work: returns a part's loss, and whatever else the caller wants to know about the part.
         one_by_one: never computes parts side by side, which takes more memory.
 
-    Returns: what is to be known of each part.
+    Returns: what `work` returned beside the loss, for each part.
     """
     device = parameters[0].device
     large = sum(parameter.numel() for parameter in parameters) > MOST_PARAMETERS

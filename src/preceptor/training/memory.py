@@ -1,4 +1,4 @@
-"""Running out of memory, said so that a person knows which setting to lower."""
+"""Out-of-memory errors that say which setting to lower."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ import torch
 from preceptor.core.errors import PreceptorError
 
 _OTHER_WORDS = ("allocate memory", "out of memory", "ALLOC_FAILED")
-"""How torch says it on a CPU, from inside CUDA or Metal, and from cuBLAS, without an error type of its own."""
+"""Messages of torch that have no error type of their own: from a CPU, from CUDA or Metal, and from cuBLAS."""
 
 
 @contextmanager
 def memory_for(doing: str, lower: str) -> Generator[None]:
-    """Inside, an error for want of memory becomes one that names the settings to lower.
+    """Inside, an out-of-memory error becomes one that names the settings to lower.
 
     Args:
         doing: what was being done, for instance "sampling".

@@ -30,7 +30,7 @@ class Stepped:
 
 
 class Optimizer:
-    """Takes steps from gradients that every process has added up for its part of the batch."""
+    """Takes steps from gradients, which each process has accumulated over its part of the batch."""
 
     def __init__(
         self, parameters: Sequence[Tensor], settings: OptimizerSettings, total_steps: int, processes: Processes
@@ -80,7 +80,7 @@ class Optimizer:
 
 
 def learning_rate_factor(step: int, settings: OptimizerSettings, total_steps: int) -> float:
-    """What the peak learning rate is multiplied with at a step, counted from 1. No step is wasted on a rate of 0."""
+    """The factor of the peak learning rate at a step, counted from 1. No step has a rate of 0."""
     warm_up = min(1.0, step / (settings.warmup_steps + 1))
     left = (total_steps + 1 - step) / (total_steps + 1)
     decay = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}

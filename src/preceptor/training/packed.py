@@ -1,7 +1,7 @@
 """Log-probabilities of groups of responses, each prompt computed once for its whole group where the model allows it.
 
 A prompt and its responses are a tree of texts that begin alike (`backends.transformers.forest`). The result, and its
-gradient, are those of separate sequences; a model that computes no forest is given these (`layout`).
+gradient, are those of separate sequences; a model that cannot compute a forest gets separate sequences (`layout`).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class TokenGroup:
 
 
 def tokens_of(model: Any, group: TokenGroup) -> int:
-    """How many tokens a model computes for a group: the prompt's once only where it computes a forest."""
+    """How many tokens a model computes for a group. Only a model that computes forests computes the prompt once."""
     again = 0 if traits(model).forest else len(group.prompt) * (len(group.responses) - 1)
     return group.size + again
 
@@ -39,7 +39,7 @@ def packed_log_probs(model: Any, groups: Sequence[TokenGroup], temperature: floa
     """Log-probability of every response token of every group at a sampling temperature.
 
     Args:
-        model: a transformers causal language model, one under adapters too.
+        model: a causal language model of transformers, with or without adapters.
 
     Returns: N log-probabilities, fp32: group by group, response by response, token by token.
     """
@@ -52,10 +52,10 @@ def packed_forward(
     """Log-probabilities as `packed_log_probs` gives them, and the hidden states they came from.
 
     Args:
-        plain_head: what `has_plain_head` says of the model, where it is known.
+        plain_head: the result of `has_plain_head` for this model, if it is known.
 
-    Returns: N log-probabilities, and N × H last hidden states: each belongs to the place *before* its token, which
-        knows the prompt and the response so far.
+    Returns: N log-probabilities, and N × H last hidden states: each is of the position *before* its token, which has
+        seen the prompt and the response so far.
     """
     if any(not group.prompt or not all(group.responses) for group in groups):
         raise ValueError("an empty prompt or response has no log-probabilities")

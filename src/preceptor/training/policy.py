@@ -1,4 +1,4 @@
-"""The policy: a language model that learns, beside the frozen reference that it began as."""
+"""The policy: a language model in training, with the frozen reference that it started from."""
 
 import copy
 from collections.abc import Generator, Sequence
@@ -28,9 +28,9 @@ from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward
 from preceptor.training.tuning import TuningSettings
 
 FOR_LESS_MEMORY = "the batch (raise gradient_accumulation_steps) or the length of responses"
-"""What to lower where a forward or backward pass does not fit."""
+"""What to lower if a forward or backward pass does not fit into memory."""
 VALUE_HEAD = "value_head."
-"""What the names of the value head's weights begin with."""
+"""Prefix of the names of the value head's weights."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ResponseGroup:
 
 
 def dtype_of(tuning: TuningSettings) -> torch.dtype:
-    """The precision that a model is to be loaded in."""
+    """The precision to load a model in."""
     return {"auto": default_dtype(), "bf16": torch.bfloat16, "fp32": torch.float32}[tuning.precision]
 
 
@@ -53,8 +53,8 @@ class Policy:
     The base keeps its own precision and never changes: it is the reference.
 
     Args:
-        base: the model to begin from, loaded in the precision to compute in (`dtype_of`).
-        values: also learn a value head, a linear map of the last hidden state, which begins at 0.
+        base: the model to start from, loaded in the precision to compute in (`dtype_of`).
+        values: also learn a value head, a linear map of the last hidden state, initialised to 0.
     """
 
     def __init__(self, base: LocalModel, tuning: TuningSettings, seed: int, *, values: bool = False) -> None:
@@ -77,12 +77,12 @@ class Policy:
 
     @property
     def identity(self) -> str:
-        """Base model and training step; of the reference, the base model."""
+        """Base model and training step; inside `as_reference`, the base model."""
         return self.base.identity if self._is_reference else f"{self.base.identity}+step{self.step}"
 
     @property
     def trainable(self) -> list[Tensor]:
-        """The parameters that learn."""
+        """The trainable parameters."""
         head = list(self._value_head.parameters()) if self._value_head is not None else []
         return [p for p in self.model.parameters() if p.requires_grad] + head
 
@@ -92,7 +92,7 @@ class Policy:
 
     @property
     def recomputes(self) -> bool:
-        """Whether activations are computed anew for the backward pass, to save memory."""
+        """Whether activations are recomputed in the backward pass, to save memory."""
         return bool(self._checkpointed)
 
     @contextmanager
@@ -109,10 +109,10 @@ class Policy:
 
     @contextmanager
     def merged(self) -> Generator[None]:
-        """Inside, the adapters stand in the base's weights, which makes decoding fast; after it the base is as before.
+        """Inside, the adapters are merged into the base's weights, for fast decoding; afterwards the base is restored.
 
-        In bfloat16 the sum is rounded, so log-probabilities for training are not computed in here. The reference has
-        nothing to merge.
+        In bfloat16 the sum is rounded, so log-probabilities for training are not computed in here. As the reference
+        there is nothing to merge.
         """
         layers: list[Any] = [m for m in self.model.modules() if isinstance(m, Linear) and not self._is_reference]
         kept = [layer.get_base_layer().weight.data.clone() for layer in layers]
@@ -136,8 +136,8 @@ class Policy:
 
     @contextmanager
     def _recomputing(self) -> Generator[None]:
-        """Inside, activations are not kept, where the settings say so. Dropout stays off: only the layers' own switch,
-        which transformers asks for checkpointing, is set.
+        """Inside, activations are not kept if the settings say so. Dropout stays off: only the layers' own switch,
+        which transformers reads for checkpointing, is set.
         """
         try:
             for layer in self._checkpointed:
@@ -165,7 +165,7 @@ class Policy:
         seeds_P: Sequence[int],
     ) -> list[ResponseGroup]:
         """Samples `group_size` responses for each of P prompts; the same arguments give the same responses, and a
-        prompt's responses do not depend on the prompts beside it but for rounding.
+        prompt's responses do not depend on the other prompts, except for rounding.
         """
         if not prompts_P:
             return []
@@ -203,7 +203,7 @@ class Policy:
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
         """Log-probability of every response token, one after another; see `packed_log_probs`.
 
-        Computed in parts: large arrays are slow to come by on a CPU, and a GPU's memory has an end.
+        Computed in parts: on a CPU large arrays are slow to allocate, and a GPU's memory is limited.
         """
         return self._forward(groups, temperature)[0]
 
@@ -228,7 +228,7 @@ class Policy:
         Its mean over samples estimates the KL divergence to the reference.
 
         Args:
-            base: whose reference it is, where that is not the policy's own.
+            base: the policy whose reference is meant, if it is another one's.
         """
         tokens_P = [group.tokens for group in groups_P]
         reference_N = (base or self).reference_log_probs(tokens_P, temperature)
@@ -252,11 +252,11 @@ class Policy:
         return [(float(log_probs.sum()), len(log_probs)) for log_probs in parts]
 
     def weights(self) -> dict[str, Tensor]:
-        """What learns, by name, detached: the adapters or the whole model, and the value head."""
+        """The trainable weights by name, detached: the adapters or the whole model, and the value head."""
         weights = self.model.state_dict() if self._full else _adapter_weights(self.model)
         if self._value_head is not None:
             weights |= {VALUE_HEAD + name: tensor for name, tensor in self._value_head.state_dict().items()}
-        tied: dict[int, str] = {}  # two names of one array are saved once
+        tied: dict[int, str] = {}  # an array with two names is saved once
         return {
             name: tensor.detach()
             for name, tensor in weights.items()
@@ -264,13 +264,13 @@ class Policy:
         }
 
     def load_weights(self, weights: dict[str, Tensor], step: int) -> None:
-        """Puts back what `weights` gave at training step `step`. A value head that is not among them stays as it is."""
+        """Loads the weights that `weights` returned at a training step. A value head that is not among them is kept."""
         head = {n.removeprefix(VALUE_HEAD): t for n, t in weights.items() if n.startswith(VALUE_HEAD)}
         if self._value_head is not None and head:
             self._value_head.load_state_dict(head)
         rest = {name: tensor for name, tensor in weights.items() if not name.startswith(VALUE_HEAD)}
         if self._full:
-            self.model.load_state_dict(rest, strict=False)  # of tied names one is there
+            self.model.load_state_dict(rest, strict=False)  # only one of two tied names is there
         else:
             set_peft_model_state_dict(self.model, rest)
         self.step = step

@@ -1,7 +1,7 @@
 """The processes of one `accelerate launch`, or the only one there is.
 
 Training is data-parallel: every process holds the model, computes the gradient of its part of each batch, and takes
-part in one sum of all gradients. Whatever touches files or judges is the main process's; the others get the result.
+part in one sum of all gradients. Only the main process works on files and asks judges; the others get the result.
 """
 
 import os
@@ -21,13 +21,13 @@ from preceptor.core.errors import PreceptorError
 T = TypeVar("T")
 
 OF_MAIN = "raised by the main process"
-"""A note on errors in the other processes, which need not say what the main one says."""
+"""Marks errors in the other processes, which need not be printed again."""
 PATIENCE = timedelta(days=7)
 """How long processes wait for each other: judging happens in one of them."""
 
 
 class Processes:
-    """The processes that train together. With a single one, everything here is free."""
+    """The processes that train together. With a single process, nothing here costs time."""
 
     def __init__(self) -> None:
         self._state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
@@ -44,7 +44,7 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that judges, writes and speaks."""
+        """Whether this is the process that judges, writes and reports progress."""
         return self.index == 0
 
     def on_main(self, work: Callable[[], T]) -> T:
@@ -56,7 +56,7 @@ class Processes:
         if self.is_main:
             try:
                 said[0] = work()
-            except BaseException as error:  # told to the others, who would wait for ever, and raised by all
+            except BaseException as error:  # sent to the others, which would wait for ever, and raised by all
                 raised, said[1] = error, _sendable(error)
         broadcast_object_list(said)
         if raised is not None:
@@ -67,7 +67,7 @@ class Processes:
         return cast("T", said[0])
 
     def part(self, items: Sequence[T]) -> list[T]:
-        """This process's part of a batch: contiguous, of sizes that differ by one at most; perhaps empty."""
+        """This process's part of a batch: contiguous, and possibly empty. Sizes of parts differ by at most one."""
         bounds = [len(items) * i // self.count for i in (self.index, self.index + 1)]
         return list(items[bounds[0] : bounds[1]])
 
@@ -78,7 +78,7 @@ class Processes:
         return cast("list[T]", gather_object(list(part)))
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Replaces each gradient by its sum over the processes. A parameter without one has a gradient of 0."""
+        """Replaces each gradient by its sum over the processes. A missing gradient counts as 0."""
         if self.count == 1:
             return
         listed = list(parameters)
@@ -91,8 +91,8 @@ class Processes:
 def leave(code: int = 0) -> None:
     """Ends this process at once, if it is one of several; a single one goes on.
 
-    The threads of a process group may outlive the interpreter and then abort a process whose work is done (SIGABRT), so
-    the interpreter's own ending is skipped.
+    The threads of a process group may outlive the interpreter and then abort a finished process (SIGABRT), so the
+    interpreter's own shutdown is skipped.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return
@@ -103,7 +103,7 @@ def leave(code: int = 0) -> None:
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """The error itself, or its words where it cannot go to another process: not all errors survive pickling."""
+    """The error itself, or its message if it cannot be sent to another process: not all errors can be pickled."""
     try:
         return cast("BaseException", pickle.loads(pickle.dumps(error)))  # noqa: S301  our own, from a line above
     except Exception:

@@ -1,4 +1,4 @@
-"""Steps of training, a checkpoint every so often; a run that was killed goes on as if nothing had happened."""
+"""Training steps with regular checkpoints. A killed run goes on as if nothing had happened."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,18 +16,18 @@ Facts = TypeVar("Facts", bound="DataclassInstance")
 
 
 class Learner(Protocol):
-    """What updates a policy, and remembers more than the policy's weights from one step to the next."""
+    """What updates a policy, with the state that the next step needs beside the policy's weights."""
 
     def state(self) -> dict[str, Any]:
         """What the next step needs, as tensors and numbers, for torch to save."""
         ...
 
     def extra(self) -> dict[str, Any]:
-        """The rest of it, for JSON."""
+        """The rest of the state, for JSON."""
         ...
 
     def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
-        """Takes back what `state` and `extra` gave."""
+        """Restores what `state` and `extra` returned."""
         ...
 
 
@@ -43,12 +43,12 @@ def take_steps(
     at_checkpoint: Callable[[int], bool],
     on_step: Callable[[int, Facts], None],
 ) -> int:
-    """Takes the steps that are left, as the files say. Every process calls it with the same arguments.
+    """Takes the steps that the files say are left. Every process calls it with the same arguments.
 
     Args:
-        take: takes the step of a number, counted from 1; gives what it saw and did, a dataclass without times, and the
-            seconds that each part of it took.
-        files: prepared.
+        take: takes a step, given its number, counted from 1; returns the facts of the step, a dataclass without times,
+            and the seconds that each part of it took.
+        files: after `prepare`.
         at_checkpoint: called in the main process at step 0, at every checkpoint and at the last step, after the
             checkpoint is on disk and again when a restart finds the run there; returns False to stop early.
         on_step: called in the main process after each finished step.

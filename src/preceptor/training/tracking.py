@@ -1,4 +1,4 @@
-"""The numbers of each training step, sent to a tracker of accelerate's. Off unless one is named."""
+"""Sends the numbers of each training step to one of accelerate's trackers. Off unless a tracker is named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = {
     "mlflow": ("mlflow",),
     "trackio": ("trackio",),
 }
-"""Trackers, and the packages of which each needs one."""
+"""For each tracker the packages of which it needs one."""
 
 
 def check_tracker(name: str) -> None:
@@ -26,7 +26,7 @@ def check_tracker(name: str) -> None:
 
 
 class Tracker:
-    """Where the numbers go; nowhere where the name is "none". For the main process.
+    """A tracker, which does nothing if its name is "none". For the main process.
 
     Args:
         folder: the run directory, for trackers that write files.
@@ -50,19 +50,19 @@ class Tracker:
         self._tracker.store_init_configuration(flat(settings))
 
     def log(self, values: Mapping[str, Any], step: int) -> None:
-        """Sends the numbers among the values."""
+        """Sends the values that are numbers."""
         if self._tracker is not None:
             numbers = {name: value for name, value in values.items() if isinstance(value, int | float)}
             self._tracker.log(numbers, step=step)
 
     def finish(self) -> None:
-        """Sends what is left. Nothing can be logged after it."""
+        """Sends what is left. Nothing can be logged afterwards."""
         if self._tracker is not None:
             self._tracker.finish()
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Nested settings by dotted names, lists as text: what every tracker takes."""
+    """Nested settings by dotted names, lists as text, which every tracker accepts."""
     found: dict[str, bool | int | float | str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):

@@ -27,7 +27,7 @@ class Bounds(Frozen):
     """How much the share of responses that hit the length limit may rise."""
 
 
-class Choice(Frozen):
+class CheckpointChoice(Frozen):
     """The checkpoint that is kept, and why others were excluded."""
 
     step: int
@@ -66,7 +66,7 @@ def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds, *, measured: b
 
 def choose_checkpoint(
     snapshots: Sequence[Snapshot], bounds: Bounds, guard: Callable[[int], str | None] = _keeps_all
-) -> Choice:
+) -> CheckpointChoice:
     """The snapshot with the highest held-out score among those within bounds, the earliest if several are equal;
     without a held-out measure, the last one within bounds. The training judge has no say.
 
@@ -82,7 +82,9 @@ def choose_checkpoint(
     for best in sorted(within, key=lambda s: (-_overall(s.heldout_score), s.step) if measured else (0.0, -s.step)):
         why = None if best is before else guard(best.step)
         if why is None:
-            return Choice(step=best.step, excluded={step: why for step, why in broken.items() if why is not None})
+            return CheckpointChoice(
+                step=best.step, excluded={step: why for step, why in broken.items() if why is not None}
+            )
         broken[best.step] = why
     raise AssertionError("the policy before training keeps every bound")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from preceptor.core.errors import UsageError
-from preceptor.evaluation.checkpoints.choose import Choice
+from preceptor.evaluation.checkpoints.choose import CheckpointChoice
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.results.run import RunSummary
 from preceptor.runs.ending import conclude
@@ -22,9 +22,9 @@ from preceptor.training.sft.settings import SftSettings
 from preceptor.training.sft.train import train_sft
 
 
-def begin(session: Session) -> str:
-    """The model that a method begins with, as a model string: the policy, or what demonstrations made of it."""
-    table = session.recipe.first
+def fine_tuned_first(session: Session) -> str:
+    """The model that a method starts from, as a model string: the policy, or what [sft] makes of it."""
+    table = session.recipe.sft_first
     if table is None:
         return session.recipe.policy
     return fine_tune(session, "sft", session.recipe.policy, session.inputs.demonstrations, table.learning)
@@ -69,7 +69,7 @@ def fine_tune(
 
 
 def measure_before(session: Session, policy: Policy, prompts: Split, grader: Grader | None) -> Snapshot:
-    """What the model is like before fine-tuning."""
+    """The measurement of the model before fine-tuning."""
     recipe = session.recipe
     meter = Meter(policy, grader, session.inputs.references, recipe, session.held_out)
     session.progress.stage("measuring before training")
@@ -86,11 +86,11 @@ def end_fine_tuned(
     judge: RunJudge | None,
     grader: Grader | None,
 ) -> RunSummary:
-    """The ending of a method whose result is a fine-tuned model: measured, published, summed up.
+    """The end of a method whose result is a fine-tuned model: it is measured and published, and the report is written.
 
     Args:
         name: the folder of the fine-tuning.
-        base: the model that was fine-tuned, to which the KL is.
+        base: the model that was fine-tuned; the KL is measured to it.
     """
     directory, recipe = session.directory, session.recipe
     folder = directory.path / name / "model"
@@ -110,7 +110,7 @@ def end_fine_tuned(
             curve=[before, after],
             before=before,
             after=after,
-            choice=Choice(step=len(rows), excluded={}),
+            choice=CheckpointChoice(step=len(rows), excluded={}),
             steps=len(rows),
             stopped_early=None,
             judge=judge,

@@ -1,15 +1,14 @@
-"""Gathering preferences: an AI judge's on candidates that are sampled here, people's from files, or both."""
+"""Gathering preferences: an AI judge's, on responses sampled here; people's, from files; or both."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
-from preceptor.judging.specs import JudgeSpec
-from preceptor.recipes.methods import ConstitutionalRecipe, DpoRecipe, RlaifRecipe
+from preceptor.recipes.settings import ComparingJudgeSettings, PreferenceSettings
 from preceptor.runs.inputs import Split
 from preceptor.runs.session import Session
 from preceptor.store.files import REMEDY, content_of, write_rows, writing
@@ -18,22 +17,24 @@ from preceptor.store.training_pairs import TrainingPair, combine, read_training_
 from preceptor.tasks.candidates import Sampling
 from preceptor.tasks.label import LabelJob, run_label
 
-PreferenceRecipe = RlaifRecipe | DpoRecipe | ConstitutionalRecipe
 
-
-def gather_preferences(session: Session, recipe: PreferenceRecipe, prompts: Split, policy: str) -> list[TrainingPair]:
+def gather_preferences(
+    session: Session, judge: ComparingJudgeSettings | None, settings: PreferenceSettings, prompts: Split, policy: str
+) -> list[TrainingPair]:
     """The pairs to learn from, in every process. Nothing of a held-out prompt is among them.
 
     Args:
-        policy: whose candidates the judge compares, as a model string.
+        judge: needed for AI preferences.
+        policy: the model whose responses the judge compares, as a model string.
 
     Raises: UsageError when there are none; PreceptorError when too many judgements fail; CheckpointError when labels of
         an earlier process were altered.
     """
-    settings, left_out = recipe.preferences, Counter[str]()
+    left_out = Counter[str]()
     sets: list[list[TrainingPair]] = []
     if settings.ai:
-        path = _labels(session, recipe, prompts, policy)
+        assert judge is not None  # the schema's own check
+        path = _labels(session, judge, settings, prompts, policy)
         pairs, why = read_training_pairs(path, weight=settings.ai_weight, labels="ai")
         left_out.update(reason.partition(": ")[2] for reason in why)
         sets.append(pairs)
@@ -58,22 +59,33 @@ def gather_preferences(session: Session, recipe: PreferenceRecipe, prompts: Spli
     return gathered
 
 
-def _labels(session: Session, recipe: PreferenceRecipe, prompts: Split, policy: str) -> Path:
+def preferences_in_words(settings: PreferenceSettings) -> Iterator[str]:
+    """Where the preferences came from, in sentences."""
+    if settings.ai:
+        yield (
+            f"The policy answered each training prompt {settings.samples_per_prompt} times and a judge compared the "
+            "answers."
+        )
+    if settings.human:
+        yield f"{'People' if not settings.ai else 'People, too,'} had compared responses."
+
+
+def _labels(
+    session: Session, judge: ComparingJudgeSettings, settings: PreferenceSettings, prompts: Split, policy: str
+) -> Path:
     """The file of the judge's preferences, made unless an earlier process finished it."""
-    assert recipe.judge is not None  # the recipe's own check
-    judge, settings, candidates = recipe.judge, recipe.preferences, recipe.candidates
-    out = session.directory.path / "labels"
+    out, default = session.directory.path / "labels", session.recipe.decoding
     job = LabelJob(
         data=out / "prompts.jsonl",
         out=out,
-        judges=(JudgeSpec(model=judge.model, constitution=judge.constitution, variant=judge.variant),),
+        judges=(judge.spec,),
         sampling=Sampling(
             policy=policy,
             samples=settings.samples_per_prompt,
-            temperature=candidates.temperature,
-            max_new_tokens=candidates.max_new_tokens,
+            temperature=settings.temperature or default.temperature,
+            max_new_tokens=settings.max_new_tokens or default.max_new_tokens,
             design=settings.design,
-            seed=derive_seed(recipe.seed, "candidates") % 2**31,
+            seed=derive_seed(session.recipe.seed, "candidates") % 2**31,
         ),
         max_failure_rate=settings.max_failure_rate,
     )

@@ -1,26 +1,18 @@
 """Training a policy by RL inside a run, whatever rewards it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 
-from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Prompt, Response
-from preceptor.recipes.methods import DirectRlaifRecipe
+from preceptor.core.types import Prompt
 from preceptor.recipes.settings import RewardFunctionSettings
-from preceptor.runs.ending import Training
-from preceptor.runs.judge import RunJudge
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
-from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.policy import Policy
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import train
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.rewards import (
-    AgainstReference,
     CallableReward,
-    JudgeReward,
-    PairwiseReward,
     PostProcessed,
     RewardSource,
     WeightedReward,
@@ -28,35 +20,7 @@ from preceptor.training.rl.rewards import (
 )
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
-
-
-def by_rl(
-    session: Session, policy: Policy, rewards: RewardSource | None, prompts: Sequence[Prompt], settings: RLSettings
-) -> Training:
-    """The training of a policy by RL.
-
-    Args:
-        rewards: on the main process; None on the others.
-    """
-    updater = Updater(policy, make_algorithm(settings), settings, session.processes)
-
-    def run(at_checkpoint: Callable[[int], bool]) -> int:
-        with tracked(session, "rl") as track:
-            return train(
-                policy,
-                updater,
-                rewards,
-                prompts,
-                settings,
-                files=session.files,
-                seed=session.recipe.seed,
-                processes=session.processes,
-                checkpoint_every=session.recipe.evaluation.checkpoint_every,
-                at_checkpoint=at_checkpoint,
-                on_step=lambda step, facts: track(step, settings.steps, asdict(facts)),
-            )
-
-    return Training(settings.steps, run, settings.prompts_per_step * settings.group_size * settings.max_new_tokens)
+from preceptor.training.tuning import TuningSettings
 
 
 def whole_reward(
@@ -69,20 +33,57 @@ def whole_reward(
     return PostProcessed(feedback if alone else WeightedReward(parts), processing)
 
 
-def judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
-    """The judge's opinion as a reward, in the mode of the recipe."""
-    settings, kind = recipe.judge, judge.reward_kind
-    if settings.mode == "score":
-        return JudgeReward(judge.scorer, kind)
-    if settings.mode == "siblings":
-        return PairwiseReward(judge.comparer(settings.variant), kind)
-    return AgainstReference(judge.comparer(settings.variant), kind, partial(_opponents, recipe, policy))
+def train_by_rl(
+    session: Session,
+    policy: Policy,
+    rewards: RewardSource | None,
+    prompts: Sequence[Prompt],
+    settings: RLSettings,
+    at_checkpoint: Callable[[int], bool],
+) -> int:
+    """Trains a policy by RL, from wherever an earlier process left it. Every process calls it.
+
+    Args:
+        rewards: on the main process; None on the others.
+        at_checkpoint: called on the main process at every checkpoint; returns False to stop early.
+
+    Returns: the number of finished steps.
+    """
+    updater = Updater(policy, make_algorithm(settings), settings, session.processes)
+    with tracked(session, "rl") as track:
+        return train(
+            policy,
+            updater,
+            rewards,
+            prompts,
+            settings,
+            files=session.files,
+            seed=session.recipe.seed,
+            processes=session.processes,
+            checkpoint_every=session.recipe.evaluation.checkpoint_every,
+            at_checkpoint=at_checkpoint,
+            on_step=lambda step, facts: track(step, settings.steps, asdict(facts)),
+        )
 
 
-def _opponents(recipe: DirectRlaifRecipe, policy: Policy, groups_P: Sequence[ResponseGroup]) -> list[Response]:
-    """A response of the reference to each prompt: of one prompt the same in every step."""
-    seeds_P = [derive_seed(recipe.seed, "opponent", group.prompt.id) for group in groups_P]
-    prompts_P = [group.prompt for group in groups_P]
-    with policy.as_reference():
-        sampled = policy.sample(prompts_P, 1, recipe.rl.max_new_tokens, recipe.rl.temperature, seeds_P)
-    return [group.responses[0] for group in sampled]
+def rl_in_words(
+    functions: RewardFunctionSettings, settings: RLSettings, tuning: TuningSettings, feedback: str
+) -> Iterator[str]:
+    """What the reward was the sum of, if there was more than AI feedback, and what became of it.
+
+    Args:
+        feedback: whose reward it is, for instance "the judge's".
+    """
+    if functions.functions:
+        parts = [f"{weight:g} × {name}" for name, weight in functions.weighted]
+        if functions.feedback_weight:
+            parts = [f"{functions.feedback_weight:g} × {feedback}", *parts]
+        yield f"The reward of training was the sum of {', '.join(parts)}."
+    what = "LoRA adapters" if tuning.method == "lora" else "all weights"
+    if settings.algorithm == "online_dpo":
+        held = f"with β = {settings.kl_coefficient} in its loss"
+    else:
+        place = "taken off the reward" if settings.kl_in == "reward" else "added to the loss"
+        held = f"with {settings.kl_coefficient} for every nat of KL to the reference {place}"
+    name = settings.algorithm.replace("_", " ").upper()
+    yield f"{name} turned rewards into updates of {what}, {held}."

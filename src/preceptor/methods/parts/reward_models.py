@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
-from preceptor.recipes.methods import ConstitutionalRecipe, RlaifRecipe
+from preceptor.recipes.settings import RewardModelTable
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
 from preceptor.store.files import check_folder, read_json, write_folder, write_json
@@ -15,16 +15,15 @@ from preceptor.training.policy import dtype_of
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble, member_seed
 from preceptor.training.reward_model.model import RewardModel
+from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.reward_model.train import RewardTraining, train_reward_model
 
 Scorer: TypeAlias = RewardModel | RewardEnsemble
 CENTRED_ON = 64
-"""Pairs whose responses' mean reward is made 0 in each member of an ensemble."""
+"""Pairs used to centre each member of an ensemble: the mean reward of their responses becomes 0."""
 
 
-def train_reward_models(
-    session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, base: str, pairs: Sequence[TrainingPair]
-) -> None:
+def train_reward_models(session: Session, table: RewardModelTable, base: str, pairs: Sequence[TrainingPair]) -> None:
     """Trains the members, each in a folder of its own in `reward_model/`, and measures them together on held-out pairs.
 
     Args:
@@ -32,30 +31,30 @@ def train_reward_models(
 
     Raises: UsageError when the pairs teach nothing; PreceptorError when training diverges.
     """
-    settings = recipe.reward_model.learning
+    settings = table.learning
     training, held_out = split(pairs, settings.held_out_share)
 
     def work() -> dict[str, Any]:
         trained = [
-            _train_member(session, recipe, recipe.reward_model.model or base, training, held_out, member)
+            _train_member(session, settings, table.model or base, training, held_out, member)
             for member in range(settings.members)
         ]
-        return session.processes.on_main(lambda: _result(session, recipe, trained, training, held_out))
+        return session.processes.on_main(lambda: _result(session, settings, trained, training, held_out))
 
     session.stage("reward_model", f"training a reward model on {len(training)} pairs", work, together=True)
 
 
-def open_reward_model(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe) -> Scorer:
+def open_reward_model(session: Session, settings: RewardModelSettings) -> Scorer:
     """The reward model, or the ensemble of them, that `train_reward_models` made. For the main process.
 
     Raises: CheckpointError when one was altered.
     """
     kept = session.directory.stage_result("reward_model")
-    return _open(session, recipe, None if kept is None else kept["offsets"])
+    return _open(session, settings, None if kept is None else kept["offsets"])
 
 
 def accuracy_of(model: Scorer, pairs: Sequence[TrainingPair]) -> RewardAccuracy | None:
-    """How a reward model orders pairs; None where there is none, or where it has a reward for none of them."""
+    """How a reward model orders pairs; None if there are no pairs, or it has a reward for none of them."""
     items = [(pair.prompt, response) for pair in pairs for response in (pair.chosen, pair.rejected)]
     rewards = model.score(items)
     scored = [_scored(pair, *rewards[2 * i : 2 * i + 2]) for i, pair in enumerate(pairs)]
@@ -68,14 +67,14 @@ def _folder(session: Session, member: int) -> Path:
 
 def _train_member(
     session: Session,
-    recipe: RlaifRecipe | ConstitutionalRecipe,
+    settings: RewardModelSettings,
     base: str,
     training: Sequence[TrainingPair],
     held_out: Sequence[TrainingPair],
     member: int,
 ) -> dict[str, Any]:
-    """Trains one member, unless an earlier process finished it; gives what became of it."""
-    settings, folder = recipe.reward_model.learning, _folder(session, member)
+    """Trains one member, unless an earlier process finished it; returns the result."""
+    recipe, folder = session.recipe, _folder(session, member)
     if session.processes.on_main((folder / "model").exists):
         session.processes.on_main(lambda: check_folder(folder / "model"))
         return session.processes.on_main(lambda: read_json(folder / "trained.json"))
@@ -113,12 +112,12 @@ def _facts(trained: RewardTraining) -> dict[str, Any]:
 
 def _result(
     session: Session,
-    recipe: RlaifRecipe | ConstitutionalRecipe,
+    settings: RewardModelSettings,
     trained: Sequence[dict[str, Any]],
     training: Sequence[TrainingPair],
     held_out: Sequence[TrainingPair],
 ) -> dict[str, Any]:
-    model = _open(session, recipe, None)
+    model = _open(session, settings, None)
     offsets: list[float] | None = None
     if isinstance(model, RewardEnsemble):
         pairs = training[:CENTRED_ON]
@@ -128,7 +127,7 @@ def _result(
     return {
         "identity": model.identity,
         "members": len(trained),
-        "pessimism": recipe.reward_model.pessimism,
+        "pessimism": settings.pessimism,
         "offsets": offsets,
         "training_pairs": len(training),
         "trained": list(trained),
@@ -138,9 +137,8 @@ def _result(
     }
 
 
-def _open(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, offsets: list[float] | None) -> Scorer:
-    settings = recipe.reward_model
-    dtype = dtype_of(recipe.tuning)
+def _open(session: Session, settings: RewardModelSettings, offsets: list[float] | None) -> Scorer:
+    dtype = dtype_of(session.recipe.tuning)
     models = [RewardModel.load(_folder(session, i) / "model", dtype) for i in range(settings.members)]
     return models[0] if len(models) == 1 else RewardEnsemble(models, settings.pessimism, offsets)
 

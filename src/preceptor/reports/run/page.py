@@ -1,7 +1,7 @@
 """The report of a run: one HTML file that opens offline and needs nothing else, and the same numbers as Markdown."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from preceptor.core.numbers import estimate, number, percent
@@ -13,6 +13,7 @@ from preceptor.evaluation.policies.result import Evaluation
 from preceptor.evaluation.policies.standings import is_capability, regressions
 from preceptor.reports.evaluation.page import cards, sections
 from preceptor.reports.run import figures, words
+from preceptor.reports.run.words import Words
 from preceptor.reports.templates import markdown, page
 from preceptor.results.run import RunSummary
 
@@ -43,6 +44,8 @@ class ReportData:
     after: Snapshot
     evaluation: Evaluation | None = None
     """The policy after training against the one before, on the held-out prompts; None where none was made."""
+    words: Words = field(default_factory=Words)
+    """What the run's method says of it."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ def render_report(data: ReportData) -> str:
         "run/report.html.jinja",
         **_shared(data),
         **({"evaluation": None} | compared),
-        done=words.what_was_done(summary),
-        results=words.results_of_stages(summary),
+        done=data.words.done,
+        results=data.words.results,
         position=words.position(summary),
         tables=settings_tables(summary.recipe),
         shown_cards=cards(data.evaluation)[:1] if data.evaluation else [],
@@ -80,7 +83,7 @@ def render_report(data: ReportData) -> str:
 def render_run_markdown(data: ReportData) -> str:
     """The numbers of a run as Markdown: headline, reasons to doubt it, measures, what changed where. Escaped."""
     changes = data.evaluation.changes if data.evaluation else ()
-    return markdown("run/report.md.jinja", **_shared(data), done=words.what_was_done(data.summary), changes=changes)
+    return markdown("run/report.md.jinja", **_shared(data), done=data.words.done, changes=changes)
 
 
 def _shared(data: ReportData) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a run did and what its parts came to, in sentences for the report."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from preceptor.core.numbers import estimate, number
 from preceptor.results.run import (
@@ -15,7 +15,17 @@ from preceptor.results.run import (
 )
 
 _FINE_TUNED = ("sft", "best_of_n")
-"""The methods that make one model and choose no checkpoint."""
+"""The methods of early versions that chose no checkpoint, and whose summaries do not say so."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a run's method says of it."""
+
+    done: tuple[str, ...] = ()
+    """What was done, sentence by sentence."""
+    results: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its stages came to, by a title."""
 
 
 def chosen_on_validation(summary: RunSummary) -> bool:
@@ -37,13 +47,8 @@ def without_choice(runs: Mapping[str, RunSummary]) -> list[str]:
     return [name for name, summary in runs.items() if not chosen_on_validation(summary)]
 
 
-def what_was_done(summary: RunSummary) -> list[str]:
-    """The method, step by step, and how the model was chosen."""
-    return [*_beginning(summary), *_METHODS[summary.method_name](summary), *_ending(summary)]
-
-
 def results_of_stages(summary: RunSummary) -> dict[str, str]:
-    """What the parts of the run before the last one came to, by name."""
+    """What the stages of a run that ship with preceptor came to, by a title."""
     sentences = {
         "Fine-tuning on demonstrations": _fine_tuned(summary.sft),
         "Fine-tuning": _fine_tuned(summary.fine_tuning),
@@ -112,8 +117,7 @@ def position(summary: RunSummary) -> str:
     judge = summary.recipe.get("judge")
     if judge is None:
         return ""
-    alone = "scored" in judge.get("variant", "scored").split("+") or judge.get("mode") == "score"
-    if alone or summary.method_name == "best_of_n":
+    if "scored" in judge.get("variant", "scored").split("+") or judge.get("mode") == "score":
         return (
             "One response is judged at a time, so no position can be favoured. The choices' probabilities are read at "
             "temperature 1, nothing is sampled."
@@ -136,116 +140,9 @@ def poor_reward_model(summary: RunSummary) -> str | None:
 _PEOPLE = {"ai": "the judge", "human": "people"}
 
 
-def _beginning(summary: RunSummary) -> Iterator[str]:
-    if summary.sft is not None and summary.method_name != "sft":
-        yield "The policy was first fine-tuned on demonstrations; its result is the reference of everything below."
-
-
-def _sft(summary: RunSummary) -> Iterator[str]:
-    yield "The policy was fine-tuned on demonstrations. The KL is to what it was before."
-
-
-def _direct(summary: RunSummary) -> Iterator[str]:
-    recipe = summary.recipe
-    judge, rl = recipe["judge"], recipe["rl"]
-    yield f"The policy answered {rl['prompts_per_step']} prompts {rl['group_size']} times each in every step."
-    kind = (summary.reward_kind or judge["reward"]).replace("_", "-")
-    yield {
-        "score": f"A judge read each answer and was asked for one of its choices; the {kind} of their probabilities "
-        "was the reward.",
-        "siblings": f"A judge compared the answers to each prompt with each other; the {kind} of its preferences was "
-        "the reward.",
-        "reference": f"A judge compared each answer with one of the reference policy; the {kind} of its preference "
-        "was the reward.",
-    }[judge["mode"]]
-    yield from _summed(recipe, "the judge's")
-    yield _rl(summary)
-
-
-def _rlaif(summary: RunSummary) -> Iterator[str]:
-    yield from _preferences(summary)
-    rl = summary.recipe["rl"]
-    yield "A reward model learnt these preferences."
-    yield (
-        f"Then the policy answered {rl['prompts_per_step']} prompts {rl['group_size']} times each in every step, and "
-        "the reward model's score was the reward."
-    )
-    yield from _summed(summary.recipe, "the reward model's")
-    yield _rl(summary)
-
-
-def _summed(recipe: dict[str, Any], feedback: str) -> Iterator[str]:
-    """What the reward is the sum of, where there is more than AI feedback."""
-    if functions := recipe["rewards"]["functions"]:
-        weights = recipe["rewards"]["weights"] or [1.0] * len(functions)
-        parts = [f"{weight:g} × {name}" for name, weight in zip(functions, weights, strict=True)]
-        if recipe["rewards"]["feedback_weight"]:
-            parts = [f"{recipe['rewards']['feedback_weight']:g} × {feedback}", *parts]
-        yield f"The reward of training was the sum of {', '.join(parts)}."
-
-
-def _constitutional(summary: RunSummary) -> Iterator[str]:
-    revision = summary.recipe["revision"]
-    yield (
-        f"The policy criticised and rewrote its own answers by the principles of {revision['constitution']}, in "
-        f"{revision['rounds']} rounds, and was fine-tuned on the result, which is the reference of what follows."
-    )
-    yield from _rlaif(summary)
-
-
-def _dpo(summary: RunSummary) -> Iterator[str]:
-    yield from _preferences(summary)
-    dpo = summary.recipe["dpo"]
-    how = f"with β = {dpo['beta']} and {dpo['labels']} labels, in batches of {dpo['batch_size']}"
-    yield f"The policy learnt them by DPO {how}."
-
-
-def _best_of_n(summary: RunSummary) -> Iterator[str]:
-    settings = summary.recipe["best_of_n"]
-    who = "a reward model" if settings["reward_model"] else "the judge"
-    yield f"The policy answered each training prompt {settings['samples']} times; {who} chose the best answer."
-    yield "The policy was fine-tuned on these. The KL is to what it was before."
-
-
-_METHODS: dict[str, Callable[[RunSummary], Iterator[str]]] = {
-    "sft": _sft,
-    "direct_rlaif": _direct,
-    "rlaif": _rlaif,
-    "constitutional": _constitutional,
-    "dpo": _dpo,
-    "best_of_n": _best_of_n,
-}
-
-
-def _preferences(summary: RunSummary) -> Iterator[str]:
-    settings = summary.recipe["preferences"]
-    if settings["ai"]:
-        yield (
-            f"The policy answered each training prompt {settings['samples_per_prompt']} times and a judge compared the "
-            "answers."
-        )
-    if settings["human"]:
-        yield f"{'People' if not settings['ai'] else 'People, too,'} had compared responses."
-
-
-def _rl(summary: RunSummary) -> str:
-    recipe = summary.recipe
-    rl, tuning = recipe["rl"], recipe["tuning"]
-    what = "LoRA adapters" if tuning["method"] == "lora" else "all weights"
-    name = rl["algorithm"].replace("_", " ").upper()
-    if rl["algorithm"] == "online_dpo":
-        held = f"with β = {rl['kl_coefficient']} in its loss"
-    else:
-        place = "taken off the reward" if rl["kl_in"] == "reward" else "added to the loss"
-        held = f"with {rl['kl_coefficient']} for every nat of KL to the reference {place}"
-    return f"{name} turned rewards into updates of {what}, {held}."
-
-
-def _ending(summary: RunSummary) -> Iterator[str]:
+def how_the_model_was_chosen(summary: RunSummary) -> Iterator[str]:
+    """How the checkpoint that was kept was chosen, and on which prompts, in sentences."""
     prompts = summary.prompts
-    if summary.method_name in _FINE_TUNED:
-        yield f"The model after all {summary.steps} updates was kept."
-        return
     early = summary.stopped_early
     ended = f"training ended early ({early})" if early else "training was complete"
     kept = "the last one" if summary.heldout_score_is is None else "the one with the highest held-out score"

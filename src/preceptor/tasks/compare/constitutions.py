@@ -6,7 +6,7 @@ from pathlib import Path
 
 from preceptor.core.errors import UsageError
 from preceptor.judging.constitution import load_constitution
-from preceptor.recipes.methods import Recipe
+from preceptor.recipes.base import Recipe
 from preceptor.results.comparison import ConstitutionVersion, RunSide
 from preceptor.results.run import ConstitutionRecord, RunSummary
 
@@ -17,10 +17,10 @@ def constitution_text(recipe: Recipe, summary: RunSummary | None) -> str | None:
     """The text of the constitution that a run was judged by: its file where that is still the same one, else what the
     run recorded of it. None if it had none, or if it is not finished and the file is gone.
     """
-    if recipe.scoring is None:
+    if recipe.training_judge is None:
         return None
     recorded = summary and summary.constitution
-    name = recipe.scoring.constitution
+    name = recipe.training_judge.constitution
     try:
         unchanged = recorded is None or load_constitution(name).hash == recorded.hash
     except UsageError:  # it is gone, or no constitution any more

@@ -3,10 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from preceptor.core.types import Prompt
-from preceptor.judging.settings import PairwiseSettings
 from preceptor.judging.specs import JudgeSpec
-from preceptor.recipes.methods import BestOfNRecipe, DirectRlaifRecipe, Recipe
-from preceptor.recipes.settings import ComparingJudgeSettings
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.inputs import read_inputs
 from preceptor.store.files import read_json
@@ -16,7 +13,8 @@ from preceptor.tasks.evaluate.policies import EvaluatedPolicy, run_around
 
 def training_judge(policies: Sequence[EvaluatedPolicy]) -> JudgeSpec | None:
     """The judge of the first run among the policies that had a judge; None if there is none."""
-    return next((spec for _, run in _runs(policies) if (spec := _spec(run.recipe)) is not None), None)
+    judges = (run.recipe.training_judge for _, run in _runs(policies))
+    return next((judge.evaluation_spec for judge in judges if judge is not None), None)
 
 
 def training_models(policies: Sequence[EvaluatedPolicy]) -> set[str]:
@@ -61,19 +59,3 @@ def _runs(policies: Sequence[EvaluatedPolicy]) -> Iterator[tuple[str, RunDirecto
     for policy in policies:
         if (run := run_around(policy.source)) is not None:
             yield policy.name, run
-
-
-def _spec(recipe: Recipe) -> JudgeSpec | None:
-    """The judge of training as it compares here: in both orders, whichever training used. A judge that only scored
-    responses compares them by their scores.
-    """
-    judge = recipe.scoring
-    if judge is None:
-        return None
-    scored = isinstance(recipe, BestOfNRecipe)
-    scored = scored or (isinstance(recipe, DirectRlaifRecipe) and recipe.judge.mode == "score")
-    if scored or not isinstance(judge, ComparingJudgeSettings):
-        settings = PairwiseSettings(shown="alone", **judge.asking.model_dump())
-    else:
-        settings = JudgeSpec(variant=judge.variant).resolved().model_copy(update={"order": "both"})
-    return JudgeSpec(model=judge.model, constitution=judge.constitution, settings=settings)

@@ -11,8 +11,8 @@ from preceptor.training.policy import Policy
 
 
 @dataclass(frozen=True)
-class EncodedPair:
-    """What training needs of a pair."""
+class PackedPair:
+    """A pair as the policy reads it: one prompt with both responses behind it."""
 
     id: str
     tokens: TokenGroup
@@ -21,10 +21,10 @@ class EncodedPair:
     weight: float
 
 
-def encode_pairs(
+def pack_pairs(
     policy: Policy, pairs: Sequence[TrainingPair], max_length: int
-) -> tuple[list[EncodedPair], dict[str, int]]:
-    """Encodes pairs in an order that depends on their contents alone.
+) -> tuple[list[PackedPair], dict[str, int]]:
+    """Encodes pairs, in an order that depends on their contents alone.
 
     Args:
         max_length: most tokens of a prompt and one response, the end-of-sequence token included.
@@ -32,15 +32,15 @@ def encode_pairs(
     Returns: the pairs, and how many were left out for each reason.
     Raises: UsageError when the policy's tokenizer has no chat template, or one that drops messages.
     """
-    found = [_encode(policy, pair, max_length) for pair in pairs]
+    found = [_pack(policy, pair, max_length) for pair in pairs]
     reasons = Counter(each for each in found if isinstance(each, str))
-    encoded = [each for each in found if isinstance(each, EncodedPair)]
+    encoded = [each for each in found if isinstance(each, PackedPair)]
     encoded.sort(key=lambda pair: (pair.id, pair.tokens.prompt, pair.tokens.responses, pair.p_chosen, pair.weight))
     return encoded, dict(reasons)
 
 
-def _encode(policy: Policy, pair: TrainingPair, max_length: int) -> EncodedPair | str:
-    """The encoded pair, or why there is none."""
+def _pack(policy: Policy, pair: TrainingPair, max_length: int) -> PackedPair | str:
+    """The encoded pair, or the reason why there is none."""
     if unfit := _unfit(pair):
         return unfit
     try:
@@ -52,11 +52,11 @@ def _encode(policy: Policy, pair: TrainingPair, max_length: int) -> EncodedPair 
         return "both responses have the same tokens"
     if len(prompt) + max(len(chosen), len(rejected)) > max_length:
         return f"longer than {max_length} tokens"
-    return EncodedPair(pair.id, TokenGroup(prompt, (chosen, rejected)), pair.p_chosen, pair.weight)
+    return PackedPair(pair.id, TokenGroup(prompt, (chosen, rejected)), pair.p_chosen, pair.weight)
 
 
 def _unfit(pair: TrainingPair) -> str | None:
-    """Why nothing can be learnt from a pair, as far as its texts say."""
+    """The reason why nothing can be learned from a pair, if its texts show one."""
     if pair.chosen.trajectory or pair.rejected.trajectory:
         return "a response is a trajectory of several messages"
     if any(message.role == "tool" or message.tool_calls for message in pair.prompt.conversation):

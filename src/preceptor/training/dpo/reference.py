@@ -10,7 +10,7 @@ from torch import Tensor
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.store.files import check_folder, read_json, write_folder, write_json
-from preceptor.training.dpo.encoding import EncodedPair
+from preceptor.training.dpo.encoding import PackedPair
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
@@ -25,7 +25,7 @@ def pair_log_probs(log_probs_N: Tensor, groups: Sequence[TokenGroup]) -> Tensor:
     return torch.stack([part.sum() for part in log_probs_N.split(lengths)]).view(-1, 2)
 
 
-def reference_log_probs(policy: Policy, pairs: Sequence[EncodedPair], folder: Path, processes: Processes) -> Tensor:
+def reference_log_probs(policy: Policy, pairs: Sequence[PackedPair], folder: Path, processes: Processes) -> Tensor:
     """Log-probability of both responses of each of M pairs under the reference, M × 2, fp32, on the CPU.
 
     Where the folder has them already they are verified and used again. Each process computes a part.
@@ -65,7 +65,7 @@ def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
     return load_file(folder / "log_probs.safetensors")["log_probs"]
 
 
-def _compute(policy: Policy, pairs: Sequence[EncodedPair]) -> list[list[float]]:
+def _compute(policy: Policy, pairs: Sequence[PackedPair]) -> list[list[float]]:
     """Two numbers for each pair."""
     found: list[list[float]] = []
     for start in range(0, len(pairs), _AT_ONCE):

@@ -15,7 +15,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.objectives.dpo import dpo_losses, implicit_rewards
 from preceptor.store.training_pairs import TrainingPair, hard
-from preceptor.training.dpo.encoding import EncodedPair, encode_pairs
+from preceptor.training.dpo.encoding import PackedPair, pack_pairs
 from preceptor.training.dpo.reference import pair_log_probs, reference_log_probs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.files import RunFiles
@@ -32,7 +32,7 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class DpoFacts:
-    """What one update saw and did. Deterministic: no times in here."""
+    """The facts of one update. Deterministic, so there are no times here."""
 
     loss: float
     """Mean over the batch, weighted as the pairs are."""
@@ -50,7 +50,7 @@ class DpoFacts:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What an update saw of one pair."""
+    """One pair in an update."""
 
     loss: float
     margin: float
@@ -72,7 +72,7 @@ def train_dpo(
     on_step: Callable[[int, int, DpoFacts], None],
     on_note: Callable[[str], None],
 ) -> int:
-    """Trains the policy, from where the files in the run directory say it was, as `take_steps` does.
+    """Trains the policy, from the state that the files in the run directory hold, as `take_steps` does.
 
     Args:
         files: in whose folder, beside what they keep there, the reference's log-probabilities are.
@@ -86,16 +86,16 @@ def train_dpo(
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
     processes.on_main(files.prepare)
     reference_M2 = reference_log_probs(policy, encoded, files.root / "reference", processes)
-    learner = Learner(policy, encoded, reference_M2, settings, steps, processes)
+    updater = DpoUpdater(policy, encoded, reference_M2, settings, steps, processes)
 
     def take(step: int) -> tuple[DpoFacts, dict[str, float]]:
         start = time.perf_counter()
-        facts = learner.update(batch_of_step([pair.id for pair in encoded], step, settings.batch_size, seed))
+        facts = updater.update(batch_of_step([pair.id for pair in encoded], step, settings.batch_size, seed))
         return facts, {"update": time.perf_counter() - start}
 
     return take_steps(
         policy,
-        learner,
+        updater,
         steps,
         take,
         files=files,
@@ -106,7 +106,7 @@ def train_dpo(
     )
 
 
-class Learner:
+class DpoUpdater:
     """A policy with its optimiser and M pairs.
 
     Args:
@@ -117,7 +117,7 @@ class Learner:
     def __init__(
         self,
         policy: Policy,
-        pairs: Sequence[EncodedPair],
+        pairs: Sequence[PackedPair],
         reference_M2: Tensor,
         settings: DpoSettings,
         steps: int,
@@ -173,11 +173,11 @@ class Learner:
         return self._optimizer.state()
 
     def extra(self) -> dict[str, Any]:
-        """Nothing more."""
+        """There is nothing more."""
         return {}
 
     def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         self._optimizer.load_state(state)
 
     def _loss(self, places: Sequence[int], batch_size: int) -> tuple[Tensor, list[_Seen]]:
@@ -216,14 +216,14 @@ def _order_of_epoch(ids: tuple[str, ...], epoch: int, seed: int) -> tuple[int, .
 
 def _usable(
     policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings, on_note: Callable[[str], None]
-) -> list[EncodedPair]:
+) -> list[PackedPair]:
     """The pairs to learn from, encoded.
 
     Raises: UsageError when there is none.
     """
     labelled = list(pairs) if settings.labels == "soft" else hard(pairs)
     longest = min(settings.max_length, policy.base.context_window)
-    encoded, reasons = encode_pairs(policy, labelled, longest)
+    encoded, reasons = pack_pairs(policy, labelled, longest)
     if len(labelled) < len(pairs):
         reasons = {"a tie is no hard label": len(pairs) - len(labelled), **reasons}
     notes = [f"{count} of {len(pairs)} pairs left out: {why}" for why, count in reasons.items()]

@@ -1,1 +1,1 @@
-"""Reward models: a language model that reads a conversation and says one number, learned from preferences."""
+"""Reward models: language models that give a conversation one number, learned from preferences."""

@@ -1,4 +1,4 @@
-"""Several reward models that a policy must please together, so that the error of one is less worth exploiting."""
+"""An ensemble of reward models, so that a policy gains less by exploiting the errors of one."""
 
 import statistics
 from collections.abc import Sequence
@@ -19,13 +19,12 @@ class RewardEnsemble:
     """Mean less k standard deviations over members: disagreement is punished (after Coste et al. 2023, section 3.1,
     who subtract a multiple of the variance).
 
-    A reward model's rewards are known up to a constant of its own, which would pass for disagreement. `centre` takes it
-    off.
+    The rewards of a reward model are defined up to a constant, which would look like disagreement. `centre` removes it.
 
     Args:
         models: the members.
         pessimism: k.
-        offsets_M: what is taken off each member's rewards; 0 when None.
+        offsets_M: subtracted from each member's rewards; 0 when None.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A reward model: a language model whose head says one number for a prompt and a response."""
+"""A reward model: a language model whose head gives one number for a prompt and a response."""
 
 import copy
 import math
@@ -39,7 +39,7 @@ class RewardModel:
     Args:
         model: a sequence classifier of transformers with one output, or one under adapters.
         max_length: tokens of prompt and response together; a longer text has no reward.
-        precision: what all but the head computes in.
+        precision: of everything but the head.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RewardModel:
         self.step = 0
         self._identity = identity
         self.made_of: dict[str, Any] = {"identity": identity}
-        """What its weights were before training, and which of them learn."""
+        """A description of its weights before training, and of what is trained."""
         self._precision = precision
         self._plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         self._plain.config.get_text_config().pad_token_id = tokenizer.pad_token_id
@@ -64,7 +64,7 @@ class RewardModel:
 
     @classmethod
     def from_language_model(cls, name: str, tuning: TuningSettings, seed: int, *, max_length: int) -> "RewardModel":
-        """A reward model to train, made of the language model behind a model string. Its head is new.
+        """A reward model to train, made from the language model of a model string. Its head is new.
 
         Raises: UsageError when the model has no chat template or its architecture no reward model; as `load`.
         """
@@ -110,22 +110,22 @@ class RewardModel:
 
     @property
     def trainable(self) -> list[Tensor]:
-        """The parameters that learn, all fp32."""
+        """The trainable parameters, all fp32."""
         return [p for p in self.model.parameters() if p.requires_grad]
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         return self._plain.device
 
     @property
     def recomputes(self) -> bool:
-        """Whether activations are computed anew for the backward pass, to save memory."""
+        """Whether activations are recomputed in the backward pass, to save memory."""
         return bool(self._checkpointed)
 
     @property
     def tokens_at_once(self) -> int:
-        """How many tokens are worth giving to `rewards`."""
+        """A good number of tokens for one call of `rewards`."""
         return tokens_at_once(self._plain)
 
     def encode(self, prompt: Prompt, response: Response) -> tuple[int, ...] | NoReward:
@@ -171,13 +171,13 @@ class RewardModel:
         return results
 
     def weights(self) -> dict[str, Tensor]:
-        """What learns, by name, detached: the head and the adapters, or the whole model."""
+        """The trainable weights by name, detached: the head and the adapters, or the whole model."""
         peft = isinstance(self.model, PeftModel)
         found = get_peft_model_state_dict(self.model, save_embedding_layers=False) if peft else self.model.state_dict()
         return {name: tensor.detach() for name, tensor in found.items()}
 
     def load_weights(self, weights: dict[str, Tensor], step: int) -> None:
-        """Puts back what `weights` gave at training step `step`."""
+        """Loads the weights that `weights` returned at training step `step`."""
         if isinstance(self.model, PeftModel):
             set_peft_model_state_dict(self.model, weights)
         else:

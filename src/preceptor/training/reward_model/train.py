@@ -1,7 +1,6 @@
-"""Training a reward model on labelled pairs, so that it can be killed at any moment and go on.
+"""Training a reward model on labelled pairs, so that it can be killed at any moment and go on (`training/state.py`).
 
-metrics.jsonl       one row per finished step; the same numbers however often the run was interrupted
-state/step-000012/  everything that the next step needs; the newest one only
+Its state is saved every `save_every` steps and at the end of each epoch; the steps after it are taken again.
 """
 
 import dataclasses
@@ -10,6 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,12 +26,12 @@ from preceptor.training.processes import Processes
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
-from preceptor.training.reward_model.state import RewardModelFiles
+from preceptor.training.state import TrainingState
 
 
 @dataclass(frozen=True)
 class RewardStepFacts:
-    """What one step saw and did. Deterministic: no times in here."""
+    """The facts of one step. Deterministic, so there are no times here."""
 
     epoch: int
     """Counted from 1."""
@@ -50,13 +50,13 @@ class RewardStepFacts:
 
 @dataclass(frozen=True)
 class RewardTraining:
-    """What became of a training run."""
+    """The result of a training run."""
 
     steps: int
     pairs: int
     """Pairs that were trained on."""
     left_out: dict[str, int]
-    """Pairs that were not, by reason."""
+    """Pairs that were not trained on, by reason."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class EncodedPair:
 
     @property
     def hash(self) -> str:
-        """Of all that is here."""
+        """A hash of the pair's content."""
         return content_hash([list(self.chosen), list(self.rejected), self.p_chosen, self.weight])
 
     @property
@@ -81,7 +81,7 @@ class EncodedPair:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Which pairs a step is about."""
+    """The pairs of one step."""
 
     step: int
     epoch: int
@@ -109,7 +109,7 @@ def train_reward_model(
     processes: Processes,
     on_step: Callable[[int, int, RewardStepFacts], None] = lambda step, total, facts: None,
 ) -> RewardTraining:
-    """Trains a reward model, from where the files in `root` say it was.
+    """Trains a reward model, from the state that the files in `root` hold.
 
     Every epoch goes through all pairs in an order of its own, which depends on the seed, the epoch and nothing else.
 
@@ -125,16 +125,49 @@ def train_reward_model(
     total = math.ceil(len(encoded) / settings.batch_size) * settings.epochs
     optimizer = Optimizer(model.trainable, settings, total, processes)
     setup = content_hash([settings.model_dump(mode="json"), seed, model.made_of, [pair.hash for pair in encoded]])
-    files = RewardModelFiles(root, setup, processes)
-    for batch in _batches(len(encoded), settings, seed, after=files.restore(model, optimizer)):
+    state = TrainingState(root)
+
+    def save() -> None:
+        state.save(model.step, model.weights(), optimizer.state(), {"step": model.step, "setup": setup})
+        state.drop_older()
+
+    for batch in _batches(len(encoded), settings, seed, after=_restore(state, setup, model, optimizer, processes)):
         facts = _step(model, optimizer, [encoded[i] for i in batch.pairs], settings, processes, batch)
         model.step = batch.step
-        files.add_row({"step": batch.step, **dataclasses.asdict(facts)})
+        processes.on_main(partial(state.add_row, {"step": batch.step, **dataclasses.asdict(facts)}))
         if batch.ends_epoch or batch.step % settings.save_every == 0:
-            files.save_state(model, optimizer)
+            processes.on_main(save)
         if processes.is_main:
             on_step(batch.step, total, facts)
     return RewardTraining(total, len(encoded), left_out)
+
+
+def _restore(state: TrainingState, setup: str, model: RewardModel, optimizer: Optimizer, processes: Processes) -> int:
+    """Puts back the newest state, if there is one, and cuts the rows to match.
+
+    Args:
+        setup: a hash of all that the numbers depend on: settings, seed, model and pairs.
+
+    Returns: the number of finished steps.
+    Raises: CheckpointError when the state is truncated or altered, UsageError when it is another training's.
+    """
+
+    def prepare() -> int:
+        newest = state.newest()
+        if newest is not None and newest["setup"] != setup:
+            raise UsageError(
+                f"{state.folder}: holds the state of a training with other pairs, settings, seed, tuning or model; "
+                "train in another folder, or delete this one"
+            )
+        state.cut_rows()
+        return state.step
+
+    step = processes.on_main(prepare)
+    if step:
+        weights, kept, _ = state.load(str(model.trainable[0].device))
+        model.load_weights(weights, step)
+        optimizer.load_state(kept)
+    return step
 
 
 def encode_pairs(

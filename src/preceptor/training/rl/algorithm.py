@@ -1,4 +1,4 @@
-"""What the loop asks of an algorithm, and which algorithms there are."""
+"""The interface of an algorithm, and which algorithms there are."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -18,7 +18,7 @@ class Algorithm(Protocol):
     """How advantages come from rewards, and which loss they enter."""
 
     def targets(self, batch: Batch) -> Targets:
-        """What each token of a whole batch is to be learnt from; nothing where there is no reward."""
+        """The targets of each token of a whole batch, such as advantages; 0 where there is no reward."""
         ...
 
     def losses(self, part: Part) -> Tensor:
@@ -26,11 +26,11 @@ class Algorithm(Protocol):
         ...
 
     def state(self) -> dict[str, float | None]:
-        """What must survive a restart."""
+        """State that must survive a restart."""
         ...
 
     def load_state(self, state: dict[str, float | None]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What an algorithm sees of a step: rewards and log-probabilities of B = P × G responses of N tokens in all."""
+"""What an algorithm gets: rewards and log-probabilities of B = P × G responses with N tokens in total."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from preceptor.objectives.policy_gradient import kl_estimate, sequence_sums
 
 @dataclass(frozen=True)
 class Batch:
-    """A whole step, in every process the same. Nothing here carries a gradient."""
+    """A whole step, the same in every process. Nothing here carries a gradient."""
 
     rewards_PG: Tensor
-    """As the source gave them; anything, NaN included, where `valid_PG` is False."""
+    """As the source returned them; anything, even NaN, where `valid_PG` is False."""
     valid_PG: Tensor
     """True where there is a reward."""
     lengths_B: Tensor
@@ -54,11 +54,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Targets:
-    """What an algorithm makes of a batch: what each of N tokens is to be learnt from."""
+    """What an algorithm makes of a batch: targets for each of N tokens."""
 
     advantages_N: Tensor
     returns_N: Tensor | None = None
-    """What the value head is to learn."""
+    """Targets of the value head."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is told of each update."""
+"""The facts of an update: a row of `metrics.jsonl`."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ from preceptor.training.rl.settings import RLSettings
 
 
 class Grpo:
-    """A response is as good as its reward stands out in its group, in units of the group's deviation."""
+    """The advantage of a response is its reward less the mean of its group, over the group's standard deviation."""
 
     def __init__(self, settings: RLSettings) -> None:
         self._settings = settings
@@ -32,7 +32,7 @@ class Grpo:
         return part.sums(losses_N) / divisor
 
     def state(self) -> dict[str, float | None]:
-        """What must survive a restart: nothing."""
+        """There is no state."""
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:

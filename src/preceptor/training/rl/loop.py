@@ -32,7 +32,7 @@ def train(
     at_checkpoint: Callable[[int], bool],
     on_step: Callable[[int, UpdateFacts], None],
 ) -> int:
-    """Trains the policy, from where the files say it was, as `take_steps` does.
+    """Trains the policy, from the state that the files hold, as `take_steps` does.
 
     Args:
         rewards: asked by the main process alone, about the whole step; the others may have None.
@@ -70,7 +70,7 @@ def _step(
     seed: int,
     step: int,
 ) -> tuple[UpdateFacts, dict[str, float]]:
-    """Samples, rewards and learns; gives the facts, and the seconds that each part took."""
+    """Samples, rewards and learns. Returns the facts, and the seconds that each part took."""
     clock = [time.perf_counter()]
     taken = prompts_of_step(prompts, step, settings.prompts_per_step, seed)
     seeds = [derive_seed(seed, "rollout", step, place) for place in range(len(taken))]

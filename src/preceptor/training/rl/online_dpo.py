@@ -1,4 +1,4 @@
-"""Online DPO: two responses of the policy as it is, one preferred, the DPO loss on them (Guo et al. 2024)."""
+"""Online DPO: the DPO loss on two responses that the current policy sampled (Guo et al. 2024)."""
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class OnlineDpo:
         return torch.where(part.valid_PG.all(dim=1), losses_P, 0.0).repeat_interleave(2)
 
     def state(self) -> dict[str, float | None]:
-        """What must survive a restart: nothing."""
+        """There is no state."""
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:

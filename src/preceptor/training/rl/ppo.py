@@ -12,7 +12,7 @@ from preceptor.training.rl.settings import RLSettings
 
 
 class Ppo:
-    """A token is as good as what follows it exceeds what the value head expected before it."""
+    """The advantage of a token is how far the return that follows exceeds what the value head expected."""
 
     def __init__(self, settings: RLSettings) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class Ppo:
         return part.sums(policy_N + self._settings.ppo.value_coefficient * value_N * valid_N) / part.mean_length
 
     def state(self) -> dict[str, float | None]:
-        """What must survive a restart: nothing beside the policy's own value head."""
+        """There is no state beside the policy's own value head."""
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:
@@ -58,6 +58,6 @@ def _whitened(advantages_N: Tensor, valid_N: Tensor) -> Tensor:
     """
     if int(valid_N.sum()) < 2:
         return torch.zeros_like(advantages_N)
-    known = advantages_N[valid_N].double()  # in single precision equal numbers leave a deviation: that of rounding
+    known = advantages_N[valid_N].double()  # in single precision equal numbers have a deviation above 0, from rounding
     scaled_N = (advantages_N.double() - known.mean()) / (known.std() + 1e-8)
     return torch.where(valid_N, scaled_N, 0.0).to(advantages_N.dtype)

@@ -12,7 +12,7 @@ DECAY = 0.9
 
 
 class Reinforce:
-    """A response is as good as its reward exceeds the average reward of earlier steps.
+    """The advantage of a response is its reward less the average reward of earlier steps.
 
     In the first step, which has no past, the baseline is the mean of the step's own rewards.
     """
@@ -28,7 +28,7 @@ class Reinforce:
             return Targets(batch.by_token(rewards_PG.new_zeros(rewards_PG.shape)))
         mean = float(rewards_PG[valid_PG].double().mean())
         baseline = mean if self._baseline is None else self._baseline
-        self._baseline = baseline + (1.0 - DECAY) * (mean - baseline)  # in this form equal rewards stay what they are
+        self._baseline = baseline + (1.0 - DECAY) * (mean - baseline)  # exact if all are equal
         return Targets(batch.by_token(baseline_advantages(rewards_PG, valid_PG, baseline)))
 
     def losses(self, part: Part) -> Tensor:
@@ -36,7 +36,7 @@ class Reinforce:
         return response_losses(part, self._clip_range)
 
     def state(self) -> dict[str, float | None]:
-        """What must survive a restart."""
+        """The running average."""
         return {"baseline": self._baseline}
 
     def load_state(self, state: dict[str, float | None]) -> None:
@@ -45,7 +45,7 @@ class Reinforce:
 
 
 class ReinforceWithValue:
-    """A token is as good as the response's reward exceeds what the value head expected before it (Lee et al. 2023,
+    """The advantage of a token is the response's reward less what the value head expected before it (Lee et al. 2023,
     appendix on RL). The value head learns the reward by least squares.
     """
 
@@ -53,10 +53,10 @@ class ReinforceWithValue:
         self._settings = settings
 
     def targets(self, batch: Batch) -> Targets:
-        """Advantages of a batch, and its rewards as what the value head is to learn."""
+        """Advantages of a batch, and its rewards as the targets of the value head."""
         assert batch.values_N is not None
         valid_N = batch.by_token(batch.valid_PG)
-        returns_N = batch.by_token(batch.penalised_PG).where(valid_N, batch.values_N)  # no surprise where no reward
+        returns_N = batch.by_token(batch.penalised_PG).where(valid_N, batch.values_N)  # 0 without a reward
         return Targets(returns_N - batch.values_N, returns_N)
 
     def losses(self, part: Part) -> Tensor:
@@ -70,7 +70,7 @@ class ReinforceWithValue:
         return part.sums(policy_N) + self._settings.ppo.value_coefficient * part.sums(value_N) / part.lengths_B
 
     def state(self) -> dict[str, float | None]:
-        """What must survive a restart: nothing beside the policy's own value head."""
+        """There is no state beside the policy's own value head."""
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:

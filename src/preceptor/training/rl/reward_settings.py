@@ -1,4 +1,4 @@
-"""What is done to rewards between their source and the update. Without torch, as settings are."""
+"""Settings of reward post-processing. Needs no torch."""
 
 from typing import Literal
 

@@ -9,7 +9,7 @@ from preceptor.training.rl.settings import RLSettings
 
 
 class Rloo:
-    """A response is as good as its reward exceeds the mean reward of the others sampled for the same prompt."""
+    """The advantage of a response is its reward less the mean reward of the others sampled for the same prompt."""
 
     def __init__(self, settings: RLSettings) -> None:
         self._clip_range = settings.clip_range
@@ -23,7 +23,7 @@ class Rloo:
         return response_losses(part, self._clip_range)
 
     def state(self) -> dict[str, float | None]:
-        """What must survive a restart: nothing."""
+        """There is no state."""
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:

@@ -12,7 +12,7 @@ AlgorithmName = Literal["reinforce", "rloo", "grpo", "ppo", "online_dpo"]
 
 
 class PpoSettings(Frozen):
-    """What PPO and value baselines have beside the rest."""
+    """Settings of PPO and of value baselines."""
 
     gae_lambda: Real = Field(default=0.95, ge=0, le=1)
     """λ of generalised advantage estimation; rewards are not discounted."""
@@ -42,7 +42,7 @@ class RLSettings(OptimizerSettings):
     kl_in: Literal["reward", "loss"] = "reward"
     """Whether the cost is taken off the reward, or added to the loss (the estimator k3)."""
     kl_target: Real | None = Field(default=None, gt=0, le=1e6)
-    """A KL per response, in nats, that β is adapted towards after every step; None keeps β as it is."""
+    """KL per response, in nats, that β is adapted to reach after every step; None keeps β fixed."""
     clip_range: Real = Field(default=0.2, gt=0, le=1e6)
     """ε: how far a probability ratio counts. Without effect while each batch is used for one update."""
     epochs_per_batch: Integer = Field(default=1, ge=1, le=10_000)
@@ -57,6 +57,11 @@ class RLSettings(OptimizerSettings):
     """Of grpo: divide every response's loss by max_new_tokens and not by its own length (Liu et al. 2025)."""
     ppo: PpoSettings = PpoSettings()
 
+    @property
+    def tokens_per_step(self) -> int:
+        """The most tokens that a step can sample."""
+        return self.prompts_per_step * self.group_size * self.max_new_tokens
+
 
 def needs_values(settings: RLSettings) -> bool:
     """Whether the algorithm learns a value head."""
@@ -64,7 +69,7 @@ def needs_values(settings: RLSettings) -> bool:
 
 
 def check_algorithm(settings: RLSettings) -> None:
-    """Checks that the settings suit their algorithm. Here and not beside the algorithms, so that it needs no torch.
+    """Checks that the settings suit their algorithm. It is here, and not beside the algorithms, to need no torch.
 
     Raises: UsageError saying what does not fit.
     """

@@ -22,9 +22,9 @@ from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.settings import RLSettings, needs_values
 
 CPU_TOKENS, CUDA_TOKENS = 2048, 16384
-"""Tokens whose graph is kept at once; a token of a 135M-parameter model takes some 0.9 MB."""
+"""Tokens whose graph is kept at once; a token of a model with 135M parameters takes about 0.9 MB."""
 KL_GAIN = 0.1
-"""How fast β follows the KL's error (Ziegler et al. 2019, section 2.2)."""
+"""Gain of the controller that adapts β (Ziegler et al. 2019, section 2.2)."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Updater:
         rewards_PG = torch.tensor(known, dtype=torch.float32, device=self._device)
         mine = self._processes.part(range(len(rewards)))  # the places of this process's groups in the step
 
-        # Of a small batch and one update the graph is kept: old and new log-probabilities are one.
+        # For one update of a small batch the graph is kept, since old and new log-probabilities are the same.
         parts = self._parts(groups, range(len(groups)))
         small = sum(self._policy.size(group.tokens) for group in groups) <= self._tokens_at_once
         once = small and settings.epochs_per_batch * settings.minibatches * settings.gradient_accumulation_steps == 1
@@ -103,11 +103,11 @@ class Updater:
         return self._optimizer.state()
 
     def extra(self) -> dict[str, Any]:
-        """The rest of it, for JSON."""
+        """The rest of the state, for JSON."""
         return {"algorithm": self._algorithm.state(), "kl_coefficient": self._beta}
 
     def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
-        """Takes back what `state` and `extra` gave."""
+        """Restores what `state` and `extra` returned."""
         self._optimizer.load_state(state)
         self._algorithm.load_state(extra["algorithm"])
         self._beta = float(extra["kl_coefficient"])

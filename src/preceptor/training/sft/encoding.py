@@ -1,4 +1,4 @@
-"""Demonstrations as tokens, with a label where the loss is."""
+"""Demonstrations as tokens, with labels for the tokens that are learned."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from preceptor.backends.transformers.chat import TemplateRefusalError, encode_co
 from preceptor.store.demonstrations import Demonstration
 
 NO_LOSS = -100
-"""The label of a token that is not learnt."""
+"""The label of a token that is not learned."""
 
 
 def encode_demonstrations(
@@ -35,7 +35,7 @@ def encode_demonstrations(
 
 
 def _encode(tokenizer: Any, demonstration: Demonstration, max_length: int) -> dict[str, list[int]] | str:
-    """The row, or why there is none."""
+    """The row, or the reason why there is none."""
     if not demonstration.answer.strip():
         return "the answer is empty"
     if any(message.role == "tool" or message.tool_calls for message in demonstration.prompt.conversation):

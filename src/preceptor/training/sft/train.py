@@ -28,7 +28,7 @@ from preceptor.training.sft.settings import SftSettings
 from preceptor.training.tuning import TuningSettings
 
 ABOUT = "training.json"
-"""What a model was made from."""
+"""The file that says what a model was made from."""
 
 
 def train_sft(
@@ -102,7 +102,7 @@ def _train(
             warnings.simplefilter("ignore", FutureWarning)
             trainer.train(resume_from_checkpoint=checkpoint)
     finally:
-        logging.set_verbosity(verbosity)  # the trainer sets it for everybody
+        logging.set_verbosity(verbosity)  # the trainer sets it globally
         loaded.model.config.use_cache = use_cache
     model = trainer.model.eval()
     merged = model.merge_and_unload() if tuning.method == "lora" else model.to(dtype_of(tuning))
@@ -147,7 +147,7 @@ def _remove_checkpoints(work: Path) -> None:
 
 
 def _begin(work: Path, made_from: dict[str, Any]) -> None:
-    """Says beside the checkpoints what they are of, or checks that they are of the same."""
+    """Writes beside the checkpoints what they belong to, or checks that they belong to the same training."""
     if (work / ABOUT).exists():
         _check_same(work, made_from)
         return

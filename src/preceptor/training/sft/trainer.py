@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer, set up: silent, offline, exact where it resumes."""
+"""TRL's SFTTrainer, configured to be silent and offline, and to resume exactly."""
 
 import hashlib
 import math
@@ -26,15 +26,15 @@ from preceptor.training.sft.settings import SftSettings
 from preceptor.training.tuning import TuningSettings
 
 FACTS = ("step", "epoch", "loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
-"""Of an update: the loss in nats per learnt token, before the update; how sure the model was, in nats; the share of
-learnt tokens that it found most likely."""
+"""The facts of an update: the loss before it, in nats per learned token; the entropy, in nats; the share of learned
+tokens that the model found most likely."""
 OnLog = Callable[[dict[str, Any]], None]
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _OPTIMIZERS = {"adamw": "adamw_torch", "adafactor": "adafactor"}
 
 
 class QuietTrainer(SFTTrainer):
-    """An SFTTrainer that calls nobody and writes no card of its own."""
+    """An SFTTrainer without telemetry and without a model card of its own."""
 
     def _send_telemetry(self) -> None: ...
 
@@ -43,7 +43,7 @@ class QuietTrainer(SFTTrainer):
 
 
 class Watcher(TrainerCallback):
-    """Passes on what is logged, stops a training that diverges, and seals checkpoints."""
+    """Reports what is logged, stops a diverging training, and seals checkpoints."""
 
     def __init__(self, on_log: OnLog, learning_rate: float, processes: Processes) -> None:
         self._on_log = on_log
@@ -71,12 +71,12 @@ class Watcher(TrainerCallback):
 
 
 def is_step(logs: dict[str, Any]) -> bool:
-    """Whether what was logged is of one step, and not the summary at the end."""
+    """Whether a log entry is of one step, not the summary at the end."""
     return "loss" in logs
 
 
 def facts_of(logs: dict[str, Any]) -> dict[str, Any]:
-    """What is told of a step; without the counts that begin again at 0 after a restart."""
+    """The facts of a step, without the counts that restart at 0 when training is resumed."""
     return {name: logs[name] for name in FACTS if name in logs}
 
 
@@ -95,7 +95,7 @@ def make_trainer(
 
     Raises: UsageError when the batch cannot be divided as the settings ask.
     """
-    # An earlier training in this process may have had another precision, which accelerate would hold on to.
+    # An earlier training in this process may have had another precision, which accelerate would keep.
     AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
     lora = suited(lora_config(tuning, "CAUSAL_LM"), loaded.model)
     with warnings.catch_warnings():
@@ -114,7 +114,7 @@ def make_trainer(
 
 
 def seal(checkpoint: Path) -> None:
-    """Writes the manifest that says a checkpoint is whole."""
+    """Writes the manifest that marks a checkpoint as complete."""
     entries: dict[str, dict[str, Any]] = {}
     for file in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
         with file.open("rb") as stream:
@@ -124,8 +124,8 @@ def seal(checkpoint: Path) -> None:
 
 
 def newest_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint that is whole. What a killed process left of a newer one is removed: the steps since the
-    one before are taken again, with the same result.
+    """The newest complete checkpoint. What a killed process left of a newer one is removed, and its steps are taken
+    again with the same result.
     """
     found = [path for path in work.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
     for folder in sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
@@ -173,9 +173,9 @@ def _arguments(tuning: TuningSettings, settings: SftSettings, work: Path, seed: 
         disable_tqdm=True,
         use_cpu=not cuda,
         dataloader_pin_memory=cuda,
-        accelerator_config={"use_configured_state": True},  # ours, with its patience
+        accelerator_config={"use_configured_state": True},  # that of `Processes`, with its long timeout
         seed=derive_seed(seed, "sft") % 2**31,
     )
-    # A process uses one device; to use several is accelerate launch's work.
+    # A process uses one device; `accelerate launch` uses several.
     arguments._n_gpu = min(1, arguments.n_gpu)  # pyright: ignore[reportPrivateUsage]
     return arguments

@@ -1,4 +1,4 @@
-"""Rewards made of other rewards: a weighted sum of several, and what is done to rewards before they are learnt from."""
+"""Rewards made of other rewards: a weighted sum, and post-processing."""
 
 import math
 import re
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
 
 NO_VARIATION = 1e-8
-"""A standard deviation below this is rounding."""
+"""A standard deviation below this comes from rounding."""
 _PERIODS_AND_SPACES = re.compile(r"(?<![\s.])[\s.]+\Z")
 
 
 class WeightedReward:
-    """The weighted sum of several sources' rewards; a response has none where any of the sources has none.
+    """The weighted sum of several sources' rewards. A response without a reward from one of the sources has none.
 
     Raises: ValueError when there is no source.
     """

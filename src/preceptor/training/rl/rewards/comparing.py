@@ -93,7 +93,7 @@ class AgainstReference:
 
 
 def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _Preferred:
-    """Has every comparison judged, the same ones once.
+    """Lets the judge compare each distinct comparison once.
 
     Raises: PreceptorError when the judge failed on all of them.
     """

@@ -1,23 +1,18 @@
-"""Rewards by a function with the signature of TRL's reward functions, written by anyone.
+"""Rewards by a user's function with the signature of TRL's reward functions.
 
 TRL calls `f(prompts=..., completions=..., completion_ids=..., **columns)` and takes a list with a number or None for
 each completion; here it is called in the same way, with conversations as lists of messages.
 """
 
 import functools
-import importlib
-import importlib.util
 import inspect
-import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from preceptor.backends.openai.background import Background
-from preceptor.core.errors import PreceptorError, UsageError, nearest
-from preceptor.store.reading import check_file
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.store.named_objects import load_object
 from preceptor.training.rl.rewards.source import known
 
 if TYPE_CHECKING:
@@ -91,7 +86,7 @@ class CallableReward:
         """Those that the function takes."""
         try:
             signature = inspect.signature(self._function)
-        except ValueError:  # of a built-in
+        except ValueError:  # built-ins have no signature
             return arguments
         parameters = signature.parameters
         if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -109,7 +104,7 @@ class CallableReward:
         try:
             returned = self._function(**arguments)
             return self._awaited(returned) if inspect.isawaitable(returned) else returned
-        except Exception as error:  # whatever somebody else's code may raise
+        except Exception as error:  # a user's code may raise anything
             last = traceback.extract_tb(error.__traceback__)[-1]
             said = f"{_named(error)} ({last.filename}:{last.lineno})"
             raise PreceptorError(f"the reward function {self.name} failed: {said}") from error
@@ -124,7 +119,7 @@ class CallableReward:
         try:
             return future.result()
         finally:
-            future.cancel()  # without effect on one that is done; Ctrl-C leaves none behind
+            future.cancel()  # no effect on a finished one; on Ctrl-C nothing is left running
 
     def _numbers(self, returned: Any, count: int) -> list[float | None]:
         expected = f"expected a list with one number or None for each of {count} responses"
@@ -150,46 +145,11 @@ def load_reward_function(name: str) -> Callable[..., Any]:
 
     Raises: UsageError when there is none, it cannot be imported, or it cannot be called.
     """
-    place, colon, attribute = name.rpartition(":")
-    if not (colon and place and attribute):
-        raise UsageError(
-            f'the reward function "{name}": expected package.module:function, or path/file.py:function for a file'
-        )
-    if place.endswith(".py") and Path(place).exists():
-        check_file(Path(place), "the reward function's file")
-    module = _module(name, place)
-    if not hasattr(module, attribute):
-        there = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        hint = f"; {nearest(attribute, there)}" if there else ""
-        raise UsageError(f'the reward function "{name}": {place} has no "{attribute}"{hint}')
-    function: Any = getattr(module, attribute)
+    function = load_object(name, "the reward function", "function")
     if not callable(function):
-        raise UsageError(
-            f'the reward function "{name}": expected a function, {attribute} is a {type(function).__name__}'
-        )
+        last = name.rpartition(":")[2]
+        raise UsageError(f'the reward function "{name}": expected a function, {last} is a {type(function).__name__}')
     return function
-
-
-def _module(name: str, place: str) -> ModuleType:
-    try:
-        return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except FileNotFoundError as error:
-        raise UsageError(f'the reward function "{name}": there is no file {error.filename}') from error
-    except (Exception, SystemExit) as error:  # whatever somebody else's module may raise
-        remedy = "" if place.endswith(".py") else "; a file is named by its path: path/file.py:function"
-        raise UsageError(
-            f'the reward function "{name}": {place} cannot be imported: {_named(error)}{remedy}'
-        ) from error
-
-
-def _from_file(path: Path) -> ModuleType:
-    name = f"preceptor_reward_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path.absolute())
-    assert spec is not None and spec.loader is not None  # a .py file has both
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look modules up by name
-    spec.loader.exec_module(module)
-    return module
 
 
 def _name_of(function: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a source of rewards is, and the first one: a judge's score of each response."""
+"""The interface of reward sources, and the first of them: a judge's score of each response."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RewardSource(Protocol):
-    """Anything that can say how good responses are."""
+    """Anything that gives rewards to responses."""
 
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The reward of each response of each group, P × G; None where there is none.

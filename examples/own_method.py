@@ -1,0 +1,134 @@
+"""A method of your own: a schema of its recipes, a program, and the words of its report. Nothing in preceptor changes.
+
+Rejection sampling: the policy responds to every training prompt, a judge scores the responses, and the policy is
+fine-tuned on those with a score above a threshold.
+
+    python examples/own_method.py                  with the model that ships, in about a minute on two cores
+    preceptor run examples/own_method.toml         the same from a recipe file, which names this class
+    preceptor run --resume DIRECTORY               goes on after Ctrl-C or a crash, whatever the method
+
+Copy it, and keep what the class `Method` asks for: `schema`, `run`, `describe`. A stage of `run` is done once: its
+result is kept, and a killed run goes on behind it.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from pydantic import Field
+
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Frozen, Integer, Real, Tokens
+from preceptor.methods.base import Method
+from preceptor.methods.parts.fine_tuning import end_fine_tuned, fine_tune, measure_before
+from preceptor.methods.run import run
+from preceptor.recipes.base import Decoding, Recipe
+from preceptor.recipes.settings import JudgeSettings
+from preceptor.results.run import RunSummary
+from preceptor.runs.judge import RunJudge, judging
+from preceptor.runs.session import Session
+from preceptor.store.demonstrations import Demonstration
+from preceptor.store.files import read_rows, write_rows
+from preceptor.training.policy import Policy
+from preceptor.training.rl.rewards import JudgeReward
+from preceptor.training.sft.settings import SftSettings
+
+
+class RejectionSettings(Frozen):
+    """The table [rejection]: which responses are learned."""
+
+    samples: Integer = Field(default=4, ge=1, le=1_000)
+    """Responses to each training prompt."""
+    threshold: Real = 0.0
+    """Responses with a higher score are kept."""
+    max_new_tokens: Tokens = 40
+
+
+class RejectionRecipe(Recipe):
+    """What a recipe of this method may hold, beside what every recipe has."""
+
+    title = "rejection sampling"
+    chooses_checkpoint = False  # the result is one fine-tuned model
+
+    judge: JudgeSettings = JudgeSettings()
+    rejection: RejectionSettings = RejectionSettings()
+    fine_tuning: SftSettings = SftSettings()
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the responses are sampled."""
+        return Decoding(self.rejection.max_new_tokens)
+
+
+class RejectionSampling(Method[RejectionRecipe]):
+    """The policy learns those of its own responses that a judge likes."""
+
+    schema = RejectionRecipe
+
+    def run(self, session: Session, recipe: RejectionRecipe) -> RunSummary:
+        """Measures the policy, samples and judges, fine-tunes on what is kept, and measures again."""
+        prompts = session.split()
+        policy = session.open_policy(recipe.policy)
+        with judging(session) as judge:
+            grader = judge and judge.grader
+            before = measure_before(session, policy, prompts, grader)
+            path = session.directory.path / "kept.jsonl"
+
+            def sample() -> dict[str, Any]:  # in the main process
+                assert judge is not None
+                return _sample(recipe, policy, judge, prompts.training, path)
+
+            session.stage("rejection", "sampling and judging responses", sample)
+            by_id = {prompt.id: prompt for prompt in prompts.training}
+            kept = [
+                Demonstration(by_id[row["prompt"]], row["text"], finished=row["finished"]) for row in read_rows(path)
+            ]
+            fine_tune(session, "fine_tuning", recipe.policy, kept, recipe.fine_tuning)
+            return end_fine_tuned(session, "fine_tuning", recipe.policy, before, prompts, judge, grader)
+
+    def describe(self, recipe: RejectionRecipe, summary: RunSummary) -> Iterator[str]:
+        """What the report says was done."""
+        settings = recipe.rejection
+        yield f"The policy answered each training prompt {settings.samples} times and a judge scored the answers."
+        yield f"The policy was fine-tuned on those with a score above {settings.threshold:g}."
+
+    def results(self, recipe: RejectionRecipe, summary: RunSummary) -> dict[str, str]:
+        """What the report says of the stages: the shared ones, and the method's own."""
+        stage = summary.own_stages["rejection"]
+        return {"Kept": f"{stage['kept']} of {stage['responses']} responses", **super().results(recipe, summary)}
+
+
+def _sample(recipe: RejectionRecipe, policy: Policy, judge: RunJudge, prompts: list[Any], path: Path) -> dict[str, Any]:
+    """Writes the responses that are kept, and gives how many they are."""
+    settings, decoding = recipe.rejection, recipe.decoding
+    seeds = [derive_seed(recipe.seed, "rejection", prompt.id) for prompt in prompts]
+    groups = policy.sample(prompts, settings.samples, decoding.max_new_tokens, decoding.temperature, seeds)
+    rewards = JudgeReward(judge.scorer, judge.reward_kind)(groups)
+    rows = [
+        {"prompt": group.prompt.id, "text": response.text, "finished": response.finished}
+        for group, rewards_G in zip(groups, rewards, strict=True)
+        for response, reward in zip(group.responses, rewards_G, strict=True)
+        if reward is not None and reward > settings.threshold and response.text.strip()
+    ]
+    write_rows(path, rows)
+    return {"responses": len(prompts) * settings.samples, "kept": len(rows)}
+
+
+def main() -> None:
+    """Runs it with the model that ships; with --quick, as small as can be."""
+    quick = "--quick" in sys.argv[1:]
+    recipe = RejectionSampling.recipe(
+        limit=16 if quick else 60,
+        rejection={"samples": 2 if quick else 4, "max_new_tokens": 8 if quick else 40},
+        fine_tuning={"batch_size": 8, "epochs": 1 if quick else 3, "learning_rate": 1e-3},
+        evaluation={"heldout_share": 0.5, "samples_per_prompt": 1, "references": "package:reference_answers"},
+    )
+    result = run(recipe, out=Path(mkdtemp()) / "run")
+    print(result.summary.headline)
+    print(f"Report: {result.directory.report}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What a method is, and where one is found.
+
+A method is one class: a program that aligns a policy, the schema of its recipes, and the words of its report. What it
+wants to be known about its settings, such as the judge it learns from or whether it leaves checkpoints, is an answer of
+its schema (`preceptor.recipes.base`), which needs no torch and is asked before anything is loaded.
+
+A method that ships is a module of this package and a module of the same name in `preceptor.recipes`. Yours can be
+anywhere: a recipe names its class, as `method = "own_method.py:OwnMethod"`; see `examples/own_method.py`.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from preceptor.core.errors import UsageError
+from preceptor.recipes.base import Recipe
+from preceptor.recipes.load import schema_of, validated
+from preceptor.reports.run.words import how_the_model_was_chosen, results_of_stages
+from preceptor.results.run import RunSummary
+from preceptor.store.named_objects import load_object, name_of
+
+if TYPE_CHECKING:
+    from preceptor.runs.session import Session
+
+R = TypeVar("R", bound=Recipe)
+
+
+class Method(ABC, Generic[R]):
+    """A way of aligning a policy."""
+
+    schema: ClassVar[type[Recipe]]
+    """What a recipe of the method may hold; its `title` is what the method is called."""
+
+    @abstractmethod
+    def run(self, session: "Session", recipe: R) -> RunSummary:
+        """Aligns the policy of a run, from wherever an earlier process left it. Every process calls it.
+
+        Returns: the summary, as in `summary.json`, in every process.
+        Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
+        """
+
+    @abstractmethod
+    def describe(self, recipe: R, summary: RunSummary) -> Iterable[str]:
+        """What the method did in a finished run, in sentences, step by step. Not what comes before it ([sft]), nor how
+        the model was chosen.
+        """
+
+    def results(self, recipe: R, summary: RunSummary) -> dict[str, str]:
+        """What the stages of a finished run came to, in words, by a title. Here those of the shared stages; a method
+        with stages of its own adds them.
+        """
+        return results_of_stages(summary)
+
+    def what_was_done(self, recipe: R, summary: RunSummary) -> list[str]:
+        """The whole of a finished run in sentences, for its report and its model card."""
+        return [*_beginning(recipe), *self.describe(recipe, summary), *_ending(recipe, summary)]
+
+    @classmethod
+    def name(cls) -> str:
+        """What a recipe's `method` says for this class."""
+        package, _, module = cls.__module__.rpartition(".")
+        return module if package == __package__ else name_of(cls)
+
+    @classmethod
+    def recipe(cls, **settings: Any) -> R:
+        """A recipe of this method: its tables and settings by name, as in a recipe file.
+
+        Raises: UsageError naming the setting that is wrong.
+        """
+        return cast("R", validated(cls.__name__, cls.schema, {**settings, "method": cls.name()}))
+
+
+def find_method(name: str) -> Method[Any]:
+    """The method that a recipe's `method` names. The shipped ones import torch.
+
+    Raises: UsageError when there is none.
+    """
+    schema_of(name)
+    if ":" in name:
+        owner: Any = load_object(name, "the method", "ClassName")
+        if not (inspect.isclass(owner) and issubclass(owner, Method)):
+            raise UsageError(f'the method "{name}": expected a subclass of preceptor.methods.base.Method')
+    else:
+        module = import_module(f"{__package__}.{name}")
+        [owner] = [each for each in vars(module).values() if _is_defined_in(each, module.__name__)]
+    if inspect.isabstract(owner):
+        missing = ", ".join(sorted(owner.__abstractmethods__))
+        raise UsageError(f'the method "{name}": the class does not define {missing}')
+    return owner()
+
+
+def _is_defined_in(thing: Any, module: str) -> bool:
+    return inspect.isclass(thing) and issubclass(thing, Method) and thing.__module__ == module
+
+
+def _beginning(recipe: Recipe) -> Iterator[str]:
+    if recipe.sft_first is not None:
+        yield "The policy was first fine-tuned on demonstrations; its result is the reference of everything below."
+
+
+def _ending(recipe: Recipe, summary: RunSummary) -> Iterator[str]:
+    if recipe.chooses_checkpoint:
+        yield from how_the_model_was_chosen(summary)
+    else:
+        yield f"The model after all {summary.steps} updates was kept."

@@ -1,0 +1,144 @@
+"""What every recipe has, and what a run asks of a recipe whatever its method is.
+
+The schema of a method is a subclass of `Recipe` in a file of its own. It is composed of tables, mostly those of
+`settings.py`: a method that trains by RL has a field of the type `RLSettings`, one that learns preferences a field of
+the type `PreferenceSettings`. The questions of a run are answered here from the tables that are there
+(`Recipe.table`), so that a new schema answers most of them without a line of its own, and overrides the others.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+from pydantic import BaseModel, Field
+
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Frozen, Integer, Seed
+from preceptor.recipes.settings import (
+    EvaluationSettings,
+    FileName,
+    JudgeSettings,
+    PreferenceSettings,
+    RewardFunctionSettings,
+    RewardModelTable,
+    SftTable,
+    TrackingSettings,
+)
+from preceptor.training.rl.settings import RLSettings, check_algorithm
+from preceptor.training.tuning import TuningSettings
+
+Table = TypeVar("Table", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How responses are sampled from a policy."""
+
+    max_new_tokens: int = 128
+    temperature: float = 0.9
+
+
+class Recipe(Frozen):
+    """The settings of a run. The settings that every method has are here."""
+
+    title: ClassVar[str]
+    """The method's name in sentences and titles."""
+    chooses_checkpoint: ClassVar[bool] = True
+    """Whether training leaves checkpoints, of which the best is kept. If not, its result is one whole model."""
+
+    description: str = ""
+    """One line for `preceptor recipes`."""
+    policy: FileName = "embedded"
+    """A model string; the model that is trained."""
+    prompts: FileName = "package:everyday_prompts"
+    """A JSON-lines file of prompts, or a packaged set."""
+    limit: Integer | None = Field(default=None, ge=1, le=10**9)
+    """Prompts to use, chosen by a stable hash; all when absent."""
+    seed: Seed = 0
+    """Everything random derives from it."""
+    tuning: TuningSettings = TuningSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    method: FileName
+    """Name of a method that ships with preceptor; or a class of your own, as `path/file.py:ClassName` or
+    `package.module:ClassName`."""
+
+    def table(self, kind: type[Table]) -> Table | None:
+        """The recipe's table of this kind; None if its method has no such table, or the recipe leaves it out."""
+        return next((value for _, value in self if isinstance(value, kind)), None)
+
+    def check(self) -> None:
+        """Checks that the tables suit each other. Called after each table was checked by itself.
+
+        Raises: UsageError saying what does not fit.
+        """
+        if (rl := self.table(RLSettings)) is not None:
+            check_algorithm(rl)
+
+    @property
+    def training_judge(self) -> JudgeSettings | None:
+        """The judge whose opinion the policy learns from; None if no judge takes part in training."""
+        return self.table(JudgeSettings)
+
+    @property
+    def held_out_judge(self) -> JudgeSettings | None:
+        """The held-out judge, if the recipe names one: by its own constitution, else by the training judge's.
+
+        Raises: UsageError when there is neither.
+        """
+        judge, training = self.evaluation.judge, self.training_judge
+        if judge is None:
+            return None
+        name = judge.constitution or (training.constitution if training is not None else None)
+        if name is None:
+            raise UsageError(
+                "evaluation.judge: there is no training judge whose constitution it could use; name one by "
+                "evaluation.judge.constitution"
+            )
+        return judge.by(name)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How responses are sampled in training."""
+        rl = self.table(RLSettings)
+        return Decoding() if rl is None else Decoding(rl.max_new_tokens, rl.temperature)
+
+    @property
+    def heldout_decoding(self) -> Decoding:
+        """How responses to held-out prompts are sampled: as in training, unless [evaluation] says otherwise."""
+        settings, training = self.evaluation, self.decoding
+        return Decoding(
+            settings.max_new_tokens or training.max_new_tokens, settings.temperature or training.temperature
+        )
+
+    @property
+    def sft_first(self) -> SftTable | None:
+        """The fine-tuning on demonstrations that comes before the method itself; None if there is none."""
+        return self.table(SftTable)
+
+    @property
+    def base_stage(self) -> str | None:
+        """The run's folder with the model that the method starts from; None if that is the policy itself."""
+        return None if self.sft_first is None else "sft"
+
+    @property
+    def human_preferences(self) -> tuple[str, ...]:
+        """Datasets of comparisons that people labelled and the policy or a reward model learns."""
+        table = self.table(PreferenceSettings)
+        return () if table is None else table.human
+
+    @property
+    def reward_functions(self) -> tuple[str, ...]:
+        """Functions that add to the reward."""
+        table = self.table(RewardFunctionSettings)
+        return () if table is None else table.functions
+
+    @property
+    def other_models(self) -> tuple[str, ...]:
+        """Models that the run reads beside its policy and its judges."""
+        table = self.table(RewardModelTable)
+        return () if table is None or table.model is None else (table.model,)
+
+    @property
+    def other_constitutions(self) -> tuple[str, ...]:
+        """Constitutions that the run reads beside those of its judges."""
+        return ()

@@ -1,0 +1,50 @@
+"""The schema of best of n."""
+
+from pydantic import Field
+
+from preceptor.core.types import Frozen, Integer, Temperature, Tokens
+from preceptor.recipes.base import Decoding, Recipe
+from preceptor.recipes.settings import FileName, JudgeSettings, SftTable
+from preceptor.training.sft.settings import SftSettings
+
+
+class BestOfNSettings(Frozen):
+    """How the best response is found."""
+
+    samples: Integer = Field(default=8, ge=2, le=1_000)
+    """Responses to each training prompt (n)."""
+    temperature: Temperature = 0.9
+    max_new_tokens: Tokens = 128
+    prompts_at_once: Integer = Field(default=32, ge=1, le=65_536)
+    """Prompts between two saves."""
+    reward_model: FileName | None = None
+    """Folder of a reward model that chooses in place of the judge."""
+
+
+class BestOfNRecipe(Recipe):
+    """Best of n: the policy learns the best of its own responses (Nakano et al. 2021; RAFT, Dong et al. 2023)."""
+
+    title = "best of n"
+    chooses_checkpoint = False
+
+    sft: SftTable | None = None
+    """Its result becomes the policy that responds, and that the KL is measured to."""
+    judge: JudgeSettings = JudgeSettings()
+    best_of_n: BestOfNSettings = BestOfNSettings()
+    fine_tuning: SftSettings = SftSettings()
+    """Of the policy on the best responses."""
+
+    @property
+    def training_judge(self) -> JudgeSettings | None:
+        """The judge, unless a reward model chooses."""
+        return self.judge if self.best_of_n.reward_model is None else None
+
+    @property
+    def decoding(self) -> Decoding:
+        """As the responses to choose from are sampled."""
+        return Decoding(self.best_of_n.max_new_tokens, self.best_of_n.temperature)
+
+    @property
+    def other_models(self) -> tuple[str, ...]:
+        """The reward model that chooses, if there is one."""
+        return () if self.best_of_n.reward_model is None else (self.best_of_n.reward_model,)

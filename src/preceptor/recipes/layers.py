@@ -1,0 +1,108 @@
+"""Settings on top of settings: a scale, common settings of arms, and `--set key=value`, each in place of what is below.
+
+All of it is plain data before validation, so that a mistake is reported with the key that the user wrote.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast, get_args
+
+from pydantic import BaseModel
+
+from preceptor.core.errors import UsageError
+from preceptor.store.reading import parse_toml
+
+_DEEPEST_KEY = 8
+"""Most parts of a setting's key."""
+
+
+def replace(settings: dict[str, Any], own: Mapping[str, object]) -> None:
+    """Puts settings in the place of others, tables key by key."""
+    for key, value in own.items():
+        if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
+            replace(settings[key], cast("Mapping[str, object]", value))
+        else:
+            settings[key] = value
+
+
+def replace_known(
+    settings: dict[str, Any], shared: dict[str, Any], schema: type[BaseModel], *, inside: bool = False
+) -> None:
+    """Puts settings that several methods share in the place of a recipe's, as far as the recipe's schema has them.
+
+    An optional table that the recipe leaves out, such as [sft], stays out. One inside another table is added, such as
+    [evaluation.judge].
+    """
+    for key, value in shared.items():
+        if key not in schema.model_fields:
+            continue
+        field = schema.model_fields[key]
+        if not isinstance(value, dict):
+            settings[key] = value
+        elif key in settings or field.default is not None or inside:
+            for table in tables_in(field.annotation):
+                if isinstance(settings.setdefault(key, {}), dict):  # validation reports anything else
+                    replace_known(settings[key], value, table, inside=True)
+
+
+def override(settings: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Puts `dotted.key=value` settings in their places. A value is read as TOML, and as text where it is no TOML.
+
+    Raises: UsageError for one without a key or a value, or with a key that goes through a value.
+    """
+    for each in overrides:
+        _override(settings, each)
+
+
+def check_known(settings: dict[str, Any], schemas: Sequence[type[BaseModel]]) -> None:
+    """Raises: UsageError naming the first setting that no schema has."""
+    for key in _keys(settings):
+        if not any(_has(schema, key) for schema in schemas):
+            raise UsageError(f'common: no method has a setting "{".".join(key)}"')
+
+
+def tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The tables that a field's type allows, itself or as a part of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from tables_in(argument)
+
+
+def _keys(settings: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The key of every value that is not a table."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _keys(value, (*above, key))
+        else:
+            yield (*above, key)
+
+
+def _has(schema: type[BaseModel], key: tuple[str, ...]) -> bool:
+    """Whether a schema has a setting of this key."""
+    first, *rest = key
+    fields = dict(schema.model_fields) | {field.alias: field for field in schema.model_fields.values() if field.alias}
+    if first not in fields:
+        return False
+    return not rest or any(_has(table, tuple(rest)) for table in tables_in(fields[first].annotation))
+
+
+def _override(settings: dict[str, Any], text: str) -> None:
+    key, equals, written = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {text}: expected KEY=VALUE, for instance --set rl.steps=50")
+    try:
+        value = parse_toml(f"value = {written}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = written
+    except ValueError as error:
+        raise UsageError(f"--set {key}: {error}") from error
+    *path, last = key.split(".")
+    if len(path) >= _DEEPEST_KEY or not all((*path, last)):
+        raise UsageError(f"--set {text}: expected a key such as rl.steps")
+    table = settings
+    for part in path:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"--set {text}: {part} is a value, not a table of settings")
+    table[last] = value
