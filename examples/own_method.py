@@ -126,8 +126,8 @@ def main() -> None:
         evaluation={"heldout_share": 0.5, "samples_per_prompt": 1, "references": "package:reference_answers"},
     )
     result = run(recipe, out=Path(mkdtemp()) / "run")
-    print(result.summary.headline)
-    print(f"Report: {result.directory.report}")
+    print(result.headline)
+    print(f"Report: {result.report}")
 
 
 if __name__ == "__main__":
