@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.core.validation import first_problem
-from preceptor.evaluation.policies.result import Evaluation
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.load import dump_recipe, load_recipe, with_absolute_paths
 from preceptor.reports.run.page import ReportData

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from preceptor.core.outlook import MEASURING, SAMPLING, TRAINING, TRAINING_STAGE, Part
 from preceptor.evaluation.checkpoints.choose import broken_perplexity, choose_checkpoint
-from preceptor.evaluation.policies.result import Evaluation
 from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, Snapshot
+from preceptor.evaluation.policies.result import Evaluation
 from preceptor.recipes.base import Recipe
 from preceptor.reports.run.page import headline
 from preceptor.results.run import RunSummary
