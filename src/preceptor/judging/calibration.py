@@ -34,7 +34,7 @@ MIN_LABELS = 20
 RIDGE = 0.05
 """Penalty on (slope - 1)² and (slope · position_bias)², in nats over the whole data set: a normal prior with standard
 deviation 3.2 around "leave it as it is". It keeps the fit of separable data finite, and with 100 labels moves others by
-less than 1 %."""
+less than 1%."""
 _FLAT = 1e-6  # a slope below this is 0: the judge's log-odds say nothing
 
 

@@ -38,4 +38,4 @@ def test_what_cannot_be_computed_is_none() -> None:
     assert same.kappa is None  # both only ever say a: they would agree by chance too
     assert same.overall is not None
     assert same.overall.value == 0.0
-    assert same.overall.high > 0.2  # four prompts do not show that judges never disagree
+    assert (same.overall.high or 0.0) > 0.2  # four prompts do not show that judges never disagree

@@ -30,7 +30,10 @@ def test_by_hand() -> None:
     assert (found.n, found.without_reward, found.ties) == (5, 2, 1)
     assert found.accuracy is not None
     assert (found.accuracy.value, found.accuracy.n) == (2.5 / 4, 4)
-    assert found.accuracy.low < 2.5 / 4 < found.accuracy.high
+    low, high = found.accuracy.low, found.accuracy.high
+    assert low is not None
+    assert high is not None
+    assert low < 2.5 / 4 < high
     assert {source: (share.value, share.n) for source, share in found.by_source.items()} == {
         "ai": (0.75, 2),
         "human": (0.5, 2),

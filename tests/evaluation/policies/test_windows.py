@@ -60,7 +60,10 @@ def test_a_rise_by_hand() -> None:
         (date(2026, 3, 2), 0.2, 40),
         (date(2026, 3, 9), 0.6, 50),
     ]
-    assert all(window.failing.low < window.failing.value < window.failing.high for window in trend.windows)
+    for share in (window.failing for window in trend.windows):
+        assert share.low is not None
+        assert share.high is not None
+        assert share.low < share.value < share.high
     assert trend.change == pytest.approx(0.4)
     # 30 of 50 against 20 of 100, a third in all: z = 0.4 / √(1/3 · 2/3 · (1/50 + 1/100)), one-sided.
     z = 0.4 / sqrt(1 / 3 * 2 / 3 * (1 / 50 + 1 / 100))
