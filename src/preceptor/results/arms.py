@@ -76,7 +76,7 @@ class ArmsResult(Result):
         if best is None or best.gain is None:
             return (
                 "Nothing independent measured these arms, so none is said to be better than another: name a judge that "
-                "trains nothing by common.evaluation.judge.model."
+                "trains nothing with common.evaluation.judge.model."
             )
         first = f"{best.name} gains most by the held-out measure: {estimate(best.gain, signed=True)}"
         if any(run.heldout_judge_trained for run in self.runs.values()):
@@ -121,7 +121,7 @@ def of_run(summary: RunSummary) -> list[str]:
     if over.detected:
         reasons.append(f"over-optimisation from step {over.step} on: {'; '.join(over.reasons)}")
     if summary.best_step == 0:
-        reasons.append("the policy that it began with was kept")
+        reasons.append("the untrained policy was kept")
     return reasons
 
 

@@ -34,7 +34,7 @@ class SweepResult(Result, Sweep):
         if self.held_out is None:
             return (
                 "Nothing independent measured these checkpoints, so none is said to be better than another: name a "
-                f"judge that trained nothing by --judge. The last one within the bounds is step {self.best_step}."
+                f"judge that trained nothing with --judge. The last one within the bounds is step {self.best_step}."
             )
         if self.best_step == 0:
             return (
@@ -57,13 +57,13 @@ class SweepResult(Result, Sweep):
         if self.heldout_judge_trained:
             reasons.append(
                 f"The held-out judge ({self.held_out}) is a model that judged in training: what training taught is to "
-                "please it, so its score cannot show over-optimisation. Name another one by --judge."
+                "please it, so its score cannot show over-optimisation. Name another one with --judge."
             )
         if self.over_optimisation.detected:
             reasons.append(f"From step {self.over_optimisation.step} on: {'; '.join(self.over_optimisation.reasons)}.")
         if self.trained_on:
             reasons.append(
-                f"The run was trained on {self.trained_on} of the {self.prompts} prompts: these show no more."
+                f"The run was trained on {self.trained_on} of the {self.prompts} prompts, which say little about new ones."
             )
         if self.best_step and (fell := _fell(self.best)):
             reasons.append(f"At step {self.best_step} the held-out score fell in {fell}.")
@@ -73,7 +73,7 @@ class SweepResult(Result, Sweep):
         if self.best_step and len(self.points) > 2 and not self.validation and self.held_out is not None:
             reasons.append(
                 f"The best of {len(self.points)} checkpoints was chosen by the score on these prompts, so part of its "
-                "lead is luck: measure it anew on others before relying on the number."
+                "lead is luck: measure it again on other prompts before relying on the number."
             )
         if self.kept_step is not None and self.kept_step != self.best_step:
             reasons.append(

@@ -126,8 +126,8 @@ def _called(compared: Evaluation) -> dict[str, str]:
 
 
 _NOT_MEASURED = (
-    "Nothing independent measured this run: it names no held-out judge, and no constitution that brings a measure of "
-    "its own. Name a judge that trains nothing by evaluation.judge.model."
+    "Nothing independent measured this run: it names no held-out judge, and its constitution brings no measure of its "
+    "own. Name a judge that trains nothing with evaluation.judge.model."
 )
 
 
