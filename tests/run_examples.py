@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, MeasuredResponse, Snapshot
+from preceptor.methods.base import find_method
 from preceptor.recipes.load import load_recipe
 from preceptor.reports.run.page import ReportData
+from preceptor.reports.run.words import Words
 from preceptor.results.run import RunSummary
 
 SCRIPT = "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title='taken over'\">"
@@ -57,21 +59,29 @@ def data(**changes: Any) -> ReportData:
         "answering": {"max_new_tokens": 32, "temperature": 0.9},
         **dict.fromkeys(("sft", "fine_tuning", "revision", "labels", "preferences", "reward_model", "best_of_n")),
         "ledger_hits": 1, "seconds": {"sampling": 1.0}, "environment": {"python": "3", "preceptor": "1"},
-        "recipe": load_recipe("quickstart").model_dump(mode="json"),
+        "recipe": load_recipe("quickstart").model_dump(mode="json", by_alias=True),
     }  # fmt: skip
     metrics = [{"step": i, "reward": None if i == 2 else 0.1 * i, "kl": 0.1 * i, "abstained": 0} for i in range(1, 11)]
-    return ReportData(RunSummary.model_validate(summary | changes), metrics, before, later)
+    return in_words(ReportData(RunSummary.model_validate(summary | changes), metrics, before, later))
 
 
 def changed(run: ReportData, **changes: Any) -> ReportData:
     """The same run with other values in its summary."""
-    facts = run.summary.model_dump(mode="json") | changes
-    return replace(run, summary=RunSummary.model_validate(facts))
+    facts = run.summary.model_dump(mode="json", by_alias=True) | changes
+    return in_words(replace(run, summary=RunSummary.model_validate(facts)))
+
+
+def in_words(run: ReportData) -> ReportData:
+    """The run with what its method says of it."""
+    method = find_method(run.summary.method_name)
+    recipe = method.schema.model_validate(run.summary.recipe)
+    said = Words(tuple(method.what_was_done(recipe, run.summary)), method.results(recipe, run.summary))
+    return replace(run, words=said)
 
 
 def afterwards(**changes: Any) -> dict[str, Any]:
     """The evaluation of the run, with other measures after training."""
-    evaluation = data().summary.evaluation.model_dump(mode="json")
+    evaluation = data().summary.evaluation.model_dump(mode="json", by_alias=True)
     return {"before": evaluation["before"], "after": evaluation["after"] | changes}
 
 

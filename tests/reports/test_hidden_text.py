@@ -132,7 +132,7 @@ def test_pages(render: Callable[[], str]) -> None:
         lambda: render_run_markdown(run()),
         lambda: render_compare_markdown(runs()),
         lambda: render_trajectories(FINDINGS, SNEAKY),
-        lambda: model_card(run().summary, "peft"),
+        lambda: model_card(run().summary, run().words, "peft"),
         lambda: checkpoint_card(load_recipe("quickstart", [f"judge.constitution={json.dumps(SNEAKY)}"]), 3),
         lambda: reward_model_card(SNEAKY, 512, {SNEAKY: SNEAKY}),
     ],

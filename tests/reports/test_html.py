@@ -82,7 +82,7 @@ def test_without_a_judge_nothing_is_said_of_one() -> None:
     metrics: list[dict[str, Any]] = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
     run = data(
         judge=None, constitution=None, judge_content_free_score=None, judge_score_is=None, judge_calls=0,
-        method="supervised fine-tuning", recipe=load_recipe("sft").model_dump(mode="json"),
+        method="supervised fine-tuning", recipe=load_recipe("sft").model_dump(mode="json", by_alias=True),
         sft={"demonstrations": 5, "updates": 2, "first_loss": 2.0, "last_loss": 1.0},
     )  # fmt: skip
     page = render_report(replace(run, metrics=metrics))
@@ -204,14 +204,14 @@ def test_a_result_on_test_prompts_says_that_these_chose_nothing() -> None:
     run = data(prompts=SPLIT)
     summary = run.summary
     assert headline(summary).startswith("On 7 prompts it never trained on and that did not choose the checkpoint")
-    assert "chosen on 3 other prompts" in model_card(summary, "peft")
+    assert "chosen on 3 other prompts" in model_card(run.summary, run.words, "peft")
     page = " ".join(render_report(run).split())
     assert "Measured on 7 test prompts" in page
     assert "3 validation prompts" in page
     assert "7 test prompts, which trained nothing" in page
-    summary = changed(run, heldout_judge_trained=True).summary
-    assert headline(summary).startswith("Nothing independent measured this run: the held-out judge is the judge of")
-    assert "The held-out judge is the judge of training, too." in model_card(summary, "peft")
+    run = changed(run, heldout_judge_trained=True)
+    assert headline(run.summary).startswith("Nothing independent measured this run: the held-out judge is the judge of")
+    assert "The held-out judge is the judge of training, too." in model_card(run.summary, run.words, "peft")
 
 
 def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_out_number() -> None:
@@ -232,7 +232,7 @@ def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_o
     assert "evaluation.judge.model" in said
     assert "no proof of anything else" in said
     assert not any("held-out measure failed" in warning for warning in warnings(summary, run.evaluation))
-    page, document, card = render_report(run), render_run_markdown(run), model_card(summary, "peft")
+    page, document, card = render_report(run), render_run_markdown(run), model_card(run.summary, run.words, "peft")
     check_page(page)
     for text in (page, document, card):
         assert "VADER" not in text
@@ -245,17 +245,17 @@ def test_where_the_held_out_judge_trained_no_page_says_that_training_had_no_say(
     run = data()
     assert "had a say in that choice" in render_report(run)
     run = changed(run, heldout_judge_trained=True)
-    for text in (render_report(run), model_card(run.summary, "peft")):
+    for text in (render_report(run), model_card(run.summary, run.words, "peft")):
         assert "had a say in that choice" not in text
         assert "so the training judge made that choice." in text.replace("&#39;", "'")
 
 
 @pytest.mark.parametrize("chosen", [True, False, None])
 def test_a_method_that_makes_one_model_chose_nothing_on_validation_prompts(chosen: bool | None) -> None:
-    recipe = data().summary.recipe | {"method": "direct_rlaif" if chosen else "sft"}
+    recipe = load_recipe("quickstart" if chosen else "sft").model_dump(mode="json", by_alias=True)
     curve = [snapshot(step, 0.2).summary() for step in (0, 5, 10)]
     run = data(prompts=SPLIT, curve=curve, recipe=recipe, chosen_on_validation=chosen)  # early versions do not say it
-    page, card = render_report(run), model_card(run.summary, "peft")
+    page, card = render_report(run), model_card(run.summary, run.words, "peft")
     assert ("Points: measurements on validation prompts" in page) == bool(chosen)
     assert ("Held-out score, validation prompts" in page) == bool(chosen)
     assert ("Points: measurements on test prompts" in page) != bool(chosen)

@@ -62,9 +62,8 @@ class SweepResult(Result, Sweep):
         if self.over_optimisation.detected:
             reasons.append(f"From step {self.over_optimisation.step} on: {'; '.join(self.over_optimisation.reasons)}.")
         if self.trained_on:
-            reasons.append(
-                f"The run was trained on {self.trained_on} of the {self.prompts} prompts, which say little about new ones."
-            )
+            seen = f"The run was trained on {self.trained_on} of the {self.prompts} prompts"
+            reasons.append(f"{seen}: these say little about new prompts.")
         if self.best_step and (fell := _fell(self.best)):
             reasons.append(f"At step {self.best_step} the held-out score fell in {fell}.")
         reasons += _failures(self)
