@@ -18,6 +18,7 @@ from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.evaluation import EvaluationResult
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.result import RunResult
 from preceptor.store.responses import read_responses
 from preceptor.tasks.candidates import Answering
 from preceptor.tasks.evaluate.evaluate import evaluate
@@ -253,7 +254,7 @@ def test_models_are_sampled_with_the_same_random_numbers(tmp_path: Path, tiny_fo
 def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_path: Path, tiny_folder: Path) -> None:
     directory = RunDirectory.create(tmp_path / "run", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
     execute(directory, Told())
-    given: Given = {"run": directory.path, "judge": FIRST, "answering": Answering(max_new_tokens=6)}
+    given: Given = {"run": RunResult.load(directory.path), "judge": FIRST, "answering": Answering(max_new_tokens=6)}
     evaluation = run(given, rubrics=["harmless"])
     policies = parse_policies([str(directory.path)])
     assert [policy.name for policy in evaluation.policies] == ["base", "tuned"]

@@ -6,14 +6,14 @@ from typing import Any, TypeAlias
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Prompt, Response
-from preceptor.results.base import Result
+from preceptor.runs.result import RunResult
 from preceptor.store.own_folder import working_in
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 from preceptor.tasks.evaluate.prompts import HELD_OUT, read_evaluation_prompts
 from preceptor.tasks.evaluate.responses import response_row
 
-PolicySource: TypeAlias = "str | Path | Result | Rows | Iterable[Response]"
+PolicySource: TypeAlias = "str | Path | RunResult | Rows | Iterable[Response]"
 """A model string, a run (its result or its folder), a file of responses, `references`, `answered`; or the responses
 themselves: texts (one for each prompt, in order), `Response`s (by prompt id), or rows with a prompt and a response."""
 PromptSource: TypeAlias = "str | Path | Sequence[Path] | Iterable[Prompt] | Rows"
@@ -55,7 +55,7 @@ def evaluated_policies(
 def _source(name: str, source: PolicySource, prompts: Sequence[str], out: Path, limit: int | None) -> str:
     if isinstance(source, str | Path):
         return str(source)
-    if isinstance(source, Result):
+    if isinstance(source, RunResult):
         return str(source.path)
     rows: Any = list(source) if isinstance(source, Sequence) else source
     if isinstance(rows, list) and rows and all(isinstance(item, str | Response) for item in rows):
