@@ -1,4 +1,4 @@
-"""The share of failures over time: of production prompts by when they were asked, in days, weeks or months."""
+"""The share of failures over time: production prompts in windows of a day, a week or a month."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from preceptor.evaluation.signs import ALPHA, holm
 
 Length = Literal["day", "week", "month"]
 _LEAST_EXPECTED = 5
-"""Prompts that a window must lead one to expect, failing and not, for the normal approximation (Cochran 1954)."""
+"""Least expected number of failing prompts, and of others, for the normal approximation (Cochran 1954)."""
 
 
 @dataclass(frozen=True)
@@ -24,52 +24,52 @@ class TimedOutcome:
 
     cohort: str
     time: str
-    """When the prompt was asked: ISO 8601, UTC where it names no zone."""
+    """When the prompt was asked: ISO 8601, in UTC unless it names a time zone."""
     failed: bool
     prompt_id: str
 
 
 class Window(Frozen):
-    """A day, a week from Monday, or a month, all in UTC."""
+    """A day, a week beginning on Monday, or a month, in UTC."""
 
     start: date
     failing: Estimate
-    """Share of rows that failed; the interval is over prompts."""
+    """Share of rows that failed, with its interval over prompts."""
     prompts: int
 
 
 class FailTrend(Frozen):
-    """The windows of a cohort, and whether the last is worse than all before."""
+    """The windows of a cohort, and whether the last is worse than those before."""
 
     cohort: str | None
     """None for all cohorts together."""
     windows: tuple[Window, ...]
-    """In order of time; a window without rows is left out."""
+    """In order of time; windows without rows are left out."""
     change: float | None
-    """Share failing in the last window less that in those before; None with one window."""
+    """Share of failures in the last window minus that in all earlier ones; None for a single window."""
     p_value: float | None
-    """One-sided: the chance of such a rise where nothing changed. A test of two proportions with pooled variance, its
-    trials the prompts, since samples of one prompt are not independent. None with too little data for it."""
+    """One-sided: the probability of such a rise if nothing changed. A test of two proportions with pooled variance; its
+    trials are prompts, since samples of one prompt are not independent. None if there is too little data."""
     p_holm: float | None
     """After Holm's correction over all trends that were tested together."""
     worse: bool | None
-    """p_holm is below 0.05. None where there was too little data to tell; False does not say that nothing changed."""
+    """Whether p_holm is below 0.05. None if there is too little data; False does not mean that nothing changed."""
 
 
 def fail_trends(rows: Sequence[TimedOutcome], length: Length) -> tuple[FailTrend, ...]:
-    """The trend of all cohorts together, then, where there are several, of each.
+    """The trend of all cohorts together, then of each cohort if there are several.
 
     Raises: ValueError for a time that is not ISO 8601.
     """
     cohorts = tuple(dict.fromkeys(row.cohort for row in rows))
     parts = (None, *cohorts) if len(cohorts) > 1 else (None,) if cohorts else ()
-    found = [_trend(part, [row for row in rows if part in (None, row.cohort)], length) for part in parts]
-    corrected = holm([trend.p_value for trend in found])
-    return tuple(trend if p is None else _decided(trend, p) for trend, p in zip(found, corrected, strict=True))
+    trends = [_trend(part, [row for row in rows if part in (None, row.cohort)], length) for part in parts]
+    corrected = holm([trend.p_value for trend in trends])
+    return tuple(trend if p is None else _decided(trend, p) for trend, p in zip(trends, corrected, strict=True))
 
 
 def fitting_length(times: Sequence[str]) -> Length:
-    """The length of windows that makes a readable number of them: days up to two weeks, weeks up to a quarter.
+    """The window length that gives a readable number of windows: days up to two weeks, weeks up to a quarter.
 
     Raises: ValueError for a time that is not ISO 8601.
     """
@@ -111,7 +111,7 @@ def window_start(time: str, length: Length) -> date:
 
 
 def _rise(before: list[tuple[str, float]], last: list[tuple[str, float]]) -> float | None:
-    """The p-value of a share that rose, each side's rows counting as as many trials as it has prompts."""
+    """The p-value of a rise; the rows of each side count as one trial per prompt."""
     trials = [_prompts(last), _prompts(before)]
     failed = [_mean(last) * trials[0], _mean(before) * trials[1]]
     pooled = sum(failed) / sum(trials)

@@ -48,7 +48,9 @@ def prompt_owner(policies: Sequence[EvaluatedPolicy]) -> EvaluatedPolicy:
         for policy in policies:
             if rule(policy):
                 return policy
-    raise UsageError("no prompts: give --prompts FILE, or a run or a file of responses among the policies")
+    raise UsageError(
+        "no prompts: give --prompts FILE (prompts= in Python), or a run or a file of responses among the policies"
+    )
 
 
 def _own_prompts(policies: Sequence[EvaluatedPolicy]) -> list[Prompt]:
