@@ -226,4 +226,4 @@ def test_a_full_disk_behind_standard_output_ends_in_one_line() -> None:
             [sys.executable, "-m", "preceptor", "recipes"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 1
-    assert done.stderr == "preceptor: No space left on device; mend that and give the same command again\n"
+    assert done.stderr == "preceptor: No space left on device; fix that and run the same command again\n"

@@ -25,7 +25,7 @@ def test_labelling_is_stopped_by_every_signal_and_goes_on(tmp_path: Path) -> Non
     for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
         stopped = drive("judge", 15, *command, sent=sent)
         assert stopped.returncode == code, stopped.stderr
-        assert last_lines(stopped.stderr) == [f"preceptor: interrupted; go on with: preceptor {shlex.join(command)}"]
+        assert last_lines(stopped.stderr) == [f"preceptor: interrupted; resume with: preceptor {shlex.join(command)}"]
         assert "Traceback" not in stopped.stderr
         assert not list((tmp_path / "stopped one").glob("*-wal"))  # the ledger was closed
     for out in ("stopped one", "whole"):
@@ -40,7 +40,7 @@ def test_a_run_is_stopped_while_it_loads_a_model(tmp_path: Path, tiny_folder: Pa
     run = tmp_path / "run"
     stopped = drive("load", 1, "run", "quickstart", *overrides, "--out", str(run), "--merge", sent=signal.SIGTERM)
     assert stopped.returncode == 143, stopped.stderr
-    assert last_lines(stopped.stderr) == [f"preceptor: interrupted; go on with: preceptor run --resume {run} --merge"]
+    assert last_lines(stopped.stderr) == [f"preceptor: interrupted; resume with: preceptor run --resume {run} --merge"]
     assert "Traceback" not in stopped.stderr
     assert '"interrupted"' in (run / "summary.json").read_text()
 
@@ -48,9 +48,9 @@ def test_a_run_is_stopped_while_it_loads_a_model(tmp_path: Path, tiny_folder: Pa
 def test_the_outermost_command_is_the_one_that_goes_on() -> None:
     with pytest.raises(Stopped) as stopped, going_on_by("outer", "--out", "a b"), going_on_by("inner"):
         raise Stopped(signal.SIGHUP)
-    assert words(stopped.value) == "interrupted; go on with: outer --out 'a b'"
+    assert words(stopped.value) == "interrupted; resume with: outer --out 'a b'"
     assert exit_code(stopped.value) == 129
-    assert words(KeyboardInterrupt(), ["report", "x"]) == "interrupted; go on with: preceptor report x"
+    assert words(KeyboardInterrupt(), ["report", "x"]) == "interrupted; resume with: preceptor report x"
 
 
 def test_a_fault_of_ours_shows_where_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def _run(commands: Callable[..., Any]) -> None:
         check_arguments(sys.argv[1:])
         with PULSE.beating():
             code = commands(standalone_mode=False)
-        sys.stdout.flush()  # a full disk is told here, not by the interpreter as it ends
+        sys.stdout.flush()  # a full disk is reported here, not by the interpreter as it ends
         sys.exit(code if isinstance(code, int) else 0)
     except PreceptorError as error:
         _fail(str(error), error.exit_code)
@@ -166,7 +166,7 @@ def _run(commands: Callable[..., Any]) -> None:
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in _OF_A_NAME:
             _fail(f"{where}{error.strerror}", 2)
-        _fail(f"{where}{error.strerror or error}; mend that and give the same command again", 1)
+        _fail(f"{where}{error.strerror or error}; fix that and run the same command again", 1)
     except Exception as error:
         _fault(error)
 

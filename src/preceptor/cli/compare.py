@@ -19,7 +19,7 @@ def compare(
     *,
     output: o.Output,
 ) -> None:
-    """Compare runs: which settings differ, what came of each, and which differences are more than chance."""
+    """Compare runs: their settings, their results, and which differences are more than chance."""
     from preceptor.store.reading import resolved
     from preceptor.tasks.compare.compare import compare as compare_runs
 

@@ -38,17 +38,16 @@ def run(
     output: o.Output,
 ) -> None:
     """Run a recipe: sample, judge, train, measure, report."""
+    from preceptor.cli.launched import errors_reported_once
     from preceptor.cli.stopping import going_on_by
-    from preceptor.core.errors import PreceptorError, UsageError
+    from preceptor.core.errors import UsageError
     from preceptor.core.extras import require_training
 
     require_training()
     if (recipe is None) == (resume is None):
-        raise UsageError("give a recipe to start a run, or --resume RUN to go on with one")
+        raise UsageError("give a recipe to start a run, or --resume RUN to resume one")
     if resume is not None and (settings or scale or seed is not None or out is not None):
-        raise UsageError(
-            "--resume goes on with the recipe in the run directory; it takes no --set, --scale, --seed, --out"
-        )
+        raise UsageError("--resume uses the recipe in the run directory; it takes no --set, --scale, --seed, --out")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
 
     def prepare() -> "RunDirectory":
@@ -66,18 +65,14 @@ def run(
     directory = None if launched else prepare()
     from preceptor.methods.execute import execute
     from preceptor.methods.run import load_run
-    from preceptor.training.processes import OF_MAIN, Processes
+    from preceptor.training.processes import Processes
 
     processes = Processes()
-    try:
+    with errors_reported_once(processes.is_main):
         directory = directory or processes.on_main(prepare)
         if not processes.is_main:
             execute(directory, merge=merge, processes=processes)
             return
-    except PreceptorError as error:
-        if processes.is_main or OF_MAIN not in getattr(error, "__notes__", ()):
-            raise
-        raise typer.Exit(error.exit_code) from error  # the main process says why
     again = ["preceptor", "run", "--resume", str(directory.path), *(["--merge"] if merge else [])]
     with going_on_by(*again):
         execute(directory, output.progress, merge=merge, processes=processes)

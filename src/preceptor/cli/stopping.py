@@ -1,4 +1,4 @@
-"""Stopping a command from outside: Ctrl-C, TERM and HUP all end it the same way, and the user is told how to resume."""
+"""Stopping a command from outside: Ctrl-C, TERM and HUP all end it alike, with a message that says how to resume."""
 
 import shlex
 import signal
@@ -36,7 +36,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 @contextmanager
 def going_on_by(*command: str) -> Generator[None]:
-    """If the work inside is stopped, the user is told to resume it with this command instead of the one they gave."""
+    """If the work inside is stopped, the message names this command for resuming, not the one that was given."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -52,7 +52,7 @@ def words(stop: KeyboardInterrupt, given: Sequence[str] | None = None) -> str:
     """
     named = getattr(stop, "__notes__", ())
     given = sys.argv[1:] if given is None else given
-    return f"interrupted; go on with: {named[-1] if named else shlex.join(['preceptor', *given])}"
+    return f"interrupted; resume with: {named[-1] if named else shlex.join(['preceptor', *given])}"
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:

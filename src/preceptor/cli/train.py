@@ -8,7 +8,7 @@ import typer
 from preceptor.cli import options as o
 from preceptor.cli.arguments import Command
 
-train = typer.Typer(help="Train one learner by itself; `preceptor run` has whole methods.", no_args_is_help=True)
+train = typer.Typer(help="Train a single model; `preceptor run` runs whole methods.", no_args_is_help=True)
 
 
 @train.command("reward", cls=Command)
@@ -40,12 +40,12 @@ def reward(
     tables = {"reward_model": RewardModelSettings, "tuning": TuningSettings}
     chosen: dict[str, Any] = read_tables(settings or [], tables)
 
-    from preceptor.core.errors import PreceptorError
+    from preceptor.cli.launched import errors_reported_once
     from preceptor.methods.train_reward import train_reward
-    from preceptor.training.processes import OF_MAIN, Processes
+    from preceptor.training.processes import Processes
 
-    main = Processes().is_main
-    try:
+    is_main = Processes().is_main
+    with errors_reported_once(is_main):
         result = train_reward(
             tuple(data),
             out=out,
@@ -56,9 +56,5 @@ def reward(
             seed=seed,
             progress=output.progress,
         )
-    except PreceptorError as error:
-        if main or OF_MAIN not in getattr(error, "__notes__", ()):
-            raise
-        raise typer.Exit(error.exit_code) from error  # the main process says why
-    if main:
+    if is_main:
         output.show(result, lambda: f"{result}\nmodel {result.folder}")
