@@ -109,7 +109,7 @@ def test_the_budget_stops_and_a_larger_one_asks_only_the_rest(tmp_path: Path) ->
     first, second, third = priced(), priced(), priced()
     with (
         Ledger(tmp_path / "l.sqlite", budget=3.0) as ledger,
-        pytest.raises(PreceptorError, match=r"budget of \$3 allows no further call: \$3\.0000 .* may cost \$1\.0000"),
+        pytest.raises(PreceptorError, match=r"budget of \$3 .*\$3\.0000.* \$1\.0000"),
     ):
         judge(first, "detailed", ledger).compare(comparisons)
     assert len(first.asked) == 3

@@ -163,9 +163,14 @@ def test_what_cannot_be_asked_is_said() -> None:
 
 
 def test_judges_on_record_keep_their_settings() -> None:
-    assert "shown" not in PairwiseSettings().told()
-    assert PairwiseSettings().told() == {
+    assert "shown" not in PairwiseSettings().for_rater()
+    assert PairwiseSettings().for_rater() == {
         "rationale": False, "preamble": "detailed", "exemplars": 0, "principles": "all", "order": "both",
         "combine": "mean",
     }  # fmt: skip
-    assert variant("scored+cot").told() == {"rationale": True, "rationale_tokens": 160, "samples": 1, "shown": "alone"}
+    assert variant("scored+cot").for_rater() == {
+        "rationale": True,
+        "rationale_tokens": 160,
+        "samples": 1,
+        "shown": "alone",
+    }

@@ -59,8 +59,8 @@ def test_one_rationale_is_greedy_and_several_are_sampled() -> None:
 def test_a_rater_is_told_only_what_can_matter() -> None:
     """A temperature that nothing is sampled with makes no other judge."""
     of_samples = {"rationale_tokens", "samples", "temperature", "top_k"}
-    assert of_samples.isdisjoint(variant("detailed").told())
-    assert of_samples & variant("cot").told().keys() == {"rationale_tokens", "samples"}
-    assert of_samples <= variant("sc-3").told().keys()
-    assert ScoreSettings(temperature=0.1).told() == ScoreSettings().told()
-    assert ScoreSettings(rationale=True, samples=2, temperature=0.1).told()["temperature"] == 0.1
+    assert of_samples.isdisjoint(variant("detailed").for_rater())
+    assert of_samples & variant("cot").for_rater().keys() == {"rationale_tokens", "samples"}
+    assert of_samples <= variant("sc-3").for_rater().keys()
+    assert ScoreSettings(temperature=0.1).for_rater() == ScoreSettings().for_rater()
+    assert ScoreSettings(rationale=True, samples=2, temperature=0.1).for_rater()["temperature"] == 0.1

@@ -1,4 +1,4 @@
-"""The nouns of preceptor, one meaning each. Every type is frozen and checks its own invariants."""
+"""The types that all of preceptor uses, one meaning each. Every type is frozen and checks its own invariants."""
 
 import math
 from collections import Counter
@@ -276,7 +276,7 @@ class Preference(Frozen):
         """Standard deviation of p_a among an ensemble's judges; among the presentations of a single judge, position
         bias included.
         """
-        first, *others = (each.p_a for each in self.members or self.presentations)
+        first, *others = (part.p_a for part in self.members or self.presentations)
         shifts = [0.0, *(p_a - first for p_a in others)]  # exact where all agree; `pstdev` takes 25 times as long
         mean = sum(shifts) / len(shifts)
         return math.sqrt(sum((shift - mean) ** 2 for shift in shifts) / len(shifts))

@@ -25,7 +25,7 @@ class Question:
     """One thing a judge is asked."""
 
     text: str
-    """All that it is told, up to where its answer begins."""
+    """The whole question, up to where the answer begins."""
     ending: str
     """How the answer begins, for instance "Preferred response:"."""
     choices: tuple[str, ...]

@@ -106,7 +106,7 @@ def apply(calibration: Calibration, preference: Preference, how: Combine = "mean
     rater, before = preference.rater, preference.uncalibrated_p_a
     return preference.model_copy(
         update={
-            "p_a": combine([calibration.correct(each) for each in preference.presentations], how),
+            "p_a": combine([calibration.correct(presentation) for presentation in preference.presentations], how),
             "uncalibrated_p_a": preference.p_a if before is None else before,
             "rater": rater.model_copy(update={"settings": rater.settings | {"calibration": calibration.hash}}),
         }
@@ -193,8 +193,8 @@ def _fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Cali
 
     data = _data(pairs)
     bounds = [(0.0, None), (None, None) if method == "platt" else (0.0, 0.0)]
-    found = minimize(_objective, np.array([1.0, 0.0]), args=(data,), jac=True, method="L-BFGS-B", bounds=bounds)
-    slope, offset = float(found.x[0]), float(found.x[1])
+    optimum = minimize(_objective, np.array([1.0, 0.0]), args=(data,), jac=True, method="L-BFGS-B", bounds=bounds)
+    slope, offset = float(optimum.x[0]), float(optimum.x[1])
     if slope < _FLAT:
         slope, offset = 0.0, 0.0
     rater = pairs[0][0].rater

@@ -53,7 +53,7 @@ class PairwiseJudge:
             raise ValueError("responses that are shown alone are judged by a ScoredPairJudge")
         self.constitution = constitution
         self.settings = settings
-        self.rater = constitution.rater(model.identity, settings.told())
+        self.rater = constitution.rater(model.identity, settings.for_rater())
         self.model = RecordedModel(model, ledger, self.rater)
         self.members = (self,)
         self._check_exemplars()

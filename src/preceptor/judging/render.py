@@ -16,7 +16,7 @@ from preceptor.core.types import Conversation, Message, Prompt
 from preceptor.judging.constitution import PLACEHOLDER, Constitution, Criterion, ScoreRubric
 
 BASE_INSTRUCTION = "Two responses to a prompt are compared. The better one is preferred."
-"""All that a judge is told where it is not shown the constitution (the base preamble of Lee et al. 2023)."""
+"""The instruction of a judge that is not shown the constitution (the base preamble of Lee et al. 2023)."""
 _TAG = re.compile(r"<(\s*(?:/\s*)?(?:prompt|response|step)(?:[\s_]*\d+)?\b[^<>]{0,80})>?", re.IGNORECASE)
 
 

@@ -107,15 +107,15 @@ class Reviser:
             [self._critique_request(prompts[i], text, principles[i], number) for i, text in answers.items()]
         )
         critiques = dict(zip(answers, criticised, strict=True))
-        found: dict[int, Round | JudgeFailure] = {i: c for i, c in critiques.items() if isinstance(c, JudgeFailure)}
+        rounds: dict[int, Round | JudgeFailure] = {i: c for i, c in critiques.items() if isinstance(c, JudgeFailure)}
         usable = {i: critique for i, critique in critiques.items() if isinstance(critique, str)}
         revised = self._revisions(
             [self._revision_request(prompts[i], answers[i], principles[i], c, number) for i, c in usable.items()]
         )
         for (i, critique), revision in zip(usable.items(), revised, strict=True):
             failed = isinstance(revision, JudgeFailure)
-            found[i] = revision if failed else Round(principles[i], critique, revision)
-        return found
+            rounds[i] = revision if failed else Round(principles[i], critique, revision)
+        return rounds
 
     def _complete(self, requests: Sequence[CompleteRequest]) -> list[str | JudgeFailure]:
         return [_text(result) for result in in_order(self.model.complete(requests), len(requests))]

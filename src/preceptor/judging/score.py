@@ -33,7 +33,7 @@ class ScoreJudge:
         self.settings = settings or ScoreSettings()
         # A rubric in a form of its own is plain text; criteria are asked about in a conversation where there is one.
         identity = model.identity if constitution.score.criteria else plain_identity(model)
-        self.rater = constitution.rater(identity, self.settings.told())
+        self.rater = constitution.rater(identity, self.settings.for_rater())
         self.model = RecordedModel(model, ledger, self.rater)
 
     @property

@@ -55,7 +55,7 @@ class ScoredPairJudge:
         self.constitution = constitution
         self.settings = settings
         self._scoring = ScoreJudge(model, constitution, ledger, settings.scoring)
-        self.rater = constitution.rater(self._scoring.rater.model, settings.told())
+        self.rater = constitution.rater(self._scoring.rater.model, settings.for_rater())
         self.model = self._scoring.model
         self.members = (self,)
 

@@ -1,4 +1,4 @@
-"""How a judge is asked. What it is told to prefer is the constitution's."""
+"""How a judge is asked. What it is to prefer is in the constitution."""
 
 import re
 from typing import Any, Literal
@@ -44,7 +44,7 @@ class JudgingSettings(Frozen):
             self.rationale_tokens, self.temperature if sampled else 0.0, self.top_k or None if sampled else None
         )
 
-    def told(self) -> dict[str, Any]:
+    def for_rater(self) -> dict[str, Any]:
         """The settings that can change an opinion, for a rater: those of sampling only where there is any."""
         settings = self.model_dump(mode="json")
         if not self.rationale:
@@ -91,12 +91,12 @@ class PairwiseSettings(JudgingSettings):
         """How a response is scored that is shown alone."""
         return ScoreSettings(**{name: getattr(self, name) for name in ScoreSettings.model_fields})
 
-    def told(self) -> dict[str, Any]:
-        """As of all judges; of responses shown alone that they are, and nothing of what is about showing both."""
-        settings = super().told()
+    def for_rater(self) -> dict[str, Any]:
+        """As for all judges; where responses are shown alone, without the settings that arrange two of them."""
+        settings = super().for_rater()
         if self.shown == "alone":
             return {name: value for name, value in settings.items() if name not in _TOGETHER}
-        del settings["shown"]  # what is on record of judges that were asked before there was a choice stays theirs
+        del settings["shown"]  # raters on record from before there was this setting stay the same
         return settings
 
 
@@ -119,13 +119,13 @@ def variant(name: str) -> PairwiseSettings:
     """
     settings: dict[str, Any] = {}
     for part in name.split("+"):
-        found = _part(part)
-        if found is None:
+        chosen = _part(part)
+        if chosen is None:
             raise UsageError(
                 f'"{part}" in the variant "{name}": expected base, detailed, cot, K-shot, sc-N, single, log-odds, '
                 "sampled, each or scored, joined by +"
             )
-        for key, value in found.items():
+        for key, value in chosen.items():
             if settings.setdefault(key, value) != value:
                 raise UsageError(f'"{part}" in the variant "{name}": {key} is {settings[key]} by an earlier part')
     try:

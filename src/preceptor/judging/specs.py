@@ -117,9 +117,9 @@ def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> Prefere
     judge = kind(model, load_constitution(spec.constitution), settings, ledger)
     if spec.calibration is None:
         return judge
-    found = calibration.load(Path(spec.calibration))
-    found.check(judge.rater)
-    return CalibratedJudge(judge, found)
+    fitted = calibration.load(Path(spec.calibration))
+    fitted.check(judge.rater)
+    return CalibratedJudge(judge, fitted)
 
 
 def build_judge(specs: Sequence[JudgeSpec], models: Mapping[str, LanguageModel], ledger: Ledger) -> PreferenceJudge:

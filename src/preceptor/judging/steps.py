@@ -38,7 +38,7 @@ class StepJudge:
             model=model.identity,
             constitution=f"{constitution.name} {constitution.version}",
             constitution_hash=constitution.hash,
-            settings=self.settings.told() | {"judged": "steps"},
+            settings=self.settings.for_rater() | {"judged": "steps"},
         )
         self.model = RecordedModel(model, ledger, self.rater)
 
@@ -55,16 +55,16 @@ class StepJudge:
         ]
         results = iter(ask(self.model, questions, self.settings.reasoning))
         values = {score: float(score) for score in SCALE}
-        found: list[list[Score | JudgeFailure]] = []
+        scores: list[list[Score | JudgeFailure]] = []
         for steps in steps_N:
             verdicts = [next(results) for _ in steps]
-            found.append(
+            scores.append(
                 [
                     v if isinstance(v, JudgeFailure) else Score(verdict=v, values=values, rater=self.rater)
                     for v in verdicts
                 ]
             )
-        return found
+        return scores
 
     def _question(self, prompt: Prompt, response: Response, step: int) -> Question:
         opening, asked = preamble(self.constitution), tagged("prompt", prompt_text(prompt.conversation))

@@ -1,4 +1,4 @@
-"""Reasons to doubt a judge, found in how it answered; the same for labels, audits, evaluations and runs.
+"""Reasons to doubt a judge, from how it answered; the same for labels, audits, evaluations and runs.
 
 A warning is given when chance alone does not explain what was seen: when the whole 95 % interval of a share (Wilson
 1927, prompts as the trials) lies beyond the bound. So eight comparisons give a warning only of gross faults. Failures
@@ -15,7 +15,7 @@ from preceptor.core.types import Frozen
 
 Kind: TypeAlias = Literal["position", "choice_mass", "near_half", "failures", "length", "tie"]
 POSITION_BOUND = 0.3
-"""Share of comparisons in which the same position wins after a swap. Lee et al. 2023 found 18 % for a large judge and
+"""Share of comparisons in which the same position wins after a swap. Lee et al. 2023 found 18% for a large judge and
 56 % for a small one."""
 ONE_ORDER_BOUND = 0.7
 """Share of comparisons shown in one order in which one position wins."""
@@ -65,7 +65,7 @@ NOTHING = Count(hits=0.0, n=0, prompts=0)
 
 
 class JudgeConduct(Frozen):
-    """How a judge answered, as far as it can be told without people's labels."""
+    """How a judge answered, as far as it can be measured without people's labels."""
 
     unit: Literal["comparisons", "calls"] = "comparisons"
     """The unit of failures: calls if the judge scored responses."""

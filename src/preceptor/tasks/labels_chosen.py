@@ -73,12 +73,12 @@ def usable_labels(
     """
     if sample not in (None, RANDOM):
         raise UsageError(f'--sample {sample}: expected "random"; labels of any other sample cannot be used')
-    labelled = [each for each in asked if each.row.human is not None]
-    whole = len(labelled) == len(asked) and all(each.input != DISPUTED for each in asked)
+    labelled = [comparison for comparison in asked if comparison.row.human is not None]
+    whole = len(labelled) == len(asked) and all(comparison.input != DISPUTED for comparison in asked)
     if not labelled or whole:
-        return Usable([each.row for each in asked], {})
+        return Usable([comparison.row for comparison in asked], {})
     place = people or judged
-    chosen = {each.position: each.said for each in labelled}
+    chosen = {row.position: row.said for row in labelled}
     if any(selection.how is None for selection in chosen.values()):
         chosen = _asked_for(labelled, chosen, place, sample, written, few=len(asked))
     kept = {position: selection for position, selection in chosen.items() if selection != DISPUTED}
@@ -89,7 +89,7 @@ def usable_labels(
             f"`preceptor estimate {judged} --plan N --out FOLDER` draws one"
         )
     counts = Counter(str(selection.how) for selection in kept.values())
-    rows = [_with_probability(each, kept.get(each.position)) for each in asked]
+    rows = [_with_probability(comparison, kept.get(comparison.position)) for comparison in asked]
     if len(counts) > 1:
         rows = _as_random(rows, counts, place)
     return Usable(rows, dict(counts), len(labelled) - len(kept))
@@ -111,20 +111,20 @@ def _asked_for(
     Args:
         few: number of comparisons; if all of them were written for people, the file says nothing.
     """
-    listed = {each.position: written.get(each.row.id, NOT_SAID) for each in labelled}
+    listed = {row.position: written.get(row.row.id, NOT_SAID) for row in labelled}
     disputed = sum(selection == DISPUTED for selection in written.values()) < few and all(
         DISPUTED in (chosen[position], selection) for position, selection in listed.items()
     )
-    found: dict[int, Selection] = {}
-    for each in labelled:
-        unsaid = Selection("random") if sample and not disputed else listed[each.position]
-        found[each.position] = chosen[each.position] if chosen[each.position].how else unsaid
-    if unknown := sum(selection.how is None for selection in found.values()):
+    selections: dict[int, Selection] = {}
+    for row in labelled:
+        unsaid = Selection("random") if sample and not disputed else listed[row.position]
+        selections[row.position] = chosen[row.position] if chosen[row.position].how else unsaid
+    if unknown := sum(selection.how is None for selection in selections.values()):
         raise UsageError(
             f"{place}: {unknown} of {len(labelled)} labels do not say how their comparisons were chosen; give "
             "--sample random if they are a random sample of all, or have people label those that --plan draws"
         )
-    return found
+    return selections
 
 
 def _with_probability(asked: Asked, selection: Selection | None) -> JudgedRow:

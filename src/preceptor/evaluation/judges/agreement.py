@@ -119,8 +119,8 @@ def calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
 
     Chance alone makes it positive, the more so the fewer rows there are.
     """
-    total = sum(each.n for each in bins)
-    return math.fsum(each.n * abs(each.confidence - each.correct) for each in bins) / total if total else None
+    total = sum(b.n for b in bins)
+    return math.fsum(b.n * abs(b.confidence - b.correct) for b in bins) / total if total else None
 
 
 def brier_score(rows: Sequence[tuple[float, Side]]) -> float | None:
@@ -174,19 +174,19 @@ def single_order(preference: Preference) -> float:
     """p_a by the presentations with a first alone; p_a itself where the judge saw one order only. For an ensemble, the
     mean over all its judges' presentations, whatever their weights.
     """
-    by_order = p_by_order(_shown(preference))
+    by_order = p_by_order(_presented(preference))
     return mean(by_order["ab"]) if len(by_order) == 2 else preference.p_a
 
 
 def position_bias(preferences: Iterable[Preference]) -> float | None:
     """Share of comparisons shown in both orders in which the same position wins after the swap (Lee et al. 2023)."""
-    found = [same for each in preferences if (same := same_position_wins(_shown(each))) is not None]
-    return sum(found) / len(found) if found else None
+    wins = [same for p in preferences if (same := same_position_wins(_presented(p))) is not None]
+    return sum(wins) / len(wins) if wins else None
 
 
 def first_position_rate(preferences: Iterable[Preference]) -> float | None:
     """Share of all presentations in which the response shown first wins."""
-    wins = [win for preference in preferences for win in first_wins(_shown(preference))]
+    wins = [win for preference in preferences for win in first_wins(_presented(preference))]
     return mean(wins) if wins else None
 
 
@@ -226,9 +226,9 @@ def self_consistency(preferences: Iterable[Preference]) -> float | None:
     """
     shares: list[float] = []
     for preference in preferences:
-        for each in preference.members or (preference,):
+        for opinion in preference.members or (preference,):
             samples: defaultdict[Hashable, list[Presentation]] = defaultdict(list)
-            for presentation in each.presentations:
+            for presentation in opinion.presentations:
                 samples[presentation.order, presentation.principles].append(presentation)
             choices = ([chosen(s.p_a) for s in group] for group in samples.values() if len(group) > 1)
             shares += [_agreeing_pairs(group) for group in choices]
@@ -240,5 +240,5 @@ def _agreeing_pairs(opinions: Sequence[str]) -> float:
     return sum(one == other for one, other in pairs) / len(pairs)
 
 
-def _shown(preference: Preference) -> list[Presented]:
-    return [(each.order, each.p_a) for each in preference.presentations]
+def _presented(preference: Preference) -> list[Presented]:
+    return [(presentation.order, presentation.p_a) for presentation in preference.presentations]

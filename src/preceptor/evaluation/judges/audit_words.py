@@ -1,4 +1,4 @@
-"""What an audit says in words: which judge to use, what to hold its agreement against, and why to doubt it."""
+"""An audit in words: which judge to use, what to compare its agreement with, and why to doubt it."""
 
 import re
 from collections.abc import Sequence
@@ -44,19 +44,19 @@ def ranked(audit: Audit) -> list[JudgeAudit]:
 
 def sample(audit: Audit) -> list[str]:
     """What to know about the rows before reading any number from them: they may not represent others."""
-    found: list[str] = []
+    sentences: list[str] = []
     if disputed := audit.chosen.get("disputed"):
         rows = max((judge.rows for judge in audit.judges), default=disputed)
-        found.append(
+        sentences.append(
             f"{disputed} of {rows} rows were chosen because judges dispute them. Judges are at their worst there, and "
             "these numbers say nothing of other rows: audit on a random sample, as estimate --plan draws it."
         )
     if audit.unequal:
-        found.append(
+        sentences.append(
             "The rows were drawn with unequal probabilities, and every row counts the same here: what was drawn more "
             "often weighs too much."
         )
-    return found
+    return sentences
 
 
 def headline(audit: Audit) -> str:
@@ -70,18 +70,18 @@ def headline(audit: Audit) -> str:
     best, *others = fit
     if len(judges) == 1:
         return f"{best.label} prefers what most people prefer on {_agrees(best)}."
-    apart = "".join(f" {each.label} does not count: {_unfit(each)}." for each in judges if each.unfit is not None)
+    apart = "".join(f" {judge.label} does not count: {_unfit(judge)}." for judge in judges if judge.unfit is not None)
     if not others:
         return f"{best.label} is the only one to use: it agrees with people on {_agrees(best)}.{apart}"
     following = others[0]
-    differ = {each.label: _between(audit.comparisons, best, each) for each in others}
-    close = [each for each in others if not ((pair := differ[each.label]) and pair.significant)]
+    differ = {other.label: _between(audit.comparisons, best, other) for other in others}
+    close = [other for other in others if not ((pair := differ[other.label]) and pair.significant)]
     if following not in close:
         return (
             f"{best.label} agrees most with people: on {_agrees(best)}. {following.label} follows with "
             f"{percent(_aligned(following))}; {_difference(differ[following.label])}.{apart}"
         )
-    names = [f"{each.label} ({percent(_aligned(each))})" for each in (best, *close)]
+    names = [f"{judge.label} ({percent(_aligned(judge))})" for judge in (best, *close)]
     return (
         f"{listed(names)} cannot be told apart: {_difference(differ[following.label])}. The first of them agrees with "
         f"people on {_agrees(best)}.{apart}"
@@ -169,12 +169,12 @@ def doubts(judge: JudgeAudit) -> list[str]:
 
 def _between(comparisons: Sequence[PairedComparison], one: JudgeAudit, other: JudgeAudit) -> PairedComparison | None:
     wanted = {one.label, other.label}
-    return next((each for each in comparisons if {each.judge_1, each.judge_2} == wanted), None)
+    return next((pair for pair in comparisons if {pair.judge_1, pair.judge_2} == wanted), None)
 
 
 def _difference(comparison: PairedComparison | None) -> str:
     if comparison is None or comparison.p_holm is None:
-        return "whether they differ cannot be told, for want of pairs that both answered"
+        return "whether they differ is not known: too few pairs have an answer of both"
     beyond = "beyond chance" if comparison.significant else "within noise"
     return f"the difference is {beyond} ({p_equals(comparison.p_holm)})"
 

@@ -43,9 +43,9 @@ class PairedComparison(Frozen):
 
 def compare_all(outcomes: Sequence[JudgeOutcomes]) -> tuple[PairedComparison, ...]:
     """Every two judges, in the order given."""
-    found = [_compare(first, second) for first, second in combinations(outcomes, 2)]
-    corrected = holm([each.p_value for each in found])
-    return tuple(each if p is None else _decided(each, p) for each, p in zip(found, corrected, strict=True))
+    pairs = [_compare(first, second) for first, second in combinations(outcomes, 2)]
+    corrected = holm([pair.p_value for pair in pairs])
+    return tuple(pair if p is None else _decided(pair, p) for pair, p in zip(pairs, corrected, strict=True))
 
 
 def _decided(comparison: PairedComparison, p_holm: float) -> PairedComparison:

@@ -339,7 +339,7 @@ def _human_only(data: _ByPrompt) -> Estimate | None:
 
 def _bounded(value: float, reach: float, n: int) -> Estimate:
     """A share lies between 0 and 1, and so does where it may lie."""
-    value, low, high = (min(1.0, max(0.0, each)) for each in (value, value - reach, value + reach))
+    value, low, high = (min(1.0, max(0.0, v)) for v in (value, value - reach, value + reach))
     known = math.isfinite(reach)
     return Estimate(value=value, low=low if known else None, high=high if known else None, n=n)
 

@@ -89,8 +89,8 @@ def ranking_agreement(rows: Iterable[Rankings]) -> RaterAgreement:
     """
     rated = [row for row in rows if len(row.ranks_RK) > 1]
     shares = [(row.id, human_agreement(_as_comparisons(row))) for row in rated]
-    found = [(row, _friedman(_complete(row))) for row in rated]
-    known = [each for _, each in found if each is not None]
+    tested = [(row, _friedman(_complete(row))) for row in rated]
+    known = [friedman for _, friedman in tested if friedman is not None]
     return RaterAgreement(
         kind="rankings",
         rows=len(rated),
@@ -98,9 +98,9 @@ def ranking_agreement(rows: Iterable[Rankings]) -> RaterAgreement:
         pairwise=share_by_prompt([(name, share) for name, share in shares if share is not None]),
         alpha=ordinal_alpha(_units(rated)),
         alpha_level="ordinal",
-        w=mean_by_prompt([[each.w] for each in known]),
-        w_p_value=_p_value(sum(each.chi_square for each in known), sum(each.freedom for each in known)),
-        concordance=tuple(_concordance(row, friedman) for row, friedman in found),
+        w=mean_by_prompt([[friedman.w] for friedman in known]),
+        w_p_value=_p_value(sum(friedman.chi_square for friedman in known), sum(friedman.freedom for friedman in known)),
+        concordance=tuple(_concordance(row, friedman) for row, friedman in tested),
     )
 
 
@@ -115,8 +115,8 @@ def kendall_w(ranks_RK: Sequence[Sequence[float]]) -> float | None:
 
     Returns: None with fewer than two raters or items, or where every rater ties all items.
     """
-    found = _friedman(ranks_RK)
-    return None if found is None else found.w
+    friedman = _friedman(ranks_RK)
+    return None if friedman is None else friedman.w
 
 
 def ordinal_alpha(units: Iterable[Sequence[float]]) -> float | None:
@@ -165,13 +165,13 @@ def _complete(row: Rankings) -> list[list[float]]:
     return [ranks for ranks, all_items in zip(ranked, row.ranks_RK, strict=True) if len(ranks) == len(all_items)]
 
 
-def _concordance(row: Rankings, found: _Friedman | None) -> Concordance:
+def _concordance(row: Rankings, friedman: _Friedman | None) -> Concordance:
     return Concordance(
         id=row.id,
         raters=len(_complete(row)),
         items=len(row.ranks_RK[0]),
-        w=None if found is None else found.w,
-        p_value=None if found is None else _p_value(found.chi_square, found.freedom),
+        w=None if friedman is None else friedman.w,
+        p_value=None if friedman is None else _p_value(friedman.chi_square, friedman.freedom),
     )
 
 
@@ -181,12 +181,12 @@ def _p_value(chi_square: float, freedom: int) -> float | None:
 
 def _as_comparisons(row: Rankings) -> list[HumanLabel]:
     """What each pair of items is to the raters who ranked both: the one better, the other, or a tie."""
-    found: list[HumanLabel] = []
+    labels: list[HumanLabel] = []
     for first, second in combinations(zip(*row.ranks_RK, strict=True), 2):
         both = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
         if both:
-            found.append(HumanLabel.of("a" if a < b else "b" if b < a else "tie" for a, b in both))
-    return found
+            labels.append(HumanLabel.of("a" if a < b else "b" if b < a else "tie" for a, b in both))
+    return labels
 
 
 def _units(rows: Iterable[Rankings]) -> list[list[float]]:
