@@ -33,7 +33,7 @@ def run_warnings(
 
 
 def _scores(before: Snapshot, after: Snapshot, kind: RewardKind) -> JudgeConduct:
-    """Preferences are taken from the policy before training, which has not yet learnt what this judge likes."""
+    """Preferences are taken from the policy before training, since it has not learnt what this judge likes."""
     low, near, longer = Running(), Running(), Running()
     masses = [(r.prompt_id, r.choice_mass) for r in (*before.responses, *after.responses) if r.choice_mass is not None]
     for prompt, mass in sorted(masses):

@@ -1,4 +1,4 @@
-"""The looks at a run's checkpoints on its validation prompts, and whether they say that it should go on."""
+"""Measuring a run's checkpoints on its validation prompts, and deciding whether training should continue."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ from preceptor.training.rl.settings import RLSettings
 
 
 class Curve:
-    """The looks at a run's checkpoints. The main process alone looks.
+    """The measured checkpoints of a run. Used in the main process only.
 
     Args:
         prompts: the validation prompts.
-        total_steps: after which there is nothing to stop.
+        total_steps: the last step, after which there is nothing to stop.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class Curve:
 
     @property
     def snapshots(self) -> list[Snapshot]:
-        """All so far in the order of steps, the first one before training."""
+        """All measurements so far by step, the first one from before training."""
         return [self._by_step[step] for step in sorted(self._by_step)]
 
     def goes_on(self, step: int) -> bool:
-        """Looks at the checkpoint of a step, unless that is done, and tells whether training should go on."""
+        """Measures the checkpoint of a step, unless that is done, and says whether training should continue."""
         if step not in self._by_step:
             self._progress.stage(f"measuring checkpoint {step}")
             look = self._directory.snapshot(
@@ -63,7 +63,7 @@ class Curve:
         return self.stopped is None
 
     def _grade(self, step: int) -> None:
-        """Asks the training judge about the responses of a step, unless it was asked."""
+        """Has the training judge score the responses of a step, unless it has."""
         look = self._by_step[step]
         if self._meter.grader is not None and not look.is_graded:
             self._by_step[step] = self._directory.snapshot(

@@ -1,4 +1,4 @@
-"""The directory of one run, and what is kept in it."""
+"""The directory of one run and its files."""
 
 import time
 import tomllib
@@ -45,7 +45,7 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe, within: Path | None = None) -> "RunDirectory":
-        """A new run of a recipe whose inputs are all there: a mistake in them leaves no directory behind.
+        """Begins a run. The recipe's inputs are checked first, so a mistake in them leaves no directory behind.
 
         Args:
             within: if the recipe's prompts are a file of this folder, the run gets a copy of its own.
@@ -77,7 +77,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
-        """A run that exists.
+        """Opens an existing run.
 
         Raises: UsageError when there is none, or other files are there too that no run wrote.
         """
@@ -101,7 +101,7 @@ class RunDirectory:
             )
 
     def tidy(self) -> None:
-        """Makes the folders that are missing and removes what a killed process left half written.
+        """Makes missing folders and removes files that a killed process left half written.
 
         Raises: PreceptorError when the run directory cannot be written.
         """
@@ -111,7 +111,7 @@ class RunDirectory:
                 remove_partials(folder)
 
     def pin_inputs(self, inputs: dict[str, str]) -> None:
-        """Notes what the run was begun with, by hash or identity, and holds later processes to it.
+        """Records by hash or identity what the run began with; later processes must use the same.
 
         Raises: UsageError naming what has changed since.
         """
@@ -130,7 +130,7 @@ class RunDirectory:
             write_json(path, pinned | inputs)
 
     def stage_result(self, name: str) -> dict[str, Any] | None:
-        """What a finished part of the run came to; None when it is not finished."""
+        """The result of a stage; None if it is not finished."""
         path = self.path / "stages" / f"{name}.json"
         return read_json(path) if path.exists() else None
 
@@ -140,7 +140,7 @@ class RunDirectory:
         return {name: read_json(self.path / "stages" / f"{name}.json") for name in sorted(names)}
 
     def finish_stage(self, name: str, result: dict[str, Any], seconds: float) -> None:
-        """Notes that a part of the run is finished, and what it came to."""
+        """Records the result of a finished stage and the time it took."""
         append_line(self.timings, {"stage": name, "seconds": round(seconds, 3)})
         write_json(self.path / "stages" / f"{name}.json", result)
 
@@ -154,12 +154,12 @@ class RunDirectory:
 
     @property
     def timings(self) -> Path:
-        """How long everything took: the one file that is never the same twice."""
+        """The file of times, the only one that differs between equal runs."""
         return self.path / "timings.jsonl"
 
     @property
     def ledger(self) -> Path:
-        """The ledger's file."""
+        """The file of the ledger."""
         return self.path / "ledger.sqlite"
 
     @property
@@ -180,16 +180,16 @@ class RunDirectory:
 
     @property
     def merged(self) -> Path:
-        """The folder of the merged model, where one was asked for."""
+        """The folder of the merged model, which exists if one was asked for."""
         return self.path / "merged"
 
     @property
     def report(self) -> Path:
-        """The report's file."""
+        """The file of the report."""
         return self.path / "report.html"
 
     def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
-        """The evaluation of that name, measured now unless an earlier process finished it."""
+        """The measurement of that name, made now unless it exists."""
         path = self._evaluations / f"{name}.json"
         if not path.exists():
             begun = time.perf_counter()
@@ -199,7 +199,7 @@ class RunDirectory:
         return _read_snapshot(path)
 
     def checkpoint_snapshots(self) -> dict[int, Snapshot]:
-        """The looks at checkpoints that are finished, by step; with the training judge's opinion where it was asked."""
+        """The finished measurements of checkpoints, by step, with the training judge's scores where it was asked."""
         names = [path for kind in ("step", "graded") for path in sorted(self._evaluations.glob(f"{kind}-*.json"))]
         return {snapshot.step: snapshot for snapshot in map(_read_snapshot, names)}
 
@@ -236,7 +236,7 @@ class RunDirectory:
             ) from error
 
     def finished(self) -> RunSummary | None:
-        """What the run came to; None if it is not finished.
+        """The summary of a finished run; None if it is not finished.
 
         Raises: PreceptorError as `read_summary`.
         """

@@ -1,4 +1,4 @@
-"""What a run was worth, from what was measured before and after; arms the same way. No judge is asked again."""
+"""The evaluation of a run or of arms, from the measurements before and after training. No judge is asked again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from preceptor.results.run import RunSummary
 
 BEFORE, AFTER = "before", "after"
 CAPABILITY = "capability"
-"""The cohort of the reference answers, whichever cohorts they have among themselves."""
+"""The cohort of all reference answers, whatever cohorts they are in."""
 
 
 def evaluate_run(before: Snapshot, after: Snapshot, summary: RunSummary) -> Evaluation:
@@ -40,7 +40,7 @@ def evaluate_snapshots(
     *,
     judge_trained: bool,
 ) -> Evaluation:
-    """Policies against each other by what was measured on each.
+    """Compares policies by their measurements.
 
     A response is preferred where it has the higher held-out score; the training judge's or reward model's opinion is
     taken the same way. The i-th response to a prompt of one policy meets the i-th of another, which drew the same

@@ -19,7 +19,7 @@ from preceptor.training.reward_model.ensemble import RewardEnsemble
 from preceptor.training.reward_model.model import RewardModel
 
 Answered = Sequence[tuple[Prompt, Response]]
-"""Responses beside the prompts that they answer."""
+"""Responses with the prompts that they answer."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Grade:
     """What a grader thinks of a response."""
 
     reward: float | None
-    """None where it failed."""
+    """None if it failed."""
     choice_mass: float | None = None
-    """Of a judge: the probability it gave to its choices together."""
+    """For a judge, the total probability of its choices."""
 
 
 class Grader(Protocol):
-    """The judge or the reward model whose opinion is measured too."""
+    """The judge or the reward model that grades responses beside the held-out measure."""
 
     def __call__(self, items: Answered) -> list[Grade]:
         """A grade for each response, in order."""
@@ -75,17 +75,17 @@ class RewardModelGrader:
 
 @dataclass(frozen=True)
 class Meter:
-    """What a policy is measured with. Two measurements of one name draw the same random numbers."""
+    """Measures a policy. Two measurements of the same name use the same random numbers."""
 
     policy: Policy
     grader: Grader | None
-    """None where neither judge nor reward model is measured."""
+    """None if neither a judge nor a reward model grades."""
     references: Sequence[Prompt]
     recipe: Recipe
     held_out: HeldOut | None
-    """None where nothing independent measures."""
+    """None if nothing independent measures."""
     base: Policy | None = None
-    """What the KL is to, where it is not the policy's own reference."""
+    """The model that the KL is to, if not the policy's own reference."""
 
     def measure(
         self,
@@ -94,18 +94,18 @@ class Meter:
         samples_per_prompt: int,
         references: tuple[MeasuredReference, ...] | None = None,
     ) -> Snapshot:
-        """Everything about the policy as it is now.
+        """Measures everything about the policy as it is now.
 
         Args:
-            references: its likelihood of the reference answers, where that was measured already.
+            references: its likelihood of the reference answers, if that was measured already.
         """
         responses = self._responses(name, prompts, samples_per_prompt, likelihoods=True)
         known = self.on_references() if references is None else references
         return self.graded(self._snapshot(responses, known), prompts)
 
     def look(self, prompts: Sequence[Prompt], rollout_kl: Estimate | None) -> Snapshot:
-        """The little that choosing a checkpoint and stopping need: one response to each prompt, by the held-out
-        measure. No grader and no reference answer; and no KL where that of training's own responses is given.
+        """Measures only what choosing a checkpoint and stopping need: the held-out score of one response per prompt.
+        No grader and no reference answers; and no KL if that of the training responses is given.
         """
         likelihoods = rollout_kl is None and not self._is_reference
         responses = self._responses("checkpoint", prompts, 1, likelihoods=likelihoods)
@@ -115,7 +115,7 @@ class Meter:
         """The snapshot with the grader's opinion of its responses.
 
         Args:
-            prompts: those that were answered, and perhaps others.
+            prompts: must include the prompts that were answered.
         """
         if self.grader is None:
             return snapshot
@@ -152,7 +152,7 @@ class Meter:
 
     @property
     def _is_reference(self) -> bool:
-        """Whether the policy has not learnt anything yet, so that its KL to the reference is 0."""
+        """Whether the policy has learnt nothing yet, so its KL to the reference is 0."""
         return self.base is None and self.policy.step == 0
 
     def _responses(
@@ -205,7 +205,7 @@ class Meter:
         ]
 
     def _scores(self, responses: Answered) -> list[float | None]:
-        """By the held-out measure; None for each where there is none."""
+        """Held-out scores; None for every response if there is no held-out measure."""
         if self.held_out is None:
             return [None] * len(responses)
         scores = self.held_out(responses)

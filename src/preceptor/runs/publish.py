@@ -1,4 +1,4 @@
-"""What a run gives away: the chosen checkpoint, the merged model where asked for, their model card, the report."""
+"""Publishing a run's model: the kept checkpoint, the merged model if asked for, and their model cards."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def publish(
     *,
     merge: bool,
 ) -> None:
-    """Writes `checkpoints/best`, and `merged` if asked for, each with a model card. What is there already is verified
+    """Writes `checkpoints/best`, and `merged` if asked for, each with a model card. An existing one is verified
     and kept.
 
     Args:
@@ -39,7 +39,7 @@ def publish(
 
 
 def linked(source: Path) -> Callable[[Path], None]:
-    """Saves a model that is on disk already: its files once more by name, copied only where that cannot be."""
+    """Saves a model that is on disk already by hard links, or by copies where the file system has no links."""
 
     def save(folder: Path) -> None:
         for file in source.iterdir():
@@ -54,7 +54,7 @@ def linked(source: Path) -> Callable[[Path], None]:
 
 
 def checkpoint_card(recipe: Recipe, step: int) -> str:
-    """The model card of a checkpoint in the middle of a run: whence it comes, and where it was measured."""
+    """The model card of a checkpoint of a run under way: where it comes from, and where it was measured."""
     return document("preceptor.runs", "checkpoint_card.md.jinja", recipe=recipe, step=step, judge=recipe.training_judge)
 
 

@@ -1,4 +1,4 @@
-"""What the programs of all methods share while a run is under way."""
+"""A run under way: what the programs of all methods share."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Session:
         self._earlier_seconds = self.files.seconds()
         self._begun = time.perf_counter()
         self._spare: LocalModel | None = None
-        """The recipe's policy as it was loaded to look at the prompts, until the next stage needs the memory."""
+        """The recipe's policy, loaded to measure the prompts and kept until the next stage needs the memory."""
         processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
         for note in self.inputs.notes:
             progress.note(note)
@@ -55,28 +55,28 @@ class Session:
             directory.path / "evaluations" / "ledger.sqlite",
             lambda identity: directory.pin_inputs({"held-out judge": identity}),
         )
-        """Of the main process alone; None where nothing independent measures."""
+        """In the main process only; None if nothing independent measures the run."""
 
     def close(self) -> None:
-        """Nothing more is measured."""
+        """Closes the held-out measure."""
         if self.held_out is not None:
             self.held_out.close()
 
     @property
     def seconds(self) -> float:
-        """Seconds that the run took so far, in this process and earlier ones."""
+        """Seconds the run has taken, in this process and earlier ones."""
         return self._earlier_seconds + time.perf_counter() - self._begun
 
     def stage(
         self, name: str, words: str, work: Callable[[], dict[str, Any]], *, together: bool = False
     ) -> dict[str, Any]:
-        """A part of the run that is done once: its result, from an earlier process if one finished it.
+        """Does a part of the run once: an earlier process's result is kept.
 
         Args:
             name: of its result among `stages/`.
-            words: what it does, for people.
-            work: gives the result, as plain data; whatever else it makes lies in the run directory.
-            together: every process works; else the main one alone.
+            words: what people read while it works.
+            work: returns the result as plain data; everything else it makes is in the run directory.
+            together: every process works; otherwise only the main one.
         """
         kept = self.processes.on_main(lambda: self.directory.stage_result(name))
         if kept is not None:
@@ -89,25 +89,25 @@ class Session:
         return result
 
     def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
-        """The measurement of that name, by the main process, unless it is there already."""
+        """The measurement of that name, made by the main process unless it exists."""
         return self.processes.on_main(lambda: self.directory.snapshot(name, measure))
 
     def pin(self, what: str, identity: str) -> None:
-        """Holds later processes to a model."""
+        """Records a model's identity; later processes must use the same one."""
         self.processes.on_main(lambda: self.directory.pin_inputs({what: identity}))
 
     def load(self, name: str) -> LocalModel:
-        """A model that is to be trained."""
+        """Loads a model for training."""
         return LocalModel(load(name, dtype_of(self.recipe.tuning)))
 
     def open_policy(self, name: str, *, values: bool = False) -> Policy:
-        """The policy to train, from a model that is also its reference."""
+        """Opens a model as the policy to train; it is also the policy's reference."""
         spare, self._spare = self._spare, None
         model = spare if spare is not None and name == self.recipe.policy else self.load(name)
         return Policy(model, self.recipe.tuning, self.recipe.seed, values=values)
 
     def split(self) -> Split:
-        """The prompts that leave room for an answer in the policy's context window."""
+        """Splits the prompts that leave room for an answer in the policy's context window."""
         recipe, prompts = self.recipe, self.inputs.prompts
         longest = max(recipe.heldout_decoding.max_new_tokens, recipe.decoding.max_new_tokens)
 
