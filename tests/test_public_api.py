@@ -9,6 +9,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 import preceptor as pc
+from small import WORDS
 
 PAIRS: list[dict[str, Any]] = [
     {"prompt": f"question {i}", "response_a": f"answer {i}", "response_b": f"other {i}"} for i in range(24)
@@ -68,3 +69,22 @@ def test_all_of_it_works_inside_a_running_event_loop() -> None:
         return audit[judge].rows
 
     assert asyncio.run(notebook()) == 24
+
+
+def test_a_run_and_its_evaluation(tmp_path: Path, tiny_folder: Path) -> None:
+    judge, other = pc.Judge("scripted:random", constitution="warm_tone"), pc.Judge("scripted:first")
+    run = pc.run(
+        "direct_rlaif",
+        policy=tiny_folder,
+        judge=judge,
+        prompts=[f"Say {word}" for word in WORDS],
+        out=tmp_path / "run",
+        rl={"steps": 2, "prompts_per_step": 2, "group_size": 2, "max_new_tokens": 4},
+        evaluation={"heldout_share": 0.6, "validation_share": 0.4, "checkpoint_every": 1, "stop_early": False},
+        tuning={"rank": 2},
+    )
+    assert run.held_out_change is not None
+    assert isinstance(run.generate("Hello", max_new_tokens=4), str)
+    result = pc.evaluate(base=run.base, tuned=run.best, judge=other, answering=pc.Answering(max_new_tokens=4))
+    assert "tuned" in str(result)
+    assert pc.load_run(run.path).held_out_change == run.held_out_change
