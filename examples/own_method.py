@@ -120,9 +120,9 @@ def main() -> None:
     """Runs it with the model that ships; with --quick, as small as can be."""
     quick = "--quick" in sys.argv[1:]
     recipe = RejectionSampling.recipe(
-        limit=16 if quick else 60,
-        rejection={"samples": 2 if quick else 4, "max_new_tokens": 8 if quick else 40},
-        fine_tuning={"batch_size": 8, "epochs": 1 if quick else 3, "learning_rate": 1e-3},
+        limit=16 if quick else 40,
+        rejection={"samples": 2 if quick else 4, "max_new_tokens": 8 if quick else 24},
+        fine_tuning={"batch_size": 8, "epochs": 1, "learning_rate": 3e-4},
         evaluation={"heldout_share": 0.5, "samples_per_prompt": 1, "references": "package:reference_answers"},
     )
     result = run(recipe, out=Path(mkdtemp()) / "run")
