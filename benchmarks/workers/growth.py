@@ -20,7 +20,6 @@ from benchmarks.workers.words import random_text
 from preceptor.backends.base import FREE, Admission, ChoiceLogProbs, ChooseRequest, Indexed
 from preceptor.core.progress import Silence
 from preceptor.core.types import Conversation, JudgeFailure, Usage
-from preceptor.judging.specs import JudgeSpec
 from preceptor.tasks import label as recipe
 
 PACKAGE = str(Path(preceptor.__file__).parent) + "/"
@@ -135,17 +134,17 @@ def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
 
     def work() -> dict[str, Any]:
         out = folder / "out"
-        job = recipe.LabelJob(data=first.pop() if first else rows, out=out, judges=(JudgeSpec(model="scripted:first"),))
+        data = first.pop() if first else rows
         stages = Stages()
         sampler = Sampler() if settings["sampled"] else None
         start, cpu = time.perf_counter(), time.process_time()
         with sampler or nullcontext():
-            summary = recipe.run_label(job, stages)
+            labels = recipe.label(data, judges="scripted:first", out=out, progress=stages)
         end, cpu = time.perf_counter(), time.process_time() - cpu
         parts = sampler.seconds if sampler else {a[1]: b[0] - a[0] for a, b in pairwise([*stages.begun, (end, "")])}
         written = {f"{file.suffix[1:]}_mib": file.stat().st_size / 2**20 for file in out.glob("[pl]*.[psj]*")}
         shutil.rmtree(out)
-        counted = {"units": summary["counts"]["preferences"], "parts": parts, **written}
+        counted = {"units": labels.counts.preferences, "parts": parts, **written}
         return {"seconds": end - start, "cpu_seconds": cpu, **counted}
 
     return work

@@ -12,7 +12,8 @@ from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.resolve import open_model
-from preceptor.judging.label import label
+from preceptor.core.progress import Silence
+from preceptor.judging.label import label_rows
 from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.store.comparisons import read_comparisons
 from preceptor.store.ledger import Ledger
@@ -42,17 +43,18 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
             outcomes = Outcomes(Path(folder))
             with Ledger(Path(folder) / "ledger.sqlite") as ledger:
                 judge = make_judge(spec, model, ledger)
-                label(
+                label_rows(
                     iter(read_comparisons(data)),
                     judge,
                     outcomes,
+                    total=settings["units"],
                     at_once=4 * model.concurrency,
                     max_failure_rate=MAX_FAILURE_RATE,
-                    on_chunk=lambda done, tally: None,
+                    progress=Silence(),
                 )
                 totals = ledger.totals()
             write_parquet(outcomes.preferences, Path(folder) / "preferences.parquet")
-            facts = {"p_a": _p_a(outcomes), "failures": sum(1 for _ in outcomes.failed())}
+            facts = {"p_a": _p_a(outcomes), "failures": sum(1 for _ in outcomes.failure_rows())}
         return {
             **facts,
             "units": settings["units"],
@@ -91,7 +93,7 @@ def _served(settings: dict[str, Any]) -> tuple[Callable[[], LanguageModel], Call
 
 def _p_a(outcomes: Outcomes) -> dict[str, float]:
     """The probability that a is better, by comparison: the mean over both orders."""
-    shown = {row["id"]: [verdict["p_a"] for verdict in row["verdicts"]] for row in outcomes.kept()}
+    shown = {row.id: [verdict.p_a for verdict in row.verdicts] for row in outcomes.preference_rows()}
     return {name: sum(each) / len(each) for name, each in shown.items()}
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from preceptor.judging.constitution import Constitution, load_constitution
     from preceptor.judging.judge import Judge
+    from preceptor.judging.revision import RevisionSettings
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
     from preceptor.methods.arms import arms
@@ -37,19 +38,26 @@ if TYPE_CHECKING:
     from preceptor.results.agreement import AgreementResult
     from preceptor.results.arms import ArmsResult
     from preceptor.results.audit import AuditResult
+    from preceptor.results.cohort import CohortResult
     from preceptor.results.comparison import ComparisonResult
     from preceptor.results.estimate import EstimateResult
     from preceptor.results.evaluation import EvaluationResult
+    from preceptor.results.label import LabelPlan, LabelResult
+    from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult
+    from preceptor.store.preference_row import PreferenceRow
     from preceptor.tasks.agreement import agreement
     from preceptor.tasks.audit import audit
-    from preceptor.tasks.candidates import Answering
+    from preceptor.tasks.candidates import Answering, Sampling
+    from preceptor.tasks.cohort import cohort
     from preceptor.tasks.compare.compare import compare
     from preceptor.tasks.estimate import estimate
     from preceptor.tasks.evaluate.evaluate import evaluate
+    from preceptor.tasks.label import label, plan_label
+    from preceptor.tasks.revise import revise
     from preceptor.tasks.trajectories import trajectories
 
 __all__ = [
@@ -57,6 +65,7 @@ __all__ = [
     "Answering",
     "ArmsResult",
     "AuditResult",
+    "CohortResult",
     "Comparison",
     "ComparisonResult",
     "Connection",
@@ -67,14 +76,20 @@ __all__ = [
     "Judge",
     "JudgeFailure",
     "JudgeSpec",
+    "LabelPlan",
+    "LabelResult",
     "Message",
     "PairwiseSettings",
     "PreceptorError",
     "Preference",
+    "PreferenceRow",
     "Prompt",
     "Response",
+    "RevisionResult",
+    "RevisionSettings",
     "RewardModelResult",
     "RunResult",
+    "Sampling",
     "Score",
     "SweepResult",
     "TrajectoriesResult",
@@ -85,12 +100,16 @@ __all__ = [
     "agreement",
     "arms",
     "audit",
+    "cohort",
     "compare",
     "estimate",
     "evaluate",
+    "label",
     "load_constitution",
     "load_run",
+    "plan_label",
     "resume",
+    "revise",
     "run",
     "sweep",
     "train_reward",
@@ -103,6 +122,7 @@ _PLACES = {
     "core.types": "Comparison HumanLabel JudgeFailure Message Preference Prompt Response Score Usage Verdict",
     "judging.constitution": "Constitution load_constitution",
     "judging.judge": "Judge",
+    "judging.revision": "RevisionSettings",
     "judging.settings": "PairwiseSettings",
     "judging.specs": "JudgeSpec",
     "methods.arms": "arms",
@@ -112,19 +132,26 @@ _PLACES = {
     "results.agreement": "AgreementResult",
     "results.arms": "ArmsResult",
     "results.audit": "AuditResult",
+    "results.cohort": "CohortResult",
     "results.comparison": "ComparisonResult",
     "results.estimate": "EstimateResult",
     "results.evaluation": "EvaluationResult",
+    "results.label": "LabelPlan LabelResult",
+    "results.revision": "RevisionResult",
     "results.reward_model": "RewardModelResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
     "runs.result": "RunResult",
+    "store.preference_row": "PreferenceRow",
     "tasks.agreement": "agreement",
     "tasks.audit": "audit",
-    "tasks.candidates": "Answering",
+    "tasks.candidates": "Answering Sampling",
+    "tasks.cohort": "cohort",
     "tasks.compare.compare": "compare",
     "tasks.estimate": "estimate",
     "tasks.evaluate.evaluate": "evaluate",
+    "tasks.label": "label plan_label",
+    "tasks.revise": "revise",
     "tasks.trajectories": "trajectories",
 }
 """The modules that define the public API, each with the names that it defines."""

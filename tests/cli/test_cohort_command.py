@@ -21,7 +21,7 @@ def test_the_table_says_what_was_done_and_what_masking_misses(tmp_path: Path) ->
     told = " ".join(done.output.split())
     for words in (
         "calls without content 1",
-        "left out by --limit 2",
+        "left out by the limit 2",
         "prompts added 5, 5 of them with signs of failure",
         "negative feedback 1",
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",

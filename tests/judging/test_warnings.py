@@ -11,15 +11,15 @@ import pytest
 
 from judging.judging_examples import compared, first_with, gives
 from preceptor.backends.scripted import ChooseScript, ScriptedModel
-from preceptor.cli.labels_table import labels_text
 from preceptor.core.progress import Silence
 from preceptor.core.types import JudgeFailure, Preference, Presentation, Rater, Verdict, likeliest
 from preceptor.judging.conduct import ConductTally, RowsTally, conduct_of
 from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.warnings import Count, JudgeConduct, judge_warnings
+from preceptor.results.label import LabelResult
 from preceptor.store.comparisons import ComparisonRow
-from preceptor.store.preferences import preference_row
-from preceptor.tasks.label import LabelJob, run_label
+from preceptor.store.preference_row import PreferenceRow
+from preceptor.tasks.label import label
 
 RATER = Rater(model="m#0123456789abcdef:float32", constitution="c", constitution_hash="h")
 
@@ -155,7 +155,7 @@ def test_the_likeliest_answer_by_hand() -> None:
 def test_rows_say_the_same_as_preferences() -> None:
     preferences = [*SOUND * 3, *[preferred(0.9, 0.2, mass=0.2, tie=0.3)] * 9]
     own = [p.model_copy(update={"comparison": with_prompt(p, f"p{i}")}) for i, p in enumerate(preferences)]
-    rows = [preference_row(ComparisonRow(i, "f", p.comparison, None, None), p) for i, p in enumerate(own)]
+    rows = [PreferenceRow.of(ComparisonRow(i, "f", p.comparison, None, None), p) for i, p in enumerate(own)]
     tally = RowsTally()
     for row in rows:
         tally.add(row)
@@ -175,19 +175,18 @@ def data(folder: Path, n: int = 24) -> Path:
 
 
 @pytest.fixture
-def judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., LabelResult]:
     """Labels the data by a function."""
 
-    def label(script: ChooseScript, **more: Any) -> dict[str, Any]:
+    def labelled(script: ChooseScript, **more: Any) -> LabelResult:
         monkeypatch.setattr("preceptor.tasks.label.open_model", lambda *_, **__: ScriptedModel("test", script))
-        job = LabelJob(data=data(tmp_path), out=tmp_path / "out", judges=(JudgeSpec(**more),))
-        return run_label(job, Silence())
+        return label(data(tmp_path), judges=JudgeSpec(**more), out=tmp_path / "out", progress=Silence())
 
-    return label
+    return labelled
 
 
 def test_labels_of_a_judge_of_places_say_so_before_anything_else(
-    judged_by: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    judged_by: Callable[..., LabelResult], tmp_path: Path
 ) -> None:
     """As the embedded model on the README's example: the first wins, a tenth of the mass on the choices."""
     nearly = first_with(lambda first, _: 0.1 * (0.505 + 0.01 * (len(first) % 2)))
@@ -197,32 +196,29 @@ def test_labels_of_a_judge_of_places_say_so_before_anything_else(
         assert not isinstance(answer, JudgeFailure)
         return gives(math.exp(answer.log_probs[0]), 0.1 - math.exp(answer.log_probs[0]))
 
-    summary = judged_by(script)
-    assert [w["kind"] for w in summary["judge_warnings"]] == ["position", "choice_mass", "near_half"]
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["judge_warnings"] == summary["judge_warnings"]
+    labels = judged_by(script)
+    assert [warning.kind for warning in labels.warnings] == ["position", "choice_mass", "near_half"]
+    written = json.loads((tmp_path / "out" / "summary.json").read_text())["judge_warnings"]
+    assert written == [warning.model_dump() for warning in labels.warnings]
     card = (tmp_path / "out" / "README.md").read_text()
     assert 0 < card.index("scripted:test keeps to a position") < card.index("Pairs of responses")
-    print(labels_text(summary, tmp_path / "out"))
-    shown = capsys.readouterr().out
+    shown = labels.table().text(200)
     assert shown.startswith("! scripted:test keeps to a position on 100")
     assert shown.index("wanted to answer something else") < shown.index("preferences")
 
 
-def test_labels_of_a_sound_judge_have_no_warning(
-    judged_by: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_labels_of_a_sound_judge_have_no_warning(judged_by: Callable[..., LabelResult], tmp_path: Path) -> None:
     """It likes what is odd, wherever it stands, and says so in half of the comparisons of either."""
-    summary = judged_by(
+    labels = judged_by(
         first_with(lambda first, second: 0.9 if sum(map(ord, first)) % 3 > sum(map(ord, second)) % 3 else 0.1)
     )
-    assert summary["judge_warnings"] == []
+    assert labels.warnings == ()
     assert "Before you use" not in (tmp_path / "out" / "README.md").read_text()
-    print(labels_text(summary, tmp_path / "out"))
-    assert "!" not in capsys.readouterr().out
+    assert "!" not in str(labels)
 
 
 def test_a_tie_that_is_likeliest_is_said_where_the_label_leans(
-    judged_by: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    judged_by: Callable[..., LabelResult], tmp_path: Path
 ) -> None:
     """`honest` offers a tie: with 0.35, 0.2 and 0.45 a is chosen, and a tie is what the judge would say."""
 
@@ -231,22 +227,20 @@ def test_a_tie_that_is_likeliest_is_said_where_the_label_leans(
         a_first = text.rindex("answer ") < text.rindex(" other yes")
         return gives(0.35, 0.2, 0.45) if a_first else gives(0.2, 0.35, 0.45)
 
-    summary = judged_by(script, constitution="honest")
+    labels = judged_by(script, constitution="honest")
     rows = [json.loads(line) for line in (tmp_path / "out" / "preferences.jsonl").read_text().splitlines()]
     assert {(row["chosen_is"], row["likeliest"]) for row in rows} == {("a", "tie")}
     assert rows[0]["p_chosen"] == pytest.approx(0.575)
-    assert summary["counts"]["likeliest_ties"] == 24
-    assert "tie" in [w["kind"] for w in summary["judge_warnings"]]
+    assert labels.counts.likeliest_ties == 24
+    assert "tie" in [warning.kind for warning in labels.warnings]
     assert "a tie is the likeliest answer: 24." in (tmp_path / "out" / "README.md").read_text()
-    print(labels_text(summary, tmp_path / "out"))
-    assert "a tie is likeliest" in capsys.readouterr().out
+    assert "a tie is likeliest" in str(labels)
 
 
 def test_each_judge_of_an_ensemble_is_doubted_by_itself(tmp_path: Path) -> None:
     """The judge that always says 1 keeps to a position; the other one hides it in their mean."""
     judges = (JudgeSpec(model="scripted:random"), JudgeSpec(model="scripted:first"))
-    job = LabelJob(data=data(tmp_path), out=tmp_path / "out", judges=judges)
-    summary = run_label(job, Silence())
-    assert [each["judge"] for each in summary["conduct"]] == [None, "scripted:random", "scripted:first"]
-    found = [w["sentence"] for w in summary["judge_warnings"] if w["kind"] == "position"]
-    assert any(s.startswith("scripted:first keeps to a position on 100") for s in found)
+    labels = label(data(tmp_path), judges=judges, out=tmp_path / "out", progress=Silence())
+    assert [conduct.judge for conduct in labels.conduct] == [None, "scripted:random", "scripted:first"]
+    said = [warning.sentence for warning in labels.warnings if warning.kind == "position"]
+    assert any(sentence.startswith("scripted:first keeps to a position on 100") for sentence in said)

@@ -28,10 +28,9 @@ from preceptor.core.types import JudgeFailure, Message, Preference
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.settings import PairwiseSettings
-from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.ledger import Ledger
-from preceptor.tasks.label import LabelJob, run_label
+from preceptor.tasks.label import label
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "comparisons.jsonl"
 PYTHON = os.environ.get("PRECEPTOR_SERVER_PYTHON")
@@ -135,7 +134,7 @@ def test_a_request_longer_than_the_window_fails_alone(served: OpenAIModel) -> No
 def test_the_same_labels_through_the_server_and_in_this_process(served: OpenAIModel, tmp_path: Path) -> None:
     def labels(model: str) -> list[dict[str, Any]]:
         out = tmp_path / model.partition(":")[0]
-        run_label(LabelJob(EXAMPLES, out, (JudgeSpec(model=model),)), Silence())
+        label(EXAMPLES, judges=model, out=out, progress=Silence())
         rows = [json.loads(line) for line in (out / "preferences.jsonl").read_text().splitlines()]
         return [verdict for row in rows for verdict in row["verdicts"]]
 

@@ -29,7 +29,8 @@ from preceptor.core.types import (
 )
 from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.preferences import failure_row, preference_row, write_card, write_parquet
+from preceptor.store.preference_row import FailureRow, PreferenceRow
+from preceptor.store.preferences import write_card, write_parquet
 from preceptor.store.rows import Malformed
 
 RATER = Rater(model="m", constitution="c", constitution_hash="h", settings={"samples": 1, "orders": "both"})
@@ -64,8 +65,12 @@ def preference(row: ComparisonRow, p_a: float) -> Preference:
 
 
 def labelled(number: int, p_a: float, human: HumanLabel | None = None, agent: bool = False) -> dict[str, Any]:
+    return labelled_row(number, p_a, human, agent).wire()
+
+
+def labelled_row(number: int, p_a: float, human: HumanLabel | None = None, agent: bool = False) -> PreferenceRow:
     row = comparison_row(human, agent, number)
-    return preference_row(row, preference(row, p_a))
+    return PreferenceRow.of(row, preference(row, p_a))
 
 
 def without_nulls(value: Any) -> Any:
@@ -139,9 +144,9 @@ def test_a_trajectory_is_several_messages() -> None:
 def test_failures_say_why() -> None:
     failure = JudgeFailure(reason="no_answer", detail="d")
     found = {"row": 1, "place": "f:1", "id": "i", "reason": "no_answer", "detail": "d"}
-    assert failure_row(comparison_row(number=1), failure) == found
-    assert failure_row(Unanswered(1, "f:1", "i", failure)) == found
-    malformed = failure_row(Malformed(2, "f:3", "bad"))
+    assert FailureRow.of(comparison_row(number=1), failure).wire() == found
+    assert FailureRow.of(Unanswered(1, "f:1", "i", failure)).wire() == found
+    malformed = FailureRow.of(Malformed(2, "f:3", "bad")).wire()
     assert malformed == {"row": 2, "place": "f:3", "id": None, "reason": "malformed", "detail": "bad"}
 
 
@@ -154,7 +159,7 @@ def test_trajectories_keep_their_scores_beside_the_response_that_has_them() -> N
     failed = JudgeFailure(reason="no_answer", detail="d")
     scores = (TrajectoryScore(whole=score(4), steps=(score(2), failed)), TrajectoryScore(whole=failed, steps=()))
     row = comparison_row()
-    found = preference_row(row, preference(row, 0.2), scores)
+    found = PreferenceRow.of(row, preference(row, 0.2), scores).wire()
     assert (found["rejected_score"], found["chosen_score"]) == (pytest.approx(4), None)
     assert (found["rejected_steps"], found["chosen_steps"]) == ([pytest.approx(2), None], [])
 
@@ -165,14 +170,15 @@ def test_an_ensemble_s_verdicts_say_whose_they_are() -> None:
         preference(row, 0.3).model_copy(update={"rater": RATER.model_copy(update={"model": name})}) for name in "xy"
     )
     both = preference(row, 0.3).model_copy(update={"members": members})
-    assert [verdict["judge"] for verdict in preference_row(row, both)["verdicts"]] == ["x", "x", "y", "y"]
+    assert [verdict["judge"] for verdict in PreferenceRow.of(row, both).wire()["verdicts"]] == ["x", "x", "y", "y"]
 
 
 @pytest.mark.parametrize("agent", [False, True])
 def test_json_lines_and_parquet_hold_the_same_and_trl_takes_both(tmp_path: Path, agent: bool) -> None:
     outcomes = Outcomes(tmp_path)
-    rows = [labelled(0, 0.25, HumanLabel.of(["a", "tie"])), labelled(1, 0.9, agent=agent)]
-    outcomes.append(rows, [])
+    kept = [labelled_row(0, 0.25, HumanLabel.of(["a", "tie"])), labelled_row(1, 0.9, agent=agent)]
+    rows = [row.wire() for row in kept]
+    outcomes.append(kept, [])
     write_parquet(outcomes.preferences, tmp_path / "preferences.parquet")
     write_card(tmp_path, SUMMARY)
     cache = str(tmp_path / "cache")

@@ -14,7 +14,7 @@ from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
 from preceptor.results.audit import AuditResult
 from preceptor.tasks.audit import audit
-from preceptor.tasks.label import LabelJob, run_label
+from preceptor.tasks.label import label
 from rows import read
 
 KEYS = {
@@ -167,15 +167,15 @@ def test_a_saved_calibration_is_used_by_label_and_refused_for_another_judge(peop
     slope = calibration.load(saved).slope
     assert 0 <= slope < 0.5  # the judge knows nothing
     spec = JudgeSpec(model="scripted:random", calibration=str(saved))
-    summary = run_label(LabelJob(data=people, out=tmp_path / "labels", judges=(spec,)), Silence())
+    labels = label(people, judges=spec, out=tmp_path / "labels", progress=Silence())
     rows = read(tmp_path / "labels" / "preferences.jsonl")
     raw = [abs(sum(v["p_a"] for v in row["verdicts"]) / 2 - 0.5) for row in rows]
     assert sum(row["p_chosen"] - 0.5 for row in rows) < sum(raw)
     assert json.loads(rows[0]["settings"])["calibration"] == calibration.load(saved).hash
-    assert summary["rater"]["settings"]["calibration"] == calibration.load(saved).hash
+    assert labels.rater.settings["calibration"] == calibration.load(saved).hash
     other = JudgeSpec(model="scripted:first", calibration=str(saved))
     with pytest.raises(UsageError, match="fitted on a judge whose model"):
-        run_label(LabelJob(data=people, out=tmp_path / "no", judges=(other,)), Silence())
+        label(people, judges=other, out=tmp_path / "no", progress=Silence())
     with pytest.raises(UsageError, match="for one judge"):
         audited(people, save_calibration=saved)
 

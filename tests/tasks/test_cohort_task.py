@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,30 @@ import pytest
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.core.types import Message
+from preceptor.results.cohort import CohortResult
 from preceptor.store.prompts import read_prompts
 from preceptor.store.traces import Chat
-from preceptor.tasks.cohort import CohortJob, run_cohort, signals_of
+from preceptor.tasks.cohort import cohort, signals_of
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "traces.json"
 WORDS = ("ant", "bee", "cow", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kiwi", "lynx")
 
 
-def run(job: CohortJob) -> dict[str, Any]:
-    return run_cohort(job, Silence())
+@dataclass(frozen=True)
+class CohortJob:
+    """The arguments of `cohort`."""
+
+    traces: tuple[Path, ...]
+    out: Path
+    cohort: str = "production"
+    limit: int | None = None
+    failures_first: bool = False
+    mask: bool = True
+    seed: int = 0
+
+
+def run(job: CohortJob) -> CohortResult:
+    return cohort(**vars(job), progress=Silence())
 
 
 def logs(tmp_path: Path, *rows: dict[str, Any], name: str = "chats.jsonl") -> CohortJob:
@@ -40,12 +54,11 @@ ANIMALS: list[dict[str, Any]] = [{"prompt": f"Say {word}.", "response": word} fo
 def test_the_example_becomes_a_cohort(tmp_path: Path) -> None:
     job = CohortJob((EXAMPLE,), tmp_path / "cohort.jsonl", cohort="shop", failures_first=True)
     result = run(job)
-    assert {key: result[key] for key in ("calls", "without_content", "conversations", "added", "with_signals")} == {
-        **{"calls": 10, "without_content": 1, "conversations": 7, "added": 7, "with_signals": 6}
-    }
-    assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT" in result["hint"]
-    assert result["masked"] == {"EMAIL": 2, "PHONE": 1}
-    assert "names, postal addresses and dates of birth are not masked" in result["not_masked"]
+    counts = (result.calls, result.without_content, result.conversations, result.added, result.with_signals)
+    assert counts == (10, 1, 7, 7, 6)
+    assert "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT" in str(result.hint)
+    assert result.masked == {"EMAIL": 2, "PHONE": 1}
+    assert "names, postal addresses and dates of birth are not masked" in result.not_masked
     prompts = read_prompts(str(job.out))
     assert {prompt.cohort for prompt in prompts} == {"shop"}
     assert [len(prompt.metadata["origin"]["signals"]) for prompt in prompts] == [2, 1, 1, 1, 1, 1, 0]
@@ -67,13 +80,13 @@ def test_the_example_becomes_a_cohort(tmp_path: Path) -> None:
 
 def test_a_cohort_is_refreshed_and_what_it_has_stays(tmp_path: Path) -> None:
     job = logs(tmp_path, *ANIMALS[:4])
-    assert run(job)["added"] == 4
+    assert run(job).added == 4
     first = job.out.read_bytes()
     result = run(job)
-    assert (result["added"], result["duplicates"], result["prompts"], job.out.read_bytes()) == (0, 4, 4, first)
+    assert (result.added, result.duplicates, result.prompts, job.out.read_bytes()) == (0, 4, 4, first)
     more = logs(tmp_path, *ANIMALS[2:7], name="more.jsonl")
     result = run(more)
-    assert (result["added"], result["duplicates"], result["prompts"]) == (3, 2, 7)
+    assert (result.added, result.duplicates, result.prompts) == (3, 2, 7)
     assert job.out.read_bytes().startswith(first)
     assert sorted(texts(job)) == sorted(row["prompt"] for row in ANIMALS[:7])
 
@@ -94,9 +107,9 @@ def test_a_limit_takes_the_first_of_the_same_order(tmp_path: Path) -> None:
     run(job)
     limited = replace(job, out=tmp_path / "limited.jsonl", limit=5)
     result = run(limited)
-    assert (result["added"], result["left_out_by_limit"]) == (5, 7)
+    assert (result.added, result.left_out_by_limit) == (5, 7)
     assert texts(limited) == texts(job)[:5]
-    assert (run(limited)["added"], texts(limited)) == (5, texts(job)[:10])
+    assert (run(limited).added, texts(limited)) == (5, texts(job)[:10])
 
 
 def test_failures_come_first_if_wished(tmp_path: Path) -> None:
@@ -115,7 +128,7 @@ def test_failures_come_first_if_wished(tmp_path: Path) -> None:
 def test_of_equal_prompts_the_one_that_went_wrong_is_kept(tmp_path: Path) -> None:
     job = logs(tmp_path, {"prompt": "Say ant.", "id": 1}, {"prompt": "Say ant.", "id": 2, "feedback": -1})
     result = run(job)
-    assert (result["added"], result["duplicates"]) == (1, 1)
+    assert (result.added, result.duplicates) == (1, 1)
     [prompt] = read_prompts(str(job.out))
     assert prompt.metadata["origin"] == {"source": "chats.jsonl", "id": "2", "signals": ["negative_feedback"]}
 
@@ -124,21 +137,21 @@ def test_prompts_that_differ_in_personal_data_are_the_same_masked_or_not(tmp_pat
     rows = [{"prompt": f"Write to {name}@example.org!", "id": f"{name}@example.org"} for name in ("ada", "bob")]
     job = logs(tmp_path, *rows)
     result = run(job)
-    assert (result["added"], result["duplicates"], texts(job)) == (1, 1, ["Write to [EMAIL 1]!"])
+    assert (result.added, result.duplicates, texts(job)) == (1, 1, ["Write to [EMAIL 1]!"])
     assert read_prompts(str(job.out))[0].metadata["origin"]["id"] == "[EMAIL 1]"
     bare = replace(job, out=tmp_path / "bare.jsonl", mask=False)
     result = run(bare)
     assert texts(bare)[0] in {row["prompt"] for row in rows}
-    assert (result["added"], result["masked"]) == (1, None)
-    assert "Nothing was masked" in result["not_masked"]
-    assert run(replace(job, out=bare.out))["added"] == 0
+    assert (result.added, result.masked) == (1, None)
+    assert "Nothing was masked" in result.not_masked
+    assert run(replace(job, out=bare.out)).added == 0
 
 
 def test_what_was_imported_unmasked_is_known_again(tmp_path: Path) -> None:
     messages = [("user", "I am a@x.org."), ("assistant", "Hello."), ("user", "Tell b@x.org that a@x.org is back.")]
     job = logs(tmp_path, {"messages": [{"role": role, "content": content} for role, content in messages]})
-    assert run(replace(job, mask=False))["added"] == 1
-    assert run(job)["added"] == run(replace(job, mask=False))["added"] == 0
+    assert run(replace(job, mask=False)).added == 1
+    assert run(job).added == run(replace(job, mask=False)).added == 0
 
 
 def test_a_prompt_edited_by_hand_does_not_come_back(tmp_path: Path) -> None:
@@ -146,15 +159,15 @@ def test_a_prompt_edited_by_hand_does_not_come_back(tmp_path: Path) -> None:
     run(job)
     job.out.write_text(job.out.read_text().replace("Ada", "[NAME]").replace("Paris", "[CITY]"))
     result = run(job)
-    assert (result["added"], result["duplicates"]) == (0, 1)
+    assert (result.added, result.duplicates) == (0, 1)
     assert texts(job) == ["My name is [NAME], and I live in [CITY]."]
 
 
 def test_bad_rows_are_counted_and_shown_by_place(tmp_path: Path) -> None:
     job = logs(tmp_path, {"prompt": "Say ant."}, {"text": "x"})
     result = run(job)
-    assert (result["added"], result["malformed"]) == (1, 1)
-    assert result["malformed_first"][0].startswith(f"{job.traces[0]}:2: expected OpenTelemetry traces")
+    assert (result.added, result.malformed) == (1, 1)
+    assert result.malformed_first[0].startswith(f"{job.traces[0]}:2: expected OpenTelemetry traces")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +193,7 @@ def test_where_nothing_can_be_used_it_is_said_what_can(tmp_path: Path, content: 
 
 def test_the_output_is_no_input_and_no_other_file(tmp_path: Path) -> None:
     job = logs(tmp_path, *ANIMALS)
-    with pytest.raises(UsageError, match="is to be read and to be written"):
+    with pytest.raises(UsageError, match="both an input and the output"):
         run(replace(job, out=tmp_path / "." / "chats.jsonl"))
     job.out.write_text("# notes\n")
     with pytest.raises(UsageError, match=r"cohort\.jsonl:1: not a line of JSON"):
@@ -275,10 +288,19 @@ def test_a_refusal_is_a_sign() -> None:
 
 def test_it_needs_neither_torch_nor_scipy(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from preceptor.tasks.cohort import CohortJob, run_cohort;"
-        "run_cohort(CohortJob((Path(sys.argv[1]),), Path(sys.argv[2])));"
+        "import sys; from preceptor.tasks.cohort import cohort;"
+        "cohort(sys.argv[1], out=sys.argv[2]);"
         "assert not {'torch', 'transformers', 'scipy', 'pyarrow'} & sys.modules.keys()"
     )
     arguments = [sys.executable, "-c", program, str(EXAMPLE), str(tmp_path / "cohort.jsonl")]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_chat_logs_in_memory_are_read_as_their_file_would_be(tmp_path: Path) -> None:
+    job = logs(tmp_path, *ANIMALS)
+    run(job)
+    result = cohort(ANIMALS, out=tmp_path / "other.jsonl", progress=Silence())
+    assert (result.added, result.prompts, result.out) == (12, 12, str(tmp_path / "other.jsonl"))
+    assert sorted(texts(replace(job, out=tmp_path / "other.jsonl"))) == sorted(texts(job))
+    assert "prompts added" in str(result)

@@ -9,12 +9,11 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
-from preceptor.judging.specs import JudgeSpec
 from preceptor.results.estimate import EstimateResult
 from preceptor.store.preferences import write_parquet
 from preceptor.tasks.agreement import agreement as agreement_of
 from preceptor.tasks.estimate import estimate as estimate_of
-from preceptor.tasks.label import LabelJob, run_label
+from preceptor.tasks.label import label
 from rows import read, write
 
 
@@ -37,7 +36,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 comparisons labelled by a judge that answers at random."""
     folder = tmp_path_factory.mktemp("labels")
     data = write(folder / "rows.jsonl", [comparison(i) for i in range(60)])
-    run_label(LabelJob(data=data, out=folder / "out", judges=(JudgeSpec(model="scripted:random"),)), Silence())
+    label(data, judges="scripted:random", out=folder / "out", progress=Silence())
     return folder / "out"
 
 
@@ -101,7 +100,7 @@ def test_a_policy_is_asked_about_wherever_it_stands(labels: Path, tmp_path: Path
 
 def test_rows_that_hold_peoples_labels_need_no_second_file(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.jsonl", [comparison(i, **({"label": "a"} if i < 12 else {})) for i in range(30)])
-    run_label(LabelJob(data=data, out=tmp_path / "l", judges=(JudgeSpec(model="scripted:random"),)), Silence())
+    label(data, judges="scripted:random", out=tmp_path / "l", progress=Silence())
     found = estimate_of(tmp_path / "l", sample="random")
     assert found.people is None
     assert found.estimates.human_only is not None

@@ -11,7 +11,7 @@ from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import Malformed, read_comparisons
 from preceptor.store.preferences import write_parquet
 from preceptor.tasks.estimate import estimate as estimate_of
-from preceptor.tasks.label import LabelJob, run_label
+from preceptor.tasks.label import label
 from rows import read, write
 
 RANDOM = (JudgeSpec(model="scripted:random"),)
@@ -27,7 +27,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """200 comparisons, 50 of which were written for people because the judge disputes them."""
     folder = tmp_path_factory.mktemp("labels")
     data = write(folder / "rows.jsonl", [comparison(i) for i in range(200)])
-    run_label(LabelJob(data=data, out=folder / "out", judges=RANDOM, to_people=50), Silence())
+    label(data, judges=RANDOM, out=folder / "out", to_people=50, progress=Silence())
     return folder / "out"
 
 
@@ -118,7 +118,7 @@ def test_planned_probabilities_become_weights(labels: Path, tmp_path: Path) -> N
 
 def test_where_people_labelled_everything_nothing_was_chosen(tmp_path: Path) -> None:
     data = write(tmp_path / "rows.jsonl", [comparison(i, label="a" if i % 4 else "b") for i in range(24)])
-    run_label(LabelJob(data=data, out=tmp_path / "out", judges=RANDOM), Silence())
+    label(data, judges=RANDOM, out=tmp_path / "out", progress=Silence())
     found = estimate_of(tmp_path / "out")
     assert (found.chosen, found.estimates.n_human) == ({}, 24)
 
@@ -126,7 +126,7 @@ def test_where_people_labelled_everything_nothing_was_chosen(tmp_path: Path) -> 
 def test_labels_of_disputed_rows_keep_what_they_are(labels: Path, tmp_path: Path) -> None:
     """Judged anew with people's labels in the rows, as JSON lines and as Parquet: still no sample of anything."""
     data = write(tmp_path / "rows.jsonl", disputed(labels, label="a"))
-    run_label(LabelJob(data=data, out=tmp_path / "out", judges=RANDOM), Silence())
+    label(data, judges=RANDOM, out=tmp_path / "out", progress=Silence())
     assert {row["selection"] for row in read(tmp_path / "out" / "preferences.jsonl")} == {"disputed"}
     with pytest.raises(UsageError, match="judges dispute them"):
         estimate_of(tmp_path / "out")

@@ -1,17 +1,16 @@
 """`preceptor label` and `audit` with responses scored alone, on a constitution that has a score rubric only."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labelling import Job, labelled, planned
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec, read_judges
 from preceptor.tasks.audit import audit
-from preceptor.tasks.label import LabelJob, dry_run, run_label
 
 SCORED = (JudgeSpec(model="scripted:random", constitution="warm_tone", variant="scored"),)
 ROWS: list[dict[str, Any]] = [
@@ -24,19 +23,19 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> LabelJob:
+def job(tmp_path: Path) -> Job:
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    return LabelJob(data=data, out=tmp_path / "out", judges=SCORED)
+    return {"rows": data, "out": tmp_path / "out", "judges": SCORED}
 
 
-def test_every_response_is_scored_once_and_the_estimate_says_so(job: LabelJob) -> None:
-    counted = dry_run(job, Silence())
-    assert (counted["rows"], counted["calls"]) == (24, 24)  # three pairs of a row's three responses
-    summary = run_label(job, Silence())
-    assert summary["ledger"]["calls"] == 24
-    assert summary["ledger"]["prompt_tokens"] == 24  # the scripted model bills one
-    rows = read(job.out / "preferences.jsonl")
+def test_every_response_is_scored_once_and_the_estimate_says_so(job: Job) -> None:
+    counted = planned(job)
+    assert (counted.rows, counted.calls) == (24, 24)  # three pairs of a row's three responses
+    labels = labelled(job)
+    assert labels.ledger.calls == 24
+    assert labels.ledger.prompt_tokens == 24  # the scripted model bills one
+    rows = read(job["out"] / "preferences.jsonl")
     assert [row["row"] for row in rows] == list(range(24))
     for row in rows:
         ab, ba = row["verdicts"]
@@ -44,33 +43,33 @@ def test_every_response_is_scored_once_and_the_estimate_says_so(job: LabelJob) -
         p_a = row["p_chosen"] if row["chosen_is"] == "a" else 1 - row["p_chosen"]
         assert ab["p_a"] == ba["p_a"] == pytest.approx(p_a)
         assert json.loads(row["settings"]) == {"rationale": False, "shown": "alone"}
-    assert summary["counts"]["position_bias"] == 0.0
-    assert summary["counts"]["first_position_rate"] == 0.5
-    assert run_label(job, Silence())["calls_in_this_process"] == 0
+    assert labels.counts.position_bias == 0.0
+    assert labels.counts.first_position_rate == 0.5
+    assert labelled(job).calls_in_this_process == 0
 
 
-def test_preferences_of_three_responses_never_go_in_a_circle(job: LabelJob) -> None:
+def test_preferences_of_three_responses_never_go_in_a_circle(job: Job) -> None:
     """Each pair is compared by the same three scores, so the pairs of a row agree on an order."""
-    run_label(job, Silence())
+    labelled(job)
     by_prompt: dict[str, dict[str, float]] = {}
-    for row in read(job.out / "preferences.jsonl"):
+    for row in read(job["out"] / "preferences.jsonl"):
         wins = by_prompt.setdefault(row["prompt_id"], {})
         wins[row["chosen"][0]["content"]] = wins.get(row["chosen"][0]["content"], 0) + 1
     assert [sorted(wins.values()) for wins in by_prompt.values()] == [[1, 2]] * 8
 
 
-def test_one_judge_of_an_ensemble_scores_and_the_other_compares(job: LabelJob, tmp_path: Path) -> None:
+def test_one_judge_of_an_ensemble_scores_and_the_other_compares(job: Job, tmp_path: Path) -> None:
     file = tmp_path / "judges.toml"
     file.write_text(
         '[[judges]]\nmodel = "scripted:random"\nconstitution = "warm_tone"\nsettings = { shown = "alone" }\n'
         '[[judges]]\nmodel = "scripted:random"\nconstitution = "warm_tone"\n'
     )
-    summary = run_label(replace(job, judges=read_judges(file), limit=3), Silence())
-    assert summary["ledger"]["calls"] == 3 + 3 * 2
-    assert all(len(row["verdicts"]) == 4 for row in read(job.out / "preferences.jsonl"))
+    labels = labelled(job, judges=read_judges(file), limit=3)
+    assert labels.ledger.calls == 3 + 3 * 2
+    assert all(len(row["verdicts"]) == 4 for row in read(job["out"] / "preferences.jsonl"))
 
 
-def test_an_audit_measures_it_beside_the_others(job: LabelJob, tmp_path: Path) -> None:
+def test_an_audit_measures_it_beside_the_others(job: Job, tmp_path: Path) -> None:
     people = tmp_path / "people.jsonl"
     rows = [{"prompt": f"q{i}", "response_a": f"a{i}", "response_b": f"b{i}", "label": "ab"[i % 2]} for i in range(30)]
     people.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -84,8 +83,8 @@ def test_an_audit_measures_it_beside_the_others(job: LabelJob, tmp_path: Path) -
     assert scored.calibrated.position_bias == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_rationale_without_a_place_is_refused_before_anything_is_opened(job: LabelJob) -> None:
+def test_a_rationale_without_a_place_is_refused_before_anything_is_opened(job: Job) -> None:
     spec = SCORED[0].model_copy(update={"variant": "scored+cot", "model": "openai:none@http://localhost:1/v1"})
     with pytest.raises(UsageError, match="no place for a rationale"):
-        run_label(replace(job, judges=(spec,)), Silence())
-    assert not job.out.exists()
+        labelled(job, judges=spec)
+    assert not job["out"].exists()

@@ -1,12 +1,12 @@
 """`preceptor label --to-people`: the comparisons that judges dispute, ready for people's labels."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labelling import Job, labelled
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
@@ -14,7 +14,6 @@ from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.for_people import write_for_people
 from preceptor.store.outcomes import Outcomes
 from preceptor.tasks.audit import audit
-from preceptor.tasks.label import LabelJob, run_label
 
 TWO = (JudgeSpec(model="scripted:random"), JudgeSpec(model="scripted:random", constitution="honest"))
 ROWS: list[dict[str, Any]] = [
@@ -39,16 +38,16 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> LabelJob:
-    return LabelJob(data=write(tmp_path / "rows.jsonl", ROWS), out=tmp_path / "out", judges=TWO, to_people=5)
+def job(tmp_path: Path) -> Job:
+    return {"rows": write(tmp_path / "rows.jsonl", ROWS), "out": tmp_path / "out", "judges": TWO, "to_people": 5}
 
 
-def test_the_most_disputed_come_first_without_what_the_judges_think(job: LabelJob) -> None:
-    summary = run_label(job, Silence())
-    assert summary["for_people"] == 5
-    labelled = read(job.out / "preferences.jsonl")
-    asked = read(job.out / "for_people.jsonl")
-    disputed = sorted(labelled, key=lambda row: -row["disagreement"])[:5]
+def test_the_most_disputed_come_first_without_what_the_judges_think(job: Job) -> None:
+    labels = labelled(job)
+    assert labels.for_people == 5
+    preferences = read(job["out"] / "preferences.jsonl")
+    asked = read(job["out"] / "for_people.jsonl")
+    disputed = sorted(preferences, key=lambda row: -row["disagreement"])[:5]
     assert [row["id"] for row in asked] == [row["id"] for row in disputed]
     for row, before in zip(asked, disputed, strict=True):
         assert row == {
@@ -60,14 +59,14 @@ def test_the_most_disputed_come_first_without_what_the_judges_think(job: LabelJo
             "policy_a": "m",
             "selection": "disputed",
         }
-    assert "5 of these comparisons, in `for_people.jsonl`" in (job.out / "README.md").read_text()
+    assert "5 of these comparisons, in `for_people.jsonl`" in (job["out"] / "README.md").read_text()
 
 
-def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(job: LabelJob, tmp_path: Path) -> None:
-    run_label(job, Silence())
-    rows = [{**row, "label": "b"} for row in read(job.out / "for_people.jsonl")]
+def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(job: Job, tmp_path: Path) -> None:
+    labelled(job)
+    rows = [{**row, "label": "b"} for row in read(job["out"] / "for_people.jsonl")]
     people = write(tmp_path / "labelled.jsonl", rows)
-    original = {r.comparison.id: r.comparison for r in read_comparisons(job.data) if isinstance(r, ComparisonRow)}
+    original = {r.comparison.id: r.comparison for r in read_comparisons(job["rows"]) if isinstance(r, ComparisonRow)}
     for row in read_comparisons(people):
         assert isinstance(row, ComparisonRow)
         assert row.comparison == original[row.comparison.id]
@@ -77,45 +76,45 @@ def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(job: LabelJob,
     assert str(result).startswith("! 5 of 5 rows were chosen because judges dispute them.")
 
 
-def test_a_second_call_and_another_number_write_it_anew(job: LabelJob) -> None:
-    run_label(job, Silence())
-    five = read(job.out / "for_people.jsonl")
-    assert run_label(job, Silence())["calls_in_this_process"] == 0
-    assert read(job.out / "for_people.jsonl") == five
-    assert run_label(replace(job, to_people=1000), Silence())["for_people"] == 40
-    assert read(job.out / "for_people.jsonl")[:5] == five
-    assert run_label(replace(job, to_people=0), Silence())["for_people"] is None
-    assert len(read(job.out / "for_people.jsonl")) == 40
+def test_a_second_call_and_another_number_write_it_anew(job: Job) -> None:
+    labelled(job)
+    five = read(job["out"] / "for_people.jsonl")
+    assert labelled(job).calls_in_this_process == 0
+    assert read(job["out"] / "for_people.jsonl") == five
+    assert labelled(job, to_people=1000).for_people == 40
+    assert read(job["out"] / "for_people.jsonl")[:5] == five
+    assert labelled(job, to_people=0).for_people is None
+    assert len(read(job["out"] / "for_people.jsonl")) == 40
 
 
-def test_peoples_work_in_the_file_is_never_overwritten(job: LabelJob) -> None:
-    run_label(job, Silence())
-    file = job.out / "for_people.jsonl"
+def test_peoples_work_in_the_file_is_never_overwritten(job: Job) -> None:
+    labelled(job)
+    file = job["out"] / "for_people.jsonl"
     rows = read(file)
     write(file, [rows[0], {**rows[1], "label": "a"}])
     before = file.read_bytes()
     with pytest.raises(UsageError, match=r"for_people\.jsonl:2: people's labels; move the file away"):
-        run_label(job, Silence())
+        labelled(job)
     assert file.read_bytes() == before
-    run_label(replace(job, to_people=0), Silence())
+    labelled(job, to_people=0)
     assert file.read_bytes() == before
 
 
-def test_of_a_judge_that_never_contradicts_itself_the_least_decided_come_first(job: LabelJob) -> None:
+def test_of_a_judge_that_never_contradicts_itself_the_least_decided_come_first(job: Job) -> None:
     """Scored alone, both presentations say the same: no disagreement anywhere, so nearness to one half decides."""
     judges = (JudgeSpec(model="scripted:random", constitution="warm_tone", variant="scored"),)
-    run_label(replace(job, judges=judges), Silence())
-    nearest = sorted(read(job.out / "preferences.jsonl"), key=lambda row: row["p_chosen"])[:5]
-    assert [row["id"] for row in read(job.out / "for_people.jsonl")] == [row["id"] for row in nearest]
+    labelled(job, judges=judges)
+    nearest = sorted(read(job["out"] / "preferences.jsonl"), key=lambda row: row["p_chosen"])[:5]
+    assert [row["id"] for row in read(job["out"] / "for_people.jsonl")] == [row["id"] for row in nearest]
 
 
 def test_who_has_a_label_is_not_asked_again_and_ties_are_in_the_order_of_the_data(tmp_path: Path) -> None:
     rows = [{**row, "label": "a"} if i < 3 else row for i, row in enumerate(ROWS[:8])]
     data = write(tmp_path / "rows.jsonl", rows)
     same = (JudgeSpec(model="scripted:first"),)  # 0.99 for whatever stands first: as much disagreement everywhere
-    job = LabelJob(data=data, out=tmp_path / "out", judges=same, to_people=3)
-    assert run_label(job, Silence())["for_people"] == 3
-    assert [row["prompt"] for row in read(job.out / "for_people.jsonl")] == [f"question {i}" for i in (3, 4, 5)]
+    job: Job = {"rows": data, "out": tmp_path / "out", "judges": same, "to_people": 3}
+    assert labelled(job).for_people == 3
+    assert [row["prompt"] for row in read(job["out"] / "for_people.jsonl")] == [f"question {i}" for i in (3, 4, 5)]
 
 
 def test_trajectories_and_conversations_stay_whole(tmp_path: Path) -> None:
@@ -129,11 +128,11 @@ def test_trajectories_and_conversations_stay_whole(tmp_path: Path) -> None:
     system = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Do it"}]
     rows = [{"prompt": system, "response_a": f"no {i}", "response_b": acted, "category": "tools"} for i in range(6)]
     data = write(tmp_path / "rows.jsonl", rows)
-    job = LabelJob(data=data, out=tmp_path / "out", judges=TWO[:1], to_people=6)
-    run_label(job, Silence())
-    assert {row["chosen_is"] for row in read(job.out / "preferences.jsonl")} == {"a", "b"}
+    job: Job = {"rows": data, "out": tmp_path / "out", "judges": TWO[:1], "to_people": 6}
+    labelled(job)
+    assert {row["chosen_is"] for row in read(job["out"] / "preferences.jsonl")} == {"a", "b"}
     original = {r.comparison.id: r for r in read_comparisons(data) if isinstance(r, ComparisonRow)}
-    found = [row for row in read_comparisons(job.out / "for_people.jsonl") if isinstance(row, ComparisonRow)]
+    found = [row for row in read_comparisons(job["out"] / "for_people.jsonl") if isinstance(row, ComparisonRow)]
     assert len(found) == 6
     for row in found:
         assert row.comparison == original[row.comparison.id].comparison

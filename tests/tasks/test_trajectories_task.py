@@ -10,7 +10,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.judging.specs import JudgeSpec
 from preceptor.results.trajectories import TrajectoriesResult
-from preceptor.tasks.label import LabelJob, run_label
+from preceptor.tasks.label import label
 from preceptor.tasks.trajectories import trajectories
 
 
@@ -45,7 +45,7 @@ def labels(tmp_path: Path) -> Path:
     rows = [comparison(i) for i in range(9)] + [{"prompt": "q", "response_a": "x", "response_b": "y"}]
     data = write(tmp_path / "data.jsonl", rows)
     judge = JudgeSpec(model="scripted:random")
-    run_label(LabelJob(data=data, out=tmp_path / "labels", judges=(judge,), steps=True), Silence())
+    label(data, judges=judge, out=tmp_path / "labels", steps=True, progress=Silence())
     return tmp_path / "labels"
 
 

@@ -58,11 +58,10 @@ def label(
     output: o.Output,
 ) -> None:
     """Judge comparisons and write a preference dataset that TRL trains on. Several judges form an ensemble."""
-    from preceptor.cli.labels_table import dry_run_text, labels_text
     from preceptor.core.errors import UsageError
     from preceptor.tasks.candidates import Sampling
-    from preceptor.tasks.label import LabelJob, run_label
-    from preceptor.tasks.label import dry_run as estimate
+    from preceptor.tasks.label import label as label_rows
+    from preceptor.tasks.label import plan_label
 
     if design not in ("all", "circular"):
         raise UsageError(f'--design {design}: expected "all" or "circular"')
@@ -77,10 +76,25 @@ def label(
             design=design,
             seed=seed,
         )
-    job = LabelJob(
-        data=data,
-        out=out,
+    if dry_run:
+        plan = plan_label(
+            data,
+            judges=judges,
+            sampling=sampling,
+            design=design,
+            limit=limit,
+            strict=strict,
+            budget=budget,
+            steps=steps,
+            connection=connection,
+            progress=output.progress,
+        )
+        output.show(plan)
+        return
+    labels = label_rows(
+        data,
         judges=judges,
+        out=out,
         sampling=sampling,
         design=design,
         limit=limit,
@@ -91,10 +105,6 @@ def label(
         retry_failed=retry_failed,
         to_people=to_people,
         connection=connection,
+        progress=output.progress,
     )
-    if dry_run:
-        counted = estimate(job, output.progress)
-        output.show(counted, lambda: dry_run_text(counted))
-    else:
-        summary = run_label(job, output.progress)
-        output.show(summary, lambda: labels_text(summary, out))
+    output.show(labels)

@@ -1,7 +1,7 @@
 """`preceptor revise`: critique and revision by a constitution."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,29 +34,19 @@ def revise(
 ) -> None:
     """Let a model criticise and rewrite its answers: pairs (revised over draft) and fine-tuning data."""
     from preceptor.judging.revision import RevisionSettings
-    from preceptor.tasks.revise import ReviseJob, run_revise
+    from preceptor.tasks.revise import revise as revise_answers
 
-    job = ReviseJob(
-        prompts=prompts,
-        out=out,
+    revised = revise_answers(
+        prompts,
         model=model,
         constitution=constitution,
+        out=out,
         settings=o.checked(
             RevisionSettings, rounds=rounds, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed
         ),
         limit=limit,
         budget=budget,
         connection=connection,
+        progress=output.progress,
     )
-    summary = run_revise(job, output.progress)
-    output.show(summary, lambda: _text(summary, out))
-
-
-def _text(summary: dict[str, Any], out: Path) -> str:
-    lines = [
-        *(f"note: {note}" for note in summary["notes"]),
-        f"{summary['revised']} revised, {summary['unchanged']} of them unchanged, {summary['failed']} failed",
-        f"pairs {out / 'preferences.jsonl'}",
-        f"fine-tuning data {out / 'sft.jsonl'}",
-    ]
-    return "\n".join(lines)
+    output.show(revised)

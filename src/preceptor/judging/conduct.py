@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from preceptor.core.types import JudgeFailure, Message, Preference, Response, likeliest
+from preceptor.core.types import JudgeFailure, Message, Preference, likeliest
 from preceptor.judging.position import Presented, first_wins, mean, same_position_wins
 from preceptor.judging.trajectory import response_text
 from preceptor.judging.warnings import MASS_BOUND, NEAR, Count, JudgeConduct
-from preceptor.store.rows import Row
+from preceptor.store.preference_row import PreferenceRow, VerdictRow, response_of
 
 Side = Literal["a", "b", "tie"]
 
@@ -89,32 +89,32 @@ def conduct_of(outcomes: Iterable[tuple[Preference | JudgeFailure, Side]]) -> Ju
             failures[outcome.reason] = failures.get(outcome.reason, 0) + 1
             continue
         prompt, presentations = outcome.comparison.prompt.id, outcome.presentations
-        masses = [each.verdict.choice_mass for each in presentations]
-        tally.presentations(prompt, [(each.order, each.p_a) for each in presentations], masses)
+        masses = [presentation.verdict.choice_mass for presentation in presentations]
+        tally.presentations(prompt, [(p.order, p.p_a) for p in presentations], masses)
         tally.preference(prompt, outcome.p_a, outcome.likeliest, longer)
     return tally.conduct(failures)
 
 
 class RowsTally:
-    """The same from the rows of `preferences.jsonl`: one tally for each judge of an ensemble, and one for all."""
+    """The same from preference rows: one tally for each judge of an ensemble, and one for all together."""
 
     def __init__(self) -> None:
         self._all = ConductTally()
         self._judges: dict[tuple[str, str], ConductTally] = {}
 
-    def add(self, row: Row) -> None:
-        """Adds a preference row as `store/preferences.py` makes it."""
-        prompt = row["prompt_id"]
-        by_judge: dict[tuple[str, str], list[Row]] = {}
-        for verdict in row["verdicts"]:
-            by_judge.setdefault((verdict["judge"], verdict["constitution_hash"]), []).append(verdict)
+    def add(self, row: PreferenceRow) -> None:
+        """Adds a preference."""
+        by_judge: dict[tuple[str, str], list[VerdictRow]] = {}
+        for verdict in row.verdicts:
+            by_judge.setdefault((verdict.judge, verdict.constitution_hash), []).append(verdict)
         longer = _longer(row)
         for judge, verdicts in by_judge.items():
             own = self._judges.setdefault(judge, ConductTally())
-            own.presentations(prompt, [(v["order"], v["p_a"]) for v in verdicts], [v["choice_mass"] for v in verdicts])
-            p_a, p_tie = mean([v["p_a"] for v in verdicts]), mean([v.get("p_tie") or 0.0 for v in verdicts])
-            own.preference(prompt, p_a, likeliest(p_a, p_tie), longer)
-        self._all.preference(prompt, _of_a(row, row["p_chosen"]), _said(row), longer)
+            masses = [verdict.choice_mass for verdict in verdicts if verdict.choice_mass is not None]
+            own.presentations(row.prompt_id, [(verdict.order, verdict.p_a) for verdict in verdicts], masses)
+            p_a, p_tie = mean([v.p_a for v in verdicts]), mean([v.p_tie or 0.0 for v in verdicts])
+            own.preference(row.prompt_id, p_a, likeliest(p_a, p_tie), longer)
+        self._all.preference(row.prompt_id, row.p_a, row.likeliest_answer, longer)
 
     def conducts(self, failures: dict[str, int]) -> Iterator[tuple[str | None, JudgeConduct]]:
         """Each judge's identity with its conduct. With several judges, the conduct of all together comes first, named
@@ -128,25 +128,13 @@ class RowsTally:
             yield judge, tally.conduct(failures if len(self._judges) == 1 else {})
 
 
-def _of_a(row: Row, of_chosen: float) -> float:
-    return of_chosen if row["chosen_is"] == "a" else 1.0 - of_chosen
+def _longer(row: PreferenceRow) -> Side:
+    a, b = map(_length, row.responses)
+    return "tie" if a == b else "a" if a > b else "b"
 
 
-def _said(row: Row) -> Side:
-    raw = row.get("uncalibrated_p_chosen")
-    return likeliest(_of_a(row, row["p_chosen"] if raw is None else raw), row.get("p_tie") or 0.0)
-
-
-def _longer(row: Row) -> Side:
-    chosen, rejected = (_length(row[name]) for name in ("chosen", "rejected"))
-    if chosen == rejected:
-        return "tie"
-    return row["chosen_is"] if chosen > rejected else "b" if row["chosen_is"] == "a" else "a"
-
-
-def _length(messages: Sequence[Row]) -> int:
+def _length(messages: Sequence[Message]) -> int:
     """Characters, as the judge reads them."""
-    if len(messages) == 1 and not messages[0].get("tool_calls"):
-        return len(messages[0]["content"])
-    trajectory = tuple(Message.model_validate(message) for message in messages)
-    return len(response_text(Response(prompt_id="any", text="", trajectory=trajectory)))
+    if len(messages) == 1 and not messages[0].tool_calls:
+        return len(messages[0].content)
+    return len(response_text(response_of(messages, "any")))

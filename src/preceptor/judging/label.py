@@ -1,31 +1,35 @@
 """Labelling: a stream of comparisons in, preferences and failures out, a chunk at a time.
 
-Memory holds one chunk. Outcomes are written in the order of the input, so that a run that was killed and goes on writes
-what an uninterrupted one would have written.
+Only one chunk is in memory. Outcomes are written in the order of the input, so that a job that was killed and resumed
+writes what an uninterrupted one would have written.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.numbers import percent
+from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Preference, TrajectoryScore
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.preferences import MALFORMED, failure_row, preference_row
-from preceptor.store.rows import Malformed, Row
+from preceptor.store.preference_row import MALFORMED, FailureRow, PreferenceRow
+from preceptor.store.rows import Malformed
 
 FEWEST = 20
-"""Comparisons judged before a share of failures means anything."""
+"""Comparisons judged before the share of failures is checked."""
+InputRow: TypeAlias = ComparisonRow | Malformed | Unanswered
+"""A row of the input: a comparison, one that cannot be used, or one that the policy gave no response to."""
 
 
 @dataclass
 class Tally:
-    """What has come of the rows so far."""
+    """What became of the rows so far."""
 
     labelled: int = 0
     malformed: int = 0
@@ -39,14 +43,14 @@ class Tally:
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> "Tally":
-        """The tally of what is written already, so that a process which goes on counts as one that was never killed."""
+        """The tally of what is written already: a process that resumes counts like one that was never killed."""
         tally = cls()
-        for row in outcomes.failed():
-            if row["reason"] == MALFORMED:
+        for row in outcomes.failure_rows():
+            if row.reason == MALFORMED:
                 tally.malformed += 1
             else:
-                tally.add(row["reason"], row["detail"])
-        tally.labelled = sum(1 for _ in outcomes.kept())
+                tally.add(row.reason, row.detail)
+        tally.labelled = sum(1 for _ in outcomes.preference_rows())
         return tally
 
     @property
@@ -76,29 +80,30 @@ class Tally:
 
 
 REMEDY = (
-    "Mend the cause and give the same command again: what is answered is not asked again; or allow more with "
+    "Fix the cause and give the same command again: calls that were answered are not repeated; or allow more with "
     "--max-failure-rate"
 )
 
 
-def label(
-    rows: Iterator[ComparisonRow | Malformed | Unanswered],
+def label_rows(
+    rows: Iterator[InputRow],
     judge: PreferenceJudge,
     outcomes: Outcomes,
     *,
+    total: int,
     at_once: int,
     max_failure_rate: float,
-    on_chunk: Callable[[int, Tally], None],
+    progress: Progress,
     trajectory_judge: TrajectoryJudge | None = None,
 ) -> Tally:
     """Judges the rows whose outcomes are not written yet.
 
     Args:
         rows: all rows of the input, from its beginning, numbered from 0.
+        total: number of rows, for the progress.
         at_once: rows judged together. What a chunk holds does not depend on where an earlier process ended.
         max_failure_rate: share of judged comparisons that may fail.
-        on_chunk: told how many rows are done, and the tally.
-        trajectory_judge: scores trajectories and their steps as well; None for not.
+        trajectory_judge: also scores trajectories and their steps; None scores nothing.
 
     Raises: PreceptorError when more fail, with the chunk unwritten; when the budget is spent or a file cannot be
         written.
@@ -113,47 +118,45 @@ def label(
         tally.check(max_failure_rate, at_end=not following, remedy=REMEDY)
         outcomes.append(kept, failed)
         done += len(chunk)
-        on_chunk(done, tally)
+        progress.advance(done, total, f"{tally.failed} failed")
         chunk = following
     return tally
 
 
 def _judge_chunk(
-    chunk: Sequence[ComparisonRow | Malformed | Unanswered],
-    judge: PreferenceJudge,
-    trajectory_judge: TrajectoryJudge | None,
-    tally: Tally,
-) -> tuple[list[Row], list[Row]]:
-    """The rows of the two outcome files that a chunk becomes."""
+    chunk: Sequence[InputRow], judge: PreferenceJudge, trajectory_judge: TrajectoryJudge | None, tally: Tally
+) -> tuple[list[PreferenceRow], list[FailureRow]]:
+    """The rows that a chunk becomes in the two outcome files."""
     compared = [row for row in chunk if isinstance(row, ComparisonRow)]
     results = dict(zip((r.number for r in compared), judge.compare([r.comparison for r in compared]), strict=True))
     judged = [row for row in compared if isinstance(results[row.number], Preference)]
     scores = _trajectory_scores(trajectory_judge, judged, tally)
-    kept: list[Row] = []
-    failed: list[Row] = []
+    kept: list[PreferenceRow] = []
+    failed: list[FailureRow] = []
     for row in chunk:
         result = results[row.number] if isinstance(row, ComparisonRow) else None
         if isinstance(row, ComparisonRow) and isinstance(result, Preference):
             tally.labelled += 1
-            kept.append(preference_row(row, result, scores.get(row.number)))
+            kept.append(PreferenceRow.of(row, result, scores.get(row.number)))
             continue
-        failed.append(failure_row(row, result if isinstance(result, JudgeFailure) else None))
+        failed.append(FailureRow.of(row, result if isinstance(result, JudgeFailure) else None))
         if isinstance(row, Malformed):
             tally.malformed += 1
         else:
-            tally.add(failed[-1]["reason"], failed[-1]["detail"])
+            tally.add(failed[-1].reason, failed[-1].detail)
     return kept, failed
 
 
 def _trajectory_scores(
     judge: TrajectoryJudge | None, rows: Sequence[ComparisonRow], tally: Tally
 ) -> dict[int, tuple[TrajectoryScore, TrajectoryScore]]:
-    """By number of the row, the scores of both responses."""
-    acted = [row for row in rows if row.comparison.a.trajectory or row.comparison.b.trajectory]
-    if judge is None or not acted:
+    """The scores of both responses, by the row's number; only for rows with a trajectory."""
+    with_trajectory = [row for row in rows if row.comparison.a.trajectory or row.comparison.b.trajectory]
+    if judge is None or not with_trajectory:
         return {}
-    scores = judge.score([(row.comparison.prompt, r) for row in acted for r in (row.comparison.a, row.comparison.b)])
-    given = [score for each in scores for score in (each.whole, *each.steps)]
-    tally.steps += len(given)
-    tally.failed_steps += sum(isinstance(score, JudgeFailure) for score in given)
-    return {row.number: (scores[2 * i], scores[2 * i + 1]) for i, row in enumerate(acted)}
+    responses = [(row.comparison.prompt, r) for row in with_trajectory for r in (row.comparison.a, row.comparison.b)]
+    trajectories = judge.score(responses)
+    scores = [score for trajectory in trajectories for score in (trajectory.whole, *trajectory.steps)]
+    tally.steps += len(scores)
+    tally.failed_steps += sum(isinstance(score, JudgeFailure) for score in scores)
+    return {row.number: (trajectories[2 * i], trajectories[2 * i + 1]) for i, row in enumerate(with_trajectory)}

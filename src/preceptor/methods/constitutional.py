@@ -14,7 +14,7 @@ from preceptor.runs.inputs import Split
 from preceptor.runs.session import Session
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
 from preceptor.store.files import content_of
-from preceptor.tasks.revise import ReviseJob, run_revise
+from preceptor.tasks.revise import revise
 
 
 class Constitutional(Method[ConstitutionalRecipe]):
@@ -43,20 +43,20 @@ class Constitutional(Method[ConstitutionalRecipe]):
 def _revise(session: Session, recipe: ConstitutionalRecipe, prompts: Split, policy: str) -> list[Demonstration]:
     """The policy's revised answers to the training prompts, in `revision/`."""
     out, settings = session.directory.path / "revision", recipe.revision.revising
-    job = ReviseJob(
-        prompts=out / "prompts.jsonl",
-        out=out,
-        model=policy,
-        constitution=recipe.revision.constitution,
-        settings=settings.model_copy(update={"seed": derive_seed(recipe.seed, "revision", settings.seed) % 2**31}),
-    )
 
-    def revise() -> dict[str, Any]:
-        write_prompts(job.prompts, prompts.training, "revision")
-        summary = run_revise(job, session.progress)
-        kept = ("prompts", "revised", "unchanged", "failed", "constitution")
-        return {name: summary[name] for name in kept} | {"hash": content_of(out / "sft.jsonl")}
+    def revise_answers() -> dict[str, Any]:
+        write_prompts(out / "prompts.jsonl", prompts.training, "revision")
+        revised = revise(
+            out / "prompts.jsonl",
+            model=policy,
+            constitution=recipe.revision.constitution,
+            out=out,
+            settings=settings.model_copy(update={"seed": derive_seed(recipe.seed, "revision", settings.seed) % 2**31}),
+            progress=session.progress,
+        )
+        kept = {"prompts", "revised", "unchanged", "failed", "constitution"}
+        return revised.model_dump(mode="json", include=kept) | {"hash": content_of(out / "sft.jsonl")}
 
-    result = session.stage("revision", "revising the policy's answers", revise)
+    result = session.stage("revision", "revising the policy's answers", revise_answers)
     check_unaltered(session, out / "sft.jsonl", str(result["hash"]))
     return read_demonstrations(out / "sft.jsonl")[0]

@@ -31,6 +31,14 @@ class LedgerTotals(Frozen):
     """Failed attempts that were in flight when a process ended."""
 
 
+class ConstitutionName(Frozen):
+    """Which constitution was used."""
+
+    name: str
+    version: str
+    hash: str
+
+
 class Tabular(Frozen):
     """Base of what is shown as a table: text where it is printed, HTML in a notebook."""
 

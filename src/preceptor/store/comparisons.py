@@ -1,16 +1,16 @@
-"""Comparisons from a dataset of any size, whichever of the usual shapes its rows have.
+"""Comparisons from a dataset of any size, in any of the usual formats.
 
-A row's columns say its shape; null counts as absent, unknown columns are ignored:
+A row's columns determine its format; null counts as absent, and unknown columns are ignored:
 
-- `prompt`, `response_a`, `response_b`, and what people think of them: `label` ("a", "b", "tie", or the probability
-  that a is better) or `ratings` (the opinions of several people);
-- `prompt`, `chosen`, `rejected` as TRL has them, plain or conversational, or without a prompt, which is then what both
-  conversations begin with; `p_chosen` is the probability by an AI judge;
-- `prompt`, `responses`: two or more responses, compared in pairs.
+- `prompt`, `response_a`, `response_b`, and people's opinions: `label` ("a", "b", "tie", or the probability that a is
+  better) or `ratings` (the opinions of several people);
+- `prompt`, `chosen`, `rejected` as in TRL, plain or conversational. Without a prompt, it is what both conversations
+  begin with. `p_chosen` is the probability according to an AI judge;
+- `prompt`, `responses`: two or more responses, which are compared in pairs.
 
-All may have `id`, `cohort`, `category`, `reference`, `metadata`, policies, `weight`, the row's in training, and
-`selection`, how the row was chosen from all there were. A prompt is a text or messages; a response is a text or the
-messages after the prompt, several of which are a trajectory.
+Every row may have `id`, `cohort`, `category`, `reference`, `metadata`, policies, `weight` (in training) and
+`selection` (how the row was chosen from all rows). A prompt is a text or messages. A response is a text or the messages
+after the prompt; several messages are a trajectory.
 """
 
 import difflib
@@ -35,6 +35,7 @@ from preceptor.core.types import (
     Response,
 )
 from preceptor.core.validation import first_problem
+from preceptor.store.orientation import Orientation
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import NOT_SAID, Selection, WrongSelectionError, read_selection
@@ -42,7 +43,7 @@ from preceptor.store.selection import NOT_SAID, Selection, WrongSelectionError, 
 __all__ = ["ComparisonRow", "Design", "Malformed", "read_comparisons"]
 
 Design = Literal["all", "circular"]
-"""Which pairs of k responses are compared. `circular`: each with the next one, the last with the first; k pairs."""
+"""Which pairs of k responses are compared. `circular`: each with the next, and the last with the first; k pairs."""
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _OPINIONS = ("a", "b", "tie")
@@ -78,24 +79,24 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A comparison as a dataset has it, with its place there and what people think of it."""
+    """A comparison from a dataset, with its place there and people's opinions."""
 
     number: int
-    """Position in the stream of outcomes, counted from 0: every comparison and every malformed row is one."""
+    """Position in the stream, counted from 0; every comparison and every malformed row takes one."""
     place: str
     comparison: Comparison
     human: HumanLabel | None
     category: str | None
     ai_p_a: float | None = None
-    """Probability of a by an AI judge, where the row has one."""
+    """Probability that a is better according to an AI judge, if the row has one."""
     weight: float = 1.0
-    """Of the row in training."""
+    """In training."""
     selection: Selection = NOT_SAID
 
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A comparison that there is not, because the policy gave no response."""
+    """A comparison that does not exist, because the policy gave no response."""
 
     number: int
     """As in `ComparisonRow`."""
@@ -105,17 +106,18 @@ class Unanswered:
 
 
 class WrongRowError(ValueError):
-    """Says on one line what is wrong with a row, and what was expected."""
+    """What is wrong with a row, and what was expected, on one line."""
 
 
 def read_comparisons(path: Path, *, design: Design = "all") -> Iterator[ComparisonRow | Malformed]:
-    """Streams the comparisons of a dataset; what `read_raw_rows` reads. A bad row is yielded in its place.
+    """Streams the comparisons of a dataset in any format that `read_raw_rows` reads. A malformed row is yielded in its
+    place.
 
-    Which of `chosen` and `rejected` becomes a depends on a hash of the prompt and the pair alone, so that no position
-    leaks the answer, and a changed opinion moves no response.
+    Whether `chosen` or `rejected` becomes a depends only on a hash of the prompt and the pair, so the position does not
+    reveal the answer, and a changed label does not move a response.
 
     Args:
-        design: the pairs to take of a row with several responses.
+        design: which pairs of a row with several responses are compared.
 
     Raises: UsageError when the dataset cannot be read.
     """
@@ -123,7 +125,7 @@ def read_comparisons(path: Path, *, design: Design = "all") -> Iterator[Comparis
 
 
 def pairs_of(count: int, design: Design) -> list[tuple[int, int]]:
-    """Positions of the responses to compare, of `count` to one prompt."""
+    """Positions of the responses to compare, for `count` responses to one prompt."""
     if design == "circular" and count > 2:
         return [(i, (i + 1) % count) for i in range(count)]
     return list(combinations(range(count), 2))
@@ -198,23 +200,24 @@ def _preference(row: Row) -> _Labelled:
         parse_response(value, name, prompt, None).model_copy(update={"finished": _finished(row, f"{name}_finished")})
         for name, value in (("chosen", chosen_value), ("rejected", rejected_value))
     )
-    pair = [content_hash(_content(response)) for response in (chosen, rejected)]
-    chosen_is_a = (pair[0] <= pair[1]) == (unit_hash("place", prompt.id, *sorted(pair)) < 0.5)
-    a, b = (chosen, rejected) if chosen_is_a else (rejected, chosen)
+    hashes = [content_hash(_content(response)) for response in (chosen, rejected)]
+    orientation = Orientation((hashes[0] <= hashes[1]) == (unit_hash("place", prompt.id, *sorted(hashes)) < 0.5))
+    a, b = orientation.pair(chosen, rejected)
     comparison = Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b)
-    said = {name: _probability(row, name) for name in ("p_chosen", "human_p_chosen") if name in row}
-    p_a = {name: p if chosen_is_a else 1.0 - p for name, p in said.items()}
+    p_a = {
+        name: orientation.probability(_probability(row, name)) for name in ("p_chosen", "human_p_chosen") if name in row
+    }
     if "constitution_hash" not in row:
-        return comparison, HumanLabel.of(["a" if chosen_is_a else "b"]), p_a.get("p_chosen")
-    # Written by preceptor: a model chose, or made the pair, and what people think is in a column of its own.
+        return comparison, HumanLabel.of([orientation.chosen_is]), p_a.get("p_chosen")
+    # Written by preceptor: a model chose or made the pair, and people's opinions have their own column.
     human = HumanLabel(p_a=p_a["human_p_chosen"]) if "human_p_chosen" in p_a else None
-    return comparison, human, p_a.get("p_chosen", float(chosen_is_a))
+    return comparison, human, p_a.get("p_chosen", orientation.probability(1.0))
 
 
 def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
-    """Prompt, chosen and rejected; a prompt that both conversations begin with is taken off them."""
+    """Prompt, chosen and rejected. A prompt that both conversations begin with is removed from them."""
     chosen, rejected = tidy_messages(row["chosen"]), tidy_messages(row["rejected"])
-    conversations = all(_role(each) in ("system", "user") for each in (chosen, rejected))
+    conversations = all(_role(messages) in ("system", "user") for messages in (chosen, rejected))
     if "prompt" in row and not (conversations and isinstance(row["prompt"], str)):
         return row["prompt"], chosen, rejected
     if not conversations:
@@ -230,7 +233,7 @@ def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
 
 
 def _role(messages: Any) -> str | None:
-    """Role of the first message; None where there is none."""
+    """The role of the first message; None if there is none."""
     first = messages[0] if isinstance(messages, list) and messages else None
     return first.get("role") if isinstance(first, dict) else None
 
@@ -285,7 +288,7 @@ def _finished(row: Row, name: str) -> bool:
 def _human(row: Row) -> HumanLabel | None:
     ratings: Any = row.get("ratings")
     if ratings is not None:
-        if not isinstance(ratings, list) or not ratings or any(each not in _OPINIONS for each in ratings):
+        if not isinstance(ratings, list) or not ratings or any(rating not in _OPINIONS for rating in ratings):
             raise WrongRowError('ratings: expected a list of "a", "b" and "tie"')
         return HumanLabel.of(ratings)
     if "label" not in row:
@@ -303,7 +306,7 @@ def _probability(row: Row, name: str) -> float:
 
 
 def _name(row: Row, name: str) -> str | None:
-    """A text or a whole number, as a text; None where the row has none."""
+    """A text or a whole number as text; None if the row has none."""
     value = row.get(name)
     if value is None:
         return None
@@ -332,7 +335,7 @@ def _need(row: Row, *names: str) -> None:
 
 
 def _hint(row: Row, *names: str) -> str:
-    """Names the unknown column that looks most like a misspelling of one of `names`, where there is one."""
+    """Names the unknown column that looks most like a misspelling of one of `names`; empty if none does."""
     unknown = [key for key in row if key not in _KNOWN]
     likeness = {(name, key): difflib.SequenceMatcher(None, name, key).ratio() for name in names for key in unknown}
     name, key = max(likeness, key=lambda pair: likeness[pair], default=("", ""))

@@ -1,9 +1,9 @@
-"""Demonstrations: prompts with the answers that a model is to learn, from whichever of the usual datasets.
+"""Demonstrations: prompts with answers to learn, read from the usual kinds of dataset.
 
 A row's columns say its shape; null counts as absent, unknown columns are ignored:
 
 - `prompt` (a text or messages) with `completion`, `answer` or `reference` (a text, or one message of the assistant);
-- `messages`, which end with the assistant's answer: TRL's conversational form, and the `sft.jsonl` of `revise`.
+- `messages` that end with the assistant's answer: TRL's conversational format, and the `sft.jsonl` of `revise`.
 
 Either may have `id`, `cohort` and `metadata`.
 """
@@ -29,7 +29,7 @@ class Demonstration:
     prompt: Prompt
     answer: str
     finished: bool = True
-    """False where a length limit cut the answer: then its end is not to be learnt."""
+    """False if a length limit cut the answer; then the end of the text is not learnt."""
 
 
 class _WrongRowError(ValueError):
@@ -37,9 +37,9 @@ class _WrongRowError(ValueError):
 
 
 def read_demonstrations(path: Path) -> tuple[list[Demonstration], list[str]]:
-    """Reads the demonstrations of a dataset: JSON lines, Parquet, or what else `read_raw_rows` reads.
+    """Reads the demonstrations of a dataset in any format that `read_raw_rows` reads.
 
-    Returns: the demonstrations, and of each row that was left out its place and the reason.
+    Returns: the demonstrations, and the place of each row that was left out with the reason.
     Raises: UsageError when the dataset cannot be read.
     """
     demonstrations: list[Demonstration] = []

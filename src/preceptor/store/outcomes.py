@@ -7,14 +7,30 @@ complete, so that work goes on exactly there.
 
 import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from preceptor.core.errors import PreceptorError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.store.files import writing
+from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.store.rows import LONGEST_LINE, Malformed, Row, read_raw_rows
+
+T = TypeVar("T")
+
+
+class OutcomeRow(Protocol):
+    """A row of either file."""
+
+    @property
+    def row(self) -> int:
+        """Number of the outcome."""
+        ...
+
+    def wire(self) -> Row:
+        """The row as it is written, its number in the column `row`."""
+        ...
 
 
 class Outcomes:
@@ -26,7 +42,7 @@ class Outcomes:
         self._next: int | None = None
         """Number of the next outcome; None when the files have not been looked at since they may have been torn."""
 
-    def append(self, kept: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+    def append(self, kept: Sequence[OutcomeRow], failed: Sequence[OutcomeRow]) -> None:
         """Appends the next chunk and waits until it is on disk. Each list ascends by `row`.
 
         Raises: ValueError when the numbers do not go on from the last one or a row holds NaN, PreceptorError when the
@@ -34,9 +50,9 @@ class Outcomes:
         """
         start = self.resume() if self._next is None else self._next
         for rows in (kept, failed):
-            if any(one["row"] >= other["row"] for one, other in pairwise(rows)):
+            if any(one.row >= other.row for one, other in pairwise(rows)):
                 raise ValueError("outcomes must be appended in ascending order")
-        numbers = sorted(row["row"] for row in (*kept, *failed))
+        numbers = sorted(row.row for row in (*kept, *failed))
         if numbers != list(range(start, start + len(numbers))):
             raise ValueError(f"expected outcomes from {start} on, each once, got {numbers[:3]}...{numbers[-3:]}")
         texts = [(self.preferences, _lines(kept)), (self.failures, _lines(failed))]
@@ -55,20 +71,26 @@ class Outcomes:
         self._next = self._accept(complete - complete % multiple)
         return self._next
 
-    def kept(self) -> Iterator[Row]:
-        """The rows of `preferences.jsonl`, one at a time."""
-        return _objects(self.preferences)
+    def preference_rows(self) -> Iterator[PreferenceRow]:
+        """The rows of `preferences.jsonl`, one at a time.
 
-    def failed(self) -> Iterator[Row]:
-        """The rows of `failures.jsonl`, one at a time."""
-        return _objects(self.failures)
+        Raises: PreceptorError when the file is damaged.
+        """
+        return (_checked(PreferenceRow.read, row, place) for place, row in _raw(self.preferences))
+
+    def failure_rows(self) -> Iterator[FailureRow]:
+        """The rows of `failures.jsonl`, one at a time.
+
+        Raises: PreceptorError when the file is damaged.
+        """
+        return (_checked(FailureRow.read, row, place) for place, row in _raw(self.failures))
 
     def _accept(self, most: int | None) -> int:
         """Cuts off what is not complete, and what is beyond `most` outcomes. Returns how many are left."""
         files = [_File(self.preferences), _File(self.failures)]
         number = 0
-        while number != most and (found := [file for file in files if file.head == number]):
-            found[0].advance()
+        while number != most and (holders := [file for file in files if file.head == number]):
+            holders[0].advance()
             number += 1
         for file in files:
             file.cut()
@@ -129,15 +151,19 @@ def _numbers(path: Path) -> Generator[tuple[int, int]]:
             yield number, offset
 
 
-def _objects(path: Path) -> Iterator[Row]:
-    for _, row in read_raw_rows(path) if path.exists() else ():
-        if isinstance(row, Malformed):
-            raise PreceptorError(f"{row.place}: {row.reason}; `label` wrote this file: restore it, or begin anew")
-        yield row
+def _raw(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
+    return read_raw_rows(path) if path.exists() else iter(())
 
 
-def _lines(rows: list[dict[str, Any]]) -> bytes:
-    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+def _checked(read: Callable[[Row | Malformed, str], T], row: Row | Malformed, place: str) -> T:
+    try:
+        return read(row, place)
+    except UsageError as error:
+        raise PreceptorError(f"{error}; `label` wrote this file: restore it, or begin anew") from error
+
+
+def _lines(rows: Sequence[OutcomeRow]) -> bytes:
+    text = "".join(json.dumps(row.wire(), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     return text.encode("utf-8", "replace")  # half of a surrogate pair, in a model's words, becomes a question mark
 
 

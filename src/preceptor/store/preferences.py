@@ -7,17 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.hashing import canonical_json
-from preceptor.core.types import (
-    JudgeFailure,
-    Preference,
-    Presentation,
-    Rater,
-    Response,
-    Score,
-    TrajectoryScore,
-)
-from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.files import write_text, writing
 from preceptor.store.rows import Malformed, read_raw_rows
 
@@ -26,71 +15,6 @@ _BLOCK = 1 << 22
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
 _TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
 """A key that messages alone have: within a text, its quotation marks are escaped."""
-MALFORMED = "malformed"
-"""The reason why a row of the input that cannot be used has no preference."""
-
-
-def preference_row(
-    row: ComparisonRow, preference: Preference, scores: tuple[TrajectoryScore, TrajectoryScore] | None = None
-) -> dict[str, Any]:
-    """The row of a preference dataset: what TRL trains on, and all that is known of how the label came about.
-
-    Args:
-        scores: of responses a and b, where they are trajectories that were scored as well.
-    """
-    comparison, rater, human = preference.comparison, preference.rater, row.human
-    a_is_chosen = preference.p_a >= 0.5
-    chosen, rejected = (comparison.a, comparison.b) if a_is_chosen else (comparison.b, comparison.a)
-    raw = preference.uncalibrated_p_a
-    columns: dict[str, Any] = {
-        "row": row.number,
-        "id": comparison.id,
-        "prompt_id": comparison.prompt.id,
-        "cohort": comparison.prompt.cohort,
-        "category": row.category,
-        "prompt": [message.wire() for message in comparison.prompt.conversation],
-        "chosen": _messages(chosen),
-        "rejected": _messages(rejected),
-        "chosen_policy": chosen.policy,
-        "rejected_policy": rejected.policy,
-        "chosen_is": "a" if a_is_chosen else "b",
-        "chosen_finished": chosen.finished,
-        "rejected_finished": rejected.finished,
-        "p_chosen": max(preference.p_a, 1.0 - preference.p_a),
-        "p_tie": preference.p_tie,
-        "likeliest": preference.likeliest,
-        "uncalibrated_p_chosen": None if raw is None else raw if a_is_chosen else 1.0 - raw,
-        "disagreement": preference.disagreement,
-        "rationale": next((p.verdict.rationale for p in preference.presentations if p.verdict.rationale), ""),
-        "human_p_chosen": None if human is None else human.p_a if a_is_chosen else 1.0 - human.p_a,
-        "selection": row.selection.how,
-        "selection_probability": row.selection.probability,
-        "judge": rater.model,
-        "constitution": rater.constitution,
-        "constitution_hash": rater.constitution_hash,
-        "settings": canonical_json(rater.settings),
-        "verdicts": [_verdict(m.rater, p) for m in preference.members or (preference,) for p in m.presentations],
-    }
-    for name, score in zip(("chosen", "rejected"), _in_place(scores, a_is_chosen=a_is_chosen), strict=True):
-        columns[f"{name}_score"] = None if score is None else _expectation(score.whole)
-        columns[f"{name}_steps"] = None if score is None else [_expectation(step) for step in score.steps]
-    return columns
-
-
-def failure_row(row: ComparisonRow | Malformed | Unanswered, failure: JudgeFailure | None = None) -> dict[str, Any]:
-    """The row of `failures.jsonl`: why there is no preference. A malformed row has the reason `malformed`."""
-    if isinstance(row, Malformed):
-        return {"row": row.number, "place": row.place, "id": None, "reason": MALFORMED, "detail": row.reason}
-    found = row.failure if isinstance(row, Unanswered) else failure
-    assert found is not None
-    comparison_id = row.id if isinstance(row, Unanswered) else row.comparison.id
-    return {
-        "row": row.number,
-        "place": row.place,
-        "id": comparison_id,
-        "reason": found.reason,
-        "detail": found.detail,
-    }
 
 
 def write_parquet(jsonl: Path, parquet: Path) -> None:
@@ -133,38 +57,6 @@ def write_card(folder: Path, summary: dict[str, Any]) -> None:
     from preceptor.store.documents import document
 
     write_text(folder / "README.md", document("preceptor.store", "dataset_card.md.jinja", s=summary))
-
-
-def _messages(response: Response) -> list[dict[str, Any]]:
-    return [message.wire() for message in response.messages]
-
-
-def _verdict(rater: Rater, presentation: Presentation) -> dict[str, Any]:
-    return {
-        "judge": rater.model,
-        "constitution_hash": rater.constitution_hash,
-        "order": presentation.order,
-        "p_a": presentation.p_a,
-        "p_tie": presentation.p_tie,
-        "sample": presentation.sample,
-        "principles": list(presentation.principles),
-        "choice_mass": presentation.verdict.choice_mass,
-        "votes": presentation.verdict.votes,
-        "rationale": presentation.verdict.rationale,
-    }
-
-
-def _in_place(
-    scores: tuple[TrajectoryScore, TrajectoryScore] | None, *, a_is_chosen: bool
-) -> tuple[TrajectoryScore | None, TrajectoryScore | None]:
-    """The scores of the chosen and of the rejected response."""
-    if scores is None:
-        return None, None
-    return scores if a_is_chosen else (scores[1], scores[0])
-
-
-def _expectation(score: Score | JudgeFailure) -> float | None:
-    return None if isinstance(score, JudgeFailure) else score.expectation
 
 
 def _uses_tools(jsonl: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Files of responses: what a policy somewhere else answered to prompts."""
+"""Files of responses that a policy gave somewhere else."""
 
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,33 @@ _ABOUT = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
 
 
 def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
-    """The prompts of a dataset, each with the responses to it: rows with a prompt as in a prompts file, and `response`
-    (a text, or messages for a trajectory) or `responses` (several of them). Rows that ask the same belong together.
+    """The prompts of a dataset, each with its responses.
 
-    Raises: UsageError naming file and row where one cannot be used: an evaluation must not quietly miss a prompt.
+    A row has a prompt, as in a file of prompts, and a `response` (a text, or the messages of a trajectory) or
+    `responses` (a list of them). Rows with the same prompt are joined.
+
+    Raises: UsageError naming file and row where one cannot be used: an evaluation must not silently miss a prompt.
     """
-    found: dict[str, tuple[Prompt, list[Response]]] = {}
+    by_content: dict[str, tuple[Prompt, list[Response]]] = {}
     ids: dict[str, str] = {}
     for place, row in read_raw_rows(path):
         if isinstance(row, Malformed):
             raise UsageError(f"{place}: {row.reason}")
         prompt = parse_prompt({key: row[key] for key in _ABOUT if row.get(key) is not None}, place)
         try:
-            responses = [parse_response(each, "response", prompt, None) for each in _given(row)]
+            responses = [parse_response(value, "response", prompt, None) for value in _responses(row)]
         except WrongRowError as error:
             raise UsageError(f"{place}: {error}") from error
         asked = content_hash([message.wire() for message in prompt.conversation])
         if ids.setdefault(prompt.id, asked) != asked:
             raise UsageError(f'{place}: the id "{prompt.id}" is that of another prompt above; ids must be unique')
-        found.setdefault(asked, (prompt, []))[1].extend(responses)
-    if not found:
+        by_content.setdefault(asked, (prompt, []))[1].extend(responses)
+    if not by_content:
         raise UsageError(f"{path}: holds no responses")
-    return list(found.values())
+    return list(by_content.values())
 
 
-def _given(row: dict[str, Any]) -> list[Any]:
+def _responses(row: dict[str, Any]) -> list[Any]:
     if (row.get("response") is None) == (row.get("responses") is None):
         raise WrongRowError('expected "response" (a text or messages) or "responses" (a list of them)')
     if row.get("response") is not None:

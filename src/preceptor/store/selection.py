@@ -27,8 +27,8 @@ class Selection:
     @property
     def columns(self) -> Row:
         """The columns that say so; empty if nothing is known."""
-        found = {"selection": self.how, "selection_probability": self.probability}
-        return {name: value for name, value in found.items() if value is not None}
+        columns = {"selection": self.how, "selection_probability": self.probability}
+        return {name: value for name, value in columns.items() if value is not None}
 
 
 NOT_SAID = Selection()

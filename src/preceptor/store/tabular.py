@@ -139,14 +139,15 @@ def _json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """The value as JSON can hold it; arrays and scalars of numpy (and tensors) have `tolist`."""
+    tolist: Any = getattr(value, "tolist", None)
+    if tolist is not None:
+        return _plain(tolist())
     if value is None or isinstance(value, str | bool | int | float):
-        return value.tolist() if hasattr(value, "tolist") else value  # numpy.float64 is a float
+        return value
     if isinstance(value, Mapping):
         return {_key(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
     if isinstance(value, datetime | date):
         return value.isoformat()
     raise TypeError(f"expected what JSON can hold, got {type(value).__name__}")

@@ -1,14 +1,16 @@
-"""Pairs that a model learns preferences from, read from every shape of dataset that `read_comparisons` knows."""
+"""Preference pairs to train on, read from every kind of dataset that `read_comparisons` reads."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from preceptor.core.hashing import content_hash, unit_hash
-from preceptor.core.types import Comparison, Prompt, Response
+from preceptor.core.types import Prompt, Response
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
+from preceptor.store.orientation import Orientation
 from preceptor.store.rows import Malformed
 
 Source = Literal["ai", "human"]
@@ -16,7 +18,7 @@ Source = Literal["ai", "human"]
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """Two responses to a prompt, and how likely one of them is the better one."""
+    """Two responses to a prompt, and how likely the chosen one is better."""
 
     id: str
     prompt: Prompt
@@ -27,22 +29,21 @@ class TrainingPair:
     weight: float
     """Of the pair in the loss, > 0."""
     source: Source
-    """Who said so."""
+    """Whose label it is."""
 
 
 def read_training_pairs(
     path: Path, *, weight: float = 1.0, labels: Literal["auto", "ai", "human"] = "auto"
 ) -> tuple[list[TrainingPair], list[str]]:
-    """Reads labelled pairs: preference datasets of preceptor, TRL's, and comparisons that people rated.
+    """Reads labelled pairs: preference datasets of preceptor and of TRL, and comparisons that people rated.
 
-    `chosen` is the response that the label says is more likely the better one; of an exact 0.5, which is kept, the
-    first.
+    `chosen` is the response that is more likely the better one according to the label; at exactly 0.5 it is response a.
 
     Args:
-        weight: of every pair in the loss, times the row's own where it has one.
-        labels: whose to learn from; `auto` takes an AI judge's where the row has one, else people's.
+        weight: of every pair in the loss; multiplied by the row's own weight.
+        labels: whose labels to learn from; `auto` takes an AI judge's if the row has one, otherwise people's.
 
-    Returns: the pairs, and of each row that was left out its place and the reason.
+    Returns: the pairs, and the place of each row that was left out with the reason.
     Raises: UsageError when the dataset cannot be read; ValueError when the weight is not positive.
     """
     if not weight > 0.0:
@@ -50,33 +51,33 @@ def read_training_pairs(
     pairs: list[TrainingPair] = []
     left_out: list[str] = []
     for row in read_comparisons(path):
-        found = row.reason if isinstance(row, Malformed) else _pair(row, weight, labels)
-        if isinstance(found, str):
-            left_out.append(f"{row.place}: {found}")
+        pair = row.reason if isinstance(row, Malformed) else _pair(row, weight, labels)
+        if isinstance(pair, str):
+            left_out.append(f"{row.place}: {pair}")
         else:
-            pairs.append(found)
+            pairs.append(pair)
     return pairs, left_out
 
 
 def combine(sets: Sequence[Sequence[TrainingPair]]) -> list[TrainingPair]:
-    """One dataset of several, in their order; a human label replaces the AI labels of the same comparison.
+    """Joins datasets in their order; a human label replaces the AI labels of the same comparison.
 
-    A comparison is the same where prompt and responses have the same content, whichever of them was chosen.
+    Two comparisons are the same if their prompts and responses have the same content, whichever response was chosen.
     """
-    pairs = [pair for each in sets for pair in each]
+    pairs = list(chain.from_iterable(sets))
     rated = {_comparison(pair) for pair in pairs if pair.source == "human"}
     return [pair for pair in pairs if pair.source == "human" or _comparison(pair) not in rated]
 
 
 def hard(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
-    """The pairs with their probabilities rounded to 0 or 1; exact ties are left out."""
+    """The pairs with probabilities rounded to 0 or 1, without exact ties."""
     return [dataclasses.replace(pair, p_chosen=float(pair.p_chosen > 0.5)) for pair in pairs if pair.p_chosen != 0.5]
 
 
 def split(pairs: Sequence[TrainingPair], held_out_share: float) -> tuple[list[TrainingPair], list[TrainingPair]]:
-    """Training and held-out pairs, all pairs of a prompt on one side, by a stable hash of the prompt's text.
+    """Training and held-out pairs, by a stable hash of the prompt's text, so that all pairs of a prompt stay together.
 
-    By another hash than that of held-out prompts: where those are gone already, theirs would hold nothing out.
+    The hash differs from that of held-out prompts: if those were removed before, the same hash would hold nothing out.
     """
     held_out = [pair for pair in pairs if unit_hash("reward model", pair.prompt.text) < held_out_share]
     training = [pair for pair in pairs if unit_hash("reward model", pair.prompt.text) >= held_out_share]
@@ -95,20 +96,21 @@ def _pair(row: ComparisonRow, weight: float, labels: Literal["auto", "ai", "huma
             "ai": 'no label of an AI judge; expected "p_chosen"',
             "human": 'no label of people; expected "label", "ratings" or "human_p_chosen"',
         }[labels]
-    chosen_first: Comparison = comparison if p_a >= 0.5 else comparison.swapped()
+    orientation = Orientation.of(p_a)
+    chosen, rejected = orientation.pair(comparison.a, comparison.b)
     return TrainingPair(
         id=comparison.id,
         prompt=comparison.prompt,
-        chosen=chosen_first.a,
-        rejected=chosen_first.b,
-        p_chosen=max(p_a, 1.0 - p_a),
+        chosen=chosen,
+        rejected=rejected,
+        p_chosen=orientation.probability(p_a),
         weight=weight * row.weight,
         source=source,
     )
 
 
 def _label(row: ComparisonRow, labels: Literal["auto", "ai", "human"]) -> tuple[float | None, Source]:
-    """Probability of response a, and who gave it."""
+    """The probability that response a is better, and whose label it is; None where there is no label."""
     if labels == "ai" or (labels == "auto" and row.ai_p_a is not None):
         return row.ai_p_a, "ai"
     return (None if row.human is None else row.human.p_a), "human"
@@ -120,7 +122,7 @@ def _content(response: Response) -> tuple[object, ...]:
 
 def _comparison(pair: TrainingPair) -> tuple[str, str]:
     responses = sorted(
-        content_hash([each.text, *(message.wire() for message in each.trajectory)])
-        for each in (pair.chosen, pair.rejected)
+        content_hash([response.text, *(message.wire() for message in response.trajectory)])
+        for response in (pair.chosen, pair.rejected)
     )
     return content_hash([message.wire() for message in pair.prompt.conversation]), "".join(responses)

@@ -33,7 +33,7 @@ from preceptor.store.files import write_rows, write_text, writing
 from preceptor.store.ledger import Ledger
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
-from preceptor.store.preferences import failure_row, preference_row
+from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 
@@ -246,6 +246,6 @@ def _rows_of(run: JudgeRun) -> Iterator[dict[str, Any]]:
         who = {"judge": run.judge, "constitution": run.constitution, "variant": run.variant}
         row = ComparisonRow(number, judged.comparison.id, judged.comparison, judged.human, judged.category)
         if isinstance(judged.outcome, JudgeFailure):
-            yield failure_row(row, judged.outcome) | who
+            yield FailureRow.of(row, judged.outcome).wire() | who
         else:
-            yield preference_row(row, judged.outcome) | who
+            yield PreferenceRow.of(row, judged.outcome).wire() | who

@@ -50,8 +50,8 @@ class Sampling(Answering):
     """Which pairs of a prompt's responses are compared."""
 
 
-Answered: TypeAlias = list[Response | JudgeFailure]
-"""What the policy gave to one prompt."""
+Candidates: TypeAlias = list[Response | JudgeFailure]
+"""A policy's responses to one prompt, and failures where it gave none."""
 
 
 def sampled_comparisons(
@@ -64,9 +64,9 @@ def sampled_comparisons(
 
 
 def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonRow | Malformed | Unanswered]:
-    """The same comparisons before anything is sampled, with responses of the greatest length: for estimates."""
+    """The same comparisons before anything is sampled, for estimates: every response has the greatest length."""
 
-    def longest(prompts: Sequence[Prompt]) -> list[Answered]:
+    def longest(prompts: Sequence[Prompt]) -> list[Candidates]:
         text = "word " * sampling.max_new_tokens
         return [[Response(prompt_id=prompt.id, text=text) for _ in range(sampling.samples)] for prompt in prompts]
 
@@ -74,10 +74,10 @@ def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonR
 
 
 def _comparisons(
-    path: Path, sampling: Sampling, prompts_at_once: int, sample: Callable[[Sequence[Prompt]], list[Answered]]
+    path: Path, sampling: Sampling, prompts_at_once: int, sample: Callable[[Sequence[Prompt]], list[Candidates]]
 ) -> Iterator[ComparisonRow | Malformed | Unanswered]:
-    """A prompt takes as many numbers of the stream whether or not the policy answers it, so that a failure which does
-    not happen again moves no other row.
+    """A prompt takes up the same number of rows whether or not the policy answers it, so a failure that does not happen
+    again moves no other row.
     """
     numbers, pairs = count(), pairs_of(sampling.samples, sampling.design)
     rows = read_prompt_rows(path)
@@ -93,22 +93,22 @@ def _comparisons(
 
 
 def candidate_rater(identity: str) -> Rater:
-    """Under whose name the sampling of candidates stands in the ledger: nobody judged."""
+    """The rater under which sampled candidates are in the ledger; nobody judged."""
     return Rater(model=identity, constitution="none", constitution_hash="none", settings={"role": "policy"})
 
 
 def _row(
-    number: int, place: str, prompt: Prompt, responses: Answered, pair: tuple[int, int]
+    number: int, place: str, prompt: Prompt, responses: Candidates, pair: tuple[int, int]
 ) -> ComparisonRow | Unanswered:
     a, b, name = responses[pair[0]], responses[pair[1]], f"{prompt.id}-{pair[0]}-{pair[1]}"
     if isinstance(a, Response) and isinstance(b, Response):
         return ComparisonRow(number, place, Comparison(id=name, prompt=prompt, a=a, b=b), None, None)
-    failure = next(each for each in (a, b) if isinstance(each, JudgeFailure))
+    failure = next(response for response in (a, b) if isinstance(response, JudgeFailure))
     return Unanswered(number, place, name, failure.model_copy(update={"detail": f"policy: {failure.detail}"}))
 
 
-def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Answering) -> list[Answered]:
-    """The policy's responses to each prompt. The i-th one draws the same random numbers whoever the policy is."""
+def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Answering) -> list[Candidates]:
+    """The policy's responses to each prompt. The i-th response uses the same random numbers for every policy."""
     requests = [
         CompleteRequest(
             prompt.conversation if policy.model.chat else plain_request(prompt),

@@ -1,4 +1,4 @@
-"""A cohort of prompts from production: what users asked, the failures first if so wished, personal data masked."""
+"""A cohort of prompts from production: what users asked, with personal data masked and, on request, failures first."""
 
 import re
 from collections import Counter, defaultdict
@@ -6,17 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.progress import Progress
-from preceptor.core.types import Message
+from preceptor.core.types import Message, Prompt
 from preceptor.display.progress import shown
 from preceptor.evaluation.policies.refusal_rules import is_refusal
+from preceptor.results.cohort import CohortResult
 from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
 from preceptor.store.masking import MISSED, Mask
+from preceptor.store.output import output_folder
 from preceptor.store.reading import resolved
+from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.store.traces import CAPTURE, FORMATS, Chat, Traces, read_traces
 
 SIGNALS = {
@@ -30,6 +33,8 @@ SIGNALS = {
     "repeated_question": "the user asked the same again",
 }
 """Signs that a conversation went wrong, and what they mean."""
+TraceRows: TypeAlias = "Sequence[str | Path] | Rows"
+"""Files of traces, one or several, or chat logs as rows in memory."""
 _SHOWN = 5
 _COMPLAINT = re.compile(
     r"""\W{0,9}(?:
@@ -56,20 +61,6 @@ _REMEMBERED = 3
 
 
 @dataclass(frozen=True)
-class CohortJob:
-    """Which traces become prompts of which file."""
-
-    traces: tuple[Path, ...]
-    out: Path
-    cohort: str = "production"
-    limit: int | None = None
-    """Prompts that are added at most."""
-    failures_first: bool = False
-    mask: bool = True
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class _Candidate:
     """A prompt that might be added."""
 
@@ -81,46 +72,93 @@ class _Candidate:
     masked: Counter[str]
 
 
-def run_cohort(job: CohortJob, progress: Progress | None = None) -> dict[str, Any]:
-    """Adds the conversations that the traces hold to a file of prompts, each up to the user's last message.
+def cohort(
+    traces: TraceRows,
+    *,
+    out: str | Path,
+    cohort: str = "production",
+    limit: int | None = None,
+    failures_first: bool = False,
+    mask: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> CohortResult:
+    """Adds the conversations in production traces to a file of prompts, each up to the user's last message.
 
     The file's rows stay as they are, and no prompt is added that it, or another conversation, has already (see
-    `cohort_files`). Each prompt has in its metadata where it came from (`origin`: source, trace_id, span_id, id, time,
-    model, and the signals that it went wrong, see `SIGNALS`), and what was `answered`. Prompts are added in a random
-    order that depends on each alone and the seed, with `failures_first` those with the most signals before the others:
-    the first N lines of what is added are what a limit of N would have added.
+    `preceptor.store.cohort_files`). Each prompt's metadata says where it came from (`origin`: source, trace_id,
+    span_id, id, time, model, and the signals that it went wrong, see `SIGNALS`) and what was `answered`. Prompts are
+    added in a random order that depends only on each prompt and the seed: the first N lines of what is added are what a
+    limit of N would have added.
 
-    Returns: what was read, left out, masked and added, by numbers.
+    Args:
+        traces: files of OpenTelemetry traces or chat logs, or chat logs as rows.
+        out: the file of prompts.
+        cohort: name of the cohort that the prompts belong to.
+        limit: most prompts to add.
+        failures_first: add the prompts with the most signals before the others.
+        mask: replace personal data and secrets by placeholders.
+        seed: of the order.
+        progress: by default a bar on a terminal, and lines elsewhere.
+
     Raises: UsageError where no conversation can be used, or the output is an input or no file of prompts.
     """
+    if not cohort:
+        raise UsageError('cohort: expected a name, got ""')
+    scratch, out = output_folder(None), Path(out)
+    paths = _paths(traces, scratch.path)
+    settings = _CohortSettings(cohort, failures_first, mask, seed)
+    if resolved(out) in {resolved(path) for path in paths}:
+        raise UsageError(f"{out}: is both an input and the output; name another output")
+    old = read_cohort(out)
     with shown(progress) as display:
-        return _cohort(job, display)
+        display.stage("reading the traces")
+        read = read_traces(paths)
+        if not read.chats:
+            raise UsageError(_nothing(paths, read))
+        display.stage("masking and looking for duplicates" if mask else "looking for duplicates")
+        candidates = sorted(_candidates(read.chats, settings, display), key=lambda each: _rank(each, settings))
+    new, duplicates = _without_duplicates(old, candidates)
+    added = new[:limit]
+    add_to_cohort(out, [candidate.row for candidate in added])
+    return _result(out, settings, read, duplicates, len(new), added, len(old) + len(added))
 
 
-def _cohort(job: CohortJob, progress: Progress) -> dict[str, Any]:
-    if resolved(job.out) in {resolved(path) for path in job.traces}:
-        raise UsageError(f"{job.out}: is to be read and to be written; name another --out")
-    old = read_cohort(job.out)
-    progress.stage("reading the traces")
-    traces = read_traces(job.traces)
-    if not traces.chats:
-        raise UsageError(_nothing(job.traces, traces))
-    progress.stage("masking and looking for duplicates" if job.mask else "looking for duplicates")
-    duplicates, found, known = Duplicates(), Counter[str](), {prompt.id for prompt in old}
+@dataclass(frozen=True)
+class _CohortSettings:
+    """How prompts are made of conversations; see `cohort`."""
+
+    cohort: str
+    failures_first: bool
+    mask: bool
+    seed: int
+
+
+def _paths(traces: Any, scratch: Path) -> tuple[Path, ...]:
+    """The files of traces; rows in memory are written to one."""
+    if isinstance(traces, str | Path):
+        return (Path(traces),)
+    if isinstance(traces, Sequence) and all(isinstance(path, str | Path) for path in traces):
+        return tuple(map(Path, traces))
+    return (rows_as_file(traces, scratch),)
+
+
+def _without_duplicates(
+    old: Sequence[Prompt], candidates: Sequence[_Candidate]
+) -> tuple[list[_Candidate], Counter[str]]:
+    """The candidates that are new, and how many are the same as a prompt before them, or nearly so."""
+    seen, counts, ids = Duplicates(), Counter[str](), {prompt.id for prompt in old}
     for prompt in old:
-        duplicates.add(list(map(Mask().message, prompt.conversation)))
+        seen.add(list(map(Mask().message, prompt.conversation)))
     new: list[_Candidate] = []
-    ranked = sorted(_candidates(job, traces.chats, progress), key=lambda each: _rank(each, job))
-    for candidate in ranked:
-        # A prompt that was edited by hand keeps its id, and is not to come back as it was.
-        same = "same" if candidate.row["id"] in known else duplicates.add(candidate.conversation)
+    for candidate in candidates:
+        # A prompt that was edited by hand keeps its id, and must not come back as it was.
+        same = "same" if candidate.row["id"] in ids else seen.add(candidate.conversation)
         if same is None:
             new.append(candidate)
         else:
-            found[same] += 1
-    added = new[: job.limit]
-    add_to_cohort(job.out, [candidate.row for candidate in added])
-    return _summary(job, traces, found, len(new), added) | {"prompts": len(old) + len(added)}
+            counts[same] += 1
+    return new, counts
 
 
 def signals_of(chats: Sequence[Chat]) -> list[frozenset[str]]:
@@ -154,48 +192,48 @@ def signals_of(chats: Sequence[Chat]) -> list[frozenset[str]]:
 
 def _displeased(turn: str, asked: Sequence[str]) -> set[str]:
     """Whether a user's turn, after an answer, complains, or asks what was asked before."""
-    found = {"complaint"} if _COMPLAINT.match(turn) else set[str]()
+    signs = {"complaint"} if _COMPLAINT.match(turn) else set[str]()
     words = set(normalized(turn).split())
     for earlier in asked[-_REMEMBERED:]:
         before = set(normalized(earlier).split())
         if min(len(words), len(before)) > 3 and len(words & before) >= _REPEATED * len(words | before):
-            found.add("repeated_question")
-    return found
+            signs.add("repeated_question")
+    return signs
 
 
-def _candidates(job: CohortJob, chats: Sequence[Chat], progress: Progress) -> Iterator[_Candidate]:
-    for done, (chat, found) in enumerate(zip(chats, signals_of(chats), strict=True), start=1):
+def _candidates(chats: Sequence[Chat], settings: _CohortSettings, progress: Progress) -> Iterator[_Candidate]:
+    for done, (chat, signs) in enumerate(zip(chats, signals_of(chats), strict=True), start=1):
         mask = Mask()
         conversation = tuple(mask.message(message) for message in chat.conversation)
         answered = None if chat.answered is None else mask.text(chat.answered)
-        signals = tuple(name for name in SIGNALS if name in found)
+        signals = tuple(name for name in SIGNALS if name in signs)
         origin = {
             "source": chat.source,
             "trace_id": chat.trace_id,
             "span_id": chat.span_id,
-            "id": mask.text(chat.id) if job.mask and chat.id else chat.id,
+            "id": mask.text(chat.id) if settings.mask and chat.id else chat.id,
             "time": chat.time,
             "model": chat.model,
         }
-        wire = [message.wire() for message in (conversation if job.mask else chat.conversation)]
+        wire = [message.wire() for message in (conversation if settings.mask else chat.conversation)]
         metadata: dict[str, Any] = {
             "origin": {key: value for key, value in origin.items() if value is not None} | {"signals": list(signals)}
         }
         if chat.answered is not None:
-            metadata["answered"] = answered if job.mask else chat.answered
+            metadata["answered"] = answered if settings.mask else chat.answered
         # The id is that of the content, as for prompts without one; of the masked one, so that it gives nothing away.
         name = content_hash([message.wire() for message in conversation])[:16]
-        row = {"id": name, "cohort": job.cohort, "conversation": wire, "metadata": metadata}
+        row = {"id": name, "cohort": settings.cohort, "conversation": wire, "metadata": metadata}
         yield _Candidate(row, conversation, signals, mask.counts)
         if done % 100 == 0 or done == len(chats):
             progress.advance(done, len(chats))
 
 
-def _rank(candidate: _Candidate, job: CohortJob) -> tuple[int, float, int, str]:
+def _rank(candidate: _Candidate, settings: _CohortSettings) -> tuple[int, float, int, str]:
     """Where a candidate stands in the order of being taken; of equal prompts the one with more signals comes first."""
     signals = -len(candidate.signals)
-    drawn = unit_hash("cohort", job.seed, candidate.row["id"])
-    return (signals if job.failures_first else 0), drawn, signals, canonical_json(candidate.row["metadata"])
+    drawn = unit_hash("cohort", settings.seed, candidate.row["id"])
+    return (signals if settings.failures_first else 0), drawn, signals, canonical_json(candidate.row["metadata"])
 
 
 def _nothing(paths: Sequence[Path], traces: Traces) -> str:
@@ -210,26 +248,33 @@ def _hint(traces: Traces) -> str:
     return f"calls without content: {traces.without_content}; {CAPTURE}"
 
 
-def _summary(
-    job: CohortJob, traces: Traces, duplicates: Counter[str], new: int, added: Sequence[_Candidate]
-) -> dict[str, Any]:
+def _result(
+    out: Path,
+    settings: _CohortSettings,
+    traces: Traces,
+    duplicates: Counter[str],
+    new: int,
+    added: Sequence[_Candidate],
+    prompts: int,
+) -> CohortResult:
     masked: Counter[str] = sum((candidate.masked for candidate in added), Counter[str]())
     signals = Counter(name for candidate in added for name in candidate.signals)
-    return {
-        "out": str(job.out),
-        "cohort": job.cohort,
-        "calls": traces.calls,
-        "without_content": traces.without_content,
-        "hint": _hint(traces) if traces.without_content else None,
-        "malformed": len(traces.malformed),
-        "malformed_first": [f"{row.place}: {row.reason}" for row in traces.malformed[:_SHOWN]],
-        "conversations": len(traces.chats),
-        "duplicates": duplicates["same"],
-        "near_duplicates": duplicates["near"],
-        "left_out_by_limit": new - len(added),
-        "added": len(added),
-        "with_signals": sum(bool(candidate.signals) for candidate in added),
-        "signals": {name: signals[name] for name in SIGNALS if signals[name]},
-        "masked": dict(sorted(masked.items())) if job.mask else None,
-        "not_masked": MISSED if job.mask else "Nothing was masked: the file holds what the traces hold.",
-    }
+    return CohortResult(
+        out=str(out),
+        cohort=settings.cohort,
+        calls=traces.calls,
+        without_content=traces.without_content,
+        hint=_hint(traces) if traces.without_content else None,
+        malformed=len(traces.malformed),
+        malformed_first=tuple(f"{row.place}: {row.reason}" for row in traces.malformed[:_SHOWN]),
+        conversations=len(traces.chats),
+        duplicates=duplicates["same"],
+        near_duplicates=duplicates["near"],
+        left_out_by_limit=new - len(added),
+        added=len(added),
+        with_signals=sum(bool(candidate.signals) for candidate in added),
+        signals={name: signals[name] for name in SIGNALS if signals[name]},
+        masked=dict(sorted(masked.items())) if settings.mask else None,
+        not_masked=MISSED if settings.mask else "Nothing was masked: the file holds what the traces hold.",
+        prompts=prompts,
+    )

@@ -4,13 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from preceptor.core.errors import UsageError, nearest
-from preceptor.core.types import Message, Response
-from preceptor.core.validation import first_problem
 from preceptor.evaluation.judges.prediction_powered import (
     JudgedRow,
     labels_for_width,
@@ -25,16 +20,11 @@ from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, question, selections
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
-from preceptor.store.prompts import tidy_messages
+from preceptor.store.preference_row import NO_POLICY, PreferenceRow
 from preceptor.store.rows import Malformed, Row, read_raw_rows
-from preceptor.store.selection import DISPUTED, NOT_SAID, Selection, WrongSelectionError, read_selection
+from preceptor.store.selection import DISPUTED, NOT_SAID, Selection
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.labels_chosen import Asked, Label, usable_labels
-
-_NO_POLICY: str = Response.model_fields["policy"].default
-_MAY_LACK: Row = dict.fromkeys(("cohort", "category", "chosen_policy", "rejected_policy"))
-_Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
-_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def estimate(
@@ -132,7 +122,7 @@ class PeoplesLabels:
     differing: set[int] = field(default_factory=set[int])
     """Numbers of rows whose responses are not those that were judged."""
 
-    def of(self, judged: "JudgedComparison") -> "Label | None":
+    def of(self, judged: PreferenceRow) -> Label | None:
         """The share of people who prefer response a of a judged comparison, whichever response they were shown as a;
         the mean of several rows of one id. None where nobody was asked.
         """
@@ -189,73 +179,27 @@ def read_people(path: Path) -> PeoplesLabels:
     return people
 
 
-class JudgedComparison(BaseModel):
-    """What is needed of a preference row."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    prompt_id: str
-    cohort: str = "all"
-    prompt: _Messages
-    chosen: _Messages
-    rejected: _Messages
-    chosen_policy: str = _NO_POLICY
-    rejected_policy: str = _NO_POLICY
-    chosen_is: Literal["a", "b"]
-    p_chosen: _Share
-    human_p_chosen: _Share | None = None
-    selection: Selection = NOT_SAID
-    """How the comparison itself was chosen, before it was judged."""
-
-    @property
-    def responses(self) -> tuple[_Messages, _Messages]:
-        """Responses a and b."""
-        return (self.chosen, self.rejected) if self.chosen_is == "a" else (self.rejected, self.chosen)
-
-    def of_a(self, of_chosen: float) -> float:
-        """The share of response a, from that of the chosen one."""
-        return of_chosen if self.chosen_is == "a" else 1.0 - of_chosen
-
-    def a_is_by(self, policy: str) -> bool | None:
-        """Whether response a is the policy's; None where not exactly one of the two is."""
-        chosen, rejected = self.chosen_policy == policy, self.rejected_policy == policy
-        return None if chosen == rejected else chosen == (self.chosen_is == "a")
-
-
-def _asked(position: int, judged: JudgedComparison, policy: str | None, people: PeoplesLabels | None) -> Asked | None:
+def _asked(position: int, judged: PreferenceRow, policy: str | None, people: PeoplesLabels | None) -> Asked | None:
     """The comparison as it is estimated from; None where it says nothing about the policy."""
     a_is_meant = True if policy is None else judged.a_is_by(policy)
     if a_is_meant is None:
         return None
     label = None if people is None else people.of(judged)
-    if label is None and judged.human_p_chosen is not None:
-        label = Label(judged.of_a(judged.human_p_chosen), judged.selection)
-    p = judged.of_a(judged.p_chosen)
+    if label is None and judged.human_p_a is not None:
+        label = Label(judged.human_p_a, judged.chosen_by)
     human = None if label is None else label.p_a if a_is_meant else 1.0 - label.p_a
     row = JudgedRow(
         id=judged.id,
         prompt_id=judged.prompt_id,
         cohort=judged.cohort,
-        judge=p if a_is_meant else 1.0 - p,
+        judge=judged.p_a if a_is_meant else 1.0 - judged.p_a,
         human=human,
     )
-    return Asked(position, row, judged.selection, NOT_SAID if label is None else label.selection)
+    return Asked(position, row, judged.chosen_by, NOT_SAID if label is None else label.selection)
 
 
-def _judged(file: Path) -> Iterator[JudgedComparison]:
-    for place, row in read_raw_rows(file):
-        if isinstance(row, Malformed):
-            raise UsageError(f"{place}: {row.reason}")
-        try:
-            known = {name: value for name, value in row.items() if value is not None}
-            yield JudgedComparison.model_validate(known | {"selection": read_selection(known)})
-        except WrongSelectionError as error:
-            raise UsageError(f"{place}: {error}") from error
-        except ValidationError as error:
-            raise UsageError(
-                f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to preferences.jsonl"
-            ) from error
+def _judged(file: Path) -> Iterator[PreferenceRow]:
+    return (PreferenceRow.read(row, place) for place, row in read_raw_rows(file))
 
 
 def _file(path: Path) -> Path:
@@ -267,7 +211,7 @@ def _file(path: Path) -> Path:
 def _nothing_asked(file: Path, policy: str | None) -> str:
     if policy is None:
         return f"{file}: holds no rows"
-    names = {name for judged in _judged(file) for name in (judged.chosen_policy, judged.rejected_policy)} - {_NO_POLICY}
+    names = {name for judged in _judged(file) for name in judged.policies} - {NO_POLICY}
     if policy in names:
         return f'{file}: every comparison of "{policy}" is with itself'
     return f'{file}: no comparison has a response of the policy "{policy}"; ' + (
@@ -281,7 +225,7 @@ def _questions(file: Path, positions: Sequence[int], chosen: Sequence[Selection]
     """
     rank = {position: i for i, position in enumerate(positions)}
     rows: dict[int, Row] = {}
-    for position, (_, row) in enumerate(read_raw_rows(file) if positions else ()):
-        if position in rank and not isinstance(row, Malformed):
-            rows[rank[position]] = question(_MAY_LACK | row, chosen[rank[position]])
+    for position, judged in enumerate(_judged(file) if positions else ()):
+        if position in rank:
+            rows[rank[position]] = question(judged, chosen[rank[position]])
     return [rows[i] for i in range(len(positions))]

@@ -1,7 +1,6 @@
-"""Critique and revision of a model's answers to a file of prompts: preference pairs and data for fine-tuning."""
+"""Critique and revision of a model's answers to prompts: preference pairs and data for fine-tuning."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,108 +16,135 @@ from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.revision import Revised, Reviser, RevisionSettings
 from preceptor.judging.specs import check_prices
-from preceptor.store.files import write_json, write_rows
+from preceptor.results.base import ConstitutionName, LedgerTotals
+from preceptor.results.revision import DEMONSTRATIONS, FAILURES, PAIRS, RevisionResult
+from preceptor.store.files import write_rows
 from preceptor.store.ledger import Ledger
+from preceptor.store.output import output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.prompts import read_prompt_rows
 from preceptor.store.rows import Malformed
+from preceptor.store.tabular import Rows, rows_as_file
 
 
-@dataclass(frozen=True)
-class ReviseJob:
-    """Whose answers are revised, by which constitution."""
+def revise(
+    prompts: Rows,
+    *,
+    model: str = "embedded",
+    constitution: str = "harmless",
+    out: str | Path | None = None,
+    settings: RevisionSettings | None = None,
+    limit: int | None = None,
+    budget: float | None = None,
+    connection: Connection | None = None,
+    progress: Progress | None = None,
+) -> RevisionResult:
+    """Has a model draft, criticise and revise answers by a constitution.
 
-    prompts: Path
-    out: Path
-    model: str
-    constitution: str
-    settings: RevisionSettings
-    limit: int | None = None
-    budget: float | None = None
-    connection: Connection | None = None
-
-
-def run_revise(job: ReviseJob, progress: Progress | None = None) -> dict[str, Any]:
-    """Drafts, criticises and revises; every call is in the ledger, so a second call goes on where the first one ended.
-
-    Writes `preferences.jsonl` (the revision over the draft, where they differ), `sft.jsonl` (prompt and revision),
+    Every call is in the folder's ledger, so a second call continues where the first one ended. Writes
+    `preferences.jsonl` (the revision over the draft, where they differ), `sft.jsonl` (prompt and revision),
     `failures.jsonl` and `summary.json`.
+
+    Args:
+        prompts: texts, or rows with a prompt; see `preceptor.store.prompts.parse_prompt`.
+        model: a model string.
+        constitution: name of a shipped constitution, or path of a .toml file.
+        out: folder of the output; a temporary one by default, which is deleted with the result.
+        settings: rounds and sampling.
+        limit: prompts to use, from the first.
+        budget: most dollars that all calls of this folder may cost.
+        connection: how a model server is reached.
+        progress: by default a bar on a terminal, and lines elsewhere.
 
     Raises: UsageError on faulty input; PreceptorError when nothing could be revised.
     """
-    with shown(progress) as display:
-        return _revise(job, display)
-
-
-def _revise(job: ReviseJob, progress: Progress) -> dict[str, Any]:
-    check_name(job.model)
-    constitution = load_constitution(job.constitution)
-    check_own(job.out, "revision")
-    rows = list(islice(read_prompt_rows(job.prompts), job.limit))
-    prompts = [row for row in rows if isinstance(row, Prompt)]
-    if not prompts:
+    check_name(model)
+    output, principles = output_folder(out), load_constitution(constitution)
+    folder = output.path
+    check_own(folder, "revision")
+    if not isinstance(prompts, str | Path):
+        with working_in(folder, "revision"):
+            prompts = rows_as_file(prompts, folder, text_column="prompt", begun=False)
+    rows = list(islice(read_prompt_rows(Path(prompts)), limit))
+    usable = [row for row in rows if isinstance(row, Prompt)]
+    if not usable:
         first = next((f"{row.place}: {row.reason}" for row in rows if isinstance(row, Malformed)), "it holds no rows")
-        raise UsageError(f"{job.prompts}: no usable prompt: {first}")
-    with working_in(job.out, "revision"), Ledger(job.out / "ledger.sqlite", job.budget) as ledger:
-        progress.stage("opening the model")
-        model = open_model(job.model, job.connection)
-        check_prices(job.budget, [model])
-        reviser = Reviser(model, constitution, job.settings, ledger)
-        progress.stage("revising")
-        results: list[Revised | JudgeFailure] = []
-        at_once = 4 * model.concurrency
-        for start in range(0, len(prompts), at_once):
-            results += reviser.revise(prompts[start : start + at_once])
-            progress.advance(len(results), len(prompts))
-        totals, notes = ledger.totals(), ledger.notes()
+        raise UsageError(f"{prompts}: no usable prompt: {first}")
+    with (
+        shown(progress) as display,
+        working_in(folder, "revision"),
+        Ledger(folder / "ledger.sqlite", budget) as ledger,
+    ):
+        display.stage("opening the model")
+        opened = open_model(model, connection)
+        check_prices(budget, [opened])
+        reviser = Reviser(opened, principles, settings or RevisionSettings(), ledger)
+        display.stage("revising")
+        results = _revised(reviser, usable, 4 * opened.concurrency, display)
+        changed = _write(folder, usable, results, reviser)
+        result = RevisionResult(
+            prompts=len(usable),
+            malformed=len(rows) - len(usable),
+            revised=sum(isinstance(result, Revised) for result in results),
+            unchanged=sum(isinstance(result, Revised) for result in results) - changed,
+            failed=sum(isinstance(result, JudgeFailure) for result in results),
+            model=opened.identity,
+            constitution=ConstitutionName(name=principles.name, version=principles.version, hash=principles.hash),
+            settings=reviser.settings,
+            ledger=LedgerTotals.model_validate(ledger.totals()),
+            notes=tuple(ledger.notes()),
+            environment=environment(),
+        )
+        return result.save(output)
+
+
+def _revised(
+    reviser: Reviser, prompts: Sequence[Prompt], at_once: int, progress: Progress
+) -> list[Revised | JudgeFailure]:
+    results: list[Revised | JudgeFailure] = []
+    for start in range(0, len(prompts), at_once):
+        results += reviser.revise(prompts[start : start + at_once])
+        progress.advance(len(results), len(prompts))
+    return results
+
+
+def _write(folder: Path, prompts: Sequence[Prompt], results: Sequence[Revised | JudgeFailure], reviser: Reviser) -> int:
+    """Writes pairs, demonstrations and failures, and returns the number of pairs.
+
+    Raises: PreceptorError when nothing could be revised.
+    """
     revised = [result for result in results if isinstance(result, Revised)]
     failures = list(_failures(prompts, results))
     if not revised:
         raise PreceptorError(f"no answer could be revised: {failures[0]['reason']}: {failures[0]['detail']}")
-    name = f"{constitution.name} {constitution.version}"
-    changed = [each for each in revised if each.final != each.draft]
-    pairs = [_pair(each, name, constitution.hash, model.identity) for each in changed]
-    write_rows(job.out / "preferences.jsonl", pairs)
-    write_rows(job.out / "sft.jsonl", [_example(each) for each in revised])
-    write_rows(job.out / "failures.jsonl", failures)
-    summary = {
-        "prompts": len(prompts),
-        "malformed": len(rows) - len(prompts),
-        "revised": len(revised),
-        "unchanged": len(revised) - len(changed),
-        "failed": len(failures),
-        "model": model.identity,
-        "constitution": {"name": constitution.name, "version": constitution.version, "hash": constitution.hash},
-        "settings": job.settings.model_dump(mode="json"),
-        "ledger": totals,
-        "notes": notes,
-        "environment": environment(),
-    }
-    write_json(job.out / "summary.json", summary)
-    return summary
+    pairs = [_pair(result, reviser) for result in revised if result.final != result.draft]
+    write_rows(folder / PAIRS, pairs)
+    write_rows(folder / DEMONSTRATIONS, [_demonstration(result) for result in revised])
+    write_rows(folder / FAILURES, failures)
+    return len(pairs)
 
 
-def _pair(revised: Revised, constitution: str, constitution_hash: str, model: str) -> dict[str, Any]:
-    """The revision over the draft. Nobody judged: the preference is by construction, and says so."""
+def _pair(revised: Revised, reviser: Reviser) -> dict[str, Any]:
+    """The revision over the draft. Nobody judged: the preference is by construction, and the row says so."""
     return {
         "id": revised.prompt.id,
         "prompt": [message.wire() for message in revised.prompt.conversation],
         "chosen": [{"role": "assistant", "content": revised.final}],
         "rejected": [{"role": "assistant", "content": revised.draft}],
         "origin": "critique and revision",
-        "model": model,
-        "constitution": constitution,
-        "constitution_hash": constitution_hash,
+        "model": reviser.rater.model,
+        "constitution": reviser.rater.constitution,
+        "constitution_hash": reviser.rater.constitution_hash,
         "rounds": [{"principle": r.principle, "critique": r.critique, "revision": r.revision} for r in revised.rounds],
     }
 
 
-def _example(revised: Revised) -> dict[str, Any]:
+def _demonstration(revised: Revised) -> dict[str, Any]:
     turns = [message.wire() for message in revised.prompt.conversation]
     return {"messages": [*turns, {"role": "assistant", "content": revised.final}]}
 
 
-def _failures(prompts: list[Prompt], results: list[Revised | JudgeFailure]) -> Iterator[dict[str, Any]]:
+def _failures(prompts: Sequence[Prompt], results: Sequence[Revised | JudgeFailure]) -> Iterator[dict[str, Any]]:
     for prompt, result in zip(prompts, results, strict=True):
         if isinstance(result, JudgeFailure):
             yield {"id": prompt.id, "reason": result.reason, "detail": result.detail}

@@ -25,7 +25,7 @@ from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_text
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
-from preceptor.store.preferences import MALFORMED
+from preceptor.store.preference_row import MALFORMED
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import DISPUTED

@@ -15,7 +15,7 @@ from preceptor.store.files import REMEDY, content_of, write_rows, writing
 from preceptor.store.own_folder import Work, mark
 from preceptor.store.training_pairs import TrainingPair, combine, read_training_pairs
 from preceptor.tasks.candidates import Sampling
-from preceptor.tasks.label import LabelJob, run_label
+from preceptor.tasks.label import label
 
 
 def gather_preferences(
@@ -75,28 +75,30 @@ def _labels(
 ) -> Path:
     """The file of the judge's preferences, made unless an earlier process finished it."""
     out, default = session.directory.path / "labels", session.recipe.decoding
-    job = LabelJob(
-        data=out / "prompts.jsonl",
-        out=out,
-        judges=(judge.spec,),
-        sampling=Sampling(
-            policy=policy,
-            samples=settings.samples_per_prompt,
-            temperature=settings.temperature or default.temperature,
-            max_new_tokens=settings.max_new_tokens or default.max_new_tokens,
-            design=settings.design,
-            seed=derive_seed(session.recipe.seed, "candidates") % 2**31,
-        ),
-        max_failure_rate=settings.max_failure_rate,
+    sampling = Sampling(
+        policy=policy,
+        samples=settings.samples_per_prompt,
+        temperature=settings.temperature or default.temperature,
+        max_new_tokens=settings.max_new_tokens or default.max_new_tokens,
+        design=settings.design,
+        seed=derive_seed(session.recipe.seed, "candidates") % 2**31,
     )
 
-    def label() -> dict[str, Any]:
-        write_prompts(job.data, prompts.training, "labels")
-        summary = run_label(job, session.progress)
-        kept = ("counts", "judge_warnings", "judges", "rater", "constitutions", "ledger")
-        return {name: summary[name] for name in kept} | {"preferences_hash": content_of(out / "preferences.jsonl")}
+    def judge_candidates() -> dict[str, Any]:
+        write_prompts(out / "prompts.jsonl", prompts.training, "labels")
+        labels = label(
+            out / "prompts.jsonl",
+            judges=judge.spec,
+            out=out,
+            sampling=sampling,
+            max_failure_rate=settings.max_failure_rate,
+            progress=session.progress,
+        )
+        kept = {"counts", "judge_warnings", "judges", "rater", "constitutions", "ledger"}
+        summary = labels.model_dump(mode="json", include=kept)
+        return summary | {"preferences_hash": content_of(out / "preferences.jsonl")}
 
-    result = session.stage("labels", "labelling preferences", label)
+    result = session.stage("labels", "labelling preferences", judge_candidates)
     check_unaltered(session, out / "preferences.jsonl", str(result["preferences_hash"]))
     return out / "preferences.jsonl"
 

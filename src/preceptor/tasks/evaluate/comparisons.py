@@ -12,7 +12,7 @@ from preceptor.evaluation.policies.judged_comparisons import JudgedComparison, O
 from preceptor.judging.trajectory import response_text
 from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.rows import Row
+from preceptor.store.preference_row import PreferenceRow, VerdictRow
 from preceptor.tasks.evaluate.responses import PolicyResponses
 
 
@@ -58,9 +58,9 @@ def judged_comparisons(
 
     Raises: PreceptorError if the folder of outcomes lacks one of the comparisons.
     """
-    judged = {str(row["id"]): _opinion(row, principles) for row in outcomes.kept()}
-    failed = {str(row["id"]): f"{row['reason']}: {row['detail']}" for row in outcomes.failed()}
-    by_training = {str(row["id"]): _opinion(row, {}) for row in training.kept()} if training else {}
+    judged = {row.id: _opinion(row, principles) for row in outcomes.preference_rows()}
+    failed = {str(row.id): f"{row.reason}: {row.detail}" for row in outcomes.failure_rows()}
+    by_training = {row.id: _opinion(row, {}) for row in training.preference_rows()} if training else {}
     comparisons: list[JudgedComparison] = []
     for comparison in (row.comparison for row in rows):
         if comparison.id not in judged.keys() | failed.keys():
@@ -103,29 +103,27 @@ def asked_at(prompt: Prompt) -> str | None:
         raise UsageError(f'prompt "{prompt.id}": metadata.origin.time = {time!r}; expected ISO 8601') from error
 
 
-def _opinion(row: Row, principles: Mapping[str, Sequence[str]]) -> Opinion:
-    """From a row of `preferences.jsonl`; verdicts of two judges in an ensemble stay apart by the judge's name."""
-    p_a = row["p_chosen"] if row["chosen_is"] == "a" else 1.0 - row["p_chosen"]
-    verdicts = row["verdicts"]
+def _opinion(row: PreferenceRow, principles: Mapping[str, Sequence[str]]) -> Opinion:
+    """The judge's opinion; verdicts of two judges in an ensemble are told apart by the judge's name."""
     shown = [
-        OrderVerdict(judge=_without_hash(verdict["judge"]), order=verdict["order"], p_a=verdict["p_a"])
-        for verdict in ([] if _shown_alone(row) else verdicts)
+        OrderVerdict(judge=_without_hash(verdict.judge), order=verdict.order, p_a=verdict.p_a)
+        for verdict in (() if _shown_alone(row) else row.verdicts)
     ]
-    return Opinion(p_a, tuple(shown), _by_principle(verdicts, principles), row["rationale"])
+    return Opinion(row.p_a, tuple(shown), _by_principle(row.verdicts, principles), row.rationale)
 
 
-def _shown_alone(row: Row) -> bool:
+def _shown_alone(row: PreferenceRow) -> bool:
     """Whether each response was scored by itself, so that there was no order."""
-    return '"shown":"alone"' in row["settings"].replace(" ", "")
+    return '"shown":"alone"' in row.settings.replace(" ", "")
 
 
-def _by_principle(verdicts: Sequence[dict[str, Any]], principles: Mapping[str, Sequence[str]]) -> dict[str, float]:
+def _by_principle(verdicts: Sequence[VerdictRow], principles: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """Mean p_a by principle, over presentations that showed the judge a single principle."""
     values: dict[str, list[float]] = {}
     for verdict in verdicts:
-        shown: list[int] = verdict["principles"]
-        if len(shown) == 1 and verdict["constitution_hash"] in principles:
-            values.setdefault(principles[verdict["constitution_hash"]][shown[0]], []).append(verdict["p_a"])
+        if len(verdict.principles) == 1 and verdict.constitution_hash in principles:
+            principle = principles[verdict.constitution_hash][verdict.principles[0]]
+            values.setdefault(principle, []).append(verdict.p_a)
     return {principle: sum(of_principle) / len(of_principle) for principle, of_principle in values.items()}
 
 

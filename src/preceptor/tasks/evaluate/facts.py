@@ -49,10 +49,10 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
         identity=judge.rater.model,
         constitution=", ".join(constitutions),
         variant=", ".join(dict.fromkeys(spec.way for spec in specs)),
-        compared=counts["preferences"],
-        failures=counts["failures_by_reason"],
-        position_bias=None if alone else counts["position_bias"],
-        first_position_rate=None if alone else counts["first_position_rate"],
+        compared=counts.preferences,
+        failures=counts.failures_by_reason,
+        position_bias=None if alone else counts.position_bias,
+        first_position_rate=None if alone else counts.first_position_rate,
         conduct=counted.conduct,
     )
 

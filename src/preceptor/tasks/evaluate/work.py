@@ -22,7 +22,7 @@ from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL, cost
 from preceptor.evaluation.policies.result import CostPart, Evaluation
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
-from preceptor.judging.label import label
+from preceptor.judging.label import label_rows
 from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
 from preceptor.store.calls import JUDGE, calls_by_role, notes_of
 from preceptor.store.comparisons import ComparisonRow
@@ -169,13 +169,14 @@ class EvaluationWork:
             outcomes = Outcomes(path)
             self.progress.stage(part)
             begun = time.perf_counter()
-            label(
+            label_rows(
                 iter(rows),
                 judge,
                 outcomes,
+                total=len(rows),
                 at_once=4 * max(member.model.model.concurrency for member in judge.members),
                 max_failure_rate=job.max_failure_rate,
-                on_chunk=lambda done, tally: self.progress.advance(done, len(rows), f"{tally.failed} failed"),
+                progress=self.progress,
             )
         calls = sum(member.model.asked for member in judge.members)
         self._record_cost(part, f"{folder}/ledger.sqlite", JUDGE, calls, time.perf_counter() - begun)

@@ -1,0 +1,59 @@
+"""What turning traces into a cohort of prompts returns: counts; the prompts are in a file."""
+
+from preceptor.display.table import Table, pairs
+from preceptor.results.base import Tabular
+
+
+class CohortResult(Tabular):
+    """What was read, left out, masked and added."""
+
+    out: str
+    """The file of prompts."""
+    cohort: str
+    calls: int
+    """Calls of a model in the traces."""
+    without_content: int
+    """Calls whose messages were not recorded."""
+    hint: str | None
+    """How to record them."""
+    malformed: int
+    malformed_first: tuple[str, ...]
+    """The first unusable rows."""
+    conversations: int
+    duplicates: int
+    near_duplicates: int
+    left_out_by_limit: int
+    added: int
+    with_signals: int
+    """Added prompts with signs that the conversation went wrong."""
+    signals: dict[str, int]
+    """Added prompts by sign; see `preceptor.tasks.cohort.SIGNALS`."""
+    masked: dict[str, int] | None
+    """What was masked in the added prompts, by kind; None where nothing was to be masked."""
+    not_masked: str
+    """What masking does not find."""
+    prompts: int
+    """All prompts in the file."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know before the prompts are used."""
+        return (*([self.hint] if self.hint else []), self.not_masked)
+
+    def table(self) -> Table:
+        """The counts that are not zero, and the file."""
+        rows = [("calls in the traces", str(self.calls))]
+        if self.without_content:
+            rows.append(("calls without content", str(self.without_content)))
+        if self.malformed:
+            rows.append(("unusable rows", str(self.malformed)))
+        rows.append(("conversations", str(self.conversations)))
+        rows.append(("duplicates", f"{self.duplicates} exact, {self.near_duplicates} near"))
+        if self.left_out_by_limit:
+            rows.append(("left out by the limit", str(self.left_out_by_limit)))
+        rows.append(("prompts added", f"{self.added}, {self.with_signals} of them with signs of failure"))
+        rows += [(f"  {name.replace('_', ' ')}", str(count)) for name, count in self.signals.items()]
+        if self.masked is not None:
+            rows.append(("masked in them", ", ".join(f"{n} {kind}" for kind, n in self.masked.items()) or "nothing"))
+        unusable = [f"unusable: {place}" for place in self.malformed_first]
+        return pairs(rows, notes=[*unusable, *self.warnings, f"{self.prompts} prompts in {self.out}"])

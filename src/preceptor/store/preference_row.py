@@ -1,0 +1,322 @@
+"""`PreferenceRow`: a labelled comparison as it stands in `preferences.jsonl`; all writers and readers use it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import canonical_json
+from preceptor.core.types import (
+    Comparison,
+    JudgeFailure,
+    Message,
+    NonEmpty,
+    Preference,
+    Presentation,
+    Prompt,
+    Rater,
+    Real,
+    Response,
+    Score,
+    TrajectoryScore,
+    likeliest,
+)
+from preceptor.core.validation import first_problem
+from preceptor.store.comparisons import ComparisonRow, Unanswered
+from preceptor.store.orientation import Orientation
+from preceptor.store.prompts import tidy_messages
+from preceptor.store.rows import Malformed, Row
+from preceptor.store.selection import Selection, WrongSelectionError, read_selection
+
+MALFORMED = "malformed"
+"""The reason why a row of the input that cannot be used has no preference."""
+NO_POLICY: str = Response.model_fields["policy"].default
+"""The policy of a response where nobody says who answered."""
+Place = Literal["a", "b"]
+Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+_Rating = Annotated[Real, Field(ge=-1e6, le=1e6)]
+
+
+class _ReadRow(BaseModel):
+    """Base of rows that are read from files: columns that other programs added are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class VerdictRow(_ReadRow):
+    """One presentation of the comparison to one judge, and what it answered."""
+
+    judge: str = ""
+    constitution_hash: str = ""
+    order: Literal["ab", "ba"]
+    """`ab`: response a stood first."""
+    p_a: Share
+    p_tie: Share | None = None
+    sample: int = 0
+    principles: tuple[int, ...] = ()
+    choice_mass: float | None = None
+    votes: int | None = None
+    rationale: str = ""
+
+    @classmethod
+    def of(cls, rater: Rater, presentation: Presentation) -> "VerdictRow":
+        """The row of a presentation."""
+        return cls(
+            judge=rater.model,
+            constitution_hash=rater.constitution_hash,
+            order=presentation.order,
+            p_a=presentation.p_a,
+            p_tie=presentation.p_tie,
+            sample=presentation.sample,
+            principles=presentation.principles,
+            choice_mass=presentation.verdict.choice_mass,
+            votes=presentation.verdict.votes,
+            rationale=presentation.verdict.rationale,
+        )
+
+
+class PreferenceRow(_ReadRow):
+    """A labelled comparison: what TRL trains on, and all that is known of how the label came about.
+
+    The columns say what is true of the chosen and of the rejected response; `p_a`, `comparison` and `places` say it of
+    the responses a and b that were compared.
+    """
+
+    row: int = 0
+    """Number of the comparison in the input, counted from 0, failed ones included."""
+    id: NonEmpty
+    prompt_id: NonEmpty
+    cohort: NonEmpty = "all"
+    category: str | None = None
+    prompt: Messages
+    chosen: Messages
+    rejected: Messages
+    chosen_policy: NonEmpty = NO_POLICY
+    rejected_policy: NonEmpty = NO_POLICY
+    chosen_is: Place
+    chosen_finished: bool = True
+    rejected_finished: bool = True
+    p_chosen: Share
+    p_tie: Share | None = None
+    likeliest: Literal["a", "b", "tie"] | None = None
+    """The judge's likeliest answer before calibration; None in files that do not say."""
+    uncalibrated_p_chosen: Share | None = None
+    disagreement: float = 0.0
+    rationale: str = ""
+    human_p_chosen: Share | None = None
+    selection: str | None = None
+    selection_probability: float | None = None
+    judge: str = ""
+    constitution: str = ""
+    constitution_hash: str = ""
+    settings: str = "{}"
+    """How the judge was asked, as JSON."""
+    verdicts: tuple[VerdictRow, ...] = ()
+    chosen_score: _Rating | None = None
+    """Expected score of the response as a whole, where it is a trajectory that was scored."""
+    chosen_steps: tuple[_Rating | None, ...] | None = None
+    rejected_score: _Rating | None = None
+    rejected_steps: tuple[_Rating | None, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, row: ComparisonRow, preference: Preference, scores: tuple[TrajectoryScore, TrajectoryScore] | None = None
+    ) -> "PreferenceRow":
+        """The row of a preference.
+
+        Args:
+            scores: of responses a and b, where they are trajectories that were scored as well.
+        """
+        comparison, rater, human = preference.comparison, preference.rater, row.human
+        oriented, raw = Orientation.of(preference.p_a), preference.uncalibrated_p_a
+        chosen, rejected = oriented.pair(comparison.a, comparison.b)
+        chosen_score, rejected_score = (None, None) if scores is None else oriented.pair(*scores)
+        return cls(
+            row=row.number,
+            id=comparison.id,
+            prompt_id=comparison.prompt.id,
+            cohort=comparison.prompt.cohort,
+            category=row.category,
+            prompt=comparison.prompt.conversation,
+            chosen=chosen.messages,
+            rejected=rejected.messages,
+            chosen_policy=chosen.policy,
+            rejected_policy=rejected.policy,
+            chosen_is=oriented.chosen_is,
+            chosen_finished=chosen.finished,
+            rejected_finished=rejected.finished,
+            p_chosen=oriented.probability(preference.p_a),
+            p_tie=preference.p_tie,
+            likeliest=preference.likeliest,
+            uncalibrated_p_chosen=None if raw is None else oriented.probability(raw),
+            disagreement=preference.disagreement,
+            rationale=next((p.verdict.rationale for p in preference.presentations if p.verdict.rationale), ""),
+            human_p_chosen=None if human is None else oriented.probability(human.p_a),
+            selection=row.selection.how,
+            selection_probability=row.selection.probability,
+            judge=rater.model,
+            constitution=rater.constitution,
+            constitution_hash=rater.constitution_hash,
+            settings=canonical_json(rater.settings),
+            verdicts=tuple(
+                VerdictRow.of(member.rater, presentation)
+                for member in preference.members or (preference,)
+                for presentation in member.presentations
+            ),
+            chosen_score=_whole(chosen_score),
+            chosen_steps=_steps(chosen_score),
+            rejected_score=_whole(rejected_score),
+            rejected_steps=_steps(rejected_score),
+        )
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any] | Malformed, place: str) -> "PreferenceRow":
+        """The preference in a raw row, as `read_raw_rows` gives it; null counts as absent.
+
+        Raises: UsageError that begins with `place`, where the row is no preference.
+        """
+        if isinstance(row, Malformed):
+            raise UsageError(f"{place}: {row.reason}")
+        try:
+            read = cls.model_validate({name: value for name, value in row.items() if value is not None})
+            read_selection({"selection": read.selection, "selection_probability": read.selection_probability})
+        except WrongSelectionError as error:
+            raise UsageError(f"{place}: {error}") from error
+        except ValidationError as error:
+            raise UsageError(
+                f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to preferences.jsonl"
+            ) from error
+        return read
+
+    def wire(self) -> Row:
+        """The row as it is written: columns in their order, messages as the OpenAI API has them."""
+        columns = dict(self.__dict__)
+        for name in ("prompt", "chosen", "rejected"):
+            columns[name] = [message.wire() for message in columns[name]]
+        for name in ("chosen_steps", "rejected_steps"):
+            columns[name] = None if columns[name] is None else [*columns[name]]
+        columns["verdicts"] = [verdict.__dict__ | {"principles": [*verdict.principles]} for verdict in self.verdicts]
+        return columns
+
+    @property
+    def orientation(self) -> Orientation:
+        """Which of a and b is the chosen response."""
+        return Orientation(self.chosen_is == "a")
+
+    @property
+    def p_a(self) -> float:
+        """Probability that response a is better, by the judge, a tie counted half."""
+        return self.orientation.probability(self.p_chosen)
+
+    @property
+    def human_p_a(self) -> float | None:
+        """Share of people who prefer response a; None where nobody was asked."""
+        return None if self.human_p_chosen is None else self.orientation.probability(self.human_p_chosen)
+
+    @property
+    def likeliest_answer(self) -> Literal["a", "b", "tie"]:
+        """The judge's likeliest answer before calibration."""
+        if self.likeliest is not None:
+            return self.likeliest
+        raw = self.p_chosen if self.uncalibrated_p_chosen is None else self.uncalibrated_p_chosen
+        return likeliest(self.orientation.probability(raw), self.p_tie or 0.0)
+
+    @property
+    def responses(self) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+        """The messages of responses a and b."""
+        return self.orientation.pair(self.chosen, self.rejected)
+
+    @property
+    def policies(self) -> tuple[str, str]:
+        """Who gave responses a and b."""
+        return self.orientation.pair(self.chosen_policy, self.rejected_policy)
+
+    @property
+    def chosen_by(self) -> Selection:
+        """How the comparison was chosen from all there were, before it was judged."""
+        return read_selection({"selection": self.selection, "selection_probability": self.selection_probability})
+
+    def a_is_by(self, policy: str) -> bool | None:
+        """Whether response a is the policy's; None where not exactly one of the two is."""
+        a, b = (name == policy for name in self.policies)
+        return None if a == b else a
+
+    def comparison(self) -> Comparison:
+        """The comparison that was judged; its prompt has what the row keeps of it."""
+        prompt = Prompt(id=self.prompt_id, conversation=self.prompt, cohort=self.cohort)
+        a, b = self.orientation.pair(
+            response_of(self.chosen, prompt.id, self.chosen_policy, finished=self.chosen_finished),
+            response_of(self.rejected, prompt.id, self.rejected_policy, finished=self.rejected_finished),
+        )
+        return Comparison(id=self.id, prompt=prompt, a=a, b=b)
+
+
+@dataclass(frozen=True)
+class FailureRow:
+    """Why a row of the input has no preference, as it stands in `failures.jsonl`."""
+
+    row: int
+    """Number of the comparison in the input, counted from 0."""
+    place: str
+    """Where it stands in the input."""
+    id: str | None
+    """None for a malformed row."""
+    reason: str
+    """That of the judge's failure, or `malformed`."""
+    detail: str
+
+    @classmethod
+    def of(cls, row: ComparisonRow | Malformed | Unanswered, failure: JudgeFailure | None = None) -> "FailureRow":
+        """The row of a failure; a malformed row needs none, and one that the policy did not answer brings its own."""
+        if isinstance(row, Malformed):
+            return cls(row.number, row.place, None, MALFORMED, row.reason)
+        reason, name = (row.failure, row.id) if isinstance(row, Unanswered) else (failure, row.comparison.id)
+        assert reason is not None
+        return cls(row.number, row.place, name, reason.reason, reason.detail)
+
+    @classmethod
+    def read(cls, row: Mapping[str, Any] | Malformed, place: str) -> "FailureRow":
+        """The failure in a raw row, as `read_raw_rows` gives it; other columns are ignored.
+
+        Raises: UsageError that begins with `place`, where the row is no failure.
+        """
+        if isinstance(row, Malformed):
+            raise UsageError(f"{place}: {row.reason}")
+        try:
+            return _FAILURE.validate_python({field.name: row.get(field.name) for field in fields(cls)})
+        except ValidationError as error:
+            raise UsageError(
+                f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to failures.jsonl"
+            ) from error
+
+    def wire(self) -> Row:
+        """The row as it is written."""
+        return dict(self.__dict__)
+
+
+_FAILURE = TypeAdapter(FailureRow)
+
+
+def response_of(
+    messages: Sequence[Message], prompt_id: str, policy: str = NO_POLICY, *, finished: bool = True
+) -> Response:
+    """The response that these messages after the prompt are; several, or one with tool calls, are a trajectory."""
+    plain = len(messages) == 1 and not messages[0].tool_calls
+    text = next((message.content for message in reversed(messages) if message.role == "assistant"), "")
+    trajectory = () if plain else tuple(messages)
+    return Response(prompt_id=prompt_id, text=text, policy=policy, trajectory=trajectory, finished=finished)
+
+
+def _whole(score: TrajectoryScore | None) -> float | None:
+    return None if score is None else _expectation(score.whole)
+
+
+def _steps(score: TrajectoryScore | None) -> tuple[float | None, ...] | None:
+    return None if score is None else tuple(_expectation(step) for step in score.steps)
+
+
+def _expectation(score: Score | JudgeFailure) -> float | None:
+    return None if isinstance(score, JudgeFailure) else score.expectation
