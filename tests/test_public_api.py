@@ -37,6 +37,17 @@ def test_a_judge_is_a_reward_of_trl(tmp_path: Path, tiny_folder: Path) -> None:
     assert judge.calls > 0
 
 
+def test_labels_and_an_estimate_from_them(tmp_path: Path) -> None:
+    judge = pc.Judge("scripted:random")
+    labels = pc.label(PAIRS, judges=[judge], out=tmp_path / "labels")
+    assert labels.to_dataset().num_rows == len(labels.to_pandas()) == 24
+    assert labels.position_bias is not None
+    assert labels.failures == ()
+    people = [{**row, "id": label.id} for row, label in zip(PEOPLE[:12], labels, strict=False)]
+    estimate = pc.estimate(labels.path, people=people, sample="random")
+    assert estimate.estimates.n_human == 12
+
+
 def test_an_audit_names_the_judge_to_use() -> None:
     judge, other = pc.Judge("scripted:random"), pc.Judge("scripted:first")
     audit = pc.audit(PEOPLE, judges=[judge, other])
