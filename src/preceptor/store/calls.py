@@ -80,7 +80,8 @@ def in_words(ledger: Path, budget: float | None = None) -> str:
     if not ledger.exists():
         return "no calls"
     calls = sum(calls_by_role([ledger]).values(), Calls())
-    reasons = ", ".join(f"{count} {reason}" for reason, count in _read(ledger, _REASONS))
+    # Opened for writing, so that closing it removes the write-ahead log, which a reader makes and leaves behind.
+    reasons = ", ".join(f"{count} {reason}" for reason, count in _read(ledger, _REASONS, mode="rw"))
     failed = f"{calls.failures} failed ({reasons})" if calls.failures else "none failed"
     unpriced = f" without {calls.unpriced} that have no price" if calls.unpriced else ""
     of = "" if budget is None else f" of a budget of ${budget:,.2f}"
@@ -116,13 +117,13 @@ def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
     return found
 
 
-def _read(ledger: Path, query: str, *values: str) -> list[tuple[Any, ...]]:
+def _read(ledger: Path, query: str, *values: str, mode: str = "ro") -> list[tuple[Any, ...]]:
     """The rows of a query.
 
     Raises: PreceptorError when the ledger cannot be read.
     """
     try:
-        with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode={mode}", uri=True)) as connection:
             return connection.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise PreceptorError(f"{ledger}: the ledger cannot be read: {error}") from error
