@@ -203,6 +203,18 @@ def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert not (tmp_path / "b").exists()
 
 
+def test_verbose_shows_the_log(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "preceptor", *LABEL, str(tmp_path / "out"), "--verbose"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    logged = [line.split(" ", 2)[2] for line in (tmp_path / "out" / "log.txt").read_text().splitlines()]
+    assert [line.split(" ", 1)[1] for line in done.stderr.splitlines()] == logged
+    assert any("24 calls" in line or "48 calls" in line for line in logged)
+
+
 def test_what_init_writes_can_be_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

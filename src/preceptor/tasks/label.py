@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import Comparison, Usage
+from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
@@ -26,6 +28,7 @@ from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.results.base import LedgerTotals
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
+from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, Design, pairs_of, read_comparisons
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
@@ -106,13 +109,19 @@ def label(
         if census.malformed:
             display.note(f"skipping {census.malformed} malformed rows: {census.described}")
         outcomes = Outcomes(out)
-        with working_in(out, "labels"), Ledger(out / "ledger.sqlite", budget) as ledger:
-            display.stage("opening the models")
+        path = out / "ledger.sqlite"
+        settings = {**vars(job), "data": source(rows)}
+        with (
+            working_in(out, "labels"),
+            logged(out, "label", settings, display, partial(in_words, path, budget)) as log,
+            Ledger(path, budget) as ledger,
+        ):
+            log.stage("opening the models")
             models = open_models(job, ledger)
             _pin(out / PINNED, job, models)
             if retry_failed:
                 outcomes.clear()  # everything that was answered comes from the ledger
-            display.stage("labelling")
+            log.stage("labelling")
             label_rows(
                 islice(models.rows(job), limit),
                 models.judge,
@@ -120,10 +129,10 @@ def label(
                 total=census.rows,
                 at_once=4 * max(member.model.model.concurrency for member in models.judge.members),
                 max_failure_rate=max_failure_rate,
-                progress=display,
+                progress=log,
                 trajectory_judge=models.trajectory_judge,
             )
-            display.stage("writing the dataset")
+            log.stage("writing the dataset")
             for_people = write_for_people(outcomes, out / FOR_PEOPLE, to_people) if to_people else None
             result = _result(job, models, ledger, outcomes, for_people, time.perf_counter() - begun)
         write_parquet(outcomes.preferences, out / PARQUET)
