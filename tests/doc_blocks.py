@@ -24,7 +24,8 @@ from preceptor.cli.app import app
 from preceptor.cli.arguments import check_arguments
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+_RECORDS = ("docs/log.md", "docs/benchmarks.md", "docs/decisions/")
+"""What was measured and decided: their commands are of their time."""
 _FENCE = re.compile(
     r"(?:^ *<!-- (?P<directive>skip|add): (?P<value>.*?) -->\n)?"
     r"^(?P<indent> *)```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<code>.*?)^(?P=indent)```$",
@@ -82,6 +83,13 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def live_pages() -> dict[str, list[Block]]:
+    """The blocks of every page whose commands are of today, by the page's path."""
+    files = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+    named = {file.relative_to(ROOT).as_posix(): file for file in files}
+    return {name: blocks(file) for name, file in named.items() if not name.startswith(_RECORDS)}
+
+
 def command(words: list[str]) -> tuple[Any, list[str]]:
     """The command that words on a command line call, and the words behind its name."""
     found: Any = typer.main.get_command(app)
@@ -100,8 +108,14 @@ class Session:
         self._names: dict[str, Any] = {"__name__": "__main__"}
         shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("*.ipynb"))
 
-    def run(self, block: Block) -> None:
-        """Runs one block; the current folder is the session's."""
+    def follow(self, page: list[Block]) -> None:
+        """Runs the blocks of a page that are to be run; the current folder is the session's."""
+        for block in page:
+            if block.runs:
+                print(f"--- {block.page}:{block.line}")
+                self._run(block)
+
+    def _run(self, block: Block) -> None:
         if block.title is not None:
             path = self.folder / block.title
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,25 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from doc_blocks import PAGES, ROOT, SHELL, Block, Session, blocks, command
+from doc_blocks import SHELL, Block, Session, command, live_pages
 from preceptor.recipes.load import load_recipe, shipped_recipes
 
-_NAMED = {str(page.relative_to(ROOT)): blocks(page) for page in PAGES}
-_NOT_COMMANDS = ("docs/log.md", "docs/benchmarks.md", "docs/decisions/")
-"""Records of what was measured and decided: their commands are of their time."""
-_LIVE = {name: found for name, found in _NAMED.items() if not name.startswith(_NOT_COMMANDS)}
-_COMMANDS = [(block, words) for found in _LIVE.values() for block in found for words in block.commands]
+_PAGES = live_pages()
+_COMMANDS = [(block, words) for page in _PAGES.values() for block in page for words in block.commands]
+_RUN = [name for name, page in _PAGES.items() if "/tutorials/" not in name and any(block.runs for block in page)]
 
 
-@pytest.mark.parametrize("page", [name for name, found in _LIVE.items() if any(block.runs for block in found)])
-def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", _RUN)
+def test_the_blocks_of_a_page_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
-    session = Session(tmp_path)
-    for block in _LIVE[page]:
-        if block.runs:
-            print(f"--- {page}:{block.line}")
-            session.run(block)
+    Session(tmp_path).follow(_PAGES[name])
 
 
 @pytest.mark.parametrize(("block", "words"), _COMMANDS, ids=[f"{b.page}:{b.line}" for b, _ in _COMMANDS])
@@ -46,7 +40,7 @@ def test_every_setting_of_a_shipped_recipe_is_valid() -> None:
         assert load_recipe(name, overrides), (name, overrides)
 
 
-@pytest.mark.parametrize("page", _LIVE)
-def test_every_block_has_a_language(page: str) -> None:
-    for block in _LIVE[page]:
-        assert block.language in (*SHELL, "python", "toml", "json", "text", "dockerfile"), f"{page}:{block.line}"
+@pytest.mark.parametrize("name", _PAGES)
+def test_every_block_has_a_language(name: str) -> None:
+    for block in _PAGES[name]:
+        assert block.language in (*SHELL, "python", "toml", "json", "text"), f"{name}:{block.line}"

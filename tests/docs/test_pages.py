@@ -1,4 +1,4 @@
-"""Pages are true about files and targets."""
+"""The README and CONTRIBUTING: short enough to be read, and true about files and targets."""
 
 import re
 
@@ -7,10 +7,14 @@ import pytest
 from doc_blocks import ROOT
 from preceptor.recipes.load import shipped_recipes
 
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+README, CONTRIBUTING = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
 
 
-@pytest.mark.parametrize("page", [CONTRIBUTING], ids=["CONTRIBUTING"])
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
 def test_links_and_make_targets_exist(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"(?:`|^)make (\w[\w-]*)", page, flags=re.MULTILINE)
