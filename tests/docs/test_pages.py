@@ -25,6 +25,14 @@ def test_links_and_make_targets_exist(page: str) -> None:
         assert (ROOT / link).exists(), link
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_are_named_exist(page: str) -> None:
+    named = re.findall(r"`([\w.]+(?:/[\w.]+)+)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert named
+    for name in named:
+        assert any((ROOT / folder / name).exists() for folder in ("", "src", "src/preceptor")) or "NAME" in name, name
+
+
 def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
