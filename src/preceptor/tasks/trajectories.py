@@ -1,16 +1,12 @@
 """How a judge sees whole trajectories, from a folder of labels."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Message, NonEmpty, Real, Response
-from preceptor.core.validation import first_problem
+from preceptor.core.types import Message
 from preceptor.evaluation.policies.trajectories import (
     GOOD_STEP,
     TrajectoryFindings,
@@ -25,60 +21,13 @@ from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_text
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
-from preceptor.store.preference_row import MALFORMED
-from preceptor.store.prompts import tidy_messages
-from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.preference_row import MALFORMED, PreferenceRow
+from preceptor.store.rows import Malformed, read_raw_rows
 from preceptor.store.selection import DISPUTED
 from preceptor.store.tabular import Rows, rows_as_file
 
 Success = Mapping[str, Mapping[str, bool]]
 """By comparison, then by content of the response, whether it succeeded."""
-NEEDED = (
-    "id",
-    "prompt_id",
-    "cohort",
-    "prompt",
-    "chosen",
-    "rejected",
-    "chosen_is",
-    "p_chosen",
-    "verdicts",
-    "chosen_policy",
-    "rejected_policy",
-)
-"""Columns that every row must have."""
-
-
-_Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
-_Share = Annotated[Real, Field(ge=0, le=1)]
-_Rating = Annotated[Real, Field(ge=-1e6, le=1e6)]
-
-
-class _Verdict(BaseModel):
-    order: Literal["ab", "ba"]
-    p_a: _Share
-
-
-class _Labelled(BaseModel):
-    """The columns of a row that are read; others are ignored."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-    prompt_id: NonEmpty
-    cohort: NonEmpty
-    prompt: _Messages
-    chosen: _Messages
-    rejected: _Messages
-    chosen_policy: NonEmpty
-    rejected_policy: NonEmpty
-    chosen_is: Literal["a", "b"]
-    p_chosen: _Share
-    human_p_chosen: _Share | None = None
-    verdicts: tuple[_Verdict, ...]
-    chosen_score: _Rating | None = None
-    rejected_score: _Rating | None = None
-    chosen_steps: tuple[_Rating | None, ...] | None = None
-    rejected_steps: tuple[_Rating | None, ...] | None = None
 
 
 def trajectories(
@@ -115,12 +64,11 @@ def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFi
     file = labels / "preferences.jsonl" if (labels / "preferences.jsonl").is_file() else labels
     pairs: list[TrajectoryPair] = []
     rows = matched = disputed = 0
-    for place, row in read_raw_rows(file):
-        _check(row, place)
-        assert not isinstance(row, Malformed)
+    for place, raw in read_raw_rows(file):
+        row = PreferenceRow.read(raw, place)
         rows += 1
-        disputed += row.get("selection") == DISPUTED.how
-        matched += known is not None and str(row["id"]) in known
+        disputed += row.selection == DISPUTED.how
+        matched += known is not None and row.id in known
         if (pair := trajectory_pair(row, None if known is None else _success(row, known))) is not None:
             pairs.append(pair)
     if not pairs:
@@ -136,24 +84,13 @@ def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFi
     return findings.model_copy(update={"disputed": disputed})
 
 
-def _check(row: Row | Malformed, place: str) -> None:
-    if isinstance(row, Malformed):
-        raise UsageError(f"{place}: {row.reason}")
-    if missing := [name for name in NEEDED if name not in row]:
-        raise UsageError(f'{place}: no "{missing[0]}"; expected rows that `preceptor label` wrote')
-    try:
-        _Labelled.model_validate(row)
-    except ValidationError as error:
-        raise UsageError(f"{place}: {first_problem(error)}; expected a row that `preceptor label` wrote") from error
-
-
 def _successes(data: Path) -> Success:
     """What is known of success, by comparison; empty for a comparison of which nothing is known."""
     by_comparison: dict[str, dict[str, bool]] = {}
     for row in read_comparisons(data):
         if isinstance(row, Malformed):
             raise UsageError(f"{row.place}: {row.reason}")
-        contents = [_content(response) for response in (row.comparison.a, row.comparison.b)]
+        contents = [_content(response.messages) for response in (row.comparison.a, row.comparison.b)]
         by_comparison[row.comparison.id] = {
             content: succeeded
             for content, succeeded in zip(contents, _known_success(row), strict=True)
@@ -175,20 +112,15 @@ def _known_success(row: ComparisonRow) -> tuple[bool | None, bool | None]:
     return (None, None) if majority == "tie" else (majority == "a", majority == "b")
 
 
-def _success(row: Row, known: Success) -> tuple[bool | None, bool | None]:
+def _success(row: PreferenceRow, known: Success) -> tuple[bool | None, bool | None]:
     """Whether a and b of a row succeeded, matched by content, since another file may have them the other way round."""
-    of_content = known.get(str(row["id"]), {})
-    sides = ("chosen", "rejected") if row["chosen_is"] == "a" else ("rejected", "chosen")
-    a, b = (of_content.get(content_hash(_wire(row[side]))) for side in sides)
+    of_content = known.get(row.id, {})
+    a, b = (of_content.get(_content(messages)) for messages in row.responses)
     return a, b
 
 
-def _content(response: Response) -> str:
-    return content_hash([message.wire() for message in response.messages])
-
-
-def _wire(messages: Any) -> list[dict[str, Any]]:
-    return [Message.model_validate(message).wire() for message in tidy_messages(messages)]
+def _content(messages: Sequence[Message]) -> str:
+    return content_hash([message.wire() for message in messages])
 
 
 def _failures(labels: Path) -> dict[str, int]:

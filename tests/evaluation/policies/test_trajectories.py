@@ -6,6 +6,7 @@ import pytest
 
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.policies.trajectories import TrajectoryPair, trajectory_findings, trajectory_pair
+from preceptor.store.preference_row import PreferenceRow
 
 
 def acted(*said: str) -> list[dict[str, Any]]:
@@ -23,9 +24,9 @@ def row(
     scores_rejected: tuple[float | None, list[float | None]] | None = None,
     human: float | None = 1.0,
     **changes: Any,
-) -> dict[str, Any]:
+) -> PreferenceRow:
     """A row as `label --steps` writes it: scores of the whole and of the steps, and the label for the chosen."""
-    return {
+    columns: dict[str, Any] = {
         "id": name,
         "prompt_id": f"prompt {name}",
         "cohort": "shell",
@@ -44,9 +45,10 @@ def row(
         "rejected_steps": scores_rejected and scores_rejected[1],
         **changes,
     }
+    return PreferenceRow.read(columns, name)
 
 
-def pair(row: dict[str, Any], success: tuple[bool | None, bool | None] | None = None) -> TrajectoryPair:
+def pair(row: PreferenceRow, success: tuple[bool | None, bool | None] | None = None) -> TrajectoryPair:
     found = trajectory_pair(row, success)
     assert found is not None
     return found

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Frozen, Message, Response
+from preceptor.core.types import Comparison, Frozen, Response
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.evaluation.judges.agreement import Side, correctness, share_by_prompt
 from preceptor.evaluation.pairs import JudgedPair, policies_of
 from preceptor.evaluation.policies.win_rate import WinRate, win_rate
 from preceptor.judging.position import mean, p_by_order, same_position_wins
 from preceptor.judging.trajectory import response_text
-from preceptor.store.prompts import tidy_messages
+from preceptor.store.preference_row import PreferenceRow
 
 GOOD_STEP = 7.0
 """Least score of a good step, from 1 to 10."""
@@ -145,33 +145,28 @@ class TrajectoryFindings(Frozen):
 
 
 def trajectory_pair(
-    row: Mapping[str, Any], success: tuple[bool | None, bool | None] | None = None
+    row: PreferenceRow, success: tuple[bool | None, bool | None] | None = None
 ) -> TrajectoryPair | None:
-    """The pair in a row that `preceptor label` wrote; None if neither response is a trajectory.
+    """The pair in a labelled row; None if neither response is a trajectory.
 
     Args:
-        row: of `preferences.jsonl`; it has scores if it was labelled with --steps.
-        success: of a and b, if known from outside; else `human_p_chosen` says which succeeded, unless it is 0.5.
+        row: it has scores if it was labelled with --steps.
+        success: of a and b, if known from outside; else the people's label says which succeeded, unless it is 0.5.
     """
-    chosen, rejected = (_response(row, name) for name in ("chosen", "rejected"))
-    if not (chosen.trajectory or rejected.trajectory):
+    comparison = row.comparison()
+    if not (comparison.a.trajectory or comparison.b.trajectory):
         return None
-    chosen_is_a = row["chosen_is"] == "a"
-    if success is None:
-        said = row.get("human_p_chosen")
-        which = (None, None) if said is None or said == 0.5 else (said > 0.5, said < 0.5)
-    else:
-        which = success if chosen_is_a else (success[1], success[0])
-    first = _trajectory(row, "chosen", chosen, which[0])
-    second = _trajectory(row, "rejected", rejected, which[1])
-    a, b = (first, second) if chosen_is_a else (second, first)
-    shown = [(verdict["order"], verdict["p_a"]) for verdict in row["verdicts"]]
+    of_a, of_b = row.orientation.pair((row.chosen_score, row.chosen_steps), (row.rejected_score, row.rejected_steps))
+    succeeded_a, succeeded_b = _succeeded(row.human_p_a) if success is None else success
+    a = _trajectory(comparison, comparison.a, of_a, succeeded_a)
+    b = _trajectory(comparison, comparison.b, of_b, succeeded_b)
+    shown = [(verdict.order, verdict.p_a) for verdict in row.verdicts]
     judged = JudgedPair(
-        prompt_id=row["prompt_id"],
-        cohort=row["cohort"],
+        prompt_id=row.prompt_id,
+        cohort=row.cohort,
         policy_a=a.policy,
         policy_b=b.policy,
-        p_a=row["p_chosen"] if chosen_is_a else 1.0 - row["p_chosen"],
+        p_a=row.p_a,
         length_a=len(a.text),
         length_b=len(b.text),
         by_order={order: mean(values) for order, values in p_by_order(shown).items()},
@@ -211,24 +206,29 @@ def trajectory_findings(
     )
 
 
-def _response(row: Mapping[str, Any], name: str) -> Response:
-    messages = tuple(Message.model_validate(message) for message in tidy_messages(row[name]))
-    plain = len(messages) == 1 and not messages[0].tool_calls
-    text = next((each.content for each in reversed(messages) if each.role == "assistant"), "")
-    return Response(prompt_id=row["prompt_id"], text=text, trajectory=() if plain else messages)
+def _succeeded(human_p_a: float | None) -> tuple[bool | None, bool | None]:
+    """Whether a and b succeeded, by the people's label."""
+    if human_p_a is None or human_p_a == 0.5:
+        return None, None
+    return human_p_a > 0.5, human_p_a < 0.5
 
 
-def _trajectory(row: Mapping[str, Any], name: str, response: Response, succeeded: bool | None) -> JudgedTrajectory:
-    steps = row.get(f"{name}_steps")
+def _trajectory(
+    comparison: Comparison,
+    response: Response,
+    scores: tuple[float | None, tuple[float | None, ...] | None],
+    succeeded: bool | None,
+) -> JudgedTrajectory:
+    prompt = comparison.prompt
     return JudgedTrajectory(
-        key=content_hash([row["prompt_id"], tidy_messages(row[name])]),
-        prompt_id=row["prompt_id"],
-        cohort=row["cohort"],
-        policy=row[f"{name}_policy"],
-        prompt=row["prompt"][-1]["content"],
+        key=content_hash([prompt.id, [message.wire() for message in response.messages]]),
+        prompt_id=prompt.id,
+        cohort=prompt.cohort,
+        policy=response.policy,
+        prompt=prompt.text,
         text=response_text(response),
-        score=row.get(f"{name}_score"),
-        steps=None if steps is None else tuple(steps),
+        score=scores[0],
+        steps=scores[1],
         succeeded=succeeded,
     )
 
