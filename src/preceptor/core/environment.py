@@ -1,4 +1,4 @@
-"""Exact versions and the machine, on which numbers depend besides the settings."""
+"""Package versions and hardware, which influence results as the settings do."""
 
 import platform
 import sys
@@ -9,7 +9,7 @@ _WITH_TORCH = ("torch", "transformers", "peft", "accelerate", "vaderSentiment")
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware; torch and the packages built on it only where this process uses torch and has them."""
+    """Versions and hardware; torch and the packages built on it are listed only if this process has imported torch."""
     torch: Any = sys.modules.get("torch")
     facts: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     facts |= _versions("preceptor", *(_WITH_TORCH if torch else ()))

@@ -1,6 +1,6 @@
-"""Optional packages: which extra of preceptor brings them, and what the user reads where one is missing.
+"""Optional packages: the extra that installs each of them, and the error when one is missing.
 
-`pip install preceptor` brings what judging over a server, labelling, audits, estimates, evaluations and reports need.
+`pip install preceptor` installs what judging over a server, labelling, audits, estimates, evaluations and reports need.
 Local models and training need large packages, which come with the extras `local` and `train`.
 """
 
@@ -11,7 +11,7 @@ from preceptor.core.errors import UsageError
 LOCAL = ("torch", "transformers", "safetensors", "gguf")
 """Packages of the extra `local`."""
 TRAIN = ("accelerate", "datasets", "peft", "trl")
-"""What the extra `train` adds to them."""
+"""Further packages of the extra `train`."""
 
 
 def require(purpose: str, *packages: str, instead: str = "") -> None:
@@ -19,7 +19,7 @@ def require(purpose: str, *packages: str, instead: str = "") -> None:
 
     Args:
         purpose: what needs them, with its verb: "training needs".
-        instead: what the user may do otherwise: "or name a file".
+        instead: an alternative for the user: "or name a file".
 
     Raises: UsageError naming the missing packages and the command that installs them.
 

@@ -1,4 +1,4 @@
-"""Text from outside in Markdown: nothing in it is markup, and nothing in it is hidden."""
+"""Escapes text from outside for Markdown, so that it contains no markup and no hidden characters."""
 
 import json
 import re
@@ -8,12 +8,12 @@ from preceptor.core.text import printable
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|~$#]")
 _ENTITY = re.compile(r"&(?=#?\w+;)|<(?!\s)|>")
 _INTERVAL = re.compile(r"(?<=\S )\\\[([-+0-9., ]+)\\\](?![(\[])")
-_LIST = re.compile(r"^( ?\d*)([-+=]+|[.)])(?=\s|$)")  # what turns a line into a list item, a rule or a heading
+_LIST = re.compile(r"^( ?\d*)([-+=]+|[.)])(?=\s|$)")  # markers of a list item, a rule or a heading
 _NAME = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)*/[\w-]+(\.[\w-]+)*", re.ASCII)
 
 
 class Ready(str):
-    """Text that is Markdown already."""
+    """Text that already is Markdown."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ def escaped(value: object) -> Ready:
 
 
 def code(value: object) -> Ready:
-    """A text as code on one line, between more backticks than it contains in a row. Not for table cells."""
+    """A text as inline code, delimited by more backticks than it contains in a row. Not for table cells."""
     text = printable(re.sub(r"\s+", " ", str(value))).strip()
     ticks = "`" * (1 + _longest_run(text))
     space = " " if text[:1] == "`" or text[-1:] == "`" or not text else ""
@@ -40,7 +40,7 @@ def code(value: object) -> Ready:
 
 
 def fenced(text: str, language: str = "text") -> Ready:
-    """A text as a block of its own, between fences that are longer than any in it."""
+    """A text as a fenced block, whose fences are longer than any run of backticks in it."""
     text = printable(text.replace("\r\n", "\n").replace("\r", "\n"))
     fence = "`" * max(3, 1 + _longest_run(text))
     return Ready(f"{fence}{language}\n{text}\n{fence}")

@@ -1,4 +1,4 @@
-"""Numbers as people read them: one way for terminals, reports, figures, cards and sentences. No number is "none"."""
+"""Numbers as people read them: one way for terminals, reports, figures, cards and sentences. None reads "none"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class _Read:
 
 
 def as_interval(value: Interval | Mapping[str, Any]) -> Interval:
-    """The interval itself, or the one that an object of JSON holds."""
+    """The interval itself, or one made from a JSON object."""
     return _Read(value["value"], value["low"], value["high"]) if isinstance(value, Mapping) else value
 
 

@@ -1,16 +1,16 @@
-"""Log-odds of probabilities, bounded in one way wherever they are taken."""
+"""Log-odds of probabilities, clipped the same way everywhere."""
 
 import math
 
 CLIP = 1e-6
-"""Probabilities are clipped to [CLIP, 1 - CLIP] before their log-odds are taken, so that these are within ±13.8."""
+"""Probabilities are clipped to [CLIP, 1 - CLIP] before their log-odds are taken, so log-odds are within ±13.8."""
 
 
 def log_odds(probability: float, complement: float | None = None) -> float:
     """Log(p / (1 - p)) in nats, of a clipped probability.
 
     Args:
-        complement: 1 - p, where it is known by itself: near 1, a difference has fewer digits.
+        complement: 1 - p, if it is known separately: for p near 1, subtracting loses digits.
     """
     clipped = _clipped(probability)
     if complement is None:

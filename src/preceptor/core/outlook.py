@@ -1,4 +1,4 @@
-"""How long a run will still take: the planned work, at the pace of such work so far on this machine."""
+"""Estimates how long a run will still take, from its plan and the pace so far on this machine."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from statistics import median
 
 SAMPLING, MEASURING, TRAINING = 1.0, 2.0, 2.7
 """Relative cost of a token that is sampled, measured (sampled, compared with the base, judged) or trained on, timed
-with the quick start's model on a CPU. By these ratios, parts that were timed predict parts that were not.
+with the quick start's model on a CPU. With these ratios, timed parts predict parts that have not been timed.
 """
 TRAINING_STAGE = "training"
 """The stage whose steps are reported one by one."""
@@ -22,7 +22,7 @@ class Part:
     times: int
     """How often it is done; for training steps, how many there are."""
     tokens: int
-    """The most tokens that are sampled each time; 0 if this is not known before it has been timed."""
+    """Most tokens sampled each time; 0 if unknown until it has been timed."""
     cost: float
     """Cost of a token, relative to one that is only sampled."""
     every: int = 0

@@ -6,14 +6,14 @@ from typing import Protocol
 from preceptor.core.outlook import Part
 
 Facts = Mapping[str, float | None]
-"""Numbers by name. Of a training step: reward, kl, loss, accuracy and so on, as the method has them."""
+"""Numbers by name. A training step reports reward, kl, loss, accuracy and so on, depending on the method."""
 
 
 class Progress(Protocol):
     """Listens to a task or a run."""
 
     def plan(self, parts: Sequence[Part]) -> None:
-        """The work from here on, from which the time left is estimated."""
+        """Announces the parts of the remaining work, from which the time left is estimated."""
         ...
 
     def stage(self, name: str) -> None:
@@ -42,7 +42,7 @@ class Progress(Protocol):
 
 
 class Silence:
-    """Shows nothing: for tests, and for the processes beside the main one."""
+    """Ignores all progress: for tests, and for processes other than the main one."""
 
     def plan(self, parts: Sequence[Part]) -> None:
         """Does nothing."""

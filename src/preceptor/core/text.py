@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 _UNUSUAL = re.compile(r"[^\n\t\x20-\x7e]")
 _JOINERS = "\u200c\u200d"
-"""Invisible, but part of the spelling of some languages and emoji; no other invisible character is."""
+"""Joiners: the only invisible characters that are part of the spelling of some languages and emoji."""
 _JOINER_RUN = re.compile(f"[{_JOINERS}]+")
 _KEPT = frozenset("\n\t" + _JOINERS)
 _SEPARATORS = re.compile("[\u2028\u2029]")
@@ -55,10 +55,10 @@ def printable_line(text: str) -> str:
 
 
 def printable_json(document: str) -> str:
-    """JSON text that says the same, in which every hidden character is written as an escape of JSON.
+    """The same JSON document, with every hidden character written as a JSON escape.
 
     Args:
-        document: valid JSON, in which hidden characters can stand in strings alone.
+        document: valid JSON; hidden characters can occur only inside its strings.
     """
     shown = replace_hidden(document, _json_escape)
     return _SEPARATORS.sub(lambda match: _json_escape(match[0]), shown)

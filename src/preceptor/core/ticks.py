@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 Listener: TypeAlias = Callable[[str, int, int], None]
-"""Takes what is being done, how many pieces of it are done, and how many there are."""
+"""Is called with the name of the work, the number of finished pieces, and the number of all pieces."""
 
 _listeners: list[Listener] = []
 
@@ -26,7 +26,7 @@ def tick(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Within the context, the listener is told of every finished piece of work in this process."""
+    """Within the context, the listener is called after every finished piece of work in this process."""
     _listeners.append(listener)
     try:
         yield

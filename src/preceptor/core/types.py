@@ -16,10 +16,10 @@ Integer = Annotated[int, Strict()]
 Real = Annotated[float, Strict()]
 """A number in settings: neither `true` nor `"0.5"` is one."""
 Flag = Annotated[bool, Strict()]
-"""`true` or `false` in settings, and nothing that could be meant by it."""
+"""`true` or `false` in settings; other values are not converted."""
 Seed = Annotated[Integer, Field(ge=0, le=2**63 - 1)]
 LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6
-"""Between these, weights of one dataset or ensemble can be summed and divided without loss."""
+"""Within these limits, weights of one dataset or ensemble can be summed and divided without loss."""
 Weight = Annotated[Real, Field(ge=LEAST_WEIGHT, le=MOST_WEIGHT)]
 Tokens = Annotated[Integer, Field(ge=1, le=1 << 20)]
 """A length limit in tokens; no model's context window is longer than a million."""
@@ -72,7 +72,7 @@ Conversation = Annotated[tuple[Message, ...], Field(min_length=1)]
 
 
 class Prompt(Frozen):
-    """What a policy is asked: a conversation that ends with the user's turn, in a cohort that is reported apart."""
+    """What a policy is asked: a conversation that ends with the user's turn. Its cohort is reported separately."""
 
     id: NonEmpty
     conversation: Conversation
@@ -98,14 +98,14 @@ class Response(Frozen):
 
     prompt_id: NonEmpty
     text: str
-    """The answer; of a trajectory, the last message."""
+    """The answer, or the last message of a trajectory."""
     policy: NonEmpty = "unknown"
     """Identity of the policy: base model and training step."""
     trajectory: tuple[Message, ...] = ()
     """Every message after the prompt, tool calls and their results included, where an agent acted in several turns.
     Empty for a plain answer."""
     finished: bool = True
-    """Whether it ends by itself; False where a length limit cut it. True where nothing is known."""
+    """False if a length limit cut the response; True if it ended by itself, or if nothing is known."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -114,12 +114,12 @@ class Response(Frozen):
 
     @property
     def content_hash(self) -> str:
-        """Hash of what was answered, whoever answered and to which prompt."""
+        """Hash of the answer's content; it does not depend on the policy or the prompt."""
         return content_hash([self.text, [message.wire() for message in self.trajectory]])
 
 
 class Rollout(Response):
-    """A response sampled here, with what sampling knows of it."""
+    """A response sampled by preceptor, with its number of tokens."""
 
     tokens: int = Field(ge=0)
     """Number of tokens sampled, the end-of-sequence token included."""
@@ -154,13 +154,13 @@ class HumanLabel(Frozen):
 
     @classmethod
     def of(cls, ratings: Iterable[Literal["a", "b", "tie"]]) -> "HumanLabel":
-        """The label that several people's opinions make."""
+        """The label made from several people's opinions."""
         listed = tuple(ratings)
         return cls(p_a=sum({"a": 1.0, "b": 0.0, "tie": 0.5}[r] for r in listed) / len(listed), ratings=listed)
 
     @property
     def majority(self) -> Literal["a", "b", "tie"]:
-        """What most people said; a tie where no opinion is more frequent than each other one."""
+        """The most frequent opinion; a tie if several are equally frequent."""
         if self.ratings:
             (first, count), *rest = Counter(self.ratings).most_common()
             return first if not rest or rest[0][1] < count else "tie"
@@ -173,7 +173,7 @@ class Usage(Frozen):
     prompt_tokens: int = Field(default=0, ge=0)
     completion_tokens: int = Field(default=0, ge=0)
     estimated: bool = False
-    """Whether some of the tokens were not counted by who wrote them, but estimated here."""
+    """Whether some of the tokens are estimates of preceptor, because the model did not count them."""
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
@@ -187,15 +187,15 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
 
 
 class Verdict(Frozen):
-    """What one judge call gave: a probability for each choice offered."""
+    """The result of one judge call: a probability for each choice offered."""
 
     probabilities: dict[str, float]
     """Choice to probability; renormalised over the choices, so they sum to 1."""
     choice_mass: float = Field(ge=0.0, le=1.0 + 1e-3)
-    """Probability that the judge gave to all the choices together before renormalising. A mass near 0 says that the
-    judge wanted to answer something else."""
+    """Probability that the judge gave to all the choices together before renormalising. A mass near 0 means that
+    the judge wanted to answer something else."""
     rationale: str = ""
-    """What the judge reasoned before it answered, where it was asked to."""
+    """The judge's reasoning before its answer, if it was asked for one."""
     votes: int | None = None
     """Number of sampled answers the distribution was counted from, where the model gives no log-probabilities."""
     usage: Usage = Usage()
@@ -212,15 +212,15 @@ class JudgeFailure(Frozen):
     """Why a judge call gave no verdict. A failure is never a number and never a tie."""
 
     reason: Literal["prompt_too_long", "invalid_log_probs", "no_answer", "refused", "backend_error"]
-    """`no_answer`: the judge said something, and none of the choices. `refused`: a server will not take this request,
-    now or later. `backend_error`: the call did not get through, and may the next time."""
+    """`no_answer`: the judge answered, but with none of the choices. `refused`: the server rejects this request, and
+    would reject it again. `backend_error`: the call failed, and may succeed the next time."""
     detail: str
     usage: Usage = Usage()
-    """Tokens that were paid for all the same."""
+    """Tokens that the failed call used."""
 
     @property
     def transient(self) -> bool:
-        """Whether asking again can help."""
+        """Whether a retry may succeed."""
         return self.reason == "backend_error"
 
 
@@ -239,11 +239,11 @@ class Presentation(Frozen):
     """A comparison as it was shown to one judge once, and the verdict it gave."""
 
     order: Literal["ab", "ba"]
-    """`ab`: response a stood first."""
+    """`ab`: response a was shown first."""
     principles: tuple[int, ...] = ()
     """Positions of the principles shown, counted from 0; empty when the judge was shown none or all of them."""
     sample: int = 0
-    """Number of the rationale, of several sampled for the same order and principles."""
+    """Number of the rationale, where several are sampled for the same order and principles."""
     p_a: float = Field(ge=0, le=1)
     """Probability of a, a tie counted half."""
     p_tie: float = Field(default=0.0, ge=0, le=1)
@@ -251,8 +251,8 @@ class Presentation(Frozen):
 
 
 def likeliest(p_a: float, p_tie: float) -> Literal["a", "b", "tie"]:
-    """The likeliest of three answers, where p_a counts a tie half. A tie may be the likeliest although p_a leans to a
-    response; a tie also where neither response is likelier than the other.
+    """The likeliest of three answers, where p_a counts a tie half. The result may be a tie although p_a leans to a
+    response. It also is a tie if both responses are equally likely.
     """
     a, b = p_a - p_tie / 2, 1.0 - p_a - p_tie / 2
     return "tie" if p_a == 0.5 or p_tie > max(a, b) else "a" if a > b else "b"
@@ -295,15 +295,15 @@ class Preference(Frozen):
 class Score(Frozen):
     """A judge's verdict on one response, on a numeric scale.
 
-    `values` gives each choice of the verdict its place on the scale, for instance 1..10. Of a rubric with several
-    criteria the verdict is the weighted mixture of their verdicts, so that its expectation is their weighted mean.
+    `values` gives each choice of the verdict its place on the scale, for instance 1..10. For a rubric with several
+    criteria, it is the weighted mixture of their verdicts, so its expectation is their weighted mean.
     """
 
     verdict: Verdict
     values: dict[str, float]
     rater: Rater
     criteria: dict[str, Verdict] = {}
-    """The verdict by criterion, where the rubric has several."""
+    """The verdict on each criterion, if the rubric has several."""
 
     @model_validator(mode="after")
     def _every_choice_has_a_value(self) -> "Score":

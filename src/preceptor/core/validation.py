@@ -10,12 +10,12 @@ from preceptor.core.errors import UsageError, nearest
 
 
 def check_dollars(name: str, dollars: float | None) -> float | None:
-    """The amount, if it is one; None stays None.
+    """Returns the amount if it is valid; None stays None.
 
     Raises: UsageError for NaN, infinity and negative numbers.
     """
     if dollars is not None and not (dollars >= 0.0 and math.isfinite(dollars)):
-        raise UsageError(f"{name} {dollars:g}: expected dollars, 0 or more; leave it out where there is none")
+        raise UsageError(f"{name} {dollars:g}: expected dollars, 0 or more; leave it out for no amount")
     return dollars
 
 
@@ -38,7 +38,7 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
         return f'unknown key "{where}"; {nearest(path[-1], _fields_at(settings, path[:-1]))}'
     if first["type"] == "missing":
         return f'"{where}" is missing'
-    if not where:  # of the settings as a whole
+    if not where:  # a problem of the settings as a whole
         return _words(first["msg"])
     return f"{where} = {first['input']!r}: {_words(first['msg']).lower()}"
 

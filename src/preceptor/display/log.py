@@ -1,6 +1,6 @@
 """The log of a task or a run: `log.txt` in its folder, a line with the time for each event that matters.
 
-Keys are never in it, and no event is longer than 200 characters, so that little of what models write can be.
+It never contains keys. No event is longer than 200 characters, so it contains little of what models write.
 """
 
 import json
@@ -36,7 +36,7 @@ class Logged:
     """Passes progress on and logs it.
 
     Args:
-        progress: what the events are passed on to.
+        progress: receives the events too.
         logger: where they are logged.
     """
 
@@ -54,7 +54,7 @@ class Logged:
         self._progress.plan(parts)
 
     def stage(self, name: str) -> None:
-        """Logs a stage. Training is a stage again after each measurement, and logged by its steps."""
+        """Logs a stage, except training: it begins again after each measurement, and each of its steps is logged."""
         self._portion = 0
         if name != TRAINING_STAGE:
             self.event(name)
@@ -92,14 +92,14 @@ def logged(
     progress: Progress,
     account: Callable[[], str] | None = None,
 ) -> Generator[Logged]:
-    """Within the context, progress is logged in the folder, which exists, and how the work ends.
+    """Within the context, logs progress and how the work ends to a file in an existing folder.
 
-    A later process that resumes the work appends to the file. That the file cannot be written stops nothing.
+    A later process that resumes the work appends to the file. Work goes on even if the file cannot be written.
 
     Args:
         work: what is done, for instance "label".
         settings: written into the first event.
-        account: says, when the work ends, what it has taken: calls, failures by reason, dollars.
+        account: is called when the work ends; returns what it used: calls, failures by reason, dollars.
     """
     logger = logging.Logger("preceptor", logging.INFO)
     if not isinstance(progress, Logged):  # an outer one has passed the events on already
@@ -130,7 +130,7 @@ def logged(
 
 
 def source(rows: Any) -> str:
-    """What the log says of a task's input: its path, or the kind of object that holds it; never its content."""
+    """How the log names a task's input: by its path, or by the type of the object; never by its content."""
     return str(rows) if isinstance(rows, str | Path) else type(rows).__name__
 
 
@@ -144,15 +144,15 @@ def log_to_terminal() -> None:
 
 class _File(logging.FileHandler):
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # of opening the file
+        with suppress(OSError):  # the file cannot be opened
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Of writing it: what fails to be logged must not fail the work."""
+        """Ignores errors of writing the file, because work must go on without its log."""
 
 
 class _PassedOn(logging.Handler):
-    """Gives events to the logger `preceptor`, so that whoever listens there gets them."""
+    """Passes events on to the logger `preceptor`, for the handlers that a program has added there."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _ROOT.log(record.levelno, "%s", record.getMessage())

@@ -1,4 +1,4 @@
-"""The progress that work shows when its caller names none."""
+"""The progress shown when the caller passes none."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from preceptor.core.progress import Progress
 
 @contextmanager
 def shown(progress: Progress | None) -> Generator[Progress]:
-    """The given progress, as it is; for None a new display that lasts as long as the context.
+    """The given progress, unchanged; for None a new display, which lasts as long as the context.
 
     The display is a bar on a terminal and lines elsewhere, on standard error.
     """

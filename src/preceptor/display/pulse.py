@@ -1,4 +1,4 @@
-"""No command is silent for long: a thread says what is under way when nothing else has been said for a while."""
+"""Breaks long silences: a thread prints what is under way when nothing has been printed for a while."""
 
 import os
 import threading
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from preceptor.display.terminal import complain
 
 QUIET = 8.0
-"""Seconds of silence after which it speaks. Checked every second, so that silence stays below ten seconds."""
+"""Seconds of silence after which a line is printed. Checked every second, so silence stays below ten seconds."""
 
 Words = Callable[[float], str | None]
 """Takes the seconds since the command began; returns what to print, or None if a progress bar shows it already."""
@@ -36,7 +36,7 @@ class Pulse:
         self._hushed = True
 
     def spoke(self) -> None:
-        """Something was said just now."""
+        """Records that something was printed just now."""
         self._spoken = self._clock()
 
     @contextmanager
@@ -49,7 +49,7 @@ class Pulse:
             self._words = kept
 
     def beat(self) -> None:
-        """Says what is under way, if nothing was said for a while."""
+        """Prints what is under way, if nothing was printed for a while."""
         if self._hushed or self._clock() - self._spoken < QUIET:
             return
         self.spoke()
@@ -58,8 +58,8 @@ class Pulse:
 
     @contextmanager
     def beating(self) -> Generator[None]:
-        """Within the context, a thread breaks long silences; within an outer such context, that one's thread does. Of
-        several processes, only the first one speaks.
+        """Within the context, a thread breaks long silences. A nested context starts no second thread. Among several
+        processes, only the first one prints.
         """
         if self._beating or os.environ.get("RANK", "0") != "0":
             yield
@@ -87,4 +87,4 @@ def _working(seconds: float) -> str:
 
 
 PULSE = Pulse()
-"""The only one in this process, because there is only one standard error."""
+"""The process has one pulse, because it has one standard error."""

@@ -24,7 +24,7 @@ _SHOWN = {
     "accuracy": ("accuracy", ".2f"),
     "kl": ("KL", ".1f"),
 }
-"""Facts of a step that are shown, where it has them; the loss only where it has no reward."""
+"""Facts of a step that are shown if present; the loss only if there is no reward."""
 
 
 class Display:
@@ -81,12 +81,12 @@ class Display:
         self._held.close()
 
     def plan(self, parts: Sequence[Part]) -> None:
-        """Sets the work from here on."""
+        """Sets the plan of the remaining work."""
         self._outlook.plan(parts)
         self._promised = False
 
     def stage(self, name: str) -> None:
-        """Begins a stage, and prints its name; not for training, each of whose steps has a line."""
+        """Begins a stage and prints its name, except for training, which prints a line for each step."""
         self._outlook.stage(name)
         self._begin(name)
         self._stepped = self._now()
@@ -183,7 +183,7 @@ class Display:
         return ", ".join([parts[0], *self._pace(outermost), *parts[1:]])
 
     def _pace(self, inner: "_Inner") -> list[str]:
-        """The rate of a piece and its time left, unless those of the whole stage are known."""
+        """The rate of a piece and its time left, unless those of the stage as a whole are known."""
         if self._done or not inner.done or inner.counted_at <= inner.since:
             return []
         pace = (inner.counted_at - inner.since) / inner.done

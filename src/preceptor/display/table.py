@@ -1,4 +1,4 @@
-"""The table that every result is shown as: plain text that fits the terminal, and HTML for notebooks."""
+"""The table in which every result is shown: plain text that fits the terminal, and HTML for notebooks."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Align = Literal["left", "right"]
 GAP = "  "
 """Between two columns."""
 NARROWEST = 12
-"""A column of words is wrapped to no less than this before the table is split."""
+"""A column of words is wrapped to this width at least; if that is not enough, the table is split."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Column:
     """One column of a table."""
 
     name: str
-    """Empty where the cells speak for themselves. A table none of whose columns has a name has no head."""
+    """Empty if the cells need no heading. A table without any column names has no header."""
     align: Align = "left"
-    """Numbers stand on the right. They are never wrapped, words are."""
+    """"right" for numbers, which are never wrapped; "left" for words, which may be."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class Table:
 
 
 def pairs(rows: Sequence[tuple[str, str]], title: str = "", notes: Sequence[str] = ()) -> Table:
-    """A table without a head: names and their values."""
+    """A table without a header: names and their values."""
     return Table((Column(""), Column("")), rows, title=title, notes=notes)
 
 
 def _body(table: Table, width: int) -> list[str]:
-    """The head and the rows, in as many blocks as the width takes."""
+    """The header and the rows, in as many blocks as the width requires."""
     cells = [[printable_line(cell) for cell in row] for row in ([c.name for c in table.columns], *table.rows)]
     widths = _widths(table.columns, cells, width)
     lines: list[str] = []
@@ -121,7 +121,7 @@ def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: in
 
 
 def _blocks(widths: Sequence[int], width: int) -> list[list[int]]:
-    """The numbers of the columns that stand beside each other. The first column begins every block."""
+    """The indices of the columns of each block. The first column begins every block."""
     blocks = [[0]]
     for number in range(1, len(widths)):
         if len(blocks[-1]) > 1 and _total([widths[n] for n in (*blocks[-1], number)]) > width:

@@ -20,10 +20,10 @@ def leave_one_out_advantages(rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
     """RLOO: each response's reward minus the mean reward of its valid siblings (Ahmadian et al. 2024, equation 6).
 
     Args:
-        rewards_PG: rewards of P groups × G responses; an invalid place may hold anything, NaN included.
+        rewards_PG: rewards of P groups × G responses; invalid entries may hold anything, NaN included.
         valid_PG: True where there is a reward.
 
-    Returns: advantages PG; 0 at invalid places and in groups with fewer than two valid responses.
+    Returns: advantages PG; 0 at invalid entries and in groups with fewer than two valid responses.
     """
     _check_same_shape(rewards_PG, valid_PG)
     known_PG = _known(rewards_PG, valid_PG)
@@ -36,7 +36,7 @@ def leave_one_out_advantages(rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
 def baseline_advantages(rewards_PG: Tensor, valid_PG: Tensor, baseline: float) -> Tensor:
     """REINFORCE with a baseline: reward minus a number that does not depend on the response (Williams 1992).
 
-    Returns: advantages PG; 0 at invalid places.
+    Returns: advantages PG; 0 at invalid entries.
     """
     _check_same_shape(rewards_PG, valid_PG)
     return torch.where(valid_PG, rewards_PG - baseline, 0.0)
@@ -48,7 +48,7 @@ def group_normalised_advantages(rewards_PG: Tensor, valid_PG: Tensor, *, scale: 
 
     The deviation is the sample's (n - 1), and 1e-4 is added to it.
 
-    Returns: advantages PG; 0 at invalid places and in groups with fewer than two valid responses.
+    Returns: advantages PG; 0 at invalid entries and in groups with fewer than two valid responses.
     """
     _check_same_shape(rewards_PG, valid_PG)
     known_PG = _known(rewards_PG, valid_PG)
@@ -72,7 +72,7 @@ def generalised_advantages(
         values_N: the value head's estimate before each token.
         lengths_B: tokens of each response.
 
-    Returns: advantages N, and the returns N that the value head is to learn, A + V. No gradient flows through them.
+    Returns: advantages N, and the returns N, A + V, which are the value head's targets. No gradient flows through them.
     """
     if rewards_N.shape != values_N.shape or int(lengths_B.sum()) != len(rewards_N):
         shapes = f"rewards {tuple(rewards_N.shape)}, values {tuple(values_N.shape)}"
@@ -94,8 +94,8 @@ def generalised_advantages(
 def _known(rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
     """Rewards in double precision, 0 where there is none.
 
-    So the mean of equal rewards is exact and their advantages are 0. In single precision something as small as the
-    rounding is left, of which scaling, or an optimiser that scales as Adam does, would make a lesson.
+    In double precision the mean of equal rewards is exact, so their advantages are 0. Single precision would leave
+    rounding errors, which scaling, or an optimiser that scales as Adam does, would amplify into a training signal.
     """
     return torch.where(valid_PG, rewards_PG, 0.0).double()
 

@@ -15,15 +15,15 @@ def soft_preference_loss(
     """The loss of each pair: -p log σ(r_c - r_r) - (1 - p) log σ(r_r - r_c) + κ (r_c + r_r)².
 
     The first two terms are the cross-entropy between the label and the softmax of the two rewards (Lee et al. 2023,
-    section 2.1.2), which is the probability that a response wins in the model of Bradley & Terry (1952). It is least
-    where that probability is p, so that a soft label never pulls the rewards apart without end. Only differences of
-    rewards matter to it; the last term keeps their mean near 0 (Eisenstein et al. 2023, equation 2).
+    section 2.1.2), which is the probability that a response wins in the model of Bradley & Terry (1952). It is minimal
+    where that probability is p, so a soft label never pulls the rewards apart without bound. It depends only on
+    differences of rewards; the last term keeps their mean near 0 (Eisenstein et al. 2023, equation 2).
 
     Args:
-        rewards_chosen_B: rewards of the responses of B pairs that the labels are about; carry the gradient.
-        rewards_rejected_B: rewards of the other responses; carry the gradient.
-        p_chosen_B: p, the probability that the first response is the better one; 1 is a hard label.
-        weights_B: what each pair's loss is multiplied with; 1 when None.
+        rewards_chosen_B: rewards of the chosen responses of B pairs; carry the gradient.
+        rewards_rejected_B: rewards of the rejected responses; carry the gradient.
+        p_chosen_B: p, the probability that the chosen response is the better one; 1 is a hard label.
+        weights_B: weight of each pair's loss; 1 when None.
         center_coefficient: κ.
 
     Returns: B losses, in nats where κ is 0; the caller averages.

@@ -10,7 +10,7 @@ DpoKind = Literal["sigmoid", "conservative", "robust"]
 
 
 def implicit_rewards(policy_B: Tensor, reference_B: Tensor, beta: float) -> Tensor:
-    """The reward that log-probabilities stand for, β (log π - log π_ref) (Rafailov et al. 2023, section 5.1).
+    """The implicit reward of a response, β (log π - log π_ref) (Rafailov et al. 2023, section 5.1).
 
     Args:
         policy_B: log-probability of each of B responses under the policy, in nats.
@@ -46,10 +46,10 @@ def dpo_losses(
         policy_chosen_B, policy_rejected_B: log-probability of each whole response under the policy, in nats; they carry
             the gradient.
         reference_chosen_B, reference_rejected_B: the same under the reference; no gradient flows into them.
-        beta: β, how dear it is to leave the reference; above 0.
+        beta: β, the cost of moving away from the reference; above 0.
         p_chosen_B: p, the probability that the chosen response is the better one; 1 is a hard label.
         kind: see above.
-        label_smoothing: ε, below 0.5; `sigmoid` makes no use of it.
+        label_smoothing: ε, below 0.5; `sigmoid` ignores it.
 
     Returns: B losses; the caller averages.
     Raises: ValueError when shapes disagree, or β, p or ε is out of range.

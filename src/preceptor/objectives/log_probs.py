@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 POSITIONS_AT_ONCE = 64
-"""Positions whose logits exist together: so few that the passes over them stay near the processor."""
+"""Positions whose logits are computed together: few enough that they fit the processor's cache."""
 
 
 def token_log_probs(logits_NV: Tensor, tokens_N: Tensor, temperature: float = 1.0) -> Tensor:
@@ -15,7 +15,7 @@ def token_log_probs(logits_NV: Tensor, tokens_N: Tensor, temperature: float = 1.
     Args:
         logits_NV: N positions × V vocabulary entries, any float type.
         tokens_N: the token taken at each position.
-        temperature: the sampling temperature, so that the result is the log-probability of the act of sampling.
+        temperature: the sampling temperature, so that the result is the log-probability of sampling the token.
 
     Returns: N natural logarithms, fp32, differentiable with respect to the logits.
     Raises: ValueError when shapes disagree or the temperature is not positive.
@@ -31,7 +31,7 @@ def token_log_probs(logits_NV: Tensor, tokens_N: Tensor, temperature: float = 1.
 
 
 def head_log_probs(hidden_NH: Tensor, weight_VH: Tensor, tokens_N: Tensor, temperature: float = 1.0) -> Tensor:
-    """`token_log_probs` of the logits hidden · weightᵀ, which never exist all at once.
+    """`token_log_probs` of the logits hidden · weightᵀ, which are never all in memory at once.
 
     The gradient of a token's log-probability with respect to its hidden state is computed along with it, so that no
     probabilities are kept. The weight has no gradient.

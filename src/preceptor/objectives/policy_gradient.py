@@ -39,7 +39,7 @@ def clipped_loss(log_probs_X: Tensor, old_log_probs_X: Tensor, advantages_X: Ten
 
 
 def clipped_value_loss(values_N: Tensor, old_values_N: Tensor, returns_N: Tensor, clip_range: float) -> Tensor:
-    """½ max((V-R)², (clip(V, V_old ± ε) - R)²) for each token: the value head moves little in one batch, as the policy.
+    """½ max((V-R)², (clip(V, V_old ± ε) - R)²) for each token; limits how far the value head moves in one batch.
 
     Returns: N losses; gradient flows into `values_N` alone.
     """

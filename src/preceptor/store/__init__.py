@@ -1,1 +1,1 @@
-"""What is kept: the ledger of model calls, files that are written whole or not at all, prompt files."""
+"""Files: the ledger of model calls, datasets, prompts, and files that are written completely or not at all."""

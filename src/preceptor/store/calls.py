@@ -1,4 +1,4 @@
-"""What the calls on record in a ledger were for, and what they took."""
+"""Totals of the calls recorded in a ledger, by role, and their cost."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from preceptor.core.errors import PreceptorError
 from preceptor.core.types import Frozen
 
 JUDGE = "judge"
-"""The role of whoever is on record without one."""
+"""The role of raters that are recorded without one."""
 
 
 class Calls(Frozen):
@@ -19,12 +19,12 @@ class Calls(Frozen):
     calls: int = 0
     failures: int = 0
     tokens: int = 0
-    """Read and written."""
+    """Tokens read and written."""
     cost_usd: float = 0.0
-    """Of the calls whose price is known."""
+    """Cost of the calls whose price is known."""
     unpriced: int = 0
     estimated: int = 0
-    """Calls and failed attempts whose tokens were estimated, and so their cost."""
+    """Calls and failed attempts whose tokens, and therefore cost, are estimates."""
     interrupted: int = 0
     """Calls that were in flight when a process ended; they may have been paid for, and were sent again."""
 
@@ -41,10 +41,10 @@ class Calls(Frozen):
 
 
 def notes(estimated: int, interrupted: int) -> list[str]:
-    """What a person should know of costs, in sentences.
+    """What a person should know about the costs, in sentences.
 
     Args:
-        estimated: calls and failed attempts whose tokens were estimated, those that were interrupted among them.
+        estimated: calls and failed attempts whose tokens were estimated, interrupted ones included.
         interrupted: calls that were in flight when a process ended.
     """
     found: list[str] = []
@@ -73,14 +73,14 @@ def notes_of(ledger: Path) -> list[str]:
 
 
 def in_words(ledger: Path, budget: float | None = None) -> str:
-    """What all calls in a ledger took, in one line: failures by reason, dollars.
+    """All calls in a ledger, in one line: their number, failures by reason, tokens, dollars.
 
     Raises: PreceptorError when it cannot be read.
     """
     if not ledger.exists():
         return "no calls"
     calls = sum(calls_by_role([ledger]).values(), Calls())
-    # Opened for writing, so that closing it removes the write-ahead log, which a reader makes and leaves behind.
+    # Opened for writing, so that closing it removes the write-ahead log. A reader would leave one behind.
     reasons = ", ".join(f"{count} {reason}" for reason, count in _read(ledger, _REASONS, mode="rw"))
     failed = f"{calls.failures} failed ({reasons})" if calls.failures else "none failed"
     unpriced = f" without {calls.unpriced} that have no price" if calls.unpriced else ""
@@ -101,8 +101,8 @@ _ATTEMPTS = f"SELECT {_ROLE}, 0, 0, {_TAKEN}, 0, sum(estimated), sum(interrupted
 
 
 def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
-    """Calls on record in several ledgers, by the role of who was asked: `judge`, `policy` or `reviser`. What failed
-    attempts took is counted too.
+    """Calls on record in several ledgers, by the role of the model: `judge`, `policy` or `reviser`. Tokens and
+    cost of failed attempts are included.
 
     Raises: PreceptorError when a ledger cannot be read.
     """

@@ -1,15 +1,15 @@
-"""A cohort file: prompts as JSON lines (see `prompts`) that only grows, and never holds the same prompt twice.
+"""A cohort file: prompts as JSON lines (see `prompts`). The file only grows, and never holds the same prompt twice.
 
-Two prompts are the same when their texts are, case and white space aside, and near-duplicates when what the user said
-and what else the conversation holds (instructions, answers, results of tools) are each alike: a Jaccard index of at
-least 0.9 of their sets of three consecutive words. Both must be, so that one question about two documents is two
-prompts, and so are two questions under the same long instructions.
+Two prompts are the same if their texts are equal apart from case and white space. They are near-duplicates if both of
+their parts are similar: what the user said, and the rest of the conversation (instructions, answers, results of tools).
+Parts are similar if the Jaccard index of their sets of three consecutive words is at least 0.9. So one question about
+two documents makes two prompts, and two questions under the same long instructions make two prompts.
 
 Candidates come from MinHash signatures in bands (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive
 Datasets, section 3.4): two prompts of Jaccard index J in both parts meet in one of 16 bands of 6 rows with a
-probability of 1 - (1 - J¹²)¹⁶, 99 % at 0.9, and of 1 - (1 - J⁶)¹⁶ where the second part is the same; whether they
-are near-duplicates is then counted, not estimated. A band's bucket holds 32 prompts at most, so that thousands
-made from one template stay affordable; beyond those near-duplicates among them may stay.
+probability of 1 - (1 - J¹²)¹⁶, 99 % at 0.9, and of 1 - (1 - J⁶)¹⁶ if the second part is the same. The Jaccard index of
+each candidate is then computed exactly. A band's bucket holds 32 prompts at most, which bounds the time for thousands
+of prompts made from one template; further near-duplicates among them may be kept.
 """
 
 import json
@@ -35,12 +35,12 @@ _WORDS = 3
 _BANDS, _ROWS = 16, 6
 _MOST_IN_BUCKET = 32
 _WORD = re.compile(r"[぀-ヿ㐀-鿿가-힯]|[^\s぀-ヿ㐀-鿿가-힯]+")
-"""Between white space; where a script writes none, each character."""
+"""A word: text between white space, or a single character in scripts that are written without spaces."""
 _Set = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 def read_cohort(path: Path) -> list[Prompt]:
-    """The prompts of a cohort file; none where there is no file yet.
+    """The prompts of a cohort file; none if the file does not exist yet.
 
     Raises: UsageError when it is not a file of prompts.
     """
@@ -54,7 +54,7 @@ def read_cohort(path: Path) -> list[Prompt]:
 
 
 def add_to_cohort(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Adds rows behind those that the file has, which stay as they are to the byte; all or none of them are added.
+    """Appends all of the rows or none of them; the rows already in the file stay unchanged to the byte.
 
     Raises: PreceptorError when the file cannot be written.
     """
@@ -68,21 +68,21 @@ def add_to_cohort(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 class Duplicates:
-    """Tells whether a prompt, or one nearly like it, was there before. Some 100 bytes are kept for each ten words."""
+    """Recognises duplicates and near-duplicates of earlier prompts. Keeps some 100 bytes for every ten words."""
 
     def __init__(self) -> None:
         self._exact: set[str] = set()
         self._parts: list[tuple[_Set, _Set]] = []
         self._buckets: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
         self._signed: dict[str, tuple[_Set, list[int]]] = {}
-        """Shingles and bands of texts beside the user's, of which many are the same in all prompts."""
+        """Shingles and bands of the conversations' other parts, many of which are the same in all prompts."""
         draw = np.random.default_rng(1997)  # any fixed seed: the same prompts are duplicates everywhere
         self._factors = draw.integers(0, 1 << 63, (_BANDS * _ROWS, 1), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
     def add(self, conversation: Sequence[Message]) -> Literal["same", "near"] | None:
         """Adds a prompt if it is new.
 
-        Returns: "same" or "near" where it is a duplicate of an earlier one and was not added, else None.
+        Returns: "same" or "near" if it duplicates an earlier one and was not added, else None.
         """
         key = content_hash([_content(message) for message in conversation])
         if key in self._exact:
@@ -114,12 +114,12 @@ class Duplicates:
 
 
 def normalized(text: str) -> str:
-    """A text without the differences of case and white space."""
+    """A text with case and white space normalised."""
     return " ".join(text.casefold().split())
 
 
 def _content(message: Message) -> list[str]:
-    """What a message says; the ids of tool calls are new each time, and say nothing."""
+    """What a message says, without the ids of tool calls, which are new each time."""
     calls = [f"{call.function.name} {call.function.arguments}" for call in message.tool_calls]
     return [message.role, normalized(message.content), *calls]
 

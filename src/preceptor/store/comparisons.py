@@ -4,8 +4,8 @@ A row's columns determine its format; null counts as absent, and unknown columns
 
 - `prompt`, `response_a`, `response_b`, and people's opinions: `label` ("a", "b", "tie", or the probability that a is
   better) or `ratings` (the opinions of several people);
-- `prompt`, `chosen`, `rejected` as in TRL, plain or conversational. Without a prompt, it is what both conversations
-  begin with. `p_chosen` is the probability according to an AI judge;
+- `prompt`, `chosen`, `rejected` as in TRL, plain or conversational. Without `prompt`, the prompt
+  is the common beginning of both conversations. `p_chosen` is the probability according to an AI judge;
 - `prompt`, `responses`: two or more responses, which are compared in pairs.
 
 Every row may have `id`, `cohort`, `category`, `reference`, `metadata`, policies, `weight` (in training) and
@@ -79,7 +79,7 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A comparison from a dataset, with its place there and people's opinions."""
+    """A comparison from a dataset, with its position there and people's opinions."""
 
     number: int
     """Position in the stream, counted from 0; every comparison and every malformed row takes one."""
@@ -96,7 +96,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A comparison that does not exist, because the policy gave no response."""
+    """A comparison without responses, because the policy gave none."""
 
     number: int
     """As in `ComparisonRow`."""
@@ -209,7 +209,7 @@ def _preference(row: Row) -> _Labelled:
     }
     if "constitution_hash" not in row:
         return comparison, HumanLabel.of([orientation.chosen_is]), p_a.get("p_chosen")
-    # Written by preceptor: a model chose or made the pair, and people's opinions have their own column.
+    # Written by preceptor: a model chose or made the pair; people's opinions are in a column of their own.
     human = HumanLabel(p_a=p_a["human_p_chosen"]) if "human_p_chosen" in p_a else None
     return comparison, human, p_a.get("p_chosen", orientation.probability(1.0))
 
@@ -249,7 +249,7 @@ def _prompt(row: Row, asked: Any) -> Prompt:
 def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None) -> Response:
     """A response from a text, or from the messages after the prompt.
 
-    Raises: WrongRowError that begins with `name`.
+    Raises: WrongRowError whose message begins with `name`.
     """
     policy = policy or "unknown"
     if isinstance(value, str):

@@ -1,11 +1,11 @@
 """Demonstrations: prompts with answers to learn, read from the usual kinds of dataset.
 
-A row's columns say its shape; null counts as absent, unknown columns are ignored:
+A row's columns determine its format; null counts as absent, and unknown columns are ignored:
 
 - `prompt` (a text or messages) with `completion`, `answer` or `reference` (a text, or one message of the assistant);
 - `messages` that end with the assistant's answer: TRL's conversational format, and the `sft.jsonl` of `revise`.
 
-Either may have `id`, `cohort` and `metadata`.
+Every row may have `id`, `cohort` and `metadata`.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Demonstration:
     prompt: Prompt
     answer: str
     finished: bool = True
-    """False if a length limit cut the answer; then the end of the text is not learnt."""
+    """False if a length limit cut the answer; then no end-of-sequence token is learnt."""
 
 
 class _WrongRowError(ValueError):

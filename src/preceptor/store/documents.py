@@ -26,7 +26,7 @@ def document(package: str, template: str, **values: Any) -> str:
 
 
 def environment(package: str, finalize: Callable[[Any], Any], *, html: bool) -> Environment:
-    """The templates of a package, which refuse unknown names and can call the functions of `core.numbers`.
+    """An environment with the templates of a package; they refuse unknown names and can call `core.numbers`.
 
     Args:
         finalize: called with every value before it is shown.

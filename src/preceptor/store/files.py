@@ -1,4 +1,4 @@
-"""Files and folders that are complete or absent, however the process ends."""
+"""Writes files and folders atomically: they are complete or absent, however the process ends."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ REMEDY = (
 
 @contextmanager
 def writing(path: Path) -> Generator[None]:
-    """Inside, an error of the file system is reported as a failure to write `path`.
+    """Within the context, an error of the file system is reported as a failure to write `path`.
 
     Raises: PreceptorError in place of an OSError.
     """
@@ -89,7 +89,7 @@ def write_rows(path: Path, rows: Sequence[Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file, without a last line that a killed process did not finish."""
+    """The rows of a JSON-lines file; an incomplete last line, left by a killed process, is ignored."""
     if not path.exists():
         return []
     try:
@@ -167,8 +167,8 @@ def _fingerprint(file: Path) -> dict[str, Any]:
 
 
 def _write_errors() -> tuple[type[Exception], ...]:
-    """What writing raises where the disk is full: torch and safetensors each have an error of their own for it."""
-    safetensors = sys.modules.get("safetensors")  # not imported, so that the light core needs none of it
+    """The errors that writing raises on a full disk; safetensors has an error of its own for it."""
+    safetensors = sys.modules.get("safetensors")  # not imported, because the light core works without it
     return (OSError, RuntimeError, *((safetensors.SafetensorError,) if safetensors else ()))
 
 

@@ -1,4 +1,4 @@
-"""Comparisons for people to label: those on which the judges disagree most, in a file that lacks only the labels."""
+"""Writes a file of comparisons for people to label: those on which the judges disagree most."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -22,15 +22,15 @@ def write_for_people(outcomes: Outcomes, path: Path, most: int) -> int:
 
     Disagreement is the standard deviation of p_a among the judges, or among the presentations of a single judge. Among
     equally disputed comparisons, the one whose preference is nearer to one half comes first, then the one earlier in
-    the data. Comparisons that people have labelled are left out. The file does not reveal what the judges think; its
-    ids are those of `preferences.jsonl`. With a column `label` (a, b, tie) or `ratings` added, `label` and `audit` read
-    it. The column `selection` says that the rows are disputed ones, which do not represent the others.
+    the data. Comparisons that people have labelled are left out. The file does not reveal the judges' verdicts; its
+    ids are those of `preferences.jsonl`. Once a column `label` (a, b, tie) or `ratings` is added, `label` and `audit`
+    can read the file. The column `selection` marks the rows as disputed, so they do not represent the others.
 
     Args:
-        most: comparisons to write. Memory holds so many.
+        most: comparisons to write, all of which are held in memory.
 
     Returns: how many were written.
-    Raises: UsageError when the file there holds labels of people, PreceptorError when it cannot be written.
+    Raises: UsageError when the existing file holds people's labels, PreceptorError when it cannot be written.
     """
     check_unlabelled(path)
     disputed = heapq.nsmallest(most, _ranked(outcomes), key=lambda ranked: ranked[0])
@@ -85,7 +85,7 @@ def question(row: PreferenceRow, selection: Selection) -> Row:
 
 
 def _text_or_messages(messages: Sequence[Message], role: str) -> Any:
-    """The text of a single plain message, which is easier to read; all messages where there is more to them."""
+    """The text of a single plain message, which is easier to read; in all other cases the messages."""
     [first, *rest] = (message.wire() for message in messages)
     plain = not rest and first.keys() == {"role", "content"} and first["role"] == role
     return first["content"] if plain else [first, *rest]

@@ -1,4 +1,4 @@
-"""The ledger: every call to a judge's model, written before its result is used and found again by its content.
+"""The ledger: every call to a judge's model, recorded before its result is used, and looked up by its content.
 
 SQLite in WAL mode with full synchronisation: once `record` returns, its batch survives a killed process and a power
 cut. Recorded calls never change. The key is a hash of the model and the request, so the same request is answered from
@@ -42,7 +42,7 @@ class Call:
     prompt_tokens: int
     completion_tokens: int
     transient: bool = False
-    """Whether it failed in a way that may pass. Such a call is recorded, and sent again."""
+    """Whether the failure may be temporary. Such a call is recorded as a failed attempt, and sent again."""
     cost_usd: float | None = 0.0
     """Dollars; None where the price is unknown."""
     estimated: bool = False
@@ -81,7 +81,7 @@ class Ledger:
     def __init__(self, path: Path, budget: float | None = None) -> None:
         check_dollars("budget", budget)
         try:
-            # Several threads may use it, one at a time: a judge of the public API holds a lock.
+            # Several threads may use it, one at a time: the `Judge` of the public API holds a lock.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
             migrate(self._connection)
@@ -98,7 +98,7 @@ class Ledger:
         self._spent = float(self.totals()["cost_usd"])
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
-        """The recorded outcomes by key, without keys that have none."""
+        """The recorded outcomes by key; keys without an outcome are left out."""
         found: dict[str, JSON] = {}
         for start in range(0, len(keys), 500):  # SQLite limits the number of parameters
             part = keys[start : start + 500]
@@ -124,7 +124,7 @@ class Ledger:
             self._connection.executemany("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
     def record(self, calls: Iterable[Call]) -> None:
-        """Writes a batch of calls, all or none. A call that is recorded already keeps its first outcome.
+        """Writes a batch of calls, all or none. A call that is already recorded keeps its first outcome.
 
         Raises: PreceptorError when the batch cannot be written (a full disk, for instance).
         """

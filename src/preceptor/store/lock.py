@@ -1,4 +1,4 @@
-"""One process at a time in a run directory."""
+"""A lock that lets one process at a time work in a folder."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

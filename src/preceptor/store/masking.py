@@ -67,7 +67,7 @@ class Rule:
     pattern: re.Pattern[str]
     """Its first group is the value."""
     end: Callable[[re.Match[str]], int | None]
-    """Where the value ends in the text; None where the match is something else."""
+    """Where the value ends in the text; None if the match is not personal data."""
 
 
 def _whole(match: re.Match[str]) -> int | None:

@@ -13,13 +13,13 @@ from preceptor.store.reading import check_file
 
 
 def load_object(name: str, what: str, form: str) -> Any:
-    """What `package.module:name` or `path/file.py:name` names. The module is executed, once for each content of a file.
+    """Loads the object named by `package.module:name` or `path/file.py:name`. A file is executed once per content.
 
     Args:
-        what: it is, for messages, for instance "the reward function".
-        form: what stands after the colon, for messages, for instance "function".
+        what: what the object is, for messages, for instance "the reward function".
+        form: what follows the colon, for messages, for instance "function".
 
-    Raises: UsageError when there is nothing of that name, or its module cannot be imported.
+    Raises: UsageError when there is no object of that name, or its module cannot be imported.
     """
     place, colon, attribute = name.rpartition(":")
     if not (colon and place and attribute):
@@ -35,8 +35,8 @@ def load_object(name: str, what: str, form: str) -> Any:
 
 
 def name_of(thing: Any) -> str:
-    """What `load_object` finds a class or a function by, from its module's name, or its file where that module is a
-    script.
+    """The name by which `load_object` finds a class or a function: with its module's name, or with its file if that
+    module is a script.
     """
     module = sys.modules[thing.__module__]
     file = getattr(module, "__file__", None)
@@ -50,7 +50,7 @@ def file_of(name: str) -> Path | None:
 
 
 _OF_A_FILE = "preceptor_own_"
-"""What the names of modules begin with that were read from a file."""
+"""Prefix of the names of modules that were loaded from a file."""
 
 
 def _module(name: str, what: str, form: str, place: str) -> ModuleType:
@@ -65,7 +65,7 @@ def _module(name: str, what: str, form: str, place: str) -> ModuleType:
 
 
 def _from_file(path: Path) -> ModuleType:
-    """The module of a file, the same one as long as the file's content is the same."""
+    """The module of a file; loaded again only if the file's content changes."""
     content = path.read_bytes()
     digest = hashlib.sha256(str(path.absolute()).encode() + b"\0" + content).hexdigest()[:16]
     name = f"{_OF_A_FILE}{path.stem}_{digest}"

@@ -8,13 +8,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Orientation:
-    """Which of the responses a and b is the chosen one. Both methods are their own inverse."""
+    """Which of the responses a and b is the chosen one. `pair` and `probability` are their own inverses."""
 
     chosen_is_a: bool
 
     @classmethod
     def of(cls, p_a: float) -> "Orientation":
-        """The orientation of a preference: a is chosen from a probability of one half on."""
+        """The orientation of a preference: a is chosen if its probability is at least one half."""
         return cls(p_a >= 0.5)
 
     @property
@@ -23,9 +23,9 @@ class Orientation:
         return "a" if self.chosen_is_a else "b"
 
     def pair(self, first: T, second: T) -> tuple[T, T]:
-        """(chosen, rejected) from what belongs to a and b, or (a, b) from what belongs to chosen and rejected."""
+        """Turns (a, b) into (chosen, rejected), or (chosen, rejected) into (a, b)."""
         return (first, second) if self.chosen_is_a else (second, first)
 
     def probability(self, p: float) -> float:
-        """The probability that the chosen response is better from that of a, or that of a from that of the chosen."""
+        """Turns the probability that a is better into that of the chosen response, or the other way round."""
         return p if self.chosen_is_a else 1.0 - p

@@ -1,8 +1,8 @@
-"""What became of each comparison, in two append-only files side by side: `preferences.jsonl` and `failures.jsonl`.
+"""The outcome of each comparison, in one of two append-only files: `preferences.jsonl` and `failures.jsonl`.
 
 Every row carries `row`, the number of its outcome. Together the files hold 0, 1, 2, ..., each number once, ascending
-in each file. A process killed while it appends leaves a torn line or a gap at the end; `resume` cuts back to what is
-complete, so that work goes on exactly there.
+in each file. A process killed while it appends leaves a torn line or a gap at the end; `resume` cuts the files
+back to their complete part, and work continues from there.
 """
 
 import json
@@ -34,19 +34,19 @@ class OutcomeRow(Protocol):
 
 
 class Outcomes:
-    """The outcomes in a folder that exists. One process at a time."""
+    """The outcomes in an existing folder, for one process at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.preferences = folder / "preferences.jsonl"
         self.failures = folder / "failures.jsonl"
         self._next: int | None = None
-        """Number of the next outcome; None when the files have not been looked at since they may have been torn."""
+        """Number of the next outcome; None if the files may be torn and have not been checked since."""
 
     def append(self, kept: Sequence[OutcomeRow], failed: Sequence[OutcomeRow]) -> None:
         """Appends the next chunk and waits until it is on disk. Each list ascends by `row`.
 
-        Raises: ValueError when the numbers do not go on from the last one or a row holds NaN, PreceptorError when the
-            disk does not take it; what is complete stays, and the rest is cut off before the next append.
+        Raises: ValueError when the numbers do not continue from the last one or a row holds NaN; PreceptorError when
+            the files cannot be written. Complete rows stay, and the rest is cut off before the next append.
         """
         start = self.resume() if self._next is None else self._next
         for rows in (kept, failed):
@@ -62,8 +62,7 @@ class Outcomes:
         self._next = start + len(numbers)
 
     def resume(self, multiple: int = 1) -> int:
-        """The number of outcomes that are complete, cut back to a multiple. All from there on is cut off, torn lines
-        included.
+        """Cuts off torn lines, and outcomes beyond a multiple of `multiple`. Returns the number of outcomes left.
 
         Reads both files a line at a time.
         """
@@ -86,7 +85,7 @@ class Outcomes:
         return (_checked(FailureRow.read, row, place) for place, row in _raw(self.failures))
 
     def _accept(self, most: int | None) -> int:
-        """Cuts off what is not complete, and what is beyond `most` outcomes. Returns how many are left."""
+        """Cuts off incomplete outcomes, and those beyond `most`. Returns how many are left."""
         files = [_File(self.preferences), _File(self.failures)]
         number = 0
         while number != most and (holders := [file for file in files if file.head == number]):
@@ -113,11 +112,11 @@ class _File:
         self._accepted = 0
         self._read = 0
         self.head: int | None = None
-        """Number of the row that comes next; None at the end."""
+        """Number of the next row; None at the end."""
         self._fetch()
 
     def advance(self) -> None:
-        """Accepts the head and goes on to the next row."""
+        """Accepts the current row and goes on to the next."""
         self._accepted = self._read
         self._fetch()
 
@@ -125,7 +124,7 @@ class _File:
         self.head, self._read = next(self._rows, (None, self._read))
 
     def cut(self) -> None:
-        """Cuts the file behind the last row accepted."""
+        """Truncates the file after the last accepted row."""
         self._rows.close()
         with writing(self._path):
             if self._path.exists() and self._path.stat().st_size > self._accepted:
@@ -135,7 +134,7 @@ class _File:
 
 
 def _numbers(path: Path) -> Generator[tuple[int, int]]:
-    """(number, offset of the byte behind the row) of each complete row, up to one that no reader would take."""
+    """(number, offset of the byte after the row) of each complete row, up to the first one that is unreadable."""
     if not path.exists():
         return
     offset = 0

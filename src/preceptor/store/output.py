@@ -1,4 +1,4 @@
-"""The folder that a task writes to: a named one, or a temporary one that lives as long as what refers to it."""
+"""The folder that a task writes to: a named one, or a temporary one that lives as long as the results in it."""
 
 import shutil
 import tempfile
@@ -15,7 +15,7 @@ class Output:
 
 
 def output_folder(out: str | Path | None) -> Output:
-    """The folder named, which need not exist; without a name a new temporary one, which is deleted when nothing refers
+    """The folder named, which need not exist. Without a name, a new temporary folder; it is deleted when nothing refers
     to the returned object any more, and at the latest when the process ends.
     """
     if out is not None:

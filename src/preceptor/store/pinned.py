@@ -1,4 +1,4 @@
-"""What a folder of work was begun with, and that it goes on with the same."""
+"""Records the settings that a folder of work was begun with, and checks that it continues with the same."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ from preceptor.store.files import read_json, write_json
 
 
 def pin(path: Path, pinned: dict[str, Any], what: str) -> None:
-    """Writes down what a folder is for, or compares it with what it was for.
+    """Records what a folder of work depends on, or compares it with what is already recorded.
 
     Args:
         path: the file in the folder.
-        what: the folder holds, for the message.
+        what: what the folder holds, for the message.
 
-    Raises: UsageError where they differ.
+    Raises: UsageError if they differ.
     """
     if not path.exists():
         write_json(path, pinned)

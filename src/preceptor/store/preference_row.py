@@ -31,9 +31,9 @@ from preceptor.store.rows import Malformed, Row
 from preceptor.store.selection import Selection, WrongSelectionError, read_selection
 
 MALFORMED = "malformed"
-"""The reason why a row of the input that cannot be used has no preference."""
+"""The failure reason of an input row that cannot be used."""
 NO_POLICY: str = Response.model_fields["policy"].default
-"""The policy of a response where nobody says who answered."""
+"""The policy of a response whose row names none."""
 Place = Literal["a", "b"]
 Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
 Share = Annotated[Real, Field(ge=0, le=1)]
@@ -47,12 +47,12 @@ class _ReadRow(BaseModel):
 
 
 class VerdictRow(_ReadRow):
-    """One presentation of the comparison to one judge, and what it answered."""
+    """One presentation of the comparison to one judge, and its verdict."""
 
     judge: str = ""
     constitution_hash: str = ""
     order: Literal["ab", "ba"]
-    """`ab`: response a stood first."""
+    """`ab`: response a was shown first."""
     p_a: Share
     p_tie: Share | None = None
     sample: int = 0
@@ -79,10 +79,10 @@ class VerdictRow(_ReadRow):
 
 
 class PreferenceRow(_ReadRow):
-    """A labelled comparison: what TRL trains on, and all that is known of how the label came about.
+    """A labelled comparison: what TRL trains on, and a full record of how the label was made.
 
-    The columns say what is true of the chosen and of the rejected response; `p_a`, `comparison` and `places` say it of
-    the responses a and b that were compared.
+    The columns describe the chosen and the rejected response; `p_a`, `comparison` and `places` describe the responses a
+    and b that were compared.
     """
 
     row: int = 0
@@ -102,7 +102,7 @@ class PreferenceRow(_ReadRow):
     p_chosen: Share
     p_tie: Share | None = None
     likeliest: Literal["a", "b", "tie"] | None = None
-    """The judge's likeliest answer before calibration; None in files that do not say."""
+    """The judge's likeliest answer before calibration; None in older files."""
     uncalibrated_p_chosen: Share | None = None
     disagreement: float = 0.0
     rationale: str = ""
@@ -116,7 +116,7 @@ class PreferenceRow(_ReadRow):
     """How the judge was asked, as JSON."""
     verdicts: tuple[VerdictRow, ...] = ()
     chosen_score: _Rating | None = None
-    """Expected score of the response as a whole, where it is a trajectory that was scored."""
+    """Expected score of the response as a whole, if it is a trajectory that was scored."""
     chosen_steps: tuple[_Rating | None, ...] | None = None
     rejected_score: _Rating | None = None
     rejected_steps: tuple[_Rating | None, ...] | None = None
@@ -128,7 +128,7 @@ class PreferenceRow(_ReadRow):
         """The row of a preference.
 
         Args:
-            scores: of responses a and b, where they are trajectories that were scored as well.
+            scores: of responses a and b, if they are trajectories that were also scored.
         """
         comparison, rater, human = preference.comparison, preference.rater, row.human
         oriented, raw = Orientation.of(preference.p_a), preference.uncalibrated_p_a
@@ -174,9 +174,9 @@ class PreferenceRow(_ReadRow):
 
     @classmethod
     def read(cls, row: Mapping[str, Any] | Malformed, place: str) -> "PreferenceRow":
-        """The preference in a raw row, as `read_raw_rows` gives it; null counts as absent.
+        """Reads a preference from a raw row, as `read_raw_rows` yields it; null counts as absent.
 
-        Raises: UsageError that begins with `place`, where the row is no preference.
+        Raises: UsageError beginning with `place` if the row is not a preference.
         """
         if isinstance(row, Malformed):
             raise UsageError(f"{place}: {row.reason}")
@@ -213,7 +213,7 @@ class PreferenceRow(_ReadRow):
 
     @property
     def human_p_a(self) -> float | None:
-        """Share of people who prefer response a; None where nobody was asked."""
+        """Share of people who prefer response a; None if nobody was asked."""
         return None if self.human_p_chosen is None else self.orientation.probability(self.human_p_chosen)
 
     @property
@@ -236,16 +236,16 @@ class PreferenceRow(_ReadRow):
 
     @property
     def chosen_by(self) -> Selection:
-        """How the comparison was chosen from all there were, before it was judged."""
+        """How the comparison was selected from all comparisons, before it was judged."""
         return read_selection({"selection": self.selection, "selection_probability": self.selection_probability})
 
     def a_is_by(self, policy: str) -> bool | None:
-        """Whether response a is the policy's; None where not exactly one of the two is."""
+        """Whether response a is the policy's; None unless exactly one of the two is."""
         a, b = (name == policy for name in self.policies)
         return None if a == b else a
 
     def comparison(self) -> Comparison:
-        """The comparison that was judged; its prompt has what the row keeps of it."""
+        """The comparison that was judged; its prompt has only the fields that the row keeps."""
         prompt = Prompt(id=self.prompt_id, conversation=self.prompt, cohort=self.cohort)
         a, b = self.orientation.pair(
             response_of(self.chosen, prompt.id, self.chosen_policy, finished=self.chosen_finished),
@@ -261,16 +261,16 @@ class FailureRow:
     row: int
     """Number of the comparison in the input, counted from 0."""
     place: str
-    """Where it stands in the input."""
+    """Where the row stands in the input."""
     id: str | None
     """None for a malformed row."""
     reason: str
-    """That of the judge's failure, or `malformed`."""
+    """The reason of the judge's failure, or `malformed`."""
     detail: str
 
     @classmethod
     def of(cls, row: ComparisonRow | Malformed | Unanswered, failure: JudgeFailure | None = None) -> "FailureRow":
-        """The row of a failure; a malformed row needs none, and one that the policy did not answer brings its own."""
+        """The row of a failure. `failure` is not needed for a malformed row, or one that the policy did not answer."""
         if isinstance(row, Malformed):
             return cls(row.number, row.place, None, MALFORMED, row.reason)
         reason, name = (row.failure, row.id) if isinstance(row, Unanswered) else (failure, row.comparison.id)
@@ -279,9 +279,9 @@ class FailureRow:
 
     @classmethod
     def read(cls, row: Mapping[str, Any] | Malformed, place: str) -> "FailureRow":
-        """The failure in a raw row, as `read_raw_rows` gives it; other columns are ignored.
+        """Reads a failure from a raw row, as `read_raw_rows` yields it; other columns are ignored.
 
-        Raises: UsageError that begins with `place`, where the row is no failure.
+        Raises: UsageError beginning with `place` if the row is not a failure.
         """
         if isinstance(row, Malformed):
             raise UsageError(f"{place}: {row.reason}")
@@ -303,7 +303,7 @@ _FAILURE = TypeAdapter(FailureRow)
 def response_of(
     messages: Sequence[Message], prompt_id: str, policy: str = NO_POLICY, *, finished: bool = True
 ) -> Response:
-    """The response that these messages after the prompt are; several, or one with tool calls, are a trajectory."""
+    """A response made of the messages after the prompt; several, or one with tool calls, are a trajectory."""
     plain = len(messages) == 1 and not messages[0].tool_calls
     text = next((message.content for message in reversed(messages) if message.role == "assistant"), "")
     trajectory = () if plain else tuple(messages)

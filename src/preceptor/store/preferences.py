@@ -11,20 +11,19 @@ from preceptor.store.files import write_text, writing
 from preceptor.store.rows import Malformed, read_raw_rows
 
 _BLOCK = 1 << 22
-"""Bytes of whole JSON lines, about, that are converted at once and become a row group."""
+"""Approximate bytes of JSON lines that are converted at once and become a row group."""
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
 _TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
-"""A key that messages alone have: within a text, its quotation marks are escaped."""
+"""A key that occurs only in messages: inside a text, its quotation marks would be escaped."""
 
 
 def write_parquet(jsonl: Path, parquet: Path) -> None:
-    """Converts a file of preference rows, a batch at a time. The Parquet file is there whole or not at all.
+    """Converts a file of preference rows, a batch at a time. The Parquet file is complete or absent.
 
-    Messages are structs of role and content; where any row has tool calls or their results, of all fields a message
-    can have.
+    Messages are structs of role and content, or of all fields of a message if any row has tool calls or their results.
 
-    Raises: UsageError when the JSON lines cannot be read, PreceptorError when a row is no preference row or the file
-        cannot be written.
+    Raises: UsageError when the JSON lines cannot be read, PreceptorError when a row is not a preference row or the
+        file cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -69,7 +68,7 @@ def _uses_tools(jsonl: Path) -> bool:
 
 
 def _tables(jsonl: Path, schema: Any) -> Iterator[Any]:
-    """The rows as Arrow tables, straight from their bytes: Python objects of them would take several times as long."""
+    """The rows as Arrow tables, parsed directly from bytes: Python objects would take several times as long."""
     import pyarrow as pa
     from pyarrow.json import ParseOptions, ReadOptions, read_json
 
@@ -81,7 +80,7 @@ def _tables(jsonl: Path, schema: Any) -> Iterator[Any]:
 
 
 def _malformed(jsonl: Path) -> str | None:
-    """What is wrong with the first line that is no JSON object; None where all are."""
+    """What is wrong with the first line that is not a JSON object; None if all lines are."""
     rows = read_raw_rows(jsonl)
     return next((f"{place}: {row.reason}" for place, row in rows if isinstance(row, Malformed)), None)
 

@@ -1,4 +1,4 @@
-"""Prompts of several files, each perhaps a cohort of its own."""
+"""Reads the prompts of several files, each of which may be a cohort of its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ def read_prompt_sets(texts: Sequence[str], limit: int | None = None) -> list[Pro
 
     Args:
         texts: each a file or a packaged set, or `COHORT=FILE`, which puts all of a file's prompts into a cohort.
-        limit: prompts of each file to use, from the first.
+        limit: how many prompts of each file to use, from its beginning.
 
-    Raises: UsageError when a file cannot be read or holds a wrong line, and where two prompts have the same id.
+    Raises: UsageError when a file cannot be read or holds a wrong line, or when two prompts have the same id.
     """
     found: list[Prompt] = []
     for text in texts:
@@ -29,9 +29,9 @@ def read_prompt_sets(texts: Sequence[str], limit: int | None = None) -> list[Pro
 
 
 def check_unique(prompts: list[Prompt]) -> list[Prompt]:
-    """The same prompts.
+    """Returns the prompts unchanged.
 
-    Raises: UsageError where two of them have the same id.
+    Raises: UsageError when two of them have the same id.
     """
     seen: set[str] = set()
     for prompt in prompts:

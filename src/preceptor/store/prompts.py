@@ -60,9 +60,9 @@ def split_validation(held_out: Sequence[Prompt], share: float, least: int) -> tu
     same text are in the same part.
 
     Args:
-        share: of the prompts that are for validation, to the nearest whole number; more where the last text of these
-            is that of others too.
-        least: prompts that either part has at least, where there are enough for both and their texts allow it.
+        share: share of the prompts that are for validation, rounded to a whole number of prompts; more if further
+            prompts have the same text as the last of them.
+        least: minimum number of prompts in either part, if there are enough for both and their texts allow it.
     """
     count = max(least, min(round(share * len(held_out)), len(held_out) - least))
     ordered = sorted((prompt.text for prompt in held_out), key=lambda text: unit_hash("validation", text))
@@ -71,8 +71,8 @@ def split_validation(held_out: Sequence[Prompt], share: float, least: int) -> tu
 
 
 def read_prompt_rows(path: Path) -> Iterator[Prompt | Malformed]:
-    """Streams the prompts of a dataset of any size; what `read_raw_rows` reads. Unknown columns are ignored, a bad row
-    is yielded in its place, and ids are not checked for being unique.
+    """Streams the prompts of a dataset in any format that `read_raw_rows` reads. Unknown columns are ignored, a
+    malformed row is yielded in its place, and ids need not be unique.
 
     Raises: UsageError when the dataset cannot be read.
     """
@@ -83,7 +83,7 @@ def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
     """The prompt in a row with `prompt` (a text or messages) or `conversation` (messages), and optionally `id`,
     `cohort`, `reference` and `metadata`. Without an id it gets one from its conversation's content.
 
-    Raises: UsageError that begins with `place`, on an unknown key and on a wrong value.
+    Raises: UsageError beginning with `place` for an unknown key or a wrong value.
     """
     fields = dict(row)
     if isinstance(fields.get("id"), int) and not isinstance(fields["id"], bool):
@@ -110,8 +110,8 @@ def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
 
 
 def tidy_messages(value: Any) -> Any:
-    """Messages as columnar files hold them, made ready for `Message`: null fields left out, a tool call's arguments as
-    JSON text. What is no list of messages is returned as it is.
+    """Prepares messages from columnar files for `Message`: leaves out null fields, and turns a tool call's arguments
+    into JSON text. Anything but a list of messages is returned unchanged.
     """
     return [_tidy(message) for message in value] if isinstance(value, list) else value
 

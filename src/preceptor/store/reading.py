@@ -1,7 +1,7 @@
 """Reading files that users name: only regular files, and only JSON and TOML with finite numbers and limited nesting.
 
-Reading a pipe may block, reading a device may never end, and inputs are read more than once. So neither is accepted,
-and that includes process substitution and standard input.
+Reading a pipe may block, reading a device may never end, and inputs are read more than once. So pipes (process
+substitution and standard input included) and devices are refused.
 """
 
 import json
@@ -43,7 +43,7 @@ def check_file(path: Path, what: str = "") -> None:
 
 
 def resolved(path: Path) -> Path:
-    """The path with its links followed; circular links, which lead to no file, are left as they are."""
+    """The path with its links resolved; circular links, which lead to no file, are returned unchanged."""
     return Path(os.path.realpath(path))
 
 

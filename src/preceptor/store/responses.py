@@ -1,4 +1,4 @@
-"""Files of responses that a policy gave somewhere else."""
+"""Reads files of responses that a policy gave elsewhere."""
 
 from pathlib import Path
 from typing import Any

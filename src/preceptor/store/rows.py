@@ -1,4 +1,4 @@
-"""Raw rows of a dataset of any size: JSON lines, Parquet, a folder of either, or a folder saved by `datasets`.
+"""Reads raw rows of a dataset of any size: JSON lines, Parquet, a folder of either, or a folder saved by `datasets`.
 
 Rows are streamed: memory holds one line, or one small batch of a columnar file.
 """
@@ -20,7 +20,7 @@ _Read = Iterator[tuple[str, Row | str]]
 """Place, and the row or what is wrong with it."""
 _BATCH = 64
 LONGEST_LINE = 1 << 26
-"""Bytes of a row, at most."""
+"""Most bytes of a line."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -37,8 +37,8 @@ class Malformed:
 
 
 def read_raw_rows(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
-    """Streams (place, row) from a `.jsonl` or `.parquet` file, a folder of one of these kinds (in the order of the
-    names), or a folder that `save_to_disk` of `datasets` wrote. A bad row comes as `Malformed` in its place.
+    """Streams (place, row) from a `.jsonl` or `.parquet` file, a folder of files of one of these kinds (in the order of
+    their names), or a folder that `save_to_disk` of `datasets` wrote. A malformed row is yielded as `Malformed`.
 
     Raises: UsageError when the path is missing, unreadable or of another kind.
     """
@@ -99,7 +99,7 @@ def _parse(raw: bytes) -> Row | str:
         return f"not a line of JSON ({error}); expected one JSON object"
     if not isinstance(row, dict):
         return f"expected a JSON object, got {type(row).__name__}"
-    if _SURROGATE.search(raw):  # escaped; a lone one is in no way text that a model can read
+    if _SURROGATE.search(raw):  # an escaped surrogate; a lone one is not valid text
         try:
             json.dumps(row, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:

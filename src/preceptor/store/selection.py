@@ -1,7 +1,7 @@
 """How a row was chosen from all rows, which decides whether it can represent the others.
 
-Two columns of a row say so: `selection` and, for planned rows, `selection_probability`. Files for people carry them,
-and people's labels bring them back.
+Two columns of a row record this: `selection` and, for planned rows, `selection_probability`. Files for people to label
+contain these columns, so the labelled files contain them too.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Selection:
 
     @property
     def columns(self) -> Row:
-        """The columns that say so; empty if nothing is known."""
+        """The columns that record the selection; empty if nothing is known."""
         columns = {"selection": self.how, "selection_probability": self.probability}
         return {name: value for name, value in columns.items() if value is not None}
 
@@ -36,7 +36,7 @@ DISPUTED = Selection("disputed")
 
 
 class WrongSelectionError(ValueError):
-    """Says on one line what is wrong with a row's selection."""
+    """Names on one line what is wrong with a row's selection."""
 
 
 def read_selection(row: Row) -> Selection:

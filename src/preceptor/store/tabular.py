@@ -1,8 +1,8 @@
 """Rows in whatever form a program holds them (a path, dicts, a DataFrame, a `datasets.Dataset`), as a JSON-lines file.
 
 Everything that reads a dataset reads files, so rows in memory are written to one first. The same rows always give the
-same bytes, so work that was interrupted continues when it is given the same rows again. Neither pandas nor datasets is
-imported here: whoever has such an object has imported its library.
+same bytes, so interrupted work continues when it gets the same rows again. Neither pandas nor datasets is
+imported here: a caller that has such an object has already imported its library.
 """
 
 import json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Rows: TypeAlias = (
     "str | Path | Iterable[Mapping[str, Any]] | Iterable[str] | pd.DataFrame | datasets.Dataset | datasets.DatasetDict"
 )
-"""A path, dicts, a DataFrame or a `datasets.Dataset`; texts where prompts are wanted."""
+"""A path, dicts, a DataFrame or a `datasets.Dataset`; plain texts where prompts are expected."""
 FILE = "rows.jsonl"
 _AT_ONCE = 1_000
 """Rows of a DataFrame that are converted at a time."""
@@ -35,7 +35,7 @@ _SHOWN = 40
 def rows_as_file(
     rows: Rows, folder: Path, *, name: str = FILE, text_column: str | None = None, begun: bool = True
 ) -> Path:
-    """The path of a file with these rows: the path itself, or a JSON-lines file that is written to the folder.
+    """The path of a file with these rows: the given path, or a JSON-lines file that is written to the folder.
 
     Arrays and scalars of numpy become lists and numbers, dates become ISO 8601 text, and missing values of a DataFrame
     (NaN, NaT, NA) become null, which counts as absent.
@@ -44,12 +44,12 @@ def rows_as_file(
         rows: for the columns see the function that reads the file. A `DatasetDict` must have one split, or one named
             "train".
         folder: an existing folder.
-        name: of the file.
-        text_column: the column that a row which is a plain text stands for, such as "prompt"; None refuses texts.
-        begun: work on the rows in the folder may have begun, so a file with other rows is not replaced.
+        name: name of the file.
+        text_column: the column that holds a row given as plain text, such as "prompt"; None refuses plain texts.
+        begun: whether work on rows in the folder may have begun; then a file with other rows is not replaced.
 
-    Raises: UsageError when a row is no dict or holds what JSON cannot, or when the folder has this file with other rows
-        and work on them has begun.
+    Raises: UsageError when a row is not a dict or holds a value that JSON cannot, or when the folder has this file with
+        other rows and work on them has begun.
     """
     if isinstance(rows, str | Path):
         return Path(rows)
@@ -138,7 +138,7 @@ def _json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON can hold it; arrays and scalars of numpy (and tensors) have `tolist`."""
+    """The value in a form that JSON can hold; arrays and scalars of numpy (and tensors) have `tolist`."""
     tolist: Any = getattr(value, "tolist", None)
     if tolist is not None:
         return _plain(tolist())

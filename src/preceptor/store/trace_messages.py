@@ -1,7 +1,7 @@
-"""Chat messages as telemetry and logs write them, in any of the shapes met there, made messages of ours.
+"""Converts chat messages of telemetry and logs into `Message`.
 
-Understood are the OpenAI chat shape (also with a list of content parts, and Anthropic's parts for tools), the parts of
-the OpenTelemetry conventions for generative AI, and the nested form of OpenInference and OpenLLMetry.
+It reads the OpenAI chat format (also with a list of content parts, and Anthropic's parts for tools), the parts of the
+OpenTelemetry conventions for generative AI, and the nested form of OpenInference and OpenLLMetry.
 """
 
 import json
@@ -26,15 +26,15 @@ _THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
 _CALLS = ("tool_call", "tool_use")
 _RESULTS = ("tool_call_response", "tool_result")
 _LISTS = ("messages", "choices", "contents", "input", "prompt")
-"""Where a request or an answer that was recorded whole keeps its messages."""
+"""Keys under which a request or an answer that was recorded as a whole keeps its messages."""
 
 
 class UnreadableError(ValueError):
-    """Messages that cannot be used; the text says why, for a person."""
+    """Messages cannot be used; the error's text tells a person why."""
 
 
 def decoded(value: Any) -> Any:
-    """A text that holds a JSON object or list as that; anything else as it is."""
+    """Decodes a text that holds a JSON object or list; returns anything else unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
         try:
             return json.loads(value)
@@ -44,23 +44,23 @@ def decoded(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A text, or other data's JSON, as valid Unicode: half of a surrogate pair becomes a question mark."""
+    """A text, or the JSON of other data, as valid Unicode: half of a surrogate pair becomes a question mark."""
     text = value if isinstance(value, str) else _json(value)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def dicts(value: Any) -> list[dict[str, Any]]:
-    """The objects in a list; of anything else none."""
+    """The objects in a list; an empty list for anything else."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def read_messages(value: Any, role: Role = "user") -> list[Message]:
-    """Messages from a list of them, an object that holds such a list, one message, or a bare text.
+    """Reads messages from a list of them, an object that holds such a list, one message, or a plain text.
 
     Args:
-        role: of a message that does not say its own.
+        role: the role of a message without one.
 
-    Raises: UnreadableError on an unknown role, and on what is neither text nor a tool call, such as an image.
+    Raises: UnreadableError for an unknown role, and for content other than text and tool calls, such as an image.
     """
     if isinstance(value, dict) and not {"role", "content", "parts", "message"} & value.keys():
         value = next((value[key] for key in _LISTS if value.get(key)), _json(value))
@@ -69,7 +69,7 @@ def read_messages(value: Any, role: Role = "user") -> list[Message]:
 
 
 def read_instructions(value: Any) -> list[Message]:
-    """A system message from instructions that were recorded beside the messages: a text or a list of parts."""
+    """A system message from instructions that were recorded separately: a text or a list of parts."""
     text = "" if value is None else _Parts(value).text
     return [Message(role="system", content=text)] if text.strip() else []
 
@@ -111,7 +111,7 @@ class _Parts:
         self.text = "\n".join(text for each in listed if (text := self._part(each)))
 
     def _part(self, part: Any) -> str:
-        """The text of a part; calls and results are kept aside."""
+        """The text of a part; tool calls and results are collected separately."""
         if not isinstance(part, dict):
             return as_text(part)
         inner = part.get("message_content")
@@ -148,7 +148,7 @@ def _call(raw: dict[str, Any]) -> ToolCall:
 
 
 def _flat(value: Any) -> str:
-    """A tool's result as text: of a list of text parts their texts, of other data its JSON."""
+    """A tool's result as text: the texts of a list of text parts, or the JSON of other data."""
     texts = [each.get("text") for each in dicts(value)]
     return "\n".join(map(as_text, texts)) if texts and all(isinstance(text, str) for text in texts) else as_text(value)
 

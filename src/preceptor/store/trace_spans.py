@@ -1,6 +1,6 @@
-"""What a span recorded of a call of a model: the messages, and signs that something went wrong.
+"""Reads what a span recorded about a call of a model: the messages, and signs of failure.
 
-Spans are those of OTLP's JSON encoding. Three conventions for content are understood, whichever a span follows:
+Spans are in OTLP's JSON encoding. A span may follow any of three conventions for content:
 
 - OpenTelemetry's for generative AI: the attributes `gen_ai.input.messages`, `gen_ai.output.messages` and
   `gen_ai.system_instructions`, as text or structured, on the span or on its `gen_ai.client.inference.operation.details`
@@ -26,7 +26,7 @@ _EVENTS: dict[str, Role] = {
     "gen_ai.tool.message": "tool",
 }
 _NOTHING = ("", "__REDACTED__")
-"""What stands in a message whose content was not recorded; the second is OpenInference's."""
+"""Placeholders in messages whose content was not recorded; the second is OpenInference's."""
 _CUT = ("length", "max_tokens", "max_output_tokens", "model_length")
 _FILTERED = ("content_filter", "content_filtered", "safety", "prohibited_content", "blocklist")
 _DOWN = re.compile(
@@ -52,7 +52,7 @@ def read_events(raw: Any) -> list[Event]:
 
 
 def is_call(attributes: Attributes) -> bool:
-    """Whether the span is of a call of a chat model, or of an agent around such calls."""
+    """Whether the span records a call of a chat model, or an agent that makes such calls."""
     kind = attributes.get("openinference.span.kind")
     if kind is not None:
         return kind == "LLM"
@@ -65,9 +65,9 @@ def is_call(attributes: Attributes) -> bool:
 
 
 def recorded(attributes: Attributes, events: list[Event]) -> _Sides | None:
-    """The messages that a call was given, and those that it answered. None where its content was not recorded.
+    """The input and output messages of a call. None if its content was not recorded.
 
-    Raises: UnreadableError on messages that cannot be used.
+    Raises: UnreadableError for messages that cannot be used.
     """
     for read in (_as_attributes, _as_events, _as_content_events, _numbered, _as_values):
         given, answered = read(attributes, events)
@@ -77,7 +77,7 @@ def recorded(attributes: Attributes, events: list[Event]) -> _Sides | None:
 
 
 def failures(status: Any, attributes: Attributes, events: list[Event]) -> set[str]:
-    """The signs of failure that a call's span shows by itself: "error", "length", "content_filter", "retry"."""
+    """The signs of failure in a call's own span: "error", "length", "content_filter", "retry"."""
     found: set[str] = set()
     code = status.get("code") if isinstance(status, dict) else None
     if code in {2, "2", "STATUS_CODE_ERROR"} or attributes.get("error.type"):
@@ -89,15 +89,15 @@ def failures(status: Any, attributes: Attributes, events: list[Event]) -> set[st
 
 
 def finish_failures(reasons: list[Any]) -> set[str]:
-    """The signs of failure among the reasons why a model stopped, by the names that several providers give them."""
+    """The signs of failure among a model's finish reasons, under the names that several providers use."""
     said = {str(reason).casefold() for reason in reasons}
     found = {"length"} if said & set(_CUT) else set[str]()
     return found | {"content_filter"} if said & set(_FILTERED) else found
 
 
 def has_negative_feedback(attributes: Attributes, events: list[Event]) -> bool:
-    """Whether a person thought little of it: a span's or trace's annotations and evaluations (OpenInference) by a
-    `HUMAN`, or, where nobody is named, those and evaluation events (OpenTelemetry) whose name speaks of feedback.
+    """Whether a person rated the answer as bad: in annotations and evaluations of a span or trace (OpenInference) by a
+    `HUMAN`, or, if no author is given, in those and in evaluation events (OpenTelemetry) whose name is about feedback.
     """
     given: list[dict[str, Any]] = []
     for form in ("annotation", "evaluation"):
@@ -126,7 +126,7 @@ def _is_negative(feedback: dict[str, Any]) -> bool:
     if kind != "HUMAN" and not (kind is None and about_quality):
         return False
     label, score = feedback.get("label"), feedback.get("score")
-    # Which end of a scale is good depends on what is measured: 0 and "no" are bad as a rating, and good as toxicity.
+    # Which end of a scale is good depends on what is measured: 0 and "no" are a bad rating, but a good toxicity.
     if label is not None:
         return is_down(label) and (about_quality or str(label).casefold() not in {"no", "false"})
     return isinstance(score, int | float) and (score < 0 or (score == 0 and about_quality))
@@ -171,7 +171,7 @@ def _as_events(_: Attributes, events: list[Event]) -> _Sides:
 
 
 def _body(fields: Attributes) -> dict[str, Any]:
-    """What an event says of a message: in `gen_ai.event.content`, or in attributes of its own."""
+    """The message in an event: from `gen_ai.event.content`, or from separate attributes."""
     whole = decoded(fields.get("gen_ai.event.content"))
     if whole is not None:
         return whole if isinstance(whole, dict) else {"content": whole}
@@ -179,7 +179,7 @@ def _body(fields: Attributes) -> dict[str, Any]:
 
 
 def _has_content(body: dict[str, Any]) -> bool:
-    """Without capture of content the events are there, but say no more than roles."""
+    """Whether the event has content; without capture of content, events hold only roles."""
     inner = body["message"] if isinstance(body.get("message"), dict) else body
     return any(inner.get(key) for key in ("content", "parts", "tool_calls"))
 
@@ -222,7 +222,7 @@ def _finish_reasons(attributes: Attributes, events: list[Event]) -> list[Any]:
 
 
 def _nested(attributes: Attributes, prefix: str) -> Any:
-    """What attributes such as `prefix.0.message.role` spell out: a list of objects of objects."""
+    """Builds the nested list of objects that attributes such as `prefix.0.message.role` encode."""
     root: dict[str, Any] = {}
     for key, value in attributes.items():
         if key.startswith(f"{prefix}."):

@@ -1,6 +1,6 @@
-"""Reading what a model was asked in production, and answered: traces of OpenTelemetry, and chat logs.
+"""Reads what a model was asked in production and what it answered, from OpenTelemetry traces and chat logs.
 
-The formats are told apart by content, line by line: documents of OTLP's JSON encoding (a file of one, or one on each
+The formats are recognised by content, line by line: documents of OTLP's JSON encoding (a file of one, or one on each
 line as the collector's file exporter writes them; see `trace_spans` for the conventions), and chats as JSON lines or a
 JSON list, with `messages` or with `prompt` and `response`.
 """
@@ -35,7 +35,7 @@ CAPTURE = (
     "have content recorded with OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY (before "
     "version 1.37 of the conventions: true), TRACELOOP_TRACE_CONTENT=true, or OPENINFERENCE_HIDE_INPUTS=false"
 )
-"""What to do where calls were traced and not what they said."""
+"""What to do if calls were traced without their content."""
 _LOGS = (
     "log records are not read; have messages recorded on spans: "
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=SPAN_ONLY"
@@ -44,36 +44,36 @@ _LOGS = (
 
 @dataclass(frozen=True)
 class Chat:
-    """One conversation with a model, up to the user's last message, and what became of it."""
+    """One conversation with a model, up to the user's last message, and its outcome."""
 
     source: str
     """Name of the file."""
     conversation: tuple[Message, ...]
     """Ends with the user's last message."""
     answered: str | None
-    """The text that was answered; None where there was none, or it was not recorded."""
+    """The model's answer; None if there was none, or if it was not recorded."""
     signals: frozenset[str]
-    """What the record itself says went wrong: "error", "length" (cut off), "content_filter", "negative_feedback",
+    """Signs of failure in the record: "error", "length" (cut off), "content_filter", "negative_feedback",
     "retry"."""
     trace_id: str | None = None
     span_id: str | None = None
     id: str | None = None
-    """Of a row in a chat log."""
+    """The metadata of a row in a chat log."""
     time: str | None = None
-    """When it was asked: ISO 8601, UTC. None where that is not known."""
+    """When it was asked: ISO 8601, UTC. None if unknown."""
     model: str | None = None
 
 
 @dataclass(frozen=True)
 class Traces:
-    """What the files held."""
+    """The contents of the files."""
 
     chats: list[Chat]
-    """In the order of the files; of each trace every conversation once, at its longest."""
+    """In the order of the files; each conversation of a trace once, at its longest."""
     calls: int
-    """Calls of a model, and rows of a log, of which each chat has one or more."""
+    """Number of calls of a model and of rows of a log; each chat has one or more."""
     without_content: int
-    """Calls whose messages were not recorded."""
+    """Number of calls whose messages were not recorded."""
     malformed: list[Malformed]
 
 
@@ -82,19 +82,19 @@ class _Step:
     """A call, within the work on one conversation."""
 
     given: tuple[Message, ...]
-    """What the model was given, without instructions, which some layers record and some do not."""
+    """The model's input without instructions, which some layers do not record."""
     chat: Chat
 
     @property
     def rank(self) -> tuple[bool, bool, int]:
-        """Which of several records of one call says most."""
+        """Orders several records of one call by how much they say."""
         return self.chat.answered is not None, "error" not in self.chat.signals, len(self.chat.conversation)
 
 
 @dataclass
 class _Reader:
     steps: dict[str, list[_Step]] = field(default_factory=dict[str, list[_Step]])
-    """By trace, none the beginning of another."""
+    """Steps by trace; no step is the beginning of another."""
     malformed: list[Malformed] = field(default_factory=list[Malformed])
     marks: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """Signals that count for all of a trace."""
@@ -121,7 +121,7 @@ class _Reader:
             self.refuse(place, f"expected {FORMATS}")
 
     def refuse(self, place: str, reason: str) -> None:
-        """Notes a row or span that cannot be used."""
+        """Records a row or span that cannot be used."""
         self.malformed.append(Malformed(self.rows, place, reason))
         self.rows += 1
 
@@ -142,7 +142,7 @@ class _Reader:
         trace = str(span.get("traceId") or place)
         failed = failures(span.get("status"), attributes, events)
         if has_negative_feedback(attributes, events):
-            # Feedback that comes later stands on a span of its own, which links to what it is about.
+            # Later feedback has a span of its own, which links to the span that it rates.
             for about in [str(link["traceId"]) for link in dicts(span.get("links")) if "traceId" in link] or [trace]:
                 self.marks.setdefault(about, set()).add("negative_feedback")
         if not is_call(attributes):
@@ -185,9 +185,9 @@ class _Reader:
 def read_traces(paths: Iterable[Path]) -> Traces:
     """Reads traces and chat logs.
 
-    Files of JSON lines are read a line at a time; what is kept is the longest record of each conversation. A trace's
-    steps are known by their beginnings: of two calls in one trace, one of which was given all that the other was given
-    and perhaps more, the one that says more is kept, with the signs of failure of both.
+    Files of JSON lines are read a line at a time; what is kept is the longest record of each conversation. If
+    the input of one call in a trace begins with all of the input of another, only the call that says more is kept, with
+    the signs of failure of both.
 
     Raises: UsageError when a file cannot be read.
     """
@@ -207,7 +207,7 @@ def read_traces(paths: Iterable[Path]) -> Traces:
 
 
 def _join(steps: list[_Step], new: _Step) -> None:
-    """Adds a call to those of its trace, in the place of one that it goes on from."""
+    """Adds a call to those of its trace; it replaces a call that it continues."""
     for position, old in enumerate(steps):
         common = min(len(old.given), len(new.given))
         if old.given[:common] != new.given[:common]:
@@ -223,9 +223,9 @@ def _join(steps: list[_Step], new: _Step) -> None:
 
 
 def _chat(source: str, given: list[Message], answered: list[Message], signals: set[str]) -> Chat:
-    """Cuts messages behind the user's last one.
+    """Splits the messages after the user's last one.
 
-    Raises: UnreadableError where no user says anything.
+    Raises: UnreadableError if there is no message of a user.
     """
     messages = [*given, *answered]
     asked = [i for i, message in enumerate(messages) if message.role == "user" and message.content.strip()]
@@ -271,8 +271,8 @@ def _parse(text: bytes) -> Any:
 
 
 def _time(value: Any) -> str | None:
-    """A time as ISO 8601 in UTC, from that (UTC where it names no zone) or from seconds, milliseconds, microseconds or
-    nanoseconds since 1970, told apart by their size. None where it is neither.
+    """A time as ISO 8601 in UTC, from ISO 8601 (UTC if it names no zone) or from seconds, milliseconds, microseconds or
+    nanoseconds since 1970, which are distinguished by their size. None if it is neither.
     """
     try:
         if isinstance(value, str) and not value.strip().isdecimal():

@@ -1,4 +1,4 @@
-"""Preference pairs to train on, read from every kind of dataset that `read_comparisons` reads."""
+"""Preference pairs for training, read from any dataset that `read_comparisons` reads."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class TrainingPair:
     p_chosen: float
     """Probability that `chosen` is better, in [0, 1]; 1.0 is a hard label."""
     weight: float
-    """Of the pair in the loss, > 0."""
+    """Weight of the pair in the loss, > 0."""
     source: Source
     """Whose label it is."""
 
@@ -37,10 +37,10 @@ def read_training_pairs(
 ) -> tuple[list[TrainingPair], list[str]]:
     """Reads labelled pairs: preference datasets of preceptor and of TRL, and comparisons that people rated.
 
-    `chosen` is the response that is more likely the better one according to the label; at exactly 0.5 it is response a.
+    `chosen` is the response that the label prefers; at exactly 0.5 it is response a.
 
     Args:
-        weight: of every pair in the loss; multiplied by the row's own weight.
+        weight: weight of every pair in the loss; multiplied by the row's own weight.
         labels: whose labels to learn from; `auto` takes an AI judge's if the row has one, otherwise people's.
 
     Returns: the pairs, and the place of each row that was left out with the reason.
@@ -70,14 +70,14 @@ def combine(sets: Sequence[Sequence[TrainingPair]]) -> list[TrainingPair]:
 
 
 def hard(pairs: Sequence[TrainingPair]) -> list[TrainingPair]:
-    """The pairs with probabilities rounded to 0 or 1, without exact ties."""
+    """The pairs with probabilities rounded to 0 or 1; exact ties are left out."""
     return [dataclasses.replace(pair, p_chosen=float(pair.p_chosen > 0.5)) for pair in pairs if pair.p_chosen != 0.5]
 
 
 def split(pairs: Sequence[TrainingPair], held_out_share: float) -> tuple[list[TrainingPair], list[TrainingPair]]:
     """Training and held-out pairs, by a stable hash of the prompt's text, so that all pairs of a prompt stay together.
 
-    The hash differs from that of held-out prompts: if those were removed before, the same hash would hold nothing out.
+    The hash differs from that of held-out prompts: once those are removed, the same hash would hold nothing out.
     """
     held_out = [pair for pair in pairs if unit_hash("reward model", pair.prompt.text) < held_out_share]
     training = [pair for pair in pairs if unit_hash("reward model", pair.prompt.text) >= held_out_share]
@@ -85,7 +85,7 @@ def split(pairs: Sequence[TrainingPair], held_out_share: float) -> tuple[list[Tr
 
 
 def _pair(row: ComparisonRow, weight: float, labels: Literal["auto", "ai", "human"]) -> TrainingPair | str:
-    """The pair of a row, or why there is none."""
+    """The pair of a row, or the reason why it has none."""
     comparison = row.comparison
     if _content(comparison.a) == _content(comparison.b):
         return "both responses are the same"
