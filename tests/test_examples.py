@@ -21,6 +21,14 @@ def test_judge_a_pair(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert "5 calls" in out  # two orders, and three criteria of the score
 
 
+def test_label_and_audit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("label_and_audit.py", monkeypatch, "scripted:random")
+    out = capsys.readouterr().out
+    assert "preferences" in out
+    assert "Use none of these" in out
+    assert "12 + 12" in out  # prompts that people labelled, and that the judge alone did
+
+
 def test_trl_reward(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     run("trl_reward.py", monkeypatch, str(tiny_folder))
     out = capsys.readouterr().out
