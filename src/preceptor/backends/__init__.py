@@ -1,1 +1,1 @@
-"""Language models behind one contract (`base.LanguageModel`): local ones and scripted ones."""
+"""Language models behind one interface (`base.LanguageModel`): local, served and scripted ones."""

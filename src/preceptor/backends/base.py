@@ -14,8 +14,8 @@ class ChooseRequest:
     """Ask a model how probable each of the choices is as the continuation of a prompt."""
 
     prompt: str | Conversation
-    """A text to continue, or a conversation rendered with the model's chat template. Text from outside (a policy's
-    response, say) may stand anywhere in either: it is never read as a control token."""
+    """A text to continue, or a conversation rendered with the model's chat template. Either may contain text from
+    outside, such as a policy's response: it is never read as a control token."""
     choices: tuple[str, ...]
     """The continuations, exactly as they would follow the prompt, with a leading space where one belongs."""
     prefill: str = ""
@@ -39,7 +39,7 @@ class ChoiceLogProbs:
     log_probs: tuple[float, ...]
     usage: Usage = field(default_factory=Usage)
     votes: int | None = None
-    """Number of sampled answers behind the probabilities; None where the model gives probabilities itself."""
+    """Number of sampled answers behind the probabilities; None if the model gives log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class CompleteRequest:
     temperature: float = 0.0
     """0 is greedy decoding."""
     top_k: int | None = None
-    """Sample only from this many most probable tokens; None for all."""
+    """Number of most probable tokens to sample from; None for all."""
     stop: tuple[str, ...] = ()
     """The completion ends before the first of these strings."""
     seed: int = 0
@@ -70,7 +70,7 @@ class Completion:
 
 
 DEAREST = 1e6
-"""Highest accepted price, in dollars per million tokens: a higher one is taken for a typing error."""
+"""Highest accepted price, in dollars per million tokens; a higher one is probably a typing error."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ Indexed: TypeAlias = list[tuple[int, T]]
 
 
 class Admission(Protocol):
-    """Decides which requests a model may send. Models whose calls leave this process or cost money ask it first."""
+    """Decides which requests a model may send. Models whose calls leave this process or cost money ask first."""
 
     def admit(self, estimates: Sequence[tuple[int, Usage]]) -> int:
-        """How many of the next requests may be sent, in order. Those are recorded as sent.
+        """How many of the next requests may be sent, in order. These are recorded as sent.
 
         Args:
-            estimates: the index of each request and the most tokens that it can take, or an estimate of them.
+            estimates: the index of each request and an upper bound or estimate of its tokens.
         """
         ...
 
@@ -139,21 +139,21 @@ class LanguageModel(Protocol):
 
     @property
     def context_window(self) -> int | None:
-        """The most tokens of prompt and answer together; None where unknown."""
+        """Most tokens of prompt and answer together; None if unknown."""
         ...
 
     @property
     def price(self) -> Price | None:
-        """What tokens cost; None where unknown."""
+        """What tokens cost; None if unknown."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many requests to give at once so that the hardware is never idle."""
+        """How many requests to pass at once to keep the hardware busy."""
         ...
 
     def count_tokens(self, prompt: str | Conversation) -> int:
-        """Number of tokens of a prompt; an estimate on the high side where the tokenizer is on a server."""
+        """Number of tokens of a prompt; an overestimate if the tokenizer is on a server."""
         ...
 
     def choose(
@@ -165,13 +165,13 @@ class LanguageModel(Protocol):
     def complete(
         self, requests: Sequence[CompleteRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[Completion | JudgeFailure]]:
-        """A continuation of every request's prompt."""
+        """A continuation of the prompt of every request."""
         ...
 
 
 def plain_identity(model: LanguageModel) -> str:
-    """The identity of a model that is asked in plain text. A server may answer plain text differently from
-    conversations: one by log-probabilities, the other by votes.
+    """The identity of a model that is asked in plain text. It may differ from the identity for conversations: a server
+    may give log-probabilities for one and only votes for the other.
     """
     return str(getattr(model, "plain_identity", model.identity))
 
@@ -179,7 +179,7 @@ def plain_identity(model: LanguageModel) -> str:
 def in_order(batches: Iterable[Indexed[T]], count: int) -> list[T]:
     """All results of an operation in the order of their `count` requests.
 
-    Raises: RuntimeError when the backend gave a result twice or not at all.
+    Raises: RuntimeError when the backend yielded a result twice or not at all.
     """
     results: dict[int, T] = {}
     for batch in batches:

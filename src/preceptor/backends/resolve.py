@@ -1,4 +1,4 @@
-"""From a model string to a model. A backend is imported only when one of its models is opened."""
+"""Opens the model named by a model string. A backend is imported only when one of its models is opened."""
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
@@ -12,7 +12,7 @@ def open_model(name: str, connection: Connection | None = None, *, unasked: bool
 
     Args:
         connection: settings of the connection to a model server.
-        unasked: do not ask a server what it can do; assume the abilities of OpenAI's, which is enough to count calls.
+        unasked: do not ask a server what it supports; assume the abilities of OpenAI's, which suffices to count calls.
 
     Raises: UsageError when there is no such model or a package that it needs is not installed, PreceptorError when it
         cannot be opened.

@@ -22,9 +22,9 @@ CompleteScript: TypeAlias = Callable[[CompleteRequest], Completion | JudgeFailur
 
 
 def random_choice(request: ChooseRequest) -> ChoiceLogProbs:
-    """Log-odds from a hash of the prompt: a judge that is consistent and knows nothing.
+    """Log-odds from a hash of the prompt: a judge that is consistent but knows nothing.
 
-    Of two choices, the first has log-odds between -2 and 2, about the spread of a real small judge.
+    The first of two choices has log-odds between -2 and 2, about the spread of a real small judge.
     """
     logits = [4.0 * unit_hash(str(request.prompt), choice) for choice in request.choices]
     log_total = math.log(sum(math.exp(logit) for logit in logits))
@@ -89,7 +89,7 @@ class ScriptedModel:
     def choose(
         self, requests: Sequence[ChooseRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """As the script says, in batches."""
+        """Answers from the script, in batches."""
         for start in range(0, len(requests), self._batch_size):
             batch = requests[start : start + self._batch_size]
             admitted = batch[: self._admitted(admission, range(start, start + len(batch)))]
@@ -102,7 +102,7 @@ class ScriptedModel:
     def complete(
         self, requests: Sequence[CompleteRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[Completion | JudgeFailure]]:
-        """As the script says, one by one."""
+        """Continuations from the script, one by one."""
         for index, request in enumerate(requests):
             if not self._admitted(admission, range(index, index + 1)):
                 return

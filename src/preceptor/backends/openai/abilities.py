@@ -1,4 +1,4 @@
-"""What a server supports: found out once, before the first request, in about eight calls of one token."""
+"""Detects what a server supports: once, before the first request, in about eight calls of one token."""
 
 import itertools
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from preceptor.core.types import Conversation, Message
 
 MOST_LISTED = 20
 FEWER_LISTED = 5
-"""How many of the most probable tokens to ask for: the most that most servers allow, and what all of them allow."""
+"""How many of the most probable tokens to ask for: the limit of most servers, and a number that all of them allow."""
 BROKEN_RETRIES = 1
-"""Retries of an endpoint that answers 500 where the other one works."""
+"""Retries of an endpoint that answers 500 while the other one works."""
 VLLM_PREFILL = {"continue_final_message": True, "add_generation_prompt": False}
 
 _GREETING: Conversation = (Message(role="user", content="Hi"),)
 _BEGUN = "Seventeen umbrellas"
-"""Words that no model would begin an answer with."""
+"""Words with which no model would begin an answer."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,14 @@ class Endpoint:
     """How to ask one of the two endpoints."""
 
     listed: int
-    """How many of the most probable tokens it lists; 0 where it gives no log-probabilities."""
+    """How many of the most probable tokens it lists; 0 if it gives no log-probabilities."""
     sampling: dict[str, Any]
     """Settings that keep it from changing the model's distribution."""
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """How a server continues an answer whose beginning it is given."""
+    """How a server continues a given beginning of an answer."""
 
     flags: dict[str, Any]
     """Fields of the request that make it continue."""
@@ -52,11 +52,11 @@ class Abilities:
     chat: Endpoint | None
     text: Endpoint | None
     prefill: Prefill | None
-    """None where the server cannot be made to continue the beginning of an answer."""
+    """None if the server cannot continue a given beginning of an answer."""
     context_window: int | None
 
     def sampling(self, prompt: object) -> dict[str, Any]:
-        """The settings beyond those of the API that the endpoint for this prompt takes."""
+        """The settings beyond the API's own that the endpoint for this prompt accepts."""
         endpoint = self.endpoint(prompt)
         return endpoint.sampling if endpoint else {}
 
@@ -66,7 +66,7 @@ class Abilities:
 
 
 ASSUMED = Abilities(chat=Endpoint(MOST_LISTED, {}), text=None, prefill=None, context_window=None)
-"""What is assumed of a server that is not asked: like OpenAI's, it takes conversations and gives log-probabilities, but
+"""Abilities assumed without asking a server, those of OpenAI's: it takes conversations and gives log-probabilities, but
 does not continue the beginning of an answer.
 """
 
@@ -103,8 +103,8 @@ async def _card(client: Client, address: Address) -> ModelCard:
 
 
 async def _endpoints(client: Client, address: Address, vote_tokens: int) -> tuple[Endpoint | None, Endpoint | None]:
-    """The endpoints for conversations and for plain text; None for one that refuses, or fails while the other answers:
-    some servers answer 500 where they have no such endpoint.
+    """The endpoints for conversations and for plain text; None for one that refuses, or that fails while the other
+    answers: some servers answer 500 for an endpoint that they do not have.
 
     Raises: UnavailableError; PreceptorError when there is neither.
     """
@@ -149,7 +149,7 @@ async def _endpoint(
             continue
         try:
             return Endpoint(count if len(answer.positions[0].top) > 1 else 0, sampling), ""
-        except LogProbsError:  # a server may leave out, without an error, what it cannot give
+        except LogProbsError:  # some servers silently leave out log-probabilities that they cannot give
             return Endpoint(0, sampling), ""
     return None, refusal
 
@@ -157,9 +157,9 @@ async def _endpoint(
 async def _prefill(client: Client, address: Address) -> Prefill | None:
     """Whether the server continues the beginning of an answer, and how.
 
-    The number of prompt tokens that the server counts tells: the beginning "1" adds exactly one token if the answer is
-    continued; if the server closes it and starts a new one, the tokens that end and start a turn are added too. The
-    model's words would not tell, because some models go on with their own last message anyway.
+    The server's count of prompt tokens shows it: the beginning "1" adds exactly one token if the answer is continued;
+    if the server closes it and starts a new one, the tokens that end and start a turn are added too. The model's words
+    do not show it, because some models continue their own last message anyway.
     """
 
     async def ask(begun: str, flags: dict[str, Any]) -> Answer:

@@ -1,4 +1,4 @@
-"""The shapes of a server's answers. A body of another shape is not an answer, and the request is retried."""
+"""The formats of a server's answers. A body in another format is not an answer, and the request is retried."""
 
 import math
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class ModelCard(BaseModel):
 
     @property
     def context_window(self) -> int | None:
-        """The most tokens of prompt and answer together; None where the server does not say."""
+        """Most tokens of prompt and answer together; None if the server does not say."""
         return self.max_model_len or (self.meta.n_ctx if self.meta else None)
 
 
@@ -84,7 +84,7 @@ class Answer(_Strict):
 
     @property
     def text(self) -> str | None:
-        """The model's words; None where it gave no text, for instance because it only reasoned."""
+        """The model's text; None if it gave none, for instance because it only reasoned."""
         choice = self.choices[0]
         return choice.text if choice.message is None else choice.message.content
 
@@ -103,7 +103,7 @@ class Answer(_Strict):
 
     @property
     def prompt_tokens(self) -> int:
-        """Prompt tokens as the server counted them; 0 where it did not."""
+        """Prompt tokens as the server counted them; 0 if it did not count."""
         return (self.served_usage and self.served_usage.prompt_tokens) or 0
 
     def usage(self, estimate: Usage) -> Usage:
@@ -186,7 +186,7 @@ def read_positions(log_probs: Any) -> list[Position]:
 def _probabilities(top: list[tuple[str, float]]) -> dict[str, float]:
     probabilities: dict[str, float] = {}
     for token, log_prob in top:
-        if not log_prob <= 1e-4:  # rounding apart, and NaN is not less than anything
+        if not log_prob <= 1e-4:  # allows for rounding; refuses NaN
             raise LogProbsError(f"the server gives a token the log-probability {log_prob}")
         probabilities[token] = probabilities.get(token, 0.0) + math.exp(min(log_prob, 0.0))
     if not top or sum(probabilities.values()) > 1.0 + 1e-3:

@@ -14,7 +14,7 @@ class Background:
     """Runs coroutines. Ends on `close`, when it becomes garbage, or with the process, whichever comes first."""
 
     def __init__(self, clean_up: Callable[[], Awaitable[None]]) -> None:
-        """`clean_up` runs in the loop before it ends; it must not refer to the object that holds this one."""
+        """`clean_up` runs in the loop before the loop ends; it must not refer to the object that holds this one."""
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=_run, args=(self._loop,), name="preceptor-server", daemon=True)
         thread.start()

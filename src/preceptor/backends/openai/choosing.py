@@ -1,4 +1,4 @@
-"""How probable each choice is: from the most probable tokens, or from sampled answers where a server gives none."""
+"""How probable each choice is: from the most probable tokens, or from sampled answers if a server lists none."""
 
 import math
 import re
@@ -11,12 +11,12 @@ from preceptor.backends.openai.wire import WHOLE_DISTRIBUTION
 from preceptor.core.types import JudgeFailure
 
 PLACES = 3
-"""Tokens generated at a time: choices such as " 10" are often three, and the greedy ones are then had in one call."""
+"""Tokens generated at a time: choices such as " 10" often have three, so one call covers the greedy choice."""
 NEGLIGIBLE = 1e-3
 """Other ways to tokenise a choice are not followed when they can add no more than this share."""
 UNSEEN = 0.05
-"""Largest share of the choices' probability that may be unknown: choices that are not among the most probable tokens,
-and beginnings that the server cannot be made to continue."""
+"""Largest share of the choices' probability that may be unknown: of choices that are not among the most probable
+tokens, and of beginnings that the server cannot continue."""
 
 
 def places(choices: tuple[str, ...]) -> int:
@@ -25,10 +25,10 @@ def places(choices: tuple[str, ...]) -> int:
 
 
 class TokenWalk:
-    """Walks from token to token through the choices that begin with them.
+    """Computes the probabilities of choices by following their tokens one by one.
 
-    The probability of a choice is summed over all the token sequences that spell it, as far as they matter. A beginning
-    is not followed if its choices have been found already and it can add no more than `NEGLIGIBLE` to any of them.
+    The probability of a choice is summed over all token sequences that spell it and are not negligible: a beginning is
+    not followed if its choices already have a probability and it can add no more than `NEGLIGIBLE` to any of them.
     """
 
     def __init__(self, exchange: Exchange, choices: tuple[str, ...]) -> None:
@@ -41,9 +41,9 @@ class TokenWalk:
         self.found = dict.fromkeys(choices, 0.0)
         """Probability of each choice, without that of longer choices that begin with it."""
         self.unseen = dict.fromkeys(choices, 0.0)
-        """The most probability that may be missing from each choice."""
+        """Upper bound of the probability that may be missing from each choice."""
         self.lost = 0.0
-        """Probability of beginnings that the server cannot be made to continue."""
+        """Probability of beginnings that the server cannot continue."""
 
     async def visit(self, text: str = "", reach: float = 1.0) -> None:
         """Adds the choices that begin with `text`, which the model says with probability `reach`."""
@@ -82,7 +82,7 @@ class TokenWalk:
 
 
 async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLogProbs | JudgeFailure:
-    """Exact except for what is not listed; a choice that no list contains gets the upper bound that the lists give.
+    """Exact except for unlisted tokens; a choice that no list contains gets the upper bound that the lists imply.
 
     Raises: RefusedError, UnavailableError, PreceptorError.
     """
@@ -118,10 +118,10 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
 async def by_votes(
     exchange: Exchange, choices: tuple[str, ...], votes: int, vote_tokens: int
 ) -> ChoiceLogProbs | JudgeFailure:
-    """The share of each choice among sampled answers. An answer counts only if it is a choice and nothing else, white
-    space, a full stop and bold type aside; what the shares lack to 1 is the share of other answers.
+    """The share of each choice among sampled answers. An answer counts only if it is exactly a choice, apart from white
+    space, a full stop and bold type; the shares of other answers make up the rest to 1.
 
-    Raises: ValueError when choices differ in nothing else; RefusedError, UnavailableError, PreceptorError.
+    Raises: ValueError when choices differ only in these; RefusedError, UnavailableError, PreceptorError.
     """
     names = [_bare(choice) for choice in choices]
     if len(set(names)) != len(names):

@@ -1,4 +1,4 @@
-"""Calls to a server: retried where that can help, within the rate limits, and never showing the key."""
+"""Calls to a server: with retries where they can help, within the rate limits, and without ever showing the key."""
 
 import asyncio
 import random
@@ -21,17 +21,17 @@ from preceptor.core.types import JudgeFailure
 from preceptor.core.validation import first_problem
 
 LONGEST_WAIT_S = 120.0
-"""A server that asks to wait longer than this is given up."""
+"""A call is given up if the server asks to wait longer than this."""
 LOST_ROUNDS = 2
 """The server is given up after this many times `concurrency` calls in a row without a connection."""
 UNREADABLE_RETRIES = 1
-"""Retries after an unusable answer: it was paid for, and the next one is seldom better."""
+"""Retries after an unusable answer, which was paid for; the next one is seldom better."""
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
 class RefusedError(Exception):
-    """The server will not take this request, now or later."""
+    """The server rejects this request, and would reject it again."""
 
     def __init__(self, status: int, words: str) -> None:
         super().__init__(f"{status}: {words}")
@@ -59,13 +59,13 @@ class UnavailableError(Exception):
     ) -> None:
         super().__init__(words)
         self.status = status
-        """The HTTP status; None where no answer came, 200 for an unusable answer."""
+        """The HTTP status; None if no answer came, 200 for an unusable answer."""
         self.answer = answer
         """The answer, empty if the connection ended before it; None if nothing was generated, so nothing is billed."""
         self.reached = reached
         """Whether a connection was made."""
         self.wait_s = wait_s or 0.0
-        """Seconds that the server asks to wait; 0 where it does not ask."""
+        """Seconds that the server asks to wait; 0 if it does not ask."""
 
     @property
     def failure(self) -> JudgeFailure:
@@ -77,23 +77,23 @@ class Spending(Protocol):
     """Records every attempt at a call, because failed attempts may be billed too."""
 
     def begin(self) -> None:
-        """An attempt is about to be sent.
+        """Records that an attempt is about to be sent.
 
         Raises: UnavailableError when it must not be sent.
         """
         ...
 
     def lose(self, text: str) -> None:
-        """An attempt gave no usable answer, but perhaps this text."""
+        """Records an attempt that gave no usable answer, with the text that it did give."""
         ...
 
 
 class Client:
     """A pool of connections to one server.
 
-    Not every call waits for a server that is gone: after `LOST_ROUNDS` times `concurrency` calls in a row without a
-    connection, all further calls fail at once with the same message, until a call in flight is answered after all or a
-    new client is made. Calls with `patient=False` (the first to a server) neither count nor fail this way.
+    Calls do not wait for a server that is gone: after `LOST_ROUNDS` times `concurrency` calls in a row without a
+    connection, all further calls fail at once with the same message, until a call in flight is answered or a new client
+    is made. Calls with `patient=False` (the first to a server) neither count nor fail this way.
     """
 
     def __init__(self, address: Address, connection: Connection) -> None:
@@ -131,12 +131,12 @@ class Client:
         broken_retries: int | None = None,
         spending: Spending | None = None,
     ) -> Shape:
-        """Posts a body, or gets without one, and reads the answer.
+        """Sends a POST with a body, or a GET without one, and reads the answer.
 
         Args:
-            tokens: the most tokens of the call, for the rate limit.
-            patient: whether to retry where the server cannot be reached.
-            broken_retries: retries after status 500, where fewer are wanted than after other failures.
+            tokens: most tokens of the call, for the rate limit.
+            patient: whether to retry if the server cannot be reached.
+            broken_retries: retries after status 500, if fewer are wanted than after other failures.
             spending: records failed attempts, which may be billed.
 
         Raises: RefusedError, UnavailableError; PreceptorError when the server refuses every call with this key.
@@ -171,7 +171,7 @@ class Client:
         try:
             async with asyncio.timeout(
                 self._timeout_s
-            ):  # httpx limits each silence, not the whole: a body may drip for ever
+            ):  # httpx limits each pause, not the total: a body could trickle in for ever
                 if body is None:
                     text = await self._openai.get(path, cast_to=str)
                 else:
@@ -193,7 +193,7 @@ class Client:
         return self._read(text, shape)
 
     def _read(self, text: str, shape: type[Shape]) -> Shape:
-        """The answer in a text, with the key masked: what is recorded comes from here."""
+        """Parses an answer, with the key masked, so the key is never recorded."""
         try:
             answer = from_json(text)
             if "\\" in text or self._key in text:  # otherwise it cannot hold the key
@@ -222,9 +222,9 @@ class Client:
         return UnavailableError(f"no connection: {words}", reached=reached, answer=answer)
 
     def _status_trouble(self, error: APIStatusError) -> UnavailableError:
-        """The failure behind a status that may pass.
+        """The failure behind a status that may be temporary.
 
-        Raises: RefusedError where retrying cannot help; PreceptorError where every call would fail.
+        Raises: RefusedError if retrying cannot help; PreceptorError if every call would fail.
         """
         status = error.status_code
         words = self.shown(_words(error))[:200]
@@ -258,7 +258,7 @@ def _words(error: APIStatusError) -> str:
 
 
 def _asked_wait(error: APIStatusError) -> float | None:
-    """Seconds to wait by the header Retry-After: a number, or a date."""
+    """Seconds to wait according to the header Retry-After: a number, or a date."""
     asked = error.response.headers.get("retry-after")
     if asked is None:
         return None

@@ -1,4 +1,4 @@
-"""The calls that one request takes."""
+"""The calls that answer one request."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from preceptor.core.types import Conversation, Usage, total_usage
 
 
 def estimated_tokens(text: str) -> int:
-    """An estimate on the high side of a text's tokens: one for every three bytes."""
+    """Overestimates the tokens of a text: one for every three bytes."""
     return math.ceil(len(text.encode("utf-8", "replace")) / 3)
 
 
@@ -67,7 +67,7 @@ class Exchange:
         return total_usage(self.usages)
 
     def can_begin(self, begun: str) -> bool:
-        """Whether the server can be made to continue this beginning (after the request's own prefill)."""
+        """Whether the server can continue this beginning (after the request's own prefill)."""
         if not begun or isinstance(self._prompt, str):
             return True
         prefill = self._abilities.prefill
@@ -99,7 +99,7 @@ class Exchange:
 
 
 class _Bill:
-    """The cost of the attempts at one call, as far as it has to be estimated."""
+    """Estimates the cost of failed attempts at one call."""
 
     def __init__(self, exchange: Exchange, prompt_tokens: int, max_tokens: int) -> None:
         self._exchange = exchange
@@ -107,7 +107,7 @@ class _Bill:
         self._max_tokens = max_tokens
 
     def begin(self) -> None:
-        """An attempt is about to be sent.
+        """Records that an attempt is about to be sent.
 
         Raises: UnavailableError for a call beyond the expected ones that the budget does not allow.
         """
@@ -118,7 +118,7 @@ class _Bill:
             exchange.expected += 1
 
     def estimate(self, text: str) -> Usage:
-        """The usage of an answer with this text, up to its limit; all of the limit if the text is empty."""
+        """The usage of an answer with this text, up to its token limit; the whole limit if the text is empty."""
         written = min(estimated_tokens(text), self._max_tokens) if text else self._max_tokens
         return Usage(prompt_tokens=self._prompt_tokens, completion_tokens=written, estimated=True)
 

@@ -11,7 +11,7 @@ from preceptor.backends.openai.address import Address
 from preceptor.core.errors import UsageError
 
 NO_KEY = "none"
-"""Sent where there is no key, as local servers need none."""
+"""Sent if there is no key: local servers need none."""
 SHORTEST_SECRET = 8
 """Shortest key that is masked in answers. A shorter one is a placeholder, and may be an ordinary word."""
 

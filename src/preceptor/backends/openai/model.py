@@ -32,7 +32,7 @@ ResultT = TypeVar("ResultT")
 
 
 class OpenAIModel:
-    """A served model. The server is first contacted when something is asked of it, or of its abilities.
+    """A served model. The server is first contacted when a request is made, or when its abilities are needed.
 
     The key is read when the model is opened: OPENAI_API_KEY for OpenAI's own server (api.openai.com), PRECEPTOR_API_KEY
     for all others. Neither key is sent to the other's servers.
@@ -43,7 +43,7 @@ class OpenAIModel:
         self, address: Address, connection: Connection | None = None, abilities: Abilities | None = None
     ) -> None:
         """Args:
-            abilities: what the server is assumed to support; None to ask it.
+            abilities: what to assume that the server supports; None to ask it.
 
         Raises: UsageError for a malformed key, or one that would be sent in clear text.
         """
@@ -56,7 +56,7 @@ class OpenAIModel:
         self._abilities = abilities
 
     def preflight(self) -> Abilities:
-        """Asks the server, once, what it can do.
+        """Asks the server, once, what it supports.
 
         Raises: PreceptorError, in one line, when there is no such server or model, or the key is wrong.
         """
@@ -67,15 +67,15 @@ class OpenAIModel:
 
     @property
     def identity(self) -> str:
-        """The model string, with the number of votes where the server gives no log-probabilities: of conversations, or
-        of plain text where it takes no conversations.
+        """The model string, with the number of votes if the server gives no log-probabilities for conversations (or for
+        plain text, if it takes no conversations).
         """
         abilities = self.preflight()
         return self._identity(abilities.chat or abilities.text)
 
     @property
     def plain_identity(self) -> str:
-        """The same for plain text, which another endpoint answers, perhaps by votes where this one does not."""
+        """The same for plain text, which another endpoint answers, perhaps only by votes."""
         abilities = self.preflight()
         return self._identity(abilities.text or abilities.chat)
 
@@ -94,7 +94,7 @@ class OpenAIModel:
 
     @property
     def prefill(self) -> bool:
-        """Whether the server continues an answer whose beginning it is given."""
+        """Whether the server continues a given beginning of an answer."""
         return self.preflight().prefill is not None
 
     @property
@@ -103,14 +103,14 @@ class OpenAIModel:
         return self.preflight().context_window
 
     def count_tokens(self, prompt: str | Conversation) -> int:
-        """An estimate on the high side: one token for every three bytes and eight for every message."""
+        """An overestimate: one token for every three bytes and eight for every message."""
         texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
         return sum(estimated_tokens(text) + 8 for text in texts)
 
     def choose(
         self, requests: Sequence[ChooseRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """From the most probable tokens, or from votes where the server gives no log-probabilities.
+        """From the most probable tokens, or from votes if the server gives no log-probabilities.
 
         Raises: PreceptorError when the server takes no request at all; ValueError for a prefill it does not support.
         """
@@ -132,14 +132,14 @@ class OpenAIModel:
         ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]],
         admission: Admission | None,
     ) -> Iterator[Indexed[ResultT | JudgeFailure]]:
-        """Asks with at most `concurrency` requests in flight; new ones start only while results are taken.
+        """Keeps at most `concurrency` requests in flight; new ones start only while the caller consumes results.
 
-        A batch is everything that has been answered by then. The next requests are in flight before it is yielded, so
-        the caller waits for the disk once a batch, and no request waits for the caller. Where the budget allows no
-        further request, those in flight may use less than was reserved for them; iteration ends when none is left.
+        A batch holds all results that have arrived. The next requests are in flight before the batch is yielded, so the
+        caller waits for the disk once per batch, and no request waits for the caller. If the budget allows no further
+        request, those in flight may use less than was reserved for them; iteration ends when none is left.
         """
         exchanges = [self._exchange(index, request, admission) for index, request in enumerate(requests)]
-        waiting = deque(range(len(requests)))  # all of them are made before anything is spent
+        waiting = deque(range(len(requests)))  # all exchanges are made before anything is spent
         flying: dict[Future[ResultT | JudgeFailure], int] = {}
         batch: Indexed[ResultT | JudgeFailure] = []
         try:
@@ -197,7 +197,7 @@ class OpenAIModel:
             if error.status == 404:
                 raise PreceptorError(f"{self.address.base_url} has the model {self.address.name} no longer") from None
             result = error.failure
-        if isinstance(result, JudgeFailure):  # its calls were paid for all the same
+        if isinstance(result, JudgeFailure):  # its calls were paid for nevertheless
             return result.model_copy(update={"usage": exchange.usage})
         return result
 

@@ -1,4 +1,4 @@
-"""What the tokens of a served model cost."""
+"""Prices of served models."""
 
 import re
 import tomllib
@@ -39,7 +39,7 @@ def price_of(address: Address, user_file: Path | None) -> Price | None:
     if address.hosted:
         shipped = files("preceptor.backends.openai").joinpath("prices.toml").read_text(encoding="utf-8")
         tables.append(_TABLE.validate_python(tomllib.loads(shipped)))
-    for name in names:  # the exact one before the user's price of another version
+    for name in names:  # the exact name takes precedence over the user's price of another version
         for table in tables:
             if name in table:
                 return table[name]

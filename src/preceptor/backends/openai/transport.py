@@ -1,4 +1,4 @@
-"""HTTP within bounds: a body of a limited size, and no redirect that leaves the server."""
+"""HTTP with limits: on the size of a body, and on redirects, which must not leave the server."""
 
 import zlib
 from typing import Any
@@ -28,14 +28,14 @@ class BoundedClient(DefaultAsyncHttpxClient):
     """The library's HTTP client, except that every body is read here, including those of errors.
 
     A redirect is followed only if it stays on the same server (scheme, host and port) and keeps the method: a POST that
-    becomes a GET is a different request. Only headers that are used are kept. The others could only do harm, such as a
+    becomes a GET is a different request. Only the headers that are used are kept. Others could do harm, such as a
     character set that names a decompressor.
     """
 
     async def send(self, request: Any, **options: Any) -> Any:
-        """As httpx's, with the whole body read.
+        """As in httpx, but reads the whole body.
 
-        Raises: UnreadableError, RedirectedError; what httpx raises.
+        Raises: UnreadableError, RedirectedError; also whatever httpx raises.
         """
         options |= {"stream": True, "follow_redirects": False}
         redirects = 0

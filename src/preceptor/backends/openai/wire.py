@@ -1,4 +1,4 @@
-"""Bodies of the two calls that continue a text: /completions for a plain one, /chat/completions for a conversation."""
+"""Bodies of the two calls that continue a text: /completions for plain text, /chat/completions for a conversation."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from preceptor.core.control_tokens import defused
 from preceptor.core.types import Conversation, Message
 
 NEUTRAL_SAMPLING = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Turns off what vLLM and llama.cpp do to a distribution by default; not sent to servers that refuse these fields."""
+"""Turns off default changes of vLLM and llama.cpp to the distribution; not sent to servers that refuse the fields."""
 WHOLE_DISTRIBUTION = {"temperature": 1.0, "top_p": 1.0}
 """Samples from the model's own distribution."""
 
@@ -31,8 +31,8 @@ def question(
 
 
 def _harmless(message: Message) -> dict[str, Any]:
-    """The message as the API takes it, without anything that could be read as a control token. The names and arguments
-    of tools may be a candidate's words too.
+    """The message in the API's format, with anything defused that could be read as a control token. A candidate may
+    also have written the names and arguments of tools.
     """
     wired = message.wire() | {"content": defused(message.content)}
     for key in ("name", "tool_call_id"):
@@ -46,8 +46,8 @@ def _harmless(message: Message) -> dict[str, Any]:
 def most_probable(path: str, count: int) -> dict[str, Any]:
     """The second half of the body: greedy decoding, with the `count` most probable tokens at each place.
 
-    Servers may list a sampled token in place of the least probable one, which greedy decoding rules out. SGLang scales
-    log-probabilities by the temperature, but not in greedy mode; vLLM and llama.cpp give those of the raw model at any
+    Servers may list a sampled token in place of the least probable one; greedy decoding rules this out. SGLang scales
+    log-probabilities by the temperature, but not in greedy mode; vLLM and llama.cpp give the raw model's at any
     temperature.
     """
     wanted = {"logprobs": True, "top_logprobs": count} if path == "/chat/completions" else {"logprobs": count}

@@ -22,7 +22,7 @@ from preceptor.backends.transformers.forest import Forest, Segment
 NAME = "preceptor"
 """Name of the attention in transformers' configurations."""
 CPU_TOKENS, CUDA_TOKENS = 1024, 4096
-"""Tokens of one row. More use an accelerator better and need more memory."""
+"""Tokens of one row. Longer rows use an accelerator better and need more memory."""
 ROW_ROUND, QUERIES_ROUND, KEYS_ROUND = 64, 32, 64
 """Rows, and the queries and keys of a segment, are padded to multiples of this many tokens: oneDNN compiles a program
 for every new shape, which takes about 10 ms, and keeps a thousand of them."""
@@ -38,13 +38,13 @@ def in_use(model: Any) -> bool:
 
 
 def tokens_at_once(model: Any) -> int:
-    """How many tokens to give to a model at once."""
+    """How many tokens to pass to a model at once."""
     return CUDA_TOKENS if model.device.type == "cuda" else CPU_TOKENS
 
 
 @dataclass
 class Trial:
-    """Stands in for a forest when a model is tried, and records what each layer asks of its attention."""
+    """Stands in for a forest in a trial of a model, and records the arguments of each layer's attention."""
 
     asked: list[tuple[Any, Tensor | None, dict[str, Any]]] = field(default_factory=list)
     """The calling module, its mask, and all arguments but the scale."""
@@ -65,8 +65,8 @@ def attention(
 
     Args:
         query: B × H × T × D, key and value: B × K × S × D, of H query heads and K heads of keys.
-        attention_mask: what is added to the scores, B × 1 × T × S; ignored with a forest.
-        forest: the segments of the one row, T tokens of it in `query`, behind S - T of a cached prefix.
+        attention_mask: is added to the scores, B × 1 × T × S; ignored with a forest.
+        forest: the segments of the only row: T tokens in `query`, after S - T tokens of a cached prefix.
         sliding_window: how many tokens back a query sees, itself included. A mask contains it, a forest does not.
 
     Returns: B × T × H × D, and no attention weights.
@@ -86,11 +86,11 @@ def attention(
 
 
 def _padded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """Attention of a padded batch, the query heads of a key's head side by side in one product."""
+    """Attention of a padded batch; one product computes all query heads that share a key head."""
     B, H, T, D = query.shape
     K, S = key.shape[1:3]
     scores = _scores(query.reshape(B * K, -1, D), key.reshape(B * K, S, D), scale)
-    # Under autocast the lowest number may be that of fp32, which bf16 rounds to -inf: rows of padding would be NaN.
+    # Under autocast the mask may hold fp32's lowest number, which bf16 rounds to -inf: rows of padding would be NaN.
     scores.view(B, H, T, S).add_(mask.clamp(min=torch.finfo(scores.dtype).min))
     summed = torch.bmm(torch.softmax(scores, dim=-1), value.reshape(B * K, S, -1))
     return summed.view(B, H, T, -1).transpose(1, 2)
@@ -111,9 +111,9 @@ class _Part:
 
     Args:
         lengths: L and S.
-        window: how many tokens back a query sees, itself included; None where it sees all that came before.
-        prefix: keys before those of the row.
-        row: T, its length. Nothing reads its last token: padding queries are taken from it, and their results go to it.
+        window: how many tokens back a query sees, itself included; None if it sees everything before it.
+        prefix: number of keys before those of the row.
+        row: T, the row's length. Its last token is never read: padding queries are taken from it and written to it.
     """
 
     def __init__(
@@ -147,15 +147,15 @@ class _Part:
         return rows.index_select(0, self._of(heads)[1]).view(heads.keys * self._shape[0], -1, rows.shape[1])
 
     def put(self, rows: Tensor, of_queries: Tensor, heads: _Heads) -> None:
-        """Writes what has the form that `queries` gives to its rows."""
+        """Writes results in the form of `queries` back to their rows."""
         rows.index_copy_(0, self._of(heads)[0], of_queries.view(-1, rows.shape[1]))
 
     def add(self, rows: Tensor, of_keys: Tensor, heads: _Heads) -> None:
-        """Adds what has the form that `keys` gives to its rows."""
+        """Adds gradients in the form of `keys` to their rows."""
         rows.index_add_(0, self._of(heads)[1], of_keys.view(-1, rows.shape[1]).to(rows.dtype))
 
     def probabilities(self, query: Tensor, key: Tensor, heads: _Heads, scale: float) -> Tensor:
-        """(K · G) × (H / K · L) × S attention weights; those of padding queries mean nothing."""
+        """(K · G) × (H / K · L) × S attention weights; those of padding queries are meaningless."""
         G, L, S = self._shape
         scores = _scores(self.queries(query, heads), self.keys(key, heads), scale)
         self._bias_GLR = self._bias_GLR.to(scores.dtype)
@@ -163,7 +163,7 @@ class _Part:
         return torch.softmax(scores, dim=-1)
 
     def _of(self, heads: _Heads) -> tuple[Tensor, Tensor]:
-        """Where the rows of its queries are, token by token and head by head, and those of its keys, head by head."""
+        """Indices of the queries' rows, by token and head, and of the keys' rows, by head."""
         if heads not in self._places:
             heads_KH = torch.arange(heads.queries).view(heads.keys, 1, -1, 1)
             queries_KGHL = self._queries_GL[:, None] * heads.queries + heads_KH
@@ -197,7 +197,7 @@ class _ForestAttention(torch.autograd.Function):
         grad_query = torch.zeros_like(query)
         grad_key = torch.zeros_like(
             key, dtype=torch.float32
-        )  # a shared beginning sums the gradients of all texts that continue it
+        )  # the gradients of a shared beginning are summed over all texts that continue it
         grad_value = torch.zeros_like(value, dtype=torch.float32)
         for part in forest:
             probabilities, of_output = part.probabilities(query, key, heads, scale), part.queries(grad, heads)
@@ -222,7 +222,7 @@ class _Row:
     """A forest's row for all layers, with segments of equal padded lengths computed together.
 
     Args:
-        length: of the row.
+        length: length of the row.
     """
 
     def __init__(self, forest: Forest, length: int) -> None:
@@ -254,12 +254,12 @@ class _Row:
 
 
 def _seen_before(segment: Segment, prefix: int) -> int:
-    """How many keys come before a segment; without a window, all of its tokens see them."""
+    """How many keys come before a segment. Without a window, all tokens of the segment see them."""
     return prefix + sum(end - start for start, end in segment.before)
 
 
 def _out_of_sight(segment: Segment, prefix: int, window: int | None) -> int:
-    """How many of the first keys before a segment none of its tokens sees."""
+    """How many keys, from the first on, no token of a segment sees."""
     return max(0, _seen_before(segment, prefix) - window + 1) if window else 0
 
 
@@ -291,16 +291,16 @@ AttentionMaskInterface.register(NAME, eager_mask)
 
 
 def forest_arguments(model: Any, forest: Forest) -> dict[str, Any]:
-    """What a model is called with to compute a forest's row; results are in the row's order, 1 × T."""
+    """The arguments with which a model computes a forest's row; results are in the row's order, 1 × T."""
     device = model.device
     if not in_use(model):
         return {
             "input_ids": torch.tensor([forest.tokens], device=device),
             "position_ids": torch.tensor([forest.positions], device=device),
-            "attention_mask": forest.mask(model.dtype, device),  # of four dimensions, it is taken as it is
+            "attention_mask": forest.mask(model.dtype, device),  # transformers uses a mask of four dimensions unchanged
             "use_cache": False,
         }
-    row = round_up(len(forest.tokens) + 1, ROW_ROUND)  # its last token at least is read by nothing
+    row = round_up(len(forest.tokens) + 1, ROW_ROUND)  # at least its last token is never read
     filling = [0] * (row - len(forest.tokens))
     return {
         "input_ids": torch.tensor([forest.tokens + filling]),

@@ -1,7 +1,7 @@
-"""From text to token ids, with text from outside kept apart from control tokens.
+"""Turns text into token ids, so that text from outside never becomes control tokens.
 
 A chat template mixes control tokens (`<|im_start|>`) with message contents. A content that spells a control token must
-stay text, so contents are taken out before the template is tokenised and are tokenised separately as plain text.
+stay text, so contents are replaced by marks before the template is tokenised, and are tokenised separately.
 Some tokenizers list tokens such as `<tool_call>` and `</think>` among ordinary words and recognise them in plain text
 too: these get a space inside, unless the assistant itself wrote them.
 """
@@ -61,7 +61,7 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
 
 
 def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "") -> list[int]:
-    """Token ids of either form of prompt. Plain text begins with BOS where the tokenizer adds it."""
+    """Token ids of either form of prompt. Plain text begins with BOS if the tokenizer adds it."""
     if not isinstance(prompt, str):
         return encode_conversation(tokenizer, prompt, prefill)
     start = [int(i) for i in tokenizer("")["input_ids"]]
@@ -69,8 +69,8 @@ def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "")
 
 
 def content_of(tokenizer: Any, message: Message) -> str:
-    """A message's content, ready for `encode_text`: unless the assistant wrote it, it holds no control token that the
-    tokenizer would recognise although it is told not to.
+    """A message's content, ready for `encode_text`. Unless the assistant wrote it, control tokens are defused that the
+    tokenizer would recognise in spite of its settings.
     """
     return message.content if message.role == "assistant" else _inert(tokenizer, message.content)
 

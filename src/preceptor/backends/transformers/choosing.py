@@ -1,4 +1,4 @@
-"""Log-probabilities of choices: shared prefixes computed once, logits only where a choice is read."""
+"""Log-probabilities of choices. Shared prefixes are computed once, and logits only where a choice needs them."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ from preceptor.backends.transformers.layout import lay_out, read
 from preceptor.backends.transformers.traits import traits
 
 PREFIX_BLOCK = 64
-"""A shared prefix is computed and kept in blocks of this many tokens, so that what is kept does not depend on earlier
+"""A shared prefix is computed and cached in blocks of this many tokens, so that the cache does not depend on earlier
 requests.
 """
 WORTH_A_WORKER = 128
-"""Least number of tokens that is worth a worker of its own."""
+"""Fewest tokens that are worth a separate worker."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class EncodedChoice:
 
     @property
     def rows(self) -> list[tuple[int, ...]]:
-        """The sequences to compute: the context followed by all but the last token of each choice, without sequences
-        that others begin with (choices of a single token all read the context's last position).
+        """The sequences to compute: the context followed by all but the last token of each choice. A sequence is left
+        out if another begins with it (choices of a single token all read the context's last position).
         """
         stems = {choice[:-1] for choice in self.choices}
         kept = [s for s in stems if not any(s != other and other[: len(s)] == s for other in stems)]
@@ -40,8 +40,8 @@ class EncodedChoice:
 
 
 class PrefixCache:
-    """The key-value cache of the last shared prefix, kept from batch to batch and from call to call; for models that
-    compute a forest. Layers with a window keep all of it too; their masks hide what they must not see.
+    """The key-value cache of the last shared prefix, kept between batches and calls; for models that compute a forest.
+    Layers with a window keep all of it too; their masks hide keys outside the window.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class PrefixCache:
         return self._first(model, len(prefix), rows)
 
     def keep(self, model: Any, prefix: tuple[int, ...]) -> None:
-        """Computes the part of a prefix that is not kept. Afterwards several threads may call `expanded` at once."""
+        """Computes the part of a prefix that is not cached. Afterwards several threads may call `expanded` at once."""
         known = common_length(prefix, self._prefix) // PREFIX_BLOCK * PREFIX_BLOCK
         if known < len(prefix):
             cache = self._first(model, known, 1)
@@ -76,10 +76,10 @@ class PrefixCache:
 
 
 def batches(requests: Sequence[EncodedChoice], at_once: int, *, forest: bool = True) -> Iterator[list[int]]:
-    """Indices of requests to compute together, at most `at_once` tokens; those that begin alike are neighbours.
+    """Indices of requests to compute together, at most `at_once` tokens; requests that begin alike are adjacent.
 
     Args:
-        forest: whether a beginning that requests share is computed once.
+        forest: whether a beginning shared by requests is computed once.
 
     Each batch depends only on the requests that are not yet answered, so a run that was stopped between two batches
     forms the remaining ones exactly as an uninterrupted run.
@@ -107,8 +107,8 @@ def batches(requests: Sequence[EncodedChoice], at_once: int, *, forest: bool = T
 
 @torch.inference_mode()
 def choice_log_probs(model: Any, requests: Sequence[EncodedChoice], prefix_cache: PrefixCache) -> list[list[float]]:
-    """Log-probability of each choice of each request. The prefix that all share is computed once, and so is whatever
-    some of them share beyond it; a model that computes no forest computes every text separately.
+    """Log-probability of each choice of each request. The prefix shared by all is computed once, and so are further
+    beginnings shared by some; a model that computes no forest computes every text separately.
     """
     rows = [(row, len(request.context) - 1) for request in requests for row in request.rows]
     logits = _logits(model, rows, prefix_cache)
@@ -150,7 +150,7 @@ def _logits(model: Any, rows: Sequence[Read], prefix_cache: PrefixCache) -> Sequ
 
 
 def without_longer_choices(choices: Sequence[tuple[int, ...]], log_probs: Sequence[float]) -> list[float]:
-    """Subtracts from each choice the probability of longer choices that begin with it: from "1" that of "10"."""
+    """Subtracts from each choice the probability of longer choices that begin with it, such as "10" from "1"."""
     reduced: list[float] = []
     for choice, log_prob in zip(choices, log_probs, strict=True):
         longer = {c: lp for c, lp in zip(choices, log_probs, strict=True) if _begins(choice, c)}

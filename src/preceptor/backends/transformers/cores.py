@@ -1,7 +1,7 @@
-"""Independent work of one model on a CPU, done in parallel.
+"""Runs independent work of one model in parallel on a CPU.
 
-Two halves of a batch, each on half of the cores, take less time than one after the other on all of them: cores that
-share a product wait for each other at its end, and for Python between products.
+Computing two halves of a batch in parallel, each on half of the cores, is faster than computing them in turn on all
+cores: cores that share a product wait for each other at its end, and for Python between products.
 """
 
 import threading
@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 
 MOST_WORKERS = 4
-"""More would wait for Python's lock and need more memory."""
+"""More workers would wait for Python's lock and need more memory."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,8 +30,8 @@ def workers(device: torch.device) -> int:
 def side_by_side(device: torch.device, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """The results of the work on each item, in the order of the items. Each worker has its share of the threads.
 
-    Gradients, inference mode and automatic precision are those of the caller. An error of a worker is raised here,
-    after all work that had begun has ended.
+    Gradient mode, inference mode and autocast are those of the caller. An error of a worker is raised here, once all
+    work that had begun has ended.
     """
     at_once = min(workers(device), len(items))
     if at_once <= 1:
@@ -47,12 +47,12 @@ def side_by_side(device: torch.device, work: Callable[[T], R], items: Sequence[T
         for each in begun:
             each.cancel()
         wait(begun)
-        torch.set_num_threads(threads)  # what a worker sets is the default of later threads
+        torch.set_num_threads(threads)  # a worker's setting becomes the default of later threads
 
 
 @lru_cache
 def _pool(count: int, threads: int) -> ThreadPoolExecutor:
-    """Workers, which are kept: memory that a thread has used is faster than new memory."""
+    """A pool of workers, which is kept: memory that a thread has already used is faster than new memory."""
     return ThreadPoolExecutor(count, initializer=_begin, initargs=(threads,))
 
 
@@ -62,7 +62,7 @@ def _begin(threads: int) -> None:
 
 
 def _as_here(work: Callable[[T], R]) -> Callable[[T], R]:
-    """The work in this thread's modes, which other threads do not inherit."""
+    """Wraps the work so that it runs in this thread's modes, which other threads do not inherit."""
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     autocast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 

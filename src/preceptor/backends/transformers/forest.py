@@ -1,8 +1,8 @@
 """Texts that begin alike, laid out so that every shared beginning is computed once.
 
-Texts become trees of segments: a segment holds the tokens that some texts share between two branchings. All segments
-stand one after another in one row. A token attends to the segments that lead to its own and to its own segment up to
-itself, and its position counts from the beginning of its text, so the result is that of a row of its own.
+Texts become trees of segments: a segment holds the tokens that some texts share between two branch points. All
+segments form one row. A token attends to the segments that lead to its own and to its own segment up to itself, and
+its position counts from the beginning of its text, so the result is the same as if each text had its own row.
 """
 
 import math
@@ -19,7 +19,7 @@ LONGEST_SEGMENT = 128
 
 @dataclass(frozen=True)
 class Segment:
-    """Tokens start..end of the row, and what they attend to besides themselves."""
+    """Tokens start..end of the row, and the ranges that they attend to besides their own."""
 
     start: int
     end: int
@@ -32,7 +32,7 @@ class Forest:
     """Texts laid out in one row.
 
     Args:
-        prefix: number of first tokens, the same in every text, that are cached already and not part of the row.
+        prefix: number of first tokens, the same in every text, that are already cached and not part of the row.
     """
 
     prefix: int = 0
@@ -40,12 +40,12 @@ class Forest:
     positions: list[int] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     places: list[list[int]] = field(default_factory=list)
-    """For each text, the places in the row of its tokens after the prefix."""
+    """For each text, the positions in the row of its tokens after the prefix."""
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]], prefix: int = 0) -> "Forest":
-        """Lays out texts. What a text shares with the one before is not repeated, so texts that begin alike should be
-        neighbours.
+        """Lays out texts. Tokens that a text shares with the previous one are not repeated, so texts that begin alike
+        should be adjacent.
 
         Raises: ValueError when a text has no token beyond the prefix.
         """
@@ -72,8 +72,8 @@ class Forest:
         self.places.append(places)
 
     def mask(self, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The same as an additive mask, for any attention: 1 × 1 × T × (prefix + T), 0 where a token may look and the
-        lowest number where it may not.
+        """The forest as an additive mask, for any attention: 1 × 1 × T × (prefix + T), 0 where a token may attend and
+        the lowest number where it may not.
         """
         size = len(self.tokens)
         allowed_TT = torch.zeros(size, size, dtype=torch.bool)
@@ -89,7 +89,7 @@ class Forest:
         )[None, None]
 
     def _shared_with_last(self, text: Sequence[int]) -> list[int]:
-        """The places of the tokens that a text shares with the one before it."""
+        """The positions of the tokens that a text shares with the one before it."""
         if not self.places:
             return []
         last = self.places[-1]
@@ -97,7 +97,7 @@ class Forest:
 
     @staticmethod
     def _ranges(places: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Ascending places, as ranges."""
+        """Ascending positions, as ranges."""
         ranges: list[tuple[int, int]] = []
         for place in places:
             if ranges and ranges[-1][1] == place:
@@ -114,11 +114,10 @@ def common_length(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def in_parts(sizes: Sequence[int], at_once: int, workers: int = 1) -> list[range]:
-    """Divides items of some sizes, in order, into parts of at most `at_once`; a larger item is a part of its own.
+    """Divides items of given sizes, in order, into parts of at most `at_once`; a larger item is a part of its own.
 
     Args:
-        workers: the number of workers that share the parts, which are made about equally large and equally many for
-            each.
+        workers: the number of workers that share the parts; each gets about as many parts, of about the same size.
     """
     parts = _in_parts(sizes, at_once)
     if workers == 1 or len(sizes) == 1:

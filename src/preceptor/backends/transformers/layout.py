@@ -1,4 +1,4 @@
-"""Feeding texts to a model: as a forest if the model computes one, otherwise as a padded batch."""
+"""Prepares texts for a model: as a forest if the model computes one, otherwise as a padded batch."""
 
 import threading
 from collections.abc import Generator, Sequence
@@ -29,7 +29,7 @@ def lay_out(model: Any, texts: Sequence[Sequence[int]], prefix: int = 0) -> Layo
     """Lays out texts for a model without adapters; texts with the same beginning should be adjacent.
 
     Args:
-        prefix: number of first tokens, the same in every text, that are cached already; only for models that compute
+        prefix: number of first tokens, the same in every text, that are already cached; only for models that compute
             a forest.
     """
     if traits(model).forest:
@@ -45,7 +45,7 @@ def lay_out(model: Any, texts: Sequence[Sequence[int]], prefix: int = 0) -> Layo
 def read(model: Any, arguments: dict[str, Any], places_N: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Logits at N indices of a model's result (N × V), and the hidden states from which its head computed them (N × H).
 
-    Whatever the model does to its logits after the head (scaling, capping) is included.
+    The logits include what the model does to them after the head (scaling, capping).
     """
     with reading(model, places_N):
         return model(**arguments).logits.flatten(0, -2), _reading.hidden

@@ -1,4 +1,4 @@
-"""Loading weights: where they come from, their precision and device, and the exact identity of a model."""
+"""Loads models: finds the weights, chooses precision and device, and determines the exact identity."""
 
 import hashlib
 import json
@@ -25,16 +25,16 @@ class LoadedModel:
     identity: str
     """Name, weights hash or revision, and precision: equal identities give equal results on one machine."""
     source: str
-    """What `from_pretrained` was given: a folder, or a name on the hub."""
+    """The argument of `from_pretrained`: a folder, or a name on the hub."""
     revision: str | None = None
-    """The revision of a model on the hub, where one was named."""
+    """The revision of a model on the hub, if one was named."""
 
 
 def default_dtype() -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32.
+    """bfloat16 if the hardware multiplies it natively, else float32.
 
-    A CPU multiplies it natively if it has the instructions and PyTorch may use them. With ATEN_CPU_CAPABILITY=avx2 in
-    the environment PyTorch may not, and a machine with the instructions works like one without.
+    A CPU multiplies it natively if it has the instructions and PyTorch may use them. ATEN_CPU_CAPABILITY=avx2 in the
+    environment keeps PyTorch from using them.
     """
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
@@ -65,7 +65,7 @@ def load(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
 
 
 def context_window(model: Any) -> int:
-    """The model's context window in tokens; 2^20 where its configuration does not say."""
+    """The model's context window in tokens; 2^20 if its configuration does not say."""
     config = model.config.get_text_config()
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     return next((int(size) for name in names if (size := getattr(config, name, None))), 1 << 20)
@@ -74,9 +74,8 @@ def context_window(model: Any) -> int:
 def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
     """Loads a sequence classifier with one output, as `load` loads a causal language model.
 
-    Raises: UsageError when there is no such model, or it is not a reward model: transformers would give a language
-    model
-        a random head, and say so only in its log. PreceptorError as in `load`.
+    Raises: UsageError when there is no such model, or it is not a reward model (transformers would give a language
+        model a random head, and say so only in its log); PreceptorError as in `load`.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -101,7 +100,7 @@ def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedMode
 
 
 def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel, set[str]]:
-    """A model of a class of transformers, and the names of the weights that its files lack."""
+    """Loads a model with a class of transformers. Also returns the names of weights that its files lack."""
     from transformers import AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
@@ -133,7 +132,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _locate(name: str) -> tuple[str, dict[str, str], str]:
-    """Arguments for `from_pretrained`: source and keywords; and the version where it is known before loading."""
+    """Arguments for `from_pretrained`: source and keywords; and the version, if it is known before loading."""
     if name == "embedded":
         folder = ensure_embedded()
         return str(folder), {}, files_hash(_model_files(folder))
@@ -152,7 +151,7 @@ def _locate(name: str) -> tuple[str, dict[str, str], str]:
 
 
 def _base_of(adapters: Path) -> Path:
-    """The base model that adapters name: a folder, or a name on the hub, which is not a folder here."""
+    """The base model that adapters name: a local folder, or a name on the hub."""
     try:
         return Path(str(json.loads((adapters / ADAPTERS).read_text(encoding="utf-8"))["base_model_name_or_path"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -160,7 +159,7 @@ def _base_of(adapters: Path) -> Path:
 
 
 def _merge_adapters(model: Any) -> None:
-    """Merges LoRA adapters into the weights, in their precision, as in training: sampling is then twice as fast."""
+    """Merges LoRA adapters into the weights, in their precision, as in training. This makes sampling twice as fast."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for layer in model.modules():
@@ -172,7 +171,7 @@ def _model_files(folder: Path) -> list[Path]:
     """The files that define a model: weights, configuration, tokenizer and chat template."""
     endings = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model")
     found = (file for ending in endings for file in folder.glob(ending))
-    return sorted(file for file in found if file.name != "manifest.json")  # repeats what the others say
+    return sorted(file for file in found if file.name != "manifest.json")  # repeats the contents of the others
 
 
 def files_hash(files: list[Path]) -> str:
@@ -186,6 +185,6 @@ def files_hash(files: list[Path]) -> str:
 
 @lru_cache
 def _file_hash(file: Path, size: int, modified: int) -> bytes:
-    """The hash of an unchanged file, computed once: policy, reference and judge often have the same weights."""
+    """The hash of a file, computed once while it is unchanged: policy, reference and judge often share weights."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()

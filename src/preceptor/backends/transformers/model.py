@@ -30,11 +30,11 @@ from preceptor.core.types import Conversation, JudgeFailure, Usage
 COMPLETIONS_AT_ONCE = 32
 """Most continuations decoded together."""
 COMPLETION_TOKENS_AT_ONCE = 1 << 15
-"""Most tokens of them, prompts included, which bounds the memory of the key-value cache."""
+"""Most tokens decoded together, prompts included; bounds the memory of the key-value cache."""
 
 
 class LocalModel:
-    """A model in this process. It computes the shared prefixes of requests once; callers need not manage caches."""
+    """A model in this process. It computes shared prefixes of requests once; callers need not manage caches."""
 
     prefill = True
     price = FREE
@@ -47,7 +47,7 @@ class LocalModel:
         self.source = loaded.source
         self.revision = loaded.revision
         self.tokens_at_once = tokens_at_once(loaded.model)
-        """How many tokens a worker gives to the model at once. Fewer need less memory."""
+        """How many tokens a worker passes to the model at once. Fewer need less memory."""
         self._prefix_cache = PrefixCache()
 
     @property
@@ -78,8 +78,7 @@ class LocalModel:
     def choose(
         self, requests: Sequence[ChooseRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """Exact log-probabilities. A request that exceeds the window or that the chat template refuses fails by
-        itself.
+        """Exact log-probabilities. A request fails alone if it exceeds the window or the chat template refuses it.
         """
         encoded = [self._encoded_choice(request) for request in requests]
         fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
@@ -97,9 +96,9 @@ class LocalModel:
     def complete(
         self, requests: Sequence[CompleteRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[Completion | JudgeFailure]]:
-        """Sampled or greedy continuations, in batches of similar length. Each row has the seed of its request.
+        """Sampled or greedy continuations, in batches of similar length. Each row uses the seed of its request.
 
-        `stop` is applied to the finished text: tokens after it have been computed and are counted in the usage.
+        `stop` is applied to the finished text: tokens after it were computed, so the usage counts them.
         """
         encoded = [self._encoded(r.prompt, r.prefill, r.max_new_tokens) for r in requests]
         if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
@@ -121,7 +120,7 @@ class LocalModel:
             yield [(i, self._completion(requests[i], len(fits[i]), s)) for i, s in zip(batch, sampled, strict=True)]
 
     def _encoded(self, prompt: str | Conversation, prefill: str, new_tokens: int) -> tuple[int, ...] | JudgeFailure:
-        """Token ids of a prompt that leaves room in the window, or the failure."""
+        """Token ids of a prompt that leaves room for the answer in the window, or a failure."""
         try:
             ids = tuple(encode_prompt(self.tokenizer, prompt, prefill))
         except UsageError as error:

@@ -1,4 +1,4 @@
-"""Sampling: a group of responses for each prompt, the prompt computed once per group."""
+"""Sampling: a group of responses for each prompt; the prompt is computed once per group."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from preceptor.core.ticks import tick
 PROMPTS_ROUND = 16
 """Prompts are padded to a multiple of this many tokens, for the reason given at `KEYS_ROUND`."""
 ROWS_AT_ONCE = 64
-TOKENS_A_TICK = 16
-"""Progress is reported after so many tokens of a batch."""
 """Most responses decoded together. More use the hardware better and need more memory for the key-value cache."""
+TOKENS_A_TICK = 16
+"""Progress is reported whenever a batch has grown by this many tokens."""
 
 
 @dataclass(frozen=True)
 class SampledResponse:
-    """Token ids of one response, with the end-of-sequence token where the model gave it."""
+    """Token ids of one response, including the end-of-sequence token if the model gave it."""
 
     token_ids: tuple[int, ...]
     finished: bool
@@ -50,8 +50,8 @@ def sample_groups(
 ) -> list[list[SampledResponse]]:
     """Samples `group_size` responses (G) to each of P prompts, each group from its own seed.
 
-    The end of a response is its first end-of-sequence token, whatever the padding token is. `temperature` divides the
-    logits; 0 is greedy. A group's random numbers do not depend on the other prompts.
+    A response ends at its first end-of-sequence token, whatever the padding token is. `temperature` divides the logits;
+    0 is greedy. A group's random numbers do not depend on the other prompts.
 
     Returns: P lists of G responses.
     """
@@ -95,7 +95,7 @@ Draw = Callable[[Tensor, Tensor, int], Tensor]
 def _drawing(
     seeds_P: Sequence[int], group_size: int, steps: int, temperature: float, top_k: int | None, device: torch.device
 ) -> Draw:
-    """Draws with one random number for each row and step; those of a group come from the group's seed."""
+    """Draws with one random number for each row and step; a group's numbers come from the group's seed."""
     if not seeds_P:
         raise ValueError("no prompts to sample for")
     uniform_BT = torch.cat(
@@ -126,7 +126,7 @@ def _decode(
         alone = (_decode_alone(model, ids, group_size, max_new_tokens, eos_ids, _from(draw, place * group_size))
                  for place, ids in enumerate(prompt_ids_P))  # fmt: skip
         return [response for responses in alone for response in responses]
-    one_mask = in_use(model) and not traits(model).windows  # that of all layers, made here
+    one_mask = in_use(model) and not traits(model).windows  # one mask for all layers, made here
     round_to = KEYS_ROUND if one_mask else 1
     ids_PT, mask_PT = _left_padded([ids[cached:] for ids in prompt_ids_P], min(PROMPTS_ROUND, round_to), model.device)
     mask_PT = torch.cat([mask_PT.new_ones(len(mask_PT), cached), mask_PT], dim=1)
@@ -141,7 +141,7 @@ def _decode(
     cache = _with_room(model, cache, whole=one_mask)
     mask_BT = mask_PT.repeat_interleave(group_size, dim=0)
     positions_B1 = mask_BT.sum(dim=1, keepdim=True) - 1
-    if one_mask:  # to add to scores: of four dimensions, a mask is taken as it is
+    if one_mask:  # additive; transformers uses a mask of four dimensions unchanged
         lowest = torch.finfo(model.dtype).min
         hidden_BT = torch.nn.functional.pad(mask_BT == 0, (0, max_new_tokens + round_to), value=True)
         mask_BT = torch.zeros(hidden_BT.shape, dtype=model.dtype).masked_fill(hidden_BT, lowest)[:, None, None]
@@ -187,8 +187,8 @@ def _decode(
 def _decode_alone(
     model: Any, prompt_ids: Sequence[int], group_size: int, max_new_tokens: int, eos_ids: Sequence[int], draw: Draw
 ) -> list[SampledResponse]:
-    """Decodes one prompt's G rows without padding, with whatever cache the model keeps. Rows that have ended stay until
-    all have, because such a cache cannot be divided.
+    """Decodes one prompt's G rows without padding, with whatever cache the model keeps. Finished rows stay in the batch
+    until all have finished, because such a cache cannot be divided.
     """
     rows_B, taken = torch.arange(group_size, device=model.device), [[] for _ in range(group_size)]
     ended = [False] * group_size
@@ -210,7 +210,7 @@ def _decode_alone(
 
 
 def _from(draw: Draw, first: int) -> Draw:
-    """The same drawing for rows that start at `first`."""
+    """The same draw for rows that start at `first`."""
     return lambda logits_BV, rows_B, step: draw(logits_BV, rows_B + first, step)
 
 
@@ -233,8 +233,8 @@ class _RoomyLayer(DynamicLayer):
 
     Args:
         room: the step, in tokens.
-        whole: whether to return whole arrays, with zeros where there is no token yet: a product with a part of an array
-            copies it first.
+        whole: whether to return whole arrays, with zeros where there is no token yet; a product with a part of an array
+            would copy it first.
     """
 
     def __init__(self, layer: Any, room: int, whole: bool) -> None:
@@ -267,7 +267,7 @@ class _RoomyLayer(DynamicLayer):
 
 
 def _with_room(model: Any, cache: DynamicCache, *, whole: bool) -> DynamicCache:
-    """The same cache with room for more tokens; other kinds of layers, such as sliding windows, stay as they are."""
+    """The same cache with room for more tokens; other kinds of layers, such as sliding windows, are unchanged."""
     layers: list[Any] = cache.layers
     roomy: Any = DynamicCache(config=model.config)
     roomy.layers = [_RoomyLayer(layer, KEYS_ROUND, whole) if type(layer) is DynamicLayer else layer for layer in layers]

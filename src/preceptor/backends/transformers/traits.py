@@ -1,8 +1,7 @@
-"""How a model can process texts. This is found out when it is loaded, from what its layers cache and by a trial.
+"""How a model can process texts. It is determined when the model is loaded, from its layers' caches and by a trial.
 
-A forest (`forest`) is exact if every layer attends as its mask says and uses the positions that it is given, and
-nothing else carries over from one token to the next. A list of families would never be complete, so each model is tried
-on three tokens.
+A forest (`forest`) is exact if every layer follows its mask and the given positions, and if nothing else carries over
+from one token to the next. A list of model families would never be complete, so each model is tried on three tokens.
 """
 
 import inspect
@@ -18,7 +17,7 @@ from preceptor.backends.transformers import attention
 from preceptor.core.errors import UsageError
 
 CACHES = ("past_key_values", "cache_params", "state")
-"""Names that models use for their decoding cache, in outputs and arguments."""
+"""Names of the decoding cache in models' outputs and arguments."""
 _HARMLESS = {"dropout", "is_causal", "position_ids", "use_cache", "output_attentions", "output_hidden_states"}
 """Attention arguments that do not change what is computed outside of training."""
 _KEPT = "preceptor_traits"
@@ -37,23 +36,23 @@ class Traits:
 
     @property
     def kept_prefixes(self) -> bool:
-        """Whether prompts may be decoded after a cached prefix; a window would count the padding in between."""
+        """Whether prompts may be decoded after a cached prefix. A window would count the padding in between."""
         return self.forest and not self.windows
 
 
 def traits(model: Any) -> Traits:
-    """The traits that `prepare` found, also of a model wrapped in adapters."""
+    """The traits that `prepare` determined, also for a model wrapped in adapters."""
     return getattr(model, _KEPT, Traits())
 
 
 @torch.no_grad()
 def prepare(model: Any) -> None:
-    """Finds out a model's traits. On a CPU, a model that computes a forest gets this package's attention."""
+    """Determines a model's traits. On a CPU, a model that computes a forest gets this package's attention."""
     windows = _windows(model)
     on_cpu, forest = model.device.type == "cpu", False
     if model.config.get_text_config()._attn_implementation in ("sdpa", attention.NAME):
         model.set_attn_implementation(attention.NAME)
-        # On an accelerator a forest is a mask, and all layers share it.
+        # On an accelerator, a forest is a mask shared by all layers.
         forest = (on_cpu or not any(windows)) and _computes_a_forest(model, windows)
         if not (forest and on_cpu):
             model.set_attn_implementation("sdpa")
@@ -67,10 +66,11 @@ def prepare(model: Any) -> None:
 
 @torch.no_grad()
 def check_decodes(model: Any, name: str) -> None:
-    """Checks that a model whose prompts are decoded one by one computes the same token by token as in a single pass: a
-    cache of anything but keys and values is only as good as the code that maintains it.
+    """Checks that a model whose prompts are decoded one by one computes the same token by token as in a single pass.
 
-    Raises: UsageError when it does not.
+    Its cache holds more than keys and values, so it depends on code that may be wrong.
+
+    Raises: UsageError when the results differ.
     """
     if traits(model).padded_prompts:
         return
@@ -81,7 +81,7 @@ def check_decodes(model: Any, name: str) -> None:
         expected, output = model(ids).logits[:, -1].float(), None
         for seen, step in ((0, ids[:, :2]), (2, ids[:, 2:3]), (3, ids[:, 3:])):
             output = model(**decoding(model, step, seen, output))
-    except Exception as error:  # however it fails, the user is told why
+    except Exception as error:  # for any failure, the user learns the reason
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"{what} cannot be sampled: {why}; {remedy}") from error
     found: Tensor = output.logits[:, -1].float()  # pyright: ignore[reportOptionalMemberAccess]
@@ -129,7 +129,7 @@ def _windows(model: Any) -> list[int | None]:
 
 
 def _computes_a_forest(model: Any, windows: list[int | None]) -> bool:
-    """Tries rows of three tokens, in which the third must see the first but not the second."""
+    """Tries rows of three tokens in which the third must see the first but not the second."""
     trial = attention.Trial()
     lowest = torch.finfo(model.dtype).min
     mask = torch.tensor([[0, lowest, lowest], [0, 0, lowest], [0, lowest, 0]], dtype=model.dtype, device=model.device)
@@ -137,29 +137,29 @@ def _computes_a_forest(model: Any, windows: list[int | None]) -> bool:
     ids, positions = [[1, 2, 3], [1, 4, 3], [1, 2, 3]], [[0, 1, 1], [0, 1, 1], [0, 1, 2]]
     try:
         usual, sibling, later = _last(model, ids, positions, attention_mask=mask, forest=trial)
-    except Exception:  # whatever such a model cannot take, it gets separate texts
+    except Exception:  # a model that cannot compute this gets separate texts
         return False
     asked = {module.layer_idx: (given, other) for module, given, other in trial.asked}
     return (
         len(asked) == len(trial.asked) == len(windows)
         and all(given is not None and torch.equal(given, mask) for given, _ in asked.values())
         and all(_is_plain(asked[layer][1], window) for layer, window in enumerate(windows))
-        and float((usual - sibling).norm()) <= 0.05 * float(usual.norm())  # rounding may differ, as between experts
+        and float((usual - sibling).norm()) <= 0.05 * float(usual.norm())  # experts may round differently
         and not torch.equal(usual, later)
     )
 
 
 def _is_plain(asked: dict[str, Any], window: int | None) -> bool:
-    """Whether a layer asks for nothing but a softmax over what its mask and its window let it see."""
+    """Whether a layer computes only a softmax over the keys that its mask and its window allow."""
     rest = {name for name, value in asked.items() if value is not None and name not in _HARMLESS}
     return window is not None and (asked["sliding_window"] or 0) == window and rest <= {"sliding_window"}
 
 
 def _follows_positions(model: Any) -> bool:
-    """Whether a model uses the positions that it is given, so that texts may be padded on the left."""
+    """Whether a model uses the given positions, so that texts may be padded on the left."""
     try:
         near, far = _last(model, [[1, 2], [1, 2]], [[0, 1], [0, 2]])
-    except Exception:  # it takes none
+    except Exception:  # it accepts no positions
         return False
     return not torch.equal(near, far)
 
