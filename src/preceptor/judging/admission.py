@@ -11,13 +11,13 @@ from preceptor.store.ledger import Ledger, Sent
 class BudgetedAdmission:
     """Reserves the estimated cost of each request until its outcome is on record.
 
-    So the budget is overdrawn by no more than what requests cost beyond their estimates. After an estimate that was too
-    low, later ones are raised by the same factor.
+    So the budget can be exceeded only by the amount that requests cost beyond their estimates. After an estimate that
+    was too low, later ones are raised by the same factor.
     """
 
     def __init__(self, ledger: Ledger, price: Price | None, sent: Callable[[int, Usage, float | None], Sent]) -> None:
         """Args:
-        price: None if it is not known; then nothing is reserved.
+        price: None if unknown; then nothing is reserved.
         sent: makes the record of a request about to be sent, from its index, estimated usage and reserved dollars.
         """
         self._ledger = ledger
@@ -26,7 +26,7 @@ class BudgetedAdmission:
         self._sent = sent
         self._reserved: dict[int, float] = {}
         self._estimated: dict[int, float] = {}
-        """What is reserved, before the factor."""
+        """Reserved amounts, before the factor is applied."""
         self._factor = 1.0
         self._lock = threading.Lock()
         self.refused: float | None = None

@@ -1,8 +1,9 @@
 """Asking a judge: a question with a few answers, put at once or after the judge has reasoned about it.
 
-A chat model is asked in a conversation whose answer is begun for it, so that its next word is the verdict; where a
-server cannot begin an answer, it is asked to give nothing else. A base model continues plain text. The rationale of a
-chain of thought is decoded first, then stands between the question and the same ending (Lee et al. 2023, section 2.1).
+A chat model is asked in a conversation, and the beginning of its answer is given, so that its next word is the verdict.
+If a server cannot continue a given beginning, the model is asked to answer with the verdict and nothing else. A base
+model continues plain text. With chain of thought, the rationale is decoded first and put between the question and the
+same beginning of the answer (Lee et al. 2023, section 2.1).
 """
 
 import re
@@ -22,7 +23,7 @@ REASONING = "Reasoning:"
 
 @dataclass(frozen=True)
 class Question:
-    """One thing a judge is asked."""
+    """One question to a judge."""
 
     text: str
     """The whole question, up to where the answer begins."""
@@ -32,7 +33,7 @@ class Question:
     reason: str
     """How a rationale is asked for."""
     seed: int = 0
-    """Of the rationale."""
+    """Seed of the rationale."""
 
     @property
     def answers(self) -> str:
@@ -52,7 +53,7 @@ class Reasoning:
 
 @dataclass(frozen=True)
 class Demand:
-    """What judging something takes: calls of the model, and the tokens that they are billed for."""
+    """The cost of judging: calls of the model, and the tokens that they are billed for."""
 
     calls: int
     usage: Usage
@@ -75,7 +76,7 @@ def ask(
 
 
 def longest_request(model: LanguageModel, question: Question, reasoning: Reasoning | None) -> int:
-    """Tokens that the longest request of a question takes in the window, rationale and answer included."""
+    """Tokens of the window that the longest request of a question needs, rationale and answer included."""
     final = _final_request(model, question, None if reasoning is None else "")
     answer = final.prefill + max(final.choices, key=len)
     asked = model.count_tokens(final.prompt) + model.count_tokens(answer) + 8
@@ -83,7 +84,7 @@ def longest_request(model: LanguageModel, question: Question, reasoning: Reasoni
 
 
 def demand_of(model: LanguageModel, questions: Sequence[Question], reasoning: Reasoning | None) -> Demand:
-    """What asking all questions takes, none of them asked yet; a rationale counts at its full length."""
+    """The cost of asking all questions if none is on record; a rationale counts at its full length."""
     usage = total_usage(request_tokens(model, question, reasoning) for question in questions)
     return Demand(len(questions) * (1 if reasoning is None else 2), usage)
 
@@ -103,8 +104,8 @@ def _answers(model: RecordedModel, asked: Sequence[tuple[Question, ChooseRequest
 
 
 def _without_verdict(rationale: str, ending: str) -> str:
-    """The rationale up to where the judge begins to give its verdict of its own accord: that is read from
-    probabilities, not from words.
+    """The rationale up to where the judge begins to state its verdict, which is read from probabilities, not from
+    words.
     """
     before, *verdict = re.split(re.escape(ending.rstrip(":")), rationale, maxsplit=1, flags=re.IGNORECASE)
     return before.rstrip("*#_" + string.whitespace).lstrip() if verdict else before.strip()
@@ -132,7 +133,7 @@ def _reasoning_request(model: LanguageModel, question: Question, reasoning: Reas
 
 
 def _final_request(model: LanguageModel, question: Question, rationale: str | None) -> ChooseRequest:
-    """The request whose answer is the verdict; `rationale` is None where none was asked for."""
+    """The request whose answer is the verdict; `rationale` is None if none was asked for."""
     words = None if rationale is None else _without_verdict(without_tags(rationale), question.ending)
     spaced = tuple(f" {choice}" for choice in question.choices)
     request = f"Answer with {question.answers}." if words is None else question.reason

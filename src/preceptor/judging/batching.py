@@ -13,8 +13,8 @@ Result = TypeVar("Result")
 class Batcher(Generic[Item, Result]):
     """Passes items to a function that takes a batch, one batch at a time.
 
-    Whatever arrives while a batch is in progress forms the next batch, so that many callers with one item each are
-    answered about as fast as one caller with many.
+    Items that arrive during a batch form the next batch, so many callers with one item each are answered about as fast
+    as one caller with many.
 
     Args:
         answer: returns one result for each item, in order.
@@ -49,7 +49,7 @@ class Batcher(Generic[Item, Result]):
         return future
 
     def _serve(self) -> None:
-        """Answers all that is waiting. What another thread took before has its results when the lock is free."""
+        """Answers all waiting items. Items that another thread took have their results once the lock is free."""
         with self._lock:
             with self._adding:
                 batch, self._waiting = self._waiting, []

@@ -1,6 +1,6 @@
-"""Calibration of a judge on people's labels: how much its log-odds are worth, and how far a position pulls them.
+"""Calibration of a judge on people's labels: a scale for its log-odds, and a correction of its position bias.
 
-The model, on presentations rather than on preferences, because a position acts on a presentation:
+The model applies to presentations rather than to preferences, because a position affects a presentation:
 
     logit P(people prefer the response shown first) = slope · (logit p_first - position_bias)
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["temperature", "platt"]
 
 MIN_LABELS = 20
-"""Fewer labels than this fit noise."""
+"""With fewer labels, the calibration would fit noise."""
 RIDGE = 0.05
 """Penalty on (slope - 1)² and (slope · position_bias)², in nats over the whole data set: a normal prior with standard
-deviation 3.2 around "leave it as it is". It keeps the fit of separable data finite, and with 100 labels moves others by
+deviation 3.2 around "no change". It keeps the fit of separable data finite, and changes other fits with 100 labels by
 less than 1%."""
-_FLAT = 1e-6  # a slope below this is 0: the judge's log-odds say nothing
+_FLAT = 1e-6  # a slope below this becomes 0: the judge's log-odds carry no information
 
 
 class Calibration(Frozen):
-    """What a judge's log-odds are worth, learned from people's labels."""
+    """A correction of a judge's log-odds, learned from people's labels."""
 
     method: Method
     slope: Real = Field(ge=0, le=1e6)
-    """Below 1, the judge is overconfident. 0 when its opinion is of no use, or opposite to people's."""
+    """Below 1, the judge is overconfident. 0 if its opinion is useless, or opposite to people's."""
     position_bias: Annotated[Real, Field(ge=-1e6, le=1e6)]
     """Log-odds, in nats, that the judge adds to the response shown first; 0 for `temperature`."""
     judge: str
@@ -52,15 +52,15 @@ class Calibration(Frozen):
     settings: dict[str, Any] = Field(default_factory=dict[str, Any])
     """How the judge was asked, as in `Rater`."""
     n: Integer = Field(ge=1)
-    """Labels it was fitted on."""
+    """Number of labels it was fitted on."""
     nll_before: float
     """Cross-entropy to people's labels in nats per label, mean over presentations, before calibration."""
     nll_after: float
-    """The same after it, on the labels it was fitted on."""
+    """The same after calibration, on the labels it was fitted on."""
 
     @property
     def hash(self) -> str:
-        """Names the calibration: 16 hex digits of its content hash."""
+        """16 hex digits of its content hash, which name the calibration."""
         return content_hash(self.model_dump(mode="json"))[:16]
 
     def check(self, rater: Rater) -> None:
@@ -84,9 +84,10 @@ class Calibration(Frozen):
 
 
 def fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Calibration:
-    """Maximum likelihood with a slight ridge (`RIDGE`); every label weighs the same, however many presentations it has.
+    """Fits by maximum likelihood with a slight ridge penalty (`RIDGE`). Every label has the same weight, however many
+    presentations it has.
 
-    Raises: UsageError on fewer than `MIN_LABELS` labels, on labels of several judges, and on ensembles.
+    Raises: UsageError for fewer than `MIN_LABELS` labels, for labels of several judges, and for ensembles.
     """
     if len(pairs) < MIN_LABELS:
         raise UsageError(f"calibration needs at least {MIN_LABELS} pairs with people's labels, got {len(pairs)}")
@@ -95,9 +96,9 @@ def fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Calib
 
 
 def apply(calibration: Calibration, preference: Preference, how: Combine = "mean") -> Preference:
-    """The preference with p_a from its corrected presentations, combined anew.
+    """The preference with a new p_a, combined from its corrected presentations.
 
-    The presentations stay as the judge gave them, and so does p_tie; `uncalibrated_p_a` keeps p_a, and the rater's
+    The presentations and p_tie stay as the judge gave them; `uncalibrated_p_a` keeps the old p_a, and the rater's
     settings name the calibration. Applying another calibration later replaces this one.
     Raises: UsageError when the calibration was fitted on another judge, or the preference is an ensemble's.
     """
@@ -120,7 +121,7 @@ def cross_validated(
     seed: int = 0,
     how: Combine = "mean",
 ) -> list[Preference]:
-    """Every preference, in order, under a calibration fitted on other prompts' labels: what calibration is worth.
+    """Every preference, in order, under a calibration fitted on other prompts' labels; shows what calibration gains.
 
     Prompts are dealt to folds in the order of a hash of seed and prompt id, so comparisons of one prompt stay together
     and no fold is empty; with fewer prompts than `folds`, each prompt is a fold.
@@ -142,9 +143,9 @@ def cross_validated(
 
 
 def check_replaceable(path: Path) -> None:
-    """Checks that `save` replaces nothing but an older calibration.
+    """Checks that `save` replaces only an older calibration.
 
-    Raises: UsageError when something else is there.
+    Raises: UsageError when the path holds anything else.
     """
     try:
         if not path.exists() or (path.is_file() and path.stat().st_size == 0):
@@ -162,7 +163,7 @@ def save(calibration: Calibration, path: Path) -> None:
 
 
 def load(path: Path) -> Calibration:
-    """Reads what `save` wrote. Raises: UsageError that says what is wrong with the file."""
+    """Reads a calibration that `save` wrote. Raises: UsageError that says what is wrong with the file."""
     check_file(path, "the calibration")
     try:
         return Calibration.model_validate(parse_json(path.read_text(encoding="utf-8")))
@@ -181,13 +182,13 @@ class _Data:
     logits: "np.ndarray"
     """The judge's log-odds of the response shown first."""
     targets: "np.ndarray"
-    """Share of people who prefer it."""
+    """Share of people who prefer that response."""
     weights: "np.ndarray"
-    """Sum to 1 within a label."""
+    """Weights; those of a label's presentations sum to 1."""
 
 
 def _fit(pairs: Sequence[tuple[Preference, HumanLabel]], method: Method) -> Calibration:
-    """In (slope, offset = slope · position_bias) the problem is convex."""
+    """Fits slope and offset = slope · position_bias, in which the problem is convex."""
     import numpy as np
     from scipy.optimize import minimize
 
@@ -243,7 +244,7 @@ def _objective(x: "np.ndarray", data: _Data) -> "tuple[float, np.ndarray]":
 
 
 def _settings(rater: Rater) -> dict[str, Any]:
-    """How the judge was asked, whatever calibration it has already."""
+    """How the judge was asked, without any calibration that it already has."""
     return {key: value for key, value in rater.settings.items() if key != "calibration"}
 
 

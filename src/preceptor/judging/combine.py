@@ -1,4 +1,4 @@
-"""How the probabilities that several presentations give to one response become one."""
+"""Combines the probabilities of several presentations of a comparison into one."""
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ the sigmoid of the mean logit, in which a position bias that shifts log-odds equ
 
 
 def combine(probabilities: Sequence[float], how: Combine) -> float:
-    """One probability of response a from those of all presentations.
+    """Combines the probabilities of response a in all presentations into one.
 
-    Rounded to 12 decimals, so that two presentations which contradict each other give 0.5 exactly.
-    Raises: ValueError when there is none.
+    Rounded to 12 decimals, so two presentations that contradict each other give exactly 0.5.
+    Raises: ValueError when there is no presentation.
     """
     if not probabilities:
         raise ValueError("there is no presentation to combine")

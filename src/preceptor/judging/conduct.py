@@ -13,8 +13,8 @@ Side = Literal["a", "b", "tie"]
 
 
 class Running:
-    """A running count. A prompt is counted whenever it differs from the one before, so the comparisons of a prompt must
-    be adjacent, and prompts need not be remembered.
+    """A running count. A prompt is counted whenever it differs from the previous one, so that no prompts are kept in
+    memory; comparisons of one prompt must therefore be adjacent.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class ConductTally:
 
 
 def conduct_of(outcomes: Iterable[tuple[Preference | JudgeFailure, Side]]) -> JudgeConduct:
-    """How a judge answered, from its outcomes, each given with the longer response of the comparison."""
+    """How a judge answered, from pairs of an outcome and the longer response of its comparison."""
     tally, failures = ConductTally(), dict[str, int]()
     for outcome, longer in outcomes:
         if isinstance(outcome, JudgeFailure):
@@ -96,7 +96,7 @@ def conduct_of(outcomes: Iterable[tuple[Preference | JudgeFailure, Side]]) -> Ju
 
 
 class RowsTally:
-    """The same from preference rows: one tally for each judge of an ensemble, and one for all together."""
+    """Tallies from preference rows: one for each judge of an ensemble, and one for all judges together."""
 
     def __init__(self) -> None:
         self._all = ConductTally()
@@ -120,7 +120,7 @@ class RowsTally:
         """Each judge's identity with its conduct. With several judges, the conduct of all together comes first, named
         None.
 
-        Failures are counted for all together: a comparison has no preference, whichever judge failed.
+        Failures are counted for all together: a comparison has no preference if any judge fails.
         """
         if len(self._judges) != 1:
             yield None, self._all.conduct(failures)

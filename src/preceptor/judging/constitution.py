@@ -1,4 +1,4 @@
-"""Constitutions: what a judge is told to prefer, in TOML files, validated at load and hashed into every label."""
+"""Constitutions: the principles that a judge applies, in TOML files, validated at load and hashed into every label."""
 
 import re
 from importlib.resources import files
@@ -20,7 +20,7 @@ SCALE = tuple(str(score) for score in range(1, 11))
 
 
 class Choice(Frozen):
-    """An answer the judge may give, and its place on the scale."""
+    """An answer that the judge may give, and its value on the scale."""
 
     answer: NonEmpty
     value: Annotated[Real, Field(ge=-1e6, le=1e6)]
@@ -49,9 +49,9 @@ class Criterion(Frozen):
 
     name: NonEmpty
     question: NonEmpty
-    """What is judged, as a question: How ... is the response?"""
+    """The criterion as a question: How ... is the response?"""
     anchors: Annotated[dict[str, NonEmpty], Field(min_length=2)]
-    """What a response of a given score is like, for some of the scores "1" to "10"."""
+    """Descriptions of responses with a given score, for some of the scores "1" to "10"."""
     weight: Weight = 1.0
 
     @field_validator("anchors")
@@ -68,14 +68,14 @@ class PairwiseRubric(Frozen):
 
     question: NonEmpty = "Which response follows the principles better?"
     answers: tuple[NonEmpty, NonEmpty] = ("1", "2")
-    """What the judge answers when it prefers the first response shown, or the second."""
+    """The judge's answers if it prefers the first response shown, or the second."""
     tie: NonEmpty | None = None
-    """What it answers when neither is better; no ties when this is absent."""
+    """The judge's answer if neither is better; without it, ties are not allowed."""
     exemplars: tuple[ComparedExemplar, ...] = ()
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """All answers: first, second, and the tie where there is one."""
+        """All answers: first, second, and the tie if ties are allowed."""
         return (*self.answers, *([self.tie] if self.tie else []))
 
     @model_validator(mode="after")
@@ -89,7 +89,7 @@ class PairwiseRubric(Frozen):
 
 
 class ScoreRubric(Frozen):
-    """How one response is scored: by criteria from 1 to 10, or as one of a few choices after an item of its own form.
+    """How one response is scored: by criteria from 1 to 10, or by a few choices after an item in a custom format.
 
     The second form is a plain completion: the preamble, each exemplar as an item with its answer, and the item to be
     judged; the judge's next words are read as one of the choices. Small models follow it better than any question.
@@ -98,8 +98,8 @@ class ScoreRubric(Frozen):
     criteria: tuple[Criterion, ...] = ()
     preamble: str = ""
     item: str = ""
-    """How a response is shown; holds {response}, and {prompt} where the judge should see it. Ends where the answer
-    begins."""
+    """The text that shows a response; contains {response}, and {prompt} if the judge should see the prompt. It ends
+    where the answer begins."""
     choices: tuple[Choice, ...] = ()
     exemplars: tuple[Exemplar, ...] = ()
 
@@ -126,7 +126,7 @@ class ScoreRubric(Frozen):
 
     @property
     def values(self) -> dict[str, float]:
-        """Choice to its place on the scale."""
+        """The value of each choice on the scale."""
         if self.criteria:
             return {score: float(score) for score in SCALE}
         return {choice.answer: choice.value for choice in self.choices}
@@ -145,20 +145,20 @@ OVERALL = ScoreRubric(
         ),
     )
 )
-"""The rubric of a constitution that gives none of its own."""
+"""The rubric of a constitution that defines none."""
 
 
 class Constitution(Frozen):
-    """What a judge is told to prefer, and how it is asked."""
+    """The principles that a judge applies, and how it is asked."""
 
     name: NonEmpty
     version: NonEmpty
     summary: NonEmpty
     """One sentence for people."""
     principles: Annotated[tuple[NonEmpty, ...], Field(min_length=1)]
-    """What is to be preferred, each principle concrete enough to decide a case."""
+    """The principles, each concrete enough to decide a case."""
     instruction: str = "You compare and judge responses to prompts by the principles below, and by nothing else."
-    """Who the judge is and what it is to do; stands before the principles."""
+    """Tells the judge its role and task; shown before the principles."""
     pairwise: PairwiseRubric = PairwiseRubric()
     score: ScoreRubric = OVERALL
     held_out: Literal["vader"] | None = None
@@ -166,16 +166,16 @@ class Constitution(Frozen):
     sentiment, for principles about a positive tone."""
 
     def rater(self, model: str, settings: dict[str, Any]) -> Rater:
-        """A model, by its identity, that judges by this constitution, and how it is asked."""
+        """The rater: the model of this identity, judging by this constitution with these settings."""
         return Rater(
             model=model, constitution=f"{self.name} {self.version}", constitution_hash=self.hash, settings=settings
         )
 
     @property
     def hash(self) -> str:
-        """Content hash: two constitutions that differ in anything a judge is told, or in name or version, differ here.
+        """Content hash: it covers the name, the version and all that a judge is told.
 
-        What measures a run from outside is left out: no judgement depends on it.
+        The measure for runs without a held-out judge is left out, because no judgement depends on it.
         """
         return content_hash(self.model_dump(mode="json", exclude={"held_out"}))[:16]
 
@@ -186,9 +186,9 @@ def shipped_constitutions() -> list[str]:
 
 
 def load_constitution(name: str) -> Constitution:
-    """Loads a constitution by the name of a shipped one, or by the path of a `.toml` file.
+    """Loads a shipped constitution by name, or a `.toml` file by path.
 
-    Raises: UsageError when there is none of that name, or the file is not a valid constitution.
+    Raises: UsageError when there is no constitution of that name, or the file is not a valid constitution.
     """
     if name.endswith(".toml"):
         path, place = Path(name), name

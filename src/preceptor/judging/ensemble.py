@@ -1,4 +1,4 @@
-"""Several judges as one: by different models, constitutions or ways of asking."""
+"""Combines several judges (different models, constitutions or ways of asking) into one."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -25,11 +25,11 @@ class MemberJudge(Protocol):
 
     @property
     def model(self) -> RecordedModel:
-        """The model, with every call on record."""
+        """The model, whose calls are all recorded."""
         ...
 
     def demand(self, comparisons: Sequence[Comparison]) -> Demand:
-        """What judging the comparisons takes, as if none were on record."""
+        """The cost of judging the comparisons if none is on record."""
         ...
 
     def compare(self, comparisons: Sequence[Comparison]) -> list[Preference | JudgeFailure]:
@@ -47,7 +47,7 @@ class PreferenceJudge(Protocol):
 
     @property
     def members(self) -> Sequence[MemberJudge]:
-        """The judges of which each asks a model."""
+        """The judges, each of which asks one model."""
         ...
 
     def compare(self, comparisons: Sequence[Comparison]) -> list[Preference | JudgeFailure]:
@@ -56,7 +56,7 @@ class PreferenceJudge(Protocol):
 
 
 class CalibratedJudge:
-    """A judge whose preferences are corrected by what people's labels taught about it."""
+    """A judge whose preferences are corrected by a calibration on people's labels."""
 
     def __init__(self, judge: MemberJudge, calibration: Calibration) -> None:
         self._judge = judge
@@ -78,9 +78,9 @@ class CalibratedJudge:
 
 
 class EnsembleJudge:
-    """The weighted mean of several judges' preferences; their disagreement stays on the preference.
+    """The weighted mean of several judges' preferences, which also records their disagreement.
 
-    A comparison on which one of them fails has no preference: the mean of the others would be another judge's.
+    If one judge fails on a comparison, there is no preference: the mean of the others would be that of another judge.
     """
 
     def __init__(self, judges: Sequence[PreferenceJudge], weights: Sequence[float]) -> None:
@@ -96,7 +96,7 @@ class EnsembleJudge:
 
 
 def ensemble_rater(raters: Sequence[Rater], weights: Sequence[float]) -> Rater:
-    """The rater that several make together."""
+    """The rater that combines several raters."""
     return Rater(
         model=" + ".join(rater.model for rater in raters),
         constitution=" + ".join(dict.fromkeys(rater.constitution for rater in raters)),
@@ -108,7 +108,7 @@ def ensemble_rater(raters: Sequence[Rater], weights: Sequence[float]) -> Rater:
 def mean_preference(
     outcomes: Sequence[Preference | JudgeFailure], weights: Sequence[float], rater: Rater
 ) -> Preference | JudgeFailure:
-    """The weighted mean of what several judges made of one comparison; the first failure, where there is one."""
+    """The weighted mean of several judges' preferences on one comparison; the first failure if one of them failed."""
     members: list[Preference] = []
     for number, outcome in enumerate(outcomes, start=1):
         if isinstance(outcome, JudgeFailure):

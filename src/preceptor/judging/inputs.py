@@ -1,4 +1,4 @@
-"""Prompts and responses as a caller has them (texts, messages or types), made ready for a judge."""
+"""Converts prompts and responses from a caller's form (texts, messages or types) for a judge."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -25,7 +25,7 @@ def comparison(prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Comparis
 
 
 def prompt_and_response(prompt: PromptLike, response: ResponseLike) -> tuple[Prompt, Response]:
-    """Both as types.
+    """Converts a prompt and a response to it into their types.
 
     Raises: UsageError for a malformed prompt or response.
     """
@@ -46,7 +46,7 @@ def as_prompt(prompt: PromptLike) -> Prompt:
 def as_response(response: ResponseLike, prompt: Prompt, name: str) -> Response:
     """A response to the prompt from a text or messages.
 
-    Raises: UsageError that begins with `name`.
+    Raises: UsageError beginning with `name`.
     """
     if isinstance(response, Response):
         return response if response.prompt_id == prompt.id else response.model_copy(update={"prompt_id": prompt.id})

@@ -1,4 +1,4 @@
-"""The judge of the public API: a model, a constitution and a way of asking, opened when it is first needed."""
+"""The judge of the public API: a model, a constitution and a way of asking. The model is opened when first needed."""
 
 import logging
 import re
@@ -52,10 +52,10 @@ class Judge:
         model: a model string, such as `embedded`, `hf:ORG/NAME`, `openai:NAME` or a folder.
         constitution: name of a shipped constitution, or path of a .toml file.
         variant: how responses are compared, such as `detailed+cot`; `detailed` by default.
-        settings: the same in full, in place of a variant.
+        settings: all settings of the comparison, in place of a variant.
         calibration: file that an audit wrote for this judge with `save_calibration`; applied to comparisons.
-        weight: of this judge in an ensemble.
-        connection: how a model server is reached.
+        weight: weight of this judge in an ensemble.
+        connection: settings of the connection to a model server.
         ledger: file of recorded answers. By default they are kept in memory, which grows with every new question.
         budget: most dollars that all calls in the ledger may cost.
 
@@ -92,7 +92,7 @@ class Judge:
 
     def _begin(self, spec: JudgeSpec, connection: Connection | None, ledger: Path | None, budget: float | None) -> None:
         self.spec = spec
-        """Everything that says who the judge is."""
+        """Everything that identifies the judge."""
         self.connection = connection
         self._ledger_path = ledger
         self._budget = budget
@@ -105,7 +105,7 @@ class Judge:
     # -- asking ---------------------------------------------------------------------------------------------------
 
     def compare(self, prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Preference | JudgeFailure:
-        """The probability that response a is the better one, or why there is none.
+        """The probability that response a is the better one, or the reason why the judge failed.
 
         Raises: UsageError for a malformed prompt or response; PreceptorError when the model cannot be asked at all or
             the budget is spent.
@@ -116,10 +116,10 @@ class Judge:
     def compare_many(
         self, pairs: Iterable[Comparison | tuple[PromptLike, ResponseLike, ResponseLike]]
     ) -> list[Preference | JudgeFailure]:
-        """`compare` for many, in batches.
+        """Compares many pairs, in batches.
 
         Args:
-            pairs: comparisons, or prompts each with responses a and b.
+            pairs: comparisons, or tuples of a prompt and responses a and b.
 
         Raises: as `compare`.
         """
@@ -130,7 +130,7 @@ class Judge:
         return outcomes
 
     def score(self, prompt: PromptLike, response: ResponseLike) -> Score | JudgeFailure:
-        """How good a response is, on the constitution's scale, or why there is no score.
+        """The score of a response on the constitution's scale, or the reason why the judge failed.
 
         Raises: as `compare`.
         """
@@ -138,7 +138,7 @@ class Judge:
         return outcome
 
     def score_many(self, items: Iterable[tuple[PromptLike, ResponseLike]]) -> list[Score | JudgeFailure]:
-        """`score` for many prompts, each with a response, in batches.
+        """Scores many responses, each given with its prompt, in batches.
 
         Raises: as `compare`.
         """
@@ -165,7 +165,7 @@ class Judge:
             self._reward = TrlReward(self)
         return self._reward
 
-    # -- who it is, and what it took ------------------------------------------------------------------------------
+    # -- identity and cost ----------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
@@ -174,7 +174,7 @@ class Judge:
 
     @cached_property
     def constitution(self) -> Constitution:
-        """What the judge is told to prefer."""
+        """The constitution that the judge applies."""
         return load_constitution(self.spec.constitution)
 
     @property
@@ -205,7 +205,7 @@ class Judge:
 
     @property
     def cost(self) -> float | None:
-        """Dollars for all calls on record; None if the price of some is not known."""
+        """Dollars for all calls on record; None if the price of some is unknown."""
         totals = self._totals()
         return None if totals["unpriced"] else float(totals["cost_usd"])
 
@@ -219,8 +219,8 @@ class Judge:
     # -- opening and closing --------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Closes the model and the ledger. A judge that is asked again opens both again; what was recorded in memory
-        is lost.
+        """Closes the model and the ledger. A judge that is asked again opens both again; answers recorded in memory are
+        lost.
         """
         with self._lock:
             if self._open is not None:
@@ -238,7 +238,7 @@ class Judge:
         self.close()
 
     def __getstate__(self) -> tuple[JudgeSpec, Connection | None, Path | None, float | None]:
-        """What a copy is made from: not the open model."""
+        """The arguments from which a copy is made, without the open model."""
         return self.spec, self.connection, self._ledger_path, self._budget
 
     def __setstate__(self, state: tuple[JudgeSpec, Connection | None, Path | None, float | None]) -> None:
@@ -246,12 +246,12 @@ class Judge:
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        """One thread is enough: it answers all that is waiting."""
+        """A pool of one thread, which answers all waiting items."""
         return ThreadPoolExecutor(max_workers=1, thread_name_prefix="preceptor-judge")
 
     @property
     def _at_once(self) -> int:
-        """Items of one batch, as many as in labelling."""
+        """Number of items in a batch, as in labelling."""
         with self._lock:
             return 4 * self._opened().model.concurrency
 
@@ -321,7 +321,7 @@ class TrlReward:
 
     @property
     def kind(self) -> RewardKind:
-        """Which number of a score is the reward."""
+        """How a score becomes a reward."""
         return reward_kind(None, self.judge.constitution)
 
     def __call__(
@@ -332,7 +332,7 @@ class TrlReward:
         Args:
             prompts: texts, or conversations as lists of messages; one for each completion.
             completions: texts, or lists of messages.
-            columns: what TRL passes beside them; not used.
+            columns: further arguments that TRL passes; ignored.
 
         Raises: UsageError for a prompt that does not end with the user's turn; PreceptorError when the model cannot be
             asked at all or the budget is spent.
@@ -361,9 +361,9 @@ Judges: TypeAlias = "Judge | JudgeSpec | str | Path | Sequence[Judge | JudgeSpec
 
 
 def judge_specs(judges: Judges) -> tuple[JudgeSpec, ...]:
-    """The specifications of judges, however they are given.
+    """The specifications of judges, in whatever form they are given.
 
-    Raises: UsageError for none, for something else, and for an unknown name or a missing file.
+    Raises: UsageError for no judge, another type, an unknown name or a missing file.
     """
     listed = [judges] if isinstance(judges, Judge | JudgeSpec | str | Path) else list(judges)
     specs = tuple(spec for judge in listed for spec in _specs(judge))
@@ -386,9 +386,9 @@ def _specs(judge: Judge | JudgeSpec | str | Path) -> tuple[JudgeSpec, ...]:
 
 
 def shared_connection(judges: Judges, connection: Connection | None) -> Connection | None:
-    """How model servers are reached: as given, otherwise as the judges say.
+    """The connection settings: as given, otherwise those of the judges.
 
-    Raises: UsageError when two judges say different things.
+    Raises: UsageError when two judges have different ones.
     """
     listed = [judges] if isinstance(judges, Judge | JudgeSpec | str | Path) else judges
     stated = [judge.connection for judge in listed if isinstance(judge, Judge) and judge.connection is not None]

@@ -1,7 +1,7 @@
-"""Labelling: a stream of comparisons in, preferences and failures out, a chunk at a time.
+"""Labelling: turns a stream of comparisons into preferences and failures, a chunk at a time.
 
-Only one chunk is in memory. Outcomes are written in the order of the input, so that a job that was killed and resumed
-writes what an uninterrupted one would have written.
+Only one chunk is in memory. Outcomes are written in the order of the input, so a job that was killed and resumed writes
+the same files as an uninterrupted one.
 """
 
 from collections import Counter
@@ -29,21 +29,21 @@ InputRow: TypeAlias = ComparisonRow | Malformed | Unanswered
 
 @dataclass
 class Tally:
-    """What became of the rows so far."""
+    """Counts the outcomes of the rows so far."""
 
     labelled: int = 0
     malformed: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     """By reason."""
     examples: dict[str, str] = field(default_factory=dict)
-    """A detail for each reason."""
+    """An example detail for each reason."""
     steps: int = 0
     """Scores of trajectories and of their steps that were asked for in this process."""
     failed_steps: int = 0
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> "Tally":
-        """The tally of what is written already: a process that resumes counts like one that was never killed."""
+        """The tally of outcomes already written, so that a resumed process counts like one that was never killed."""
         tally = cls()
         for row in outcomes.failure_rows():
             if row.reason == MALFORMED:
@@ -101,12 +101,12 @@ def label_rows(
     Args:
         rows: all rows of the input, from its beginning, numbered from 0.
         total: number of rows, for the progress.
-        at_once: rows judged together. What a chunk holds does not depend on where an earlier process ended.
+        at_once: rows judged together. The contents of a chunk do not depend on where an earlier process ended.
         max_failure_rate: share of judged comparisons that may fail.
         trajectory_judge: also scores trajectories and their steps; None scores nothing.
 
-    Raises: PreceptorError when more fail, with the chunk unwritten; when the budget is spent or a file cannot be
-        written.
+    Raises: PreceptorError when more fail (the chunk is then not written), when the budget is spent, or when a file
+        cannot be written.
     """
     done = outcomes.resume(at_once)
     tally = Tally.of(outcomes)
@@ -126,7 +126,7 @@ def label_rows(
 def _judge_chunk(
     chunk: Sequence[InputRow], judge: PreferenceJudge, trajectory_judge: TrajectoryJudge | None, tally: Tally
 ) -> tuple[list[PreferenceRow], list[FailureRow]]:
-    """The rows that a chunk becomes in the two outcome files."""
+    """The rows of a chunk for the two outcome files."""
     compared = [row for row in chunk if isinstance(row, ComparisonRow)]
     results = dict(zip((r.number for r in compared), judge.compare([r.comparison for r in compared]), strict=True))
     judged = [row for row in compared if isinstance(results[row.number], Preference)]

@@ -1,4 +1,4 @@
-"""Counts a folder of labels in one pass: how many rows, how the judges answered, and reasons to distrust them."""
+"""Counts a folder of labels in one pass: the rows, how the judges answered, and reasons to distrust them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from preceptor.store.preference_row import MALFORMED
 
 
 class LabelCounts(Frozen):
-    """What became of the rows of an input. Shares are None where nothing was judged."""
+    """Counts of the outcomes of an input's rows. Shares are None if nothing was judged."""
 
     preferences: int
     failures: int
@@ -25,11 +25,11 @@ class LabelCounts(Frozen):
     mean_p_chosen: float | None
     mean_disagreement: float | None
     first_position_rate: float | None
-    """Share of showings in which the response shown first wins."""
+    """Share of presentations in which the response shown first wins."""
     position_bias: float | None
     """Share of comparisons shown in both orders in which the same position wins."""
     undecided: int
-    """Preferences of exactly one half; their chosen response is a, and means nothing."""
+    """Preferences of exactly one half; their chosen response is a, which carries no information."""
     likeliest_ties: int
     """Preferences whose likeliest answer is a tie, though they lean to a response."""
 
@@ -47,9 +47,9 @@ class CountedOutcomes:
 
     counts: LabelCounts
     conduct: JudgeConduct
-    """Of all judges together."""
+    """Counts for all judges together."""
     conducts: tuple[NamedConduct, ...]
-    """One for each judge. With several judges, the conduct of all together comes first."""
+    """The conduct of each judge. With several judges, the conduct of all together comes first."""
 
     @property
     def warnings(self) -> tuple[JudgeWarning, ...]:

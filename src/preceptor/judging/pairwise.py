@@ -75,12 +75,12 @@ class PairwiseJudge:
         return [self.question(planned) for planned in self._presentations(comparison)]
 
     def demand(self, comparisons: Sequence[Comparison]) -> Demand:
-        """What judging the comparisons takes, as if none were on record."""
+        """The cost of judging the comparisons if none is on record."""
         questions = [question for comparison in comparisons for question in self.questions(comparison)]
         return demand_of(self.model.model, questions, self.settings.reasoning)
 
     def question(self, planned: PlannedPresentation) -> Question:
-        """What the judge is asked at one presentation; a trajectory is fitted to the window."""
+        """The question of one presentation; a trajectory is shortened to fit the window."""
         shown = planned.comparison if planned.order == "ab" else planned.comparison.swapped()
         opening = self._opening(planned.principles, self.settings.exemplars)
         prompt = prompt_text(shown.prompt.conversation)
@@ -103,7 +103,7 @@ class PairwiseJudge:
             ending=ENDING,
             choices=rubric.choices,
             reason=BASE_REASON if base else REASON,
-            # The same for both orders: a rationale's luck is not to pass for position bias.
+            # The same seed for both orders, so that chance in a rationale does not look like position bias.
             seed=derive_seed(self.settings.seed, "rationale", planned.comparison.id, planned.sample),
         )
 

@@ -1,4 +1,4 @@
-"""From what a backend returned to a verdict, strictly: anything that is not a distribution is a failure."""
+"""Strictly turns a backend's result into a verdict: anything that is not a distribution is a failure."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def parse_choice(choices: Sequence[str], answer: ChoiceLogProbs | JudgeFailure) 
         choices: the choices in the order of the log-probabilities.
         answer: the backend's result; a failure passes through.
 
-    Returns: the verdict, or a failure when a number is missing, NaN, positive or when no choice has any probability.
+    Returns: the verdict, or a failure if a number is missing, NaN or positive, or if no choice has any probability.
     """
     if isinstance(answer, JudgeFailure):
         return answer

@@ -1,4 +1,4 @@
-"""Position bias, measured on presentations: the order, and the probability that response a is better."""
+"""Position bias, measured on the order and the probability of response a in each presentation."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,13 +9,13 @@ Presented: TypeAlias = tuple[str, float]
 
 
 def first_wins(presented: Iterable[Presented]) -> list[float]:
-    """For each presentation 1 where the response shown first wins, 0 where it does not, one half where neither does."""
+    """For each presentation: 1 if the response shown first wins, 0 if it does not, one half if neither does."""
     firsts = [p_a if order == "ab" else 1.0 - p_a for order, p_a in presented]
     return [1.0 if p > 0.5 else 0.0 if p < 0.5 else 0.5 for p in firsts]
 
 
 def same_position_wins(presented: Iterable[Presented]) -> bool | None:
-    """Whether the same position wins after the swap (Lee et al. 2023); None where only one order was shown.
+    """Whether the same position wins after the swap (Lee et al. 2023); None if only one order was shown.
 
     Several presentations of one order (samples, principles) count by their mean.
     """
@@ -34,5 +34,5 @@ def p_by_order(presented: Iterable[Presented]) -> dict[str, list[float]]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean, without the loss of a running sum."""
+    """The arithmetic mean, without the rounding error of a running sum."""
     return math.fsum(values) / len(values)

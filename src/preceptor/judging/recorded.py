@@ -1,4 +1,4 @@
-"""A language model whose every call is in the ledger before its result is used."""
+"""A language model whose calls are all recorded in the ledger before their results are used."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ from preceptor.judging.admission import BudgetedAdmission
 from preceptor.store.ledger import JSON, Call, Ledger, Sent, call_key
 
 CHARACTERS_PER_TOKEN = 1024
-"""Most characters per token of a completion: several times as long as tokenizers' longest tokens, runs of white space.
+"""Most characters per token of a completion: several times the length of the longest tokens, runs of white space.
 """
 MOST_CHARACTERS = 1 << 20
-"""Most characters of a completion. A longer one ignores its limit, and would be copied into every file that quotes it.
+"""Most characters of a completion. A longer one exceeds its token limit, and would be copied into files that quote it.
 """
 
 Result: TypeAlias = ChoiceLogProbs | Completion | JudgeFailure
@@ -31,7 +31,7 @@ Answer = TypeVar("Answer", ChoiceLogProbs, Completion)
 
 
 class RecordedModel:
-    """Answers from the ledger what it holds, asks the model the rest, and records each batch as it completes."""
+    """Answers requests from the ledger if it can, asks the model the others, and records each batch as it completes."""
 
     def __init__(self, model: LanguageModel, ledger: Ledger, rater: Rater) -> None:
         self.model = model
@@ -42,7 +42,7 @@ class RecordedModel:
         self.hits = 0
         """Requests answered from the ledger, or by an identical request of the same batch, in this process."""
         self.asked = 0
-        """Requests that the model was asked in this process."""
+        """Requests that were sent to the model in this process."""
 
     def choose(self, requests: Sequence[ChooseRequest]) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """As `LanguageModel.choose`; identical requests are asked once.
@@ -52,7 +52,7 @@ class RecordedModel:
         return self._recorded("choose", requests, self.model.choose, _choice_from_json)
 
     def complete(self, requests: Sequence[CompleteRequest]) -> Iterator[Indexed[Completion | JudgeFailure]]:
-        """As `LanguageModel.complete`; identical requests, the seed among them, are asked once.
+        """As `LanguageModel.complete`; identical requests (with the same seed) are asked once.
 
         Raises: PreceptorError when the budget allows no further call.
         """
@@ -94,7 +94,7 @@ class RecordedModel:
                 tick("answers", answered, len(missing))
                 yield [(index, result) for i, result in batch for index in places[missing[i]]]
         finally:
-            if admission.open:  # it ends early, by an error or because nobody wants the rest
+            if admission.open:  # iteration ended early: by an error, or because the caller stopped
                 self._ledger.interrupt()
         lacking = admission.refused if answered < len(missing) else admission.failed
         if lacking is not None:
@@ -122,8 +122,8 @@ class RecordedModel:
 
 
 def _valid(request: Request, result: Answer | JudgeFailure) -> Answer | JudgeFailure:
-    """A result in a form that can be recorded: lone surrogates, which no file can hold, become question marks, and a
-    completion longer than its tokens allow becomes a failure.
+    """A result in a form that can be recorded: lone surrogates, which no file can hold, become question marks; a
+    completion that is longer than its tokens allow becomes a failure.
     """
     if isinstance(result, JudgeFailure):
         return result.model_copy(update={"detail": _unicode(result.detail)})
@@ -153,14 +153,14 @@ def _to_json(result: Result) -> JSON:
     usage = result.usage.model_dump(mode="json")
     if isinstance(result, Completion):
         return {"text": result.text, "finished": result.finished, "usage": usage}
-    # As text: JSON has no NaN and no infinity, and what a backend said is kept as it was said.
+    # As text: JSON has no NaN or infinity, and a backend's numbers are kept exactly.
     log_probs = [repr(lp) for lp in result.log_probs]
     outcome: JSON = {"log_probs": log_probs, "usage": usage}
     return outcome if result.votes is None else {**outcome, "votes": result.votes}
 
 
 def _from_json(outcome: JSON, from_json: Callable[[JSON], Answer]) -> Answer | JudgeFailure:
-    """What is on record, or a failure if it cannot be read, so that one row never stops the rest."""
+    """The recorded result, or a failure if it cannot be read, so that one bad row does not stop the others."""
     try:
         return JudgeFailure.model_validate(outcome["failure"]) if "failure" in outcome else from_json(outcome)
     except (ValueError, TypeError, KeyError, AssertionError) as error:

@@ -1,11 +1,11 @@
-"""What a judge is shown. Everything a candidate wrote is hostile.
+"""Builds the text that a judge is shown. Everything that a candidate wrote is treated as hostile.
 
-Prompts and responses stand between tags, and a candidate's own uses of those tags lose their angle brackets, so that
-it can neither end its place nor open another one. In the plain form of a score rubric items are told apart by the
-labels that open their lines instead; a candidate is there folded into one line and its labels lose their colon. A
-candidate can write "Preferred response: 1", but only where its own words stand: the judge's answer is read from the
-probabilities of what follows the whole text. Text is put together, never substituted into, so that a placeholder
-stays text. Control tokens are kept out where the prompt is tokenised (`backends/transformers/chat.py`).
+Prompts and responses are shown between tags, and a candidate's own uses of those tags lose their angle brackets, so it
+can neither close its tag nor open another one. In the plain form of a score rubric, labels at the beginnings of lines
+separate the items instead; there, a candidate is folded into one line and its labels lose their colon. A candidate can
+write "Preferred response: 1", but only inside its own text: the judge's answer is read from the probabilities of what
+follows the complete text. Text is concatenated, never substituted into, so a placeholder stays text. Control tokens are
+kept out where the prompt is tokenised (`backends/transformers/chat.py`).
 """
 
 import re
@@ -36,31 +36,31 @@ def preamble(constitution: Constitution, shown: Sequence[int] = ()) -> str:
 
 
 def tagged(tag: str, text: str) -> str:
-    """Text from outside in its place between tags."""
+    """Text from outside, between tags."""
     return f"<{tag}>\n{without_tags(text).strip()}\n</{tag}>"
 
 
 def without_tags(text: str) -> str:
-    """The text without characters that cannot be seen, and with the angle brackets of the judge's tags taken off."""
+    """The text without invisible characters, and without the angle brackets of the judge's tags."""
     return _TAG.sub(lambda match: f"({match[1].strip()})", visible(text))
 
 
 def visible(text: str) -> str:
-    """The text without characters that cannot be seen. A joiner stays between two letters outside ASCII only: beside
-    another it spells nothing, and could hide a tag or a label.
+    """The text without invisible characters. A joiner stays only between two letters outside ASCII: elsewhere it spells
+    nothing, and could hide a tag or a label.
     """
     return replace_hidden(text, lambda _: "")
 
 
 def prompt_text(conversation: Conversation) -> str:
-    """A prompt as a judge reads it: the question alone, or the turns that led to it, each under its speaker."""
+    """A prompt as a judge reads it: the question alone, or all turns up to it, each with its speaker."""
     if len(conversation) == 1:
         return conversation[0].content
     return "\n\n".join(f"{message.role.capitalize()}: {message_text(message)}" for message in conversation)
 
 
 PLAIN_STOP = ("\n<",)
-"""Where a base model that answers a plain request would go on to another item."""
+"""Text with which a base model that answers a plain request would begin another item."""
 
 
 def plain_request(prompt: Prompt) -> str:
@@ -87,7 +87,7 @@ def criterion_text(criterion: Criterion, prompt: str, response: str) -> str:
 
 
 def render_item_prompt(constitution: Constitution, prompt: Prompt, response_text: str) -> str:
-    """The text whose continuation is the judge's answer, in a score rubric's own form: preamble, items, answers."""
+    """The text that the judge's answer continues, in a score rubric's custom format: preamble, items, answers."""
     rubric = constitution.score
     opening = rubric.preamble.replace("{principles}", principles_text(constitution.principles)).strip()
     shown = [_item(rubric, e.prompt, e.response) + " " + e.answer for e in rubric.exemplars]
@@ -101,7 +101,7 @@ def _item(rubric: ScoreRubric, prompt_text: str, response_text: str) -> str:
 
 
 def contained(text: str, rubric: ScoreRubric) -> str:
-    """The text as it is shown in a rubric's own form: on one line, without the labels of its item."""
+    """The text as it is shown in a rubric's custom format: on one line, without the labels of its item."""
     labels = {label.strip() for label in re.findall(r"[^\n{}]+:", PLACEHOLDER.sub("\n", rubric.item))}
     folded = one_line(text)
     for label in sorted(labels):
@@ -111,5 +111,5 @@ def contained(text: str, rubric: ScoreRubric) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on a single line: every kind of white space becomes a space, what cannot be seen is dropped."""
+    """The text on a single line: every kind of white space becomes a space, invisible characters are dropped."""
     return " ".join(visible(" ".join(text.split())).split())

@@ -1,8 +1,8 @@
 """Critique and revision: the supervised half of Constitutional AI (Bai et al. 2022, section 3).
 
-A model drafts an answer, criticises it by one principle, and rewrites it; as often as asked, each round by another
-principle. The revised answer over the draft is a preference that needs no judge, and the revised answers are what
-supervised fine-tuning learns from.
+A model drafts an answer, criticises it by one principle, and rewrites it. This can be repeated with other principles.
+The revised answer is preferred to the draft, which needs no judge; the revised answers are the data for supervised
+fine-tuning.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ class RevisionSettings(Frozen):
     """How answers are drafted and revised."""
 
     rounds: Integer = Field(default=1, ge=1, le=100)
-    """Critiques and revisions of each draft, each by a principle not used before while there is one."""
+    """Rounds of critique and revision of each draft; each uses an unused principle while any is left."""
     temperature: Real = Field(default=0.7, ge=0, le=100)
-    """Of drafts, critiques and revisions; 0 is greedy."""
+    """Sampling temperature of drafts, critiques and revisions; 0 is greedy."""
     max_new_tokens: Tokens = Field(default=256, ge=8)
-    """Most tokens of a draft or a revision."""
+    """Length limit of a draft or a revision, in tokens."""
     critique_tokens: Tokens = Field(default=128, ge=8)
-    """Most tokens of a critique."""
+    """Length limit of a critique, in tokens."""
     seed: Seed = 0
 
 
@@ -121,7 +121,7 @@ class Reviser:
         return [_text(result) for result in in_order(self.model.complete(requests), len(requests))]
 
     def _revisions(self, requests: Sequence[CompleteRequest]) -> list[str | JudgeFailure]:
-        """As `_complete`; a text that the length limit cut is a failure, since nobody should learn to stop midway."""
+        """As `_complete`, but a text that the length limit cut is a failure: no model should learn to stop there."""
         results = in_order(self.model.complete(requests), len(requests))
         cut = JudgeFailure(reason="no_answer", detail=f"cut after {self.settings.max_new_tokens} tokens")
         return [cut if isinstance(r, Completion) and not r.finished else _text(r) for r in results]
@@ -161,7 +161,7 @@ class Reviser:
         )
 
     def _turn(self, text: str, opening: str, tokens: int, purpose: tuple[str | int, ...]) -> CompleteRequest:
-        """A request to a chat model, its answer begun where that is possible; plain text for a base model."""
+        """A request to a chat model, with a given beginning of the answer if possible; plain text for a base model."""
         if not self.model.model.chat:
             return self._request(f"{text}\n\n{opening}", "", tokens, purpose)
         prefill = opening if self.model.model.prefill else ""

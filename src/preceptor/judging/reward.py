@@ -6,7 +6,7 @@ from preceptor.core.types import JudgeFailure, Score
 from preceptor.judging.constitution import Constitution
 
 RewardKind: TypeAlias = Literal["expectation", "log_odds"]
-"""`expectation`: the expected score, rescaled to [-1, 1]. `log_odds`: of a scale of two choices, in nats."""
+"""`expectation`: the expected score, rescaled to [-1, 1]. `log_odds`: the log-odds of a two-choice scale, in nats."""
 
 
 def reward_kind(named: RewardKind | None, constitution: Constitution) -> RewardKind:

@@ -1,4 +1,4 @@
-"""The score judge: how good is one response, as a distribution over the constitution's scale."""
+"""The score judge: scores one response, as a distribution over the constitution's scale."""
 
 from collections.abc import Sequence
 
@@ -22,8 +22,8 @@ class ScoreJudge:
     """A language model that scores responses by a constitution.
 
     The score is read from the probabilities of the choices as the model's next words (Lee et al. 2023, section 2.2),
-    not from sampled text, so it is soft and there is no answer of the judge to be forged by a candidate. A rubric of
-    several criteria is asked one by one; if one of them fails, there is no score.
+    not from sampled text, so it is soft, and a candidate cannot forge the judge's answer. The criteria of a rubric are
+    asked one by one; if one of them fails, there is no score.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class ScoreJudge:
     ) -> None:
         self.constitution = constitution
         self.settings = settings or ScoreSettings()
-        # A rubric in a form of its own is plain text; criteria are asked about in a conversation where there is one.
+        # A rubric in a custom format is plain text; criteria are asked in a conversation if the model takes them.
         identity = model.identity if constitution.score.criteria else plain_identity(model)
         self.rater = constitution.rater(identity, self.settings.for_rater())
         self.model = RecordedModel(model, ledger, self.rater)
@@ -49,7 +49,7 @@ class ScoreJudge:
         return self._by_criteria(items) if self.constitution.score.criteria else self._by_item(items)
 
     def demand(self, items: Sequence[tuple[Prompt, Response]]) -> Demand:
-        """What scoring the responses takes, as if none were on record."""
+        """The cost of scoring the responses if none is on record."""
         model = self.model.model
         if self.constitution.score.criteria:
             return demand_of(model, self._questions(items), self.settings.reasoning)
@@ -64,7 +64,7 @@ class ScoreJudge:
         return [v if isinstance(v, JudgeFailure) else self._score(v) for v in verdicts]
 
     def _item_requests(self, items: Sequence[tuple[Prompt, Response]]) -> list[ChooseRequest]:
-        # Each choice stands as the next word, hence the space before it; the ledger has this form too.
+        # Each choice is the next word, hence the space before it; the ledger has this form too.
         answers = tuple(f" {choice.answer}" for choice in self.constitution.score.choices)
         return [
             ChooseRequest(render_item_prompt(self.constitution, prompt, response_text(response)), answers)
@@ -77,7 +77,7 @@ class ScoreJudge:
         return [self._weighted([[next(verdicts) for _ in samples] for _ in criteria]) for _ in items]
 
     def _questions(self, items: Sequence[tuple[Prompt, Response]]) -> list[Question]:
-        """One for each response, criterion and sample, in this order."""
+        """One question for each response, criterion and sample, in this order."""
         return [
             self._question(criterion, prompt, response, sample)
             for prompt, response in items
@@ -115,7 +115,7 @@ class ScoreJudge:
 
 
 def mixture(verdicts: Sequence[Verdict], weights: Sequence[float]) -> Verdict:
-    """The weighted mixture of verdicts over the same choices, with the usage of all of them."""
+    """The weighted mixture of verdicts over the same choices, with their total usage."""
     total = sum(weights)
 
     def mean(values: Sequence[float]) -> float:

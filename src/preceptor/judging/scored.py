@@ -1,13 +1,12 @@
-"""Comparing by scores: each response is judged alone, and the two score distributions become a preference.
+"""Comparing by scores: each response is scored alone, and the two score distributions become a preference.
 
-The judge never sees two responses at once, so there is no position for it to favour. With the scores of a and b
-independent,
+The judge never sees two responses at once, so it cannot favour a position. The scores of a and b are independent, so
 
     p_tie = P(score of a = score of b)
     p_a   = P(score of a > score of b) + p_tie / 2
 
-Of a rubric with several criteria both are the mean over criteria by their weights: a response's warmth is compared with
-the other one's warmth.
+For a rubric with several criteria, both are weighted means over the criteria: the warmth of one response is compared
+with the warmth of the other.
 """
 
 import math
@@ -34,18 +33,18 @@ from preceptor.judging.settings import PairwiseSettings
 from preceptor.store.ledger import Ledger
 
 _Key: TypeAlias = tuple[str, tuple[Message, ...], str, tuple[Message, ...]]
-"""Prompt's id, conversation, response's text and trajectory: what a score depends on."""
+"""What a score depends on: the prompt's id and conversation, the response's text and trajectory."""
 
 
 class ScoredPairJudge:
-    """A language model that scores two responses alone, by the constitution's score rubric, and so compares them.
+    """A language model that compares two responses by scoring each alone with the constitution's score rubric.
 
-    A preference has two presentations, one for each response: `verdict` is that of the response's score, `order` says
-    whose it is (`ab`: response a was the one shown, `ba`: response b), and `p_a` and `p_tie` are those of the
-    comparison, the same in both. Measures of position bias are therefore 0. A response in several comparisons is scored
-    once. If either response has no score, there is no preference.
+    A preference has two presentations, one for each response: `verdict` is that of the response's score, `order` names
+    the response (`ab`: response a was shown, `ba`: response b), and `p_a` and `p_tie` are those of the comparison, the
+    same in both. Measures of position bias are therefore 0. A response in several comparisons is scored once. If either
+    response has no score, there is no preference.
 
-    Raises: UsageError when rationales are asked for and the rubric has no place for one.
+    Raises: UsageError when rationales are asked for but the rubric has no place for one.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class ScoredPairJudge:
         return [self._preference(c, scores[_key(c.prompt, c.a)], scores[_key(c.prompt, c.b)]) for c in comparisons]
 
     def demand(self, comparisons: Sequence[Comparison]) -> Demand:
-        """What judging the comparisons takes, as if none of their responses had a score on record."""
+        """The cost of judging the comparisons if none of their responses has a score on record."""
         return self._scoring.demand(list(_distinct(comparisons).values()))
 
     def _preference(
@@ -94,18 +93,18 @@ class ScoredPairJudge:
 
 
 def higher(a: Score, b: Score, weights: dict[str, float]) -> tuple[float, float]:
-    """The probability that one of two independent scores is the higher, a tie counted half; and that of the tie.
+    """The probability that score a is higher than an independent score b, a tie counted half; and that of a tie.
 
     Args:
-        weights: of the rubric's criteria; empty where it has none.
+        weights: weights of the rubric's criteria; empty if it has none.
 
-    Returns: p_a and p_tie. Equal distributions give 0.5 exactly.
+    Returns: p_a and p_tie. Equal distributions give exactly 0.5.
     """
     if not weights:
         return _higher(a.verdict, b.verdict, a.values)
     by_criterion = [(w, *_higher(a.criteria[name], b.criteria[name], a.values)) for name, w in weights.items()]
     total = math.fsum(w for w, _, _ in by_criterion)
-    # The mean is taken of what p_a is above or below one half, which keeps equal distributions at 0.5 exactly.
+    # The mean is taken of p_a's distance from one half, which keeps equal distributions at exactly 0.5.
     p_a = 0.5 + math.fsum(w * (p - 0.5) for w, p, _ in by_criterion) / total
     return min(1.0, max(0.0, p_a)), min(1.0, math.fsum(w * tie for w, _, tie in by_criterion) / total)
 
@@ -121,7 +120,7 @@ def _higher(a: Verdict, b: Verdict, values: dict[str, float]) -> tuple[float, fl
 def check_scoring(constitution: Constitution, settings: PairwiseSettings) -> None:
     """Checks that responses can be scored as the settings ask, without opening a model.
 
-    Raises: UsageError saying why not.
+    Raises: UsageError that says why not.
     """
     if settings.rationale and not constitution.score.criteria:
         raise UsageError(

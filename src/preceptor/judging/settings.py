@@ -1,4 +1,4 @@
-"""How a judge is asked. What it is to prefer is in the constitution."""
+"""How a judge is asked. The constitution says what it should prefer."""
 
 import re
 from typing import Any, Literal
@@ -13,20 +13,21 @@ from preceptor.judging.combine import Combine
 
 
 class JudgingSettings(Frozen):
-    """What all judges have in common."""
+    """Settings that all judges have in common."""
 
     rationale: Flag = False
     """Whether the judge reasons before it answers (chain of thought)."""
     rationale_tokens: Tokens = Field(default=160, ge=8)
-    """Most tokens of a rationale."""
+    """Length limit of a rationale, in tokens."""
     samples: Integer = Field(default=1, ge=1, le=1_000)
     """Rationales sampled for each presentation; preferences are averaged (self-consistency). 1: a greedy rationale."""
     temperature: Temperature = 0.7
-    """Of the rationales, where several are sampled."""
+    """Sampling temperature of the rationales, if several are sampled."""
     top_k: Integer = Field(default=40, ge=0, le=1_000_000)
-    """Tokens sampled from, where several rationales are sampled; 0 for all, which some servers insist on."""
+    """Number of most probable tokens to sample from, if several rationales are sampled; 0 for all, which some servers
+    require."""
     seed: Seed = 0
-    """Of sampled rationales and sampled principles."""
+    """Seed of sampled rationales and sampled principles."""
 
     @model_validator(mode="after")
     def _samples_need_a_rationale(self) -> "JudgingSettings":
@@ -36,7 +37,7 @@ class JudgingSettings(Frozen):
 
     @property
     def reasoning(self) -> Reasoning | None:
-        """How the judge reasons, if it does."""
+        """How the judge reasons; None if it does not."""
         if not self.rationale:
             return None
         sampled = self.samples > 1
@@ -45,7 +46,7 @@ class JudgingSettings(Frozen):
         )
 
     def for_rater(self) -> dict[str, Any]:
-        """The settings that can change an opinion, for a rater: those of sampling only where there is any."""
+        """The settings that can change an opinion, for a rater; sampling settings only if anything is sampled."""
         settings = self.model_dump(mode="json")
         if not self.rationale:
             settings = {k: v for k, v in settings.items() if k not in ("rationale_tokens", "samples")}
@@ -64,13 +65,13 @@ class PairwiseSettings(JudgingSettings):
     exemplars: Integer = Field(default=0, ge=0, le=1_000)
     """How many of the constitution's exemplars are shown."""
     principles: Literal["all", "sampled", "each"] = "all"
-    """Show all principles; one of them, drawn for each comparison; or each in turn, the preferences averaged."""
+    """Show all principles, or one drawn for each comparison, or each in turn and average the preferences."""
     order: Literal["both", "single"] = "both"
-    """Show every comparison in both orders against position bias, or once."""
+    """Show every comparison in both orders, to cancel position bias, or in one."""
     combine: Combine = "mean"
-    """How the orders' preferences become one: the mean of probabilities, or of log-odds."""
+    """How the preferences of both orders are combined: as the mean of probabilities, or of log-odds."""
     shown: Literal["together", "alone"] = "together"
-    """Show both responses in one prompt; or each alone, by the constitution's score rubric, and compare the scores."""
+    """Show both responses in one prompt; or score each alone by the constitution's score rubric, and compare scores."""
 
     @model_validator(mode="after")
     def _principles_need_a_preamble(self) -> "PairwiseSettings":
@@ -88,20 +89,20 @@ class PairwiseSettings(JudgingSettings):
 
     @property
     def scoring(self) -> "ScoreSettings":
-        """How a response is scored that is shown alone."""
+        """How a response that is shown alone is scored."""
         return ScoreSettings(**{name: getattr(self, name) for name in ScoreSettings.model_fields})
 
     def for_rater(self) -> dict[str, Any]:
-        """As for all judges; where responses are shown alone, without the settings that arrange two of them."""
+        """As for all judges; if responses are shown alone, without the settings that arrange two of them."""
         settings = super().for_rater()
         if self.shown == "alone":
             return {name: value for name, value in settings.items() if name not in _TOGETHER}
-        del settings["shown"]  # raters on record from before there was this setting stay the same
+        del settings["shown"]  # raters that were recorded before this setting existed stay the same
         return settings
 
 
 _TOGETHER = ("preamble", "exemplars", "principles", "order", "combine")
-"""What can be chosen where a judge sees both responses at once."""
+"""Settings that apply only if a judge sees both responses at once."""
 
 
 class ScoreSettings(JudgingSettings):
@@ -154,5 +155,5 @@ def _part(part: str) -> dict[str, Any] | None:
 
 
 def _number(digits: str) -> int:
-    """The number, or one beyond every bound where it has more digits than can be read."""
+    """The number; if it has too many digits to be read, a number beyond every bound."""
     return int(digits[:20])

@@ -1,4 +1,4 @@
-"""Judges as a person names them: a model, a constitution and a way of asking, on the command line or in a file."""
+"""Specifications of judges on the command line or in a file: a model, a constitution and a way of asking."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -32,9 +32,9 @@ class JudgeSpec(Frozen):
     variant: NonEmpty | None = None
     """Short name of a way of asking, such as `detailed+cot`; see `preceptor.judging.settings.variant`."""
     settings: PairwiseSettings | None = None
-    """The way of asking in full, in place of a variant."""
+    """All settings of the way of asking, in place of a variant."""
     weight: Weight = 1.0
-    """In an ensemble."""
+    """Weight in an ensemble."""
     calibration: NonEmpty | None = None
     """A file that `preceptor audit --save-calibration` wrote for this judge."""
 
@@ -54,7 +54,7 @@ class JudgeSpec(Frozen):
     def resolved(self) -> PairwiseSettings:
         """The way of asking.
 
-        Raises: UsageError for a variant that is none.
+        Raises: UsageError for an unknown variant.
         """
         return variant(self.variant) if self.variant else self.settings or PairwiseSettings()
 
@@ -79,9 +79,9 @@ def read_judges(path: Path) -> tuple[JudgeSpec, ...]:
 def every_judge(
     models: Sequence[str], constitutions: Sequence[str], variants: Sequence[str], calibrations: Sequence[str]
 ) -> tuple[JudgeSpec, ...]:
-    """Every combination of models, constitutions and variants; with as many calibrations, or none.
+    """Every combination of models, constitutions and variants, with one calibration for each or none at all.
 
-    Raises: UsageError when the calibrations are not one for each judge.
+    Raises: UsageError when the number of calibrations differs from that of judges.
     """
     combinations = list(product(models, constitutions, variants))
     if calibrations and len(calibrations) != len(combinations):
@@ -108,9 +108,9 @@ def check_judges(specs: Sequence[JudgeSpec]) -> None:
 
 
 def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> PreferenceJudge:
-    """The judge of a specification, on a model that is open.
+    """The judge of a specification, on an open model.
 
-    Raises: UsageError when the exemplars do not fit, or the calibration is of another judge.
+    Raises: UsageError when the exemplars do not fit, or the calibration belongs to another judge.
     """
     settings = spec.resolved()
     kind = PairwiseJudge if settings.shown == "together" else ScoredPairJudge
@@ -123,7 +123,7 @@ def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> Prefere
 
 
 def build_judge(specs: Sequence[JudgeSpec], models: Mapping[str, LanguageModel], ledger: Ledger) -> PreferenceJudge:
-    """One judge, or the ensemble of several, on models that are open.
+    """One judge, or the ensemble of several, on open models.
 
     Raises: UsageError; see `make_judge`.
     """
@@ -132,7 +132,7 @@ def build_judge(specs: Sequence[JudgeSpec], models: Mapping[str, LanguageModel],
 
 
 def check_prices(budget: float | None, models: Sequence[LanguageModel]) -> None:
-    """Raises: UsageError where there is a budget and what a model costs is not known."""
+    """Raises: UsageError if there is a budget and the price of a model is unknown."""
     for model in models:
         if budget is not None and model.price is None:
             raise UsageError(

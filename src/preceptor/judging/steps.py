@@ -1,7 +1,7 @@
-"""Trajectories step by step: each thing an agent did, scored in the light of what it knew at that point.
+"""Trajectories step by step: each action of an agent is scored by what the agent knew at that point.
 
-A right step can belong to a lost plan, and a plan can survive a wrong step. So these scores stand beside the judgement
-of the whole trajectory and never replace it.
+A right step can belong to a bad plan, and a plan can survive a wrong step. So these scores complement the judgement of
+the whole trajectory and never replace it.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class StepJudge:
         self.model = RecordedModel(model, ledger, self.rater)
 
     def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[list[Score | JudgeFailure]]:
-        """For each trajectory a score or a failure of each message of the assistant, in order; none for a plain answer.
+        """For each trajectory, a score or a failure for each message of the assistant; empty for a plain answer.
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """

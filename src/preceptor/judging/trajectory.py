@@ -1,9 +1,9 @@
 """Whole trajectories: conversations of many turns, with tool calls and their results, as a judge reads them.
 
-A trajectory that does not fit the judge's window is fitted by one rule: messages longer than a limit are shown by
-their beginning and their end, with a note of how much is left out between, and the limit is the largest with which
-everything fits. No message is dropped, so the plan stays whole, and both trajectories of a comparison have the same
-limit. What cannot fit even so is not judged.
+A trajectory that does not fit the judge's window is shortened: of messages longer than a limit, only the beginning and
+the end are shown, with a note of how much is left out between. The limit is the largest with which everything fits. No
+message is dropped, so the plan stays visible, and both trajectories of a comparison have the same limit. A trajectory
+that still does not fit is not judged.
 """
 
 import re
@@ -14,7 +14,7 @@ from preceptor.core.types import Message, Response
 from preceptor.judging.render import message_text, one_line, without_tags
 
 SHORTEST = 60
-"""Characters below which no message is shortened."""
+"""Messages with fewer characters are never shortened."""
 LONGEST = 1 << 16
 _STEP = re.compile(r"\[\s*step", re.IGNORECASE)
 T = TypeVar("T")
@@ -24,7 +24,7 @@ def response_text(response: Response, limit: int | None = None) -> str:
     """A response as a judge reads it: its text, or its trajectory step by step.
 
     Args:
-        limit: characters above which a message of a trajectory is shortened; None for none.
+        limit: characters above which a message of a trajectory is shortened; None for no limit.
     """
     if not response.trajectory:
         return response.text
@@ -45,7 +45,7 @@ def without_steps(text: str) -> str:
 
 
 def shortened(text: str, limit: int | None) -> str:
-    """The text, or its beginning and end with a note of what is left out between them, where that is shorter."""
+    """The text, or, if that is shorter, its beginning and end with a note of how much is left out between them."""
     if limit is None or len(text) <= limit:
         return text
     head = limit * 2 // 3
@@ -55,12 +55,12 @@ def shortened(text: str, limit: int | None) -> str:
 
 
 def fit(whole: Callable[[int | None], T], tokens: Callable[[T], int], window: int | None) -> T:
-    """What `whole` makes with the largest limit that fits the window; with the shortest one where none does.
+    """The result of `whole` with the largest limit that fits the window; with the smallest limit if none fits.
 
     Args:
-        whole: builds a question with messages of at most so many characters; None leaves them whole.
-        tokens: length of a question.
-        window: tokens that the judge can read; None where it is not known.
+        whole: builds a question whose messages have at most this many characters; None leaves them unchanged.
+        tokens: returns the length of a question.
+        window: tokens that the judge can read; None if unknown.
     """
     built = whole(None)
     if window is None or tokens(built) <= window:

@@ -1,8 +1,8 @@
 """Reasons to doubt a judge, from how it answered; the same for labels, audits, evaluations and runs.
 
-A warning is given when chance alone does not explain what was seen: when the whole 95 % interval of a share (Wilson
-1927, prompts as the trials) lies beyond the bound. So eight comparisons give a warning only of gross faults. Failures
-are counted, not estimated: a share above `FAILURE_BOUND` is too many, unless there is only one failure.
+A warning is given if chance does not explain the observation: if the whole 95 % interval of a share (Wilson 1927, with
+prompts as the trials) lies beyond the bound. So eight comparisons give a warning only of gross faults. Failures are
+counted, not estimated: a share above `FAILURE_BOUND` is too many, unless there is only one failure.
 """
 
 import math
@@ -20,9 +20,9 @@ POSITION_BOUND = 0.3
 ONE_ORDER_BOUND = 0.7
 """Share of comparisons shown in one order in which one position wins."""
 MASS_BOUND = 0.5
-"""Probability of all choices together: below it, the judge would rather have said something else."""
+"""Total probability of the choices; below it, the judge wanted to answer something else."""
 NEAR = 0.05
-"""Distance from one half within which a preference says nothing."""
+"""Distance from one half within which a preference carries no information."""
 MOST = 0.5
 """Share of presentations with low mass, or of preferences near one half, above which a warning is given."""
 FAILURE_BOUND = 0.02
@@ -33,7 +33,7 @@ _Z = 1.959964
 
 
 class Count(Frozen):
-    """How often something was seen, of how many times it could have been."""
+    """How often something was observed, out of how many times it could have been."""
 
     hits: float
     """A comparison that neither side won adds one half."""
@@ -57,7 +57,7 @@ class Count(Frozen):
 
     @property
     def opposite(self) -> "Count":
-        """How often it was not seen."""
+        """How often it was not observed."""
         return Count(hits=self.n - self.hits, n=self.n, prompts=self.prompts)
 
 
@@ -70,7 +70,7 @@ class JudgeConduct(Frozen):
     unit: Literal["comparisons", "calls"] = "comparisons"
     """The unit of failures: calls if the judge scored responses."""
     failed: Count = NOTHING
-    """Failures among everything it was asked."""
+    """Failures among all questions to the judge."""
     failures: dict[str, int] = Field(default_factory=dict[str, int])
     """By reason."""
     same_position: Count = NOTHING
@@ -101,7 +101,7 @@ def judge_warnings(conduct: JudgeConduct, judge: str = "the judge") -> tuple[Jud
     """Reasons to doubt a judge, the gravest first.
 
     Args:
-        judge: what sentences call it.
+        judge: the judge's name in sentences.
     """
     said: tuple[tuple[Kind, str | None], ...] = (
         ("position", _position(conduct)),

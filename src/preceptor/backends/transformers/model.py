@@ -78,8 +78,7 @@ class LocalModel:
     def choose(
         self, requests: Sequence[ChooseRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """Exact log-probabilities. A request fails alone if it exceeds the window or the chat template refuses it.
-        """
+        """Exact log-probabilities. A request fails alone if it exceeds the window or the chat template refuses it."""
         encoded = [self._encoded_choice(request) for request in requests]
         fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
         if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
