@@ -13,7 +13,6 @@ from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory, next_run_path
-from preceptor.runs.result import RunResult
 from preceptor.training.policy import Policy
 from small import WORDS, Told, known, settings
 
