@@ -8,15 +8,18 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from preceptor.backends.connection import Connection
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Comparison, JudgeFailure, Message, Preference, Prompt, Response, Score
 from preceptor.judging.batching import Batcher
 from preceptor.judging.constitution import load_constitution
-from preceptor.judging.judge import Judge, judge_specs
+from preceptor.judging.judge import Judge
+from preceptor.judging.judges import judge_specs, shared_budget, shared_connection
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
@@ -207,7 +210,7 @@ def test_the_reward_follows_from_the_constitution() -> None:
     )
     assert conversational == [other.rescaled]
     assert ten.reward.__name__ == "helpful_by_random"
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(UsageError, match="1 prompts for 2 completions"):
         ten.reward([SKY], ["x", "y"])
 
 
@@ -239,3 +242,45 @@ def test_judges_become_specifications(tmp_path: Path) -> None:
         judge_specs([])
     with pytest.raises(UsageError, match="int"):
         judge_specs([3])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("prompt", [None, 3, {"role": "user", "content": "q"}])
+def test_what_is_no_prompt_and_no_response_is_refused(prompt: Any) -> None:
+    judge = random_judge()
+    with pytest.raises(UsageError, match="prompt: expected a text or a list of messages"):
+        judge.compare(prompt, "x", "y")
+    with pytest.raises(UsageError, match="b: expected a text or a list of messages"):
+        judge.compare(SKY, "x", prompt)
+    with pytest.raises(UsageError, match="response: expected a text or a list of messages"):
+        judge.reward([SKY], [prompt])
+
+
+@pytest.mark.parametrize("item", [("q", "x"), "abc", {"prompt": "q", "response_a": "x", "response_b": "y"}, 3])
+def test_an_item_that_is_not_a_prompt_with_its_responses_is_refused(item: Any) -> None:
+    with pytest.raises(UsageError, match="item 2: expected a tuple of prompt, a and b"):
+        random_judge().compare_many([(SKY, "x", "y"), item])
+
+
+def test_an_item_that_is_not_a_prompt_with_a_response_is_refused() -> None:
+    wrong: Any = ["ab"]
+    with pytest.raises(UsageError, match="item 1: expected a tuple of prompt and response"):
+        random_judge().score_many(wrong)
+
+
+@pytest.mark.parametrize("changes", [{"budget": -1}, {"budget": float("nan")}, {"budget": "3"}, {"connection": 3}])
+def test_a_wrong_setting_is_refused_before_the_judge_is_asked(changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(changes))):
+        random_judge(**changes)
+
+
+def test_a_task_takes_the_judges_smallest_budget() -> None:
+    judges = [random_judge(budget=3.0), random_judge(budget=2.0), random_judge()]
+    assert shared_budget(judges, None) == 2.0
+    assert shared_budget(judges, 5.0) == 5.0
+    assert shared_budget(judges[2], None) is None
+
+
+def test_judges_that_can_be_read_only_once_are_refused() -> None:
+    once: Any = (judge for judge in [random_judge(connection=Connection(retries=1))])
+    with pytest.raises(UsageError, match="got generator"):
+        shared_connection(once, None)

@@ -43,6 +43,8 @@ def check_name(name: str) -> None:
 
     Raises: UsageError with the nearest name or the forms, or with the missing packages.
     """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f'expected a model string, such as "embedded", got {type(name).__name__}')
     if name.startswith("scripted:"):
         ScriptedModel.named(name.removeprefix("scripted:"))
     elif name.startswith("openai:"):

@@ -1,22 +1,69 @@
 """Messages about what is wrong with data from outside."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from preceptor.core.errors import UsageError, nearest
 
+Settings = TypeVar("Settings", bound=BaseModel)
+_SHOWN = 200
+"""Characters of a wrong value that an error shows."""
+
 
 def check_dollars(name: str, dollars: float | None) -> float | None:
     """Returns the amount if it is valid; None stays None.
 
-    Raises: UsageError for NaN, infinity and negative numbers.
+    Raises: UsageError for NaN, infinity, negative numbers and what is no number.
     """
-    if dollars is not None and not (dollars >= 0.0 and math.isfinite(dollars)):
-        raise UsageError(f"{name} {dollars:g}: expected dollars, 0 or more; leave it out for no amount")
+    if dollars is not None and not (_is_number(dollars) and 0.0 <= dollars < math.inf):
+        given = f"{dollars:g}" if _is_number(dollars) else repr(dollars)
+        raise UsageError(f"{name} {given}: expected dollars, 0 or more; leave it out for no amount")
     return dollars
+
+
+def check_count(name: str, count: int | None, least: int = 1) -> None:
+    """Raises: UsageError unless the count is a whole number and at least `least`. None is no count, and passes."""
+    if count is not None and not (_is_number(count) and isinstance(count, Integral) and count >= least):
+        raise UsageError(f"{name} = {count!r}: expected a whole number, {least} or more")
+
+
+def check_share(name: str, share: float) -> None:
+    """Raises: UsageError unless the share is a number from 0 to 1."""
+    if not (_is_number(share) and 0.0 <= share <= 1.0):
+        raise UsageError(f"{name} = {share!r}: expected a number from 0 to 1")
+
+
+def check_choice(name: str, choice: str, choices: Any) -> None:
+    """Raises: UsageError unless the choice is one of those of a `Literal` type."""
+    known: tuple[str, ...] = get_args(choices)
+    if choice not in known:
+        raise UsageError(f"{name} = {choice!r}: expected {' or '.join(repr(each) for each in known)}")
+
+
+def settings_of(name: str, kind: type[Settings], given: Settings | Mapping[str, Any] | None) -> Settings | None:
+    """Settings as a program gives them: made already, or as a mapping; None stays None.
+
+    Args:
+        name: of the argument.
+
+    Raises: UsageError naming the key and what was expected.
+    """
+    if given is None or isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{name}: expected {kind.__name__} or a dict of its settings, got {type(given).__name__}")
+    try:
+        return kind.model_validate(dict(given))
+    except ValidationError as error:
+        raise UsageError(f"{name}: {explain(error, kind)}") from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and value is not True and value is not False
 
 
 def first_problem(error: ValidationError) -> str:
@@ -40,7 +87,7 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
         return f'"{where}" is missing'
     if not where:  # a problem of the settings as a whole
         return _words(first["msg"])
-    return f"{where} = {first['input']!r}: {_words(first['msg']).lower()}"
+    return f"{where} = {repr(first['input'])[:_SHOWN]}: {_words(first['msg']).lower()}"
 
 
 def _words(message: str) -> str:

@@ -1,7 +1,7 @@
 """Converts prompts and responses from a caller's form (texts, messages or types) for a judge."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Comparison, Message, Prompt, Response
@@ -12,6 +12,8 @@ PromptLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Prompt"
 """A user's message as text, a conversation that ends with one, or a `Prompt`."""
 ResponseLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Response"
 """A response as text, as the messages after the prompt, or a `Response`."""
+_SHOWN = 80
+"""Characters of a faulty item that an error shows."""
 
 
 def comparison(prompt: PromptLike, a: ResponseLike, b: ResponseLike) -> Comparison:
@@ -40,7 +42,7 @@ def as_prompt(prompt: PromptLike) -> Prompt:
     """
     if isinstance(prompt, Prompt):
         return prompt
-    return parse_prompt({"prompt": prompt if isinstance(prompt, str) else _plain(prompt)}, "prompt")
+    return parse_prompt({"prompt": prompt if isinstance(prompt, str) else _plain(prompt, "prompt")}, "prompt")
 
 
 def as_response(response: ResponseLike, prompt: Prompt, name: str) -> Response:
@@ -51,10 +53,26 @@ def as_response(response: ResponseLike, prompt: Prompt, name: str) -> Response:
     if isinstance(response, Response):
         return response if response.prompt_id == prompt.id else response.model_copy(update={"prompt_id": prompt.id})
     try:
-        return parse_response(response if isinstance(response, str) else _plain(response), name, prompt, None)
+        return parse_response(response if isinstance(response, str) else _plain(response, name), name, prompt, None)
     except WrongRowError as error:
         raise UsageError(str(error)) from error
 
 
-def _plain(messages: Sequence[Mapping[str, Any] | Message]) -> list[Any]:
+def _plain(messages: Sequence[Mapping[str, Any] | Message], name: str) -> list[Any]:
+    if isinstance(messages, Mapping) or not isinstance(messages, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(f"{name}: expected a text or a list of messages, got {type(messages).__name__}")
     return [message.wire() if isinstance(message, Message) else message for message in messages]
+
+
+def parts_of(item: object, parts: str, count: int, number: int) -> tuple[Any, ...]:
+    """The parts of one of many items, such as a prompt with its response.
+
+    Args:
+        parts: what is expected, in words.
+        number: of the item, from 1.
+
+    Raises: UsageError when it is not a tuple or list of so many.
+    """
+    if not isinstance(item, tuple | list) or len(cast("Sequence[Any]", item)) != count:
+        raise UsageError(f"item {number}: expected a tuple of {parts}, got {str(item)[:_SHOWN]!r}")
+    return tuple(cast("Sequence[Any]", item))

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from pydantic import ValidationError
 
@@ -20,16 +20,16 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
 from preceptor.core.text import printable_line
 from preceptor.core.types import Comparison, JudgeFailure, Preference, Prompt, Response, Score, Usage
-from preceptor.core.validation import explain
+from preceptor.core.validation import check_dollars, explain, settings_of
 from preceptor.judging.batching import Batcher
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
-from preceptor.judging.inputs import PromptLike, ResponseLike, comparison, prompt_and_response
+from preceptor.judging.inputs import PromptLike, ResponseLike, comparison, parts_of, prompt_and_response
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import check_scoring
 from preceptor.judging.settings import PairwiseSettings
-from preceptor.judging.specs import JudgeSpec, check_judges, check_prices, make_judge, read_judges
+from preceptor.judging.specs import JudgeSpec, check_judges, check_prices, make_judge
 from preceptor.store.ledger import Ledger
 
 _LOG = logging.getLogger("preceptor.judge")
@@ -55,9 +55,10 @@ class Judge:
         settings: all settings of the comparison, in place of a variant.
         calibration: file that an audit wrote for this judge with `save_calibration`; applied to comparisons.
         weight: weight of this judge in an ensemble.
-        connection: settings of the connection to a model server.
+        connection: settings of the connection to a model server: a `Connection`, or a dict.
         ledger: file of recorded answers. By default they are kept in memory, which grows with every new question.
-        budget: most dollars that all calls in the ledger may cost.
+        budget: most dollars that all calls in the ledger may cost. A task that is given the judge has a ledger of its
+            own, and this budget where it is given no other.
 
     Raises: UsageError for an unknown name, a missing file or a wrong setting.
     """
@@ -71,13 +72,13 @@ class Judge:
         settings: PairwiseSettings | Mapping[str, Any] | None = None,
         calibration: str | Path | None = None,
         weight: float = 1.0,
-        connection: Connection | None = None,
+        connection: Connection | Mapping[str, Any] | None = None,
         ledger: str | Path | None = None,
         budget: float | None = None,
     ) -> None:
         fields = {
             "model": model,
-            "constitution": str(constitution),
+            "constitution": str(constitution) if isinstance(constitution, Path) else constitution,
             "variant": variant,
             "settings": settings,
             "weight": weight,
@@ -88,7 +89,9 @@ class Judge:
         except ValidationError as error:
             raise UsageError(f"Judge: {explain(error, JudgeSpec)}") from error
         check_judges([spec])
-        self._begin(spec, connection, None if ledger is None else Path(ledger), budget)
+        check_dollars("budget", budget)
+        reached = settings_of("connection", Connection, connection)
+        self._begin(spec, reached, None if ledger is None else Path(ledger), budget)
 
     def _begin(self, spec: JudgeSpec, connection: Connection | None, ledger: Path | None, budget: float | None) -> None:
         self.spec = spec
@@ -123,7 +126,10 @@ class Judge:
 
         Raises: as `compare`.
         """
-        items = (pair if isinstance(pair, Comparison) else comparison(*pair) for pair in pairs)
+        items = (
+            pair if isinstance(pair, Comparison) else comparison(*parts_of(pair, "prompt, a and b", 3, number))
+            for number, pair in enumerate(pairs, start=1)
+        )
         outcomes: list[Preference | JudgeFailure] = []
         while batch := list(islice(items, self._at_once)):
             outcomes += self._comparing.ask(batch)
@@ -142,7 +148,10 @@ class Judge:
 
         Raises: as `compare`.
         """
-        pairs = (prompt_and_response(prompt, response) for prompt, response in items)
+        pairs = (
+            prompt_and_response(*parts_of(item, "prompt and response", 2, number))
+            for number, item in enumerate(items, start=1)
+        )
         outcomes: list[Score | JudgeFailure] = []
         while batch := list(islice(pairs, self._at_once)):
             outcomes += self._scoring.ask(batch)
@@ -334,9 +343,11 @@ class TrlReward:
             completions: texts, or lists of messages.
             columns: further arguments that TRL passes; ignored.
 
-        Raises: UsageError for a prompt that does not end with the user's turn; PreceptorError when the model cannot be
-            asked at all or the budget is spent.
+        Raises: UsageError for a prompt that does not end with the user's turn, and where there is not one prompt for
+            each completion; PreceptorError when the model cannot be asked at all or the budget is spent.
         """
+        if len(prompts) != len(completions):
+            raise UsageError(f"{len(prompts)} prompts for {len(completions)} completions; expected one for each")
         scores = self.judge.score_many(zip(prompts, completions, strict=True))
         failures = [score for score in scores if isinstance(score, JudgeFailure)]
         if failures:
@@ -354,44 +365,3 @@ def reward_name(spec: JudgeSpec) -> str:
     model = re.sub(r"^\w+:", "", spec.model).split("@")[0].rstrip("/")
     parts = (Path(spec.constitution).stem, "by", Path(model).name)
     return "_".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)
-
-
-Judges: TypeAlias = "Judge | JudgeSpec | str | Path | Sequence[Judge | JudgeSpec | str | Path]"
-"""One judge or several: a `Judge`, a specification, a model string, or the path of a .toml file of [[judges]]."""
-
-
-def judge_specs(judges: Judges) -> tuple[JudgeSpec, ...]:
-    """The specifications of judges, in whatever form they are given.
-
-    Raises: UsageError for no judge, another type, an unknown name or a missing file.
-    """
-    listed = [judges] if isinstance(judges, Judge | JudgeSpec | str | Path) else list(judges)
-    specs = tuple(spec for judge in listed for spec in _specs(judge))
-    if not specs:
-        raise UsageError('no judge is named; give at least one, such as Judge("embedded")')
-    check_judges(specs)
-    return specs
-
-
-def _specs(judge: Judge | JudgeSpec | str | Path) -> tuple[JudgeSpec, ...]:
-    if isinstance(judge, Judge):
-        return (judge.spec,)
-    if isinstance(judge, JudgeSpec):
-        return (judge,)
-    if not isinstance(judge, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(f"expected a Judge, a JudgeSpec or a model string, got {type(judge).__name__}")
-    if str(judge).endswith(".toml"):
-        return read_judges(Path(judge))
-    return (JudgeSpec(model=str(judge)),)
-
-
-def shared_connection(judges: Judges, connection: Connection | None) -> Connection | None:
-    """The connection settings: as given, otherwise those of the judges.
-
-    Raises: UsageError when two judges have different ones.
-    """
-    listed = [judges] if isinstance(judges, Judge | JudgeSpec | str | Path) else judges
-    stated = [judge.connection for judge in listed if isinstance(judge, Judge) and judge.connection is not None]
-    if connection is None and any(other != stated[0] for other in stated):
-        raise UsageError("the judges have different connections; give the one to use as connection=")
-    return connection or next(iter(stated), None)

@@ -6,7 +6,8 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel
 
 from preceptor.core.errors import UsageError
-from preceptor.judging.judge import Judge, judge_specs
+from preceptor.judging.judge import Judge
+from preceptor.judging.judges import judge_specs
 from preceptor.judging.settings import PairwiseSettings, variant
 from preceptor.judging.specs import JudgeSpec
 from preceptor.recipes.base import Recipe

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -16,13 +16,14 @@ from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Preference, Rater, total_usage
+from preceptor.core.validation import check_choice, check_count
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges import judge_audit
 from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun
 from preceptor.judging import calibration
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
-from preceptor.judging.judge import Judges, judge_specs, shared_connection
+from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.label import Tally
 from preceptor.judging.specs import JudgeSpec, check_prices, make_judge
 from preceptor.reports.audit.page import render_audit
@@ -53,7 +54,7 @@ def audit(
     budget: float | None = None,
     save_calibration: str | Path | None = None,
     method: calibration.Method = "platt",
-    connection: Connection | None = None,
+    connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
     """Measures judges against people, one model at a time, continuing what an earlier process left in the folder.
@@ -71,7 +72,7 @@ def audit(
         ensemble: measure the ensemble of all judges too.
         limit: use only so many rows, from the first.
         strict: refuse unusable rows instead of skipping them.
-        budget: most dollars that all calls of this folder may cost.
+        budget: most dollars that all calls of this folder may cost; by default as the judges say.
         save_calibration: file for a calibration of the one judge, fitted on all labels.
         method: of the calibration.
         connection: how model servers are reached; by default as the judges say.
@@ -79,6 +80,9 @@ def audit(
     Raises: UsageError on faulty input; PreceptorError when a model cannot be asked or the budget is spent.
     """
     specs, connection = judge_specs(judges), shared_connection(judges, connection)
+    budget = shared_budget(judges, budget)
+    check_count("limit", limit)
+    check_choice("method", method, calibration.Method)
     if save_calibration is not None and len(specs) != 1:
         raise UsageError(f"save_calibration is for one judge; {len(specs)} are named")
     output = output_folder(out)

@@ -12,6 +12,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.progress import Progress
 from preceptor.core.types import Message, Prompt
+from preceptor.core.validation import check_count
 from preceptor.display.progress import shown
 from preceptor.evaluation.policies.refusal_rules import is_refusal
 from preceptor.results.cohort import CohortResult
@@ -103,6 +104,7 @@ def cohort(
 
     Raises: UsageError where no conversation can be used, or the output is an input or no file of prompts.
     """
+    check_count("limit", limit)
     if not cohort:
         raise UsageError('cohort: expected a name, got ""')
     scratch, out = output_folder(None), Path(out)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from preceptor.core.errors import UsageError, nearest
+from preceptor.core.validation import check_count
 from preceptor.evaluation.judges.prediction_powered import (
     JudgedRow,
     labels_for_width,
@@ -57,6 +58,7 @@ def estimate(
 
     Raises: UsageError on faulty input: nothing matches, nobody has that policy, labels would be overwritten.
     """
+    check_count("plan", plan, 0)
     if not 0 < half_width < 0.5:
         raise UsageError(f"half_width {half_width}: expected a number between 0 and 0.5, such as 0.05")
     output = output_folder(out) if out is not None or plan else None

@@ -1,7 +1,7 @@
 """Labelling a dataset: comparisons, or prompts and a policy, to a preference dataset that TRL trains on."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,11 +16,12 @@ from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import Comparison, Usage
+from preceptor.core.validation import check_choice, check_count, check_share, settings_of
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
-from preceptor.judging.judge import Judges, judge_specs, shared_connection
+from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.label import InputRow, label_rows
 from preceptor.judging.outcome_counts import count_outcomes
 from preceptor.judging.recorded import RecordedModel
@@ -61,7 +62,7 @@ def label(
     *,
     judges: Judges,
     out: str | Path | None = None,
-    sampling: Sampling | None = None,
+    sampling: Sampling | Mapping[str, Any] | None = None,
     design: Design = "all",
     limit: int | None = None,
     strict: bool = False,
@@ -70,7 +71,7 @@ def label(
     steps: bool = False,
     retry_failed: bool = False,
     to_people: int = 0,
-    connection: Connection | None = None,
+    connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> LabelResult:
     """Labels a dataset of comparisons, or of responses that a policy samples for its prompts.
@@ -81,12 +82,12 @@ def label(
         rows: comparisons, or prompts with `sampling`; see `preceptor.store.comparisons` for the columns.
         judges: one judge, or several, which are an ensemble.
         out: folder of the dataset; a temporary one by default, which is deleted with the result.
-        sampling: sample candidates for the prompts in `rows`.
+        sampling: sample candidates for the prompts in `rows`; a `Sampling`, or a dict of its settings.
         design: which pairs of k responses are compared, where a row has several.
         limit: rows to label, from the first; a later call may raise it.
         strict: refuse malformed rows instead of skipping them.
         max_failure_rate: stop when a larger share of comparisons fails, from 0 to 1.
-        budget: most dollars that all calls of this folder may cost.
+        budget: most dollars that all calls of this folder may cost; by default as the judges say.
         steps: also score trajectories, as a whole and step by step, with the first judge's model and constitution.
         retry_failed: ask once more about comparisons whose calls did not get through.
         to_people: write so many of the comparisons that the judges dispute to `for_people.jsonl`; 0 leaves that file
@@ -99,6 +100,10 @@ def label(
     """
     output, specs, begun = output_folder(out), judge_specs(judges), time.perf_counter()
     out, connection = output.path, shared_connection(judges, connection)
+    sampling, budget = settings_of("sampling", Sampling, sampling), shared_budget(judges, budget)
+    _check(limit, design)
+    check_share("max_failure_rate", max_failure_rate)
+    check_count("to_people", to_people, 0)
     check_own(out, "labels")
     if to_people:
         check_unlabelled(out / FOR_PEOPLE)
@@ -145,13 +150,13 @@ def plan_label(
     rows: Rows,
     *,
     judges: Judges,
-    sampling: Sampling | None = None,
+    sampling: Sampling | Mapping[str, Any] | None = None,
     design: Design = "all",
     limit: int | None = None,
     strict: bool = False,
     budget: float | None = None,
     steps: bool = False,
-    connection: Connection | None = None,
+    connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> LabelPlan:
     """Counts what `label` would ask of judges and policy, for all rows from the first, without asking either.
@@ -163,6 +168,8 @@ def plan_label(
     Raises: UsageError on faulty input.
     """
     specs, scratch, connection = judge_specs(judges), output_folder(None), shared_connection(judges, connection)
+    sampling, budget = settings_of("sampling", Sampling, sampling), shared_budget(judges, budget)
+    _check(limit, design)
     with shown(progress) as display, Ledger(Path(":memory:")) as ledger:
         display.stage("reading the data")
         data = _as_file(rows, scratch.path, sampling)
@@ -170,6 +177,12 @@ def plan_label(
         census = take_census(job)
         display.stage("opening the models")
         return _plan(job, census, open_models(job, ledger, unasked=True))
+
+
+def _check(limit: int | None, design: str) -> None:
+    """Raises: UsageError for a value out of bounds."""
+    check_count("limit", limit)
+    check_choice("design", design, Design)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Critique and revision of a model's answers to prompts: preference pairs and data for fine-tuning."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from preceptor.core.environment import environment
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Prompt
+from preceptor.core.validation import check_count, check_dollars, settings_of
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.revision import Revised, Reviser, RevisionSettings
@@ -33,10 +34,10 @@ def revise(
     model: str = "embedded",
     constitution: str = "harmless",
     out: str | Path | None = None,
-    settings: RevisionSettings | None = None,
+    settings: RevisionSettings | Mapping[str, Any] | None = None,
     limit: int | None = None,
     budget: float | None = None,
-    connection: Connection | None = None,
+    connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> RevisionResult:
     """Has a model draft, criticise and revise answers by a constitution.
@@ -50,7 +51,7 @@ def revise(
         model: a model string.
         constitution: name of a shipped constitution, or path of a .toml file.
         out: folder of the output; a temporary one by default, which is deleted with the result.
-        settings: rounds and sampling.
+        settings: rounds and sampling; `RevisionSettings`, or a dict of them.
         limit: prompts to use, from the first.
         budget: most dollars that all calls of this folder may cost.
         connection: how a model server is reached.
@@ -59,6 +60,10 @@ def revise(
     Raises: UsageError on faulty input; PreceptorError when nothing could be revised.
     """
     check_name(model)
+    check_count("limit", limit)
+    check_dollars("budget", budget)
+    settings = settings_of("settings", RevisionSettings, settings) or RevisionSettings()
+    connection = settings_of("connection", Connection, connection)
     output, principles = output_folder(out), load_constitution(constitution)
     folder = output.path
     check_own(folder, "revision")
@@ -78,7 +83,7 @@ def revise(
         display.stage("opening the model")
         opened = open_model(model, connection)
         check_prices(budget, [opened])
-        reviser = Reviser(opened, principles, settings or RevisionSettings(), ledger)
+        reviser = Reviser(opened, principles, settings, ledger)
         display.stage("revising")
         results = _revised(reviser, usable, 4 * opened.concurrency, display)
         changed = _write(folder, usable, results, reviser)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -10,11 +11,12 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
+from preceptor.core.validation import check_count, check_dollars, check_share, settings_of
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
 from preceptor.judging.constitution import load_constitution
-from preceptor.judging.judge import Judge, Judges, judge_specs
+from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.specs import JudgeSpec, check_judges
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.results.evaluation import REPORT, EvaluationResult
@@ -40,17 +42,17 @@ def evaluate(
     judge: Judges,
     prompts: "PromptSource | None" = None,
     out: str | Path | None = None,
-    answering: Answering | None = None,
+    answering: Answering | Mapping[str, Any] | None = None,
     against_first: bool = False,
     ask_training_judge: bool = True,
-    rubrics: Sequence[str] = (),
+    rubrics: str | Sequence[str] = (),
     grade: bool = False,
     audit: Audit | str | Path | None = None,
     limit: int | None = None,
     max_failure_rate: float = 0.1,
     human_usd_per_label: float = HUMAN_USD_PER_LABEL,
     budget: float | None = None,
-    connection: Connection | None = None,
+    connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **named: PolicySource,
 ) -> EvaluationResult:
@@ -80,23 +82,28 @@ def evaluate(
             trained on them nor chose its checkpoint by them; without a run, the prompts of the first file of responses;
             else the test prompts of the run that a checkpoint belongs to. `"held-out"` names the same.
         out: folder of the evaluation; by default a temporary one, which is deleted with the result.
-        answering: how a model's responses are sampled; one response of at most 256 tokens by default.
+        answering: how a model's responses are sampled (an `Answering`, or a dict of its settings); one response of at
+            most 256 tokens by default.
         against_first: compare each policy with the baseline only, not every two policies.
         ask_training_judge: also ask the judge that trained a run among the policies, to see how often the two disagree.
         rubrics: constitutions by whose rubrics the first judge's model scores every response.
         grade: let the first judge's model also grade responses against the prompts' reference answers.
-        audit: an audit of the judge, or the file of one; the report then says how far the judge agrees with people.
+        audit: an audit of the judge, or the folder or the file of one; the report then says how far the judge agrees
+            with people.
         limit: how many prompts of each file to use, from the first.
         max_failure_rate: stop when a larger share of responses or judgements fails, from 0 to 1.
         human_usd_per_label: the price of a human label that the cost is compared with.
-        budget: most dollars that all calls of this folder may cost.
-        connection: how a model server is reached; by default as the judge reaches it.
+        budget: most dollars that all calls of this folder may cost; by default as the judges say.
+        connection: how a model server is reached; by default as the judges say.
         progress: by default a bar on a terminal, and lines elsewhere.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when a policy or a judge fails
         too often, a model cannot be asked or the budget is spent.
     """
     output, judges = output_folder(out), judge_specs(judge)
+    check_count("limit", limit)
+    check_share("max_failure_rate", max_failure_rate)
+    check_dollars("human_usd_per_label", human_usd_per_label)
     check_own(output.path, "evaluation")
     files = prompt_names(prompts, output.path)
     job = EvaluationJob(
@@ -104,16 +111,16 @@ def evaluate(
         prompts=files,
         out=output.path,
         judges=judges,
-        answering=answering or Answering(),
+        answering=settings_of("answering", Answering, answering) or Answering(),
         against_first=against_first,
         ask_training_judge=ask_training_judge,
-        rubrics=tuple(rubrics),
+        rubrics=(rubrics,) if isinstance(rubrics, str) else tuple(rubrics),
         grade=grade,
         limit=limit,
         max_failure_rate=max_failure_rate,
         human_usd_per_label=human_usd_per_label,
-        budget=budget,
-        connection=connection or _connection(judge),
+        budget=shared_budget(judge, budget),
+        connection=shared_connection(judge, connection),
     )
     audits = list(audit.judges) if isinstance(audit, Audit) else read_audits(audit)
     with shown(progress) as display:
@@ -134,12 +141,6 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
     write_text(job.out / "report.md", render_markdown(result))
     write_text(job.out / REPORT, render_evaluation(result))
     return result
-
-
-def _connection(judge: Judges) -> Connection | None:
-    """The connection of the first judge that has one of its own."""
-    listed = [judge] if isinstance(judge, Judge | JudgeSpec | str | Path) else judge
-    return next((j.connection for j in listed if isinstance(j, Judge) and j.connection is not None), None)
 
 
 def _check(job: EvaluationJob, trainer: JudgeSpec | None) -> None:

@@ -75,13 +75,14 @@ def cost_part(part: str, ledger: Path, role: str, asked: int, seconds: float) ->
 
 
 def read_audits(file: str | Path | None) -> list[JudgeAudit]:
-    """The judges in an `audit.json`; none without a file.
+    """The judges in an `audit.json`, or in that of a folder; none without a file.
 
     Raises: UsageError if the file is not an audit.
     """
     if file is None:
         return []
     path = Path(file)
+    path = path / "audit.json" if path.is_dir() else path
     check_file(path, "the audit")
     try:
         return list(Audit.model_validate_json(path.read_text(encoding="utf-8")).judges)
