@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pytest
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -98,4 +99,41 @@ def test_a_run_and_its_evaluation(tmp_path: Path, tiny_folder: Path) -> None:
     assert isinstance(run.generate("Hello", max_new_tokens=4), str)
     result = pc.evaluate(base=run.base, tuned=run.best, judge=other, answering=pc.Answering(max_new_tokens=4))
     assert "tuned" in str(result)
-    assert pc.load_run(run.path).held_out_change == run.held_out_change
+    assert pc.load_run(run.path) == run
+    for wrong in ({"max_new_tokens": -4}, {"temperature": -1.0}):
+        with pytest.raises(pc.UsageError, match=next(iter(wrong))):
+            run.generate("Hello", **wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(pc.UsageError, match="samples"):
+        pc.sweep(run, samples=-1)
+
+
+def test_a_result_stands_where_its_rows_or_its_folder_are_wanted(tmp_path: Path) -> None:
+    labels = pc.label(PEOPLE, judges="scripted:random", out=tmp_path / "labels")
+    [whole, from_folder, from_rows, from_a_table] = [
+        pc.estimate(rows) for rows in (labels, labels.path, list(labels), labels.to_pandas())
+    ]
+    assert whole.comparisons == from_rows.comparisons == 24
+    assert whole == from_folder == from_rows == from_a_table
+    assert pc.label(labels, judges="scripted:first").counts.preferences == 24
+    assert pc.audit(labels.path, judges="scripted:first")["scripted:first"].rows == 24
+    temporary = pc.label(PAIRS[:2], judges="scripted:random")
+    assert pc.label(temporary, judges="scripted:first").counts.preferences == 2
+
+
+def test_evaluations_are_compared_by_their_results(tmp_path: Path) -> None:
+    prompts = ["Why is the sky blue?", "Is a whale a fish?"]
+    one, other = (
+        pc.evaluate(base=["No.", "Yes."], tuned=["Light.", text], prompts=prompts, judge="scripted:random")
+        for text in ("No.", "A mammal.")
+    )
+    assert len(pc.compare([one, other]).sides) == 2
+
+
+def test_a_result_that_was_loaded_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = pc.label(PAIRS[:2], judges="scripted:random", out="labels")
+    assert pc.LabelResult.load(tmp_path / "labels") == labels
+    assert pc.LabelResult.load("labels") == labels
+    other = pc.label(PAIRS[:2], judges="scripted:random", out="others")
+    assert other != labels
+    assert len({labels.path, other.path}) == 2

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def logged(
 
 def source(rows: Any) -> str:
     """How the log names a task's input: by its path, or by the type of the object; never by its content."""
-    return str(rows) if isinstance(rows, str | Path) else type(rows).__name__
+    return str(Path(rows)) if isinstance(rows, str | PathLike) else type(rows).__name__
 
 
 def log_to_terminal() -> None:

@@ -16,6 +16,7 @@ from preceptor.core.hashing import content_hash
 from preceptor.core.outlook import MEASURING, Part
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt, Response
+from preceptor.core.validation import check_count
 from preceptor.display.progress import shown
 from preceptor.evaluation.checkpoints.choose import Bounds
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
@@ -114,6 +115,7 @@ def sweep(
 
     Raises: as `run_sweep`.
     """
+    check_count("samples", samples)
     output = output_folder(out)
     path = run.path if isinstance(run, RunResult) else Path(run)
     spec = None if judge is None else judge_spec(judge)

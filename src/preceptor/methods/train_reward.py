@@ -5,18 +5,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require_training
 from preceptor.core.outlook import TRAINING_STAGE
 from preceptor.core.progress import Progress, Silence
+from preceptor.core.validation import settings_of
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges.reward_accuracy import Source
 from preceptor.methods.parts.reward_models import accuracy_of
-from preceptor.recipes.load import validated
 from preceptor.results.reward_model import RewardModelResult
 from preceptor.store.files import check_folder, write_folder
 from preceptor.store.output import Output, output_folder
@@ -28,8 +29,6 @@ from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.reward_model.train import train_reward_model
 from preceptor.training.tuning import TuningSettings
-
-Settings = TypeVar("Settings", RewardModelSettings, TuningSettings)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class RewardJob:
 
 
 def train_reward(
-    data: "Rows | Sequence[Path]",
+    data: "Rows | Sequence[str | PathLike[str]]",
     *,
     model: str | Path = "embedded",
     out: str | Path | None = None,
@@ -84,10 +83,10 @@ def train_reward(
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when training diverges.
     """
     require_training()
-    settings = _settings("reward_model", RewardModelSettings, reward_model)
+    settings = settings_of("reward_model", RewardModelSettings, reward_model) or RewardModelSettings()
     if settings.members > 1:
         raise UsageError("reward_model.members: one reward model is trained here; `preceptor run rlaif` trains several")
-    tuned = _settings("tuning", TuningSettings, tuning)
+    tuned = settings_of("tuning", TuningSettings, tuning) or TuningSettings()
     processes = Processes()
     output = processes.on_main(lambda: output_folder(out))
     files = processes.on_main(lambda: _files(output.path, data, test))
@@ -96,26 +95,20 @@ def train_reward(
         return _train(job, processes, display).within(output)
 
 
-def _settings(name: str, kind: type[Settings], given: Settings | Mapping[str, object] | None) -> Settings:
-    """Settings from a table.
-
-    Raises: UsageError naming the key and what was expected.
-    """
-    return given if isinstance(given, kind) else validated(name, kind, dict(given or {}))
-
-
-def _files(folder: Path, data: "Rows | Sequence[Path]", test: "Rows | None") -> tuple[tuple[Path, ...], Path | None]:
+def _files(
+    folder: Path, data: "Rows | Sequence[str | PathLike[str]]", test: "Rows | None"
+) -> tuple[tuple[Path, ...], Path | None]:
     """The files of the pairs; rows of a program are written to the folder."""
     check_own(folder, "reward model")
-    if isinstance(data, list | tuple) and all(isinstance(each, Path) for each in data):
-        paths = tuple(each for each in data if isinstance(each, Path))
+    if isinstance(data, list | tuple) and data and all(isinstance(each, str | PathLike) for each in data):
+        paths = tuple(Path(each) for each in cast("Sequence[str | PathLike[str]]", data))
     else:
         paths = (_file(folder, cast("Rows", data), "data.jsonl"),)
     return paths, None if test is None else _file(folder, test, "test.jsonl")
 
 
 def _file(folder: Path, rows: Rows, name: str) -> Path:
-    if isinstance(rows, str | Path):
+    if isinstance(rows, str | PathLike):
         return Path(rows)
     with working_in(folder, "reward model"):
         return rows_as_file(rows, folder, name=name)

@@ -72,6 +72,10 @@ class Result(Tabular):
             raise ValueError("this result belongs to no folder")
         return self._output.path
 
+    def __fspath__(self) -> str:
+        """The folder as text, so that a result can stand where a path is expected."""
+        return str(self.path)
+
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Reads the result from its folder.

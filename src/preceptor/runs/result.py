@@ -11,6 +11,7 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.numbers import estimate
 from preceptor.core.progress import Facts
 from preceptor.core.types import JudgeFailure, Prompt
+from preceptor.core.validation import check_count
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.checkpoints.snapshot import MeasureName, Measures
 from preceptor.evaluation.intervals import Estimate
@@ -72,6 +73,18 @@ class RunResult:
         """The run directory. A temporary one is deleted with the last result that refers to it."""
         return self._output.path
 
+    def __fspath__(self) -> str:
+        """The run directory as text, so that a run can stand where a path is expected."""
+        return str(self.path)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RunResult):
+            return False
+        return self._output == other._output and self.summary == other.summary
+
+    def __hash__(self) -> int:
+        return hash(self._output)
+
     @property
     def held_out_change(self) -> Estimate | None:
         """Mean change of the held-out score on the test prompts, paired by prompt; None if nothing independent measured
@@ -132,11 +145,15 @@ class RunResult:
 
         Args:
             prompt: a user's message, or a conversation that ends with one.
+            max_new_tokens: the answer is cut at so many.
             temperature: 0 gives the likeliest answer.
             seed: of the random numbers, if the temperature is above 0.
 
-        Raises: UsageError for a malformed prompt; PreceptorError when there is no answer.
+        Raises: UsageError for a malformed prompt or a value out of bounds; PreceptorError when there is no answer.
         """
+        check_count("max_new_tokens", max_new_tokens)
+        if not temperature >= 0.0:
+            raise UsageError(f"temperature = {temperature!r}: expected 0 or more")
         asked = as_prompt(prompt)
         [answer] = self._answers([asked], max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
         return answer

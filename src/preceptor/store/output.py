@@ -1,5 +1,6 @@
 """The folder that a task writes to: a named one, or a temporary one that lives as long as the results in it."""
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -7,11 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Output:
-    """A folder of output. Results keep a reference to it, so a temporary folder lives as long as they do."""
+    """A folder of output. Results keep a reference to it, so a temporary folder lives as long as they do. Two are equal
+    if they are the same folder, however it is named.
+    """
 
     path: Path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Output) and os.path.realpath(self.path) == os.path.realpath(other.path)
+
+    def __hash__(self) -> int:
+        return hash(os.path.realpath(self.path))
 
 
 def output_folder(out: str | Path | None) -> Output:

@@ -38,7 +38,8 @@ class Malformed:
 
 def read_raw_rows(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
     """Streams (place, row) from a `.jsonl` or `.parquet` file, a folder of files of one of these kinds (in the order of
-    their names), or a folder that `save_to_disk` of `datasets` wrote. A malformed row is yielded as `Malformed`.
+    their names), a folder of labels, or a folder that `save_to_disk` of `datasets` wrote. A malformed row is yielded as
+    `Malformed`.
 
     Raises: UsageError when the path is missing, unreadable or of another kind.
     """
@@ -65,7 +66,15 @@ def _file(path: Path) -> _Read:
     return _READERS[path.suffix](path)
 
 
+def labels_in(path: Path) -> Path:
+    """The preferences in a folder of labels; any other path as it is."""
+    inside = path / "preferences.jsonl"
+    return inside if (path / "label.json").is_file() and inside.is_file() else path
+
+
 def _folder(path: Path) -> _Read:
+    if (preferences := labels_in(path)) != path:
+        return _file(preferences)
     if any((path / name).is_file() for name in ("dataset_dict.json", "state.json")):
         return _saved(path)
     try:

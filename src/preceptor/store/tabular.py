@@ -16,15 +16,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from preceptor.core.errors import UsageError
 from preceptor.store.files import content_of, writing
+from preceptor.store.preference_row import PreferenceRow
+from preceptor.store.rows import labels_in
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
 
+_Tables: TypeAlias = "pd.DataFrame | datasets.Dataset | datasets.DatasetDict"
 Rows: TypeAlias = (
-    "str | Path | Iterable[Mapping[str, Any]] | Iterable[str] | pd.DataFrame | datasets.Dataset | datasets.DatasetDict"
+    "str | os.PathLike[str] | Iterable[Mapping[str, Any]] | Iterable[PreferenceRow] | Iterable[str] | _Tables"
 )
-"""A path, dicts, a DataFrame or a `datasets.Dataset`; plain texts where prompts are expected."""
+"""A path, what `label` returned or some of its rows, dicts, a DataFrame or a `datasets.Dataset`; plain texts where
+prompts are expected."""
 FILE = "rows.jsonl"
 _AT_ONCE = 1_000
 """Rows of a DataFrame that are converted at a time."""
@@ -51,8 +55,8 @@ def rows_as_file(
     Raises: UsageError when a row is not a dict or holds a value that JSON cannot, or when the folder has this file with
         other rows and work on them has begun.
     """
-    if isinstance(rows, str | Path):
-        return Path(rows)
+    if isinstance(rows, str | os.PathLike):
+        return labels_in(Path(rows))
     path = folder / name
     partial = path.with_name(f"{name}.partial")
     with writing(path):
@@ -75,6 +79,8 @@ def _dicts(rows: Any, text_column: str | None) -> Iterator[Mapping[Any, Any]]:
     for number, row in enumerate(_each(rows), start=1):
         if isinstance(row, str) and text_column is not None:
             yield {text_column: row}
+        elif isinstance(row, PreferenceRow):
+            yield row.wire()
         elif isinstance(row, Mapping):
             yield row
         else:

@@ -43,8 +43,6 @@ def agreement(rows: Rows) -> AgreementResult:
 
     Raises: UsageError when the rows cannot be read or no row has the opinions of two people.
     """
-    if isinstance(rows, str | Path):
-        return _agreement(Path(rows))
     with TemporaryDirectory() as folder:
         return _agreement(rows_as_file(rows, Path(folder)))
 

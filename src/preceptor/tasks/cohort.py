@@ -140,7 +140,7 @@ def _paths(traces: Any, scratch: Path) -> tuple[Path, ...]:
     """The files of traces; rows in memory are written to one."""
     if isinstance(traces, str | Path):
         return (Path(traces),)
-    if isinstance(traces, Sequence) and all(isinstance(path, str | Path) for path in traces):
+    if isinstance(traces, Sequence) and traces and all(isinstance(path, str | Path) for path in traces):
         return tuple(map(Path, traces))
     return (rows_as_file(traces, scratch),)
 

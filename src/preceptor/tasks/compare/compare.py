@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class _Read:
 
 
 def compare(
-    paths: Sequence[str | Path], *, out: str | Path | None = None, names: Sequence[str] | None = None
+    paths: Sequence[str | PathLike[str]], *, out: str | Path | None = None, names: Sequence[str] | None = None
 ) -> ComparisonResult:
     """Reads runs and evaluations and says how they differ, in what was set and in what came of it.
 
@@ -53,14 +54,14 @@ def compare(
         >>> compare(["runs/one", "runs/two"]).differences  # doctest: +SKIP
 
     Args:
-        paths: run directories, and folders that hold an `evaluation.json`.
+        paths: runs and evaluations: their results, or their folders.
         out: where `compare.html`, `compare.md` and `compare.json` are written; a temporary folder when None.
         names: what to call them, in their order; the folders' names when None.
 
     Raises: UsageError for fewer than two, for a folder that is neither, and for names that do not fit; PreceptorError
         for a damaged file.
     """
-    folders = [Path(path) for path in paths]
+    folders = [] if isinstance(paths, str | PathLike) else [Path(path) for path in paths]
     if len(folders) < 2:
         raise UsageError("name two runs or more to compare")
     output = output_folder(out)
