@@ -111,8 +111,33 @@ def test_help_of_a_command_names_every_option(
         assert option.help, option.name
         for name in option.opts if option.param_type_name == "option" else []:
             assert re.search(rf"{name}\b", out), name
-    assert "<bool>" not in out
     assert "--json" in out
+
+
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["train", "reward"], []])
+def test_help_names_values_and_arguments_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    _, out, _ = call(capsys, monkeypatch, *command, "--help")
+    assert not re.search(r"<[a-zA-Z]|[{}]", out)  # neither <int range> nor {data}
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("label", "[OPTIONS] DATA"),
+        ("evaluate", "[OPTIONS] POLICY..."),
+        ("compare", "[OPTIONS] RUN..."),
+        ("run", "[OPTIONS] [RECIPE]"),
+        ("init", "[OPTIONS] [FOLDER]"),
+    ],
+)
+def test_the_usage_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, usage: str
+) -> None:
+    _, out, _ = call(capsys, monkeypatch, command, "--help")
+    assert re.search(rf"{command} {re.escape(usage)} *\n", out)
 
 
 def test_square_brackets_in_help_are_no_markup(
@@ -211,8 +236,24 @@ def test_verbose_shows_the_log(tmp_path: Path) -> None:
         check=True,
     )
     logged = [line.split(" ", 2)[2] for line in (tmp_path / "out" / "log.txt").read_text().splitlines()]
-    assert [line.split(" ", 1)[1] for line in done.stderr.splitlines()] == logged
+    before, *shown = [line.split(" ", 1)[1] for line in done.stderr.splitlines()]
+    assert before == "reading the data"  # there is no folder yet
+    assert shown == logged
     assert any("24 calls" in line or "48 calls" in line for line in logged)
+
+
+def test_verbose_shows_the_events_of_work_that_keeps_no_log_file(tmp_path: Path) -> None:
+    revise = ["revise", str(COMPARISONS.with_name("prompts.jsonl")), "--model", "scripted:random", "--limit", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "preceptor", *revise, "--out", str(tmp_path / "out"), "--verbose"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line.split(" ", 1)[1] for line in done.stderr.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)][-2:] == [
+        "revising",
+        "2/2",
+    ]
 
 
 def test_what_init_writes_can_be_run(

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 import typer
-from typer.core import TyperGroup
 
 import preceptor
 from preceptor.cli import (
@@ -33,7 +32,7 @@ from preceptor.cli import (
     train,
     trajectories,
 )
-from preceptor.cli.arguments import Command, check_arguments, without_flag_types
+from preceptor.cli.arguments import Command, Group, check_arguments
 from preceptor.core.errors import PreceptorError
 from preceptor.display.pulse import PULSE
 from preceptor.display.terminal import complain, say
@@ -68,7 +67,7 @@ class _Interrupted(Exception):  # noqa: N818  not an error
         self.stop = stop
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """All commands."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -77,10 +76,6 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             raise _Interrupted(stop) from stop
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, `--help` included."""
-        return without_flag_types(super().get_params(ctx))
 
 
 app = typer.Typer(

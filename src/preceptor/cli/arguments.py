@@ -3,14 +3,17 @@
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from preceptor.core.errors import UsageError
 
 MOST = 2**63 - 1
 """The largest whole number that an option accepts."""
+_VALUES: dict[Any, str] = {int: "N", float: "NUMBER", Path: "PATH"}
+"""What help calls a value of this type."""
 _EMPTY = re.compile(r"(--[a-z][a-z-]*)=")
 
 
@@ -33,8 +36,8 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 class Command(TyperCommand):
-    """A command that refuses numbers that are not finite or too large to count with. Its help shows no type beside
-    flags, and square brackets as they are.
+    """A command that refuses numbers that are not finite or too large to count with. Its help shows square brackets as
+    they are.
     """
 
     def __init__(self, name: str | None, **settings: Any) -> None:
@@ -45,7 +48,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, `--help` included."""
-        return without_flag_types(super().get_params(ctx))
+        return described(super().get_params(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command.
@@ -60,12 +63,33 @@ class Command(TyperCommand):
         return super().invoke(ctx)
 
 
-def without_flag_types(parameters: list[Any]) -> list[Any]:
-    """The parameters, changed so that help does not write `<bool>` beside a flag."""
+class Group(TyperGroup):
+    """Commands whose help describes options as that of a command does."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` included."""
+        return described(super().get_params(ctx))
+
+
+def described(parameters: list[Any]) -> list[Any]:
+    """The parameters, changed so that help and usage name their values alike: `DATA` for an argument, `N`, `NUMBER`,
+    `PATH` or `TEXT` for the value of an option that gives no better word, and nothing beside a flag.
+    """
     for parameter in parameters:
-        if getattr(parameter, "is_flag", False):
+        if parameter.param_type_name == "argument":
+            _describe_argument(parameter)
+        elif getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        elif parameter.metavar is None:
+            parameter.metavar = _VALUES.get(parameter.type_descriptor.annotation, "TEXT")
     return parameters
+
+
+def _describe_argument(argument: Any) -> None:
+    name = argument.metavar or argument.name.upper() + ("..." if argument.nargs != 1 else "")
+    argument.metavar = name
+    argument.display_type_rich = lambda ctx: None  # its name says enough
+    argument.get_usage_pieces = lambda ctx: [name if argument.required else f"[{name}]"]
 
 
 def _dashed(name: str) -> str:

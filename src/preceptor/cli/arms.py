@@ -17,7 +17,8 @@ def arms(
         str, typer.Argument(help="Name of a shipped set of arms, or path of a .toml file.", autocompletion=names.arms)
     ] = "warm_tone",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of all runs; give it again to resume.", show_default="runs/NAME-N")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of all runs; give it again to resume.", show_default="runs/NAME-N"),
     ] = None,
     settings: Annotated[
         list[str] | None,

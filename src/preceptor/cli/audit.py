@@ -18,7 +18,10 @@ def audit(
         Path, typer.Argument(help="Comparisons with people's label or ratings (.jsonl, .parquet, folder).")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the audit; give it again to resume.", show_default="audits/DATA")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder of the audit; give it again to resume.", show_default="audits/DATA"
+        ),
     ] = None,
     ensemble: Annotated[bool, typer.Option("--ensemble", help="Also audit all judges together.")] = False,
     save_calibration: Annotated[

@@ -11,10 +11,11 @@ from preceptor.cli import options as o
 @o.with_options(output=o.output)
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Directories of runs, or folders of evaluations.", metavar="RUN RUN...")
+        list[Path], typer.Argument(help="Directories of runs, or folders of evaluations.", metavar="RUN...")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the report.", show_default="comparisons/FIRST-vs-SECOND")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the report.", show_default="comparisons/FIRST-vs-SECOND"),
     ] = None,
     *,
     output: o.Output,

@@ -26,7 +26,9 @@ def estimate(
         str | None,
         typer.Option(metavar="random", help="How people's comparisons were drawn, where the rows do not say it."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for estimate.json and for_people.jsonl.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for estimate.json and for_people.jsonl.")
+    ] = None,
     *,
     output: o.Output,
 ) -> None:

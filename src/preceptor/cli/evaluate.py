@@ -23,7 +23,7 @@ def evaluate(
             "responses, or `references`. One run alone: its base against its result.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the evaluation; give it again to resume.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the evaluation; give it again to resume.")],
     prompts: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,7 +10,7 @@ from preceptor.cli import options as o
 
 @o.with_options(output=o.output)
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write into.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write into.")] = Path(),
     *,
     output: o.Output,
 ) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @o.with_options(judges=o.judges, connection=o.connection, output=o.output)
 def label(
     data: Annotated[Path, typer.Argument(help="Comparisons (.jsonl, .parquet, a folder), or prompts with --policy.")],
-    out: Annotated[Path, typer.Option(help="Folder of the dataset; give it again to resume.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the dataset; give it again to resume.")],
     limit: Annotated[int | None, typer.Option(min=1, help="Label only the first so many rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse malformed rows instead of skipping them.")] = False,
     max_failure_rate: Annotated[float, typer.Option(min=0, max=1, help="Stop when more judgements fail.")] = 0.1,

@@ -217,10 +217,9 @@ def output(
     from preceptor.display.log import log_to_terminal
     from preceptor.display.pulse import PULSE
 
-    if quiet:
-        PULSE.hush()
-    else:
-        log_to_terminal()
+    if verbose:
+        return Output(as_json=as_json, progress=log_to_terminal())
+    PULSE.hush()
     return Output(as_json=as_json, progress=Silence())
 
 

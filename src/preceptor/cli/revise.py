@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 @o.with_options(connection=o.connection, output=o.output)
 def revise(
     prompts: Annotated[Path, typer.Argument(help="Prompts (.jsonl, .parquet, a folder).")],
-    out: Annotated[Path, typer.Option(help="Folder for pairs and fine-tuning data; give it again to resume.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for pairs and fine-tuning data; give it again to resume.")
+    ],
     model: Annotated[
         str, typer.Option(metavar="MODEL", help="The model that drafts, criticises and revises.")
     ] = "embedded",

@@ -20,7 +20,8 @@ def run(
         typer.Argument(help="Name of a shipped recipe, or path of a .toml file.", autocompletion=names.recipes),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run directory.", show_default="runs/RECIPE-N, with the next free N")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Run directory.", show_default="runs/RECIPE-N, with the next free N"),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. rl.steps=50.")

@@ -40,7 +40,8 @@ def sweep(
         float | None, typer.Option(help="Bound on perplexity, relative to before training.", show_default="the run's")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the sweep; give it again to resume.", show_default="sweeps/RUN")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the sweep; give it again to resume.", show_default="sweeps/RUN"),
     ] = None,
     *,
     output: o.Output,

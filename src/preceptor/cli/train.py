@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from preceptor.cli import options as o
-from preceptor.cli.arguments import Command
+from preceptor.cli.arguments import Command, Group
 
-train = typer.Typer(help="Train a single model; `preceptor run` runs whole methods.", no_args_is_help=True)
+train = typer.Typer(cls=Group, help="Train a single model; `preceptor run` runs whole methods.", no_args_is_help=True)
 
 
 @train.command("reward", cls=Command)
@@ -18,7 +18,7 @@ def reward(
         list[Path],
         typer.Argument(help="Labelled pairs: what `label` wrote, people's comparisons, or TRL preference rows."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the model; give it again to resume.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the model; give it again to resume.")],
     model: Annotated[str, typer.Option(help="The model to start from.")] = "embedded",
     test: Annotated[
         Path | None,

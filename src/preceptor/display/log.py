@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.outlook import TRAINING_STAGE, Part
-from preceptor.core.progress import Facts, Progress
+from preceptor.core.progress import Facts, Progress, Silence
 from preceptor.core.text import printable_line
 from preceptor.display.pulse import PULSE
 
@@ -42,9 +42,14 @@ class Logged:
     """
 
     def __init__(self, progress: Progress, logger: logging.Logger) -> None:
-        self._progress = progress
+        self.progress = progress
         self._logger = logger
         self._portion = 0
+
+    @property
+    def is_of_the_process(self) -> bool:
+        """Whether the events go to the logger `preceptor` and to no file."""
+        return self._logger is _ROOT
 
     def event(self, text: str) -> None:
         """Logs an event that is not progress."""
@@ -52,14 +57,14 @@ class Logged:
 
     def plan(self, parts: Sequence[Part]) -> None:
         """Passes the plan on."""
-        self._progress.plan(parts)
+        self.progress.plan(parts)
 
     def stage(self, name: str) -> None:
         """Logs a stage, except training: it begins again after each measurement, and each of its steps is logged."""
         self._portion = 0
         if name != TRAINING_STAGE:
             self.event(name)
-        self._progress.stage(name)
+        self.progress.stage(name)
 
     def advance(self, done: int, total: int, facts: str = "") -> None:
         """Logs how much of a stage is done, after every tenth of it."""
@@ -67,22 +72,22 @@ class Logged:
         if portion > self._portion:
             self._portion = portion
             self.event(", ".join(filter(None, [f"{done}/{total}", facts])))
-        self._progress.advance(done, total, facts)
+        self.progress.advance(done, total, facts)
 
     def step(self, step: int, total: int, facts: Facts) -> None:
         """Logs a training step."""
         self.event(f"step {step}/{total}{_listed(facts)}")
-        self._progress.step(step, total, facts)
+        self.progress.step(step, total, facts)
 
     def measured(self, step: int, facts: Facts) -> None:
         """Logs the measures of a checkpoint."""
         self.event(f"measured step {step}{_listed(facts)}")
-        self._progress.measured(step, facts)
+        self.progress.measured(step, facts)
 
     def note(self, text: str) -> None:
         """Logs a note."""
         self._logger.warning(_shortened(text))
-        self._progress.note(text)
+        self.progress.note(text)
 
 
 @contextmanager
@@ -103,6 +108,8 @@ def logged(
         account: is called when the work ends; returns what it used: calls, failures by reason, dollars.
     """
     logger = logging.Logger("preceptor", logging.INFO)
+    if isinstance(progress, Logged) and progress.is_of_the_process:
+        progress = progress.progress  # this log passes its own events on
     if not isinstance(progress, Logged):  # an outer one has passed the events on already
         logger.addHandler(_PassedOn())
     handler = _File(folder / FILE, encoding="utf-8", delay=True)
@@ -135,12 +142,16 @@ def source(rows: Any) -> str:
     return str(Path(rows)) if isinstance(rows, str | PathLike) else type(rows).__name__
 
 
-def log_to_terminal() -> None:
-    """Prints every event on standard error from here on."""
+def log_to_terminal() -> Logged:
+    """Prints every event on standard error from here on, whether or not the work keeps a log file.
+
+    Returns: the progress to give to the work.
+    """
     handler = _Terminal(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     _ROOT.addHandler(handler)
     _ROOT.setLevel(logging.INFO)
+    return Logged(Silence(), _ROOT)
 
 
 class _File(logging.FileHandler):
