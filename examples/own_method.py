@@ -62,6 +62,13 @@ class RejectionRecipe(Recipe):
         return Decoding(self.rejection.max_new_tokens)
 
 
+class Rejection(Frozen):
+    """How many responses were sampled, and how many of them are kept."""
+
+    responses: int
+    kept: int
+
+
 class RejectionSampling(Method[RejectionRecipe]):
     """The policy learns those of its own responses that a judge likes."""
 
@@ -76,11 +83,11 @@ class RejectionSampling(Method[RejectionRecipe]):
             before = measure_before(session, policy, prompts, grader)
             path = session.directory.path / "kept.jsonl"
 
-            def sample() -> dict[str, Any]:  # in the main process
+            def sample() -> Rejection:  # in the main process
                 assert judge is not None
                 return _sample(recipe, policy, judge, prompts.training, path)
 
-            session.stage("rejection", "sampling and judging responses", sample)
+            session.stage("rejection", "sampling and judging responses", Rejection, sample)
             by_id = {prompt.id: prompt for prompt in prompts.training}
             kept = [
                 Demonstration(by_id[row["prompt"]], row["text"], finished=row["finished"]) for row in read_rows(path)
@@ -100,8 +107,8 @@ class RejectionSampling(Method[RejectionRecipe]):
         return {"Kept": f"{stage['kept']} of {stage['responses']} responses", **super().results(recipe, summary)}
 
 
-def _sample(recipe: RejectionRecipe, policy: Policy, judge: RunJudge, prompts: list[Any], path: Path) -> dict[str, Any]:
-    """Writes the responses that are kept, and gives how many they are."""
+def _sample(recipe: RejectionRecipe, policy: Policy, judge: RunJudge, prompts: list[Any], path: Path) -> Rejection:
+    """Writes the responses that are kept, and returns how many they are."""
     settings, decoding = recipe.rejection, recipe.decoding
     seeds = [derive_seed(recipe.seed, "rejection", prompt.id) for prompt in prompts]
     groups = policy.sample(prompts, settings.samples, decoding.max_new_tokens, decoding.temperature, seeds)
@@ -113,7 +120,7 @@ def _sample(recipe: RejectionRecipe, policy: Policy, judge: RunJudge, prompts: l
         if reward is not None and reward > settings.threshold and response.text.strip()
     ]
     write_rows(path, rows)
-    return {"responses": len(prompts) * settings.samples, "kept": len(rows)}
+    return Rejection(responses=len(prompts) * settings.samples, kept=len(rows))
 
 
 def main() -> None:

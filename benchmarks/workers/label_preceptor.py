@@ -58,8 +58,8 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
         return {
             **facts,
             "units": settings["units"],
-            "tokens": totals["prompt_tokens"] if server else tokens_computed() - before,
-            "prompt_tokens": totals["prompt_tokens"],
+            "tokens": totals.prompt_tokens if server else tokens_computed() - before,
+            "prompt_tokens": totals.prompt_tokens,
             "cpu_seconds": time.process_time() + (server.cpu_seconds() if server else 0.0) - begun,
             "peak_mib": peak_mib() + (server.peak_mib() if server else 0.0),
         }

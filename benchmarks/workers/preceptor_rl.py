@@ -21,6 +21,7 @@ from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.loop import train
 from preceptor.training.rl.rewards import JudgeReward
 from preceptor.training.rl.update import Updater
+from preceptor.training.steps import Checkpointing
 
 
 class EndlessModel(LocalModel):
@@ -73,11 +74,9 @@ def run(settings: dict[str, Any], pause: Callable[[Facts], None]) -> None:
         timed(parts, "judging", rewards),
         prompts,
         rl,
-        files=files,
+        checkpoints=Checkpointing(files, rl.steps, ready),
         seed=recipe.seed,
         processes=processes,
-        checkpoint_every=rl.steps,
-        at_checkpoint=ready,
         on_step=on_step,
     )
 

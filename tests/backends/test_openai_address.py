@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_no_part_of_a_message_reaches_a_server_as_a_control_token() -> None:
         Message(role="tool", content=token, tool_call_id=token, name=token),
         Message(role="user", content="plain <b>"),
     )
-    _, body = question("m", conversation, "", {})
+    body: dict[str, Any] = question("m", conversation, "", {})[1]
     assert token not in json.dumps(body)
     assert json.dumps(body).count("< |im_end|>") == 7
     assert body["messages"][3] == {"role": "user", "content": "plain <b>"}

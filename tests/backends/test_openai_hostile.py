@@ -109,7 +109,7 @@ def test_an_impossible_count_of_tokens_is_a_failure_that_can_be_recorded(count: 
         failed, fine = in_order(recorded.choose(questions(2)), 2)
         assert "usage.prompt_tokens" in failure(failed).detail
         assert probabilities(fine) == pytest.approx([0.06, 0.04])
-        assert ledger.totals()["calls"] == 1
+        assert ledger.totals().calls == 1
 
 
 @pytest.mark.parametrize("fault", ["no usage", "usage null", "usage {}", 'usage {"prompt_tokens": 0}'])
@@ -155,7 +155,7 @@ def test_a_ledger_of_before_that_holds_what_is_refused_now_gives_failures(tmp_pa
                 "UPDATE calls SET outcome = ?, prompt_tokens = 9223372036854775807 WHERE key = ?", (outcome, key)
             )
     with Ledger(tmp_path / "l.sqlite") as ledger:
-        assert ledger.totals()["prompt_tokens"] > 9e18
+        assert ledger.totals().prompt_tokens > 9e18
         long_one, negative, fine = in_order(RecordedModel(model, ledger, RATER).complete(asked), 3)
         assert "5,000 characters" in failure(long_one).detail
         assert "no usable answer" in failure(negative).detail

@@ -54,7 +54,7 @@ def test_a_budget_is_kept_with_64_calls_in_flight(tmp_path: Path) -> None:
         recorded = RecordedModel(model, ledger, RATER)
         with pytest.raises(PreceptorError, match=r"budget of \$5000 allows no further call"):
             in_order(recorded.choose(long_questions(200)), 200)
-        spent = ledger.totals()["cost_usd"]
+        spent = ledger.totals().cost_usd
         assert server.most_in_flight >= 40  # as many as the budget has room for
         assert spent <= budget
         assert spent > budget - 120.0  # and all of it is used, but for less than the next call
@@ -68,7 +68,7 @@ def test_an_estimate_that_is_too_low_is_raised_for_those_that_follow(tmp_path: P
         recorded = RecordedModel(model, ledger, RATER)
         with pytest.raises(PreceptorError, match="no further call"):
             in_order(recorded.choose(long_questions(200)), 200)
-        assert ledger.totals()["cost_usd"] <= 5000.0
+        assert ledger.totals().cost_usd <= 5000.0
         model.close()
 
 
@@ -84,7 +84,7 @@ def test_every_attempt_is_counted_and_needs_its_own_place_in_the_budget(tmp_path
             in_order(RecordedModel(model, ledger, RATER).choose([request]), 1)
         assert len(server.asked) - before == 1
         totals = ledger.totals()
-        assert (totals["calls"], totals["failed_attempts"], totals["estimated"]) == (0, 1, 1)
+        assert (totals.calls, totals.failed_attempts, totals.estimated) == (0, 1, 1)
         model.close()
     with FaultServer(Script()) as server, Ledger(tmp_path / "l.sqlite") as ledger:
         model = priced(server, tmp_path)
@@ -92,7 +92,7 @@ def test_every_attempt_is_counted_and_needs_its_own_place_in_the_budget(tmp_path
         server.script.faults = {"Answer:": ["html"] * 9}
         [failed] = in_order(RecordedModel(model, ledger, RATER).choose([request]), 1)
         assert failure(failed).usage == Usage(prompt_tokens=22, completion_tokens=2, estimated=True)
-        assert ledger.totals()["cost_usd"] == 12.0 + 24.0
+        assert ledger.totals().cost_usd == 12.0 + 24.0
         model.close()
 
 
@@ -150,23 +150,23 @@ def test_calls_that_were_in_flight_when_the_process_was_killed_are_told_and_coun
         sent = len([body for body in server.asked if "Question" in str(body.get("prompt"))])
         with Ledger(tmp_path / "l.sqlite") as ledger:
             totals = ledger.totals()
-            assert totals["calls"] >= 16
-            assert totals["interrupted"] == totals["failed_attempts"] == totals["estimated"]
-            assert 1 <= totals["interrupted"] <= 8
-            assert sent <= totals["calls"] + totals["interrupted"]  # nothing that was sent is forgotten
-            paid = totals["cost_usd"]
+            assert totals.calls >= 16
+            assert totals.interrupted == totals.failed_attempts == totals.estimated
+            assert 1 <= totals.interrupted <= 8
+            assert sent <= totals.calls + totals.interrupted  # nothing that was sent is forgotten
+            paid = totals.cost_usd
             model = priced(server, tmp_path)
             recorded = RecordedModel(model, ledger, RATER)
             results = in_order(recorded.choose(questions(40)), 40)
             assert all(isinstance(result, ChoiceLogProbs) for result in results)
-            assert recorded.asked == 40 - totals["calls"]
-            assert ledger.totals()["cost_usd"] > paid
-            assert ledger.totals()["interrupted"] == totals["interrupted"]
+            assert recorded.asked == 40 - totals.calls
+            assert ledger.totals().cost_usd > paid
+            assert ledger.totals().interrupted == totals.interrupted
             model.close()
         counted = calls_by_role([tmp_path / "l.sqlite"])["judge"]
-        assert (counted.calls, counted.interrupted) == (40, totals["interrupted"])
+        assert (counted.calls, counted.interrupted) == (40, totals.interrupted)
         with Ledger(tmp_path / "l.sqlite") as ledger:
-            assert ledger.totals()["interrupted"] == totals["interrupted"]  # counted once
+            assert ledger.totals().interrupted == totals.interrupted  # counted once
 
 
 def test_who_stops_in_between_leaves_nothing_in_flight(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_who_stops_in_between_leaves_nothing_in_flight(tmp_path: Path) -> None:
         next(results)
         results.close()  # type: ignore[attr-defined]
         totals = ledger.totals()
-        assert totals["interrupted"] >= 1
-        assert totals["interrupted"] + totals["calls"] <= 20
+        assert totals.interrupted >= 1
+        assert totals.interrupted + totals.calls <= 20
         model.close()
     with sqlite3.connect(tmp_path / "l.sqlite") as connection:
         assert connection.execute("SELECT count(*) FROM in_flight").fetchone() == (0,)
@@ -204,7 +204,7 @@ def test_a_ledger_of_an_earlier_version_is_read_and_brought_up_to_date(tmp_path:
     before = calls_by_role([path])["judge"]
     with Ledger(path) as ledger:
         totals = ledger.totals()
-    assert (totals["calls"], totals["cost_usd"], totals["failed_attempts"], totals["estimated"]) == (1, 2.0, 1, 0)
+    assert (totals.calls, totals.cost_usd, totals.failed_attempts, totals.estimated) == (1, 2.0, 1, 0)
     assert calls_by_role([path])["judge"] == before
     assert (before.calls, before.tokens, before.cost_usd) == (1, 8, 2.0)
 

@@ -95,7 +95,7 @@ def test_what_may_pass_is_asked_again_and_what_will_not_is_not() -> None:
     assert failed(rude).reason == "refused"
     assert all("down" in text_of(request) for request in model.asked[4:])
     assert len(model.asked) == 6
-    assert (ledger.totals()["calls"], ledger.totals()["failed_attempts"]) == (4, 2)
+    assert (ledger.totals().calls, ledger.totals().failed_attempts) == (4, 2)
 
 
 def test_the_budget_stops_and_a_larger_one_asks_only_the_rest(tmp_path: Path) -> None:
@@ -118,6 +118,6 @@ def test_the_budget_stops_and_a_larger_one_asks_only_the_rest(tmp_path: Path) ->
     assert second.asked == []
     with Ledger(tmp_path / "l.sqlite", budget=10.0) as ledger:
         outcomes = judge(third, "detailed", ledger).compare(comparisons)
-        assert ledger.totals()["cost_usd"] == 6.0
+        assert ledger.totals().cost_usd == 6.0
     assert len(third.asked) == 3
     assert outcomes == judge(ScriptedModel("s", random_choice)).compare(comparisons)

@@ -63,20 +63,20 @@ def test_the_same_call_is_paid_once_in_a_batch_and_across_judges(ledger: Ledger)
     assert second_judge.score(items("good", "bad", "nan")) == [first[0], first[2], first[3]]
     assert len(model.asked) == 3
     assert second_judge.ledger_hits == 3
-    assert ledger.totals()["calls"] == 3
+    assert ledger.totals().calls == 3
 
 
 def test_another_model_or_constitution_is_another_call(ledger: Ledger) -> None:
     judge(ledger, ScriptedModel("one", likes_good)).score(items("good"))
     judge(ledger, ScriptedModel("two", likes_good)).score(items("good"))
-    assert ledger.totals()["calls"] == 2
+    assert ledger.totals().calls == 2
 
 
 def test_every_batch_is_on_record_before_the_next_is_asked(ledger: Ledger) -> None:
     counts: list[int] = []
 
     def watching(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
-        counts.append(ledger.totals()["calls"])
+        counts.append(ledger.totals().calls)
         if len(counts) == 5:
             raise KeyboardInterrupt
         return likes_good(request)

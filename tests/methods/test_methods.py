@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -73,7 +74,7 @@ def test_rlaif_labels_learns_a_reward_model_and_is_rewarded_by_it(run: Runner) -
     held_out = {
         row["prompt_id"] for row in json.loads((directory.path / "evaluations/before.json").read_text())["responses"]
     }
-    assert not held_out & {row["id"] for row in read_rows(directory.path / "labels/prompts.jsonl")}
+    assert not held_out & {str(row["id"]) for row in read_rows(directory.path / "labels/prompts.jsonl")}
 
 
 def test_rlhf_has_no_judge_anywhere(run: Runner, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_best_of_n_learns_the_best_of_its_own_responses(run: Runner) -> None:
     assert found.prompts == summary.prompts.training
     assert known(found.mean_reward_of_the_best) > known(found.mean_reward)
     assert known(summary.fine_tuning).demonstrations == found.chosen > 0
-    [*rows] = read_rows(directory.path / "best_of_n.jsonl")
+    rows: list[dict[str, Any]] = read_rows(directory.path / "best_of_n.jsonl")
     assert [len(row["best"]) for row in rows[:-1]] == [3] * (len(rows) - 1)
     for row in rows:
         assert all(len(rewards) == 3 for rewards in row["rewards"])
@@ -207,7 +208,7 @@ def test_reward_functions_are_added_with_their_weights_and_rewards_are_processed
     directory, summary, _ = run(
         "quickstart", *RL, "rl.steps=2", *JUDGE, function, "rewards.feedback_weight=0", "reward_processing.clip=1.0"
     )
-    rows = read_rows(directory.path / "metrics.jsonl")
+    rows: list[dict[str, Any]] = read_rows(directory.path / "metrics.jsonl")
     assert all(row["reward"] is None or -1.0 <= row["reward"] <= 0.0 for row in rows)
     assert summary.reward_processing == "clipped to ±1"
 
@@ -217,8 +218,8 @@ def test_reward_functions_are_added_to_a_reward_model_too(run: Runner, tmp_path:
     function = f'rewards.functions=["{tmp_path / "mine.py"}:ten"]'
     few = [*RL, "rl.steps=1", ONE_PART, *CANDIDATES, *REWARD_MODEL, people(tmp_path)]
     directory, _, _ = run("rlhf", *few, function, "rewards.weights=[2.0]")
-    [row] = read_rows(directory.path / "metrics.jsonl")
-    assert row["reward"] > 15.0
+    rows: list[dict[str, Any]] = read_rows(directory.path / "metrics.jsonl")
+    assert [row["reward"] > 15.0 for row in rows] == [True]
     assert "2 × " in report(directory)
     assert "the reward model's" in report(directory).replace("&#39;", "'")
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,8 +65,9 @@ def test_a_method_from_a_file_runs_goes_on_where_it_was_killed_and_is_reported(
     recipe = rejection(tmp_path, tiny_folder)
     whole = RunDirectory.create(tmp_path / "whole", recipe)
     expected = execute(whole, Told())
-    kept = expected.own_stages["rejection"]["kept"]
-    assert 0 < kept < expected.own_stages["rejection"]["responses"] == 4 * expected.prompts.training
+    rejection_stage: dict[str, Any] = expected.own_stages["rejection"]
+    kept = rejection_stage["kept"]
+    assert 0 < kept < rejection_stage["responses"] == 4 * expected.prompts.training
     assert expected.fine_tuning is not None
     assert expected.fine_tuning.demonstrations == kept
     assert expected.method == "rejection sampling"

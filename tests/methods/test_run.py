@@ -122,7 +122,7 @@ def test_what_a_recipe_cannot_say_of_a_judge_is_refused() -> None:
 
 def test_a_judge_that_reasons_scores_by_its_reasoning_and_compares_by_its_variant() -> None:
     judge = JudgeSpec(model="scripted:random", variant="detailed+cot")
-    scoring = judge_table(judge, load_recipe("direct_rlaif"), {})
+    scoring: dict[str, Any] = judge_table(judge, load_recipe("direct_rlaif"), {})
     assert scoring["asking"]["rationale"]
     assert "variant" not in scoring
     comparing = judge_table(judge, load_recipe("dpo"), {})

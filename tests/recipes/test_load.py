@@ -14,7 +14,6 @@ from preceptor.recipes.load import (
     dump_recipe,
     load_recipe,
     load_settings,
-    recipe_data,
     shipped_recipes,
     with_absolute_paths,
 )
@@ -133,7 +132,7 @@ def test_a_composed_recipe_takes_common_settings_where_it_has_them_and_its_own_a
     recipe = compose("dpo", common, {"dpo": {"epochs": 9}}, "arm x")
     assert isinstance(recipe, DpoRecipe)
     assert (recipe.limit, recipe.dpo.beta, recipe.dpo.epochs) == (7, 0.5, 9)
-    assert "mode" not in recipe_data(recipe)["judge"]
+    assert "mode" not in recipe.model_dump(exclude_none=True)["judge"]
     with pytest.raises(UsageError, match=r'arm x: .*unknown key "rl"'):
         compose("dpo", common, {"rl": {"steps": 1}}, "arm x")
 

@@ -18,6 +18,7 @@ from test_sweep_report import swept
 
 import preceptor
 from preceptor.cli.app import main
+from preceptor.core.types import ConstitutionFacts
 from preceptor.display.screen import Display
 from preceptor.display.terminal import Terminal, say, say_json
 from preceptor.evaluation.intervals import Estimate
@@ -36,7 +37,7 @@ from preceptor.results.comparison import ComparisonResult
 from preceptor.results.evaluation import EvaluationResult
 from preceptor.results.trajectories import TrajectoriesResult
 from preceptor.runs.publish import checkpoint_card, model_card
-from preceptor.store.preferences import write_card
+from preceptor.store.preferences import DatasetCard, write_card
 from preceptor.training.reward_model.card import model_card as reward_model_card
 from run_examples import data
 
@@ -84,12 +85,14 @@ def run() -> ReportData:
 def written_card(folder: Path) -> str:
     write_card(
         folder,
-        {
-            "judges": [f"`{SNEAKY}"],
-            "constitutions": [{"name": SNEAKY, "version": "1", "hash": "h", "summary": f"<b>{SNEAKY}"}],
-            "counts": {"preferences": 2, "failures": 1, "malformed": 0},
-            "environment": {"preceptor": "0.1"},
-        },
+        DatasetCard(
+            version="0.1",
+            judges=(f"`{SNEAKY}",),
+            constitutions=(ConstitutionFacts(name=SNEAKY, version="1", hash="h", summary=f"<b>{SNEAKY}"),),
+            preferences=2,
+            failures=1,
+            malformed=0,
+        ),
     )
     return (folder / "README.md").read_text(encoding="utf-8")
 

@@ -18,7 +18,7 @@ def test_what_is_recorded_is_found_by_content(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.sqlite") as ledger:
         assert ledger.find([call("a").key, call("unknown").key]) == {call("a").key: {"log_probs": ["x"]}}
         totals = ledger.totals()
-        assert (totals["calls"], totals["failures"], totals["prompt_tokens"]) == (2, 1, 14)
+        assert (totals.calls, totals.failures, totals.prompt_tokens) == (2, 1, 14)
 
 
 def test_the_first_outcome_stays(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.sqlite") as ledger:
         with pytest.raises((PreceptorError, TypeError)):
             ledger.record([call("a"), broken])
-        assert ledger.totals()["calls"] == 0
+        assert ledger.totals().calls == 0
 
 
 def test_many_keys_at_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from conftest import make_tokenizer
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import (
     Comparison,
+    ConstitutionFacts,
     FunctionCall,
     HumanLabel,
     JudgeFailure,
@@ -30,7 +31,7 @@ from preceptor.core.types import (
 from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.preference_row import FailureRow, PreferenceRow
-from preceptor.store.preferences import write_card, write_parquet
+from preceptor.store.preferences import DatasetCard, write_card, write_parquet
 from preceptor.store.rows import Malformed
 
 RATER = Rater(model="m", constitution="c", constitution_hash="h", settings={"samples": 1, "orders": "both"})
@@ -39,12 +40,14 @@ AGENT = (
     Message(role="tool", content="42", tool_call_id="1", name="look"),
     Message(role="assistant", content="It is 42."),
 )
-SUMMARY = {
-    "judges": ["m"],
-    "constitutions": [{"name": "c", "version": "1", "hash": "h", "summary": "Be kind."}],
-    "counts": {"preferences": 2, "failures": 1, "malformed": 0},
-    "environment": {"preceptor": "0.1"},
-}
+CARD = DatasetCard(
+    version="0.1",
+    judges=("m",),
+    constitutions=(ConstitutionFacts(name="c", version="1", hash="h", summary="Be kind."),),
+    preferences=2,
+    failures=1,
+    malformed=0,
+)
 
 
 def comparison_row(human: HumanLabel | None = None, agent: bool = False, number: int = 0) -> ComparisonRow:
@@ -180,7 +183,7 @@ def test_json_lines_and_parquet_hold_the_same_and_trl_takes_both(tmp_path: Path,
     rows = [row.wire() for row in kept]
     outcomes.append(kept, [])
     write_parquet(outcomes.preferences, tmp_path / "preferences.parquet")
-    write_card(tmp_path, SUMMARY)
+    write_card(tmp_path, CARD)
     cache = str(tmp_path / "cache")
     from_json: Any = datasets.load_dataset("json", data_files=str(outcomes.preferences), split="train", cache_dir=cache)
     from_card: Any = datasets.load_dataset(str(tmp_path), split="train", cache_dir=cache)
@@ -259,7 +262,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, monkeypatc
 
 
 def test_the_card_says_whose_opinions_these_are(tmp_path: Path) -> None:
-    write_card(tmp_path, SUMMARY)
+    write_card(tmp_path, CARD)
     text = (tmp_path / "README.md").read_text()
     assert "a model's opinions, not people's" in text
     assert "- Judge: `m`" in text

@@ -21,6 +21,7 @@ from preceptor.training.dpo.train import DpoFacts, batch_of_step, train_dpo
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
+from preceptor.training.steps import Checkpointing
 from preceptor.training.tuning import TuningSettings
 
 LORA = TuningSettings(rank=4, precision="fp32")
@@ -60,8 +61,8 @@ def run(
             raise KeyboardInterrupt
 
     train_dpo(
-        policy, pairs, settings, files=RunFiles(root), seed=0, processes=Processes(), checkpoint_every=2,
-        at_checkpoint=how.get("at_checkpoint", lambda _: True), on_step=on_step, on_note=how.get("notes", []).append,
+        policy, pairs, settings, checkpoints=Checkpointing(RunFiles(root), 2, how.get("at_checkpoint", lambda _: True)),
+        seed=0, processes=Processes(), on_step=on_step, on_note=how.get("notes", []).append,
     )  # fmt: skip
     return policy
 

@@ -28,6 +28,7 @@ from preceptor.store.training_pairs import TrainingPair
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import train_dpo
 from preceptor.training.files import RunFiles
+from preceptor.training.steps import Checkpointing
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes, leave
 from preceptor.training.sft.settings import SftSettings
@@ -45,7 +46,7 @@ for i in range(9):
     pairs.append(TrainingPair(str(i), asked, chosen, rejected, 0.9, 1.0 + i % 2, "ai"))
 train_dpo(
     Policy(make_model(), tuning, seed=0), pairs, DpoSettings(batch_size=5, epochs=2, learning_rate=1e-3),
-    files=RunFiles(root / "dpo"), seed=0, processes=processes, checkpoint_every=100, at_checkpoint=lambda _: True,
+    checkpoints=Checkpointing(RunFiles(root / "dpo"), 100, lambda _: True), seed=0, processes=processes,
     on_step=lambda *told: said.append(told), on_note=said.append,
 )
 demonstrations = [Demonstration(prompt(f"q{i}"), "ab" * (i + 1)) for i in range(8)]

@@ -17,6 +17,7 @@ from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import prompts_of_step, train
 from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.rl.update import Updater
+from preceptor.training.steps import Checkpointing
 from preceptor.training.tuning import TuningSettings
 
 PROMPTS = [prompt(text) for text in ("a", "bb", "ccc", "dddd", "eeeee")]
@@ -36,8 +37,7 @@ def run(root: Path, settings: RLSettings = SETTINGS, stop_at: int | None = None)
 
     train(
         policy, Updater(policy, make_algorithm(settings), settings, Processes()), lengths, PROMPTS, settings,
-        files=RunFiles(root), seed=0, processes=Processes(), checkpoint_every=2,
-        at_checkpoint=lambda step: True, on_step=on_step,
+        checkpoints=Checkpointing(RunFiles(root), 2, lambda step: True), seed=0, processes=Processes(), on_step=on_step,
     )  # fmt: skip
     return policy
 
@@ -74,7 +74,7 @@ def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, more: di
     ]  # fmt: skip
     assert [p.name for p in (tmp_path / "cut/state").iterdir()] == ["step-000004"]
     assert len(read_rows(tmp_path / "cut/timings.jsonl")) == 4
-    betas = {row["kl_coefficient"] for row in read_rows(tmp_path / "cut/metrics.jsonl")}
+    betas = {str(row["kl_coefficient"]) for row in read_rows(tmp_path / "cut/metrics.jsonl")}
     assert len(betas) == (4 if "kl_target" in more else 1)
 
 

@@ -75,7 +75,7 @@ def test_a_planted_preference_is_learned(tiny_folder: Path, tmp_path: Path) -> N
     assert len(held_out) > 25
     assert before < 0.75
     assert accuracy(model, held_out) >= 0.9
-    rows = read_rows(tmp_path / "metrics.jsonl")
+    rows: list[dict[str, Any]] = read_rows(tmp_path / "metrics.jsonl")
     assert rows[-1]["loss"] < 0.75 * rows[0]["loss"]
 
 
@@ -124,7 +124,7 @@ def test_the_first_row_by_hand(tiny_folder: Path, tmp_path: Path) -> None:
         update={"batch_size": 10, "center_coefficient": 0.5, "gradient_accumulation_steps": 3}
     )
     train(model, tmp_path, settings=settings)
-    row = read_rows(tmp_path / "metrics.jsonl")[0]
+    row: dict[str, Any] = read_rows(tmp_path / "metrics.jsonl")[0]
     p, weight = (torch.tensor([getattr(each, name) for each in PAIRS]) for name in ("p_chosen", "weight"))
     wins = torch.sigmoid(chosen - rejected)
     losses = weight * (-(p * wins.log() + (1 - p) * (1 - wins).log()) + 0.5 * (chosen + rejected) ** 2)

@@ -20,6 +20,7 @@ from preceptor.training.rl.loop import train
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.rl.update import Updater
+from preceptor.training.steps import Checkpointing
 from preceptor.training.tuning import TuningSettings
 
 CASES: dict[str, dict[str, Any]] = {
@@ -45,8 +46,8 @@ def run(root: Path, name: str, rewards: RewardSource | None = vowels) -> Policy:
     train(
         policy, Updater(policy, make_algorithm(settings), settings, processes),
         rewards if processes.is_main else None, [prompt(text) for text in ("a", "bb", "ccc", "dddd", "eeeee")],
-        settings, files=RunFiles(root / name), seed=0, processes=processes, checkpoint_every=2,
-        at_checkpoint=lambda step: True, on_step=lambda step, facts: None,
+        settings, checkpoints=Checkpointing(RunFiles(root / name), 2, lambda step: True), seed=0, processes=processes,
+        on_step=lambda step, facts: None,
     )  # fmt: skip
     return policy
 

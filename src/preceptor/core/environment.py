@@ -8,10 +8,10 @@ from typing import Any
 _WITH_TORCH = ("torch", "transformers", "peft", "accelerate", "vaderSentiment")
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, str | int]:
     """Versions and hardware; torch and the packages built on it are listed only if this process has imported torch."""
     torch: Any = sys.modules.get("torch")
-    facts: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    facts: dict[str, str | int] = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     facts |= _versions("preceptor", *(_WITH_TORCH if torch else ()))
     if torch is not None:
         facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -1,6 +1,6 @@
 """Numbers as people read them: one way for terminals, reports, figures, cards and sentences. None reads "none"."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -124,7 +124,7 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def for_templates() -> dict[str, Any]:
+def for_templates() -> dict[str, Callable[..., object]]:
     """The functions of this module that templates call, by name."""
     plain = (number, interval, estimate, dollars, listed)
     shares = (percent, points, points_interval, share, share_parts, p_value, p_equals)

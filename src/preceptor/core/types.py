@@ -3,13 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, Strict, field_validator, model_validator
 
 from preceptor.core.hashing import content_hash
 from preceptor.core.odds import log_odds
 
+JsonObject: TypeAlias = dict[str, JsonValue]
+"""A JSON object of any content."""
 NonEmpty = Annotated[str, Field(min_length=1)]
 Integer = Annotated[int, Strict()]
 """A whole number in settings: neither `true` nor `"3"` nor `3.0` is one."""
@@ -62,7 +64,7 @@ class Message(Frozen):
     def _null_is_empty(cls, value: Any) -> Any:
         return "" if value is None else value  # the API says null beside tool calls
 
-    def wire(self) -> dict[str, Any]:
+    def wire(self) -> JsonObject:
         """The message as the OpenAI chat API takes it: unused fields left out."""
         unused = {"tool_calls"} if not self.tool_calls else None
         return self.model_dump(mode="json", exclude_none=True, exclude=unused)
@@ -233,6 +235,20 @@ class Rater(Frozen):
     constitution_hash: NonEmpty
     settings: dict[str, Any] = {}
     """How the judge was asked: orders, rationale, samples, exemplars, calibration."""
+
+
+class ConstitutionName(Frozen):
+    """Which constitution was used."""
+
+    name: str
+    version: str
+    hash: str
+
+
+class ConstitutionFacts(ConstitutionName):
+    """The same with its summary."""
+
+    summary: str
 
 
 class Presentation(Frozen):

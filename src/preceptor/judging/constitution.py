@@ -3,13 +3,13 @@
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Frozen, NonEmpty, Rater, Real, Weight
+from preceptor.core.types import Frozen, JsonObject, NonEmpty, Rater, Real, Weight
 from preceptor.core.validation import first_problem
 from preceptor.store.reading import read_settings
 
@@ -165,7 +165,7 @@ class Constitution(Frozen):
     """A measure without a model that fits these principles, for runs that name no held-out judge: "vader", a lexicon of
     sentiment, for principles about a positive tone."""
 
-    def rater(self, model: str, settings: dict[str, Any]) -> Rater:
+    def rater(self, model: str, settings: JsonObject) -> Rater:
         """The rater: the model of this identity, judging by this constitution with these settings."""
         return Rater(
             model=model, constitution=f"{self.name} {self.version}", constitution_hash=self.hash, settings=settings

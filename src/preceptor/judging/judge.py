@@ -30,7 +30,7 @@ from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import check_scoring
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.judging.specs import JudgeSpec, check_judges, check_prices, make_judge
-from preceptor.store.ledger import Ledger
+from preceptor.store.ledger import NO_CALLS, Ledger, LedgerTotals
 
 _LOG = logging.getLogger("preceptor.judge")
 
@@ -202,21 +202,21 @@ class Judge:
         """Tokens of all calls on record in the judge's ledger."""
         totals = self._totals()
         return Usage(
-            prompt_tokens=totals["prompt_tokens"],
-            completion_tokens=totals["completion_tokens"],
-            estimated=totals["estimated"] > 0,
+            prompt_tokens=totals.prompt_tokens,
+            completion_tokens=totals.completion_tokens,
+            estimated=totals.estimated > 0,
         )
 
     @property
     def calls(self) -> int:
         """Calls on record in the judge's ledger, those that failed included."""
-        return int(self._totals()["calls"])
+        return self._totals().calls
 
     @property
     def cost(self) -> float | None:
         """Dollars for all calls on record; None if the price of some is unknown."""
         totals = self._totals()
-        return None if totals["unpriced"] else float(totals["cost_usd"])
+        return None if totals.unpriced else totals.cost_usd
 
     def __repr__(self) -> str:
         spec = self.spec
@@ -269,14 +269,12 @@ class Judge:
             self._open = _OpenJudge(self.spec, self.connection, self._ledger_path, self._budget)
         return self._open
 
-    def _totals(self) -> dict[str, Any]:
+    def _totals(self) -> LedgerTotals:
         with self._lock:
             if self._open is not None:
                 return self._open.ledger.totals()
             if self._ledger_path is None or not self._ledger_path.exists():
-                return dict.fromkeys(("calls", "prompt_tokens", "completion_tokens", "estimated", "unpriced"), 0) | {
-                    "cost_usd": 0.0
-                }
+                return NO_CALLS
             with Ledger(self._ledger_path) as ledger:
                 return ledger.totals()
 

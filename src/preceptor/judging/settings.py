@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Flag, Frozen, Integer, Seed, Temperature, Tokens
+from preceptor.core.types import Flag, Frozen, Integer, JsonObject, Seed, Temperature, Tokens
 from preceptor.core.validation import first_problem
 from preceptor.judging.ask import Reasoning
 from preceptor.judging.combine import Combine
@@ -45,7 +45,7 @@ class JudgingSettings(Frozen):
             self.rationale_tokens, self.temperature if sampled else 0.0, self.top_k or None if sampled else None
         )
 
-    def for_rater(self) -> dict[str, Any]:
+    def for_rater(self) -> JsonObject:
         """The settings that can change an opinion, for a rater; sampling settings only if anything is sampled."""
         settings = self.model_dump(mode="json")
         if not self.rationale:
@@ -92,7 +92,7 @@ class PairwiseSettings(JudgingSettings):
         """How a response that is shown alone is scored."""
         return ScoreSettings(**{name: getattr(self, name) for name in ScoreSettings.model_fields})
 
-    def for_rater(self) -> dict[str, Any]:
+    def for_rater(self) -> JsonObject:
         """As for all judges; if responses are shown alone, without the settings that arrange two of them."""
         settings = super().for_rater()
         if self.shown == "alone":

@@ -10,7 +10,7 @@ from preceptor.core.types import Prompt
 from preceptor.methods.base import Method
 from preceptor.methods.parts.fine_tuning import end_fine_tuned, fine_tune, fine_tuned_first, measure_before
 from preceptor.recipes.best_of_n import BestOfNRecipe
-from preceptor.results.run import RunSummary
+from preceptor.results.run import BestOfNRecord, RunSummary
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.measure import Grader, JudgeGrader, RewardModelGrader
@@ -73,15 +73,16 @@ def _best(
         write_rows(path, rows)  # without the line that a killed process was writing
         return len(rows)
 
-    def work() -> dict[str, Any]:
+    def work() -> BestOfNRecord:
         for place in range(session.processes.on_main(begun), len(chunks)):
             row = _best_of_some(session, recipe, policy, chunks[place], rewards)
             session.processes.on_main(partial(append_line, path, row))
             session.progress.advance(place + 1, len(chunks))
         return _counts(session.processes.on_main(lambda: read_rows(path)))
 
-    session.stage("best_of_n", f"choosing the best of {recipe.best_of_n.samples}", work, together=True)
-    rows = session.processes.on_main(lambda: read_rows(path))
+    words = f"choosing the best of {recipe.best_of_n.samples}"
+    session.stage("best_of_n", words, BestOfNRecord, work, together=True)
+    rows: list[dict[str, Any]] = session.processes.on_main(lambda: read_rows(path))
     found = [each for row in rows for each in row["best"]]
     return [
         Demonstration(prompt, each["text"], finished=each["finished"])
@@ -115,13 +116,13 @@ def _best_of_some(
     return processes.on_main(choose)
 
 
-def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _counts(rows: Sequence[dict[str, Any]]) -> BestOfNRecord:
     best = [each for row in rows for each in row["best"]]
     rewards_PG = [[r for r in rewards_G if r is not None] for row in rows for rewards_G in row["rewards"]]
     known = [rewards_G for rewards_G in rewards_PG if rewards_G]
-    return {
-        "prompts": len(best),
-        "chosen": sum(each is not None for each in best),
-        "mean_reward": fmean(r for rewards_G in known for r in rewards_G) if known else None,
-        "mean_reward_of_the_best": fmean(max(rewards_G) for rewards_G in known) if known else None,
-    }
+    return BestOfNRecord(
+        prompts=len(best),
+        chosen=sum(each is not None for each in best),
+        mean_reward=fmean(r for rewards_G in known for r in rewards_G) if known else None,
+        mean_reward_of_the_best=fmean(max(rewards_G) for rewards_G in known) if known else None,
+    )

@@ -1,7 +1,6 @@
 """Constitutional AI (Bai et al. 2022): self-revision by a constitution, fine-tuning on it, then RLAIF."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from preceptor.core.seeds import derive_seed
 from preceptor.methods.base import Method
@@ -9,7 +8,7 @@ from preceptor.methods.parts.fine_tuning import fine_tune, fine_tuned_first
 from preceptor.methods.parts.preferences import check_unaltered, write_prompts
 from preceptor.methods.rlaif import rlaif_from, rlaif_in_words
 from preceptor.recipes.constitutional import ConstitutionalRecipe
-from preceptor.results.run import RunSummary
+from preceptor.results.run import NamedConstitution, RevisionRecord, RunSummary
 from preceptor.runs.inputs import Split
 from preceptor.runs.session import Session
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
@@ -44,7 +43,7 @@ def _revise(session: Session, recipe: ConstitutionalRecipe, prompts: Split, poli
     """The policy's revised answers to the training prompts, in `revision/`."""
     out, settings = session.directory.path / "revision", recipe.revision.revising
 
-    def revise_answers() -> dict[str, Any]:
+    def revise_answers() -> RevisionRecord:
         write_prompts(out / "prompts.jsonl", prompts.training, "revision")
         revised = revise(
             out / "prompts.jsonl",
@@ -54,9 +53,16 @@ def _revise(session: Session, recipe: ConstitutionalRecipe, prompts: Split, poli
             settings=settings.model_copy(update={"seed": derive_seed(recipe.seed, "revision", settings.seed) % 2**31}),
             progress=session.progress,
         )
-        kept = {"prompts", "revised", "unchanged", "failed", "constitution"}
-        return revised.model_dump(mode="json", include=kept) | {"hash": content_of(out / "sft.jsonl")}
+        used = revised.constitution
+        return RevisionRecord(
+            prompts=revised.prompts,
+            revised=revised.revised,
+            unchanged=revised.unchanged,
+            failed=revised.failed,
+            constitution=NamedConstitution(name=used.name, version=used.version, hash=used.hash),
+            hash=content_of(out / "sft.jsonl"),
+        )
 
-    result = session.stage("revision", "revising the policy's answers", revise_answers)
-    check_unaltered(session, out / "sft.jsonl", str(result["hash"]))
+    result = session.stage("revision", "revising the policy's answers", RevisionRecord, revise_answers)
+    check_unaltered(session, out / "sft.jsonl", result.hash)
     return read_demonstrations(out / "sft.jsonl")[0]

@@ -70,11 +70,9 @@ def _train(
             policy,
             pairs,
             settings,
-            files=session.files,
+            checkpoints=session.checkpoints(at_checkpoint),
             seed=session.recipe.seed,
             processes=session.processes,
-            checkpoint_every=session.recipe.evaluation.checkpoint_every,
-            at_checkpoint=at_checkpoint,
             on_step=lambda step, total, facts: track(step, total, asdict(facts)),
             on_note=session.progress.note,
         )

@@ -6,6 +6,7 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel
 
 from preceptor.core.errors import UsageError
+from preceptor.core.types import JsonObject
 from preceptor.judging.judge import Judge
 from preceptor.judging.judges import judge_specs
 from preceptor.judging.settings import PairwiseSettings, variant
@@ -13,7 +14,7 @@ from preceptor.judging.specs import JudgeSpec
 from preceptor.recipes.base import Recipe
 
 
-def judge_table(judge: Judge | JudgeSpec | str, recipe: Recipe, settings: Mapping[str, object]) -> dict[str, Any]:
+def judge_table(judge: Judge | JudgeSpec | str, recipe: Recipe, settings: Mapping[str, object]) -> JsonObject:
     """The settings of a recipe's judge table that stand for a judge: its model, its constitution and how it is asked.
 
     Args:
@@ -24,7 +25,7 @@ def judge_table(judge: Judge | JudgeSpec | str, recipe: Recipe, settings: Mappin
     """
     spec = judge_spec(judge)
     fields, asked = _table(type(recipe)).model_fields, spec.resolved()
-    said: dict[str, Any] = {"model": spec.model, "constitution": spec.constitution}
+    said: JsonObject = {"model": spec.model, "constitution": spec.constitution}
     mode = getattr(getattr(recipe, "judge", None), "mode", None)
     if isinstance(table := settings.get("judge"), Mapping):
         mode = cast("Mapping[str, object]", table).get("mode", mode)

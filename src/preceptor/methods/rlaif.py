@@ -11,7 +11,6 @@ from preceptor.methods.parts.fine_tuning import fine_tuned_first
 from preceptor.methods.parts.preferences import gather_preferences, preferences_in_words
 from preceptor.methods.parts.reinforcement import rl_in_words, train_by_rl, whole_reward
 from preceptor.methods.parts.reward_models import open_reward_model, train_reward_models
-from preceptor.recipes.constitutional import ConstitutionalRecipe
 from preceptor.recipes.rlaif import RlaifRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.ending import Alignment
@@ -39,7 +38,7 @@ class Rlaif(Method[RlaifRecipe]):
         yield from rlaif_in_words(recipe)
 
 
-def rlaif_from(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, prompts: Split, base: str) -> RunSummary:
+def rlaif_from(session: Session, recipe: RlaifRecipe, prompts: Split, base: str) -> RunSummary:
     """RLAIF from a model that becomes the policy, its reference and the reward model.
 
     Args:
@@ -60,7 +59,7 @@ def rlaif_from(session: Session, recipe: RlaifRecipe | ConstitutionalRecipe, pro
         return alignment.end(steps)
 
 
-def rlaif_in_words(recipe: RlaifRecipe | ConstitutionalRecipe) -> Iterator[str]:
+def rlaif_in_words(recipe: RlaifRecipe) -> Iterator[str]:
     """What `rlaif_from` did, in sentences."""
     rl = recipe.rl
     yield from preferences_in_words(recipe.preferences)

@@ -1,20 +1,8 @@
 """The schema of Constitutional AI."""
 
-from pydantic import model_validator
-
 from preceptor.judging.revision import RevisionSettings
-from preceptor.recipes.base import Recipe
-from preceptor.recipes.settings import (
-    ComparingJudgeSettings,
-    FileName,
-    PreferenceSettings,
-    RewardFunctionSettings,
-    RewardModelTable,
-    SftTable,
-    with_judge_for_ai_preferences,
-)
-from preceptor.training.rl.reward_settings import RewardProcessing
-from preceptor.training.rl.settings import RLSettings
+from preceptor.recipes.rlaif import RlaifRecipe
+from preceptor.recipes.settings import FileName, SftTable
 from preceptor.training.sft.settings import SftSettings
 
 
@@ -30,25 +18,16 @@ class RevisionTable(RevisionSettings):
         return RevisionSettings(**{name: getattr(self, name) for name in RevisionSettings.model_fields})
 
 
-class ConstitutionalRecipe(Recipe):
+class ConstitutionalRecipe(RlaifRecipe):
     """Constitutional AI: fine-tuning on the policy's own revised answers, then RLAIF (Bai et al. 2022)."""
 
     title = "Constitutional AI"
 
     sft: SftTable | None = None
     """Its result becomes the policy that revises its answers."""
-    judge: ComparingJudgeSettings | None = None
-    """Needed for AI preferences. With human preferences alone, a judge that is named takes part in measuring only."""
-    preferences: PreferenceSettings = PreferenceSettings()
-    rewards: RewardFunctionSettings = RewardFunctionSettings()
-    reward_processing: RewardProcessing = RewardProcessing()
-    rl: RLSettings = RLSettings()
-    reward_model: RewardModelTable = RewardModelTable()
     revision: RevisionTable = RevisionTable()
     fine_tuning: SftSettings = SftSettings()
     """Of the policy on its revised answers."""
-
-    _judge_for_ai_preferences = model_validator(mode="before")(with_judge_for_ai_preferences)
 
     @property
     def base_stage(self) -> str:

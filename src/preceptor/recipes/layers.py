@@ -10,23 +10,24 @@ from typing import Any, cast, get_args
 from pydantic import BaseModel
 
 from preceptor.core.errors import UsageError
-from preceptor.store.reading import parse_toml
+from preceptor.store.reading import Settings, parse_toml
 
 _DEEPEST_KEY = 8
 """Most parts of a setting's key."""
 
 
-def replace(settings: dict[str, Any], own: Mapping[str, object]) -> None:
+def replace(settings: Settings, own: Mapping[str, object]) -> None:
     """Puts settings in the place of others, tables key by key."""
     for key, value in own.items():
-        if isinstance(value, Mapping) and isinstance(settings.get(key), dict):
-            replace(settings[key], cast("Mapping[str, object]", value))
+        below = settings.get(key)
+        if isinstance(value, Mapping) and isinstance(below, dict):
+            replace(below, cast("Mapping[str, object]", value))
         else:
             settings[key] = value
 
 
 def replace_known(
-    settings: dict[str, Any], shared: dict[str, Any], schema: type[BaseModel], *, inside: bool = False
+    settings: Settings, shared: Mapping[str, object], schema: type[BaseModel], *, inside: bool = False
 ) -> None:
     """Puts settings that several methods share in the place of a recipe's, as far as the recipe's schema has them.
 
@@ -41,11 +42,11 @@ def replace_known(
             settings[key] = value
         elif key in settings or field.default is not None or inside:
             for table in tables_in(field.annotation):
-                if isinstance(settings.setdefault(key, {}), dict):  # validation reports anything else
-                    replace_known(settings[key], value, table, inside=True)
+                if isinstance(below := settings.setdefault(key, {}), dict):  # validation reports anything else
+                    replace_known(below, value, table, inside=True)
 
 
-def override(settings: dict[str, Any], overrides: Sequence[str]) -> None:
+def override(settings: Settings, overrides: Sequence[str]) -> None:
     """Puts `dotted.key=value` settings in their places. A value is read as TOML, and as text where it is no TOML.
 
     Raises: UsageError for one without a key or a value, or with a key that goes through a value.
@@ -54,7 +55,7 @@ def override(settings: dict[str, Any], overrides: Sequence[str]) -> None:
         _override(settings, each)
 
 
-def check_known(settings: dict[str, Any], schemas: Sequence[type[BaseModel]]) -> None:
+def check_known(settings: Mapping[str, object], schemas: Sequence[type[BaseModel]]) -> None:
     """Raises: UsageError naming the first setting that no schema has."""
     for key in _keys(settings):
         if not any(_has(schema, key) for schema in schemas):
@@ -69,7 +70,7 @@ def tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from tables_in(argument)
 
 
-def _keys(settings: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def _keys(settings: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The key of every value that is not a table."""
     for key, value in settings.items():
         if isinstance(value, dict):
@@ -87,12 +88,12 @@ def _has(schema: type[BaseModel], key: tuple[str, ...]) -> bool:
     return not rest or any(_has(table, tuple(rest)) for table in tables_in(fields[first].annotation))
 
 
-def _override(settings: dict[str, Any], text: str) -> None:
+def _override(settings: Settings, text: str) -> None:
     key, equals, written = text.partition("=")
     if not equals or not key:
         raise UsageError(f"--set {text}: expected KEY=VALUE, for instance --set rl.steps=50")
     try:
-        value = parse_toml(f"value = {written}")["value"]
+        value: object = parse_toml(f"value = {written}")["value"]
     except tomllib.TOMLDecodeError:
         value = written
     except ValueError as error:
@@ -102,7 +103,8 @@ def _override(settings: dict[str, Any], text: str) -> None:
         raise UsageError(f"--set {text}: expected a key such as rl.steps")
     table = settings
     for part in path:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
+        inner = table.setdefault(part, {})
+        if not isinstance(inner, dict):
             raise UsageError(f"--set {text}: {part} is a value, not a table of settings")
+        table = inner
     table[last] = value

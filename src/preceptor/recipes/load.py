@@ -20,7 +20,7 @@ from preceptor.recipes.base import Recipe
 from preceptor.recipes.layers import override, replace, replace_known, tables_in
 from preceptor.recipes.settings import MayBeAPath
 from preceptor.store.named_objects import load_object
-from preceptor.store.reading import read_settings
+from preceptor.store.reading import Settings, read_settings
 
 _PACKAGED = files("preceptor.recipes")
 _SCALES = _PACKAGED.joinpath("scales")
@@ -79,7 +79,7 @@ def schema_of(method: str) -> type[Recipe]:
     return shipped_schemas()[method]
 
 
-def load_settings(name: str) -> dict[str, Any]:
+def load_settings(name: str) -> Settings:
     """A recipe as plain data, not validated, by the name of a shipped one or the path of a `.toml` file.
 
     Raises: UsageError when there is no such recipe, or the file is not TOML.
@@ -112,7 +112,7 @@ def load_recipe(name: str, overrides: Sequence[str] = (), scale: str | None = No
     return validated(name, _schema(name, settings), settings)
 
 
-def scale_settings(scale: str) -> dict[str, Any]:
+def scale_settings(scale: str) -> Settings:
     """The settings of a shipped scale.
 
     Raises: UsageError when there is none of that name.
@@ -122,7 +122,7 @@ def scale_settings(scale: str) -> dict[str, Any]:
     return tomllib.loads(_SCALES.joinpath(f"{scale}.toml").read_text(encoding="utf-8"))
 
 
-def compose(name: str, common: dict[str, Any], own: dict[str, Any], who: str) -> Recipe:
+def compose(name: str, common: Mapping[str, object], own: Mapping[str, object], who: str) -> Recipe:
     """A recipe with common settings where its method has them, and on top of them settings of its own.
 
     Args:
@@ -137,7 +137,7 @@ def compose(name: str, common: dict[str, Any], own: dict[str, Any], who: str) ->
     return validated(f"{who}: {name}", schema, settings)
 
 
-def validated(name: str, model: type[Validated], settings: Mapping[str, Any]) -> Validated:
+def validated(name: str, model: type[Validated], settings: Mapping[str, object]) -> Validated:
     """Settings as their model.
 
     Raises: UsageError that names the recipe, the key, what was expected and the nearest known key.
@@ -148,7 +148,7 @@ def validated(name: str, model: type[Validated], settings: Mapping[str, Any]) ->
         raise UsageError(f"{name}: {explain(error, model)}") from error
 
 
-def read_tables(overrides: Sequence[str], tables: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+def read_tables(overrides: Sequence[str], tables: Mapping[str, type[Validated]]) -> dict[str, Validated]:
     """Settings of several tables, each validated, from `table.key=value`; those that are not named have their defaults.
 
     Raises: UsageError for an unknown table or key, or a wrong value.
@@ -165,7 +165,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return type(recipe).model_validate(_absolute_paths(recipe_data(recipe), type(recipe)))
 
 
-def recipe_data(recipe: Recipe) -> dict[str, Any]:
+def recipe_data(recipe: Recipe) -> Settings:
     """The recipe as plain data with every setting that has a value, named as in its file."""
     return recipe.model_dump(mode="json", exclude_none=True, by_alias=True)
 
@@ -180,7 +180,7 @@ def toml_names(folder: Any) -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def _schema(name: str, settings: dict[str, Any]) -> type[Recipe]:
+def _schema(name: str, settings: Mapping[str, object]) -> type[Recipe]:
     """The schema that a recipe's settings are to fit.
 
     Raises: UsageError when they name no method, or an unknown one.
@@ -193,7 +193,7 @@ def _schema(name: str, settings: dict[str, Any]) -> type[Recipe]:
         raise UsageError(f"{name}: {error}") from error
 
 
-def _with_method_beside(recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _with_method_beside(recipe: Path, settings: Settings) -> Settings:
     """The settings with a method's file found beside the recipe's file, if it is there; else the path stays as it is,
     relative to the current folder.
     """

@@ -22,7 +22,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from preceptor.core.numbers import Interval, as_interval, percent
+from preceptor.core.numbers import Interval, percent
 from preceptor.core.text import printable
 
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
@@ -144,11 +144,10 @@ def wrapped(label: str, width: int = _LABEL, lines: int = 2) -> str:
     return f"\u00a0{shown}" if shown.startswith("_") else shown  # a legend omits names that begin with an underscore
 
 
-def reach(estimates: Sequence[Interval | dict[str, Any]]) -> list[list[float]]:
+def reach(estimates: Sequence[Interval]) -> list[list[float]]:
     """Distances from values to the ends of their intervals, as matplotlib takes them; 0 without an interval."""
-    known = [as_interval(estimate) for estimate in estimates]
-    below = [max(0.0, e.value - e.low) if e.low is not None else 0.0 for e in known]
-    above = [max(0.0, e.high - e.value) if e.high is not None else 0.0 for e in known]
+    below = [max(0.0, e.value - e.low) if e.low is not None else 0.0 for e in estimates]
+    above = [max(0.0, e.high - e.value) if e.high is not None else 0.0 for e in estimates]
     return [below, above]
 
 

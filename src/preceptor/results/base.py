@@ -13,32 +13,6 @@ from preceptor.store.files import read_json, write_json
 from preceptor.store.output import Output, output_folder
 
 
-class LedgerTotals(Frozen):
-    """What a ledger has on record: calls, and the tokens and dollars of all of them, failed attempts included."""
-
-    calls: int
-    failures: int
-    """Calls that gave no verdict."""
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float
-    estimated: int
-    """Calls and attempts whose tokens are estimated."""
-    unpriced: int
-    """Calls whose price is not known."""
-    failed_attempts: int
-    interrupted: int
-    """Failed attempts that were in flight when a process ended."""
-
-
-class ConstitutionName(Frozen):
-    """Which constitution was used."""
-
-    name: str
-    version: str
-    hash: str
-
-
 class Tabular(Frozen):
     """Base of what is shown as a table: text where it is printed, HTML in a notebook."""
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from preceptor.core.numbers import dollars, number, percent
-from preceptor.core.types import Rater
+from preceptor.core.types import ConstitutionFacts, Rater
 from preceptor.display.table import Column, Table, pairs
 from preceptor.judging.outcome_counts import LabelCounts, NamedConduct
 from preceptor.judging.warnings import JudgeWarning
-from preceptor.results.base import ConstitutionName, LedgerTotals, Result, Tabular
+from preceptor.results.base import Result, Tabular
+from preceptor.store.ledger import LedgerTotals
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.preference_row import MALFORMED, FailureRow, PreferenceRow
 
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARQUET = "preferences.parquet"
-
-
-class ConstitutionFacts(ConstitutionName):
-    """A constitution that was judged by."""
-
-    summary: str
 
 
 class LabelResult(Result):

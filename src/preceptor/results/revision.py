@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from preceptor.core.types import Frozen
+from preceptor.core.types import ConstitutionName, Frozen
 from preceptor.display.table import Table, pairs
 from preceptor.judging.revision import RevisionSettings
-from preceptor.results.base import ConstitutionName, LedgerTotals, Result
+from preceptor.results.base import Result
 from preceptor.store.files import read_rows
+from preceptor.store.ledger import LedgerTotals
 
 if TYPE_CHECKING:
     import datasets

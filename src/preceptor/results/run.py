@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from preceptor.core.numbers import percent
-from preceptor.core.types import Frozen, Rater
+from preceptor.core.types import Frozen, JsonObject, Rater
 from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation
 from preceptor.evaluation.checkpoints.snapshot import Measures
 from preceptor.evaluation.intervals import Estimate
@@ -15,8 +15,8 @@ from preceptor.evaluation.policies.length_control import LengthControl
 from preceptor.evaluation.policies.win_rate import WinRate
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count, JudgeConduct, JudgeWarning, judge_warnings
-from preceptor.results.base import LedgerTotals
 from preceptor.store.calls import Calls
+from preceptor.store.ledger import LedgerTotals
 
 UNREADABLE_BOUND = 0.05
 """Share of unreadable responses above which the headline says so."""
@@ -48,6 +48,13 @@ class ConstitutionRecord(SummarisedConstitution):
     """The constitution that a run was judged by."""
 
     principles: tuple[str, ...]
+
+
+class UsablePrompts(Record):
+    """The prompts that leave room for an answer in the policy's context window."""
+
+    usable: tuple[str, ...]
+    """Their ids."""
 
 
 class FineTuningRecord(Record):
@@ -248,7 +255,7 @@ class RunSummary(Record):
     preferences: PreferenceRecord | None
     reward_model: RewardModelRecord | None
     best_of_n: BestOfNRecord | None
-    own_stages: dict[str, dict[str, Any]] = Field(default_factory=dict, exclude_if=lambda stages: not stages)
+    own_stages: dict[str, JsonObject] = Field(default_factory=dict, exclude_if=lambda stages: not stages)
     """Results of stages that a method of one's own brings, by name. Left out of the file where there are none."""
     seed: int
     prompts: PromptCounts

@@ -10,7 +10,6 @@ from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.evaluation.intervals import Estimate
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.measure import Meter
-from preceptor.store.files import read_rows
 from preceptor.training.rl.settings import RLSettings
 
 
@@ -78,5 +77,6 @@ class Curve:
         rl = recipe.table(RLSettings)
         if step == 0 or rl is None or recipe.heldout_decoding != recipe.decoding:
             return None
-        [kl] = [float(row["kl"]) for row in read_rows(self._directory.path / "metrics.jsonl") if row["step"] == step]
+        [kl] = [row["kl"] for row in self._directory.metrics() if row["step"] == step]
+        assert kl is not None  # every step of RL measures it
         return Estimate(value=kl, low=None, high=None, n=rl.prompts_per_step)

@@ -4,11 +4,13 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.core.progress import Facts
+from preceptor.core.types import Frozen, JsonObject
 from preceptor.core.validation import first_problem
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.evaluation.policies.result import Evaluation
@@ -29,6 +31,7 @@ from preceptor.store.files import (
 )
 from preceptor.store.own_folder import check_own, check_unused, mark
 
+Kept = TypeVar("Kept", bound=Frozen)
 PROMPTS = "prompts.jsonl"
 """The file of a run's own prompts, if they were not in a file."""
 
@@ -119,7 +122,7 @@ class RunDirectory:
         if not path.exists():
             write_json(path, inputs)
             return
-        pinned: dict[str, str] = read_json(path)
+        pinned = read_json(path)
         for name, value in inputs.items():
             if pinned.get(name, value) != value:
                 raise UsageError(
@@ -129,20 +132,23 @@ class RunDirectory:
         if inputs.keys() - pinned.keys():
             write_json(path, pinned | inputs)
 
-    def stage_result(self, name: str) -> dict[str, Any] | None:
-        """The result of a stage; None if it is not finished."""
-        path = self.path / "stages" / f"{name}.json"
-        return read_json(path) if path.exists() else None
+    def stage_result(self, name: str, kind: type[Kept]) -> Kept | None:
+        """The result of a stage; None if it is not finished.
 
-    def other_stages(self, known: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What the finished parts of the run came to, by name, apart from the known ones."""
+        Raises: CheckpointError when the file is damaged.
+        """
+        path = self.path / "stages" / f"{name}.json"
+        return _read(path, kind) if path.exists() else None
+
+    def other_stages(self, known: Iterable[str]) -> dict[str, JsonObject]:
+        """The results of finished stages apart from the known ones, by name, as the files hold them."""
         names = {path.stem for path in (self.path / "stages").glob("*.json")} - set(known)
         return {name: read_json(self.path / "stages" / f"{name}.json") for name in sorted(names)}
 
-    def finish_stage(self, name: str, result: dict[str, Any], seconds: float) -> None:
+    def finish_stage(self, name: str, result: Frozen, seconds: float) -> None:
         """Records the result of a finished stage and the time it took."""
         append_line(self.timings, {"stage": name, "seconds": round(seconds, 3)})
-        write_json(self.path / "stages" / f"{name}.json", result)
+        write_json(self.path / "stages" / f"{name}.json", result.model_dump(mode="json"))
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each part of the run so far: its stages, `measuring` and `training`."""
@@ -151,6 +157,11 @@ class RunDirectory:
             part = str(row["stage"]) if "stage" in row else "measuring" if "measurement" in row else "training"
             found[part] = found.get(part, 0.0) + sum(value for value in row.values() if isinstance(value, float))
         return {part: round(seconds, 1) for part, seconds in found.items()}
+
+    def metrics(self) -> list[Facts]:
+        """The facts of each finished training step."""
+        rows: list[Any] = read_rows(self.path / "metrics.jsonl")
+        return rows
 
     @property
     def timings(self) -> Path:
@@ -196,20 +207,20 @@ class RunDirectory:
             write_text(path, measure().model_dump_json(indent=1) + "\n")
             seconds = round(time.perf_counter() - begun, 3)
             append_line(self.timings, {"measurement": name, "seconds": seconds})
-        return _read_snapshot(path)
+        return _read(path, Snapshot)
 
     def checkpoint_snapshots(self) -> dict[int, Snapshot]:
         """The finished measurements of checkpoints, by step, with the training judge's scores where it was asked."""
         names = [path for kind in ("step", "graded") for path in sorted(self._evaluations.glob(f"{kind}-*.json"))]
-        return {snapshot.step: snapshot for snapshot in map(_read_snapshot, names)}
+        return {snapshot.step: snapshot for snapshot in (_read(path, Snapshot) for path in names)}
 
     def report_data(self, summary: RunSummary) -> ReportData:
         """All that the report shows, except for the evaluation."""
         return ReportData(
             summary=summary,
-            metrics=read_rows(self.path / "metrics.jsonl"),
-            before=_read_snapshot(self._evaluations / "before.json"),
-            after=_read_snapshot(self._evaluations / "after.json"),
+            metrics=self.metrics(),
+            before=_read(self._evaluations / "before.json", Snapshot),
+            after=_read(self._evaluations / "after.json", Snapshot),
         )
 
     def write_summary(self, summary: RunSummary | RunStatus) -> None:
@@ -263,9 +274,9 @@ def next_run_path(root: Path, name: str) -> Path:
     return root / f"{name}-{number}"
 
 
-def _read_snapshot(path: Path) -> Snapshot:
+def _read(path: Path, kind: type[Kept]) -> Kept:
     try:
-        return Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path}: is damaged ({reason}); {REMEDY}") from error

@@ -22,7 +22,6 @@ from preceptor.reports.run.page import headline, judge_doubts, warnings
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.evaluation import evaluate_run
-from preceptor.store.files import read_rows
 from preceptor.store.output import Output, output_folder
 
 _ROWS: tuple[tuple[MeasureName, str], ...] = (
@@ -117,7 +116,7 @@ class RunResult:
     @cached_property
     def metrics(self) -> list[Facts]:
         """The numbers of each training step: reward, loss, KL and so on, as the method has them."""
-        return list[Facts](read_rows(self.path / "metrics.jsonl"))
+        return self.directory.metrics()
 
     @cached_property
     def evaluation(self) -> Evaluation:

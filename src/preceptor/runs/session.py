@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from preceptor.backends.transformers.chat import encode_conversation
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
-from preceptor.core.types import Prompt
+from preceptor.core.types import Frozen, Prompt
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.recipes.base import Recipe
+from preceptor.results.run import UsablePrompts
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut, held_out_measure
 from preceptor.runs.inputs import Inputs, Split, check_split, read_inputs
@@ -21,6 +22,9 @@ from preceptor.runs.report import Describer
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes
+from preceptor.training.steps import Checkpointing
+
+Stage = TypeVar("Stage", bound=Frozen)
 
 
 class Session:
@@ -68,17 +72,18 @@ class Session:
         return self._earlier_seconds + time.perf_counter() - self._begun
 
     def stage(
-        self, name: str, words: str, work: Callable[[], dict[str, Any]], *, together: bool = False
-    ) -> dict[str, Any]:
+        self, name: str, words: str, kind: type[Stage], work: Callable[[], Stage], *, together: bool = False
+    ) -> Stage:
         """Does a part of the run once: an earlier process's result is kept.
 
         Args:
             name: of its result among `stages/`.
             words: what people read while it works.
-            work: returns the result as plain data; everything else it makes is in the run directory.
+            kind: the type of the result, a frozen pydantic model.
+            work: returns the result; everything else it makes is in the run directory.
             together: every process works; otherwise only the main one.
         """
-        kept = self.processes.on_main(lambda: self.directory.stage_result(name))
+        kept = self.processes.on_main(lambda: self.directory.stage_result(name, kind))
         if kept is not None:
             return kept
         self.progress.stage(words)
@@ -100,6 +105,10 @@ class Session:
         """Loads a model for training."""
         return LocalModel(load(name, dtype_of(self.recipe.tuning)))
 
+    def checkpoints(self, at_checkpoint: Callable[[int], bool]) -> Checkpointing:
+        """The checkpoints of this run's training; `at_checkpoint` returns False to stop early."""
+        return Checkpointing(self.files, self.recipe.evaluation.checkpoint_every, at_checkpoint)
+
     def open_policy(self, name: str, *, values: bool = False) -> Policy:
         """Opens a model as the policy to train; it is also the policy's reference."""
         spare, self._spare = self._spare, None
@@ -111,16 +120,16 @@ class Session:
         recipe, prompts = self.recipe, self.inputs.prompts
         longest = max(recipe.heldout_decoding.max_new_tokens, recipe.decoding.max_new_tokens)
 
-        def fit() -> dict[str, Any]:
+        def fit() -> UsablePrompts:
             self._spare = model = self.load(recipe.policy)
             self.directory.pin_inputs({"base model": model.identity})
             usable = within_window(prompts, model, longest)
             check_split(usable, recipe)
             if skipped := len(prompts) - len(usable):
                 self.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
-            return {"usable": [prompt.id for prompt in usable]}
+            return UsablePrompts(usable=tuple(prompt.id for prompt in usable))
 
-        kept = set(self.stage("prompts", "reading the prompts", fit)["usable"])
+        kept = set(self.stage("prompts", "reading the prompts", UsablePrompts, fit).usable)
         usable = [prompt for prompt in prompts if prompt.id in kept]
         return replace(check_split(usable, recipe), skipped=len(prompts) - len(usable))
 

@@ -1,7 +1,7 @@
 """`summary.json`: every headline number of a run, for machines."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 from preceptor.backends.names import same_model
 from preceptor.core.environment import environment
@@ -18,7 +18,6 @@ from preceptor.results.run import (
     LabelRecord,
     PreferenceRecord,
     PromptCounts,
-    Record,
     RevisionRecord,
     RewardModelRecord,
     RunSummary,
@@ -35,8 +34,6 @@ from preceptor.runs.session import Session
 from preceptor.store.calls import JUDGE, Calls, calls_by_role
 from preceptor.store.files import read_rows
 from preceptor.training.rl.reward_settings import RewardProcessing
-
-Stage = TypeVar("Stage", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
     directory, recipe = session.directory, session.recipe
     bounds, before, after = recipe.evaluation.bounds, outcome.before, outcome.after
     processing = recipe.table(RewardProcessing)
-    labels = _stage(directory, "labels", LabelRecord)
+    labels = directory.stage_result("labels", LabelRecord)
     judge = _judged(session, outcome, labels)  # asks the judge once more, so calls are counted after it
     calls, held_out = _calls(directory), session.held_out
     of_judge = calls[JUDGE]
@@ -95,13 +92,13 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         heldout_judge_trained=_is_the_same(held_out, judge.identity),
         judge_score_is=judge_score_is(recipe, outcome.grader),
         reward_processing=processing and processing.describe(),
-        sft=_stage(directory, "sft", FineTuningRecord),
-        revision=_stage(directory, "revision", RevisionRecord),
-        fine_tuning=_stage(directory, "fine_tuning", FineTuningRecord),
+        sft=directory.stage_result("sft", FineTuningRecord),
+        revision=directory.stage_result("revision", RevisionRecord),
+        fine_tuning=directory.stage_result("fine_tuning", FineTuningRecord),
         labels=labels,
-        preferences=_stage(directory, "preferences", PreferenceRecord),
-        reward_model=_stage(directory, "reward_model", RewardModelRecord),
-        best_of_n=_stage(directory, "best_of_n", BestOfNRecord),
+        preferences=directory.stage_result("preferences", PreferenceRecord),
+        reward_model=directory.stage_result("reward_model", RewardModelRecord),
+        best_of_n=directory.stage_result("best_of_n", BestOfNRecord),
         own_stages=directory.other_stages(("prompts", *RunSummary.model_fields)),
         seed=recipe.seed,
         prompts=_counted(outcome.prompts),
@@ -124,12 +121,6 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         environment=environment(),
         recipe=recipe.model_dump(mode="json", by_alias=True),
     )
-
-
-def _stage(directory: RunDirectory, name: str, kind: type[Stage]) -> Stage | None:
-    """The result of a finished stage; None if the method has no such stage."""
-    result = directory.stage_result(name)
-    return None if result is None else kind.model_validate(result)
 
 
 def _counted(prompts: Split) -> PromptCounts:
@@ -204,7 +195,8 @@ def judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:
 
 def _step_seconds(directory: RunDirectory) -> dict[str, float]:
     """Median seconds of each part of a training step."""
-    rows = [row for row in read_rows(directory.timings) if "step" in row]
+    timings: list[dict[str, Any]] = read_rows(directory.timings)
+    rows = [row for row in timings if "step" in row]
     if not rows:
         return {}
     parts = [name for name in rows[0] if name != "step"]

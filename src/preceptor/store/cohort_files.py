@@ -24,7 +24,7 @@ import numpy as np
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Message, Prompt
+from preceptor.core.types import JsonObject, Message, Prompt
 from preceptor.store.files import write_text, writing
 from preceptor.store.prompts import read_prompts
 from preceptor.store.reading import check_file
@@ -53,7 +53,7 @@ def read_cohort(path: Path) -> list[Prompt]:
     return [] if empty else read_prompts(str(path))
 
 
-def add_to_cohort(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def add_to_cohort(path: Path, rows: Sequence[JsonObject]) -> None:
     """Appends all of the rows or none of them; the rows already in the file stay unchanged to the byte.
 
     Raises: PreceptorError when the file cannot be written.

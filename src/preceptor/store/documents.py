@@ -40,7 +40,8 @@ def environment(package: str, finalize: Callable[[Any], Any], *, html: bool) -> 
         lstrip_blocks=True,
         finalize=finalize,
     )
-    templates.globals.update(for_templates())
+    functions: dict[str, Any] = for_templates()
+    templates.globals.update(functions)
     return templates
 
 

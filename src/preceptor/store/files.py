@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import CheckpointError, PreceptorError
+from preceptor.core.types import JsonObject
 
 MANIFEST = "manifest.json"
 FULL_BELOW = 1 << 20
@@ -61,7 +62,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> JsonObject:
     """Reads a JSON object that `write_json` wrote.
 
     Raises: PreceptorError when the file is missing or damaged.
@@ -88,7 +89,7 @@ def write_rows(path: Path, rows: Sequence[Any]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[JsonObject]:
     """The rows of a JSON-lines file; an incomplete last line, left by a killed process, is ignored."""
     if not path.exists():
         return []
@@ -140,7 +141,7 @@ def check_folder(folder: Path) -> None:
     Raises: CheckpointError naming the first file that is missing, truncated or altered.
     """
     try:
-        entries = read_json(folder / MANIFEST)
+        entries: dict[str, Any] = read_json(folder / MANIFEST)
         sizes = {name: (int(entry["bytes"]), str(entry["sha256"])) for name, entry in entries.items()}
     except (PreceptorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder}: its {MANIFEST} cannot be read ({error}); {REMEDY}") from error

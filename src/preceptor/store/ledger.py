@@ -22,11 +22,44 @@ from typing import Any
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import canonical_json, content_hash
+from preceptor.core.types import Frozen
 from preceptor.core.validation import check_dollars
 from preceptor.store.calls import notes
 from preceptor.store.migrations import migrate
 
 JSON = dict[str, object]
+
+
+class LedgerTotals(Frozen):
+    """What a ledger has on record: calls, and the tokens and dollars of all of them, failed attempts included."""
+
+    calls: int
+    failures: int
+    """Calls that gave no verdict."""
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    estimated: int
+    """Calls and attempts whose tokens are estimated."""
+    unpriced: int
+    """Calls whose price is not known."""
+    failed_attempts: int
+    interrupted: int
+    """Failed attempts that were in flight when a process ended."""
+
+
+NO_CALLS = LedgerTotals(
+    calls=0,
+    failures=0,
+    prompt_tokens=0,
+    completion_tokens=0,
+    cost_usd=0.0,
+    estimated=0,
+    unpriced=0,
+    failed_attempts=0,
+    interrupted=0,
+)
+"""The totals of an empty ledger."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +128,7 @@ class Ledger:
         self._last_id = time.time_ns()
         self._spent = 0.0
         self.interrupt()
-        self._spent = float(self.totals()["cost_usd"])
+        self._spent = self.totals().cost_usd
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
         """The recorded outcomes by key; keys without an outcome are left out."""
@@ -175,10 +208,8 @@ class Ledger:
             "with a larger budget goes on from here"
         )
 
-    def totals(self) -> dict[str, Any]:
-        """Numbers of calls, of failed calls and of calls with unknown price; of failed attempts, and of those in flight
-        when a process ended; the tokens and dollars of all of them, and how many of them are estimates.
-        """
+    def totals(self) -> LedgerTotals:
+        """The totals of all calls and failed attempts on record."""
         sums = "cast(total(prompt_tokens) AS INTEGER), cast(total(completion_tokens) AS INTEGER), total(cost_usd)"
         with self._reading():
             calls, failures, unpriced, *taken = self._connection.execute(
@@ -189,20 +220,23 @@ class Ledger:
                 f"SELECT count(*), cast(total(interrupted) AS INTEGER), {sums}, "
                 "cast(total(estimated) AS INTEGER) FROM failed_attempts"
             ).fetchone()
-        names = ("prompt_tokens", "completion_tokens", "cost_usd", "estimated")
-        return {
-            "calls": calls,
-            "failures": failures,
-            **dict(zip(names, map(add, taken, lost), strict=True)),
-            "unpriced": unpriced,
-            "failed_attempts": attempts,
-            "interrupted": interrupted,
-        }
+        prompt_tokens, completion_tokens, cost_usd, estimated = map(add, taken, lost)
+        return LedgerTotals(
+            calls=calls,
+            failures=failures,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost_usd=cost_usd,
+            estimated=estimated,
+            unpriced=unpriced,
+            failed_attempts=attempts,
+            interrupted=interrupted,
+        )
 
     def notes(self) -> list[str]:
         """What the user should know about the recorded costs, in sentences."""
         totals = self.totals()
-        return notes(totals["estimated"], totals["interrupted"])
+        return notes(totals.estimated, totals.interrupted)
 
     @contextmanager
     def _writing(self, synchronous: str) -> Generator[None]:

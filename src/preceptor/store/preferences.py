@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.types import ConstitutionFacts, Frozen
 from preceptor.store.files import write_text, writing
 from preceptor.store.rows import Malformed, read_raw_rows
 
@@ -15,6 +16,26 @@ _BLOCK = 1 << 22
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
 _TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
 """A key that occurs only in messages: inside a text, its quotation marks would be escaped."""
+
+
+class DatasetCard(Frozen):
+    """What the card of a preference dataset says."""
+
+    version: str
+    """Of preceptor."""
+    judges: tuple[str, ...]
+    """Identities of the judges' models."""
+    constitutions: tuple[ConstitutionFacts, ...]
+    warnings: tuple[str, ...] = ()
+    """Reasons to doubt the judges, each a sentence without its full stop."""
+    preferences: int
+    failures: int
+    """Comparisons without a preference."""
+    malformed: int
+    likeliest_ties: int = 0
+    undecided: int = 0
+    for_people: int | None = None
+    """Comparisons for people to label; None where none were asked for."""
 
 
 def write_parquet(jsonl: Path, parquet: Path) -> None:
@@ -46,16 +67,11 @@ def write_parquet(jsonl: Path, parquet: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
-def write_card(folder: Path, summary: dict[str, Any]) -> None:
-    """Writes `README.md`, the dataset card, which makes `preferences.parquet` the training split.
-
-    Args:
-        summary: `judges` (identities), `constitutions` (each with name, version, hash, summary), `counts` (preferences,
-            failures, malformed) and `environment` (preceptor: its version).
-    """
+def write_card(folder: Path, card: DatasetCard) -> None:
+    """Writes `README.md`, the dataset card, which makes `preferences.parquet` the training split."""
     from preceptor.store.documents import document
 
-    write_text(folder / "README.md", document("preceptor.store", "dataset_card.md.jinja", s=summary))
+    write_text(folder / "README.md", document("preceptor.store", "dataset_card.md.jinja", card=card))
 
 
 def _uses_tools(jsonl: Path) -> bool:

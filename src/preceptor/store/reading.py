@@ -9,7 +9,7 @@ import math
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from preceptor.core.errors import UsageError
 
@@ -19,6 +19,9 @@ LARGEST_SETTINGS = 1 << 24
 """Maximum size of a settings file, in bytes."""
 _DIGITS = 308
 """Maximum digits of a whole number: a longer one is too large for a float."""
+
+Settings: TypeAlias = dict[str, object]
+"""Settings by name, as a TOML file holds them, before validation."""
 
 
 def check_file(path: Path, what: str = "") -> None:
@@ -47,7 +50,7 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def read_settings(path: Path, what: str) -> dict[str, Any]:
+def read_settings(path: Path, what: str) -> Settings:
     """The tables of a TOML file.
 
     Raises: UsageError if it cannot be read or is not TOML.
@@ -63,7 +66,7 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
         raise UsageError(f"{path}: not a TOML file: {error}") from error
 
 
-def parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> Settings:
     """The tables of a TOML document.
 
     Raises: ValueError with one line if it is not TOML, or nested too deeply.

@@ -5,10 +5,50 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
-from preceptor.core.types import Prompt, Response
+from preceptor.core.types import Conversation, Frozen, JsonObject, Message, Prompt, Response
 from preceptor.store.comparisons import WrongRowError, parse_response
 from preceptor.store.prompts import parse_prompt
 from preceptor.store.rows import Malformed, read_raw_rows
+
+
+class ResponseRow(Frozen):
+    """A response with its prompt, as a line of a file of responses."""
+
+    policy: str
+    id: str
+    cohort: str
+    prompt: Conversation
+    response: str | tuple[Message, ...]
+    """A text, or the messages of a trajectory."""
+    finished: bool
+    reference: str | None
+
+    @classmethod
+    def of(cls, policy: str, prompt: Prompt, response: Response) -> "ResponseRow":
+        """The row of a response to a prompt."""
+        return cls(
+            policy=policy,
+            id=prompt.id,
+            cohort=prompt.cohort,
+            prompt=prompt.conversation,
+            response=response.trajectory or response.text,
+            finished=response.finished,
+            reference=prompt.reference,
+        )
+
+    def wire(self) -> JsonObject:
+        """The row as JSON: without a reference answer where there is none."""
+        said = self.response
+        return {
+            "policy": self.policy,
+            "id": self.id,
+            "cohort": self.cohort,
+            "prompt": [message.wire() for message in self.prompt],
+            "response": said if isinstance(said, str) else [message.wire() for message in said],
+            "finished": self.finished,
+            **({"reference": self.reference} if self.reference else {}),
+        }
+
 
 _ABOUT = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
 

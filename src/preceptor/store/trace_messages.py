@@ -7,7 +7,7 @@ OpenTelemetry conventions for generative AI, and the nested form of OpenInferenc
 import json
 from typing import Any, Literal
 
-from preceptor.core.types import FunctionCall, Message, ToolCall
+from preceptor.core.types import FunctionCall, JsonObject, Message, ToolCall
 
 Role = Literal["system", "user", "assistant", "tool"]
 _ROLES: dict[str, Role] = {
@@ -49,7 +49,7 @@ def as_text(value: Any) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def dicts(value: Any) -> list[dict[str, Any]]:
+def dicts(value: Any) -> list[JsonObject]:
     """The objects in a list; an empty list for anything else."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 

@@ -102,7 +102,7 @@ def has_negative_feedback(attributes: Attributes, events: list[Event]) -> bool:
     given: list[dict[str, Any]] = []
     for form in ("annotation", "evaluation"):
         for prefix in (f"{form}s", f"trace.{form}s"):
-            given += [each[form] for each in dicts(_nested(attributes, prefix)) if isinstance(each.get(form), dict)]
+            given += dicts([each.get(form) for each in dicts(_nested(attributes, prefix))])
     for name, fields in events:
         if name == "gen_ai.evaluation.result":
             score = {"score": fields.get("gen_ai.evaluation.score.value")}

@@ -27,7 +27,6 @@ from preceptor.judging.outcome_counts import count_outcomes
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
 from preceptor.judging.steps import TrajectoryJudge
-from preceptor.results.base import LedgerTotals
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, Design, pairs_of, read_comparisons
@@ -39,7 +38,7 @@ from preceptor.store.outcomes import Outcomes
 from preceptor.store.output import output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.pinned import pin
-from preceptor.store.preferences import write_card, write_parquet
+from preceptor.store.preferences import DatasetCard, write_card, write_parquet
 from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
@@ -142,7 +141,7 @@ def label(
             result = _result(job, models, ledger, outcomes, for_people, time.perf_counter() - begun)
         write_parquet(outcomes.preferences, out / PARQUET)
         saved = result.save(output)
-        write_card(out, result.model_dump(mode="json"))
+        write_card(out, _card(result))
     return saved
 
 
@@ -337,7 +336,7 @@ def _result(
         judge_warnings=counted.warnings,
         counts=counted.counts,
         conduct=counted.conducts,
-        ledger=LedgerTotals.model_validate(ledger.totals()),
+        ledger=ledger.totals(),
         notes=tuple(ledger.notes()),
         ledger_hits=sum(model.hits for model in models.recorded),
         calls_in_this_process=sum(model.asked for model in models.recorded),
@@ -390,3 +389,19 @@ def _sampling_bill(policy: LanguageModel, sampling: Sampling, comparisons: Seque
         completion_tokens=round(share * sampling.max_new_tokens * len(comparisons)),
     )
     return _Bill(share * len(comparisons), usage, policy.price and policy.price.cost(usage))
+
+
+def _card(result: LabelResult) -> DatasetCard:
+    counts = result.counts
+    return DatasetCard(
+        version=str(result.environment["preceptor"]),
+        judges=result.judges,
+        constitutions=result.constitutions,
+        warnings=tuple(warning.sentence for warning in result.judge_warnings),
+        preferences=counts.preferences,
+        failures=counts.failures,
+        malformed=counts.malformed,
+        likeliest_ties=counts.likeliest_ties,
+        undecided=counts.undecided,
+        for_people=result.for_people,
+    )

@@ -11,13 +11,12 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Progress
-from preceptor.core.types import JudgeFailure, Prompt
+from preceptor.core.types import ConstitutionName, JudgeFailure, Prompt
 from preceptor.core.validation import check_count, check_dollars, settings_of
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.revision import Revised, Reviser, RevisionSettings
 from preceptor.judging.specs import check_prices
-from preceptor.results.base import ConstitutionName, LedgerTotals
 from preceptor.results.revision import DEMONSTRATIONS, FAILURES, PAIRS, RevisionResult
 from preceptor.store.files import write_rows
 from preceptor.store.ledger import Ledger
@@ -96,7 +95,7 @@ def revise(
             model=opened.identity,
             constitution=ConstitutionName(name=principles.name, version=principles.version, hash=principles.hash),
             settings=reviser.settings,
-            ledger=LedgerTotals.model_validate(ledger.totals()),
+            ledger=ledger.totals(),
             notes=tuple(ledger.notes()),
             environment=environment(),
         )

@@ -8,11 +8,14 @@ A step is finished when its state is there. The state holds the step's row too, 
 process died between the two writes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
+from preceptor.core.types import JsonObject
 from preceptor.store.files import (
     append_line,
     check_folder,
@@ -23,7 +26,7 @@ from preceptor.store.files import (
     write_text,
 )
 from preceptor.training.policy import Policy
-from preceptor.training.state import TrainingState
+from preceptor.training.state import TorchState, TrainingState
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,15 @@ class Restored:
     """What a run goes on from. The policy has its weights already."""
 
     step: int
-    state: dict[str, Any]
+    state: TorchState
     """What was to be kept with torch: the optimiser's tensors."""
-    extra: dict[str, Any]
+    extra: JsonObject
     """What was to be kept as JSON."""
+
+
+def _object(value: JsonValue) -> JsonObject:
+    assert isinstance(value, dict)  # as `save_step` wrote it
+    return value
 
 
 class RunFiles:
@@ -61,9 +69,10 @@ class RunFiles:
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         remove_partials(self._checkpoints)
         newest = self._state.newest()
-        self._state.cut_rows(None if newest is None else newest["row"])
+        self._state.cut_rows(None if newest is None else _object(newest["row"]))
         step = self._state.step
-        write_rows(self.timings, [each for each in read_rows(self.timings) if each.get("step", 0) <= step])
+        timings: list[dict[str, Any]] = read_rows(self.timings)
+        write_rows(self.timings, [row for row in timings if row.get("step", 0) <= step])
 
     def seconds(self) -> float:
         """Seconds that finished steps and measurements took, in this process and earlier ones."""
@@ -99,9 +108,9 @@ class RunFiles:
     def save_step(
         self,
         policy: Policy,
-        state: dict[str, Any],
-        extra: dict[str, Any],
-        row: dict[str, Any],
+        state: TorchState,
+        extra: JsonObject,
+        row: Mapping[str, JsonValue],
         seconds: dict[str, float],
     ) -> None:
         """Finishes the policy's step: state first, then the rows, then the older state goes.
@@ -128,4 +137,4 @@ class RunFiles:
             return None
         weights, optimizer, kept = self._state.load()
         policy.load_weights(weights, step)
-        return Restored(step, optimizer, kept["extra"])
+        return Restored(step, optimizer, _object(kept["extra"]))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from preceptor.core.errors import PreceptorError
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer_settings import OptimizerSettings
 from preceptor.training.processes import Processes
+from preceptor.training.state import TorchState
 
 __all__ = ["Optimizer", "OptimizerSettings", "Stepped", "learning_rate_factor"]
 
@@ -69,11 +69,11 @@ class Optimizer:
         self._optimizer.zero_grad()
         return Stepped(grad_norm, learning_rate)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TorchState:
         """Optimiser and schedule, as tensors and numbers."""
         return {"optimizer": self._optimizer.state_dict(), "scheduler": self._scheduler.state_dict()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: TorchState) -> None:
         """Takes back what `state` gave."""
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])

@@ -11,13 +11,14 @@ are taken again.
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from preceptor.core.errors import CheckpointError
+from preceptor.core.types import JsonObject
 from preceptor.store.files import (
     append_line,
     check_folder,
@@ -28,6 +29,9 @@ from preceptor.store.files import (
     write_json,
     write_rows,
 )
+
+TorchState: TypeAlias = dict[str, Any]
+"""What torch's `state_dict` returns: tensors, numbers, and lists and dicts of them."""
 
 
 class TrainingState:
@@ -41,7 +45,7 @@ class TrainingState:
         self.metrics = root / "metrics.jsonl"
         self.folder = root / "state"
 
-    def newest(self) -> dict[str, Any] | None:
+    def newest(self) -> JsonObject | None:
         """The `step.json` of the newest state, which is verified; None where there is none. Makes the folder, and
         removes what a killed process left half written.
 
@@ -60,7 +64,7 @@ class TrainingState:
         names = (path.name.removeprefix("step-") for path in self.folder.glob("step-*"))
         return max((int(name) for name in names if name.isdigit()), default=0)
 
-    def cut_rows(self, last: Mapping[str, Any] | None = None) -> None:
+    def cut_rows(self, last: JsonObject | None = None) -> None:
         """Cuts the rows to those up to the newest state.
 
         Args:
@@ -69,19 +73,18 @@ class TrainingState:
         Raises: CheckpointError when rows are missing before it.
         """
         step = self.step
-        rows = [row for row in read_rows(self.metrics) if row["step"] <= step - (last is not None)]
+        kept: list[dict[str, Any]] = read_rows(self.metrics)
+        rows = [row for row in kept if row["step"] <= step - (last is not None)]
         rows += [] if last is None else [dict(last)]
         if [row["step"] for row in rows] != list(range(1, step + 1)):
             raise CheckpointError(f"{self.metrics}: rows are missing before step {step}; restore the file from a copy")
         write_rows(self.metrics, rows)
 
-    def add_row(self, row: Mapping[str, Any]) -> None:
+    def add_row(self, row: Mapping[str, object]) -> None:
         """Adds the row of a finished step."""
         append_line(self.metrics, dict(row))
 
-    def save(
-        self, step: int, weights: Mapping[str, Tensor], optimizer: dict[str, Any], rest: Mapping[str, Any]
-    ) -> None:
+    def save(self, step: int, weights: Mapping[str, Tensor], optimizer: TorchState, rest: Mapping[str, object]) -> None:
         """Writes the state after a step.
 
         Args:
@@ -103,7 +106,7 @@ class TrainingState:
             if older != newest:
                 shutil.rmtree(older)
 
-    def load(self, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+    def load(self, device: str = "cpu") -> tuple[dict[str, Tensor], TorchState, JsonObject]:
         """Weights, the optimiser's tensors and `step.json` of the newest state, which `newest` verified."""
         folder = self._folder(self.step)
         weights = load_file(folder / "weights.safetensors", device=device)

@@ -1,13 +1,15 @@
 """Training steps with regular checkpoints. A killed run goes on as if nothing had happened."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from preceptor.core.types import JsonObject
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
+from preceptor.training.state import TorchState
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -15,18 +17,30 @@ if TYPE_CHECKING:
 Facts = TypeVar("Facts", bound="DataclassInstance")
 
 
+@dataclass(frozen=True)
+class Checkpointing:
+    """Where a training keeps its state and its checkpoints, and how often it writes one."""
+
+    files: RunFiles
+    every: int
+    """Steps from one checkpoint to the next."""
+    at_checkpoint: Callable[[int], bool]
+    """Called in the main process at step 0, at every checkpoint and at the last step, after the checkpoint is on disk
+    and again when a restart finds the run there; returns False to stop early."""
+
+
 class Learner(Protocol):
     """What updates a policy, with the state that the next step needs beside the policy's weights."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TorchState:
         """What the next step needs, as tensors and numbers, for torch to save."""
         ...
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> JsonObject:
         """The rest of the state, for JSON."""
         ...
 
-    def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
+    def load(self, state: TorchState, extra: JsonObject) -> None:
         """Restores what `state` and `extra` returned."""
         ...
 
@@ -37,10 +51,8 @@ def take_steps(
     steps: int,
     take: Callable[[int], tuple[Facts, dict[str, float]]],
     *,
-    files: RunFiles,
+    checkpoints: Checkpointing,
     processes: Processes,
-    checkpoint_every: int,
-    at_checkpoint: Callable[[int], bool],
     on_step: Callable[[int, Facts], None],
 ) -> int:
     """Takes the steps that the files say are left. Every process calls it with the same arguments.
@@ -48,24 +60,22 @@ def take_steps(
     Args:
         take: takes a step, given its number, counted from 1; returns the facts of the step, a dataclass without times,
             and the seconds that each part of it took.
-        files: after `prepare`.
-        at_checkpoint: called in the main process at step 0, at every checkpoint and at the last step, after the
-            checkpoint is on disk and again when a restart finds the run there; returns False to stop early.
+        checkpoints: their files after `prepare`.
         on_step: called in the main process after each finished step.
 
     Returns: the number of finished steps.
     """
-    step = 0
+    step, files = 0, checkpoints.files
     if restored := files.restore(policy):
         step = restored.step
         learner.load(restored.state, restored.extra)
 
     def checkpoint() -> bool:
         files.save_checkpoint(policy)
-        return at_checkpoint(step)
+        return checkpoints.at_checkpoint(step)
 
     while True:
-        if (step % checkpoint_every == 0 or step == steps) and not processes.on_main(checkpoint):
+        if (step % checkpoints.every == 0 or step == steps) and not processes.on_main(checkpoint):
             return step
         if step == steps:
             return step

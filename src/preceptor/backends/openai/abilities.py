@@ -2,21 +2,20 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import Answer, LogProbsError, ModelCard, ModelList
 from preceptor.backends.openai.client import Client, RefusedError, UnavailableError
 from preceptor.backends.openai.wire import NEUTRAL_SAMPLING, WHOLE_DISTRIBUTION, most_probable, question
 from preceptor.core.errors import PreceptorError, nearest
-from preceptor.core.types import Conversation, Message
+from preceptor.core.types import Conversation, JsonObject, Message
 
 MOST_LISTED = 20
 FEWER_LISTED = 5
 """How many of the most probable tokens to ask for: the limit of most servers, and a number that all of them allow."""
 BROKEN_RETRIES = 1
 """Retries of an endpoint that answers 500 while the other one works."""
-VLLM_PREFILL = {"continue_final_message": True, "add_generation_prompt": False}
+VLLM_PREFILL: JsonObject = {"continue_final_message": True, "add_generation_prompt": False}
 
 _GREETING: Conversation = (Message(role="user", content="Hi"),)
 _BEGUN = "Seventeen umbrellas"
@@ -29,7 +28,7 @@ class Endpoint:
 
     listed: int
     """How many of the most probable tokens it lists; 0 if it gives no log-probabilities."""
-    sampling: dict[str, Any]
+    sampling: JsonObject
     """Settings that keep it from changing the model's distribution."""
 
 
@@ -37,7 +36,7 @@ class Endpoint:
 class Prefill:
     """How a server continues a given beginning of an answer."""
 
-    flags: dict[str, Any]
+    flags: JsonObject
     """Fields of the request that make it continue."""
     keeps_trailing_space: bool
     """Whether the given beginning may end with a space. Many chat templates strip it."""
@@ -55,7 +54,7 @@ class Abilities:
     """None if the server cannot continue a given beginning of an answer."""
     context_window: int | None
 
-    def sampling(self, prompt: object) -> dict[str, Any]:
+    def sampling(self, prompt: object) -> JsonObject:
         """The settings beyond the API's own that the endpoint for this prompt accepts."""
         endpoint = self.endpoint(prompt)
         return endpoint.sampling if endpoint else {}
@@ -137,7 +136,7 @@ async def _endpoint(
     """The endpoint for this kind of prompt, by the first form of request that it accepts; or its last refusal."""
     path, body = question(address.name, prompt, "", {})
     refusal = ""
-    neutral: dict[str, Any] = dict(NEUTRAL_SAMPLING)
+    neutral: JsonObject = dict(NEUTRAL_SAMPLING)
     for count, sampling in itertools.product((MOST_LISTED, FEWER_LISTED, 0), (neutral, {})):
         answering = most_probable(path, count) if count else WHOLE_DISTRIBUTION
         try:
@@ -162,11 +161,11 @@ async def _prefill(client: Client, address: Address) -> Prefill | None:
     do not show it, because some models continue their own last message anyway.
     """
 
-    async def ask(begun: str, flags: dict[str, Any]) -> Answer:
+    async def ask(begun: str, flags: JsonObject) -> Answer:
         path, body = question(address.name, _GREETING, begun, flags)
         return await client.call(path, Answer, body | {"temperature": 0.0} | length(address, path, 1))
 
-    ways: tuple[dict[str, Any], ...] = (VLLM_PREFILL, {})
+    ways: tuple[JsonObject, ...] = (VLLM_PREFILL, {})
     for flags in ways:
         try:
             alone = (await ask("", {})).prompt_tokens

@@ -5,7 +5,7 @@ import random
 import re
 import time
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from aiolimiter import AsyncLimiter
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
@@ -17,7 +17,7 @@ from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.keys import NO_KEY, headers_elsewhere, key_for, masked, words_without
 from preceptor.backends.openai.transport import BoundedClient, RedirectedError, UnreadableError
 from preceptor.core.errors import PreceptorError
-from preceptor.core.types import JudgeFailure
+from preceptor.core.types import JsonObject, JudgeFailure
 from preceptor.core.validation import first_problem
 
 LONGEST_WAIT_S = 120.0
@@ -111,7 +111,7 @@ class Client:
             base_url=address.base_url,
             max_retries=0,
             timeout=Timeout(connection.timeout_s, connect=min(10.0, 0.9 * connection.timeout_s)),
-            default_headers=None if address.hosted else headers_elsewhere(self._key),
+            default_headers=None if address.hosted else cast("dict[str, str]", headers_elsewhere(self._key)),
             # A proxy is used only for other machines.
             http_client=BoundedClient(headers={"Accept-Encoding": "gzip"}, trust_env=not address.loopback),
         )
@@ -124,7 +124,7 @@ class Client:
         self,
         path: str,
         shape: type[Shape],
-        body: dict[str, Any] | None = None,
+        body: JsonObject | None = None,
         *,
         tokens: int = 0,
         patient: bool = True,
@@ -167,7 +167,7 @@ class Client:
             self._lost_calls, self._lost_words = self._lost_calls + 1, str(trouble)
         raise trouble
 
-    async def _attempt(self, path: str, shape: type[Shape], body: dict[str, Any] | None) -> Shape:
+    async def _attempt(self, path: str, shape: type[Shape], body: JsonObject | None) -> Shape:
         try:
             async with asyncio.timeout(
                 self._timeout_s

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from preceptor.backends.openai.abilities import Abilities, Endpoint, length
 from preceptor.backends.openai.address import Address
@@ -10,7 +9,7 @@ from preceptor.backends.openai.answers import Answer
 from preceptor.backends.openai.client import Client, UnavailableError
 from preceptor.backends.openai.wire import most_probable, question
 from preceptor.core.control_tokens import defused
-from preceptor.core.types import Conversation, Usage, total_usage
+from preceptor.core.types import Conversation, JsonObject, Usage, total_usage
 
 
 def estimated_tokens(text: str) -> int:
@@ -77,11 +76,11 @@ class Exchange:
         """The greedy continuation, with the most probable tokens at each place."""
         return await self._ask(begun, max_tokens, lambda path: most_probable(path, self.endpoint.listed))
 
-    async def sample(self, max_tokens: int, settings: dict[str, Any]) -> Answer:
+    async def sample(self, max_tokens: int, settings: JsonObject) -> Answer:
         """A continuation under the API's sampling settings."""
         return await self._ask("", max_tokens, lambda _: settings)
 
-    async def _ask(self, begun: str, max_tokens: int, answering: Any) -> Answer:
+    async def _ask(self, begun: str, max_tokens: int, answering: Callable[[str], JsonObject]) -> Answer:
         prefill = self._abilities.prefill
         path, body = question(self._address.name, self._prompt, self._prefill + begun, prefill.flags if prefill else {})
         bill = _Bill(self, self._prompt_tokens + estimated_tokens(self._prefill + begun), max_tokens)

@@ -37,7 +37,7 @@ def key_for(address: Address) -> str:
     return key
 
 
-def headers_elsewhere(key: str) -> dict[str, Any]:
+def headers_elsewhere(key: str) -> dict[str, str | Omit]:
     """Headers that keep the library from sending what OPENAI_* variables hold to a server that is not OpenAI's."""
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
     names = [line.partition(":")[0].strip() for line in lines if ":" in line]

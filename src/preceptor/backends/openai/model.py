@@ -25,7 +25,7 @@ from preceptor.backends.openai.client import Client, RefusedError, UnavailableEr
 from preceptor.backends.openai.exchange import Exchange, estimated_tokens
 from preceptor.backends.openai.prices import price_of
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.types import Conversation, JudgeFailure
+from preceptor.core.types import Conversation, JsonObject, JudgeFailure
 
 RequestT = TypeVar("RequestT", ChooseRequest, CompleteRequest)
 ResultT = TypeVar("ResultT")
@@ -207,7 +207,7 @@ class OpenAIModel:
         return await by_votes(exchange, request.choices, self.connection.votes, self.connection.vote_tokens)
 
     async def _complete(self, request: CompleteRequest, exchange: Exchange) -> Completion | JudgeFailure:
-        settings: dict[str, Any] = {"temperature": request.temperature, "top_p": 1.0, "seed": request.seed}
+        settings: JsonObject = {"temperature": request.temperature, "top_p": 1.0, "seed": request.seed}
         if request.top_k is not None:
             settings["top_k"] = request.top_k
         if request.stop:

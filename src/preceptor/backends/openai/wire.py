@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from preceptor.core.control_tokens import defused
-from preceptor.core.types import Conversation, Message
+from pydantic import JsonValue
 
-NEUTRAL_SAMPLING = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+from preceptor.core.control_tokens import defused
+from preceptor.core.types import Conversation, JsonObject, Message
+
+NEUTRAL_SAMPLING: JsonObject = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """Turns off default changes of vLLM and llama.cpp to the distribution; not sent to servers that refuse the fields."""
-WHOLE_DISTRIBUTION = {"temperature": 1.0, "top_p": 1.0}
+WHOLE_DISTRIBUTION: JsonObject = {"temperature": 1.0, "top_p": 1.0}
 """Samples from the model's own distribution."""
 
 
-def question(
-    name: str, prompt: str | Conversation, begun: str, prefill_flags: dict[str, Any]
-) -> tuple[str, dict[str, Any]]:
+def question(name: str, prompt: str | Conversation, begun: str, prefill_flags: JsonObject) -> tuple[str, JsonObject]:
     """The path and the first half of the body: the text to continue.
 
     Args:
@@ -22,19 +22,18 @@ def question(
     """
     if isinstance(prompt, str):
         return "/completions", {"model": name, "prompt": defused(prompt) + begun}
-    messages = [_harmless(message) for message in prompt]
-    body: dict[str, Any] = {"model": name, "messages": messages}
+    messages: list[JsonValue] = [_harmless(message) for message in prompt]
     if begun:
         messages.append({"role": "assistant", "content": begun})
-        body |= prefill_flags
-    return "/chat/completions", body
+    body: JsonObject = {"model": name, "messages": messages}
+    return "/chat/completions", body | (prefill_flags if begun else {})
 
 
-def _harmless(message: Message) -> dict[str, Any]:
+def _harmless(message: Message) -> JsonObject:
     """The message in the API's format, with anything defused that could be read as a control token. A candidate may
     also have written the names and arguments of tools.
     """
-    wired = message.wire() | {"content": defused(message.content)}
+    wired: dict[str, Any] = message.wire() | {"content": defused(message.content)}
     for key in ("name", "tool_call_id"):
         wired |= {key: defused(wired[key])} if key in wired else {}
     for call in wired.get("tool_calls", ()):
@@ -43,12 +42,14 @@ def _harmless(message: Message) -> dict[str, Any]:
     return wired
 
 
-def most_probable(path: str, count: int) -> dict[str, Any]:
+def most_probable(path: str, count: int) -> JsonObject:
     """The second half of the body: greedy decoding, with the `count` most probable tokens at each place.
 
     Servers may list a sampled token in place of the least probable one; greedy decoding rules this out. SGLang scales
     log-probabilities by the temperature, but not in greedy mode; vLLM and llama.cpp give the raw model's at any
     temperature.
     """
-    wanted = {"logprobs": True, "top_logprobs": count} if path == "/chat/completions" else {"logprobs": count}
+    wanted: JsonObject = (
+        {"logprobs": True, "top_logprobs": count} if path == "/chat/completions" else {"logprobs": count}
+    )
     return wanted | {"temperature": 0.0}

@@ -290,7 +290,7 @@ AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, eager_mask)
 
 
-def forest_arguments(model: Any, forest: Forest) -> dict[str, Any]:
+def forest_arguments(model: Any, forest: Forest) -> dict[str, object]:
     """The arguments with which a model computes a forest's row; results are in the row's order, 1 × T."""
     device = model.device
     if not in_use(model):

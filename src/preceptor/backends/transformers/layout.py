@@ -1,7 +1,7 @@
 """Prepares texts for a model: as a forest if the model computes one, otherwise as a padded batch."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ _reading = threading.local()
 class Layout:
     """The arguments of a forward pass, and where each text's tokens are in its result."""
 
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
     places: list[list[int]]
     """For each text, the indices of its tokens after the prefix in the result, with batch and time flattened."""
 
@@ -42,7 +42,7 @@ def lay_out(model: Any, texts: Sequence[Sequence[int]], prefix: int = 0) -> Layo
     return Layout({"input_ids": ids_BT, "attention_mask": mask_BT, "use_cache": False}, places)
 
 
-def read(model: Any, arguments: dict[str, Any], places_N: Sequence[int]) -> tuple[Tensor, Tensor]:
+def read(model: Any, arguments: Mapping[str, object], places_N: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Logits at N indices of a model's result (N × V), and the hidden states from which its head computed them (N × H).
 
     The logits include what the model does to them after the head (scaling, capping).

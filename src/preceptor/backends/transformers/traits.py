@@ -92,7 +92,7 @@ def check_decodes(model: Any, name: str) -> None:
         )
 
 
-def decoding(model: Any, ids_BT: Tensor, seen: int, before: Any = None) -> dict[str, Any]:
+def decoding(model: Any, ids_BT: Tensor, seen: int, before: Any = None) -> dict[str, object]:
     """The arguments of a forward pass over the next T tokens of B rows without padding.
 
     Args:

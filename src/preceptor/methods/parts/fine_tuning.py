@@ -6,7 +6,7 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.checkpoints.choose import CheckpointChoice
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
-from preceptor.results.run import RunSummary
+from preceptor.results.run import FineTuningRecord, RunSummary
 from preceptor.runs.ending import conclude
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge
@@ -42,7 +42,7 @@ def fine_tune(
     if not demonstrations:
         raise UsageError("fine-tuning has no demonstration to learn")
 
-    def work() -> dict[str, Any]:
+    def work() -> FineTuningRecord:
         with tracked(session, name) as track:
             train_sft(
                 base,
@@ -54,16 +54,16 @@ def fine_tune(
                 on_log=lambda row: track(int(row["step"]), int(row["steps"]), row),
                 on_note=session.progress.note,
             )
-        rows = session.processes.on_main(lambda: read_rows(folder / "metrics.jsonl"))
-        return {
-            "demonstrations": len(demonstrations),
-            "updates": len(rows),
-            "first_loss": rows[0]["loss"] if rows else None,
-            "last_loss": rows[-1]["loss"] if rows else None,
-        }
+        rows: list[dict[str, Any]] = session.processes.on_main(lambda: read_rows(folder / "metrics.jsonl"))
+        return FineTuningRecord(
+            demonstrations=len(demonstrations),
+            updates=len(rows),
+            first_loss=rows[0]["loss"] if rows else None,
+            last_loss=rows[-1]["loss"] if rows else None,
+        )
 
     words = f"fine-tuning on {len(demonstrations)} demonstrations"
-    session.stage(name, words, work, together=True)
+    session.stage(name, words, FineTuningRecord, work, together=True)
     session.processes.on_main(lambda: check_folder(folder))
     return str(folder)
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.recipes.settings import ComparingJudgeSettings, PreferenceSettings
+from preceptor.results.run import LabelRecord, PreferenceRecord
 from preceptor.runs.inputs import Split
 from preceptor.runs.session import Session
 from preceptor.store.files import REMEDY, content_of, write_rows, writing
@@ -48,14 +48,14 @@ def gather_preferences(
     gathered = combine(sets)
     if not gathered:
         raise UsageError(f"there is no preference to learn: {dict(left_out) or 'the data holds none'}")
-    counts = {
-        "pairs": len(gathered),
-        "by_source": dict(Counter(pair.source for pair in gathered)),
-        "left_out": dict(left_out),
-        "weights": {"ai": settings.ai_weight, "human": settings.human_weight},
-        "mean_p_chosen": sum(pair.p_chosen for pair in gathered) / len(gathered),
-    }
-    session.stage("preferences", "gathering preferences", lambda: counts)
+    counts = PreferenceRecord(
+        pairs=len(gathered),
+        by_source=dict(Counter(pair.source for pair in gathered)),
+        left_out=dict(left_out),
+        weights={"ai": settings.ai_weight, "human": settings.human_weight},
+        mean_p_chosen=sum(pair.p_chosen for pair in gathered) / len(gathered),
+    )
+    session.stage("preferences", "gathering preferences", PreferenceRecord, lambda: counts)
     return gathered
 
 
@@ -84,7 +84,7 @@ def _labels(
         seed=derive_seed(session.recipe.seed, "candidates") % 2**31,
     )
 
-    def judge_candidates() -> dict[str, Any]:
+    def judge_candidates() -> LabelRecord:
         write_prompts(out / "prompts.jsonl", prompts.training, "labels")
         labels = label(
             out / "prompts.jsonl",
@@ -96,10 +96,10 @@ def _labels(
         )
         kept = {"counts", "judge_warnings", "judges", "rater", "constitutions", "ledger"}
         summary = labels.model_dump(mode="json", include=kept)
-        return summary | {"preferences_hash": content_of(out / "preferences.jsonl")}
+        return LabelRecord.model_validate(summary | {"preferences_hash": content_of(out / "preferences.jsonl")})
 
-    result = session.stage("labels", "labelling preferences", judge_candidates)
-    check_unaltered(session, out / "preferences.jsonl", str(result["preferences_hash"]))
+    result = session.stage("labels", "labelling preferences", LabelRecord, judge_candidates)
+    check_unaltered(session, out / "preferences.jsonl", result.preferences_hash)
     return out / "preferences.jsonl"
 
 

@@ -57,11 +57,9 @@ def train_by_rl(
             rewards,
             prompts,
             settings,
-            files=session.files,
+            checkpoints=session.checkpoints(at_checkpoint),
             seed=session.recipe.seed,
             processes=session.processes,
-            checkpoint_every=session.recipe.evaluation.checkpoint_every,
-            at_checkpoint=at_checkpoint,
             on_step=lambda step, facts: track(step, settings.steps, asdict(facts)),
         )
 

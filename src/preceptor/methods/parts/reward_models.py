@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
 from preceptor.recipes.settings import RewardModelTable
+from preceptor.results.run import RewardModelMember, RewardModelRecord
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
 from preceptor.store.files import check_folder, read_json, write_folder, write_json
@@ -16,7 +17,7 @@ from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble, member_seed
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
-from preceptor.training.reward_model.train import RewardTraining, train_reward_model
+from preceptor.training.reward_model.train import train_reward_model
 
 Scorer: TypeAlias = RewardModel | RewardEnsemble
 CENTRED_ON = 64
@@ -34,14 +35,15 @@ def train_reward_models(session: Session, table: RewardModelTable, base: str, pa
     settings = table.learning
     training, held_out = split(pairs, settings.held_out_share)
 
-    def work() -> dict[str, Any]:
+    def work() -> RewardModelRecord:
         trained = [
             _train_member(session, settings, table.model or base, training, held_out, member)
             for member in range(settings.members)
         ]
         return session.processes.on_main(lambda: _result(session, settings, trained, training, held_out))
 
-    session.stage("reward_model", f"training a reward model on {len(training)} pairs", work, together=True)
+    words = f"training a reward model on {len(training)} pairs"
+    session.stage("reward_model", words, RewardModelRecord, work, together=True)
 
 
 def open_reward_model(session: Session, settings: RewardModelSettings) -> Scorer:
@@ -49,8 +51,8 @@ def open_reward_model(session: Session, settings: RewardModelSettings) -> Scorer
 
     Raises: CheckpointError when one was altered.
     """
-    kept = session.directory.stage_result("reward_model")
-    return _open(session, settings, None if kept is None else kept["offsets"])
+    kept = session.directory.stage_result("reward_model", RewardModelRecord)
+    return _open(session, settings, None if kept is None else kept.offsets)
 
 
 def accuracy_of(model: Scorer, pairs: Sequence[TrainingPair]) -> RewardAccuracy | None:
@@ -72,12 +74,12 @@ def _train_member(
     training: Sequence[TrainingPair],
     held_out: Sequence[TrainingPair],
     member: int,
-) -> dict[str, Any]:
+) -> RewardModelMember:
     """Trains one member, unless an earlier process finished it; returns the result."""
     recipe, folder = session.recipe, _folder(session, member)
     if session.processes.on_main((folder / "model").exists):
         session.processes.on_main(lambda: check_folder(folder / "model"))
-        return session.processes.on_main(lambda: read_json(folder / "trained.json"))
+        return session.processes.on_main(lambda: RewardModelMember.model_validate(read_json(folder / "trained.json")))
     seed = member_seed(recipe.seed, member)
     model = RewardModel.from_language_model(base, recipe.tuning, seed, max_length=settings.max_length)
     with tracked(session, f"reward_model_{member}") as track:
@@ -91,6 +93,8 @@ def _train_member(
             on_step=lambda step, total, facts: track(step, total, asdict(facts)),
         )
 
+    record = RewardModelMember(steps=trained.steps, pairs=trained.pairs, left_out=trained.left_out)
+
     def save() -> None:
         accuracy = accuracy_of(model, held_out)
         facts = {
@@ -99,45 +103,41 @@ def _train_member(
             "held-out pairs": len(held_out),
             "on held-out pairs": "not measured" if accuracy is None else accuracy.summary(),
         }
-        write_json(folder / "trained.json", _facts(trained))
+        write_json(folder / "trained.json", record.model_dump(mode="json"))
         write_folder(folder / "model", lambda partial: model.save(partial, facts))
 
     session.processes.on_main(save)
-    return _facts(trained)
-
-
-def _facts(trained: RewardTraining) -> dict[str, Any]:
-    return {"steps": trained.steps, "pairs": trained.pairs, "left_out": trained.left_out}
+    return record
 
 
 def _result(
     session: Session,
     settings: RewardModelSettings,
-    trained: Sequence[dict[str, Any]],
+    trained: Sequence[RewardModelMember],
     training: Sequence[TrainingPair],
     held_out: Sequence[TrainingPair],
-) -> dict[str, Any]:
+) -> RewardModelRecord:
     model = _open(session, settings, None)
-    offsets: list[float] | None = None
+    offsets: tuple[float, ...] | None = None
     if isinstance(model, RewardEnsemble):
         pairs = training[:CENTRED_ON]
         model.centre([(pair.prompt, response) for pair in pairs for response in (pair.chosen, pair.rejected)])
-        offsets = list(model.offsets_M)
+        offsets = tuple(model.offsets_M)
     accuracy = accuracy_of(model, held_out) if held_out else None
-    return {
-        "identity": model.identity,
-        "members": len(trained),
-        "pessimism": settings.pessimism,
-        "offsets": offsets,
-        "training_pairs": len(training),
-        "trained": list(trained),
-        "held_out_pairs": len(held_out),
-        "accuracy": None if accuracy is None else accuracy.model_dump(mode="json"),
-        "in_words": "not measured: no pair was held out" if accuracy is None else accuracy.summary(),
-    }
+    return RewardModelRecord(
+        identity=model.identity,
+        members=len(trained),
+        pessimism=settings.pessimism,
+        offsets=offsets,
+        training_pairs=len(training),
+        trained=tuple(trained),
+        held_out_pairs=len(held_out),
+        accuracy=accuracy,
+        in_words="not measured: no pair was held out" if accuracy is None else accuracy.summary(),
+    )
 
 
-def _open(session: Session, settings: RewardModelSettings, offsets: list[float] | None) -> Scorer:
+def _open(session: Session, settings: RewardModelSettings, offsets: Sequence[float] | None) -> Scorer:
     dtype = dtype_of(session.recipe.tuning)
     models = [RewardModel.load(_folder(session, i) / "model", dtype) for i in range(settings.members)]
     return models[0] if len(models) == 1 else RewardEnsemble(models, settings.pessimism, offsets)

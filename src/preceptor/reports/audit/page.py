@@ -1,6 +1,6 @@
 """The report of an audit of judges against people: one HTML file that opens offline and needs nothing else."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
 from preceptor.evaluation.judges.judge_audit import Audit
@@ -8,7 +8,7 @@ from preceptor.reports.audit import figures
 from preceptor.reports.templates import page
 
 
-def render_audit(audit: Audit, facts: dict[str, Any]) -> str:
+def render_audit(audit: Audit, facts: Mapping[str, str | int | Mapping[str, str | int]]) -> str:
     """The report as HTML. All text is escaped.
 
     Args:

@@ -19,25 +19,9 @@ from preceptor.evaluation.policies.length_control import LengthControl
 from preceptor.evaluation.policies.result import Evaluation, PointOfLength
 from preceptor.evaluation.policies.standings import against_baseline
 from preceptor.evaluation.policies.windows import FailTrend
+from preceptor.reports import figures as draw
 from preceptor.reports.audit.figures import draw_reliability
 from preceptor.reports.evaluation.view import cohort_wins, varying
-from preceptor.reports.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    MARKERS,
-    OCHRE,
-    RED,
-    SERIES,
-    STYLE,
-    WIDTH,
-    Series,
-    as_percent,
-    forest,
-    reach,
-    to_svg,
-    wrapped,
-)
 
 _ROWS = 14
 """Most rows in a figure of changes; if there are more, each measure gets a figure."""
@@ -68,14 +52,14 @@ def win_rates(evaluation: Evaluation) -> Markup | None:
         f"{row} {share(rate)}" + (f", {share(controlled)} at equal length" if controlled else "")
         for row, rate, controlled in zip(rows, raw, equal, strict=True)
     )
-    return forest(
+    return draw.forest(
         rows,
         [
-            Series("as it is", GREEN, raw),
-            Series("at equal length", BLUE, equal, "s"),
-            Series("by the training judge", OCHRE, training, "D"),
+            draw.Series("as it is", draw.GREEN, raw),
+            draw.Series("at equal length", draw.BLUE, equal, "s"),
+            draw.Series("by the training judge", draw.OCHRE, training, "D"),
         ],
-        title=wrapped(
+        title=draw.wrapped(
             f"Win rates against {base}" if several else f"{pairs[0].win.policy} against {base}: win rate", width=42
         ),
         description=f"Win rates against {base}: {summary}",
@@ -106,13 +90,13 @@ def _measures(changes: Sequence[Change]) -> list[str]:
 
 def _changes(shown: Sequence[Change], title: str) -> Markup:
     styles = (
-        ("improved", GREEN, "^"),
-        ("unchanged", GREY, "o"),
-        ("too few prompts", GREY, "D"),
-        ("regressed", RED, "v"),
+        ("improved", draw.GREEN, "^"),
+        ("unchanged", draw.GREY, "o"),
+        ("too few prompts", draw.GREY, "D"),
+        ("regressed", draw.RED, "v"),
     )
     series = [
-        Series(verdict, colour, [change.change if change.verdict == verdict else None for change in shown], marker)
+        draw.Series(verdict, colour, [change.change if change.verdict == verdict else None for change in shown], marker)
         for verdict, colour, marker in styles
     ]
     rows = varying(shown)
@@ -120,8 +104,8 @@ def _changes(shown: Sequence[Change], title: str) -> Markup:
         f"{row} {change.verdict} {estimate(change.change, signed=True)}"
         for row, change in zip(rows, shown, strict=True)
     )
-    return forest(
-        rows, series, title=wrapped(title, width=42), description=f"{title}: {summary}", at=0.0, overlaid=True
+    return draw.forest(
+        rows, series, title=draw.wrapped(title, width=42), description=f"{title}: {summary}", at=0.0, overlaid=True
     )  # fmt: skip
 
 
@@ -132,22 +116,22 @@ def length_scatter(points: Sequence[PointOfLength], control: LengthControl | Non
     x = np.array([point.length_difference for point in points], dtype=float)
     y = np.array([point.p for point in points])
     drawn = np.linspace(0, len(x) - 1, min(len(x), _DRAWN)).astype(int)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    with rc_context(draw.STYLE):
+        figure = Figure(figsize=(draw.WIDTH, 3.2), layout="constrained")
         axes = figure.subplots()
-        axes.scatter(x[drawn], y[drawn], s=14, color=GREY, alpha=0.45, linewidths=0)
-        axes.axhline(0.5, color=RED, linewidth=1, linestyle=":")
-        axes.axvline(0.0, color=RED, linewidth=1, linestyle=":")
+        axes.scatter(x[drawn], y[drawn], s=14, color=draw.GREY, alpha=0.45, linewidths=0)
+        axes.axhline(0.5, color=draw.RED, linewidth=1, linestyle=":")
+        axes.axvline(0.0, color=draw.RED, linewidth=1, linestyle=":")
         _group_means(axes, x, np.sign(y - 0.5) / 2 + 0.5)
         _fit(axes, x, control)
         axes.set_ylim(-0.04, 1.04)
-        axes.yaxis.set_major_formatter(as_percent)
-        axes.set_xlabel(f"characters longer than {wrapped(base, lines=1)}")
-        axes.set_title(wrapped(f"{policy} against {base}: preference by length", width=42))
+        axes.yaxis.set_major_formatter(draw.as_percent)
+        axes.set_xlabel(f"characters longer than {draw.wrapped(base, lines=1)}")
+        axes.set_title(draw.wrapped(f"{policy} against {base}: preference by length", width=42))
         if len(handles := axes.get_legend_handles_labels()[0]) > 1:
             figure.legend(loc="outside lower center", ncols=len(handles))
         longer = control.longer_preferred if control else None
-        return to_svg(
+        return draw.to_svg(
             figure,
             f"Preference for {policy} against difference in length over {len(points)} comparisons: the longer response "
             f"is preferred in {percent(longer)}, at equal length {policy} wins "
@@ -162,7 +146,7 @@ def _group_means(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     groups = np.array_split(np.argsort(x, kind="stable"), _GROUPS)
     axes.plot(
         [float(x[group].mean()) for group in groups], [float(y[group].mean()) for group in groups],
-        linestyle="none", marker="o", markersize=7, color=GREEN, label="share won, by sixths",
+        linestyle="none", marker="o", markersize=7, color=draw.GREEN, label="share won, by sixths",
     )  # fmt: skip
 
 
@@ -174,7 +158,7 @@ def _fit(axes: Axes, x: np.ndarray, control: LengthControl | None) -> None:
     at_zero = min(max(control.by_difference.value, 1e-6), 1 - 1e-6)
     along = np.linspace(float(x.min()), float(x.max()), 80)
     log_odds = math.log(at_zero / (1 - at_zero)) + control.length_effect * np.tanh(along / deviation)
-    axes.plot(along, 1 / (1 + np.exp(-log_odds)), color=BLUE, linewidth=1.6, label="fit")
+    axes.plot(along, 1 / (1 + np.exp(-log_odds)), color=draw.BLUE, linewidth=1.6, label="fit")
 
 
 def position_bias(evaluation: Evaluation) -> Markup | None:
@@ -185,27 +169,27 @@ def position_bias(evaluation: Evaluation) -> Markup | None:
     shown = [(win, single) for win, single in known if single is not None]
     if not shown:
         return None
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.1 + 0.62 * len(shown)), layout="constrained")
+    with rc_context(draw.STYLE):
+        figure = Figure(figsize=(draw.WIDTH, 1.1 + 0.62 * len(shown)), layout="constrained")
         axes = figure.subplots()
-        _bars(axes, [win.rate for win, _ in shown], -0.18, GREEN, "both orders")
-        _bars(axes, [single for _, single in shown], 0.18, GREY, "shown first only")
-        axes.axvline(0.5, color=RED, linewidth=1, linestyle=":")
-        axes.set_yticks(range(len(shown)), [wrapped(win.policy) for win, _ in shown])
+        _bars(axes, [win.rate for win, _ in shown], -0.18, draw.GREEN, "both orders")
+        _bars(axes, [single for _, single in shown], 0.18, draw.GREY, "shown first only")
+        axes.axvline(0.5, color=draw.RED, linewidth=1, linestyle=":")
+        axes.set_yticks(range(len(shown)), [draw.wrapped(win.policy) for win, _ in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlim(0, 1)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_formatter(as_percent)
+        axes.xaxis.set_major_formatter(draw.as_percent)
         axes.set_title("Win rate in both orders, and in one")
         figure.legend(loc="outside lower center", ncols=2)
         summary = "; ".join(f"{w.policy} {share(w.rate)} in both orders, {share(s)} shown first" for w, s in shown)
-        return to_svg(figure, f"Position bias: {summary}")
+        return draw.to_svg(figure, f"Position bias: {summary}")
 
 
 def _bars(axes: Axes, rates: Sequence[Estimate], shift: float, colour: str, label: str) -> None:
     axes.barh(
-        [i + shift for i in range(len(rates))], [rate.value for rate in rates], height=0.3, xerr=reach(rates),
-        color=colour, label=label, error_kw={"elinewidth": 1.2, "ecolor": STYLE["text.color"]},
+        [i + shift for i in range(len(rates))], [rate.value for rate in rates], height=0.3, xerr=draw.reach(rates),
+        color=colour, label=label, error_kw={"elinewidth": 1.2, "ecolor": draw.STYLE["text.color"]},
     )  # fmt: skip
 
 
@@ -216,16 +200,16 @@ def disagreement(evaluation: Evaluation) -> Markup | None:
         return None
     cohorts = list(dict.fromkeys(cohort for d in by_policy.values() for cohort in d.by_cohort))
     series = [
-        Series(
-            wrapped(policy, lines=1),
-            SERIES[i % len(SERIES)],
+        draw.Series(
+            draw.wrapped(policy, lines=1),
+            draw.SERIES[i % len(draw.SERIES)],
             [d.overall, *(d.by_cohort.get(cohort) for cohort in cohorts)],
-            MARKERS[i % len(MARKERS)],
+            draw.MARKERS[i % len(draw.MARKERS)],
         )
         for i, (policy, d) in enumerate(by_policy.items())
     ]
     summary = "; ".join(f"{policy} {share(d.overall)}" for policy, d in by_policy.items())
-    return forest(
+    return draw.forest(
         ["all cohorts", *cohorts],
         series,
         title="The two judges prefer different responses",
@@ -238,8 +222,8 @@ def calibration(audit: JudgeAudit) -> Markup | None:
     """The judge's confidence against how often people agree with it; None if there are no pairs."""
     if not audit.reliability:
         return None
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    with rc_context(draw.STYLE):
+        figure = Figure(figsize=(draw.WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         draw_reliability(axes, audit)
         axes.set_title("Confidence against accuracy")
@@ -247,7 +231,7 @@ def calibration(audit: JudgeAudit) -> Markup | None:
         axes.legend(loc="lower right")
         calibrated = f", {number(audit.calibrated.ece)} calibrated" if audit.calibrated else ""
         right = audit.alignment and audit.alignment.value
-        return to_svg(
+        return draw.to_svg(
             figure,
             f"Reliability over {audit.n} pairs that people rated: right on {percent(right)}, calibration "
             f"error {number(audit.ece)}{calibrated}",
@@ -260,10 +244,10 @@ def ratings(evaluation: Evaluation) -> Markup | None:
     if not rated:
         return None
     summary = "; ".join(f"{rating.policy} {estimate(rating.rating, signed=True)}" for rating in rated)
-    return forest(
+    return draw.forest(
         [rating.policy for rating in rated],
-        [Series("rating", GREEN, [rating.rating for rating in rated])],
-        title=wrapped(f"Rating, log-odds of winning against {rated[0].policy}", width=42),
+        [draw.Series("rating", draw.GREEN, [rating.rating for rating in rated])],
+        title=draw.wrapped(f"Rating, log-odds of winning against {rated[0].policy}", width=42),
         description=f"Bradley-Terry ratings: {summary}",
         at=0.0,
     )
@@ -281,27 +265,30 @@ def trends(evaluation: Evaluation) -> list[Markup]:
 
 
 def _trend(policy: str, base: str, trends: Sequence[FailTrend]) -> Markup:
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    with rc_context(draw.STYLE):
+        figure = Figure(figsize=(draw.WIDTH, 3.2), layout="constrained")
         axes = figure.subplots()
         for index, trend in enumerate(trends):
             starts: Any = [window.start for window in trend.windows]
             shares = [window.failing for window in trend.windows]
-            values, label = [share_lost.value for share_lost in shares], wrapped(trend.cohort or "all cohorts", lines=1)
+            values, label = (
+                [share_lost.value for share_lost in shares],
+                draw.wrapped(trend.cohort or "all cohorts", lines=1),
+            )
             style: Any = {
-                "color": SERIES[index % len(SERIES)],
-                "marker": MARKERS[index % len(MARKERS)],
+                "color": draw.SERIES[index % len(draw.SERIES)],
+                "marker": draw.MARKERS[index % len(draw.MARKERS)],
                 "label": label,
             }
             if trend.cohort is None:
-                axes.errorbar(starts, values, yerr=reach(shares), markersize=5, linewidth=1.6, **style)
+                axes.errorbar(starts, values, yerr=draw.reach(shares), markersize=5, linewidth=1.6, **style)
             else:
                 axes.plot(starts, values, markersize=4, linewidth=1, alpha=0.8, **style)
-        axes.yaxis.set_major_formatter(as_percent)
+        axes.yaxis.set_major_formatter(draw.as_percent)
         axes.xaxis.set_major_locator(locator := AutoDateLocator(maxticks=6))
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axes.set_title(wrapped(f"{policy} against {base}: lost, by when prompts were asked", width=42))
+        axes.set_title(draw.wrapped(f"{policy} against {base}: lost, by when prompts were asked", width=42))
         if len(trends) > 1:
             figure.legend(loc="outside lower center", ncols=2)
         summary = "; ".join(f"{trend.cohort or 'all cohorts'} {share(trend.windows[-1].failing)}" for trend in trends)
-        return to_svg(figure, f"Share of comparisons that {policy} lost over time; in the last window {summary}")
+        return draw.to_svg(figure, f"Share of comparisons that {policy} lost over time; in the last window {summary}")

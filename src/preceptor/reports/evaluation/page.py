@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from preceptor.core.numbers import number, percent, points_interval, share_parts
 from preceptor.evaluation.judges.audit_words import doubts as audit_doubts
@@ -58,7 +57,7 @@ def render_markdown(evaluation: Evaluation) -> str:
     return markdown("evaluation/evaluation.md.jinja", **_whole(evaluation), **_tables(evaluation))
 
 
-def sections(evaluation: Evaluation) -> dict[str, Any]:
+def sections(evaluation: Evaluation) -> dict[str, object]:
     """What `_evaluation.html.jinja` shows, for any page that includes it."""
     return _tables(evaluation) | {"figures": _figures(evaluation), "in_run": False}
 
@@ -103,7 +102,7 @@ def _cards_of_judges(evaluation: Evaluation) -> list[Card]:
     return shown
 
 
-def _whole(evaluation: Evaluation) -> dict[str, Any]:
+def _whole(evaluation: Evaluation) -> dict[str, object]:
     return {
         "headline": headline(evaluation),
         "doubts": (doubts := judge_doubts(evaluation)),
@@ -115,7 +114,7 @@ def _whole(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _tables(evaluation: Evaluation) -> dict[str, Any]:
+def _tables(evaluation: Evaluation) -> dict[str, object]:
     return {
         "evaluation": evaluation,
         "pairs": all_pairs(evaluation),
@@ -130,7 +129,7 @@ def _tables(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _figures(evaluation: Evaluation) -> dict[str, Any]:
+def _figures(evaluation: Evaluation) -> dict[str, object]:
     controls = {(control.policy, control.against): control for control in evaluation.length_control}
     base = evaluation.policies[0].name
     return {

@@ -6,6 +6,7 @@ from typing import Any
 
 from preceptor.core.numbers import estimate, number, percent
 from preceptor.core.progress import Facts
+from preceptor.core.types import JsonObject
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, MeasureName, Snapshot
 from preceptor.evaluation.policies import words as evaluation_words
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
@@ -243,7 +244,7 @@ def _of_judging(summary: RunSummary) -> Iterator[str]:
         yield f"{summary.prompts.skipped} prompts did not fit the context window and were skipped."
 
 
-def settings_tables(recipe: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def settings_tables(recipe: JsonObject) -> dict[str, JsonObject]:
     """The tables of a recipe, by name, without what is nested deeper or not set."""
     tables = {name: value for name, value in recipe.items() if isinstance(value, dict)}
     return {

@@ -11,22 +11,7 @@ from matplotlib.figure import Figure
 from preceptor.core.numbers import estimate
 from preceptor.evaluation.checkpoints.sweep import Sweep, SweepPoint
 from preceptor.evaluation.intervals import Estimate
-from preceptor.reports.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    MARKERS,
-    OCHRE,
-    RED,
-    SERIES,
-    STYLE,
-    WIDTH,
-    Series,
-    forest,
-    reach,
-    to_svg,
-    wrapped,
-)
+from preceptor.reports import figures as draw
 
 Place = Callable[[SweepPoint], float | None]
 _PERPLEXITY = "Perplexity on reference answers"
@@ -50,15 +35,15 @@ def curves(sweep: Sweep) -> list[Markup]:
     """
     panels: dict[str, list[_Line]] = {}
     if sweep.held_out is not None:
-        panels[f"Held-out score ({sweep.held_out})"] = [_Line(_known(sweep, lambda p: p.heldout.overall), GREEN)]
+        panels[f"Held-out score ({sweep.held_out})"] = [_Line(_known(sweep, lambda p: p.heldout.overall), draw.GREEN)]
     if sweep.training_reward is not None:
-        reward = _Line(_known(sweep, lambda p: p.training_reward.overall), GREY)
+        reward = _Line(_known(sweep, lambda p: p.training_reward.overall), draw.GREY)
         panels[sweep.training_reward[0].upper() + sweep.training_reward[1:]] = [reward]
     if sweep.start.perplexity.overall is not None:
-        panels[_PERPLEXITY] = [_Line(_known(sweep, lambda p: p.perplexity.overall), BLUE)]
+        panels[_PERPLEXITY] = [_Line(_known(sweep, lambda p: p.perplexity.overall), draw.BLUE)]
     if sweep.start.rates:
         panels["Refusals and task scores"] = [
-            _Line(_known(sweep, lambda p, name=name: p.rates[name].overall), SERIES[i], MARKERS[i], name)
+            _Line(_known(sweep, lambda p, name=name: p.rates[name].overall), draw.SERIES[i], draw.MARKERS[i], name)
             for i, name in enumerate(sweep.start.rates)
         ]
     return [
@@ -77,29 +62,33 @@ def by_cohort(sweep: Sweep) -> Markup | None:
     points = [gain.overall, *(gain.by_cohort.get(name) for name in names)]
     said = f"Change of the held-out score at step {sweep.best_step}: {estimate(gain.overall, signed=True)} overall"
     title = f"Change of the held-out score at step {sweep.best_step}"
-    return forest(["overall", *names], [Series("change", GREEN, points)], title=title, description=said, at=0.0)
+    return draw.forest(
+        ["overall", *names], [draw.Series("change", draw.GREEN, points)], title=title, description=said, at=0.0
+    )
 
 
 def _figure(sweep: Sweep, title: str, lines: Sequence[_Line], axis: str, place: Place) -> Markup:
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    with rc_context(draw.STYLE):
+        figure = Figure(figsize=(draw.WIDTH, 3.0), layout="constrained")
         axes = figure.subplots()
         for line in lines:
             _draw(axes, line, place)
         if title == _PERPLEXITY and sweep.start.perplexity.overall is not None:
             bound = sweep.start.perplexity.overall.value * sweep.bounds.max_perplexity_ratio
-            axes.axhline(bound, color=OCHRE, linewidth=1.2, linestyle=":", label="bound")
+            axes.axhline(bound, color=draw.OCHRE, linewidth=1.2, linestyle=":", label="bound")
         _mark(axes, sweep, place)
-        axes.set_title(wrapped(title, _TITLE))
+        axes.set_title(draw.wrapped(title, _TITLE))
         axes.set_xlabel(axis)
         figure.legend(loc="outside lower center", ncols=2)
-        return to_svg(figure, f"{title} over {axis}, {len(sweep.points)} checkpoints; best is step {sweep.best_step}")
+        return draw.to_svg(
+            figure, f"{title} over {axis}, {len(sweep.points)} checkpoints; best is step {sweep.best_step}"
+        )
 
 
 def _draw(axes: Axes, line: _Line, place: Place) -> None:
     known = [(x, value) for point, value in line.points if (x := place(point)) is not None]
     axes.errorbar(
-        [x for x, _ in known], [value.value for _, value in known], yerr=reach([value for _, value in known]),
+        [x for x, _ in known], [value.value for _, value in known], yerr=draw.reach([value for _, value in known]),
         fmt=f"{line.marker}-", markersize=4.5, color=line.colour, linewidth=1.2, elinewidth=1.4, label=line.name,
     )  # fmt: skip
 
@@ -107,11 +96,11 @@ def _draw(axes: Axes, line: _Line, place: Place) -> None:
 def _mark(axes: Axes, sweep: Sweep, place: Place) -> None:
     """A band at the best checkpoint, and a line where over-optimisation begins."""
     if (x := place(sweep.best)) is not None:
-        axes.axvline(x, color=GREEN, linewidth=5, alpha=0.22, label=f"best: step {sweep.best_step}")
+        axes.axvline(x, color=draw.GREEN, linewidth=5, alpha=0.22, label=f"best: step {sweep.best_step}")
     over = sweep.over_optimisation
     begins = next((point for point in sweep.points if over.detected and point.step == over.step), None)
     if begins is not None and (x := place(begins)) is not None:
-        axes.axvline(x, color=RED, linewidth=1.2, linestyle="--", label=f"over-optimisation: step {over.step}")
+        axes.axvline(x, color=draw.RED, linewidth=1.2, linestyle="--", label=f"over-optimisation: step {over.step}")
 
 
 def _known(sweep: Sweep, value: Callable[[SweepPoint], Estimate | None]) -> list[tuple[SweepPoint, Estimate]]:

@@ -115,7 +115,7 @@ def _read(path: Path, name: str) -> _Read:
         evaluation=evaluation,
     )
     inputs = directory.path / "inputs.json"
-    pinned = read_json(inputs) if inputs.exists() else {}
+    pinned: dict[str, Any] = read_json(inputs) if inputs.exists() else {}
     held_out = (pinned.get("held-out judge"), pinned.get("held-out constitution"))
     return _Read(side, None if summary is None else directory.report_data(summary).after, held_out)
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Prompt, Response
+from preceptor.core.types import JsonObject, Prompt, Response
 from preceptor.runs.result import RunResult
 from preceptor.store.own_folder import working_in
+from preceptor.store.responses import ResponseRow
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 from preceptor.tasks.evaluate.prompts import HELD_OUT, read_evaluation_prompts
-from preceptor.tasks.evaluate.responses import response_row
 
 PolicySource: TypeAlias = "str | Path | RunResult | Rows | Iterable[Response]"
 """A model string, a run (its result or its folder), a file of responses, `references`, `answered`; or the responses
@@ -66,20 +66,18 @@ def _source(name: str, source: PolicySource, prompts: Sequence[str], out: Path, 
     return str(_written(rows, out, f"{file}.jsonl", None))
 
 
-def _with_prompts(
-    name: str, responses: Sequence[str | Response], prompts: Sequence[Prompt]
-) -> Iterator[dict[str, Any]]:
+def _with_prompts(name: str, responses: Sequence[str | Response], prompts: Sequence[Prompt]) -> Iterator[JsonObject]:
     """Rows of a file of responses."""
     by_id = {prompt.id: prompt for prompt in prompts}
     if isinstance(responses[0], str) and len(responses) != len(prompts):
         raise UsageError(f"{name}: {len(responses)} texts for {len(prompts)} prompts; expected one for each, in order")
     for prompt, response in zip(prompts, responses, strict=False) if isinstance(responses[0], str) else ():
-        yield response_row(name, prompt, Response(prompt_id=prompt.id, text=str(response)))
+        yield ResponseRow.of(name, prompt, Response(prompt_id=prompt.id, text=str(response))).wire()
     for response in responses:
         if isinstance(response, Response):
             if response.prompt_id not in by_id:
                 raise UsageError(f'{name}: a response to "{response.prompt_id}", which is not the id of a prompt')
-            yield response_row(name, by_id[response.prompt_id], response)
+            yield ResponseRow.of(name, by_id[response.prompt_id], response).wire()
 
 
 def _prompt_row(prompt: Prompt) -> dict[str, Any]:

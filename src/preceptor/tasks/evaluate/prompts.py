@@ -5,6 +5,7 @@ from pathlib import Path
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Prompt
+from preceptor.results.run import UsablePrompts
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.inputs import check_split, read_inputs
 from preceptor.store.prompt_sets import check_unique, read_prompt_sets
@@ -66,8 +67,8 @@ def prompts_of_run(run: RunDirectory) -> list[Prompt]:
     """The prompts that a run neither trained on nor chose its checkpoint by, as far as they fit its policy's context
     window. For a run of an early version, which kept none apart, all that it did not train on.
     """
-    inputs, stage = read_inputs(run.recipe), run.stage_result("prompts")
-    fitting = None if stage is None else set(stage["usable"])
+    inputs, stage = read_inputs(run.recipe), run.stage_result("prompts", UsablePrompts)
+    fitting = None if stage is None else set(stage.usable)
     usable = [prompt for prompt in inputs.prompts if fitting is None or prompt.id in fitting]
     if not run.has_test_prompts:
         return split_held_out(usable, run.recipe.evaluation.heldout_share)[1]

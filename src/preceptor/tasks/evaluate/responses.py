@@ -17,7 +17,7 @@ from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.specs import check_prices
 from preceptor.store.files import content_of, write_rows, writing
 from preceptor.store.ledger import Ledger
-from preceptor.store.responses import read_responses
+from preceptor.store.responses import ResponseRow, read_responses
 from preceptor.tasks.candidates import Answering, candidate_rater, sample_responses
 from preceptor.tasks.evaluate.policies import ANSWERED, REFERENCES, EvaluatedPolicy
 
@@ -128,19 +128,5 @@ def write_responses(folder: Path, responses: Mapping[str, PolicyResponses], prom
         folder.mkdir(exist_ok=True)
     for number, (name, of_policy) in enumerate(responses.items()):
         file = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-        rows = [response_row(*listed) for listed in all_responses({name: of_policy}, prompts)]
+        rows = [ResponseRow.of(*listed).wire() for listed in all_responses({name: of_policy}, prompts)]
         write_rows(folder / f"{number}-{file}.jsonl", rows)
-
-
-def response_row(policy: str, prompt: Prompt, response: Response) -> dict[str, Any]:
-    """A response with its prompt, as a line of a file of responses."""
-    trajectory = [message.wire() for message in response.trajectory]
-    return {
-        "policy": policy,
-        "id": prompt.id,
-        "cohort": prompt.cohort,
-        "prompt": [message.wire() for message in prompt.conversation],
-        "response": trajectory or response.text,
-        "finished": response.finished,
-        **({"reference": prompt.reference} if prompt.reference else {}),
-    }

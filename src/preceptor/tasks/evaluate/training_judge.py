@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from preceptor.core.types import Prompt
 from preceptor.judging.specs import JudgeSpec
+from preceptor.results.run import LabelRecord
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.inputs import read_inputs
 from preceptor.store.files import read_json
@@ -24,9 +25,9 @@ def training_models(policies: Sequence[EvaluatedPolicy]) -> set[str]:
 
 def judges_of(run: RunDirectory) -> list[str]:
     """Identities of the models that judged in the training of a run, whether or not it is finished."""
-    labels, inputs = run.stage_result("labels"), run.path / "inputs.json"
+    labels, inputs = run.stage_result("labels", LabelRecord), run.path / "inputs.json"
     pinned = read_json(inputs).get("judge") if inputs.exists() else None
-    return [*(labels["judges"] if labels else ()), *([str(pinned)] if pinned else ())]
+    return [*(labels.judges if labels else ()), *([str(pinned)] if pinned else ())]
 
 
 def trained_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) -> dict[str, int]:

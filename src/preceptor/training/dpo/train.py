@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,18 +12,19 @@ from torch import Tensor
 from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
+from preceptor.core.types import JsonObject
 from preceptor.objectives.dpo import dpo_losses, implicit_rewards
 from preceptor.store.training_pairs import TrainingPair, hard
 from preceptor.training.dpo.encoding import PackedPair, pack_pairs
 from preceptor.training.dpo.reference import pair_log_probs, reference_log_probs
 from preceptor.training.dpo.settings import DpoSettings
-from preceptor.training.files import RunFiles
 from preceptor.training.gradients import accumulate, parts_to_learn
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import Optimizer
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy
 from preceptor.training.processes import Processes
-from preceptor.training.steps import take_steps
+from preceptor.training.state import TorchState
+from preceptor.training.steps import Checkpointing, take_steps
 
 ROUNDING = 1e-6
 """A margin below this is 0: before the first step the policy is the reference."""
@@ -64,18 +64,16 @@ def train_dpo(
     pairs: Sequence[TrainingPair],
     settings: DpoSettings,
     *,
-    files: RunFiles,
+    checkpoints: Checkpointing,
     seed: int,
     processes: Processes,
-    checkpoint_every: int,
-    at_checkpoint: Callable[[int], bool],
     on_step: Callable[[int, int, DpoFacts], None],
     on_note: Callable[[str], None],
 ) -> int:
-    """Trains the policy, from the state that the files in the run directory hold, as `take_steps` does.
+    """Trains the policy, from the state that the files hold, as `take_steps` does.
 
     Args:
-        files: in whose folder, beside what they keep there, the reference's log-probabilities are.
+        checkpoints: the reference's log-probabilities are kept in the folder of their files.
         on_step: called in the main process after each finished step with its number, the number of all, and the facts.
         on_note: called in the main process with how many pairs were left out and why.
 
@@ -84,8 +82,8 @@ def train_dpo(
     """
     encoded = _usable(policy, pairs, settings, on_note if processes.is_main else lambda _: None)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
-    processes.on_main(files.prepare)
-    reference_M2 = reference_log_probs(policy, encoded, files.root / "reference", processes)
+    processes.on_main(checkpoints.files.prepare)
+    reference_M2 = reference_log_probs(policy, encoded, checkpoints.files.root / "reference", processes)
     updater = DpoUpdater(policy, encoded, reference_M2, settings, steps, processes)
 
     def take(step: int) -> tuple[DpoFacts, dict[str, float]]:
@@ -98,10 +96,8 @@ def train_dpo(
         updater,
         steps,
         take,
-        files=files,
+        checkpoints=checkpoints,
         processes=processes,
-        checkpoint_every=checkpoint_every,
-        at_checkpoint=at_checkpoint,
         on_step=lambda step, facts: on_step(step, steps, facts),
     )
 
@@ -168,15 +164,15 @@ class DpoUpdater:
             learning_rate=stepped.learning_rate,
         )
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TorchState:
         """What the next step needs beside the policy's weights."""
         return self._optimizer.state()
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> JsonObject:
         """There is nothing more."""
         return {}
 
-    def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
+    def load(self, state: TorchState, extra: JsonObject) -> None:
         """Restores what `state` returned."""
         self._optimizer.load_state(state)
 

@@ -98,7 +98,8 @@ class RewardModel:
         loaded = load_reward_model(str(name), dtype)
         about = Path(loaded.source) / _ABOUT
         if max_length is None:
-            max_length = int(read_json(about)["max_length"]) if about.is_file() else context_window(loaded.model)
+            kept: dict[str, Any] = read_json(about) if about.is_file() else {}
+            max_length = int(kept["max_length"]) if kept else context_window(loaded.model)
         loaded.model.requires_grad_(False)
         precision = loaded.model.dtype
         return cls(loaded.model, loaded.tokenizer, loaded.identity, max_length=max_length, precision=precision)

@@ -8,14 +8,13 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
-from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import take_steps
+from preceptor.training.steps import Checkpointing, take_steps
 
 
 def train(
@@ -25,11 +24,9 @@ def train(
     prompts: Sequence[Prompt],
     settings: RLSettings,
     *,
-    files: RunFiles,
+    checkpoints: Checkpointing,
     seed: int,
     processes: Processes,
-    checkpoint_every: int,
-    at_checkpoint: Callable[[int], bool],
     on_step: Callable[[int, UpdateFacts], None],
 ) -> int:
     """Trains the policy, from the state that the files hold, as `take_steps` does.
@@ -45,16 +42,14 @@ def train(
             f"{len(prompts)} training prompts, rl.prompts_per_step asks for {settings.prompts_per_step}; "
             "give more prompts or lower it"
         )
-    processes.on_main(files.prepare)
+    processes.on_main(checkpoints.files.prepare)
     return take_steps(
         policy,
         updater,
         settings.steps,
         lambda step: _step(policy, updater, rewards, prompts, settings, processes=processes, seed=seed, step=step),
-        files=files,
+        checkpoints=checkpoints,
         processes=processes,
-        checkpoint_every=checkpoint_every,
-        at_checkpoint=at_checkpoint,
         on_step=on_step,
     )
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from preceptor.backends.transformers.cores import side_by_side
 from preceptor.core.hashing import unit_hash
+from preceptor.core.types import JsonObject
 from preceptor.objectives.policy_gradient import sequence_sums
 from preceptor.training.gradients import accumulate, parts_to_learn
 from preceptor.training.memory import memory_for
@@ -20,6 +21,7 @@ from preceptor.training.rl.algorithm import Algorithm
 from preceptor.training.rl.batch import Batch, Part, Targets
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.settings import RLSettings, needs_values
+from preceptor.training.state import TorchState
 
 CPU_TOKENS, CUDA_TOKENS = 2048, 16384
 """Tokens whose graph is kept at once; a token of a model with 135M parameters takes about 0.9 MB."""
@@ -98,19 +100,20 @@ class Updater:
         self._adapt(facts.kl)
         return facts
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TorchState:
         """What the next step needs beside the policy's weights, as tensors and numbers, for torch to save."""
         return self._optimizer.state()
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> JsonObject:
         """The rest of the state, for JSON."""
-        return {"algorithm": self._algorithm.state(), "kl_coefficient": self._beta}
+        return {"algorithm": {**self._algorithm.state()}, "kl_coefficient": self._beta}
 
-    def load(self, state: dict[str, Any], extra: dict[str, Any]) -> None:
+    def load(self, state: TorchState, extra: JsonObject) -> None:
         """Restores what `state` and `extra` returned."""
         self._optimizer.load_state(state)
-        self._algorithm.load_state(extra["algorithm"])
-        self._beta = float(extra["kl_coefficient"])
+        kept: dict[str, Any] = extra
+        self._algorithm.load_state(kept["algorithm"])
+        self._beta = float(kept["kl_coefficient"])
 
     def _parts(self, groups: Sequence[ResponseGroup], chosen: Sequence[int]) -> list[Sequence[int]]:
         """Divides some of the groups, given by their places, into parts whose graphs the memory is to hold at once."""

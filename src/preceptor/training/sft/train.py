@@ -39,7 +39,7 @@ def train_sft(
     *,
     folder: Path,
     seed: int,
-    on_log: Callable[[dict[str, Any]], None],
+    on_log: Callable[[dict[str, float]], None],
     on_note: Callable[[str], None],
 ) -> Path:
     """Fine-tunes a model, from the newest checkpoint where there is one.
@@ -86,8 +86,8 @@ def _train(
     work: Path,
     seed: int,
     processes: Processes,
-    on_log: Callable[[dict[str, Any]], None],
-) -> tuple[Any, list[dict[str, Any]]]:
+    on_log: Callable[[dict[str, float]], None],
+) -> tuple[Any, list[dict[str, float]]]:
     """The trained model, adapters merged, and a row for each update since the beginning."""
     from preceptor.training.sft.trainer import facts_of, is_step, make_trainer, newest_checkpoint
 
@@ -166,14 +166,14 @@ def _check_same(work: Path, made_from: dict[str, Any]) -> None:
         )
 
 
-def _fill(folder: Path, model: Any, tokenizer: Any, metrics: list[dict[str, Any]], made_from: dict[str, Any]) -> None:
+def _fill(folder: Path, model: Any, tokenizer: Any, metrics: list[dict[str, float]], made_from: dict[str, Any]) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_rows(folder / "metrics.jsonl", metrics)
     write_text(folder / "README.md", _card(made_from, metrics))
 
 
-def _card(made_from: dict[str, Any], metrics: list[dict[str, Any]]) -> str:
+def _card(made_from: dict[str, Any], metrics: list[dict[str, float]]) -> str:
     """The model card: what the model is and what it was made from."""
     last = f"{metrics[-1]['loss']:.4f}" if metrics else "unknown"
     return (

@@ -4,7 +4,7 @@ import hashlib
 import math
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from preceptor.training.tuning import TuningSettings
 FACTS = ("step", "epoch", "loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
 """The facts of an update: the loss before it, in nats per learned token; the entropy, in nats; the share of learned
 tokens that the model found most likely."""
-OnLog = Callable[[dict[str, Any]], None]
+OnLog = Callable[[dict[str, float]], None]
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _OPTIMIZERS = {"adamw": "adamw_torch", "adafactor": "adafactor"}
 
@@ -52,7 +52,7 @@ class Watcher(TrainerCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Raises PreceptorError when the loss or the gradient is not finite."""
-        logs: dict[str, Any] = dict(kwargs.get("logs") or {})
+        logs: dict[str, float] = dict(kwargs.get("logs") or {})
         if not is_step(logs):
             return
         if not all(math.isfinite(float(logs.get(name, 0.0))) for name in ("loss", "grad_norm")):
@@ -70,12 +70,12 @@ class Watcher(TrainerCallback):
         self._processes.on_main(lambda: seal(folder))
 
 
-def is_step(logs: dict[str, Any]) -> bool:
+def is_step(logs: Mapping[str, float]) -> bool:
     """Whether a log entry is of one step, not the summary at the end."""
     return "loss" in logs
 
 
-def facts_of(logs: dict[str, Any]) -> dict[str, Any]:
+def facts_of(logs: Mapping[str, float]) -> dict[str, float]:
     """The facts of a step, without the counts that restart at 0 when training is resumed."""
     return {name: logs[name] for name in FACTS if name in logs}
 
