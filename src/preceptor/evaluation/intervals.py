@@ -1,7 +1,7 @@
 """Estimates with 95% confidence intervals.
 
-Several samples of one prompt are not independent, so the prompts are the sample, not the responses. What each interval
-covers, by kind of sample and number of prompts, is printed by `python -m benchmarks.coverage`.
+Several samples of one prompt are not independent, so the prompts are the sample, not the responses. `python -m
+benchmarks.coverage` prints the coverage of each interval, by kind of sample and number of prompts.
 """
 
 import math
@@ -14,25 +14,25 @@ from preceptor.core.types import Frozen
 
 LEVEL = 0.95
 LEAST = 10
-"""Prompts below which a mean has no interval: no method known covers skewed scores with fewer."""
+"""With fewer prompts, a mean has no interval: no known method covers skewed scores with fewer."""
 LEAST_FOR_RATE = 3
-"""Prompts below which a rate has no interval: with two it would reach over more than half of all rates."""
+"""With fewer prompts, a rate has no interval: with two, it would include more than half of all rates."""
 _UPPER = 0.5 + LEVEL / 2
-_ALIKE = 1e-12  # a spread that is rounding error
+_ALIKE = 1e-12  # a smaller spread is rounding error
 
 
 class Estimate(Frozen):
-    """A number with the interval it may lie in. The interval is None where there are too few prompts to have one."""
+    """A number with its interval, which is None if there are too few prompts for one."""
 
     value: float
     low: float | None
     high: float | None
     n: int
-    """What it rests on: prompts, or rows where the field says so."""
+    """Number of prompts behind the estimate, or of rows if the field says so."""
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Both ends; None where there is no interval."""
+        """Both ends; None if there is no interval."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
@@ -40,7 +40,7 @@ def mean_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | No
     """Mean over prompts of the mean over each prompt's samples, with the interval of `mean_interval` over prompts.
 
     Args:
-        values_of_prompt: the values of each prompt's samples; a prompt without any is left out.
+        values_of_prompt: the values of each prompt's samples; a prompt without values is left out.
 
     Returns: None when no prompt has a value.
     """
@@ -52,7 +52,7 @@ def mean_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | No
 
 
 def rate_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | None:
-    """The same of values in [0, 1], with the interval of `rate_interval`; none below three prompts.
+    """The same for values in [0, 1], with the interval of `rate_interval`; no interval below three prompts.
 
     Returns: None when no prompt has a value.
     """
@@ -61,13 +61,13 @@ def rate_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | No
 
 
 def bounded_mean(values_P: Sequence[float], low: float, high: float, least: int = LEAST_FOR_RATE) -> Estimate:
-    """The mean of numbers known to lie between two bounds: a rate on another scale, with a rate's interval.
+    """The mean of numbers that lie between two bounds: a rate on another scale, with a rate's interval.
 
-    Unlike Student's t it knows that values it has not seen may lie as far out as the bounds: where most prompts show
-    the same difference and a few another one, as between two policies that mostly answer alike, t is too narrow.
+    Unlike Student's t, the interval allows for unseen values as far out as the bounds. If most prompts show the same
+    difference and only a few another one, as between two policies that mostly answer alike, Student's t is too narrow.
 
     Args:
-        least: values below which there is no interval.
+        least: the fewest values for which there is an interval.
 
     Raises: ValueError without any value.
     """
@@ -83,12 +83,12 @@ def bounded_mean(values_P: Sequence[float], low: float, high: float, least: int 
 
 
 def mean_interval(values_P: np.ndarray) -> tuple[float, float] | None:
-    """95% interval of the mean of independent values: Student's t, widened to hold Hall's interval as well.
+    """95% interval of the mean of independent values: Student's t, widened to contain Hall's interval.
 
-    Student's t is symmetric, and over few skewed values it is too short on the side of the long tail. Hall (1992,
+    Student's t is symmetric, and for few skewed values it is too short on the side of the long tail. Hall (1992,
     "On the removal of skewness by transformation", section 2) corrects t for skewness by a cubic that can be inverted.
 
-    Returns: None with fewer than ten values, and where all are the same: their spread is then not known.
+    Returns: None with fewer than ten values, or if all are equal: their spread is then unknown.
     """
     n = len(values_P)
     if n < LEAST or np.ptp(values_P) < _ALIKE:
@@ -101,7 +101,7 @@ def mean_interval(values_P: np.ndarray) -> tuple[float, float] | None:
 
 
 def _hall(t: float, skewness: float, n: int) -> float:
-    """What Student's statistic is where its transform by Hall's cubic is t."""
+    """The value of Student's statistic whose transform by Hall's cubic is t."""
     a = skewness / math.sqrt(n)
     if abs(a) < 1e-6:
         return t
@@ -109,14 +109,13 @@ def _hall(t: float, skewness: float, n: int) -> float:
 
 
 def rate_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, float]:
-    """95% interval of a rate Σ sums / Σ counts, each prompt having that many values in [0, 1].
+    """95% interval of a rate Σ sums / Σ counts, where each prompt has `counts` values in [0, 1].
 
-    Clopper & Pearson's exact interval (1934) for as many trials as the prompts are worth (Korn & Graubard 1998). A
-    prompt whose value is 0 or 1 is one trial. Where prompts' values lie between, their variance is less than that of
-    trials, and they are worth more; where some prompts have more rows than others they may be worth less. The
-    variance is estimated as if one prompt more had been seen that is 0 or 1, so that a few prompts that happen to be
-    alike do not promise what nobody knows: no interval is without width. Below ten prompts none is worth more than
-    one trial.
+    It is Clopper & Pearson's exact interval (1934) for an effective number of trials (Korn & Graubard 1998). A prompt
+    whose value is 0 or 1 is one trial. If prompts' values lie between, their variance is smaller than that of trials,
+    and they count more; if some prompts have more rows than others, they may count less. The variance is estimated as
+    if one further prompt with value 0 or 1 had been observed, so that the interval has a width even if a few prompts
+    happen to be equal. With fewer than ten prompts, none counts for more than one trial.
     """
     n = len(sums_P)
     rate = min(max(float(sums_P.sum() / counts_P.sum()), 0.0), 1.0)
@@ -128,20 +127,20 @@ def rate_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, floa
 
 
 def _worth(sums_P: np.ndarray, counts_P: np.ndarray, rate: float) -> float:
-    """Trials that each prompt is worth."""
+    """The effective number of trials per prompt."""
     n, of_trials = len(sums_P), rate * (1.0 - rate)
     residuals_P = (sums_P - rate * counts_P) / counts_P.mean()
     variance = (float(residuals_P @ residuals_P) + of_trials) / (n + 1)
     if n == 1 or of_trials < _ALIKE or variance < _ALIKE:
         return 1.0
     worth = of_trials / variance
-    freedom = max(1.0, float(counts_P.sum() ** 2 / (counts_P @ counts_P)) - 1.0)  # of as many even prompts (Kish 1965)
+    freedom = max(1.0, float(counts_P.sum() ** 2 / (counts_P @ counts_P)) - 1.0)  # for equal prompts (Kish 1965)
     known = (stats.norm.ppf(_UPPER) / stats.t.ppf(_UPPER, freedom)) ** 2  # the variance is an estimate
     return float(worth * known if worth < 1.0 - 1e-9 else 1.0 if n < LEAST else max(1.0, worth * known))
 
 
 def ratio_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, float] | None:
-    """95% interval of Σ sums / Σ counts, which need be no rate: `mean_interval` of the prompts' influence on it."""
+    """95% interval of any ratio Σ sums / Σ counts: `mean_interval` of the prompts' influence on it."""
     ratio, mean_count = float(sums_P.sum() / counts_P.sum()), float(counts_P.mean())
     interval = mean_interval((sums_P - ratio * counts_P) / mean_count)
     return interval and (ratio + interval[0], ratio + interval[1])
@@ -159,9 +158,9 @@ def perplexity(log_likelihoods: Sequence[float], tokens: Sequence[int]) -> Estim
 
 
 def jackknife(groups: Sequence[Sequence[str]], statistic: Callable[[Sequence[str]], float]) -> Estimate | None:
-    """A statistic of all texts together, with a delete-one-prompt jackknife interval (Student's t); none below ten.
+    """A statistic of all texts together, with a delete-one-prompt jackknife interval (Student's t) from ten prompts on.
 
-    For statistics that repeated texts would distort, where the bootstrap, which repeats texts, is biased.
+    For statistics that repeated texts distort: the bootstrap, which repeats texts, would be biased.
     """
     texts = [text for group in groups for text in group]
     if not texts:

@@ -6,7 +6,7 @@ from preceptor.evaluation.intervals import LEAST, LEVEL, Estimate
 
 RESAMPLES = 2000
 SEED = 20_230_901  # any fixed number, so that the same data gives the same interval
-_CELLS = 200_000  # numbers in one array, few enough for the processor's cache
+_CELLS = 200_000  # numbers in one array, few enough to fit the processor's cache
 _STEPS = 200
 
 
@@ -16,13 +16,13 @@ def fit_logistic(
     """Maximum likelihood of logit p = design · coefficients by Newton's method, once for every row of weights.
 
     Outcomes may be any numbers in [0, 1], as in the fractional logit (Papke & Wooldridge 1996). If coefficients
-    separate all outcomes, there is no maximum: the result is then wherever the last step led, far out.
+    separate all outcomes, there is no maximum: the result is then the last step's, and far out.
 
     Args:
         design_NK: observations × coefficients, with a column of ones for an intercept.
         outcomes_RN: one row for all fits, or one row per fit.
         weights_RN: fits × observations, none negative.
-        start_K: where all fits start, zeros by default; it only affects how long they take.
+        start_K: starting point of all fits, zeros by default; it affects only how long they take.
 
     Returns: coefficients_RK.
     """
@@ -44,7 +44,7 @@ def _newton(
     weights_RN: np.ndarray,
     start_RK: np.ndarray,
 ) -> np.ndarray:
-    """Full steps, halved as long as they lower the likelihood: far from the maximum they overshoot."""
+    """Takes full Newton steps, halved as long as they lower the likelihood: far from the maximum they overshoot."""
     best_RK = trial_RK = start_RK
     best_R = np.full(len(start_RK), np.inf)
     steady = 1e-10 * np.eye(

@@ -15,7 +15,7 @@ _SEED = 20_230_901  # any fixed number: the same data has the same p-value
 
 
 def sign_flip_p_value(differences_P: Sequence[float]) -> float | None:
-    """Two-sided p-value for a mean of 0: how often flipped signs give a sum at least as far from 0 (Fisher 1935, §21).
+    """Two-sided p-value for a mean of 0: the share of sign flips with a sum at least as far from 0 (Fisher 1935, §21).
 
     The null hypothesis is that differences are symmetric about 0, as they are if "before" and "after" are
     interchangeable. With up to 14 differences other than 0, all patterns of signs are enumerated. With more, 9,999
@@ -36,7 +36,7 @@ def sign_flip_p_value(differences_P: Sequence[float]) -> float | None:
     moving = all_P[np.abs(all_P) > _ZERO]  # flipping the sign of 0 changes nothing
     if not len(moving):
         return 1.0
-    far = abs(moving.sum()) - 1e-9 * np.abs(moving).sum()  # as far, with a margin for rounding
+    far = abs(moving.sum()) - 1e-9 * np.abs(moving).sum()  # with a margin for rounding
     if len(moving) <= _ENUMERATED:
         patterns = np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving)) & 1
         return float(np.mean(_reaches(patterns, moving, far)))

@@ -1,1 +1,1 @@
-"""Learning from feedback: policies, checkpoints and the RL loop."""
+"""Learning from feedback: policies, checkpoints, the RL loop, DPO, SFT and reward models."""

@@ -1,4 +1,4 @@
-"""LoRA adapters (Hu et al. 2021) for all trainers, computed in fewer passes over memory than peft needs."""
+"""LoRA adapters (Hu et al. 2021) for all trainers, computed with fewer passes over memory than in peft."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ def lora_config(tuning: TuningSettings, task_type: str, trained: str | None = No
     """Adapters on every linear layer.
 
     Args:
-        trained: a module of which all weights are trained, beside the adapters.
+        trained: a module whose weights are all trained, besides the adapters.
     """
     return LoraConfig(
         r=tuning.rank,
@@ -32,8 +32,8 @@ def lora_config(tuning: TuningSettings, task_type: str, trained: str | None = No
 
 
 def suited(config: LoraConfig, model: Any) -> LoraConfig:
-    """The same configuration without the layers that cannot have adapters: those that peft refuses, and routers that
-    are linear layers by name but return more than one array.
+    """The same configuration without layers that cannot have adapters: those that peft refuses, and routers that are
+    linear layers by name but return more than one array.
     """
     unfit = {
         name.rpartition(".")[2]
@@ -57,9 +57,9 @@ def _takes_adapters(config: LoraConfig, model: Any, name: str, layer: torch.nn.L
 def adapted(model: Any, config: LoraConfig, seed: int) -> Any:
     """A model with new fp32 adapters, which compute in the precision of the layers that they adapt.
 
-    Unusual linear layers keep peft's forward pass, such as GPT-2's, whose weights are transposed.
+    Unusual linear layers, such as GPT-2's with transposed weights, keep peft's forward pass.
     """
-    torch.manual_seed(derive_seed(seed, "lora"))  # the adapters' first weights
+    torch.manual_seed(derive_seed(seed, "lora"))  # for the adapters' initial weights
     under: Any = get_peft_model(model, suited(config, model))
     for layer in under.modules():
         if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
@@ -68,7 +68,7 @@ def adapted(model: Any, config: LoraConfig, seed: int) -> Any:
 
 
 def _forward(layer: Any, peft_forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """What peft computes for plain LoRA without dropout."""
+    """The same as peft's forward pass for plain LoRA without dropout."""
     if layer.disable_adapters or layer.merged:
         return peft_forward(x)
     [name] = layer.active_adapters
@@ -80,7 +80,7 @@ def _forward(layer: Any, peft_forward: Callable[[Tensor], Tensor], x: Tensor) ->
 
 
 class _LoraProduct(torch.autograd.Function):
-    """x · Wᵀ + scale · (x · Aᵀ) · Bᵀ, the second product added within the first; W and its bias are frozen."""
+    """x · Wᵀ + scale · (x · Aᵀ) · Bᵀ; the second product is added to the first in place. W and its bias are frozen."""
 
     @staticmethod
     def forward(

@@ -1,6 +1,6 @@
-"""Best of n: the policy learns the response with the highest reward of those sampled (Nakano et al. 2021).
+"""Best of n: the policy learns the sampled response with the highest reward (Nakano et al. 2021).
 
-Fine-tuning on it is one round of expert iteration, known as RAFT (Dong et al. 2023).
+Fine-tuning on these responses is one round of expert iteration, known as RAFT (Dong et al. 2023).
 """
 
 import math
@@ -21,15 +21,15 @@ _REASONS = {
 def choose_best(
     groups_P: Sequence[ResponseGroup], rewards_PG: Sequence[Sequence[float | None]]
 ) -> tuple[list[Demonstration | None], list[str]]:
-    """The best response to each of P prompts; the earliest of equally good ones.
+    """The best response to each of P prompts; the first of equally good ones.
 
     Args:
         groups_P: P prompts with G responses each.
         rewards_PG: a reward for each. A response whose reward is None or not finite is never chosen.
 
-    Returns: a demonstration for each prompt, or None; and messages that say how many prompts were left out and why. An
+    Returns: a demonstration or None for each prompt; and messages that say how many prompts were left out and why. An
         answer cut by a length limit is marked as unfinished, so that its end is not learned.
-    Raises: ValueError when rewards and responses do not fit.
+    Raises: ValueError when the numbers of rewards and responses differ.
     """
     if [len(row) for row in rewards_PG] != [len(group.responses) for group in groups_P]:
         raise ValueError(
@@ -45,7 +45,7 @@ def choose_best(
 
 
 def _best(group: ResponseGroup, rewards_G: Sequence[float | None]) -> Demonstration | str:
-    """The demonstration, or why there is none."""
+    """The demonstration, or the reason why there is none."""
     known = {i: reward for i, reward in enumerate(rewards_G) if reward is not None and math.isfinite(reward)}
     if len(known) < 2:
         return "one" if known else "none"

@@ -1,11 +1,11 @@
-"""What the training of a policy keeps on disk: its state (`training/state.py`), its times, its checkpoints.
+"""Files of a policy's training: its state (`training/state.py`), its times, its checkpoints.
 
-    metrics.jsonl, state/     as every training in steps
-    timings.jsonl             seconds of steps and measurements, which are never the same twice
+    metrics.jsonl, state/     as in every training in steps
+    timings.jsonl             seconds of steps and measurements, which differ between runs
     checkpoints/step-000010/  adapters in peft's format, or whole models, written once
 
-A step is finished when its state is there. The state holds the step's row too, so that the row can be restored if the
-process died between the two writes.
+A step is finished when its state is on disk. The state also holds the step's row, so that the row can be restored if
+the process died between the two writes.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,13 +31,13 @@ from preceptor.training.state import TorchState, TrainingState
 
 @dataclass(frozen=True)
 class Restored:
-    """What a run goes on from. The policy has its weights already."""
+    """The state from which a run continues. The policy already has its weights."""
 
     step: int
     state: TorchState
-    """What was to be kept with torch: the optimiser's tensors."""
+    """The part saved with torch: the optimiser's tensors."""
     extra: JsonObject
-    """What was to be kept as JSON."""
+    """The part saved as JSON."""
 
 
 def _object(value: JsonValue) -> JsonObject:
@@ -49,7 +49,7 @@ class RunFiles:
     """The files of one policy's training inside a run directory. All processes may read them; the main one writes.
 
     Args:
-        card: the model card of a checkpoint, from the number of its step; None for none.
+        card: returns the model card of a checkpoint, given its step; None writes no cards.
     """
 
     def __init__(self, root: Path, card: Callable[[int], str] | None = None) -> None:
@@ -61,7 +61,7 @@ class RunFiles:
         self._checkpoints = root / "checkpoints"
 
     def prepare(self) -> None:
-        """Makes the folders, removes what a killed process left half written, and cuts the rows to the newest finished
+        """Makes the folders, removes incomplete files of a killed process, and cuts the rows to the newest finished
         step.
 
         Raises: CheckpointError when the state is truncated or altered, or rows are missing before it.
@@ -83,7 +83,7 @@ class RunFiles:
         return self._checkpoints / f"step-{step:06d}"
 
     def save_checkpoint(self, policy: Policy) -> Path:
-        """Writes the policy as a checkpoint of its step; one that is there already is verified and kept."""
+        """Writes the policy as a checkpoint of its step; an existing one is verified and kept."""
         folder = self.checkpoint(policy.step)
         if folder.exists():
             check_folder(folder)
@@ -97,7 +97,7 @@ class RunFiles:
             write_text(folder / "README.md", self._card(policy.step))
 
     def load_checkpoint(self, policy: Policy, step: int) -> None:
-        """Puts the weights of a checkpoint into the policy.
+        """Loads the weights of a checkpoint into the policy.
 
         Raises: CheckpointError when it is missing, truncated or altered.
         """
@@ -113,13 +113,13 @@ class RunFiles:
         row: Mapping[str, JsonValue],
         seconds: dict[str, float],
     ) -> None:
-        """Finishes the policy's step: state first, then the rows, then the older state goes.
+        """Finishes the policy's step: writes the state, then the rows, then removes the older state.
 
         Args:
             state: tensors and numbers that the next step needs, saved with torch.
-            extra: the same as JSON.
-            row: of `metrics.jsonl`, beside the step.
-            seconds: of `timings.jsonl`, by part of the step.
+            extra: further state, saved as JSON.
+            row: the step's row of `metrics.jsonl`, without the step number.
+            seconds: the step's row of `timings.jsonl`, by part of the step.
         """
         row = {"step": policy.step, **row}
         self._state.save(policy.step, policy.weights(), state, {"row": row, "extra": extra})
@@ -128,9 +128,9 @@ class RunFiles:
         self._state.drop_older()
 
     def restore(self, policy: Policy) -> Restored | None:
-        """Puts the weights of the newest finished step into the policy, and gives what else it needs.
+        """Loads the weights of the newest finished step into the policy, and returns the rest of the state.
 
-        `prepare` comes first. Returns: None where no step is finished.
+        Call `prepare` first. Returns: None if no step is finished.
         """
         step = self._state.step
         if step == 0:

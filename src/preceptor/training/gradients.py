@@ -1,4 +1,4 @@
-"""Gradients of a batch that is computed in parts."""
+"""Computes the gradients of a batch in parts."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 
 MOST_PARAMETERS = 1 << 25
-"""Trainable parameters above which parts are computed one by one, since the gradients of each take as much memory."""
+"""With more trainable parameters, parts are computed one by one, since the gradients of each need as much memory."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def parts_to_learn(sizes: Sequence[int], at_once: int, device: torch.device, count: int = 1) -> list[range]:
-    """Divides items, given by their sizes, in order into `count` parts; into more if the parts computed side by side
+    """Divides items, given by their sizes, in order into `count` parts, or into more if the parts computed in parallel
     would together exceed `at_once`.
     """
     size = max(1, math.ceil(len(sizes) / count))
@@ -29,13 +29,13 @@ def parts_to_learn(sizes: Sequence[int], at_once: int, device: torch.device, cou
 def accumulate(
     work: Callable[[T], tuple[Tensor, R]], parts: Sequence[T], parameters: Sequence[Tensor], *, one_by_one: bool
 ) -> list[R]:
-    """Adds up the gradients of the losses of a batch's parts, in the parts' order: the sum is always the same.
+    """Adds up the gradients of the losses of a batch's parts, always in the parts' order, so the sum is reproducible.
 
     Args:
-        work: returns a part's loss, and whatever else the caller wants to know about the part.
-        one_by_one: never computes parts side by side, which takes more memory.
+        work: returns a part's loss, and further results for the caller.
+        one_by_one: computes no parts in parallel, to save memory.
 
-    Returns: what `work` returned beside the loss, for each part.
+    Returns: the further results of `work`, for each part.
     """
     device = parameters[0].device
     large = sum(parameter.numel() for parameter in parameters) > MOST_PARAMETERS

@@ -1,4 +1,4 @@
-"""Out-of-memory errors that say which setting to lower."""
+"""Turns out-of-memory errors into ones that say which setting to lower."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ _OTHER_WORDS = ("allocate memory", "out of memory", "ALLOC_FAILED")
 
 @contextmanager
 def memory_for(doing: str, lower: str) -> Generator[None]:
-    """Inside, an out-of-memory error becomes one that names the settings to lower.
+    """Within the context, an out-of-memory error becomes one that names the settings to lower.
 
     Args:
         doing: what was being done, for instance "sampling".
-        lower: the settings that decide how much memory that takes.
+        lower: the settings that determine how much memory this takes.
     """
     try:
         yield

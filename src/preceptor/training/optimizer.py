@@ -22,7 +22,7 @@ _LESS = 'what is trained (optimizer = "adafactor" keeps less than adamw)'
 
 @dataclass(frozen=True)
 class Stepped:
-    """What one step of the optimiser did."""
+    """The result of one step of the optimiser."""
 
     grad_norm: float
     """Before clipping."""
@@ -30,7 +30,7 @@ class Stepped:
 
 
 class Optimizer:
-    """Takes steps from gradients, which each process has accumulated over its part of the batch."""
+    """Takes steps with the gradients that each process has accumulated over its part of the batch."""
 
     def __init__(
         self, parameters: Sequence[Tensor], settings: OptimizerSettings, total_steps: int, processes: Processes
@@ -47,9 +47,9 @@ class Optimizer:
         """Sums the gradients over the processes, clips them, takes a step and clears them.
 
         Args:
-            loss: of the whole batch, for the guard.
+            loss: the loss of the whole batch, for the guard.
             where: the step in words, for the message.
-            advance: whether the schedule goes on; False between several steps on one batch.
+            advance: whether to advance the schedule; False between several steps on one batch.
 
         Raises: PreceptorError when the loss or the gradient is not finite; no step is taken.
         """
@@ -74,7 +74,7 @@ class Optimizer:
         return {"optimizer": self._optimizer.state_dict(), "scheduler": self._scheduler.state_dict()}
 
     def load_state(self, state: TorchState) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
 

@@ -1,4 +1,4 @@
-"""Settings that every learner of our own shares. Without torch, so that recipes are checked before it is loaded."""
+"""Optimiser settings shared by all trainers. Needs no torch, so that recipes are checked before torch is loaded."""
 
 from typing import Literal
 
@@ -17,8 +17,8 @@ class OptimizerSettings(Frozen):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """The learning rate over the steps; linear and cosine fall towards 0 after the last step."""
     warmup_steps: Integer = Field(default=0, ge=0, le=1_000_000)
-    """Steps before the peak learning rate, over which it rises in equal parts."""
+    """Number of steps over which the learning rate rises linearly to its peak."""
     max_grad_norm: Real = Field(default=1.0, gt=0, le=1e9)
-    """Gradients are scaled down to this norm."""
+    """Gradients with a larger norm are scaled down to it."""
     gradient_accumulation_steps: Integer = Field(default=1, ge=1, le=65_536)
-    """Parts that each process divides its batch into; more need less memory and give the same update."""
+    """Parts into which each process divides its batch; more parts need less memory and give the same update."""

@@ -1,7 +1,7 @@
-"""Log-probabilities of groups of responses, each prompt computed once for its whole group where the model allows it.
+"""Log-probabilities of groups of responses. Each prompt is computed once for its whole group if the model allows it.
 
-A prompt and its responses are a tree of texts that begin alike (`backends.transformers.forest`). The result, and its
-gradient, are those of separate sequences; a model that cannot compute a forest gets separate sequences (`layout`).
+A prompt and its responses are a tree of texts with the same beginning (`backends.transformers.forest`). The result and
+its gradient equal those of separate sequences; a model that cannot compute a forest gets separate sequences (`layout`).
 """
 
 from collections.abc import Sequence
@@ -49,13 +49,13 @@ def packed_log_probs(model: Any, groups: Sequence[TokenGroup], temperature: floa
 def packed_forward(
     model: Any, groups: Sequence[TokenGroup], temperature: float, *, plain_head: bool | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Log-probabilities as `packed_log_probs` gives them, and the hidden states they came from.
+    """Log-probabilities as in `packed_log_probs`, and the hidden states from which they were computed.
 
     Args:
         plain_head: the result of `has_plain_head` for this model, if it is known.
 
-    Returns: N log-probabilities, and N × H last hidden states: each is of the position *before* its token, which has
-        seen the prompt and the response so far.
+    Returns: N log-probabilities, and N × H last hidden states: each at the position *before* its token, which has seen
+        the prompt and the response so far.
     """
     if any(not group.prompt or not all(group.responses) for group in groups):
         raise ValueError("an empty prompt or response has no log-probabilities")
@@ -79,8 +79,8 @@ def packed_forward(
 
 @torch.inference_mode()
 def has_plain_head(model: Any) -> bool:
-    """Whether a model's logits are the product of its last hidden state and its output embeddings, nothing scaled,
-    capped or added.
+    """Whether a model's logits are just the product of its last hidden state and its output embeddings, without
+    scaling, capping or bias.
     """
     arguments = {"input_ids": torch.tensor([[0, 1]], device=model.device), "use_cache": False}
     logits_NV, hidden_NH = read(model, arguments, [0, 1])

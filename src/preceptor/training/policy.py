@@ -1,4 +1,4 @@
-"""The policy: a language model in training, with the frozen reference that it started from."""
+"""The policy: a language model in training, with the frozen reference from which it started."""
 
 import copy
 from collections.abc import Generator, Sequence
@@ -97,7 +97,7 @@ class Policy:
 
     @contextmanager
     def as_reference(self) -> Generator[None]:
-        """Inside, the model computes, and samples, as the frozen base."""
+        """Within the context, the model computes and samples as the frozen base."""
         kept, self._is_reference = self.model, True
         try:
             if self._full:
@@ -109,10 +109,10 @@ class Policy:
 
     @contextmanager
     def merged(self) -> Generator[None]:
-        """Inside, the adapters are merged into the base's weights, for fast decoding; afterwards the base is restored.
+        """Within the context, the adapters are merged into the base, for fast decoding; then the base is restored.
 
-        In bfloat16 the sum is rounded, so log-probabilities for training are not computed in here. As the reference
-        there is nothing to merge.
+        In bfloat16 the sum is rounded, so log-probabilities for training must not be computed in this context. Inside
+        `as_reference` nothing is merged.
         """
         layers: list[Any] = [m for m in self.model.modules() if isinstance(m, Linear) and not self._is_reference]
         kept = [layer.get_base_layer().weight.data.clone() for layer in layers]
@@ -127,7 +127,7 @@ class Policy:
 
     @contextmanager
     def _precision(self) -> Generator[None]:
-        """Inside, fp32 weights of a model whose base is in bfloat16 compute in bfloat16 too."""
+        """Within the context, fp32 weights of a model whose base is in bfloat16 compute in bfloat16 too."""
         if self.base.model.dtype != torch.bfloat16:
             yield
             return
@@ -136,8 +136,8 @@ class Policy:
 
     @contextmanager
     def _recomputing(self) -> Generator[None]:
-        """Inside, activations are not kept if the settings say so. Dropout stays off: only the layers' own switch,
-        which transformers reads for checkpointing, is set.
+        """Within the context, activations are recomputed if the settings say so. Dropout stays off: this sets only the
+        layers' own switch, which transformers reads for checkpointing.
         """
         try:
             for layer in self._checkpointed:
@@ -152,7 +152,7 @@ class Policy:
         return tuple(encode_conversation(self.base.tokenizer, prompt.conversation))
 
     def encode_answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
-        """Token ids of an answer, with the end-of-sequence token where it is finished."""
+        """Token ids of an answer, with the end-of-sequence token if it is finished."""
         end = (int(self.base.tokenizer.eos_token_id),) if finished else ()
         return (*encode_text(self.base.tokenizer, text), *end)
 
@@ -170,7 +170,7 @@ class Policy:
         if not prompts_P:
             return []
         encoded_P = [self.encode(prompt) for prompt in prompts_P]
-        learns_in_fp32 = self._full and not self._is_reference  # merged adapters are in the base's precision already
+        learns_in_fp32 = self._full and not self._is_reference  # merged adapters already have the base's precision
         precision = self._precision() if learns_in_fp32 else nullcontext()
         with self.merged(), precision, memory_for("sampling", "rl.group_size or rl.max_new_tokens"):
             groups_PG = sample_groups(
@@ -203,7 +203,7 @@ class Policy:
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
         """Log-probability of every response token, one after another; see `packed_log_probs`.
 
-        Computed in parts: on a CPU large arrays are slow to allocate, and a GPU's memory is limited.
+        They are computed in parts, because large arrays are slow to allocate on a CPU, and a GPU's memory is limited.
         """
         return self._forward(groups, temperature)[0]
 
@@ -228,7 +228,7 @@ class Policy:
         Its mean over samples estimates the KL divergence to the reference.
 
         Args:
-            base: the policy whose reference is meant, if it is another one's.
+            base: the policy whose reference to use, if not this one's.
         """
         tokens_P = [group.tokens for group in groups_P]
         reference_N = (base or self).reference_log_probs(tokens_P, temperature)
@@ -256,7 +256,7 @@ class Policy:
         weights = self.model.state_dict() if self._full else _adapter_weights(self.model)
         if self._value_head is not None:
             weights |= {VALUE_HEAD + name: tensor for name, tensor in self._value_head.state_dict().items()}
-        tied: dict[int, str] = {}  # an array with two names is saved once
+        tied: dict[int, str] = {}  # an array with two names is saved only once
         return {
             name: tensor.detach()
             for name, tensor in weights.items()
@@ -264,13 +264,13 @@ class Policy:
         }
 
     def load_weights(self, weights: dict[str, Tensor], step: int) -> None:
-        """Loads the weights that `weights` returned at a training step. A value head that is not among them is kept."""
+        """Loads the weights that `weights` returned at a training step. A value head that they lack is kept."""
         head = {n.removeprefix(VALUE_HEAD): t for n, t in weights.items() if n.startswith(VALUE_HEAD)}
         if self._value_head is not None and head:
             self._value_head.load_state_dict(head)
         rest = {name: tensor for name, tensor in weights.items() if not name.startswith(VALUE_HEAD)}
         if self._full:
-            self.model.load_state_dict(rest, strict=False)  # only one of two tied names is there
+            self.model.load_state_dict(rest, strict=False)  # tied weights have only one of their names
         else:
             set_peft_model_state_dict(self.model, rest)
         self.step = step
@@ -286,7 +286,7 @@ class Policy:
         self.base.tokenizer.save_pretrained(folder)
 
     def load(self, folder: Path, step: int) -> None:
-        """Puts the weights of a checkpoint into the policy."""
+        """Loads the weights of a checkpoint into the policy."""
         if self._full:
             saved: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
             self.load_weights(saved.state_dict(), step)
@@ -319,7 +319,7 @@ class Policy:
 
 
 def _adapted(base: LocalModel, tuning: TuningSettings, seed: int) -> Any:
-    """The base under adapters that name it."""
+    """The base with adapters, which record its name."""
     model = adapted(base.model, lora_config(tuning, "CAUSAL_LM"), seed)
     model.peft_config["default"].base_model_name_or_path = base.source
     model.peft_config["default"].revision = base.revision
@@ -327,7 +327,7 @@ def _adapted(base: LocalModel, tuning: TuningSettings, seed: int) -> Any:
 
 
 def _full(base: LocalModel) -> Any:
-    """An fp32 copy of the base, whose weights all learn; the base is frozen."""
+    """An fp32 copy of the base, all of whose weights are trained; the base is frozen."""
     with memory_for("copying the model", "the size of the model"):
         model = copy.deepcopy(base.model).float().requires_grad_(True)
     base.model.requires_grad_(False)

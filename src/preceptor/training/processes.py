@@ -1,7 +1,7 @@
-"""The processes of one `accelerate launch`, or the only one there is.
+"""The processes of one `accelerate launch`, or a single process.
 
 Training is data-parallel: every process holds the model, computes the gradient of its part of each batch, and takes
-part in one sum of all gradients. Only the main process works on files and asks judges; the others get the result.
+part in one sum of all gradients. Only the main process works on files and asks judges; the others receive the results.
 """
 
 import os
@@ -23,23 +23,23 @@ T = TypeVar("T")
 OF_MAIN = "raised by the main process"
 """Marks errors in the other processes, which need not be printed again."""
 PATIENCE = timedelta(days=7)
-"""How long processes wait for each other: judging happens in one of them."""
+"""How long processes wait for each other; it is long because only one of them judges."""
 
 
 class Processes:
-    """The processes that train together. With a single process, nothing here costs time."""
+    """The processes that train together. With a single process, these methods cost no time."""
 
     def __init__(self) -> None:
         self._state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of processes."""
         return int(self._state.num_processes)
 
     @property
     def index(self) -> int:
-        """Which one this is, from 0."""
+        """The index of this process, from 0."""
         return int(self._state.process_index)
 
     @property
@@ -48,7 +48,7 @@ class Processes:
         return self.index == 0
 
     def on_main(self, work: Callable[[], T]) -> T:
-        """What `work` returns, or raises, on the main process; it runs there alone, and all wait for it."""
+        """Runs `work` on the main process only; all processes wait, and then return or raise its result."""
         if self.count == 1:
             return work()
         said: list[Any] = [None, None]
@@ -67,12 +67,12 @@ class Processes:
         return cast("T", said[0])
 
     def part(self, items: Sequence[T]) -> list[T]:
-        """This process's part of a batch: contiguous, and possibly empty. Sizes of parts differ by at most one."""
+        """This process's part of a batch: contiguous, possibly empty. The sizes of parts differ by at most one."""
         bounds = [len(items) * i // self.count for i in (self.index, self.index + 1)]
         return list(items[bounds[0] : bounds[1]])
 
     def gather(self, part: Sequence[T]) -> list[T]:
-        """The whole batch, in order, of every process's part."""
+        """The whole batch, in order, from the parts of all processes."""
         if self.count == 1:
             return list(part)
         return cast("list[T]", gather_object(list(part)))
@@ -89,7 +89,7 @@ class Processes:
 
 
 def leave(code: int = 0) -> None:
-    """Ends this process at once, if it is one of several; a single one goes on.
+    """Ends this process at once if it is one of several; does nothing in a single process.
 
     The threads of a process group may outlive the interpreter and then abort a finished process (SIGABRT), so the
     interpreter's own shutdown is skipped.

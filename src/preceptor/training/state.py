@@ -1,11 +1,11 @@
-"""What a training in steps keeps on disk, so that it can be killed at any moment and go on as if nothing had happened.
+"""Files of a training in steps, which can be killed at any moment and then continues as if never interrupted.
 
     metrics.jsonl       one row per finished step; the same numbers however often the training was interrupted
     state/step-000012/  everything that the next step needs: weights, the optimiser's tensors, and `step.json` with the
                         rest; the newest one only
 
-A state is there when its folder has its name, which is given last. Rows of later steps are cut off, since these steps
-are taken again.
+A state is complete once its folder has its name, because the folder is renamed last. Rows of later steps are cut off,
+since these steps are repeated.
 """
 
 import shutil
@@ -38,7 +38,7 @@ class TrainingState:
     """The rows and the newest state of one training. One process writes; all may read.
 
     Args:
-        root: the folder of both.
+        root: the folder of the rows and the state.
     """
 
     def __init__(self, root: Path) -> None:
@@ -46,8 +46,8 @@ class TrainingState:
         self.folder = root / "state"
 
     def newest(self) -> JsonObject | None:
-        """The `step.json` of the newest state, which is verified; None where there is none. Makes the folder, and
-        removes what a killed process left half written.
+        """The `step.json` of the newest state, which is verified; None if there is no state. Makes the folder, and
+        removes incomplete files of a killed process.
 
         Raises: CheckpointError when the state is truncated or altered.
         """
@@ -60,7 +60,7 @@ class TrainingState:
 
     @property
     def step(self) -> int:
-        """The step of the newest state; 0 where there is none."""
+        """The step of the newest state; 0 if there is none."""
         names = (path.name.removeprefix("step-") for path in self.folder.glob("step-*"))
         return max((int(name) for name in names if name.isdigit()), default=0)
 
@@ -68,7 +68,7 @@ class TrainingState:
         """Cuts the rows to those up to the newest state.
 
         Args:
-            last: the row of that step, where the state holds it; a killed process may not have written it.
+            last: the row of that step, if the state holds it; a killed process may not have written it.
 
         Raises: CheckpointError when rows are missing before it.
         """
@@ -89,7 +89,7 @@ class TrainingState:
 
         Args:
             optimizer: tensors and numbers, saved with torch.
-            rest: what else the next step needs, as JSON: `step.json`.
+            rest: everything else that the next step needs, as JSON: `step.json`.
         """
 
         def fill(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training steps with regular checkpoints. A killed run goes on as if nothing had happened."""
+"""Training steps with regular checkpoints. A killed run continues as if it had not been interrupted."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ class Checkpointing:
 
 
 class Learner(Protocol):
-    """What updates a policy, with the state that the next step needs beside the policy's weights."""
+    """Updates a policy, and holds the state that the next step needs besides the policy's weights."""
 
     def state(self) -> TorchState:
         """What the next step needs, as tensors and numbers, for torch to save."""
@@ -55,7 +55,7 @@ def take_steps(
     processes: Processes,
     on_step: Callable[[int, Facts], None],
 ) -> int:
-    """Takes the steps that the files say are left. Every process calls it with the same arguments.
+    """Takes the remaining steps, according to the files. Every process calls it with the same arguments.
 
     Args:
         take: takes a step, given its number, counted from 1; returns the facts of the step, a dataclass without times,

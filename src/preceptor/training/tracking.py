@@ -15,7 +15,7 @@ PACKAGES = {
     "mlflow": ("mlflow",),
     "trackio": ("trackio",),
 }
-"""For each tracker the packages of which it needs one."""
+"""For each tracker, the packages of which it needs at least one."""
 
 
 def check_tracker(name: str) -> None:
@@ -30,7 +30,7 @@ class Tracker:
 
     Args:
         folder: the run directory, for trackers that write files.
-        settings: of the run, nested as in its recipe.
+        settings: the run's settings, nested as in its recipe.
 
     Raises: UsageError when the tracker's package is not installed.
     """
@@ -56,13 +56,13 @@ class Tracker:
             self._tracker.log(numbers, step=step)
 
     def finish(self) -> None:
-        """Sends what is left. Nothing can be logged afterwards."""
+        """Sends the remaining values. Nothing can be logged afterwards."""
         if self._tracker is not None:
             self._tracker.finish()
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """Nested settings by dotted names, lists as text, which every tracker accepts."""
+    """Flattens nested settings to dotted names, with lists as text, which every tracker accepts."""
     found: dict[str, bool | int | float | str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):

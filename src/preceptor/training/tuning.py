@@ -1,4 +1,4 @@
-"""What of a model is trained, and in which precision."""
+"""Which weights of a model are trained, and in which precision."""
 
 from typing import Literal
 
@@ -17,6 +17,6 @@ class TuningSettings(Frozen):
     alpha: Real = Field(default=32.0, gt=0, le=1e6)
     """Adapter outputs are scaled by alpha / rank."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """What the model computes in; `auto` is bf16 where the hardware multiplies it natively. What is trained is fp32."""
+    """Computing precision; `auto` is bf16 if the hardware multiplies it natively. Trained weights are fp32."""
     gradient_checkpointing: Flag = False
-    """Compute activations again in the backward pass instead of keeping them: slower, in less memory."""
+    """Recompute activations in the backward pass instead of keeping them: slower, but needs less memory."""

@@ -11,7 +11,7 @@ from preceptor.evaluation.checkpoints.snapshot import Measure, MeasuredResponse,
 from preceptor.evaluation.signs import ALPHA, sign_flip_p_value
 
 MOST_FAILURES = 0.1
-"""Share of responses without a held-out score above which a checkpoint's score says too little."""
+"""With a larger share of responses without a held-out score, a checkpoint's score is not meaningful."""
 
 
 class Bounds(Frozen):
@@ -45,7 +45,7 @@ class OverOptimisation(Frozen):
 
 
 def _keeps_all(step: int) -> str | None:
-    """For snapshots that measure everything, so that no further check is needed."""
+    """The guard for snapshots that measure everything: no further check is needed."""
     return None
 
 
@@ -53,7 +53,7 @@ def broken_bound(before: Snapshot, now: Snapshot, bounds: Bounds, *, measured: b
     """The first bound that a snapshot breaks, in words; None if it keeps all.
 
     Args:
-        measured: whether the run has a held-out measure, which may have failed on every response here.
+        measured: whether the run has a held-out measure; it may have failed on every response of this snapshot.
     """
     failed = sum(r.heldout_score is None for r in now.responses) / max(1, len(now.responses))
     if measured and failed > MOST_FAILURES:
@@ -73,8 +73,8 @@ def choose_checkpoint(
     The first snapshot is the policy before training; it keeps every bound, so there is always a choice.
 
     Args:
-        guard: called with the step that would be kept; returns a bound that it breaks and its snapshot does not show,
-            or None. If it breaks one, the next best is tried.
+        guard: called with the step that would be kept; returns a bound that it breaks although its snapshot does not
+            show it, or None. If it breaks one, the next best is tried.
     """
     before, measured = snapshots[0], _are_measured(snapshots)
     broken = {s.step: broken_bound(before, s, bounds, measured=measured) for s in snapshots[1:]}
@@ -104,8 +104,8 @@ def should_stop(snapshots: Sequence[Snapshot], bounds: Bounds) -> str | None:
 
 
 def to_grade(snapshots: Sequence[Snapshot], bounds: Bounds) -> tuple[int, ...]:
-    """The steps whose responses the training judge must score before `find_over_optimisation` can decide about the
-    newest snapshot: none as long as the held-out measure has not fallen and the text has not degenerated.
+    """The steps whose responses the training judge must score before `find_over_optimisation` can judge the newest
+    snapshot: none as long as the held-out measure has not fallen and the text has not degenerated.
     """
     *earlier, now = snapshots
     if not earlier:
@@ -164,7 +164,7 @@ def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
 
 
 def broken_perplexity(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
-    """How the capability guard is broken, in words; None if it is kept, or was not measured in both."""
+    """How the capability guard is broken, in words; None if it is kept, or not measured in both snapshots."""
     if not before.references or not now.references:
         return None
     ratio = _overall(now.reference_perplexity) / _overall(before.reference_perplexity)

@@ -1,8 +1,8 @@
-"""Whether a person could read what a policy wrote.
+"""Rules that decide whether a person could read what a policy wrote.
 
 Training on a reward can end in text that scores well and says nothing: a row of emoji, one phrase repeated endlessly,
-words in random order. The rules here find the obvious cases. They do not depend on the language, so they hold for every
-script, for code and for tables. They would rather miss a bad text than flag a good one.
+words in random order. The rules find the obvious cases. They do not depend on the language, so they hold for every
+script, for code and for tables. They prefer missing a bad text to flagging a good one.
 """
 
 import re
@@ -23,18 +23,18 @@ SYMBOL_SHARE = 0.5
 REPEATED_SHARE = 0.5
 """Share of a text's runs of six words that occurred earlier in it, above which it repeats itself."""
 REPEATED_FROM = 15
-"""Number of words from which repetition is checked: a short answer may say one thing three times."""
+"""Repetition is checked in texts of at least this many words: a short answer may say one thing three times."""
 FAR_BELOW = 4.0
-"""A text this many nats per token below the median of the reference's own responses is not in its language. With
+"""A text this many nats per token below the median of the reference's own responses is not in its language. Values for
 SmolLM2-135M, whose own responses have a median of -1.8: answers by people -2.5, other languages -3.4 to -4.7, praise
 without grammar -7.3, shuffled words -7.2, random tokens -13.8."""
 LIKELIHOOD_FROM = 8
-"""Number of tokens from which a likelihood means something: a model expects sentences, and finds "42" as unlikely as
+"""A likelihood is meaningful for at least this many tokens: a model expects sentences, and finds "42" as unlikely as
 nonsense.
 """
 
 _RUN = 6
-_DRAWN = range(0x2500, 0x25A0)  # lines and blocks, which draw tables, folder trees and bars
+_DRAWN = range(0x2500, 0x25A0)  # lines and blocks used to draw tables, folder trees and bars
 # Scripts that put no space between words: each character counts as a word.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_])+")
@@ -85,12 +85,12 @@ def share_unreadable(
 
     Args:
         texts: responses.
-        mean_log_probs: of each text, what `mean_log_prob` gave, under the reference model. None instead of all of them
-            where nothing was measured: then the rules alone decide.
-        floor: what `likelihood_floor` gave; texts below it count as unreadable. None leaves likelihoods out.
+        mean_log_probs: the result of `mean_log_prob` for each text under the reference model. None if nothing was
+            measured: then only the rules decide.
+        floor: the result of `likelihood_floor`; texts below it count as unreadable. None ignores likelihoods.
 
-    Returns: None where there are no texts.
-    Raises: ValueError when there is not one log-probability for each text.
+    Returns: None if there are no texts.
+    Raises: ValueError when the numbers of texts and log-probabilities differ.
 
     Example:
         >>> share_unreadable(["Get well soon!", "😍▯▯▯▯▯"])
@@ -111,7 +111,7 @@ def mean_log_prob(log_prob: float, tokens: int) -> float | None:
     """Mean log-probability per token, in nats; None for a text of fewer than `LIKELIHOOD_FROM` tokens.
 
     Args:
-        log_prob: of the whole response under the reference model, in nats.
+        log_prob: log-probability of the whole response under the reference model, in nats.
     """
     return log_prob / tokens if tokens >= LIKELIHOOD_FROM else None
 
@@ -119,13 +119,13 @@ def mean_log_prob(log_prob: float, tokens: int) -> float | None:
 def likelihood_floor(own_mean_log_probs: Sequence[float | None]) -> float | None:
     """Mean log-probability per token, in nats, below which a text is not in the reference model's language.
 
-    It is `FAR_BELOW` under the median of the reference's own responses, or their lowest where that is lower still: no
+    It is `FAR_BELOW` under the median of the reference's own responses, or their minimum if that is lower, so no
     response that the reference itself wrote is called unreadable for its likelihood.
 
     Args:
-        own_mean_log_probs: what `mean_log_prob` gave of responses that the reference itself sampled to these prompts.
+        own_mean_log_probs: the results of `mean_log_prob` for the reference's own responses to these prompts.
 
-    Returns: None where no response was long enough.
+    Returns: None if no response was long enough.
     """
     known = [value for value in own_mean_log_probs if value is not None]
     return min(*known, statistics.median(known) - FAR_BELOW) if known else None
@@ -144,7 +144,7 @@ def _counted(text: str) -> tuple[int, int, int, int]:
             continue
         category = unicodedata.category(character)
         if category[0] in "LMN":
-            letters += character not in "\ufe0e\ufe0f"  # choose how an emoji is drawn
+            letters += character not in "\ufe0e\ufe0f"  # selectors of how an emoji is drawn
         elif character == "\ufffd" or category in ("Cc", "Cn", "Co", "Cs"):
             broken += 1
         elif category == "So" and ord(character) not in _DRAWN:
@@ -166,6 +166,6 @@ def _repeats(text: str) -> bool:
     seen: set[tuple[str, ...]] = set()
     again = 0
     for run in runs:
-        again += run in seen and any(word.isalpha() for word in run)  # a matrix repeats numbers, and may
+        again += run in seen and any(word.isalpha() for word in run)  # a matrix may repeat numbers
         seen.add(run)
     return again > REPEATED_SHARE * len(runs)

@@ -14,7 +14,7 @@ from preceptor.evaluation.intervals import Estimate, jackknife, mean_by_prompt, 
 
 
 class MeasuredResponse(Frozen):
-    """One response to a held-out prompt with everything that was measured on it."""
+    """One response to a held-out prompt, with all its measurements."""
 
     prompt_id: str
     cohort: str
@@ -65,21 +65,21 @@ MeasureName: TypeAlias = Literal[
 
 
 class Measures(Frozen):
-    """The measures of one step, without the responses they were made on."""
+    """The measures of one step, without the measured responses."""
 
     step: int
     judge_score: Measure
     """Mean reward by the training judge or the reward model."""
     heldout_score: Measure
     kl: Measure
-    """To the reference, in nats per response."""
+    """KL to the reference, in nats per response."""
     tokens_mean: Measure
     """Tokens per response."""
     length_limit_share: Measure
     """Share of responses that the length limit cut."""
     distinct_2: Measure
     reference_perplexity: Measure
-    """On the reference answers."""
+    """Perplexity on the reference answers."""
     judge_failures: int
     heldout_failures: int
     choice_mass: float | None
@@ -99,12 +99,12 @@ class Snapshot(Frozen):
     responses: tuple[MeasuredResponse, ...]
     references: tuple[MeasuredReference, ...]
     rollout_kl: Estimate | None = None
-    """Mean KL of the responses that the newest training step learnt from, if the responses here have no KL."""
+    """Mean KL of the responses of the newest training step, if this snapshot's responses have no KL."""
     graded: bool | None = None
-    """Whether the training judge was asked. None in files of earlier versions: it was if any response has its score.
+    """Whether the training judge was asked. None in files of earlier versions: it was if any response has a score.
     """
     measured: bool | None = None
-    """Whether there is a held-out measure. None in files of earlier versions: there is if any response has its score.
+    """Whether there is a held-out measure. None in files of earlier versions: there is if any response has a score.
     """
 
     @property
@@ -203,7 +203,7 @@ class Snapshot(Frozen):
         return float(result.statistic)
 
     def of_prompts(self, prompts: Collection[str]) -> "Snapshot":
-        """The snapshot of only some prompts, given by id."""
+        """The snapshot restricted to these prompt ids."""
         return self.with_responses([r for r in self.responses if r.prompt_id in prompts])
 
     def with_responses(self, responses: Sequence[MeasuredResponse], graded: bool | None = None) -> "Snapshot":
@@ -274,7 +274,7 @@ def change(before: Snapshot, after: Snapshot) -> Estimate | None:
 def differences(
     before: Snapshot, after: Snapshot, value: Callable[[MeasuredResponse], float | None]
 ) -> dict[str, float]:
-    """By prompt with a value in both snapshots, the mean over its responses after minus the mean before."""
+    """For each prompt with a value in both snapshots, the mean over its responses after minus the mean before."""
     earlier, later = (
         {
             name: [known for r in group if (known := value(r)) is not None]

@@ -17,13 +17,13 @@ class SweepPoint(Frozen):
 
     step: int
     kl: Measure
-    """To the reference, nats per response."""
+    """KL to the reference, in nats per response."""
     training_reward: Measure
-    """By the run's own judge or reward model; estimates are None if it has none."""
+    """Reward by the run's own judge or reward model; estimates are None if it has none."""
     heldout: Measure
-    """By the measure that took no part in training; estimates are None if there is none."""
+    """Score by the measure that took no part in training; estimates are None if there is none."""
     perplexity: Measure
-    """On the reference answers."""
+    """Perplexity on the reference answers."""
     perplexity_ratio: float | None
     """Perplexity over that of the untrained policy."""
     distinct_2: Measure
@@ -32,7 +32,7 @@ class SweepPoint(Frozen):
     rates: dict[str, Measure]
     """Measures that need no judge: refusals, and task scores on prompts with a reference answer."""
     gain: Measure
-    """Change of the held-out score since the untrained policy, paired by prompt, on the test prompts."""
+    """Change of the held-out score from the untrained policy, paired by prompt, on the test prompts."""
     p_holm: float | None
     """p-value of no change over all test prompts, by sign flips, with Holm's correction over checkpoints."""
     reward_failures: int
@@ -64,21 +64,21 @@ class Sweep(Frozen):
 
     title: str
     held_out: str | None
-    """The name of the held-out measure, for sentences; None if nothing independent measured."""
+    """The name of the held-out measure, for sentences; None if there is none."""
     training_reward: str | None
-    """What the training reward is; None if the run has no judge and no reward model."""
+    """The name of the training reward; None if the run has no judge and no reward model."""
     heldout_judge_trained: bool
     """Whether the held-out judge is a model that judged in training."""
     bounds: Bounds
     samples: int
     """Responses to each prompt."""
     cohorts: dict[str, int]
-    """By cohort, the number of prompts."""
+    """The number of prompts by cohort."""
     trained_on: int
-    """How many of them the run was trained on."""
+    """How many of these prompts the run was trained on."""
     validation: int = 0
-    """How many of them choose the best checkpoint; no change is claimed on these. 0 if they are too few to split, so
-    that all of them both choose and test."""
+    """How many of them are used to choose the best checkpoint; no change is claimed on these. 0 if there are too few to
+    split, so that all of them are used both to choose and to test."""
     points: tuple[SweepPoint, ...]
     best_step: int
     """The step with the highest held-out score within the bounds, on the validation prompts; without a held-out
@@ -106,7 +106,7 @@ class Sweep(Frozen):
 
 
 class Measured(Frozen):
-    """What a sweep measured, and how."""
+    """What a sweep measured, and under which conditions."""
 
     title: str
     held_out: str | None
@@ -117,7 +117,7 @@ class Measured(Frozen):
     kept_step: int | None
     facts: dict[str, Any]
     validation: tuple[str, ...] = ()
-    """Ids of the prompts that choose; if empty, all choose."""
+    """Ids of the prompts used to choose the checkpoint; if empty, all are."""
 
 
 def sweep(
@@ -127,7 +127,7 @@ def sweep(
 
     Args:
         snapshots: by step, the untrained policy first; all on the same prompts.
-        measures: of their responses; the step is the name of the policy.
+        measures: measures of their responses; the step is the name of the policy.
 
     Raises: ValueError without a measurement of the untrained policy.
     """

@@ -1,4 +1,4 @@
-"""Measures on texts that no language model takes part in."""
+"""Measures on texts that need no language model."""
 
 from collections.abc import Sequence
 from functools import cache

@@ -1,1 +1,1 @@
-"""Measures of judges: agreement with people, biases, what their labels are worth."""
+"""Measures of judges: agreement with people, biases, the value of their labels."""

@@ -1,8 +1,8 @@
-"""How a judge's preferences agree with people's: the measures, each from plain rows.
+"""Measures of how a judge's preferences agree with people's, computed from plain rows.
 
-The measures of Lee et al. 2023 (arXiv 2309.00267): AI labeler alignment (section "Evaluation") and position bias
-(appendix on position bias in LLM labelers), with intervals that know that comparisons of one prompt are not
-independent. A judge's exact 0.5 counts one half wherever a choice is counted. What cannot be computed is None, never 0.
+AI labeler alignment (section "Evaluation") and position bias (appendix on position bias in LLM labelers) are those of
+Lee et al. 2023 (arXiv 2309.00267), with intervals that allow for the dependence between comparisons of one prompt. A
+judge's exact 0.5 counts one half wherever a choice is counted. A measure that cannot be computed is None, never 0.
 """
 
 import math
@@ -25,7 +25,7 @@ BINS = 10
 
 
 class ReliabilityBin(Frozen):
-    """The rows in which a judge was about as sure of the response it preferred."""
+    """The rows in which a judge had about the same confidence in the response that it preferred."""
 
     low: float
     high: float
@@ -37,24 +37,24 @@ class ReliabilityBin(Frozen):
 
 
 def chosen(p_a: float) -> Literal["a", "b", "tie"]:
-    """What a probability of response a prefers; an exact 0.5 prefers neither."""
+    """The response that a probability of response a prefers; exactly 0.5 is a tie."""
     return "a" if p_a > 0.5 else "b" if p_a < 0.5 else "tie"
 
 
 def correctness(p_a: float, majority: Side) -> float:
-    """1 where a judge prefers what people prefer, 0 where it does not, 0.5 where it is undecided."""
+    """1 if a judge prefers what people prefer, 0 if it does not, 0.5 if it is undecided."""
     choice = chosen(p_a)
     return 0.5 if choice == "tie" else float(choice == majority)
 
 
 def share_by_prompt(values: Sequence[tuple[str, float]]) -> Estimate | None:
-    """The mean of all rows' values in [0, 1], each row weighing the same, with the interval of `rate_interval` over
+    """The mean of all rows' values in [0, 1], with equal weight for each row, and the interval of `rate_interval` over
     prompts.
 
     Args:
         values: (prompt id, value) of each row.
 
-    Returns: a share of rows, `n` of them; None when there is no row.
+    Returns: a share of `n` rows; None if there is no row.
     """
     if not values:
         return None
@@ -65,10 +65,10 @@ def share_by_prompt(values: Sequence[tuple[str, float]]) -> Estimate | None:
 
 
 def difference_by_prompt(values: Sequence[tuple[str, float]]) -> Estimate | None:
-    """The mean of all rows' differences of two shares, in [-1, 1], and its interval over prompts: a share's, on another
-    scale. There is no interval with fewer than three prompts.
+    """The mean of all rows' differences of two shares, in [-1, 1], and its interval over prompts: that of a share, on
+    another scale. There is no interval with fewer than three prompts.
 
-    Returns: `n` is the number of rows; None when there is no row.
+    Returns: `n` is the number of rows; None if there is no row.
     """
     if not values:
         return None
@@ -91,8 +91,8 @@ def _sums(values: Sequence[tuple[str, float]]) -> tuple[np.ndarray, np.ndarray]:
 def reliability(rows: Sequence[tuple[float, Side]]) -> tuple[ReliabilityBin, ...]:
     """Confidence against correctness in ten equal-width bins over [0.5, 1]; empty bins are left out.
 
-    Which response is called a is arbitrary, so the bins are over the probability of the response that the judge
-    prefers, max(p_a, 1 - p_a), and not over p_a.
+    Which response is called a is arbitrary, so the bins divide the probability of the response that the judge prefers,
+    max(p_a, 1 - p_a), and not p_a.
 
     Args:
         rows: p_a and what most people prefer.
@@ -117,21 +117,21 @@ def reliability(rows: Sequence[tuple[float, Side]]) -> tuple[ReliabilityBin, ...
 def calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
     """Expected calibration error: Σ n · |confidence - correct| / Σ n over bins (Guo et al. 2017, equation 3).
 
-    Chance alone makes it positive, the more so the fewer rows there are.
+    Chance alone makes it positive, more so with fewer rows.
     """
     total = sum(b.n for b in bins)
     return math.fsum(b.n * abs(b.confidence - b.correct) for b in bins) / total if total else None
 
 
 def brier_score(rows: Sequence[tuple[float, Side]]) -> float | None:
-    """Mean of (p_a - y)², y = 1 where most people prefer a, else 0 (Brier 1950). Saying 0.5 always scores 0.25."""
+    """Mean of (p_a - y)², y = 1 where most people prefer a, else 0 (Brier 1950). Always answering 0.5 scores 0.25."""
     return math.fsum((p - (majority == "a")) ** 2 for p, majority in rows) / len(rows) if rows else None
 
 
 def kappa(rows: Sequence[tuple[float, Side]]) -> float | None:
-    """Cohen's kappa of the judge's choice with the majority's, undecided rows left out.
+    """Cohen's kappa of the judge's choice and the majority's; undecided rows are left out.
 
-    None where judge and people together only ever name one side: agreement by chance is then certain.
+    None if judge and people name only one side in all rows: agreement by chance is then certain.
     """
     decided = [(chosen(p), majority) for p, majority in rows if chosen(p) != "tie"]
     if len({side for pair in decided for side in pair}) < 2:
@@ -140,14 +140,15 @@ def kappa(rows: Sequence[tuple[float, Side]]) -> float | None:
 
 
 def human_agreement(labels: Iterable[HumanLabel]) -> float | None:
-    """How often two people agree: the mean over rows of the share of agreeing pairs of raters; a tie is an opinion."""
+    """How often two people agree: the mean over rows of the share of agreeing pairs of raters. A tie is an opinion."""
     shares = [_agreeing_pairs(label.ratings) for label in labels if len(label.ratings) > 1]
     return math.fsum(shares) / len(shares) if shares else None
 
 
 def one_person_agreement(rows: Iterable[tuple[float, HumanLabel]]) -> float | None:
-    """How often the judge agrees with one person, over rows that several rated: compare it with `human_agreement`,
-    not alignment, since a majority is easier to agree with than a person. An undecided judge says "tie".
+    """How often the judge agrees with one person, over rows that several people rated. Compare this with
+    `human_agreement`, not alignment: agreeing with a majority is easier than with a person. An undecided judge counts
+    as "tie".
     """
     shares = [
         sum(rating == chosen(p_a) for rating in label.ratings) / len(label.ratings)
@@ -158,9 +159,9 @@ def one_person_agreement(rows: Iterable[tuple[float, HumanLabel]]) -> float | No
 
 
 def krippendorff_alpha(opinions: Iterable[Sequence[str]]) -> float | None:
-    """Krippendorff's nominal alpha over rows' opinions; which rater is which does not matter to it.
+    """Krippendorff's nominal alpha over rows' opinions; raters need not be identified.
 
-    None where no row has two opinions, or all opinions are the same.
+    None if no row has two opinions, or all opinions are the same.
     """
     counts = [Counter(row) for row in opinions if len(row) > 1]
     values = sorted({value for row in counts for value in row})
@@ -171,8 +172,8 @@ def krippendorff_alpha(opinions: Iterable[Sequence[str]]) -> float | None:
 
 
 def single_order(preference: Preference) -> float:
-    """p_a by the presentations with a first alone; p_a itself where the judge saw one order only. For an ensemble, the
-    mean over all its judges' presentations, whatever their weights.
+    """p_a from only the presentations with a first; p_a itself if the judge saw only one order. For an ensemble, the
+    mean over all its judges' presentations, regardless of their weights.
     """
     by_order = p_by_order(_presented(preference))
     return mean(by_order["ab"]) if len(by_order) == 2 else preference.p_a
@@ -191,13 +192,13 @@ def first_position_rate(preferences: Iterable[Preference]) -> float | None:
 
 
 def longer(comparison: Comparison) -> Literal["a", "b", "tie"]:
-    """Which response has more characters, a trajectory with all its messages."""
+    """Which response has more characters; all messages of a trajectory count."""
     a, b = len(response_text(comparison.a)), len(response_text(comparison.b))
     return "a" if a > b else "b" if b > a else "tie"
 
 
 def longer_preferred_rate(preferences: Iterable[Preference]) -> float | None:
-    """Share of comparisons, lengths in characters differing, in which the judge prefers the longer response."""
+    """Share of comparisons of responses with different lengths in which the judge prefers the longer one."""
     hits = [correctness(p.p_a, side) for p in preferences if (side := longer(p.comparison)) != "tie"]
     return mean(hits) if hits else None
 
@@ -209,7 +210,7 @@ def longer_baseline(rows: Iterable[tuple[Comparison, Side]]) -> float | None:
 
 
 def above_longer(rows: Sequence[tuple[Comparison, float, Side]]) -> Estimate | None:
-    """A judge's alignment less that of always preferring the longer response, with its interval over prompts.
+    """A judge's alignment minus that of always preferring the longer response, with its interval over prompts.
 
     Args:
         rows: comparison, the judge's p_a, and what most people prefer.
@@ -221,8 +222,8 @@ def above_longer(rows: Sequence[tuple[Comparison, float, Side]]) -> Estimate | N
 
 
 def self_consistency(preferences: Iterable[Preference]) -> float | None:
-    """How often two samples of one presentation (same judge, order, principles) agree: the mean over those with several
-    samples of the share of agreeing pairs.
+    """How often two samples of one presentation (same judge, order, principles) agree: the mean share of agreeing pairs
+    over presentations with several samples.
     """
     shares: list[float] = []
     for preference in preferences:

@@ -1,4 +1,4 @@
-"""An audit in words: which judge to use, what to compare its agreement with, and why to doubt it."""
+"""Describes an audit in sentences: which judge to use, what to compare its agreement with, and why to doubt it."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ FEW_ROWS = 100
 
 
 def with_short_labels(audit: Audit) -> Audit:
-    """The audit with labels for reading: hashes cut to 8 digits, and the model left out where all judges have the same.
+    """The audit with shorter labels: hashes have 8 digits, and the model is left out if all judges have the same.
 
-    Labels stay as they are where two would become one.
+    Labels stay unchanged if two would become equal.
     """
     labels = [judge.label for judge in audit.judges]
     short = [_HASH.sub(r"\1", label) for label in labels]
@@ -38,12 +38,12 @@ def with_short_labels(audit: Audit) -> Audit:
 
 
 def ranked(audit: Audit) -> list[JudgeAudit]:
-    """The judges, the one that agrees most with people first; those without an answer last."""
+    """The judges in descending order of agreement with people; those without an answer last."""
     return sorted(audit.judges, key=lambda judge: judge.alignment.value if judge.alignment else -1.0, reverse=True)
 
 
 def sample(audit: Audit) -> list[str]:
-    """What to know about the rows before reading any number from them: they may not represent others."""
+    """Warnings about the rows, which may not represent others; shown before any number."""
     sentences: list[str] = []
     if disputed := audit.chosen.get("disputed"):
         rows = max((judge.rows for judge in audit.judges), default=disputed)
@@ -60,7 +60,7 @@ def sample(audit: Audit) -> list[str]:
 
 
 def headline(audit: Audit) -> str:
-    """The result in a sentence or two: which judge to use, whether it beats the next by more than luck; or why none."""
+    """The result in a sentence or two: which judge to use, and whether it beats the next beyond chance; or why none."""
     judges = [judge for judge in ranked(audit) if judge.alignment is not None]
     if not judges:
         return "Use none of these judges: none gave an answer on a pair on which people have a majority."
@@ -109,7 +109,7 @@ def _aligned(judge: JudgeAudit) -> float | None:
 
 
 def _unfit(judge: JudgeAudit) -> str:
-    """Why a judge is not to be used."""
+    """Why a judge should not be used."""
     interval = judge.alignment and judge.alignment.interval
     if judge.unfit == "below_chance":
         return "it agrees with people less than chance"
@@ -121,7 +121,7 @@ def _unfit(judge: JudgeAudit) -> str:
 
 
 def _longer(judge: JudgeAudit) -> str:
-    """How it compares with the rule that reads nothing."""
+    """How it compares with the rule that always prefers the longer response."""
     rule = f"always preferring the longer response does {{}} ({percent(judge.longer_baseline)})"
     below = judge.alignment is not None and judge.alignment.value < (judge.longer_baseline or 0.0)
     return rule.format("better" if below else "about as well")

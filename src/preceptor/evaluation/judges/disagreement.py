@@ -1,4 +1,4 @@
-"""How often the judge that trained a policy and a judge that did not disagree about it."""
+"""How often a policy's training judge and its held-out judge disagree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class TwiceJudged:
 
 
 class Disagreement(Frozen):
-    """Judges against each other on the same comparisons; those on which either is exactly undecided are left out."""
+    """Disagreement of two judges on the same comparisons; those on which either is exactly undecided are left out."""
 
     n: int
     undecided: int
@@ -30,11 +30,11 @@ class Disagreement(Frozen):
     """Share of comparisons in which the two prefer different responses, with its interval over prompts."""
     by_cohort: dict[str, Estimate]
     kappa: float | None
-    """Cohen's kappa of the two judges' choices; None where it is undefined."""
+    """Cohen's kappa of the two judges' choices; None if it is undefined."""
 
 
 def disagreement(rows: Sequence[TwiceJudged]) -> Disagreement:
-    """The disagreement rate overall and by cohort; a cohort without a decided comparison is not among them."""
+    """The disagreement rate overall and by cohort; a cohort without a decided comparison is left out."""
     decided: list[tuple[TwiceJudged, Side]] = []
     for row in rows:
         choice = chosen(row.p_training)

@@ -1,6 +1,6 @@
-"""The audit of judges against people: every judge's measures, and whether two judges differ by more than chance.
+"""The audit of judges against people: every judge's measures, and whether two judges differ beyond chance.
 
-A failure never enters a number but `failure_rate` and `failures`; what cannot be computed is None.
+Failures count only in `failure_rate` and `failures`. A measure that cannot be computed is None.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ _WITH_INTERVAL = ("alignment", "single_order_alignment", "above_longer")
 
 @dataclass(frozen=True)
 class Judged:
-    """One row of people's data with what one judge made of it."""
+    """One row of people's data with one judge's result."""
 
     comparison: Comparison
     human: HumanLabel
@@ -39,7 +39,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class JudgeRun:
-    """All that one judge said, and what it took."""
+    """All results of one judge, and their cost."""
 
     judge: str
     """Identity of the judge's model."""
@@ -47,26 +47,26 @@ class JudgeRun:
     rows: Sequence[Judged]
     seconds: float
     asked: int = 0
-    """Calls that the model answered in these seconds."""
+    """Number of calls that the model answered in these seconds."""
     ledger_hits: int = 0
-    """Calls answered from the ledger, which takes no time."""
+    """Number of calls answered from the ledger, which takes no time."""
     usage: Usage = field(default_factory=Usage)
     cost: float | None = None
-    """Dollars; None where the price is not known."""
+    """Dollars; None if the price is unknown."""
     variant: str = ""
-    """How the judge was asked, where that tells two rows of the report apart."""
+    """How the judge was asked, if that distinguishes two rows of the report."""
     combine: Combine = "mean"
     """How its presentations are combined, for the calibrated preferences."""
     spec: JudgeSpec | None = None
-    """What the judge was made from; None for an ensemble."""
+    """The judge's specification; None for an ensemble."""
 
 
 class Calibrated(Frozen):
-    """What calibration on people's labels is worth: measured on labels that the calibration was not fitted on."""
+    """The gain from calibration on people's labels, measured on labels on which the calibration was not fitted."""
 
     method: Method
     slope: float
-    """Of a fit on all labels; see `preceptor.judging.calibration`."""
+    """Parameter of a fit on all labels; see `preceptor.judging.calibration`."""
     position_bias: float
     alignment: float
     ece: float
@@ -75,42 +75,42 @@ class Calibrated(Frozen):
 
 
 class JudgeAudit(Frozen):
-    """Measures of one judge. Each is defined at the function of `evaluation.judges.agreement` that computes it."""
+    """Measures of one judge. The functions of `evaluation.judges.agreement` that compute them define them."""
 
     label: str
-    """Names the judge among those audited: its model, and what else is needed to tell it apart."""
+    """Names the judge among those audited: its model, and whatever else distinguishes it."""
     judge: str
     constitution: str
     variant: str
     n: int
-    """Rows that alignment rests on: people's majority is no tie, and the judge gave an answer."""
+    """Rows that alignment is computed on: people's majority is not a tie, and the judge gave an answer."""
     rows: int
     """All rows."""
     alignment: Estimate | None
     """Share of these n rows in which the judge prefers what most people prefer; the interval is over prompts."""
     single_order_alignment: Estimate | None
-    """Alignment with response a first alone; the same as alignment where the judge saw one order only."""
+    """Alignment with only the presentations in which response a is first; equals alignment if there was one order."""
     position_bias: float | None
     first_position_rate: float | None
     longer_preferred_rate: float | None
     longer_baseline: float | None
     above_longer: Estimate | None = None
-    """Alignment less that of always preferring the longer response, on the same rows; the interval is over prompts."""
+    """Alignment minus that of always preferring the longer response, on the same rows; the interval is over prompts."""
     kappa: float | None
     ece: float | None
     brier: float | None
     reliability: tuple[ReliabilityBin, ...]
     calibrated: Calibrated | None
-    """Calibrated to people's majority. None with too few labels, and for an ensemble."""
+    """Results with calibration to people's majority. None with too few labels, and for an ensemble."""
     human_agreement: float | None
     one_person_agreement: float | None
     krippendorff_alpha: float | None
-    """Among people, over all rows that several rated."""
+    """Krippendorff's alpha among people, over all rows that several rated."""
     krippendorff_alpha_with_judge: float | None
-    """The judge counted as one rater more, over those of these rows it answered."""
+    """Krippendorff's alpha with the judge as a further rater, over those of these rows that it answered."""
     self_consistency: float | None
     by_category: dict[str, Estimate]
-    """Alignment by category; empty where the data have none."""
+    """Alignment by category; empty if the data have no categories."""
     human_ties: int
     human_ties_leaning: int = 0
     """Of these, rows in which more people prefer one response than the other: a tie is the most frequent opinion."""
@@ -119,21 +119,21 @@ class JudgeAudit(Frozen):
     failure_rate: float | None
     failures: dict[str, int]
     labels_per_s: float | None
-    """By the calls that the model answered; None when most answers came from the ledger."""
+    """Computed from the calls that the model answered; None if most answers came from the ledger."""
     tokens_per_label: float | None
     cost_per_1000: float | None
     """Dollars per 1,000 labels."""
     conduct: JudgeConduct = Field(default_factory=JudgeConduct)
-    """How it answered, people's labels aside: what judge warnings are made from."""
+    """How it answered, without regard to people's labels; the basis of the judge warnings."""
     warnings: tuple[JudgeWarning, ...] = ()
-    """Reasons to doubt it that need no people's labels; see `preceptor.judging.warnings`."""
+    """Reasons to doubt it that do not need people's labels; see `preceptor.judging.warnings`."""
     spec: JudgeSpec | None = None
-    """What the judge was made from. None for an ensemble, and in files that do not say."""
+    """The judge's specification. None for an ensemble, and in older files."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_the_file(cls, data: Any) -> Any:
-        """A file has a number and its interval beside each other, `alignment` and `alignment_ci`."""
+        """In a file, a number and its interval are separate keys, `alignment` and `alignment_ci`."""
         if not isinstance(data, dict):
             return data
         fields: dict[str, Any] = dict(data)
@@ -155,7 +155,7 @@ class JudgeAudit(Frozen):
 
     @property
     def unfit(self) -> "Unfit | None":
-        """Why the judge is not to be used; None where it is better than chance and than a rule that reads nothing."""
+        """Why the judge should not be used; None if it beats chance and always preferring the longer response."""
         if self.alignment is None or self.alignment.interval is None:
             return "no_answer"
         low, high = self.alignment.interval
@@ -168,8 +168,8 @@ class JudgeAudit(Frozen):
 
 
 Unfit = Literal["no_answer", "below_chance", "chance", "longer"]
-"""In this order: no answer to compare with people's; less agreement with people than chance; not clearly more than
-chance; not clearly more than always preferring the longer response.
+"""In this order: no answer to compare with people's; less agreement with people than chance; not clearly more agreement
+than chance; not clearly more agreement than always preferring the longer response.
 """
 
 
@@ -179,20 +179,20 @@ class Audit(Frozen):
     judges: tuple[JudgeAudit, ...]
     comparisons: tuple[PairedComparison, ...]
     usable: tuple[str, ...] = ()
-    """Labels of the judges that agree with people clearly more than chance and than always preferring the longer
-    response, the best first. Empty: none of them is to be used."""
+    """Labels of the judges that agree with people clearly more often than chance and than always preferring the longer
+    response, the best first. If empty, no judge should be used."""
     chosen: dict[str, int] = Field(default_factory=dict[str, int])
-    """Rows by how they were chosen, those that say so: "random", "planned", "disputed"."""
+    """Number of rows by how they were chosen, if known: "random", "planned", "disputed"."""
     unequal: bool = False
-    """Whether planned rows had different probabilities, which nothing here makes up for."""
+    """Whether planned rows had different probabilities; the audit does not correct for this."""
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """A row that alignment rests on."""
+    """A row on which alignment is computed."""
 
     number: int
-    """Position among all rows: every judge has the same ones."""
+    """Position among all rows, which are the same for every judge."""
     row: Judged
     preference: Preference
     majority: Side
@@ -300,7 +300,7 @@ def _scored(rows: Sequence[Judged]) -> list[_Scored]:
 
 
 def _alignment(rows: Sequence[tuple[str, float, Side]]) -> Estimate | None:
-    """AI labeler alignment (Lee et al. 2023) from prompt id, p_a and people's majority of each row."""
+    """AI labeler alignment (Lee et al. 2023) from the prompt id, p_a and people's majority of each row."""
     return agreement.share_by_prompt([(prompt, agreement.correctness(p, side)) for prompt, p, side in rows])
 
 
@@ -317,7 +317,7 @@ def _by_category(scored: Sequence[_Scored]) -> dict[str, Estimate]:
 
 
 def _calibrated(scored: Sequence[_Scored], how: Combine) -> Calibrated | None:
-    """Fitted to the majority, since the majority is what ECE and Brier score are measured against."""
+    """Calibration fitted to the majority, against which ECE and Brier score are measured."""
     pairs = [(s.preference, HumanLabel(p_a=float(s.majority == "a"))) for s in scored]
     method: Method = "platt"
     try:
@@ -341,7 +341,7 @@ def _calibrated(scored: Sequence[_Scored], how: Combine) -> Calibrated | None:
 
 
 def _labels(runs: Sequence[JudgeRun]) -> list[str]:
-    """A name for each judge: its model, with constitution and variant where they tell two of one model apart."""
+    """A name for each judge: its model, with constitution and variant if several judges have the same model."""
     names = [run.judge for run in runs]
     for part in ("constitution", "variant"):
         values = [str(getattr(run, part)) for run in runs]

@@ -1,4 +1,4 @@
-"""Whether two judges agree with people to different degrees, on the rows that both answered."""
+"""Compares two judges' agreement with people, on the rows that both answered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from preceptor.evaluation.signs import ALPHA, holm
 
 @dataclass(frozen=True)
 class JudgeOutcomes:
-    """How right a judge was on each row."""
+    """How far a judge agreed with people on each row."""
 
     judge: str
     correct: Mapping[int, tuple[str, float]]
-    """Number of the row to prompt id and 1 (agrees with people), 0 or 0.5."""
+    """Maps the number of a row to its prompt id and 1 (agrees with people), 0 or 0.5."""
 
 
 class PairedComparison(Frozen):
@@ -29,20 +29,20 @@ class PairedComparison(Frozen):
     n: int
     """Rows that both answered and on which people have a majority."""
     difference: float | None
-    """Alignment of judge 1 less that of judge 2."""
+    """Alignment of judge 1 minus that of judge 2."""
     difference_ci: tuple[float, float] | None
     """95% interval over prompts."""
     p_value: float | None
     """McNemar's exact test on the rows on which exactly one of them is right; rows on which either is undecided are
-    left out. It takes rows as independent, which comparisons of one prompt are not."""
+    left out. The test assumes independent rows, but comparisons of one prompt are not independent."""
     p_holm: float | None
     """The same after Holm's correction over all pairs of judges."""
     significant: bool
-    """p_holm is below 0.05 and the interval, which knows about prompts, leaves 0 out."""
+    """Whether p_holm is below 0.05 and the interval over prompts excludes 0."""
 
 
 def compare_all(outcomes: Sequence[JudgeOutcomes]) -> tuple[PairedComparison, ...]:
-    """Every two judges, in the order given."""
+    """Compares every two judges, in the order given."""
     pairs = [_compare(first, second) for first, second in combinations(outcomes, 2)]
     corrected = holm([pair.p_value for pair in pairs])
     return tuple(pair if p is None else _decided(pair, p) for pair, p in zip(pairs, corrected, strict=True))

@@ -1,13 +1,13 @@
-"""How often people prefer something, from few labels of people and many of a judge.
+"""Estimates how often people prefer something from a few labels by people and many by a judge.
 
 Prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633): the judge's mean over many comparisons is
-corrected by how far it is off where people labelled too, so that the estimate is unbiased however wrong the judge is,
-and the narrower the better the judge. How much weight the judge gets is tuned on the same data (PPI++, Angelopoulos,
-Duchi & Zrnic 2023, arXiv 2311.01453, on power tuning). It rests on one condition: people labelled a random sample of
-the prompts, as `sampling_plan` draws it, or comparisons that were chosen with known probabilities, whose inverses then
-are their weights (Hájek 1971; for predictions Zrnic & Candès 2024, arXiv 2403.03208).
+corrected by its error on those that people labelled too. The estimate is therefore unbiased however wrong the judge is,
+and the better the judge, the narrower the interval. The judge's weight is tuned on the same data (PPI++, Angelopoulos,
+Duchi & Zrnic 2023, arXiv 2311.01453, on power tuning). There is one condition: people labelled a random sample of the
+prompts, as `sampling_plan` draws it, or comparisons that were chosen with known probabilities, whose inverses are then
+their weights (Hájek 1971; for predictions Zrnic & Candès 2024, arXiv 2403.03208).
 
-Comparisons of one prompt are not independent, so they are averaged within it first: below, a label is a prompt's.
+Comparisons of one prompt are not independent, so they are first averaged: below, a label is that of a prompt.
 """
 
 import math
@@ -25,61 +25,61 @@ from preceptor.evaluation.intervals import LEVEL, Estimate
 from preceptor.evaluation.judges.agreement import share_by_prompt
 
 LEAST = 10
-"""People's labels below which their variance is anybody's guess: no interval, and nothing that needs one."""
+"""With fewer labels by people, their variance is unknown, so there is no interval, and nothing that needs one."""
 _Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 
 
 @dataclass(frozen=True)
 class JudgedRow:
-    """A comparison, and who prefers what is asked about (response a, say, or a policy's)."""
+    """A comparison, and how often judge and people prefer the target (response a, for instance, or a policy's)."""
 
     id: str
     prompt_id: str
     cohort: str
     judge: float
-    """The judge's probability, in [0, 1]; it says more than the choice that could be read from it."""
+    """The judge's probability, in [0, 1], which carries more information than its choice."""
     human: float | None
-    """Share of people in [0, 1], a tie counted half; None where nobody was asked."""
+    """Share of people in [0, 1], a tie counted half; None if nobody was asked."""
     probability: float | None = None
-    """That people would be asked about it, in (0, 1]; None where every prompt was as likely as any other. All rows that
-    people labelled have one, or none has."""
+    """Probability that people would be asked about it, in (0, 1]; None if all prompts were equally likely. Either all
+    rows that people labelled have a probability, or none has."""
 
 
 class PredictionPowered(Frozen):
-    """One share, estimated in three ways. Intervals are 95%, by normal approximation, so that widths compare."""
+    """One share, estimated in three ways. All intervals are 95% normal approximations, so widths are comparable."""
 
     n_human: int
-    """Prompts that people labelled."""
+    """Number of prompts that people labelled."""
     n_judge: int
-    """Prompts that the judge alone labelled."""
+    """Number of prompts that only the judge labelled."""
     human_only: Estimate | None
-    """From people's labels alone: unbiased, and wide. None where there are none."""
+    """From people's labels alone: unbiased, but wide. None without such labels."""
     judge_only: Estimate
-    """From the judge's labels of all prompts: narrow, and biased wherever the judge is. Its interval does not know."""
+    """From the judge's labels of all prompts: narrow, but as biased as the judge. The interval ignores that bias."""
     prediction_powered: Estimate | None
     """From both: unbiased, and never much wider than from people alone. None with fewer than `LEAST` labels."""
     power: float | None
-    """The weight of the judge, lambda of PPI++: 0 leaves it out; above 1 where it is less decided than people are."""
+    """The weight of the judge, lambda of PPI++: 0 ignores it; above 1 if it is less decided than people."""
     effective_labels: float | None
-    """How many labels of people alone would give as narrow an interval."""
+    """How many labels by people would be needed for an equally narrow interval without the judge."""
     correlation: float | None
-    """Of judge and people, over the prompts that both labelled; None where either never varies."""
+    """Correlation of judge and people, over the prompts that both labelled; None if either never varies."""
 
 
 class LabelsForWidth(Frozen):
-    """How many prompts people have to label, in all, for an interval of a wanted width."""
+    """How many prompts people have to label, in total, for an interval of a given width."""
 
     half_width: float
     with_judge: int | None
-    """None where even labelling every prompt would not do: then more prompts are needed."""
+    """None if labelling every prompt would not be enough: then more prompts are needed."""
     without_judge: int | None
 
 
 def prediction_powered(rows: Sequence[JudgedRow]) -> PredictionPowered:
-    """The share that people prefer, by people alone, by the judge alone and by both.
+    """The share that people prefer, estimated from people alone, from the judge alone and from both.
 
-    Of a prompt that people labelled in part, only the comparisons they labelled count. Where people all agree the
-    interval is Wilson's, and the judge is left out.
+    If people labelled only some comparisons of a prompt, only these count. If people all agree, the interval is
+    Wilson's, and the judge is ignored.
 
     Raises: ValueError when there are no rows.
     """
@@ -110,8 +110,8 @@ def labels_for_width(rows: Sequence[JudgedRow], half_width: float) -> LabelsForW
 
     With T prompts judged, n of them labelled by people as well, correlation r and s² the variance of people's labels,
     the variance of the estimate at the best lambda is s² ((1 - r²) / n + r² / T); without the judge it is s² / n. Both
-    s² and r are estimates from the labels there are, so take the numbers as a plan, not a promise. None where there
-    are fewer than `LEAST` labels, or all are alike.
+    s² and r are estimated from the existing labels, so the numbers are a plan, not a promise. They are None if there
+    are fewer than `LEAST` labels, or all are equal.
 
     Raises: ValueError when `half_width` does not lie between 0 and 0.5.
     """
@@ -122,7 +122,7 @@ def labels_for_width(rows: Sequence[JudgedRow], half_width: float) -> LabelsForW
     variance = _variance(data) if data.enough else 0.0
     if variance == 0.0:
         return LabelsForWidth(half_width=half_width, with_judge=None, without_judge=None)
-    needed = (half_width / _Z) ** 2 / variance  # the variance that is wanted, in units of that of one label
+    needed = (half_width / _Z) ** 2 / variance  # the target variance, in units of the variance of one label
     explained = max(0.0, _correlation(data) or 0.0) ** 2
     alone = 1.0 / needed
     helped = (1.0 - explained) / (needed - explained / prompts) if alone <= prompts else None
@@ -133,12 +133,12 @@ def sampling_plan(rows: Sequence[JudgedRow], n: int) -> list[int]:
     """Which comparisons people should label next: positions in `rows` of the first `n` that nobody labelled.
 
     The order is that of a hash, uniform over prompts: one comparison of each prompt comes first, then a second one, and
-    so on, and any beginning of it has each cohort's share of prompts, but for one. (Where a cohort begins is a hash as
-    well: a small cohort is as likely to be asked about as a large one.) A longer plan begins with the shorter one; who
-    stops early still has a random sample.
+    so on. Any beginning of the plan has each cohort's share of prompts, up to one prompt. (The start of a cohort is
+    hashed too: a small cohort is as likely to be asked about as a large one.) A longer plan begins with the shorter
+    one, so people who stop early still have a random sample.
 
-    They are not the comparisons that judges dispute most. Those teach a judge most, but they are no sample of the
-    rest: the judge is at its worst on them, and every estimate made from them would be wrong by an unknown amount.
+    The plan does not choose the comparisons that judges dispute most. A judge learns most from those, but they do not
+    represent the rest: the judge is at its worst on them, so every estimate from them has an unknown error.
     """
     turns: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
     for own in _positions_by_prompt(rows).values():
@@ -153,15 +153,15 @@ def sampling_plan(rows: Sequence[JudgedRow], n: int) -> list[int]:
 
 
 def labels_worth(rows: Sequence[JudgedRow]) -> float:
-    """How many prompts' labels of equal weight would vary as much as those there are (Kish 1965)."""
+    """The effective number of labels: how many labels of equal weight would have the same variance (Kish 1965)."""
     return _by_prompt(rows).worth
 
 
 def plan_probabilities(rows: Sequence[JudgedRow], plan: Sequence[int]) -> list[float]:
     """The probability with which `sampling_plan` chose each position of its plan.
 
-    A comparison has each turn of its prompt with the same probability, and of those that have one turn the plan takes
-    each with the same.
+    Each comparison of a prompt is equally likely to get any turn, and the plan takes all comparisons of a turn with the
+    same probability.
     """
     listed, taken, chosen = Counter[int](), Counter[int](), set(plan)
     by_prompt = _positions_by_prompt(rows)
@@ -180,24 +180,24 @@ def _turns(rows: Sequence[JudgedRow], own: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True)
 class _ByPrompt:
-    """Means by prompt: L prompts that people labelled, U others."""
+    """Means by prompt, for L prompts that people labelled and U others."""
 
     human_L: np.ndarray
     judge_L: np.ndarray
     judge_U: np.ndarray
     judge_all: np.ndarray
     weight_L: np.ndarray | None
-    """For how many prompts each stands, but for a constant factor, with the sum 1; None where all are alike."""
+    """Weights of the labelled prompts, with sum 1; None if all are equal."""
 
     @property
     def worth(self) -> float:
-        """How many prompts of equal weight would vary as much (Kish 1965)."""
+        """How many prompts of equal weight would have the same variance (Kish 1965)."""
         return float(len(self.human_L)) if self.weight_L is None else 1.0 / float(np.sum(self.weight_L**2))
 
     @property
     def known_by(self) -> float:
-        """From how many prompts of equal weight a variance would be as well known (Satterthwaite 1946): fewer than
-        `worth`, since a variance has the weights' squares.
+        """From how many prompts of equal weight a variance could be estimated equally well (Satterthwaite 1946): fewer
+        than `worth`, because a variance depends on the squared weights.
         """
         if self.weight_L is None:
             return float(len(self.human_L))
@@ -205,7 +205,7 @@ class _ByPrompt:
 
     @property
     def enough(self) -> bool:
-        """Whether there are labels enough for an interval."""
+        """Whether there are enough labels for an interval."""
         return self.worth >= LEAST and self.known_by >= LEAST / 2
 
 
@@ -247,8 +247,8 @@ def _positions_by_prompt(rows: Sequence[JudgedRow]) -> dict[str, list[int]]:
 def _power(data: _ByPrompt) -> float | None:
     """Lambda of PPI++ for a mean: cov(human, judge) / ((1 + n/N) var(judge)); None with too few labels.
 
-    Not below 0: a judge that contradicts people is left out. Above 1 is allowed, unlike in the library: an undecided
-    judge's probabilities stay near one half, and are worth more stretched.
+    It is never below 0: a judge that contradicts people is ignored. Unlike in the library, it may exceed 1: the
+    probabilities of an undecided judge stay near one half, and stretching them helps.
     """
     n, others = len(data.human_L), len(data.judge_U)
     if not data.enough:
@@ -263,11 +263,11 @@ def _power(data: _ByPrompt) -> float | None:
 
 
 def _powered(data: _ByPrompt, power: float) -> tuple[float, float]:
-    """The estimate of PPI++ for a mean and how far its interval reaches.
+    """The estimate of PPI++ for a mean, and the half-width of its interval.
 
-    The normal interval of the paper (and of its authors' library, `ppi-python`) is too narrow with few labels, 90 % at
-    20: it takes their variance, and the lambda that made it small, as known. Hence Student's t with a degree of freedom
-    less for each of mean and lambda.
+    The normal interval of the paper (and of its authors' library, `ppi-python`) is too narrow with few labels (coverage
+    90 % at 20), because it treats their variance, and the lambda that made it small, as known. So this uses Student's t
+    with one degree of freedom less for each of mean and lambda.
     """
     scaled_U, beyond_L = power * data.judge_U, data.human_L - power * data.judge_L
     error = math.hypot(np.std(scaled_U) / math.sqrt(len(scaled_U)), np.std(beyond_L) / math.sqrt(len(beyond_L)))
@@ -275,11 +275,11 @@ def _powered(data: _ByPrompt, power: float) -> tuple[float, float]:
 
 
 def _powered_by_weight(data: _ByPrompt, power: float) -> tuple[float, float]:
-    """The same where labels have weights: the judge's mean over all N prompts, corrected by the weighted mean of what
-    people say beyond lambda times the judge.
+    """The same for weighted labels: lambda times the judge's mean over all N prompts, corrected by the weighted mean of
+    r, people's labels minus lambda times the judge's.
 
-    That correction r has the variance Σ w² (r - mean r)². The judge's mean over all prompts adds (var h - var r) / N,
-    since h = lambda f + r: of prompts that are themselves a sample of what might be asked.
+    This correction has the variance Σ w² (r - mean r)². The judge's mean over all prompts adds (var h - var r) / N,
+    since h = lambda f + r, because the prompts are themselves a sample of those that might be asked.
     """
     w_L, prompts = data.weight_L, len(data.judge_all)
     assert w_L is not None  # checked by the caller
@@ -291,7 +291,7 @@ def _powered_by_weight(data: _ByPrompt, power: float) -> tuple[float, float]:
 
 
 def _error_product(w_L: np.ndarray, x_L: np.ndarray, y_L: np.ndarray) -> float:
-    """Covariance of two weighted means: Σ w² (x - mean x) (y - mean y), of weights that sum to 1."""
+    """Covariance of two weighted means: Σ w² (x - mean x) (y - mean y), for weights that sum to 1."""
     return float(np.sum(w_L**2 * (x_L - w_L @ x_L) * (y_L - w_L @ y_L)))
 
 
@@ -301,7 +301,7 @@ def _spread(w_L: np.ndarray, x_L: np.ndarray) -> float:
 
 
 def _variance(data: _ByPrompt) -> float:
-    """Of people's labels, in all prompts."""
+    """The variance of people's labels over all prompts."""
     if data.weight_L is None:
         return float(np.var(data.human_L, ddof=1))
     return _spread(data.weight_L, data.human_L) * data.worth / (data.worth - 1)
@@ -319,7 +319,7 @@ def _reach(values: np.ndarray, estimated: int) -> float:
 
 
 def _few(n: float, estimated: int) -> float:
-    """What makes a normal interval as wide as `n` values are worth of which so many parameters were estimated."""
+    """The factor that widens a normal interval for `n` values from which `estimated` parameters were estimated."""
     return float(stats.t.ppf(0.5 + LEVEL / 2, n - estimated)) / _Z * math.sqrt(n / (n - estimated))
 
 
@@ -338,7 +338,7 @@ def _human_only(data: _ByPrompt) -> Estimate | None:
 
 
 def _bounded(value: float, reach: float, n: int) -> Estimate:
-    """A share lies between 0 and 1, and so does where it may lie."""
+    """An estimate of a share, with value and interval clipped to [0, 1]."""
     value, low, high = (min(1.0, max(0.0, v)) for v in (value, value - reach, value + reach))
     known = math.isfinite(reach)
     return Estimate(value=value, low=low if known else None, high=high if known else None, n=n)

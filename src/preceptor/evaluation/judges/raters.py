@@ -1,6 +1,6 @@
-"""How far people agree with each other, on comparisons or on rankings: what a judge can be asked to agree with them.
+"""How far people agree with each other, on comparisons or on rankings: the agreement to expect of a judge.
 
-What cannot be computed is None, never 0.
+A measure that cannot be computed is None, never 0.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ class Rankings:
 
     id: str
     ranks_RK: Sequence[Sequence[float | None]]
-    """By rater and item, 1 the best; equal ranks are ties. None for an item that a rater did not rank."""
+    """Ranks by rater and item, 1 is the best; equal ranks are ties. None for an item that a rater did not rank."""
 
 
 class Concordance(Frozen):
@@ -38,7 +38,7 @@ class Concordance(Frozen):
     """Kendall's W: 0 where ranks add up the same for all items, 1 where all raters agree. None with fewer than two
     raters or items, or where every rater ties all items."""
     p_value: float | None
-    """Of ranks given at random, by chi-square; rough with few raters and items."""
+    """p-value of random ranks, by chi-square; rough with few raters and items."""
 
 
 class RaterAgreement(Frozen):
@@ -48,17 +48,17 @@ class RaterAgreement(Frozen):
     rows: int
     """Rows with opinions of two people or more; all measures are over these."""
     opinions: int
-    """Of comparisons: opinions on them; of rankings: rankings of them."""
+    """Number of opinions on comparisons, or number of rankings."""
     pairwise: Estimate | None
-    """How often two people agree on two responses: the mean over rows (of rankings, over their pairs of items) of the
-    share of agreeing pairs of people. A tie is an opinion. Interval over prompts."""
+    """How often two people agree on two responses: the mean over rows (for rankings, over their pairs of items) of the
+    share of agreeing pairs of people. A tie is an opinion. The interval is over prompts."""
     alpha: float | None
-    """Krippendorff's alpha: 1 for full agreement, 0 for what chance gives."""
+    """Krippendorff's alpha: 1 for full agreement, 0 for agreement by chance."""
     alpha_level: Literal["nominal", "ordinal"]
     w: Estimate | None
-    """Of rankings: mean over rows of Kendall's W, with an interval over rows."""
+    """For rankings, the mean over rows of Kendall's W, with an interval over rows."""
     w_p_value: float | None
-    """Of all rows' ranks given at random: the sum of the rows' chi-square statistics."""
+    """p-value of random ranks in all rows, from the sum of the rows' chi-square statistics."""
     concordance: tuple[Concordance, ...] = ()
 
 
@@ -107,8 +107,9 @@ def ranking_agreement(rows: Iterable[Rankings]) -> RaterAgreement:
 def kendall_w(ranks_RK: Sequence[Sequence[float]]) -> float | None:
     """Kendall's coefficient of concordance, corrected for ties (Kendall & Babington Smith 1939).
 
-    W = 12 S / (m² (k³ - k) - m Σ (t³ - t)) for m raters and k items, S the sum of squared deviations of the items'
-    sums of ranks from their mean and t the sizes of each rater's groups of tied items, which get their mean rank.
+    W = 12 S / (m² (k³ - k) - m Σ (t³ - t)) for m raters and k items, where S is the sum of squared deviations of the
+    items' sums of ranks from their mean, and t are the sizes of each rater's groups of tied items, which get their mean
+    rank.
 
     Args:
         ranks_RK: by rater and item; any numbers that put the items in order.
@@ -120,13 +121,13 @@ def kendall_w(ranks_RK: Sequence[Sequence[float]]) -> float | None:
 
 
 def ordinal_alpha(units: Iterable[Sequence[float]]) -> float | None:
-    """Krippendorff's alpha on an ordinal scale, of ranks or scores (Krippendorff 2011, "Computing Krippendorff's
+    """Krippendorff's alpha on an ordinal scale, for ranks or scores (Krippendorff 2011, "Computing Krippendorff's
     Alpha-Reliability").
 
     Args:
-        units: the values that raters gave to each thing; who gave which does not matter to it.
+        units: the values that raters gave to each item; raters need not be identified.
 
-    Returns: None where nothing has two values, or all values are the same.
+    Returns: None if no item has two values, or all values are the same.
     """
     counts = [Counter(unit) for unit in units if len(unit) > 1]
     values = sorted({value for unit in counts for value in unit})
@@ -138,7 +139,7 @@ def ordinal_alpha(units: Iterable[Sequence[float]]) -> float | None:
 
 @dataclass(frozen=True)
 class _Friedman:
-    """W and Friedman's statistic, which is m (k - 1) W and for ranks at random about chi-square distributed."""
+    """W and Friedman's statistic, m (k - 1) W, which is approximately chi-square distributed for random ranks."""
 
     w: float
     chi_square: float
@@ -160,7 +161,7 @@ def _friedman(ranks_RK: Sequence[Sequence[float]]) -> _Friedman | None:
 
 
 def _complete(row: Rankings) -> list[list[float]]:
-    """The rankings without a gap."""
+    """The rankings in which no item is missing."""
     ranked = [[rank for rank in ranks if rank is not None] for ranks in row.ranks_RK]
     return [ranks for ranks, all_items in zip(ranked, row.ranks_RK, strict=True) if len(ranks) == len(all_items)]
 
@@ -180,7 +181,7 @@ def _p_value(chi_square: float, freedom: int) -> float | None:
 
 
 def _as_comparisons(row: Rankings) -> list[HumanLabel]:
-    """What each pair of items is to the raters who ranked both: the one better, the other, or a tie."""
+    """The opinions on each pair of items by the raters who ranked both: the one better, the other, or a tie."""
     labels: list[HumanLabel] = []
     for first, second in combinations(zip(*row.ranks_RK, strict=True), 2):
         both = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
@@ -190,5 +191,5 @@ def _as_comparisons(row: Rankings) -> list[HumanLabel]:
 
 
 def _units(rows: Iterable[Rankings]) -> list[list[float]]:
-    """All raters' ranks of each item of each row, as they were given."""
+    """All raters' original ranks of each item of each row."""
     return [[rank for rank in ranks if rank is not None] for row in rows for ranks in zip(*row.ranks_RK, strict=True)]

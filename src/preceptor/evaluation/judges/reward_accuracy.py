@@ -1,4 +1,4 @@
-"""How well a reward model orders the two responses of labelled pairs, and how much it goes by their length."""
+"""How well a reward model orders the two responses of labelled pairs, and how much it depends on their length."""
 
 import math
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ Source = Literal["ai", "human"]
 
 @dataclass(frozen=True)
 class ScoredPair:
-    """A labelled pair and what a reward model makes of it."""
+    """A labelled pair with its reward margin."""
 
     prompt_id: str
     margin: float | None
-    """Reward of the response called chosen less that of the rejected one; None where one has no reward."""
+    """Reward of the chosen response minus that of the rejected one; None if one has no reward."""
     p_chosen: float
     """The label: probability that the chosen response is the better one."""
     source: Source
@@ -43,17 +43,17 @@ class RewardAccuracy(Frozen):
     """How a reward model agrees with labels that it was not trained on. What cannot be computed is None."""
 
     n: int
-    """Pairs with a reward."""
+    """Number of pairs with rewards."""
     without_reward: int
-    """Pairs in which a response has no reward, or one that is not finite; in no measure."""
+    """Pairs in which a response has no finite reward; they count in no measure."""
     ties: int
-    """Pairs with a reward whose label is exactly 0.5; only in `log_loss`."""
+    """Pairs with rewards whose label is exactly 0.5; they count only in `log_loss`."""
     accuracy: Estimate | None
     """Share of pairs that the rewards order as the label does; equal rewards count half."""
     by_source: dict[Source, Estimate]
-    """The same by who gave the labels, those that there are."""
+    """The same for each source of labels."""
     log_loss: float | None
-    """Mean cross-entropy between the labels and σ(margin), in nats; ln 2 is what equal rewards have."""
+    """Mean cross-entropy between the labels and σ(margin), in nats; ln 2 for equal rewards."""
     reliability: tuple[ReliabilityBin, ...]
     """Confidence max(σ(margin), 1 - σ(margin)) against accuracy."""
     calibration_error: float | None
@@ -61,8 +61,8 @@ class RewardAccuracy(Frozen):
     longer_baseline: Estimate | None
     """Accuracy of always preferring the longer response; equal lengths count half."""
     length_correlation: float | None
-    """Spearman's correlation between margin and difference in length, every pair taken in both orders, because which
-    response is called chosen is not the reward model's doing."""
+    """Spearman's correlation between margin and difference in length. Every pair is taken in both orders, because the
+    reward model does not decide which response is called chosen."""
 
     def summary(self) -> str:
         """The headline numbers on one line."""
@@ -79,9 +79,9 @@ class RewardAccuracy(Frozen):
 
 
 def reward_accuracy(pairs: Sequence[ScoredPair]) -> RewardAccuracy:
-    """Measures a reward model on pairs. Intervals are 95%, and resample prompts.
+    """Measures a reward model on pairs. Intervals are 95%, over prompts.
 
-    Raises: PreceptorError when no pair has a reward; ValueError when a label is no probability.
+    Raises: PreceptorError when no pair has a reward; ValueError when a label is not a probability.
     """
     if any(not 0.0 <= pair.p_chosen <= 1.0 for pair in pairs):
         raise ValueError(f"labels must be probabilities, got {[pair.p_chosen for pair in pairs]}")
@@ -128,7 +128,7 @@ def _cross_entropy(margin: float, p_chosen: float) -> float:
 
 
 def _longer(one: int, other: int) -> float:
-    """The opinion of a judge who goes by length alone."""
+    """The choice of a judge that always prefers the longer response."""
     return 1.0 if one > other else 0.0 if one < other else 0.5
 
 

@@ -1,4 +1,4 @@
-"""What changed in which cohort, corrected for asking many questions at once."""
+"""Changes by cohort, corrected for testing many of them at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

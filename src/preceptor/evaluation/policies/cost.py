@@ -1,4 +1,4 @@
-"""What judging cost, compared with human labels."""
+"""The cost of judging, compared with human labels."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A comparison of two policies with all that judges said of it: what statistics and examples are computed from."""
+"""A comparison of two policies with all verdicts on it, from which statistics and examples are computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from preceptor.judging.position import mean, p_by_order
 
 
 class OrderVerdict(Frozen):
-    """What a judge said in one presentation."""
+    """A judge's verdict on one presentation."""
 
     judge: str
     order: Literal["ab", "ba"]
@@ -46,9 +46,9 @@ class JudgedComparison:
     text_a: str
     text_b: str
     opinion: Opinion | None
-    """The held-out judge's; None if it failed."""
+    """The held-out judge's opinion; None if it failed."""
     training: Opinion | None = None
-    """The training judge's; None if it failed or was not asked."""
+    """The training judge's opinion; None if it failed or was not asked."""
     failure: str | None = None
     """Why the held-out judge has no opinion."""
     time: str | None = None

@@ -1,4 +1,4 @@
-"""Win rates at equal length: what a win rate would be if neither response were longer.
+"""Win rates at equal length: the win rate if neither response were longer.
 
 A policy that answers briefly may lose because it answers briefly, or because of the prompts that it answers briefly.
 Lengths correlate with the difficulty of prompts, and one pair per prompt cannot separate the two. So there are two
@@ -47,9 +47,9 @@ EACH_SIDE = 0.2
 FARTHEST = 8.0
 """With several pairs per prompt, the median ratio of lengths must lie between the inverse of this and this."""
 _WIDEST = 0.5
-"""With a wider interval no rate is given."""
+"""Widest interval with which a rate is given."""
 _LEAST_WITHIN = 0.02
-"""Least share of the variance of x within prompts with which their difficulty can be estimated."""
+"""Least share of the variance of x within prompts for which their difficulty can be estimated."""
 Form = Literal["difference", "ratio"]
 
 

@@ -22,7 +22,7 @@ class PolicyFacts(Frozen):
     """An evaluated policy."""
 
     name: str
-    """For tables and figures."""
+    """Name for tables and figures."""
     source: str
     """Where its responses come from: a model, a run, a checkpoint, a file of responses."""
     identity: str
@@ -52,7 +52,7 @@ class JudgeFacts(Frozen):
     position_bias: float | None
     first_position_rate: float | None
     conduct: JudgeConduct | None = None
-    """How it answered; None in evaluations by earlier versions."""
+    """How the judge answered; None in evaluations by earlier versions."""
 
 
 NOBODY = JudgeFacts(
@@ -65,7 +65,7 @@ NOBODY = JudgeFacts(
     position_bias=None,
     first_position_rate=None,
 )
-"""Stands for the judge if nothing independent judged."""
+"""Placeholder for the judge if no independent judge was used."""
 
 
 class PointOfLength(Frozen):
@@ -160,13 +160,13 @@ class Evaluation(Frozen):
     training_win_rates: tuple[WinRate, ...]
     """The same, by the training judge."""
     significance: tuple[SignificantDifference, ...]
-    """Of the win rates over all cohorts, in the same order."""
+    """Significance of the win rates over all cohorts, in the same order."""
     length_control: tuple[LengthControl, ...]
-    """At equal length, for every two policies over all cohorts."""
+    """Win rates at equal length, for every two policies over all cohorts."""
     ratings: tuple[Rating, ...]
     """Empty for only two policies."""
     changes: tuple[Change, ...]
-    """By cohort and measure, each policy against the baseline."""
+    """Changes by cohort and measure, each policy against the baseline."""
     rates: tuple[Rate, ...]
     disagreement: dict[str, Disagreement]
     """By policy, on the comparisons with the baseline; empty if no training judge was asked."""
@@ -183,5 +183,5 @@ class Evaluation(Frozen):
 
     @property
     def is_judged(self) -> bool:
-        """Whether something independent judged."""
+        """Whether an independent judge was used."""
         return self.judge != NOBODY

@@ -1,4 +1,4 @@
-"""Which policy of an evaluation is preferred to which, with everything that says how far to believe it."""
+"""Which policies of an evaluation are preferred to which, and how far to trust that."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ from preceptor.evaluation.policies.win_rate import SignificantDifference, WinRat
 
 Standing = Literal["better", "worse", "open"]
 NOT_CAPABILITY = ("win rate", "refusal", "no over-refusal", "harmless")
-"""Measures that say nothing about what a policy can do; neither do those of principles."""
+"""Measures that, like those of principles, do not measure capability."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PolicyPair:
 
     @property
     def changes_sign(self) -> bool:
-        """Whether length decides who is preferred."""
+        """Whether length decides which policy is preferred."""
         return self.length is not None and self.length.changes_sign
 
     @property

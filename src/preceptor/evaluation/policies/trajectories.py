@@ -36,11 +36,11 @@ class Trajectory(Frozen):
     cohort: str
     policy: str
     prompt: str
-    """Its last message."""
+    """The trajectory's last message."""
     text: str
     """Every message under its number and its speaker."""
     score: float | None
-    """Of the whole, 1 to 10; None if it was not asked for or failed."""
+    """Score of the whole, 1 to 10; None if it was not asked for or failed."""
 
 
 class JudgedTrajectory(Trajectory):
@@ -49,7 +49,7 @@ class JudgedTrajectory(Trajectory):
     key: str
     """Equal for equal messages after the same prompt, in whichever pairs they occur."""
     steps: tuple[float | None, ...] | None
-    """Of each message by the assistant; None if they were not asked for. An entry is None if the judge failed on it."""
+    """Scores of the assistant's messages; None if not asked for. An entry is None if the judge failed on it."""
     succeeded: bool | None
     """Whether it completed its task; None if unknown."""
 

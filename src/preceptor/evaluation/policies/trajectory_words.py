@@ -1,4 +1,4 @@
-"""What the findings about trajectories say, in sentences: the headline, and the reasons to doubt the judge."""
+"""Describes findings about trajectories in sentences: the headline, and the reasons to doubt the judge."""
 
 from preceptor.core.numbers import number, percent, share
 from preceptor.evaluation.policies.trajectories import Misled, TrajectoryFindings

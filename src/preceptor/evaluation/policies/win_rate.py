@@ -13,7 +13,7 @@ from preceptor.judging.position import same_position_wins
 
 
 class WinRate(Frozen):
-    """How one policy does against another. Intervals are 95%, over prompts: those of `rate_interval`."""
+    """A policy's win rate against another. Intervals are 95%, over prompts: those of `rate_interval`."""
 
     policy: str
     against: str

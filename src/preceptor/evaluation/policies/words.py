@@ -1,4 +1,4 @@
-"""What an evaluation says, in sentences: the headline, and the reasons to doubt it."""
+"""Describes an evaluation in sentences: the headline, and the reasons to doubt it."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -23,7 +23,7 @@ from preceptor.judging.warnings import FAILURE_BOUND, NOTHING, Count, JudgeCondu
 FEW_PROMPTS = 30
 UNDECIDED_BOUND = 0.3
 Names: TypeAlias = Mapping[str, str]
-"""What policies are called in sentences, by their names."""
+"""Policies' names in sentences, by their own names."""
 _SHOWN = 5
 """Regressions that get a sentence each."""
 
@@ -37,7 +37,7 @@ def preference(evaluation: Evaluation, called: Names | None = None) -> str:
     """Which policy is preferred to the baseline, by which judge, and whether that holds at equal length.
 
     Args:
-        called: what to call the policies, if their names alone do not read well in a sentence.
+        called: names of the policies for sentences, if their own names do not read well.
     """
     best = best_against_baseline(evaluation)
     if best is None:
@@ -143,7 +143,7 @@ def _at_equal_length(pair: PolicyPair) -> str:
 
 
 def _capability(evaluation: Evaluation, pair: PolicyPair) -> str:
-    """What happened to the policy's capabilities; nothing if they regressed, which has been said already."""
+    """What happened to the policy's capabilities; empty if they regressed, which the headline already says."""
     measured = [change for change in evaluation.changes if is_capability(change) and change.policy == pair.win.policy]
     verdicts = {change.verdict for change in measured}
     if not measured or "regressed" in verdicts:
@@ -234,7 +234,7 @@ def _of_judging(evaluation: Evaluation, names: Names) -> Iterator[str]:
 
 
 def _conduct(judge: JudgeFacts) -> JudgeConduct:
-    """How a judge answered; for the evaluation of an early version, as far as its shares tell."""
+    """How a judge answered; for an evaluation of an early version, as far as its shares show."""
     if judge.conduct is not None:
         return judge.conduct
     failed, compared = sum(judge.failures.values()), judge.compared

@@ -1,1 +1,1 @@
-"""Direct preference optimisation on labels that may be soft."""
+"""Direct preference optimisation, with hard or soft labels."""

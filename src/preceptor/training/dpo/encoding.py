@@ -1,4 +1,4 @@
-"""Pairs as tokens: the prompt once, the chosen and the rejected response packed behind it."""
+"""Encodes pairs as tokens: the prompt once, followed by the chosen and the rejected response."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from preceptor.training.policy import Policy
 
 @dataclass(frozen=True)
 class PackedPair:
-    """A pair as the policy reads it: one prompt with both responses behind it."""
+    """A pair as the policy reads it: one prompt, followed by both responses."""
 
     id: str
     tokens: TokenGroup
@@ -24,13 +24,13 @@ class PackedPair:
 def pack_pairs(
     policy: Policy, pairs: Sequence[TrainingPair], max_length: int
 ) -> tuple[list[PackedPair], dict[str, int]]:
-    """Encodes pairs, in an order that depends on their contents alone.
+    """Encodes pairs, in an order that depends only on their contents.
 
     Args:
         max_length: most tokens of a prompt and one response, the end-of-sequence token included.
 
     Returns: the pairs, and how many were left out for each reason.
-    Raises: UsageError when the policy's tokenizer has no chat template, or one that drops messages.
+    Raises: UsageError when the policy's tokenizer has no chat template, or its template drops messages.
     """
     found = [_pack(policy, pair, max_length) for pair in pairs]
     reasons = Counter(each for each in found if isinstance(each, str))

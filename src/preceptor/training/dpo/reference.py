@@ -1,4 +1,4 @@
-"""The reference's log-probabilities of all pairs: computed once before training, kept in the run."""
+"""The reference's log-probabilities of all pairs, computed once before training and kept in the run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,10 +28,10 @@ def pair_log_probs(log_probs_N: Tensor, groups: Sequence[TokenGroup]) -> Tensor:
 def reference_log_probs(policy: Policy, pairs: Sequence[PackedPair], folder: Path, processes: Processes) -> Tensor:
     """Log-probability of both responses of each of M pairs under the reference, M × 2, fp32, on the CPU.
 
-    Where the folder has them already they are verified and used again. Each process computes a part.
+    If the folder already has them, they are verified and reused. Each process computes a part.
 
-    Raises: UsageError when the folder's are of other pairs or of another model, CheckpointError when they are truncated
-        or altered.
+    Raises: UsageError when those in the folder are of other pairs or another model, CheckpointError when they are
+        truncated or altered.
     """
     about = {
         "model": policy.base.identity,
@@ -52,7 +52,7 @@ def reference_log_probs(policy: Policy, pairs: Sequence[PackedPair], folder: Pat
 
 
 def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
-    """What an earlier process computed; None where none did."""
+    """The log-probabilities that an earlier process computed, if any."""
     if not folder.exists():
         return None
     check_folder(folder)

@@ -12,18 +12,18 @@ class DpoSettings(OptimizerSettings):
     """How a policy learns from pairs (Rafailov et al. 2023)."""
 
     learning_rate: Real = Field(default=1e-5, gt=0, le=10)
-    """Peak learning rate, suited to adapters; of all weights (`tuning.method = "full"`) a tenth of it is usual."""
+    """Peak learning rate, suited to adapters; for full tuning (`tuning.method = "full"`) a tenth of it is usual."""
     epochs: Integer = Field(default=1, ge=1, le=10_000)
     """Passes over the pairs."""
     batch_size: Integer = Field(default=32, ge=1, le=1_000_000)
-    """Pairs of one update, over all processes and parts; the last one of an epoch may have fewer."""
+    """Pairs per update, over all processes and parts; the last update of an epoch may have fewer."""
     beta: Real = Field(default=0.1, gt=0, le=1e6)
-    """β: how dear it is to leave the reference."""
+    """β: the cost of moving away from the reference."""
     labels: Literal["soft", "hard"] = "soft"
     """`soft` learns the label's probability; `hard` rounds it to 0 or 1 and leaves exact ties out."""
     kind: Literal["sigmoid", "conservative", "robust"] = "sigmoid"
-    """`sigmoid` takes labels as they are; the others as wrong with probability `label_smoothing`: `conservative` mixes
-    them with their opposite, `robust` takes the expected effect of the wrong ones out of the loss."""
+    """`sigmoid` trusts the labels; the others assume that they are wrong with probability `label_smoothing`:
+    `conservative` mixes each label with its opposite, `robust` removes the expected effect of errors from the loss."""
     label_smoothing: Real = Field(default=0.0, ge=0, lt=0.5)
     """ε: the probability that a label is wrong."""
     max_length: Tokens = Field(default=1152, ge=2)

@@ -1,4 +1,4 @@
-"""Direct preference optimisation: from pairs with probabilities to a policy."""
+"""Direct preference optimisation: trains a policy on pairs with probabilities."""
 
 import math
 import time
@@ -32,12 +32,12 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class DpoFacts:
-    """The facts of one update. Deterministic, so there are no times here."""
+    """The facts of one update. They are deterministic, so they contain no times."""
 
     loss: float
-    """Mean over the batch, weighted as the pairs are."""
+    """Mean loss over the batch, weighted by the pairs' weights."""
     accuracy: float | None
-    """Share of pairs whose implicit rewards agree with the label; ties do not count; None where all are."""
+    """Share of pairs whose implicit rewards agree with the label, without ties; None if all labels are ties."""
     margin: float
     """Mean implicit reward of the chosen response minus that of the rejected one."""
     chosen_log_prob: float
@@ -70,11 +70,11 @@ def train_dpo(
     on_step: Callable[[int, int, DpoFacts], None],
     on_note: Callable[[str], None],
 ) -> int:
-    """Trains the policy, from the state that the files hold, as `take_steps` does.
+    """Trains the policy, continuing from the state on disk, as `take_steps` does.
 
     Args:
         checkpoints: the reference's log-probabilities are kept in the folder of their files.
-        on_step: called in the main process after each finished step with its number, the number of all, and the facts.
+        on_step: called in the main process after each finished step with its number, the total, and the facts.
         on_note: called in the main process with how many pairs were left out and why.
 
     Returns: the number of finished steps.
@@ -107,7 +107,7 @@ class DpoUpdater:
 
     Args:
         reference_M2: log-probabilities of chosen and rejected under the reference.
-        steps: of the whole training, for the schedule.
+        steps: number of steps of the whole training, for the schedule.
     """
 
     def __init__(
@@ -124,12 +124,12 @@ class DpoUpdater:
         self._reference_M2 = reference_M2.to(policy.base.model.device)
         self._settings = settings
         self._processes = processes
-        # Over the whole dataset the mean weight is 1, so that the scale of weights is no learning rate.
+        # The mean weight over the dataset is 1, so that the scale of weights does not change the learning rate.
         self._mean_weight = sum(pair.weight for pair in pairs) / len(pairs)
         self._optimizer = Optimizer(policy.trainable, settings, steps, processes)
 
     def update(self, batch: Sequence[int]) -> DpoFacts:
-        """Learns from a batch of pairs, given by their places.
+        """Learns from a batch of pairs, given by their indices.
 
         Raises: PreceptorError when the loss or the gradient is not finite.
         """
@@ -165,11 +165,11 @@ class DpoUpdater:
         )
 
     def state(self) -> TorchState:
-        """What the next step needs beside the policy's weights."""
+        """What the next step needs besides the policy's weights."""
         return self._optimizer.state()
 
     def extra(self) -> JsonObject:
-        """There is nothing more."""
+        """Returns nothing; `state` holds everything."""
         return {}
 
     def load(self, state: TorchState, extra: JsonObject) -> None:
@@ -177,7 +177,7 @@ class DpoUpdater:
         self._optimizer.load_state(state)
 
     def _loss(self, places: Sequence[int], batch_size: int) -> tuple[Tensor, list[_Seen]]:
-        """Some pairs' share of the batch's loss."""
+        """The part of the batch's loss that these pairs contribute."""
         settings, device = self._settings, self._reference_M2.device
         groups = [self._pairs[i].tokens for i in places]
         p_B = torch.tensor([self._pairs[i].p_chosen for i in places], device=device)
@@ -199,7 +199,7 @@ class DpoUpdater:
 
 
 def batch_of_step(ids: Sequence[str], step: int, batch_size: int, seed: int) -> list[int]:
-    """Places of the pairs of a step, counted from 1. Every epoch goes through all of them in an order of its own."""
+    """Indices of the pairs of a step; steps count from 1. Every epoch goes through all pairs in a new order."""
     batches = math.ceil(len(ids) / batch_size)
     epoch, index = divmod(step - 1, batches)
     return list(_order_of_epoch(tuple(ids), epoch, seed)[index * batch_size : (index + 1) * batch_size])
@@ -213,7 +213,7 @@ def _order_of_epoch(ids: tuple[str, ...], epoch: int, seed: int) -> tuple[int, .
 def _usable(
     policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings, on_note: Callable[[str], None]
 ) -> list[PackedPair]:
-    """The pairs to learn from, encoded.
+    """The encoded pairs to learn from.
 
     Raises: UsageError when there is none.
     """

@@ -1,1 +1,1 @@
-"""Reward models: language models that give a conversation one number, learned from preferences."""
+"""Reward models: language models that score a conversation with one number, learned from preferences."""

@@ -33,7 +33,7 @@ def model_card(identity: str, max_length: int, facts: Mapping[str, object]) -> s
     """The card's text.
 
     Args:
-        facts: rows of its table, by what they are about.
+        facts: rows of its table, by name.
     """
     rows = [f"| {escaped(name)} | {escaped(value)} |" for name, value in facts.items()]
     table = "\n".join(["", "| | |", "|---|---|", *rows, ""]) if rows else ""

@@ -1,4 +1,4 @@
-"""What a reward model reads: prompt and response in its own chat template, as its own tokenizer's ids.
+"""Encodes a prompt and a response for a reward model: in its own chat template, with its own tokenizer.
 
 The text is the one that TRL's trainers and RewardBench score, `apply_chat_template(messages, tokenize=False)`,
 tokenised as a whole; but a content that spells a control token stays text.
@@ -25,18 +25,18 @@ class NoReward:
     """Why a response has no reward. It is never a number."""
 
     kind: str
-    """The reason, the same for all responses that it holds for."""
+    """The reason, in the same words for all responses to which it applies."""
     about: str = ""
-    """What it is with this response."""
+    """Details about this response."""
 
     @property
     def detail(self) -> str:
-        """The whole reason on one line."""
+        """Reason and details on one line."""
         return f"{self.kind}: {self.about}" if self.about else self.kind
 
 
 def check_template(tokenizer: Any) -> None:
-    """Checks that a tokenizer's chat template shows what a user asks and an assistant answers.
+    """Checks that a tokenizer's chat template includes the user's and the assistant's message.
 
     Raises: UsageError when there is no template, or it leaves a message out.
     """
@@ -49,10 +49,10 @@ def check_template(tokenizer: Any) -> None:
 
 
 def encode_exchange(tokenizer: Any, prompt: Prompt, response: Response) -> tuple[int, ...] | NoReward:
-    """Token ids of a prompt and a response, which may be a trajectory; or why there are none.
+    """Token ids of a prompt and a response, which may be a trajectory; or the reason why there are none.
 
-    The ids are those of the whole rendered text, contents that spell a control token apart: they are encoded by
-    themselves as plain text.
+    The whole rendered text is tokenised at once, except contents that spell a control token: they are encoded
+    separately as plain text.
     """
     messages = (*prompt.conversation, *response.messages)
     calls = [call for message in messages for call in message.tool_calls]
@@ -64,7 +64,7 @@ def encode_exchange(tokenizer: Any, prompt: Prompt, response: Response) -> tuple
     wired = [_wire(m, _MARK.format(i) if i in hostile else m.content) for i, m in enumerate(messages)]
     try:
         text: str = tokenizer.apply_chat_template(wired, tokenize=False)
-    except (TemplateError, TypeError) as error:  # templates raise where they take no system message, say
+    except (TemplateError, TypeError) as error:  # some templates raise for a system message, for instance
         return NoReward("the chat template refuses it", (str(error) or type(error).__name__).splitlines()[0])
     pieces = _MARK_PATTERN.split(text)  # text, index, text, index, ..., text
     if [int(i) for i in pieces[1::2]] != sorted(hostile) or any(call.function.name not in text for call in calls):
@@ -87,7 +87,7 @@ def _is_hostile(tokenizer: Any, message: Message) -> bool:
 
 
 def _spells_control(tokenizer: Any, text: str) -> bool:
-    """Whether a text holds what would be read as a control token, or as one of the marks."""
+    """Whether a text contains anything that would be read as a control token or as one of the marks."""
     if _MARK_PATTERN.search(text):
         return True
     plain = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -95,7 +95,7 @@ def _spells_control(tokenizer: Any, text: str) -> bool:
 
 
 def _wire(message: Message, content: str) -> dict[str, Any]:
-    """A message as templates take it: with a tool call's arguments as values, where they are readable."""
+    """A message in the form that templates expect: with a tool call's arguments decoded, if they are valid JSON."""
     wired = message.wire() | {"content": content}
     if message.tool_calls:
         wired["tool_calls"] = [

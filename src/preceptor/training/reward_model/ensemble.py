@@ -1,4 +1,4 @@
-"""An ensemble of reward models, so that a policy gains less by exploiting the errors of one."""
+"""An ensemble of reward models, so that a policy gains less by exploiting the errors of a single one."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from preceptor.training.reward_model.model import RewardModel
 
 
 def member_seed(seed: int, member: int) -> int:
-    """The seed of a member's head, adapters and order of the pairs; members are counted from 0."""
+    """The seed of a member's head, adapters and order of pairs; members are counted from 0."""
     return derive_seed(seed, "reward model", member)
 
 
 class RewardEnsemble:
-    """Mean less k standard deviations over members: disagreement is punished (after Coste et al. 2023, section 3.1,
-    who subtract a multiple of the variance).
+    """The members' mean reward minus k standard deviations, which penalises disagreement (after Coste et al. 2023,
+    section 3.1, who subtract a multiple of the variance).
 
-    The rewards of a reward model are defined up to a constant, which would look like disagreement. `centre` removes it.
+    A reward model's rewards are defined only up to a constant, which would look like disagreement; `centre` removes it.
 
     Args:
         models: the members.
@@ -39,7 +39,7 @@ class RewardEnsemble:
 
     @property
     def identity(self) -> str:
-        """The members, and how their rewards become one."""
+        """The members, and how their rewards are combined."""
         members = " + ".join(model.identity for model in self.models)
         return f"mean - {self.pessimism:g} std of ({members})" if self.pessimism else f"mean of ({members})"
 
@@ -55,7 +55,7 @@ class RewardEnsemble:
             self.offsets_M[member] = statistics.fmean(known)
 
     def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | NoReward]:
-        """The ensemble's reward of each response; none where a member has none."""
+        """The ensemble's reward of each response; no reward if a member has none."""
         rewards_MN = [model.score(items) for model in self.models]
         return [self._combine(rewards_M) for rewards_M in zip(*rewards_MN, strict=True)]
 

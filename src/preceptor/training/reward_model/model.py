@@ -1,4 +1,4 @@
-"""A reward model: a language model whose head gives one number for a prompt and a response."""
+"""A reward model: a language model whose head outputs one number for a prompt and a response."""
 
 import copy
 import math
@@ -38,8 +38,8 @@ class RewardModel:
 
     Args:
         model: a sequence classifier of transformers with one output, or one under adapters.
-        max_length: tokens of prompt and response together; a longer text has no reward.
-        precision: of everything but the head.
+        max_length: most tokens of prompt and response together; a longer text has no reward.
+        precision: precision of everything but the head.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RewardModel:
         self.step = 0
         self._identity = identity
         self.made_of: dict[str, Any] = {"identity": identity}
-        """A description of its weights before training, and of what is trained."""
+        """A description of the initial weights, and of what is trained."""
         self._precision = precision
         self._plain: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         self._plain.config.get_text_config().pad_token_id = tokenizer.pad_token_id
@@ -64,9 +64,9 @@ class RewardModel:
 
     @classmethod
     def from_language_model(cls, name: str, tuning: TuningSettings, seed: int, *, max_length: int) -> "RewardModel":
-        """A reward model to train, made from the language model of a model string. Its head is new.
+        """A reward model to train, made from the language model of a model string, with a new head.
 
-        Raises: UsageError when the model has no chat template or its architecture no reward model; as `load`.
+        Raises: UsageError when the model has no chat template or its architecture allows no reward model; as `load`.
         """
         if name.startswith(("openai:", "scripted:")):
             raise UsageError(f'"{name}" cannot be trained; a reward model is made of a local model')
@@ -88,9 +88,9 @@ class RewardModel:
         """A reward model to score with: a folder that `save` wrote, or any sequence classifier with one output.
 
         Args:
-            max_length: as the folder says, else the model's window, when None.
+            max_length: when None, the value in the folder, else the model's window.
 
-        Raises: UsageError when it is no reward model, CheckpointError when its files were altered; as
+        Raises: UsageError when it is not a reward model, CheckpointError when its files were altered; as
             `load_reward_model`.
         """
         if (Path(name) / MANIFEST).is_file():
@@ -106,7 +106,7 @@ class RewardModel:
 
     @property
     def identity(self) -> str:
-        """What the rewards depend on: the folder and its content's hash, or base model, seed and training step."""
+        """Identifies the rewards: by the folder and its content's hash, or by base model, seed and training step."""
         return f"{self._identity}-step{self.step}" if self.step else self._identity
 
     @property
@@ -116,7 +116,7 @@ class RewardModel:
 
     @property
     def device(self) -> torch.device:
-        """The device that it computes on."""
+        """The device on which it computes."""
         return self._plain.device
 
     @property
@@ -130,18 +130,18 @@ class RewardModel:
         return tokens_at_once(self._plain)
 
     def encode(self, prompt: Prompt, response: Response) -> tuple[int, ...] | NoReward:
-        """Token ids of a prompt and a response in the model's chat template, or why they have no reward."""
+        """Token ids of a prompt and a response in the model's chat template, or the reason for no reward."""
         ids = encode_exchange(self.tokenizer, prompt, response)
         if isinstance(ids, tuple) and len(ids) > self.max_length:
             return NoReward(f"more than {self.max_length} tokens", str(len(ids)))
         return ids
 
     def rewards(self, texts_N: Sequence[Sequence[int]]) -> Tensor:
-        """Rewards of N encoded texts, computed together, fp32, with a gradient where one is wanted. What a text shares
-        with the one before it is computed once, where the model computes a forest.
+        """Rewards of N encoded texts, computed together, fp32, differentiable. If the model computes a forest, tokens
+        that a text shares with the previous one are computed once.
 
-        The reward is read at the last token that is not the padding token, as transformers does: where padding and
-        end-of-sequence token are one, that may be the token before the end.
+        The reward is read at the last token that is not the padding token, as in transformers: if padding and
+        end-of-sequence token are the same, that may be the token before the end.
         """
         pad, device = int(self.tokenizer.pad_token_id), self._plain.device
         layout = lay_out(self._plain, texts_N)
@@ -153,7 +153,7 @@ class RewardModel:
 
     @torch.no_grad()
     def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | NoReward]:
-        """The reward of each response to its prompt, or why it has none. Rewards of one prompt can be compared."""
+        """The reward of each response, or why it has none. Only rewards for the same prompt can be compared."""
         results: list[float | NoReward] = [NoReward("not scored")] * len(items)
         fits: dict[int, tuple[int, ...]] = {}
         for i, (prompt, response) in enumerate(items):
@@ -162,7 +162,7 @@ class RewardModel:
                 results[i] = encoded
             else:
                 fits[i] = encoded
-        order = sorted(fits, key=lambda i: fits[i])  # texts of one prompt side by side
+        order = sorted(fits, key=lambda i: fits[i])  # texts with the same prompt become adjacent
         parts = in_parts([len(fits[i]) for i in order], self.tokens_at_once, workers(self.device))
         with memory_for("scoring", "the reward model's max_length"):
             by_part = side_by_side(self.device, lambda part: self.rewards([fits[order[i]] for i in part]), parts)
@@ -186,11 +186,11 @@ class RewardModel:
         self.step = step
 
     def save(self, folder: Path, facts: Mapping[str, object] | None = None) -> None:
-        """Writes a folder that transformers, TRL's `reward_funcs` and RewardBench take: the whole model in fp32 with
-        the adapters in its weights, tokenizer, chat template and model card. The model itself stays as it is.
+        """Writes a folder for transformers, TRL's `reward_funcs` and RewardBench: the whole model in fp32 with merged
+        adapters, tokenizer, chat template and model card. The model in memory stays unchanged.
 
         Args:
-            facts: what to say of the model in its card, for instance its accuracy.
+            facts: facts for the model card, for instance the accuracy.
         """
         folder.mkdir(parents=True, exist_ok=True)
         copied: Any = copy.deepcopy(self.model).to("cpu").float()
@@ -202,8 +202,8 @@ class RewardModel:
 
     @contextmanager
     def _computing(self) -> Generator[None]:
-        """Inside, fp32 weights compute in bfloat16 where asked for, and activations are not kept where asked for."""
-        for layer in self._checkpointed:  # their own switch, which transformers asks; dropout stays off
+        """Within the context, fp32 weights compute in bfloat16 and activations are recomputed, if configured."""
+        for layer in self._checkpointed:  # the layers' own switch, which transformers reads; dropout stays off
             layer.training = True
         try:
             with torch.autocast(
@@ -216,18 +216,18 @@ class RewardModel:
 
 
 def _last(ids: Sequence[int], pad: int) -> int:
-    """The place of the last token that is not the padding token."""
+    """The index of the last token that is not the padding token."""
     return max((i for i, token in enumerate(ids) if token != pad), default=0)
 
 
 def _classifier(base: LoadedModel, seed: int) -> Any:
-    """A sequence classifier over the base's own weights. Its head begins as Stiennon et al. 2020 do, N(0, 1/(H + 1))
-    for H hidden units: rewards begin of the order of 1.
+    """A sequence classifier over the base's own weights. Its head is initialised as in Stiennon et al. 2020, with
+    N(0, 1/(H + 1)) for H hidden units, so the first rewards are of the order of 1.
     """
     config = copy.deepcopy(base.model.config)
     config.num_labels = 1
     try:
-        with torch.device("meta"):  # of this one only the form is wanted
+        with torch.device("meta"):  # only its structure is needed
             model: Any = AutoModelForSequenceClassification.from_config(config)
         decoder = decoder_of(base.model)
         head = torch.nn.Linear(model.score.in_features, 1, bias=False)

@@ -13,7 +13,7 @@ from preceptor.training.reward_model.model import RewardModel
 class RewardModelReward:
     """Canonical RLAIF: the reward model's score is the reward (Lee et al. 2023, section 2.1.3).
 
-    Responses are read as text and encoded by the reward model's own tokenizer: the policy's may be another.
+    Responses are encoded from text by the reward model's own tokenizer, which may differ from the policy's.
     """
 
     def __init__(self, model: RewardModel | RewardEnsemble) -> None:
@@ -22,7 +22,7 @@ class RewardModelReward:
     def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[list[float | None]]:
         """The reward of each response of each group, P × G; None where there is none.
 
-        Raises: PreceptorError when no response has a reward, which no training survives.
+        Raises: PreceptorError when no response has a reward, because training cannot continue.
         """
         scores = self._model.score([(group.prompt, r) for group in groups_P for r in group.responses])
         reasons = Counter(score.detail for score in scores if isinstance(score, NoReward))

@@ -12,23 +12,23 @@ class RewardModelSettings(OptimizerSettings):
     """How a reward model is trained on pairs (Lee et al. 2023, section 2.1.2)."""
 
     epochs: Integer = Field(default=2, ge=1, le=10_000)
-    """Times that every pair is seen; the paper trains for 2 to 3."""
+    """Passes over the pairs; the paper trains for 2 to 3."""
     batch_size: Integer = Field(default=32, ge=1, le=1_000_000)
-    """Pairs of one step."""
+    """Pairs per step."""
     labels: Literal["soft", "hard"] = "soft"
-    """`soft` learns the probability that a label gives; `hard` rounds it to 0 or 1 and leaves ties out."""
+    """`soft` learns the label's probability; `hard` rounds it to 0 or 1 and leaves ties out."""
     center_coefficient: Real = Field(default=0.0, ge=0, le=1e6)
-    """κ: how strongly the mean of a pair's rewards is held near 0 (Eisenstein et al. 2023)."""
+    """κ: how strongly the mean of a pair's rewards is kept near 0 (Eisenstein et al. 2023)."""
     max_length: Tokens = Field(default=1152, ge=2)
-    """Tokens of prompt and response together; a pair with a longer text is left out and counted."""
+    """Most tokens of prompt and response together; a pair with a longer text is left out and counted."""
     held_out_share: Real = Field(default=0.1, ge=0, lt=1)
-    """Share of the prompts whose pairs measure the reward model and train nothing."""
+    """Share of the prompts whose pairs are held out to measure the reward model."""
     save_every: Integer = Field(default=100, ge=1, le=1_000_000)
-    """Steps after which the state is saved, besides the end of each epoch: what a killed run can lose."""
+    """Number of steps after which the state is saved (also at the end of each epoch); a killed run can lose as many."""
     members: Integer = Field(default=1, ge=1, le=1_000)
-    """Reward models that are trained, each with a head and an order of the pairs of its own."""
+    """Number of reward models to train, each with its own head and order of pairs."""
     pessimism: Real = Field(default=0.0, ge=0, le=1e6)
-    """k: the reward is the members' mean less k times their standard deviation (after Coste et al. 2023)."""
+    """k: the reward is the members' mean minus k times their standard deviation (after Coste et al. 2023)."""
 
     @model_validator(mode="after")
     def _pessimism_needs_members(self) -> "RewardModelSettings":

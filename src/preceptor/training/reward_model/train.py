@@ -1,6 +1,6 @@
-"""Training a reward model on labelled pairs, so that it can be killed at any moment and go on (`training/state.py`).
+"""Trains a reward model on labelled pairs. Training can be killed at any moment and resumed (`training/state.py`).
 
-Its state is saved every `save_every` steps and at the end of each epoch; the steps after it are taken again.
+Its state is saved every `save_every` steps and at the end of each epoch; later steps are repeated.
 """
 
 import dataclasses
@@ -31,16 +31,16 @@ from preceptor.training.state import TrainingState
 
 @dataclass(frozen=True)
 class RewardStepFacts:
-    """The facts of one step. Deterministic, so there are no times here."""
+    """The facts of one step. They are deterministic, so they contain no times."""
 
     epoch: int
     """Counted from 1."""
     loss: float
-    """Mean over the batch's pairs, weights and centring included."""
+    """Mean loss over the batch's pairs, weights and centring included."""
     accuracy: float | None
-    """Share of the pairs whose label is no tie that the rewards order as the label does; equal rewards count half."""
+    """Share of pairs, ties left out, that the rewards order as the label does; equal rewards count half."""
     margin: float
-    """Mean reward of the chosen response less that of the rejected."""
+    """Mean reward of the chosen response minus that of the rejected one."""
     reward: float
     """Mean reward of all responses."""
     grad_norm: float
@@ -54,9 +54,9 @@ class RewardTraining:
 
     steps: int
     pairs: int
-    """Pairs that were trained on."""
+    """Number of pairs used for training."""
     left_out: dict[str, int]
-    """Pairs that were not trained on, by reason."""
+    """Number of pairs left out, by reason."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ def train_reward_model(
     processes: Processes,
     on_step: Callable[[int, int, RewardStepFacts], None] = lambda step, total, facts: None,
 ) -> RewardTraining:
-    """Trains a reward model, from the state that the files in `root` hold.
+    """Trains a reward model, continuing from the state in `root`.
 
-    Every epoch goes through all pairs in an order of its own, which depends on the seed, the epoch and nothing else.
+    Every epoch goes through all pairs in a new order, which depends only on the seed and the epoch.
 
     Args:
-        pairs: to train on; pairs whose text is too long are left out and counted.
+        pairs: training pairs; pairs whose text is too long are left out and counted.
         root: the folder of metrics and state.
-        on_step: called on the main process after each finished step, with its number, of how many, and what it did.
+        on_step: called on the main process after each finished step, with its number, the total, and the facts.
 
     Raises: UsageError when the pairs teach nothing, or `root` holds the state of another training (of other pairs,
         settings, seed or model); PreceptorError when training diverges.
@@ -143,10 +143,10 @@ def train_reward_model(
 
 
 def _restore(state: TrainingState, setup: str, model: RewardModel, optimizer: Optimizer, processes: Processes) -> int:
-    """Puts back the newest state, if there is one, and cuts the rows to match.
+    """Restores the newest state, if there is one, and cuts the rows to match.
 
     Args:
-        setup: a hash of all that the numbers depend on: settings, seed, model and pairs.
+        setup: a hash of everything that the numbers depend on: settings, seed, model and pairs.
 
     Returns: the number of finished steps.
     Raises: CheckpointError when the state is truncated or altered, UsageError when it is another training's.
@@ -173,9 +173,9 @@ def _restore(state: TrainingState, setup: str, model: RewardModel, optimizer: Op
 def encode_pairs(
     model: RewardModel, pairs: Sequence[TrainingPair], settings: RewardModelSettings
 ) -> tuple[list[EncodedPair], dict[str, int]]:
-    """The pairs as the model reads them, and how many were left out, by reason.
+    """Encodes the pairs for the model. Also returns how many were left out, by reason.
 
-    Raises: UsageError when no pair is left that teaches something.
+    Raises: UsageError when no pair is left from which the model can learn.
     """
     left_out: Counter[str] = Counter()
     usable = hard(pairs) if settings.labels == "hard" else pairs
@@ -203,7 +203,7 @@ def encode_pairs(
 
 
 def _batches(count: int, settings: RewardModelSettings, seed: int, *, after: int) -> Iterator[_Batch]:
-    """The batches of the steps after a step."""
+    """The batches of the steps that follow the given one."""
     per_epoch = math.ceil(count / settings.batch_size)
     for epoch in range(after // per_epoch, settings.epochs):
         order = sorted(range(count), key=lambda i, epoch=epoch: unit_hash(seed, "reward epoch", epoch, i))
@@ -255,7 +255,7 @@ def _step(
 def _loss(
     model: RewardModel, part: Sequence[EncodedPair], center_coefficient: float, batch_size: int
 ) -> tuple[Tensor, list[_Scored]]:
-    """A part's share of the batch's loss, both texts of every pair computed together."""
+    """A part's share of the batch's loss; both texts of every pair are computed together."""
     chosen_B, rejected_B = model.rewards([text for pair in part for text in (pair.chosen, pair.rejected)]).view(-1, 2).T
     p_chosen_B = torch.tensor([pair.p_chosen for pair in part], device=chosen_B.device)
     weights_B = torch.tensor([pair.weight for pair in part], device=chosen_B.device)

@@ -1,4 +1,4 @@
-"""The interface of an algorithm, and which algorithms there are."""
+"""The interface of an algorithm, and the available algorithms."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -15,7 +15,7 @@ from preceptor.training.rl.settings import AlgorithmName, RLSettings, check_algo
 
 
 class Algorithm(Protocol):
-    """How advantages come from rewards, and which loss they enter."""
+    """Computes advantages from rewards, and the loss that uses them."""
 
     def targets(self, batch: Batch) -> Targets:
         """The targets of each token of a whole batch, such as advantages; 0 where there is no reward."""
@@ -44,7 +44,7 @@ _ALGORITHMS: dict[AlgorithmName, Callable[[RLSettings], Algorithm]] = {
 
 
 def make_algorithm(settings: RLSettings) -> Algorithm:
-    """The algorithm that the settings name.
+    """The algorithm named in the settings.
 
     Raises: UsageError when the settings do not suit it.
     """

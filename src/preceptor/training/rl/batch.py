@@ -1,4 +1,4 @@
-"""What an algorithm gets: rewards and log-probabilities of B = P × G responses with N tokens in total."""
+"""The input of an algorithm: rewards and log-probabilities of B = P × G responses with N tokens in total."""
 
 from dataclasses import dataclass
 
@@ -14,18 +14,18 @@ class Batch:
     """A whole step, the same in every process. Nothing here carries a gradient."""
 
     rewards_PG: Tensor
-    """As the source returned them; anything, even NaN, where `valid_PG` is False."""
+    """Rewards as the source returned them; anything, even NaN, where `valid_PG` is False."""
     valid_PG: Tensor
     """True where there is a reward."""
     lengths_B: Tensor
     """Tokens of each response."""
     old_log_probs_N: Tensor
-    """Under the policy that sampled them; responses one after another."""
+    """Log-probabilities under the policy that sampled the tokens; one response after another."""
     reference_log_probs_N: Tensor
     values_N: Tensor | None
-    """The value head's estimate before each token, where the algorithm has one."""
+    """The value head's estimate before each token, if the algorithm has a value head."""
     kl_penalty: float
-    """β where the KL is taken off the reward; 0 where it is in the loss."""
+    """β if the KL is subtracted from the reward; 0 if it is in the loss."""
 
     @property
     def response_of_N(self) -> Tensor:
@@ -44,7 +44,7 @@ class Batch:
 
     @property
     def penalised_PG(self) -> Tensor:
-        """Rewards with the KL taken off, where it is not in the loss."""
+        """Rewards minus the KL penalty, unless it is in the loss."""
         return kl_penalised_rewards(self.rewards_PG, self.kl_PG, self.kl_penalty)
 
     def by_token(self, values_PG: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Targets:
-    """What an algorithm makes of a batch: targets for each of N tokens."""
+    """The targets that an algorithm computes for each of a batch's N tokens."""
 
     advantages_N: Tensor
     returns_N: Tensor | None = None
@@ -63,7 +63,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Part:
-    """Some whole groups of a batch under the policy as it is now; `log_probs_N` and `values_N` carry the gradient."""
+    """Complete groups of a batch under the current policy; `log_probs_N` and `values_N` carry the gradient."""
 
     log_probs_N: Tensor
     values_N: Tensor | None
@@ -76,19 +76,19 @@ class Part:
     valid_PG: Tensor
     lengths_B: Tensor
     mean_length: float
-    """Tokens per response in the whole batch."""
+    """Mean number of tokens per response in the whole batch."""
     kl_in_loss: float
-    """β where the KL is in the loss; 0 where it is taken off the reward."""
+    """β if the KL is in the loss; 0 if it is subtracted from the reward."""
 
     def sums(self, values_N: Tensor) -> Tensor:
         """Sums token values by response: N to B."""
         return sequence_sums(values_N, torch.repeat_interleave(self.lengths_B), len(self.lengths_B))
 
     def with_kl(self, losses_N: Tensor) -> Tensor:
-        """Token losses with β times the KL estimate added, where it is in the loss.
+        """Token losses plus β times the KL estimate, if the KL is in the loss.
 
-        The estimate is weighted with the token's probability ratio, even where that is 1: without the weight its
-        gradient would be that of KL(π_ref ‖ π), the other way round (DeepSeek-AI 2025, arXiv 2512.02556, section 3.1).
+        The estimate is weighted by the token's probability ratio, even if that is 1: without the weight, its gradient
+        would be that of the reverse, KL(π_ref ‖ π) (DeepSeek-AI 2025, arXiv 2512.02556, section 3.1).
         """
         if self.kl_in_loss == 0.0:
             return losses_N

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class UpdateFacts:
-    """What one update saw and did. Deterministic: no times in here."""
+    """The facts of one update. They are deterministic, so they contain no times."""
 
     reward: float | None
     """Mean reward over the responses that have one, before the KL penalty; None when none has."""
     reward_std: float | None
     kl: float
-    """Mean over responses of log π - log π_ref summed over tokens, in nats, at the sampling temperature."""
+    """Mean over responses of Σ (log π - log π_ref) over tokens, in nats, at the sampling temperature."""
     kl_coefficient: float
     """β of this step."""
     tokens: float
@@ -21,9 +21,9 @@ class UpdateFacts:
     abstained: int
     """Responses without a reward."""
     flat_groups: int
-    """Prompts whose rewards taught nothing: all of them equal, or too few."""
+    """Prompts without a learning signal: their rewards are all equal, or too few."""
     loss: float
-    """Mean over the step's updates."""
+    """Mean loss over the step's updates."""
     grad_norm: float
-    """Before clipping; the largest of the step's updates."""
+    """Gradient norm before clipping; the largest of the step's updates."""
     learning_rate: float

@@ -11,7 +11,7 @@ from preceptor.training.rl.settings import RLSettings
 
 
 class Grpo:
-    """The advantage of a response is its reward less the mean of its group, over the group's standard deviation."""
+    """The advantage of a response is its reward minus the group's mean, divided by the group's standard deviation."""
 
     def __init__(self, settings: RLSettings) -> None:
         self._settings = settings
@@ -22,8 +22,8 @@ class Grpo:
         return Targets(batch.by_token(group_normalised_advantages(batch.penalised_PG, batch.valid_PG, scale=scale)))
 
     def losses(self, part: Part) -> Tensor:
-        """A loss for each response: the mean over its tokens, which lets a token of a long response count for less; or,
-        length-unbiased, the sum over its tokens divided by the greatest length there can be.
+        """A loss for each response: the mean over its tokens, in which a token of a long response counts for less; or,
+        length-unbiased, the sum over its tokens divided by the maximum length.
         """
         losses_N = part.with_kl(
             clipped_loss(part.log_probs_N, part.old_log_probs_N, part.advantages_N, self._settings.clip_range)
@@ -36,4 +36,4 @@ class Grpo:
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""

@@ -29,10 +29,10 @@ def train(
     processes: Processes,
     on_step: Callable[[int, UpdateFacts], None],
 ) -> int:
-    """Trains the policy, from the state that the files hold, as `take_steps` does.
+    """Trains the policy, continuing from the state on disk, as `take_steps` does.
 
     Args:
-        rewards: asked by the main process alone, about the whole step; the others may have None.
+        rewards: called only by the main process, for the whole step; other processes may pass None.
 
     Returns: the number of finished steps.
     Raises: UsageError when there are fewer prompts than a step takes.
@@ -92,9 +92,9 @@ def _step(
 
 
 def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
-    """The prompts of a step: every epoch goes through all of them in an order of its own.
+    """The prompts of a step. Every epoch goes through all prompts in a new order.
 
-    A step that crosses the end of an epoch takes its last prompts from the next one.
+    A step that crosses the end of an epoch takes its last prompts from the next epoch.
     """
     places = [divmod(place, len(prompts)) for place in range((step - 1) * count, step * count)]
     orders = {

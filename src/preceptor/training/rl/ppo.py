@@ -12,15 +12,15 @@ from preceptor.training.rl.settings import RLSettings
 
 
 class Ppo:
-    """The advantage of a token is how far the return that follows exceeds what the value head expected."""
+    """The advantage of a token is the return that follows minus the value head's estimate."""
 
     def __init__(self, settings: RLSettings) -> None:
         self._settings = settings
 
     def targets(self, batch: Batch) -> Targets:
-        """Advantages, whitened over all tokens that have a reward, and returns.
+        """Advantages, whitened over all tokens of rewarded responses, and returns.
 
-        A token's reward is minus β times its KL; the last token of a response has the response's reward too.
+        A token's reward is -β times its KL; the last token of a response also gets the response's reward.
         """
         assert batch.values_N is not None
         valid_N = batch.by_token(batch.valid_PG)
@@ -33,8 +33,8 @@ class Ppo:
         return Targets(_whitened(advantages_N, valid_N), returns_N)
 
     def losses(self, part: Part) -> Tensor:
-        """A loss for each response; their mean is the mean over tokens. Of a response without a reward only the KL
-        counts, where it is in the loss.
+        """A loss for each response; their mean is the mean over tokens. A response without a reward contributes only
+        its KL, if that is in the loss.
         """
         assert part.values_N is not None and part.old_values_N is not None and part.returns_N is not None
         policy_N = part.with_kl(
@@ -45,19 +45,19 @@ class Ppo:
         return part.sums(policy_N + self._settings.ppo.value_coefficient * value_N * valid_N) / part.mean_length
 
     def state(self) -> dict[str, float | None]:
-        """There is no state beside the policy's own value head."""
+        """There is no state besides the policy's own value head."""
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
 
 
 def _whitened(advantages_N: Tensor, valid_N: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the valid tokens; 0 elsewhere, and everywhere when fewer than two are valid or all of
-    these are equal.
+    """Scales the valid tokens to mean 0 and standard deviation 1. Invalid tokens become 0; so do all tokens if fewer
+    than two are valid, or if the valid ones are equal.
     """
     if int(valid_N.sum()) < 2:
         return torch.zeros_like(advantages_N)
-    known = advantages_N[valid_N].double()  # in single precision equal numbers have a deviation above 0, from rounding
+    known = advantages_N[valid_N].double()  # in single precision, rounding gives equal numbers a deviation
     scaled_N = (advantages_N.double() - known.mean()) / (known.std() + 1e-8)
     return torch.where(valid_N, scaled_N, 0.0).to(advantages_N.dtype)

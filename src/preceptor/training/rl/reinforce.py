@@ -12,7 +12,7 @@ DECAY = 0.9
 
 
 class Reinforce:
-    """The advantage of a response is its reward less the average reward of earlier steps.
+    """The advantage of a response is its reward minus the average reward of earlier steps.
 
     In the first step, which has no past, the baseline is the mean of the step's own rewards.
     """
@@ -45,8 +45,8 @@ class Reinforce:
 
 
 class ReinforceWithValue:
-    """The advantage of a token is the response's reward less what the value head expected before it (Lee et al. 2023,
-    appendix on RL). The value head learns the reward by least squares.
+    """The advantage of a token is the response's reward minus the value head's estimate before the token (Lee et al.
+    2023, appendix on RL). The value head learns the reward by least squares.
     """
 
     def __init__(self, settings: RLSettings) -> None:
@@ -70,7 +70,7 @@ class ReinforceWithValue:
         return part.sums(policy_N) + self._settings.ppo.value_coefficient * part.sums(value_N) / part.lengths_B
 
     def state(self) -> dict[str, float | None]:
-        """There is no state beside the policy's own value head."""
+        """There is no state besides the policy's own value head."""
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:
@@ -78,7 +78,7 @@ class ReinforceWithValue:
 
 
 def response_losses(part: Part, clip_range: float) -> Tensor:
-    """The clipped loss of each whole response, whose tokens share an advantage; with the KL where it is in the loss."""
+    """The clipped loss of each whole response, whose tokens share an advantage; plus the KL if it is in the loss."""
     policy_B = clipped_loss(
         part.sums(part.log_probs_N),
         part.sums(part.old_log_probs_N),

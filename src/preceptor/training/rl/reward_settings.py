@@ -13,17 +13,17 @@ class RewardProcessing(Frozen):
     """Reward post-processing, in this order: `strip`, the judgement, `clip`, `length_penalty`, `whiten`."""
 
     strip: Strip = "none"
-    """What is taken off the end of a response before it is judged. Lee et al. 2023 take off periods and spaces, with
-    which summaries had learned to please the judge."""
+    """What is stripped from the end of a response before it is judged. Lee et al. 2023 strip periods and spaces, which
+    summaries had learned to add to please the judge."""
     clip: Real | None = Field(default=None, gt=0, le=1e6)
-    """Rewards are cut to [-clip, clip]; None for not."""
+    """Rewards are clipped to [-clip, clip]; None for no clipping."""
     length_penalty: Real = Field(default=0.0, ge=0, le=1e6)
-    """What each token of a response costs, the end-of-sequence token included."""
+    """Penalty for each token of a response, the end-of-sequence token included."""
     whiten: Flag = False
-    """Subtract the mean of a step's rewards and divide by their standard deviation. Without variation, 0."""
+    """Subtract the mean of a step's rewards and divide by their standard deviation; equal rewards become 0."""
 
     def describe(self) -> str:
-        """What is done, in words, in the order in which it is done."""
+        """Describes the steps in words, in the order in which they are applied."""
         parts = {
             "judged without trailing whitespace": self.strip == "spaces",
             "judged without trailing periods and whitespace": self.strip == "periods_and_spaces",

@@ -9,7 +9,7 @@ from preceptor.training.rl.settings import RLSettings
 
 
 class Rloo:
-    """The advantage of a response is its reward less the mean reward of the others sampled for the same prompt."""
+    """The advantage of a response is its reward minus the mean reward of the others sampled for the same prompt."""
 
     def __init__(self, settings: RLSettings) -> None:
         self._clip_range = settings.clip_range
@@ -19,7 +19,7 @@ class Rloo:
         return Targets(batch.by_token(leave_one_out_advantages(batch.penalised_PG, batch.valid_PG)))
 
     def losses(self, part: Part) -> Tensor:
-        """A loss for each response, whose probability ratio is that of the whole response."""
+        """A loss for each response, with the probability ratio of the whole response."""
         return response_losses(part, self._clip_range)
 
     def state(self) -> dict[str, float | None]:
@@ -27,4 +27,4 @@ class Rloo:
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""

@@ -1,4 +1,4 @@
-"""Settings of the RL loop. Without torch, so that recipes are checked before it is loaded."""
+"""Settings of the RL loop. Needs no torch, so that recipes are checked before torch is loaded."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ class PpoSettings(Frozen):
     gae_lambda: Real = Field(default=0.95, ge=0, le=1)
     """λ of generalised advantage estimation; rewards are not discounted."""
     value_coefficient: Real = Field(default=0.1, ge=0, le=1e6)
-    """Weight of the value head's loss beside the policy's."""
+    """Weight of the value head's loss, relative to the policy's."""
     value_clip: Real = Field(default=0.2, gt=0, le=1e6)
     """How far the value head may move from its old estimate in one batch."""
 
@@ -26,40 +26,40 @@ class RLSettings(OptimizerSettings):
     """How the policy is trained. One step samples a batch, rewards it and updates the policy from it."""
 
     algorithm: AlgorithmName = "rloo"
-    """How rewards become advantages, and which loss they enter."""
+    """How advantages are computed from rewards, and which loss uses them."""
     steps: Integer = Field(default=100, ge=1, le=1_000_000)
-    """Batches sampled and learnt from."""
+    """Number of steps; each samples one batch and learns from it."""
     prompts_per_step: Integer = Field(default=8, ge=1, le=65_536)
-    """Prompts sampled from in each step (P)."""
+    """Prompts per step (P)."""
     group_size: Integer = Field(default=4, ge=1, le=4_096)
     """Responses sampled for each prompt (G); rloo, grpo and online_dpo compare them with each other."""
     max_new_tokens: Tokens = 128
     """Length limit of a response."""
     temperature: Temperature = 0.9
-    """Sampling temperature; log-probabilities and KL are those of the distribution sampled from."""
+    """Sampling temperature; log-probabilities and KL are computed at the same temperature."""
     kl_coefficient: Real = Field(default=0.05, ge=0, le=1e6)
-    """β: what a nat of KL to the reference costs. The β of its loss for online_dpo."""
+    """β: the cost of a nat of KL to the reference; for online_dpo, the β of its loss."""
     kl_in: Literal["reward", "loss"] = "reward"
-    """Whether the cost is taken off the reward, or added to the loss (the estimator k3)."""
+    """Whether the cost is subtracted from the reward, or added to the loss (with the estimator k3)."""
     kl_target: Real | None = Field(default=None, gt=0, le=1e6)
-    """KL per response, in nats, that β is adapted to reach after every step; None keeps β fixed."""
+    """Target KL per response, in nats, to which β is adapted after every step; None keeps β fixed."""
     clip_range: Real = Field(default=0.2, gt=0, le=1e6)
-    """ε: how far a probability ratio counts. Without effect while each batch is used for one update."""
+    """ε: probability ratios are clipped to 1 ± ε. It has no effect if each batch is used for one update."""
     epochs_per_batch: Integer = Field(default=1, ge=1, le=10_000)
-    """How often each batch is learnt from."""
+    """Passes over each batch."""
     minibatches: Integer = Field(default=1, ge=1, le=65_536)
-    """Updates in one pass over a batch, each from its own part of the prompts."""
+    """Updates per pass over a batch, each on its own part of the prompts."""
     baseline: Literal["average", "value"] = "average"
-    """Of reinforce: the running average of rewards, or a learned value head."""
+    """For reinforce: the running average of rewards, or a learned value head."""
     scale_advantages: Flag = True
-    """Of grpo: divide by the standard deviation of the group's rewards."""
+    """For grpo: divide by the standard deviation of the group's rewards."""
     length_unbiased: Flag = False
-    """Of grpo: divide every response's loss by max_new_tokens and not by its own length (Liu et al. 2025)."""
+    """For grpo: divide every response's loss by max_new_tokens instead of its own length (Liu et al. 2025)."""
     ppo: PpoSettings = PpoSettings()
 
     @property
     def tokens_per_step(self) -> int:
-        """The most tokens that a step can sample."""
+        """Most tokens that a step can sample."""
         return self.prompts_per_step * self.group_size * self.max_new_tokens
 
 
@@ -69,9 +69,9 @@ def needs_values(settings: RLSettings) -> bool:
 
 
 def check_algorithm(settings: RLSettings) -> None:
-    """Checks that the settings suit their algorithm. It is here, and not beside the algorithms, to need no torch.
+    """Checks that the settings suit their algorithm. The check is here because the algorithms need torch.
 
-    Raises: UsageError saying what does not fit.
+    Raises: UsageError that says what does not fit.
     """
     name, group = settings.algorithm, settings.group_size
     if name in ("rloo", "grpo") and group < 2:

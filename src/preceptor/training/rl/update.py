@@ -24,14 +24,14 @@ from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.state import TorchState
 
 CPU_TOKENS, CUDA_TOKENS = 2048, 16384
-"""Tokens whose graph is kept at once; a token of a model with 135M parameters takes about 0.9 MB."""
+"""Most tokens whose graph is kept at once; a token of a model with 135M parameters takes about 0.9 MB."""
 KL_GAIN = 0.1
 """Gain of the controller that adapts β (Ziegler et al. 2019, section 2.2)."""
 
 
 @dataclass(frozen=True)
 class _Tokens:
-    """The tokens of some groups under the policy: log-probabilities and, where there is a value head, values."""
+    """The tokens of groups under the policy: log-probabilities and, if there is a value head, values."""
 
     log_probs_N: Tensor
     values_N: Tensor | None
@@ -54,20 +54,20 @@ class Updater:
         self._optimizer = Optimizer(policy.trainable, settings, settings.steps, processes)
 
     def update(self, groups: Sequence[ResponseGroup], rewards: Sequence[Sequence[float | None]]) -> UpdateFacts:
-        """Learns from a batch, and adapts β where the settings say so.
+        """Learns from a batch, and adapts β if the settings say so.
 
         Args:
-            groups: this process's part of the step's P groups of G responses, sampled from the policy as it is.
-            rewards: of the whole step, P × G; None or a number that is not finite abstains.
+            groups: this process's part of the step's P groups of G responses, sampled from the current policy.
+            rewards: rewards of the whole step, P × G; None or a number that is not finite abstains.
 
         Raises: PreceptorError when training diverges or the memory does not suffice.
         """
         settings = self._settings
         known = [[r if r is not None and math.isfinite(r) else math.nan for r in row] for row in rewards]
         rewards_PG = torch.tensor(known, dtype=torch.float32, device=self._device)
-        mine = self._processes.part(range(len(rewards)))  # the places of this process's groups in the step
+        mine = self._processes.part(range(len(rewards)))  # the indices of this process's groups in the step
 
-        # For one update of a small batch the graph is kept, since old and new log-probabilities are the same.
+        # With one update of a small batch the graph is reused, since old and new log-probabilities are the same.
         parts = self._parts(groups, range(len(groups)))
         small = sum(self._policy.size(group.tokens) for group in groups) <= self._tokens_at_once
         once = small and settings.epochs_per_batch * settings.minibatches * settings.gradient_accumulation_steps == 1
@@ -101,7 +101,7 @@ class Updater:
         return facts
 
     def state(self) -> TorchState:
-        """What the next step needs beside the policy's weights, as tensors and numbers, for torch to save."""
+        """What the next step needs besides the policy's weights, as tensors and numbers, for torch to save."""
         return self._optimizer.state()
 
     def extra(self) -> JsonObject:
@@ -116,7 +116,7 @@ class Updater:
         self._beta = float(kept["kl_coefficient"])
 
     def _parts(self, groups: Sequence[ResponseGroup], chosen: Sequence[int]) -> list[Sequence[int]]:
-        """Divides some of the groups, given by their places, into parts whose graphs the memory is to hold at once."""
+        """Divides groups, given by their indices, into parts whose graphs fit in memory."""
         runs = _split(chosen, self._settings.gradient_accumulation_steps)
         return [
             run[part.start : part.stop]
@@ -133,7 +133,7 @@ class Updater:
         return _Tokens(self._policy.log_probs(tokens, self._settings.temperature), None)
 
     def _whole_batch(self, groups: Sequence[ResponseGroup], passes: Sequence[_Tokens], rewards_PG: Tensor) -> Batch:
-        """The step as every process sees it: their parts, put together."""
+        """The whole step, gathered from all processes."""
         device = rewards_PG.device
         tokens = [group.tokens for group in groups]
         gather = self._processes.gather
@@ -154,7 +154,7 @@ class Updater:
         )
 
     def _part(self, places: Sequence[int], now: _Tokens, batch: Batch, targets: Targets) -> Part:
-        """The batch's numbers for the groups at some places, in order, beside the policy's as it is now."""
+        """The batch's numbers for the groups at the given indices, in order, with those of the current policy."""
         group_size = batch.rewards_PG.shape[1]
         rows = torch.tensor(list(places), device=batch.rewards_PG.device)
         of_N = torch.isin(batch.response_of_N // group_size, rows)
@@ -174,14 +174,14 @@ class Updater:
         )
 
     def _minibatches(self, prompts: int, epoch: int) -> list[list[int]]:
-        """Places of prompts, divided anew in every pass; each part in ascending order."""
+        """Indices of prompts, divided anew in every pass; each part is in ascending order."""
         if self._settings.minibatches == 1:
             return [list(range(prompts))]
         order = sorted(range(prompts), key=lambda place: unit_hash(self._policy.step, epoch, place))
         return [sorted(part) for part in _split(order, self._settings.minibatches)]
 
     def _adapt(self, kl: float) -> None:
-        """Raises β where the KL is above its target and lowers it below, by 2 % a step at most."""
+        """Raises β if the KL is above its target and lowers it if it is below, by at most 2 % a step."""
         if self._settings.kl_target is not None:
             error = max(-0.2, min(0.2, kl / self._settings.kl_target - 1.0))
             self._beta *= 1.0 + KL_GAIN * error
@@ -211,6 +211,6 @@ T = TypeVar("T")
 
 
 def _split(items: Sequence[T], parts: int) -> list[Sequence[T]]:
-    """Divides items, in order, into parts of sizes that differ by one at most; there are never more than items."""
+    """Divides items, in order, into parts whose sizes differ by at most one; no part is empty."""
     count = min(parts, len(items))
     return [items[len(items) * i // count : len(items) * (i + 1) // count] for i in range(count)]

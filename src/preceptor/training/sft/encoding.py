@@ -1,4 +1,4 @@
-"""Demonstrations as tokens, with labels for the tokens that are learned."""
+"""Encodes demonstrations as tokens, with labels for the tokens that are learned."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ NO_LOSS = -100
 def encode_demonstrations(
     tokenizer: Any, demonstrations: Sequence[Demonstration], max_length: int
 ) -> tuple[list[dict[str, list[int]]], list[str]]:
-    """Tokens as a policy samples and learns them: the prompt in the chat template, then the answer, in whose text no
-    control token is read, then the end-of-sequence token where the answer is finished.
+    """Encodes demonstrations in the policy's own format: the prompt in the chat template, then the answer, whose text
+    is never read as control tokens, then the end-of-sequence token if the answer is finished.
 
     Args:
-        max_length: of prompt and answer together; a longer demonstration is left out.
+        max_length: most tokens of prompt and answer together; a longer demonstration is left out.
 
-    Returns: rows of `input_ids` and `labels`, and in words how many demonstrations were left out and why.
-    Raises: UsageError when the tokenizer has no chat template, or one that drops messages.
+    Returns: rows of `input_ids` and `labels`, and messages that say how many demonstrations were left out and why.
+    Raises: UsageError when the tokenizer has no chat template, or its template drops messages.
     """
     rows: list[dict[str, list[int]]] = []
     reasons: Counter[str] = Counter()

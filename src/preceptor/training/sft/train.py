@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on demonstrations: a model string in, a folder with a whole new model out.
+"""Supervised fine-tuning on demonstrations: takes a model string, writes a folder with a complete new model.
 
 NAME/            the model with tokenizer, chat template, model card and `metrics.jsonl`
 NAME.training/   `training.json`, what it was made from, and checkpoints to resume from while it trains
@@ -42,18 +42,18 @@ def train_sft(
     on_log: Callable[[dict[str, float]], None],
     on_note: Callable[[str], None],
 ) -> Path:
-    """Fine-tunes a model, from the newest checkpoint where there is one.
+    """Fine-tunes a model, continuing from the newest checkpoint if there is one.
 
-    Every process of an `accelerate launch` calls it; the main one alone writes and speaks.
+    Every process of an `accelerate launch` calls it; only the main process writes files and reports progress.
 
     Args:
         base: the model to begin from, as a model string.
-        folder: where the model goes. A finished one made from the same things is verified and kept.
-        on_log: called with the facts of each update: `steps` there are, and the `FACTS` of the trainer.
-        on_note: called with what a person should know, for instance how many demonstrations were left out.
+        folder: the folder of the new model. A finished one made with the same inputs is verified and kept.
+        on_log: called with the facts of each update: the total `steps`, and the `FACTS` of the trainer.
+        on_note: called with notes for a person, for instance how many demonstrations were left out.
 
-    Returns: the folder, which is a model string: whole weights in the precision computed in, adapters merged.
-    Raises: UsageError when no demonstration is usable, or the folder holds a model made from other things;
+    Returns: the folder, which is a model string: complete weights in the computing precision, with adapters merged.
+    Raises: UsageError when no demonstration is usable, or the folder holds a model made with other inputs;
         CheckpointError when a finished model is truncated or altered; PreceptorError when training diverges.
     """
     processes = Processes()
@@ -88,7 +88,7 @@ def _train(
     processes: Processes,
     on_log: Callable[[dict[str, float]], None],
 ) -> tuple[Any, list[dict[str, float]]]:
-    """The trained model, adapters merged, and a row for each update since the beginning."""
+    """The trained model with adapters merged, and a row for each update since the beginning."""
     from preceptor.training.sft.trainer import facts_of, is_step, make_trainer, newest_checkpoint
 
     verbosity, use_cache = logging.get_verbosity(), loaded.model.config.use_cache
@@ -128,7 +128,7 @@ def _made_from(
 
 
 def _finished(folder: Path, work: Path, made_from: dict[str, Any]) -> bool:
-    """Whether the model is there already, whole and made from the same things."""
+    """Whether the folder already holds a complete model made with the same inputs."""
     if not folder.exists():
         return False
     if not (work / ABOUT).is_file():
@@ -147,7 +147,7 @@ def _remove_checkpoints(work: Path) -> None:
 
 
 def _begin(work: Path, made_from: dict[str, Any]) -> None:
-    """Writes beside the checkpoints what they belong to, or checks that they belong to the same training."""
+    """Records beside the checkpoints what they were made from, or checks that they belong to the same training."""
     if (work / ABOUT).exists():
         _check_same(work, made_from)
         return

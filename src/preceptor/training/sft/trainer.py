@@ -39,11 +39,11 @@ class QuietTrainer(SFTTrainer):
     def _send_telemetry(self) -> None: ...
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Checkpoints need no card; the finished model gets one of ours."""
+        """Writes no card: checkpoints need none, and the finished model gets preceptor's."""
 
 
 class Watcher(TrainerCallback):
-    """Reports what is logged, stops a diverging training, and seals checkpoints."""
+    """Passes log entries on, stops diverging training, and seals checkpoints."""
 
     def __init__(self, on_log: OnLog, learning_rate: float, processes: Processes) -> None:
         self._on_log = on_log
@@ -71,7 +71,7 @@ class Watcher(TrainerCallback):
 
 
 def is_step(logs: Mapping[str, float]) -> bool:
-    """Whether a log entry is of one step, not the summary at the end."""
+    """Whether a log entry is that of a step, not the summary at the end."""
     return "loss" in logs
 
 
@@ -91,9 +91,9 @@ def make_trainer(
     processes: Processes,
     on_log: OnLog,
 ) -> Any:
-    """A trainer of the model on rows of `input_ids` and `labels`, with its checkpoints in `work`.
+    """A trainer for the model on rows of `input_ids` and `labels`, with its checkpoints in `work`.
 
-    Raises: UsageError when the batch cannot be divided as the settings ask.
+    Raises: UsageError when the batch cannot be divided as the settings require.
     """
     # An earlier training in this process may have had another precision, which accelerate would keep.
     AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
@@ -124,8 +124,8 @@ def seal(checkpoint: Path) -> None:
 
 
 def newest_checkpoint(work: Path) -> str | None:
-    """The newest complete checkpoint. What a killed process left of a newer one is removed, and its steps are taken
-    again with the same result.
+    """The newest complete checkpoint. Removes a newer one that a killed process left incomplete; its steps are repeated
+    with the same result.
     """
     found = [path for path in work.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
     for folder in sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
@@ -164,7 +164,7 @@ def _arguments(tuning: TuningSettings, settings: SftSettings, work: Path, seed: 
         max_length=None,
         save_strategy="steps",
         save_steps=settings.checkpoint_every,
-        save_total_limit=2,  # one to fall back on while the other is being written
+        save_total_limit=2,  # keeps one to fall back on while the next is written
         logging_steps=1,
         logging_nan_inf_filter=False,
         log_level="error",

@@ -1,4 +1,4 @@
-"""Rewards: rollouts in, one optional number each out. None abstains: the response is masked, never counted as 0."""
+"""Rewards: a number or None for each rollout. None abstains: the response is masked, never counted as 0."""
 
 from preceptor.training.rl.rewards.combined import PostProcessed, WeightedReward
 from preceptor.training.rl.rewards.comparing import AgainstReference, PairwiseReward

@@ -21,7 +21,7 @@ _PERIODS_AND_SPACES = re.compile(r"(?<![\s.])[\s.]+\Z")
 
 
 class WeightedReward:
-    """The weighted sum of several sources' rewards. A response without a reward from one of the sources has none.
+    """The weighted sum of several sources' rewards. A response needs a reward from every source to have one.
 
     Raises: ValueError when there is no source.
     """
@@ -47,11 +47,11 @@ class WeightedReward:
 
 
 class PostProcessed:
-    """Another source's rewards after post-processing, in the order that `RewardProcessing` states.
+    """Another source's rewards after post-processing, in the order given by `RewardProcessing`.
 
-    Where something is stripped, the source judges the stripped texts, and a response of which nothing is left abstains
-    without being judged; with `strip = "none"` texts are judged as they are. The penalty counts the tokens sampled.
-    Whitening uses the rewards that there are, over the whole step, and their population standard deviation.
+    If texts are stripped, the source judges the stripped texts, and a response of which nothing is left abstains
+    without being judged; with `strip = "none"` texts are judged unchanged. The penalty counts the sampled tokens.
+    Whitening uses all rewards of the step and their population standard deviation.
     """
 
     def __init__(self, source: RewardSource, settings: RewardProcessing) -> None:
@@ -70,7 +70,7 @@ class PostProcessed:
         return whitened(rewards) if self._settings.whiten else rewards
 
     def describe(self) -> str:
-        """What is done, in words."""
+        """Describes the post-processing in words."""
         return self._settings.describe()
 
     def _judged(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
@@ -95,14 +95,14 @@ class PostProcessed:
 
 
 def stripped(text: str, what: Strip) -> str:
-    """The text without what is to be taken off its end."""
+    """The text with its end stripped."""
     if what == "none":
         return text
     return text.rstrip() if what == "spaces" else _PERIODS_AND_SPACES.sub("", text)
 
 
 def whitened(rewards_PG: Sequence[Sequence[float | None]]) -> list[list[float | None]]:
-    """Rewards less their mean, over their population standard deviation; 0 where they are all the same."""
+    """Rewards minus their mean, divided by their population standard deviation; 0 if they are all the same."""
     there = [reward for row in rewards_PG for reward in row if reward is not None]
     mean, deviation = (fmean(there), pstdev(there)) if there else (0.0, 0.0)
     scale = 0.0 if deviation < NO_VARIATION else 1.0 / deviation

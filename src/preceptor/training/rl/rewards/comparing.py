@@ -1,4 +1,4 @@
-"""Rewards from comparisons: with the siblings of a response, or with a response of the reference policy."""
+"""Rewards from comparisons of a response with its siblings, or with a response of the reference policy."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
 
 Opponents: TypeAlias = "Callable[[Sequence[ResponseGroup]], list[Response]]"
-"""Gives for each group a response to its prompt that the group's responses are compared with."""
+"""Returns, for each group, a response to its prompt with which the group's responses are compared."""
 _Preferred: TypeAlias = Callable[[Prompt, Response, Response], float | None]
-"""The probability that the first response is the better one; None where the judge failed."""
+"""The probability that the first response is the better one; None if the judge failed."""
 
 
 class PairwiseReward:
-    """How a response does against its siblings, each pair of which the judge compares. With p_ij the judge's preference
-    of response i over j, and K distinct responses in the group:
+    """Rewards a response for winning against its siblings; the judge compares every pair. With p_ij the judge's
+    preference of response i over j, and K distinct responses in the group:
 
     - `expectation`: the mean over siblings of 2 p_ij - 1, in [-1, 1].
-    - `log_odds`: 1/K Σ_j logit p_ij. Where the judge is a Bradley-Terry model, p_ij = σ(u_i - u_j), that is u_i less
-      the group's mean utility. Of two siblings without others, the rewards differ by the log-odds of the preference.
+    - `log_odds`: 1/K Σ_j logit p_ij. If the judge is a Bradley-Terry model, p_ij = σ(u_i - u_j), this is u_i minus the
+      group's mean utility. In a group of two, the rewards differ by the log-odds of the preference.
 
-    Siblings with the same text are one response to the judge: they are no comparison, and have the same reward. A group
-    of one distinct response abstains. Where comparisons of a response failed, the mean is over the others. Of
-    `log_odds` that is (K-1)/K times the mean over the siblings that it was compared with: u_i less the mean of *all* K
-    utilities is (K-1)/K times u_i less the mean of the K-1 others, and that mean is estimated from those at hand. With
-    no comparison left, the response abstains.
+    Siblings with the same text count as one response: they are not compared, and have the same reward. A group with one
+    distinct response abstains. If comparisons of a response failed, the mean is over the others. For `log_odds` it is
+    then (K-1)/K times the mean over the siblings with a comparison: u_i minus the mean of *all* K utilities is (K-1)/K
+    times (u_i minus the mean of the K-1 others), and the latter mean is estimated from the siblings with a comparison.
+    Without any comparison, the response abstains.
     """
 
     def __init__(self, judge: PreferenceJudge, kind: RewardKind) -> None:
@@ -71,8 +71,8 @@ class PairwiseReward:
 
 
 class AgainstReference:
-    """How a response does against one of the reference policy to the same prompt. With p the judge's preference of the
-    response, `expectation` is 2 p - 1 and `log_odds` is logit p. A response whose comparison failed abstains.
+    """Rewards a response for winning against a response of the reference policy to the same prompt. With p the judge's
+    preference for it, `expectation` is 2 p - 1 and `log_odds` is logit p. A response whose comparison failed abstains.
     """
 
     def __init__(self, judge: PreferenceJudge, kind: RewardKind, opponents: Opponents) -> None:
@@ -111,7 +111,7 @@ def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _
 
 
 def _comparison(prompt: Prompt, one: Response, other: Response) -> Comparison:
-    """The comparison of two responses: the same whichever comes first, so that no policy has a place of its own."""
+    """The comparison of two responses. It does not depend on their order, so no policy has a fixed place."""
     a, b = sorted((one, other), key=lambda response: response.content_hash)
     name = content_hash([prompt.id, a.content_hash, b.content_hash])[:16]
     return Comparison(id=name, prompt=prompt, a=a, b=b)

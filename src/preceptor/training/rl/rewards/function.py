@@ -1,7 +1,7 @@
-"""Rewards by a user's function with the signature of TRL's reward functions.
+"""Rewards from a user's function with the signature of TRL's reward functions.
 
-TRL calls `f(prompts=..., completions=..., completion_ids=..., **columns)` and takes a list with a number or None for
-each completion; here it is called in the same way, with conversations as lists of messages.
+TRL calls `f(prompts=..., completions=..., completion_ids=..., **columns)` and expects a list with a number or None for
+each completion. Preceptor calls it in the same way, with conversations as lists of messages.
 """
 
 import functools
@@ -25,20 +25,20 @@ _COLUMNS = ("reference", "cohort")
 class CallableReward:
     """A reward function of TRL's signature, synchronous or not.
 
-    It is given, for all B responses of a step, group after group:
+    Its arguments, for all B responses of a step, group after group:
 
     - `prompts`: conversations, each a list of messages (`role`, `content`); `completions`: each a list of one message
       of the assistant; `completion_ids`: lists of token ids.
     - `reference`, `cohort` and every key of the prompts' metadata: lists of B values, None where a prompt has none.
-    - `trainer_state`: what the caller's function of that name returns, where there is one.
+    - `trainer_state`: the result of the argument of that name, if given.
     - `log_extra` and `log_metric`, which do nothing here.
 
-    A function without `**kwargs` is given what it names. None, NaN and infinity abstain.
+    A function without `**kwargs` gets only the arguments that it names. None, NaN and infinity abstain.
 
     Args:
-        function: see above. Asynchronous ones all run in one event loop, in a thread of its own.
-        name: for messages; the function's own where None.
-        trainer_state: called before each step. TRL's functions expect `global_step` and `max_steps` on what it returns.
+        function: see above. Asynchronous functions all run in one event loop, in a separate thread.
+        name: name for messages; the function's own if None.
+        trainer_state: called before each step. TRL's functions expect its result to have `global_step` and `max_steps`.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class CallableReward:
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The function's rewards, P × G.
 
-        Raises: UsageError when it takes something else or does not return one number or None for each response,
-            PreceptorError when it raises, and when it has no number for any response of the step.
+        Raises: UsageError when it needs other arguments or does not return one number or None for each response,
+            PreceptorError when it raises, or has no number for any response of the step.
         """
         arguments = self._accepted(self._arguments(groups_P))
         count = sum(len(group.responses) for group in groups_P)
@@ -83,7 +83,7 @@ class CallableReward:
         return arguments if self._trainer_state is None else arguments | {"trainer_state": self._trainer_state()}
 
     def _accepted(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Those that the function takes."""
+        """The arguments that the function takes."""
         try:
             signature = inspect.signature(self._function)
         except ValueError:  # built-ins have no signature
@@ -119,7 +119,7 @@ class CallableReward:
         try:
             return future.result()
         finally:
-            future.cancel()  # no effect on a finished one; on Ctrl-C nothing is left running
+            future.cancel()  # leaves nothing running after Ctrl-C
 
     def _numbers(self, returned: Any, count: int) -> list[float | None]:
         expected = f"expected a list with one number or None for each of {count} responses"
@@ -141,9 +141,9 @@ class CallableReward:
 
 
 def load_reward_function(name: str) -> Callable[..., Any]:
-    """The function that `package.module:function` or `path/file.py:function` names. The module is executed.
+    """Loads the function named by `package.module:function` or `path/file.py:function`. The module is executed.
 
-    Raises: UsageError when there is none, it cannot be imported, or it cannot be called.
+    Raises: UsageError when it does not exist, cannot be imported, or cannot be called.
     """
     function = load_object(name, "the reward function", "function")
     if not callable(function):

@@ -1,4 +1,4 @@
-"""The interface of reward sources, and the first of them: a judge's score of each response."""
+"""The interface of reward sources, and the simplest of them: a judge's score of each response."""
 
 import math
 from collections import Counter
@@ -20,7 +20,7 @@ class RewardSource(Protocol):
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The reward of each response of each group, P × G; None where there is none.
 
-        Raises: PreceptorError when there is none for any response of the step, which no training survives.
+        Raises: PreceptorError when no response of the step has a reward, because training cannot continue.
         """
         ...
 
@@ -29,7 +29,7 @@ class JudgeReward:
     """Direct RLAIF: the judge's score is the reward (Lee et al. 2023, section 2.2).
 
     Args:
-        kind: how it becomes a number; as `reward_kind` says where None.
+        kind: how the score becomes a number; None for the default of `reward_kind`.
     """
 
     def __init__(self, judge: ScoreJudge, kind: RewardKind | None = None) -> None:
@@ -57,5 +57,5 @@ def check_judged(results: Sequence[object], of_what: str) -> None:
 
 
 def known(reward: float | None) -> float | None:
-    """The reward; None where it is no finite number."""
+    """The reward; None if it is not a finite number."""
     return reward if reward is not None and math.isfinite(reward) else None
