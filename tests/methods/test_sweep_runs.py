@@ -109,7 +109,7 @@ def test_other_prompts_and_a_held_out_judge(run: RunDirectory, tmp_path: Path) -
     assert found.start.heldout.overall is not None
     assert -1 <= found.start.heldout.overall.value <= 1
     assert "1 prompts do not fit the policy's context window and are skipped" in told.notes
-    assert "calls, 0 failed" in found.facts["held-out judge"]
+    assert "calls, 0 failed" in str(found.facts["held-out judge"])
 
 
 def test_checkpoints_that_nothing_measured_are_not_ranked(

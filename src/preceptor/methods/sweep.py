@@ -15,7 +15,7 @@ from preceptor.core.extras import require_training
 from preceptor.core.hashing import content_hash
 from preceptor.core.outlook import MEASURING, Part
 from preceptor.core.progress import Progress
-from preceptor.core.types import Prompt, Response
+from preceptor.core.types import JsonObject, Prompt, Response
 from preceptor.core.validation import check_count
 from preceptor.display.progress import shown
 from preceptor.evaluation.checkpoints.choose import Bounds
@@ -343,8 +343,8 @@ def _answers(snapshots: Sequence[Snapshot], prompts: Sequence[Prompt]) -> list[A
     ]
 
 
-def _facts(job: SweepJob, policy: Policy, bounds: Bounds) -> dict[str, Any]:
-    counted: dict[str, Any] = {}
+def _facts(job: SweepJob, policy: Policy, bounds: Bounds) -> JsonObject:
+    counted: dict[str, str] = {}
     for who, name in (("training judge", TRAINING_LEDGER), ("held-out judge", HELD_OUT_LEDGER)):
         if (job.out / name).exists() and (calls := calls_by_role([job.out / name])[JUDGE]).calls:
             counted[who] = f"{calls.calls:,} calls, {calls.failures} failed, {calls.tokens:,} tokens"
@@ -353,5 +353,5 @@ def _facts(job: SweepJob, policy: Policy, bounds: Bounds) -> dict[str, Any]:
         "policy": policy.base.identity,
         **counted,
         "bounds": bounds.model_dump(mode="json"),
-        "versions": environment(),
+        "versions": {**environment()},
     }

@@ -1,9 +1,8 @@
 """Every checkpoint of a run on the same prompts: training reward, held-out score and capability by step."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from preceptor.core.types import Frozen
+from preceptor.core.types import Frozen, JsonObject
 from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation, choose_checkpoint, find_over_optimisation
 from preceptor.evaluation.checkpoints.snapshot import Measure, MeasuredResponse, Snapshot, differences
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
@@ -86,7 +85,7 @@ class Sweep(Frozen):
     kept_step: int | None
     """The step that the run itself kept; None if it is not finished."""
     over_optimisation: OverOptimisation
-    facts: dict[str, Any]
+    facts: JsonObject
     """Settings and versions: texts, numbers, or a dict of them."""
 
     @property
@@ -115,7 +114,7 @@ class Measured(Frozen):
     samples: int
     trained_on: int
     kept_step: int | None
-    facts: dict[str, Any]
+    facts: JsonObject
     validation: tuple[str, ...] = ()
     """Ids of the prompts used to choose the checkpoint; if empty, all are."""
 
