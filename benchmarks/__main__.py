@@ -23,16 +23,20 @@ from benchmarks.harness import ROOT, this_kind
 CASES = ("startup", "roofline", "growth", "labelling", "rl_step", "pairs", "kinds")
 RESULTS = ROOT / "benchmarks" / "results"
 QUICK_RESULTS = Path(tempfile.gettempdir()) / "preceptor-bench" / "results"
-"""Quick runs are for trying the benchmarks out, and do not overwrite measurements."""
+"""Quick runs only try the benchmarks out and do not overwrite measurements."""
 PACKAGES = ("preceptor", "torch", "transformers", "trl", "peft")
 
 
 def main() -> int:
     """Runs cases one after another. Exit codes: 0 done, 1 something failed, 2 usage."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("cases", metavar="CASE", nargs="*", help=f"of {', '.join(CASES)}; all by default; or report")
-    parser.add_argument("--quick", action="store_true", help="fewer units and repetitions, to see that all works")
-    parser.add_argument("--out", type=Path, help="folder of the results")
+    parser.add_argument(
+        "cases", metavar="CASE", nargs="*", help=f"any of {', '.join(CASES)} (all by default), or report"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer units and repetitions, to check that everything works"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "benchmarks.md", help="page that report fills in")
     given = parser.parse_args()
     out = given.out or (QUICK_RESULTS if given.quick else RESULTS)
@@ -48,7 +52,7 @@ def main() -> int:
 
 
 def _measure(case: str, out: Path, *, quick: bool) -> bool:
-    """Runs one case and writes what it gave. Returns whether preceptor did all of it."""
+    """Runs one case and writes its results. Returns whether preceptor finished all of it."""
     print(f"{case}:", file=sys.stderr, flush=True)
     facts, start = machine(), time.perf_counter()
     try:
@@ -59,7 +63,7 @@ def _measure(case: str, out: Path, *, quick: bool) -> bool:
         (out / f"{case}.json").write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
         if hasattr(module, "figure"):
             module.figure(result, out / f"{case}.svg")
-    except Exception as error:  # the one place where a case's failure is caught: the other cases go on
+    except Exception as error:  # the only place that catches a case's failure, so that the other cases still run
         traceback.print_exc()
         print(f"{case} failed: {error}", file=sys.stderr)
         return False
@@ -102,7 +106,7 @@ def machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """The CPU's name, and what of it matters for matrix products."""
+    """The CPU's name, and its instruction sets that matter for matrix products."""
     try:
         facts = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -113,7 +117,7 @@ def _cpu() -> str:
 
 
 def _revision() -> str:
-    """The commit, with a plus sign where files of the package differ from it."""
+    """The commit, with a plus sign if files of the package differ from it."""
     git = shutil.which("git")
     if git is None:
         return "unknown"

@@ -1,7 +1,7 @@
 """`python -m benchmarks.coverage`: how often preceptor's 95 % intervals contain the truth, by number of prompts.
 
 Each cell draws samples of n prompts from a population whose mean is known, computes preceptor's interval for each
-sample, and prints the percentage of intervals that contain the mean: 95 is the target, more is cautious, less is wrong.
+sample, and prints the percentage of intervals that contain the mean. The target is 95; more is cautious, less is wrong.
 `none` means that preceptor gives no interval. With 2,000 samples the Monte Carlo error of a cell is about 0.5 points.
 """
 

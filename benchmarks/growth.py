@@ -1,4 +1,4 @@
-"""What preceptor adds to the model's own time, and how that grows: labelling with a model that answers at once."""
+"""The time and memory that preceptor adds to the model's, and how they grow: labelling with an instant model."""
 
 import math
 import statistics
@@ -11,19 +11,19 @@ from typing import Any
 from benchmarks.harness import Contestant, Result, compete
 
 SIZES = {100: 5, 1_000: 5, 10_000: 3, 100_000: 1}
-"""Comparisons, and how often they are labelled."""
+"""Numbers of comparisons, and how often each is labelled."""
 REPETITIONS = 3
-"""Of everything else."""
+"""Repetitions of everything else."""
 RESPONSES = (2, 4, 8, 16)
 PROMPT_TOKENS = (100, 400, 1_600, 4_000)
 AT_ONCE = (1, 8, 64)
-"""Answers that come together, and go into the ledger together: 1 from a server, dozens from the local model."""
+"""Answers that arrive, and are recorded in the ledger, together: 1 from a server, dozens from the local model."""
 COMPARISONS = 960
-"""Where something else than their number varies: a multiple of the pairs of 2, 4 and 16 responses."""
+"""The number of comparisons when something else varies: a multiple of the pairs of 2, 4 and 16 responses."""
 SAMPLED = 5_000
-"""Comparisons of the run that is looked at from inside."""
+"""Comparisons of the profiled run."""
 LISTED = 25
-"""Places of that run in the table."""
+"""How many places of the profiled run the table lists."""
 PLAIN = {"responses": 2, "prompt_tokens": 100, "at_once": 8, "sampled": False}
 
 PARTS = {
@@ -40,13 +40,13 @@ PARTS = {
     "store/outcomes.py": "outcome files",
     "store/preferences.py": "Parquet",
 }
-"""What a place's time counts as, by its last word or else its file."""
+"""The part that a place's time counts towards, by its last word or else its file."""
 
 Series = dict[int, Result]
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Labels datasets of several sizes and shapes, each in a process of its own."""
+    """Labels datasets of several sizes and shapes, each in its own process."""
     sizes = {n: 2 for n in SIZES if n <= 1_000} if quick else SIZES
     repetitions, comparisons = (1, 240) if quick else (REPETITIONS, COMPARISONS)
     with tempfile.TemporaryDirectory(prefix="growth-") as scratch:
@@ -83,7 +83,7 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 def figure(result: dict[str, Any], path: Path) -> None:
-    """Draws seconds and memory over the number of comparisons, and milliseconds per label over the rest."""
+    """Draws seconds and memory against the number of comparisons, and milliseconds per label against the rest."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -100,7 +100,7 @@ def figure(result: dict[str, Any], path: Path) -> None:
             if points:
                 axes.loglog(list(points), list(points.values()), "o-", color="#0f8b6d")
                 low, high = min(points.values()), max(points.values())
-                axes.set_ylim(min(low / 2, high / 20), high * 2)  # more than a decade, so that what is flat looks flat
+                axes.set_ylim(min(low / 2, high / 20), high * 2)  # more than a decade, so that flat lines look flat
                 axes.set_xticks(list(points), labels=[f"{x:,}" for x in points])
                 axes.set_xticks([], minor=True)
                 axes.yaxis.set_major_formatter("{x:g}")
@@ -112,7 +112,7 @@ def figure(result: dict[str, Any], path: Path) -> None:
 
 
 def _measure(scratch: str, shapes: Mapping[int, dict[str, Any]], repetitions: int) -> Series:
-    """The shapes in turn, each in a process of its own."""
+    """Measures the shapes in turn, each in its own process."""
     contestants: list[Contestant] = []
     for shape in shapes.values():
         settings = {**PLAIN, **shape}
@@ -140,13 +140,13 @@ def _per_label(result: Result, key: str = "seconds") -> float | None:
 
 
 def _parts(result: Result) -> dict[str, float]:
-    """Mean seconds of each part: a place that a look missed in one repetition has taken 0 there."""
+    """Mean seconds of each part; a place that the sampler did not see in a repetition counts as 0 there."""
     names = sorted({name for repetition in result.repetitions for name in repetition["parts"]})
     return {name: statistics.fmean(r["parts"].get(name, 0.0) for r in result.repetitions) for name in names}
 
 
 def _slope(by_size: Series, key: str) -> float | None:
-    """Of the straight line through the logarithms: 1 is proportional, 0 flat."""
+    """The slope of the straight line through the logarithms: 1 is proportional, 0 is flat."""
     points = [(n, value) for n, result in by_size.items() if (value := result.median(key)) is not None]
     if len(points) < 2:
         return None

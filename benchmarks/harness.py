@@ -1,4 +1,4 @@
-"""Runs contestants in turn, each in a process of its own, and says how they compare."""
+"""Runs contestants in turn, each in its own process, and compares them."""
 
 import json
 import os
@@ -20,24 +20,24 @@ class Contestant:
     """One way of doing a case's work."""
 
     name: str
-    """As the table names it; the first contestant of a case is preceptor."""
+    """The name in tables; the first contestant of a case is preceptor."""
     module: str
-    """What `python -m` runs: a module that calls `worker.serve`."""
+    """The module that `python -m` runs; it calls `worker.serve`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables beside those of this process."""
+    """Environment variables in addition to those of this process."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of machine, and the precision that everyone works in there."""
+    """A kind of machine, and the precision that all contestants use on it."""
 
     name: str
     dtype: str
-    """As torch names it: bfloat16 or float32."""
+    """torch's name of the precision: bfloat16 or float32."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables by which this machine stands in for one of that kind."""
+    """Environment variables that make this machine stand in for one of that kind."""
 
 
 AVX2 = Kind(
@@ -45,11 +45,11 @@ AVX2 = Kind(
     "float32",
     {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
 )
-"""What most laptops are: no AVX-512 and no bfloat16. preceptor's `auto` precision follows the first variable."""
+"""Most laptops: no AVX-512 and no bfloat16. preceptor's `auto` precision follows the first variable."""
 
 
 def this_kind() -> Kind:
-    """This machine as it is, in the precision that preceptor chooses here."""
+    """This machine, with the precision that preceptor chooses on it."""
     import torch
 
     from preceptor.backends.transformers.loading import default_dtype
@@ -60,15 +60,15 @@ def this_kind() -> Kind:
 
 @dataclass(frozen=True)
 class Result:
-    """What one contestant's repetitions gave."""
+    """The measurements of one contestant's repetitions."""
 
     name: str
     repetitions: tuple[dict[str, Any], ...]
     failed: str | None = None
-    """Why there are none."""
+    """Why there are no measurements."""
 
     def median(self, key: str) -> float | None:
-        """Median of a fact over the repetitions; None where it was not told."""
+        """Median of a fact over the repetitions; None if it was not reported."""
         values = [float(r[key]) for r in self.repetitions if r.get(key) is not None]
         return statistics.median(values) if values else None
 
@@ -78,11 +78,11 @@ class Result:
         return statistics.median(values) if values else None
 
     def ratios(self, other: "Result") -> list[float]:
-        """This contestant's seconds over the other's, repetition by repetition."""
+        """This contestant's seconds divided by the other's, for each repetition."""
         return [a["seconds"] / b["seconds"] for a, b in zip(self.repetitions, other.repetitions, strict=False)]
 
     def row(self, variant: str, against: "Result") -> dict[str, Any]:
-        """The row of a case's table, with seconds as a ratio to those of `against` in the same repetitions."""
+        """A row of the case's table. Its ratio divides the seconds by those of `against` in the same repetitions."""
         seconds = [float(r["seconds"]) for r in self.repetitions]
         ratios = self.ratios(against)
         median, units = self.median("seconds"), self.median("units")
@@ -100,9 +100,9 @@ class Result:
 
 
 def compete(contestants: Sequence[Contestant], repetitions: int = REPETITIONS) -> list[Result]:
-    """Lets all contestants work in turn: one warm-up each, then `repetitions` rounds. The others wait meanwhile.
+    """Runs all contestants in turn: one warm-up each, then `repetitions` rounds. Only one works at a time.
 
-    A contestant that cannot start, or fails in the middle, is a result with its reason; the others go on.
+    A contestant that cannot start, or fails later, gets a result with the reason; the others continue.
     """
     running = {c.name: _Process(c) for c in contestants}
     failed: dict[str, str] = {}
@@ -140,11 +140,11 @@ class _Process:
         )
 
     def ready(self) -> dict[str, Any] | str:
-        """Waits until the contestant has prepared itself."""
+        """Waits until the contestant is ready."""
         return self._answer()
 
     def go(self) -> dict[str, Any] | str:
-        """Has the work done once; its facts, or why there are none."""
+        """Runs the work once; returns its facts, or why there are none."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write("go\n")

@@ -1,4 +1,4 @@
-"""preceptor beside its peers on two kinds of machine: this one, and one that has neither AVX-512 nor bfloat16.
+"""preceptor and its peers on two kinds of machine: this one, and one that has neither AVX-512 nor bfloat16.
 
 A selection of the other cases, about 25 minutes on two idle cores: an RL step, labelling, and an epoch on pairs. A
 machine with AVX-512 stands in for one without; see `harness.AVX2`. All contestants use the same precision.
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Everything on one kind of machine, then on the other."""
+    """Runs everything on one kind of machine, then on the other."""
     here = this_kind()
     kinds = [here] if here.dtype == AVX2.dtype else [here, AVX2]
     repetitions = 1 if quick else REPETITIONS
@@ -70,7 +70,7 @@ def _row(work: str, kind: Kind, result: Result, own: Result) -> Row:
 
 
 def _of(work: str, kind: Kind) -> Row:
-    """The columns that say which kind of machine a row is from."""
+    """The columns that say which work and which kind of machine a row is about."""
     return {"variant": f"{work} ({kind.name})", "work": work, "kind": kind.name, "precision": kind.dtype}
 
 

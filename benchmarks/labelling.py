@@ -1,4 +1,4 @@
-"""Labelling comparisons and responses: preceptor, the loop that people write, model servers, and another judge."""
+"""Labelling comparisons and responses: preceptor, a plain transformers loop, model servers, and another library."""
 
 import json
 import os
@@ -26,16 +26,16 @@ PANDALM = ROOT.parent / "shared" / "data" / "human_preferences_pandalm.jsonl"
 PACKAGED = ROOT / "src" / "preceptor" / "data" / "human_preferences.jsonl"
 MODELS = ROOT / ".venv" / "bench-models"
 LOGS = Path(os.environ.get("BENCH_LOGS", "/tmp/preceptor-bench"))  # noqa: S108
-"""Where the contestants' logs are too."""
+"""The folder that also holds the contestants' logs."""
 NAME = "embedded"
-"""The model's, at the servers."""
+"""The model's name at the servers."""
 WINDOW = 4096
 CACHE_GIB = 2
-"""Of vLLM, for keys and values."""
+"""vLLM's cache for keys and values."""
 LLAMA_SLOTS = 1
-"""The fastest of 1 and 8: every slot computes the shared beginning for itself."""
+"""The faster of 1 and 8: every slot computes the shared prefix itself."""
 VERDICT_WORKERS = 128
-"""Its default; its rate limits are switched off."""
+"""Verdict's default; its rate limits are switched off."""
 
 PRECEPTOR, LOOP, VERDICT = "preceptor", "transformers loop", "Verdict on vLLM"
 ON_VLLM, ON_LLAMA = "preceptor on vLLM", "preceptor on llama.cpp"
@@ -43,20 +43,19 @@ ON_VLLM, ON_LLAMA = "preceptor on vLLM", "preceptor on llama.cpp"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of judging, and how much of it is measured."""
+    """One way of judging, and how many comparisons each contestant labels."""
 
     name: str
     judge: str
-    """As `preceptor label --variant` has it."""
+    """The value of `preceptor label --variant`."""
     highest: int
-    """Verdict's scale begins at 1 and ends here."""
+    """The end of Verdict's scale, which begins at 1."""
     comparisons: int
     verdict: int
-    """For Verdict, which gives up on all when its threads get in each other's way: of 400 prompts it never got to the
-    end.
+    """For Verdict, which gives up entirely when its threads interfere with each other: it never finished 400 prompts.
     """
     fewer: int
-    """For contestants that are much slower. Rates are per label."""
+    """For contestants that are much slower; rates are per label."""
 
 
 VARIANTS = (
@@ -86,7 +85,7 @@ class Portion:
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Labels by all contestants in turn, one variant after the other."""
+    """All contestants label in turn, one variant after the other."""
     repetitions = 2 if quick else REPETITIONS
     rows: list[dict[str, Any]] = []
     setup = _setup(repetitions)
@@ -101,7 +100,7 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 def _compete(variant: Variant, portions: Sequence[Portion], servers: Servers, repetitions: int) -> list[Result]:
-    """All contestants; those that cannot take part come last, with the reason."""
+    """The results of all contestants; those that cannot take part come last, with the reason."""
     many, some, few = portions
     taking_part = in_process(variant, many, few, this_kind())
     prompts = some.file.with_suffix(".prompts.json")
@@ -126,7 +125,7 @@ def _compete(variant: Variant, portions: Sequence[Portion], servers: Servers, re
 
 
 def in_process(variant: Variant, many: Portion, few: Portion, kind: Kind) -> list[Contestant]:
-    """Those with the model in their own process: preceptor and the loop."""
+    """The contestants with the model in their own process: preceptor and the loop."""
     local = {"model": "embedded", **_work(variant, many)}
     loop = {"folder": str(ensure_embedded()), "dtype": kind.dtype, **_work(variant, few)}
     return [
@@ -147,13 +146,13 @@ def _contestant(
 
 
 def _work(variant: Variant, portion: Portion) -> dict[str, Any]:
-    """What is to be labelled. A label is one comparison in both orders, or one response by all criteria."""
+    """The settings of the work. A label is one comparison in both orders, or one response by all criteria."""
     units = portion.responses if variant.judge == "scored" else portion.comparisons
     return {"variant": variant.judge, "data": str(portion.file), "units": units}
 
 
 def labelled_row(variant: Variant, result: Result, own: Result) -> dict[str, Any]:
-    """A row of the table. Contestants label unequal numbers: the ratio is that of seconds per label."""
+    """A row of the table. Contestants label different numbers, so the ratio is that of seconds per label."""
     row = result.row(variant.name, own)
     units, own_units = result.median("units"), own.median("units")
     if row["ratio"] and units and own_units:
@@ -170,7 +169,7 @@ def labelled_row(variant: Variant, result: Result, own: Result) -> dict[str, Any
 
 
 def _about(variant: Variant, portions: Sequence[Portion], results: Sequence[Result]) -> str:
-    """What was labelled, and how near the contestants' answers are."""
+    """What was labelled, and how close the contestants' answers are."""
     many, some, few = portions
     label = "response by 3 criteria" if variant.judge == "scored" else "comparison in both orders"
     own = next((r.repetitions[0] for r in results if r.name == PRECEPTOR and r.repetitions), {})
@@ -191,7 +190,7 @@ def _about(variant: Variant, portions: Sequence[Portion], results: Sequence[Resu
 
 
 def _tokens(portion: Portion, variant: Variant) -> float:
-    """Tokens of the prompts for one label, none of them shared."""
+    """Tokens of the prompts for one label, without sharing."""
     from transformers import AutoTokenizer
 
     from preceptor.backends.transformers.chat import encode_prompt
@@ -218,13 +217,13 @@ def _times(ratio: Sequence[float]) -> str:
 
 
 def _text(prompt: Any) -> str:
-    """The question of a conversation of one message."""
+    """The text of a conversation with one message."""
     (message,) = prompt
     return message.content
 
 
 def portions_of(folder: Path, variant: Variant, counts: Sequence[int]) -> list[Portion]:
-    """The comparisons of a variant, and ever fewer of them."""
+    """Files with the comparisons of a variant, one for each count."""
     rows = list(_pandalm()) if PANDALM.is_file() else [json.loads(line) for line in PACKAGED.read_text().splitlines()]
     portions: list[Portion] = []
     for count in counts:
@@ -238,7 +237,7 @@ def portions_of(folder: Path, variant: Variant, counts: Sequence[int]) -> list[P
 
 
 def _pandalm() -> Iterator[dict[str, str]]:
-    """PandaLM's comparisons as preceptor reads them; not those with an empty text or twice the same response."""
+    """PandaLM's comparisons as preceptor reads them, without those with an empty text or two identical responses."""
     for line in PANDALM.read_text(encoding="utf-8").splitlines():
         row: dict[str, Any] = json.loads(line)
         texts = [row["instruction"], row["response_1"], row["response_2"]]
@@ -248,8 +247,8 @@ def _pandalm() -> Iterator[dict[str, str]]:
 
 
 def _like_all(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """So many rows, in their order, about as long as all: ranked by length and cut into equal groups, each group's row
-    that is nearest to the group's mean length.
+    """This many rows, in their order, with lengths like those of all rows: ranked by length and cut into equal groups,
+    the row of each group that is nearest to the group's mean length.
     """
 
     def length(index: int) -> int:
@@ -264,7 +263,7 @@ def _like_all(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]
 
 @contextmanager
 def _servers(scratch: Path) -> Generator[Servers]:
-    """Both servers, idle until they are asked."""
+    """Starts both servers; they are idle until they get requests."""
     LOGS.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         started: list[Server | str] = []
@@ -284,7 +283,7 @@ def _vllm() -> Generator[Server]:
     environment = {
         "VLLM_CPU_KVCACHE_SPACE": str(CACHE_GIB),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
-        "VLLM_SERVER_DEV_MODE": "1",  # has the path that resets the prefix cache
+        "VLLM_SERVER_DEV_MODE": "1",  # adds the endpoint that resets the prefix cache
         "VLLM_NO_USAGE_STATS": "1",
     }
     with running(command, environment, LOGS / "server.vllm.log", ("/reset_prefix_cache",)) as server:
@@ -325,7 +324,7 @@ def _setup(repetitions: int) -> dict[str, Any]:
 
 
 def _version(package: str) -> str:
-    """Of a peer's package; unknown where its environment cannot be made."""
+    """The version of a peer's package; unknown if its environment cannot be made."""
     try:
         python = labelling_peer_python() if package == "verdict" else servers_python()
     except RuntimeError:

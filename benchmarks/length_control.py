@@ -5,8 +5,8 @@ all models), `p_model` (the judge's probability for the model), `length_model`, 
 PUBLISHED.csv has `model` and `length_controlled_winrate` in per cent, as AlpacaEval 2 publishes them.
 
 It compares the rates that preceptor reports with the published ones: Spearman's correlation, mean and worst error, how
-many intervals contain the published rate, and how many models get no rate. The same is printed for the raw rate.
-AlpacaEval fits probabilities and preceptor fits outcomes, so a fit of probabilities is printed as well. One difference
+many intervals contain the published rate, and how many models get no rate. It prints the same for the raw rate.
+AlpacaEval fits probabilities and preceptor fits outcomes, so it also prints a fit of probabilities. One difference
 remains: AlpacaEval gives each model its own effect of length and its own effect of difficulty, with a penalty chosen by
 cross-validation.
 
@@ -196,7 +196,7 @@ SETTINGS = (
     Setting("1 policy, 1 sample, 800 prompts, about as long, both", 800, 1, (0.85,), 1.2, 0.6),
 )
 _THETAS = (0.3, -0.5, 0.5)
-_SPREAD = 1.5  # of difficulty, log-odds
+_SPREAD = 1.5  # spread of difficulty, log-odds
 _OWN = 0.5  # spread of log ratios
 
 
@@ -234,8 +234,10 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("annotations", type=Path, nargs="?", help="comparisons of models with one baseline (CSV)")
-    parser.add_argument("published", type=Path, nargs="?", help="what AlpacaEval publishes for these models (CSV)")
-    parser.add_argument("--each", action="store_true", help="print each model's numbers too")
+    parser.add_argument(
+        "published", type=Path, nargs="?", help="the rates that AlpacaEval publishes for these models (CSV)"
+    )
+    parser.add_argument("--each", action="store_true", help="also print each model's numbers")
     parser.add_argument("--simulate", action="store_true", help="count how often intervals hold a planted rate")
     parser.add_argument("--trials", type=int, default=200, help="trials of each simulation (default 200)")
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""An epoch of learning from pairs, as a reward model and by DPO, by preceptor and by TRL."""
+"""An epoch on preference pairs, training a reward model and by DPO, in preceptor and in TRL."""
 
 import json
 import os
@@ -22,14 +22,14 @@ PACKAGED = ROOT / "src" / "preceptor" / "data" / "human_preferences.jsonl"
 PAIRS, QUICK_PAIRS = 48, 16
 BATCH = 16
 MAX_LENGTH = 256
-"""Tokens of a prompt and a response; longer pairs are not taken."""
+"""Maximum tokens of a prompt and a response; longer pairs are left out."""
 LEARNING_RATE = 1e-4
 AT_ONCE = 2
-"""Pairs in one forward and backward pass of TRL's; 1, 4 and 8 were no faster."""
+"""Pairs in one of TRL's forward and backward passes; 1, 4 and 8 were no faster."""
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Trains for epochs in turn, each from the base model; the first one of each contestant is the warm-up."""
+    """Contestants train an epoch in turn, always from the base model; each one's first epoch is the warm-up."""
     count, repetitions = (QUICK_PAIRS, 2) if quick else (PAIRS, REPETITIONS)
     kind = this_kind()
     rows: list[dict[str, Any]] = []
@@ -44,7 +44,7 @@ def run(quick: bool) -> dict[str, Any]:
 
 
 def contestants(method: str, file: Path, kind: Kind) -> list[Contestant]:
-    """preceptor, and TRL's trainer of the same: `method` is reward or dpo."""
+    """preceptor, and TRL's trainer for the same method: `method` is reward or dpo."""
     threads, tuning = len(os.sched_getaffinity(0)), TuningSettings()
     training: dict[str, Any] = {
         "epochs": 1,
@@ -59,7 +59,7 @@ def contestants(method: str, file: Path, kind: Kind) -> list[Contestant]:
         "gradient_accumulation_steps": BATCH // AT_ONCE,
         "learning_rate": LEARNING_RATE,
         "train_sampling_strategy": "group_by_length",
-        "remove_unused_columns": False,  # the lengths are one
+        "remove_unused_columns": False,  # the lengths are a column that would be removed
         "max_length": MAX_LENGTH,
         **trl_settings(kind.dtype),
     }
@@ -80,10 +80,10 @@ def contestants(method: str, file: Path, kind: Kind) -> list[Contestant]:
 
 
 def write_pairs(file: Path, count: int) -> tuple[str, int]:
-    """Writes pairs that are short enough, in an order that depends on their content; the package's own, repeated, where
-    there are no others.
+    """Writes pairs that are short enough, in an order that depends on their content; if there is no dataset, the
+    package's own pairs, repeated.
 
-    Returns: where they come from, and their tokens: of both texts of each pair, the prompt in both.
+    Returns: the source of the pairs, and their tokens: both texts of each pair, each including the prompt.
     """
     tokenizer: Any = AutoTokenizer.from_pretrained(ensure_embedded())
     read, _ = read_training_pairs(DATA if DATA.is_file() else PACKAGED)
@@ -97,7 +97,7 @@ def write_pairs(file: Path, count: int) -> tuple[str, int]:
 
 
 def _row(pair: TrainingPair) -> dict[str, Any]:
-    """The pair in TRL's conversational form, which preceptor reads too."""
+    """The pair in TRL's conversational format, which preceptor also reads."""
     return {
         "prompt": [{"role": message.role, "content": message.content} for message in pair.prompt.conversation],
         "chosen": [{"role": "assistant", "content": pair.chosen.text}],
@@ -110,7 +110,7 @@ def _length(tokenizer: Any, messages: list[dict[str, str]]) -> int:
 
 
 def setup(source: str, count: int, dtype: str) -> dict[str, Any]:
-    """What is measured, and how."""
+    """Describes what is measured, and how."""
     tuning = TuningSettings()
     return {
         "work": "from pairs as text and a loaded model: tokenise, one epoch (DPO: the reference's log-probabilities "

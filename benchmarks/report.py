@@ -1,4 +1,4 @@
-"""Results as Markdown for the documentation: the headline figures, then everything."""
+"""Renders results as Markdown for the documentation: the headline figures, then everything."""
 
 import json
 import os
@@ -10,7 +10,7 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 ORDER = ("kinds", "labelling", "rl_step", "pairs", "roofline", "growth", "startup")
 QUICK = "**A quick run: these are no measurements.**"
 PARTS = 4
-"""Parts of a row's time that are listed, the longest first."""
+"""How many parts of a row's time are listed, the longest first."""
 
 Case = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ def read(folder: Path) -> list[Case]:
 
 
 def fill(page: Path, text: str) -> bool:
-    """Puts text between the page's markers. Returns whether there are any."""
+    """Puts text between the page's markers. Returns whether the page has them."""
     before, begin, rest = page.read_text().partition(BEGIN) if page.is_file() else ("", "", "")
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -31,7 +31,7 @@ def fill(page: Path, text: str) -> bool:
 
 
 def full(cases: Sequence[Case], results: Path, page: Path) -> str:
-    """Every table and figure; `results` and `page` are folders, for the figures' addresses."""
+    """Every table and figure; `results` and `page` are folders, for the links to figures."""
     parts = ["\n".join(f"- {where}" for where in _machines(cases)) + "\n"]
     for case in cases:
         parts.append(case_text(case))
@@ -42,7 +42,7 @@ def full(cases: Sequence[Case], results: Path, page: Path) -> str:
 
 
 def short(cases: Sequence[Case]) -> str:
-    """The headline figures, a row each."""
+    """The headline figures, one row for each."""
     rows = [[line["figure"], line["value"], line["against"]] for case in cases for line in headline(case)]
     where = "; ".join(_machines(cases))
     said = f"Median [lowest-highest] of repetitions that take turns with what stands beside. {where}."
@@ -51,7 +51,7 @@ def short(cases: Sequence[Case]) -> str:
 
 
 def headline(case: Case) -> list[dict[str, str]]:
-    """What the case says in short; where it says nothing, each variant beside everyone else's."""
+    """The headline figures of a case; if it gives none, preceptor compared with the others in each variant."""
     if "headline" in case:
         return list(case["headline"])
     lines: list[dict[str, str]] = []
@@ -85,7 +85,7 @@ def case_text(case: Case) -> str:
 
 
 def _rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of a case, without the columns that none of them fills."""
+    """The rows of a case, without empty columns."""
     compared = len({row["contestant"] for row in rows}) > 1
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "": lambda row: str(row["variant"]),
@@ -133,14 +133,14 @@ def _range(values: Sequence[float] | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Three digits that count."""
+    """A number with three significant digits."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _machines(cases: Iterable[Case]) -> list[str]:
-    """Each machine, with the cases measured on it where there are several."""
+    """Each machine, with the cases measured on it if there are several machines."""
     on: dict[str, list[str]] = {}
     for case in cases:
         on.setdefault(_machine(case["machine"]), []).append(case["case"])

@@ -1,4 +1,4 @@
-"""One optimisation step of direct RLAIF, the quick start's, by preceptor and by TRL with the same judge as reward."""
+"""One step of direct RLAIF with the quick start's settings, in preceptor and in TRL, with the same judge as reward."""
 
 import json
 import os
@@ -22,13 +22,13 @@ VARIANTS = {
     "4 prompts × 8 responses × 32 tokens": (4, 8, 32),
 }
 ENDLESS = 1000
-"""Steps that a trainer is told to take; it is stopped before."""
+"""The number of steps a trainer is set to; it is stopped earlier."""
 ROWS_AT_ONCE = 8
-"""Responses in one forward and backward pass of TRL's, of 4, 8, 16 and 32 the fastest, level with 4."""
+"""Responses in one of TRL's forward and backward passes; the fastest of 4, 8, 16 and 32 together with 4."""
 
 
 def trl_settings(dtype: str) -> dict[str, Any]:
-    """What all of TRL's trainers are told; they compute in the precision of everyone else."""
+    """Settings shared by TRL's trainers, which compute in the same precision as the other contestants."""
     return {
         "lr_scheduler_type": "constant",
         "bf16": dtype == "bfloat16",
@@ -41,13 +41,13 @@ def trl_settings(dtype: str) -> dict[str, Any]:
 
 
 def precision_in_words(dtype: str) -> str:
-    """How the trained model computes."""
+    """The precision of the trained model, in words."""
     base = "bf16 base, fp32 LoRA adapters" if dtype == "bfloat16" else "fp32 base and LoRA adapters"
     return f"{base} of rank {{rank}} on all linear layers" + (", under bf16 autocast" if dtype == "bfloat16" else "")
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Takes steps in turn; the first one of each is the warm-up."""
+    """Contestants take a step in turn; each one's first step is the warm-up."""
     recipe, prompts, kind = *quick_start(), this_kind()
     repetitions = 2 if quick else REPETITIONS
     rows: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ def quick_start() -> tuple[DirectRlaifRecipe, list[Prompt]]:
 
 
 def parts(result: Result) -> dict[str, float | None]:
-    """Median seconds of every part of a contestant's work."""
+    """Median seconds of each part of a contestant's work."""
     names = result.repetitions[0].get("parts", {}) if result.repetitions else {}
     return {name: result.part(name) for name in names}
 
@@ -87,11 +87,11 @@ def contestants(
     folder: Path,
     kind: Kind,
 ) -> list[Contestant]:
-    """preceptor, and TRL's two trainers.
+    """The contestants: preceptor and TRL's two trainers.
 
     Args:
         shape: prompts, responses to each, tokens of each.
-        folder: where the prompts are written to.
+        folder: folder for the prompts.
     """
     count, group_size, tokens = shape
     threads = len(os.sched_getaffinity(0))
@@ -146,12 +146,12 @@ def _written(prompts: Sequence[Prompt], file: Path) -> str:
 
 
 def _no_token() -> int:
-    """An id that no token has, for the token that ends a response."""
+    """An id that no token has, used as the end-of-response token."""
     return int(json.loads((ensure_embedded() / "config.json").read_text())["vocab_size"])
 
 
 def _findable(folder: Path) -> str:
-    """A folder that tells Python preceptor's version, which the package asks for where it is not installed."""
+    """A folder with package metadata, so that preceptor can look up its version where it is not installed."""
     about = folder / "preceptor-0.dist-info"
     about.mkdir(exist_ok=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: preceptor\nVersion: 0\n")
@@ -159,7 +159,7 @@ def _findable(folder: Path) -> str:
 
 
 def setup(recipe: DirectRlaifRecipe, dtype: str) -> dict[str, Any]:
-    """What is measured, and how."""
+    """Describes what is measured, and how."""
     return {
         "work": "sample, judge, log-probabilities of policy and reference, one update; preceptor also saves the step",
         "model": f"SmolLM2-135M-Instruct, {precision_in_words(dtype).format(rank=recipe.tuning.rank)}; AdamW",

@@ -1,4 +1,4 @@
-"""How near judging, sampling and learning come to what the machine can do."""
+"""How close judging, sampling and learning come to the machine's limits."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from benchmarks.harness import Contestant, Result, compete
 
 REPETITIONS = 7
 COMPARISONS = 32
-"""Judged in both orders."""
+"""The number of comparisons, judged in both orders."""
 
 
 def run(quick: bool) -> dict[str, Any]:
-    """Measures the machine and the work by turns, in one process."""
+    """Measures the machine and the work alternately, in one process."""
     settings = {"comparisons": 4 if quick else COMPARISONS}
     contestant = Contestant("preceptor", "benchmarks.workers.roofline", settings)
     result = compete([contestant], 2 if quick else REPETITIONS)[0]
@@ -56,7 +56,7 @@ def _rows(result: Result) -> list[dict[str, Any]]:
 
 
 def _fractions(result: Result) -> dict[str, Any]:
-    """Each work beside its bound."""
+    """Each kind of work beside its bound."""
     works: dict[str, Sequence[Mapping[str, float]]] = {
         name: [r["works"][name] for r in result.repetitions] for name in result.repetitions[0]["works"]
     }

@@ -1,4 +1,4 @@
-"""How long a person waits for the command line before anything happens."""
+"""How long the command line takes to start."""
 
 import statistics
 import subprocess
@@ -12,7 +12,7 @@ from benchmarks.harness import ROOT, Contestant, Result, compete
 
 REPETITIONS = 12
 LISTED = 12
-"""Packages in the table of imports."""
+"""How many packages the table of imports lists."""
 FLOOR = "python -c pass"
 HELP = "preceptor --help"
 COMPARISONS = ROOT / "examples" / "comparisons.jsonl"
@@ -22,7 +22,7 @@ def run(quick: bool) -> dict[str, Any]:
     """Starts commands in turn, and lists what they import."""
     preceptor = str(Path(sys.executable).with_name("preceptor"))
     with tempfile.TemporaryDirectory(prefix="startup-") as scratch:
-        out = str(Path(scratch) / "{n}")  # a folder of its own for every repetition
+        out = str(Path(scratch) / "{n}")  # a new folder for every repetition
         label = [preceptor, "label", str(COMPARISONS), "--out", out, "--judge", "scripted:random"]
         commands = {
             HELP: [preceptor, "--help"],
@@ -40,7 +40,7 @@ def run(quick: bool) -> dict[str, Any]:
         {
             **result.row(result.name, results[0]),
             "contestant": "python" if result.name == FLOOR else "preceptor",
-            "ratio": None,  # these are different things, not the same done by others
+            "ratio": None,  # these commands do different things, so a ratio has no meaning
             "cpu_seconds": result.median("cpu_seconds"),
         }
         for result in results
@@ -63,7 +63,7 @@ def _headline(result: Result) -> list[dict[str, str]]:
 
 
 def _imports(name: str, command: list[str], scratch: str) -> dict[str, Any]:
-    """Milliseconds that modules of each package took to import, in a run of their own."""
+    """Milliseconds to import the modules of each package, in a separate run."""
     script = [word.replace("{n}", f"{scratch}/imports{len(name)}") for word in command]
     done = subprocess.run([sys.executable, "-X", "importtime", *script], capture_output=True, text=True, check=True)
     seconds, modules = defaultdict[str, float](float), Counter[str]()

@@ -1,4 +1,4 @@
-"""One contestant's process: it prepares itself, then does its work once for every word "go" on standard input.
+"""One contestant's process: it prepares, then does its work once for every line "go" on standard input.
 
 Imports nothing beyond the standard library, so that a peer's own environment can import it.
 """
@@ -22,7 +22,7 @@ class Parts:
 
     @contextlib.contextmanager
     def timed(self, name: str) -> Generator[None]:
-        """Adds the seconds inside to the part's."""
+        """Adds the seconds spent inside to the part."""
         start = time.perf_counter()
         try:
             yield
@@ -34,12 +34,12 @@ def serve(prepare: Callable[[dict[str, Any]], Callable[[], dict[str, Any]]]) -> 
     """Answers the harness until it closes standard input.
 
     Args:
-        prepare: takes the case's settings (a JSON object, the process's one argument), loads what it needs and
-            gives back the work. The work is done once per repetition and returns facts of it, for instance
-            {"units": 200, "tokens": 41000, "parts": {"judging": 1.2}}; its seconds are measured here.
+        prepare: takes the case's settings (a JSON object, the process's only argument), loads what it needs and
+            returns the work, a function. It is called once per repetition and returns facts, for instance
+            {"units": 200, "tokens": 41000, "parts": {"judging": 1.2}}; its time is measured here.
     """
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints goes to standard error
+    os.dup2(2, 1)  # libraries' output goes to standard error
     work = prepare(json.loads(sys.argv[1]))
     _say(answers, {"ready": True})
     for line in sys.stdin:
@@ -53,14 +53,14 @@ def serve(prepare: Callable[[dict[str, Any]], Callable[[], dict[str, Any]]]) -> 
 
 
 def peak_mib() -> float:
-    """The most memory this process has held since the repetition began, in MiB."""
+    """The peak memory of this process since the repetition began, in MiB."""
     status = Path("/proc/self/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) / 1024 if found else 0.0
 
 
 def _reset_peak() -> None:
-    with contextlib.suppress(OSError):  # not every kernel allows it; the peak is then that of the whole process
+    with contextlib.suppress(OSError):  # not every kernel allows it; then the peak is over the life of the process
         Path("/proc/self/clear_refs").write_text("5")
 
 

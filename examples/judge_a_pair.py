@@ -11,14 +11,14 @@ BRIEF = "Because."
 
 
 def main() -> None:
-    """Asks the judge and prints what it says."""
+    """Asks the judge and prints its answers."""
     with pc.Judge("embedded", constitution="helpful", variant="detailed") as judge:
         preference = judge.compare(PROMPT, a=FULL, b=BRIEF)
         if isinstance(preference, pc.JudgeFailure):
             print(f"no preference: {preference.reason}")
         else:
             print(f"the first response is better with probability {preference.p_a:.2f}")
-            for shown in preference.presentations:  # once in either order
+            for shown in preference.presentations:  # one for each order
                 print(f"  shown in order {shown.order}: {shown.p_a:.2f}")
         score = judge.score(PROMPT, FULL)
         if isinstance(score, pc.Score):

@@ -1,14 +1,14 @@
-"""A method of your own: a schema of its recipes, a program, and the words of its report. Nothing in preceptor changes.
+"""A method of your own: a schema of its recipes, a program, and the sentences of its report. preceptor is not changed.
 
 Rejection sampling: the policy responds to every training prompt, a judge scores the responses, and the policy is
 fine-tuned on those with a score above a threshold.
 
-    python examples/own_method.py                  with the model that ships, in about a minute on two cores
-    preceptor run examples/own_method.toml         the same from a recipe file, which names this class
-    preceptor run --resume DIRECTORY               goes on after Ctrl-C or a crash, whatever the method
+    python examples/own_method.py                  with the embedded model, in about a minute on two cores
+    preceptor run examples/own_method.toml         the same, from a recipe file that names this class
+    preceptor run --resume DIRECTORY               continues any run after Ctrl-C or a crash
 
-Copy it, and keep what the class `Method` asks for: `schema`, `run`, `describe`. A stage of `run` is done once: its
-result is kept, and a killed run goes on behind it.
+Copy it, and keep what the class `Method` requires: `schema`, `run`, `describe`. Each stage of `run` is done once: its
+result is saved, and a resumed run skips it.
 """
 
 import sys
@@ -37,7 +37,7 @@ from preceptor.training.sft.settings import SftSettings
 
 
 class RejectionSettings(Frozen):
-    """The table [rejection]: which responses are learned."""
+    """The table [rejection]: which responses the policy learns."""
 
     samples: Integer = Field(default=4, ge=1, le=1_000)
     """Responses to each training prompt."""
@@ -47,7 +47,7 @@ class RejectionSettings(Frozen):
 
 
 class RejectionRecipe(Recipe):
-    """What a recipe of this method may hold, beside what every recipe has."""
+    """The settings of this method, besides those of every recipe."""
 
     title = "rejection sampling"
     chooses_checkpoint = False  # the result is one fine-tuned model
@@ -70,12 +70,12 @@ class Rejection(Frozen):
 
 
 class RejectionSampling(Method[RejectionRecipe]):
-    """The policy learns those of its own responses that a judge likes."""
+    """The policy learns its own responses that a judge likes."""
 
     schema = RejectionRecipe
 
     def run(self, session: Session, recipe: RejectionRecipe) -> RunSummary:
-        """Measures the policy, samples and judges, fine-tunes on what is kept, and measures again."""
+        """Measures the policy, samples and judges, fine-tunes on the kept responses, and measures again."""
         prompts = session.split()
         policy = session.open_policy(recipe.policy)
         with judging(session) as judge:
@@ -96,13 +96,13 @@ class RejectionSampling(Method[RejectionRecipe]):
             return end_fine_tuned(session, "fine_tuning", recipe.policy, before, prompts, judge, grader)
 
     def describe(self, recipe: RejectionRecipe, summary: RunSummary) -> Iterator[str]:
-        """What the report says was done."""
+        """Describes the method for the report."""
         settings = recipe.rejection
         yield f"The policy answered each training prompt {settings.samples} times and a judge scored the answers."
         yield f"The policy was fine-tuned on those with a score above {settings.threshold:g}."
 
     def results(self, recipe: RejectionRecipe, summary: RunSummary) -> dict[str, str]:
-        """What the report says of the stages: the shared ones, and the method's own."""
+        """The results of the stages for the report: the shared stages, and this method's own."""
         stage = summary.own_stages["rejection"]
         return {"Kept": f"{stage['kept']} of {stage['responses']} responses", **super().results(recipe, summary)}
 
@@ -124,7 +124,7 @@ def _sample(recipe: RejectionRecipe, policy: Policy, judge: RunJudge, prompts: l
 
 
 def main() -> None:
-    """Runs it with the model that ships; with --quick, as small as can be."""
+    """Runs the method with the embedded model; with --quick, as small as possible."""
     quick = "--quick" in sys.argv[1:]
     recipe = RejectionSampling.recipe(
         limit=16 if quick else 40,

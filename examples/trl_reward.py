@@ -2,8 +2,8 @@
 
     python examples/trl_reward.py [MODEL_FOLDER]
 
-The policy is the embedded model, or the model in the folder that is given. `judge.reward` has the signature that TRL
-expects. Where the judge fails, the reward is None, and TRL leaves that response out of the loss.
+The policy is the embedded model, or the model in the given folder. `judge.reward` has the signature that TRL
+expects. If the judge fails, the reward is None, and TRL leaves that response out of the loss.
 """
 
 import sys

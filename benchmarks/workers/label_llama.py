@@ -9,7 +9,7 @@ import xllamacpp
 
 
 def main() -> None:
-    """Serves until it is ended."""
+    """Serves until the process is ended."""
     path, name, port, threads, slots, window, folder = sys.argv[1:]
     params = xllamacpp.CommonParams()
     params.model.path = path
@@ -19,8 +19,8 @@ def main() -> None:
     params.n_parallel = int(slots)
     params.n_ctx = int(window) * int(slots)
     params.n_gpu_layers = 0
-    params.slot_save_path = folder  # without one a slot cannot be told to forget
-    params.cache_ram_mib = 0  # prompts of an earlier repetition are not to be remembered
+    params.slot_save_path = folder  # without one, slots cannot be erased
+    params.cache_ram_mib = 0  # prompts of an earlier repetition must not be cached
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     threading.Event().wait()

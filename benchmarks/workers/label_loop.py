@@ -1,6 +1,6 @@
-"""Labelling with the loop that people write around transformers: prompts in batches of 8, logits, softmax over choices.
+"""Labelling with a plain transformers loop: prompts in batches of 8, logits, softmax over choices.
 
-The prompts are preceptor's, as token ids that are ready before the work begins; nothing is written down.
+The prompts are preceptor's, tokenised before the work begins; nothing is written to disk.
 """
 
 import math
@@ -24,7 +24,7 @@ Encoded = tuple[list[int], list[list[int]]]
 
 
 def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
-    """Loads the weights as they are, and tokenises all prompts."""
+    """Loads the weights without conversion, and tokenises all prompts."""
     tokenizer: Any = AutoTokenizer.from_pretrained(settings["folder"])
     model: Any = AutoModelForCausalLM.from_pretrained(settings["folder"], dtype=getattr(torch, settings["dtype"]))
     model.eval()
@@ -47,7 +47,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
         answers = [
             p for start in range(0, len(encoded), BATCH) for p in _answers(model, encoded[start : start + BATCH])
         ]
-        pairs = len(answers) == 2 * len(names)  # both orders of each; not where responses are scored by criteria
+        pairs = len(answers) == 2 * len(names)  # both orders of each; not if responses are scored by criteria
         p_a = {name: (answers[2 * i][0] + answers[2 * i + 1][1]) / 2 for i, name in enumerate(names)} if pairs else {}
         return {
             "units": settings["units"],
@@ -63,8 +63,8 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
 def _answers(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
     """Probabilities of the choices of each prompt.
 
-    A row is the context and all but the last token of the longest choice, so that "10" is read exactly; other choices
-    are read from the same row, as they begin alike.
+    A row is the context and all but the last token of the longest choice, so that "10" is read exactly. The other
+    choices are read from the same row, since they begin in the same way.
     """
     rows = [context + max(choices, key=len)[:-1] for context, choices in batch]
     longest = max(len(row) for row in rows)

@@ -1,4 +1,4 @@
-"""Labelling as `preceptor label` does it, by a model in this process or behind a server."""
+"""Labelling as `preceptor label` does it, with a model in this process or on a server."""
 
 import tempfile
 import time
@@ -21,14 +21,14 @@ from preceptor.store.outcomes import Outcomes
 from preceptor.store.preferences import write_parquet
 
 MAX_FAILURE_RATE = 0.1
-"""As of `preceptor label`."""
+"""The default of `preceptor label`."""
 
 Facts = dict[str, Any]
 
 
 def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
-    """Loads the weights, or asks the server what it can do. All else is work: reading the data, rendering, tokenising,
-    the ledger, the rows of labels.
+    """Loads the weights, or asks the server for its abilities. Everything else is measured: reading the data,
+    rendering, tokenising, the ledger, the rows of labels.
     """
     server = Server.of(settings.get("server"))
     opened, tokens_computed = _served(settings) if server else _local(settings["model"])
@@ -68,7 +68,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
 
 
 def _local(name: str) -> tuple[Callable[[], LanguageModel], Callable[[], int]]:
-    """Opens a model anew without loading it again; and counts the tokens that it has computed, padding included."""
+    """Functions that open the model again without reloading it, and that count computed tokens with padding."""
     import torch
 
     from preceptor.backends.transformers.loading import load

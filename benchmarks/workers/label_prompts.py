@@ -1,4 +1,4 @@
-"""The prompts of a labelling, rendered by preceptor, for contestants that bring none of their own."""
+"""The prompts of a labelling, rendered by preceptor, for contestants without their own prompts."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from preceptor.store.ledger import Ledger
 
 
 def comparisons(data: Path) -> list[Comparison]:
-    """The comparisons of a dataset. Raises: ValueError when a row is none."""
+    """The comparisons of a dataset. Raises: ValueError when a row is not a comparison."""
     rows = list(read_comparisons(data))
     found = [row.comparison for row in rows if isinstance(row, ComparisonRow)]
     if len(found) < len(rows):
-        raise ValueError(f"{data}: {len(rows) - len(found)} rows are no comparisons")
+        raise ValueError(f"{data}: {len(rows) - len(found)} rows are not comparisons")
     return found
 
 
 def requests(data: Path, variant: str) -> list[ChooseRequest]:
-    """What a judge is asked about the comparisons, in their order, nothing twice: of a comparison both orders (ab, ba),
-    of a response that is scored each criterion.
+    """A judge's requests for the comparisons, in their order and without duplicates: both orders of a comparison (ab,
+    ba), or each criterion of a scored response.
     """
     model = ScriptedModel("rendering", first_choice)
     with Ledger(Path(":memory:")) as ledger:

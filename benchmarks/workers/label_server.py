@@ -1,4 +1,4 @@
-"""Model servers for labelling: started by the case, made to forget and weighed by the workers that ask them.
+"""Model servers for labelling. The case starts them; the workers that call them clear their caches and measure them.
 
 Imports nothing beyond the standard library, so that a peer's own environment can import it.
 """
@@ -17,31 +17,31 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 600.0
-"""A server that is not ready by then has failed; the first start of vLLM compiles kernels."""
+"""Seconds after which a server that is not ready has failed; the first start of vLLM compiles kernels."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     url: str
-    """Without a path."""
+    """Address without a path."""
     pid: int
     forget: tuple[str, ...]
-    """Paths that are posted to so that it forgets the prompts it has seen."""
+    """Paths to post to, so that the server clears its prompt caches."""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any] | None) -> "Server | None":
-        """The server in a worker's settings, where there is one."""
+        """The server in a worker's settings, if there is one."""
         return cls(settings["url"], settings["pid"], tuple(settings["forget"])) if settings else None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `of` reads."""
+        """The settings that `of` reads."""
         return asdict(self)
 
     def begin(self) -> None:
-        """Begins a repetition: no prompt is remembered from the last one, and peaks of memory are counted anew."""
+        """Begins a repetition: clears the prompt caches and resets the memory peaks."""
         for path in self.forget:
             _ask(self.url + path, b"")
         for pid in self._tree():
@@ -60,7 +60,7 @@ class Server:
     def _tree(self) -> list[int]:
         parents = {int(p.name): int(_field(p.name, "PPid") or 0) for p in Path("/proc").iterdir() if p.name.isdigit()}
         tree = [self.pid]
-        for pid in tree:  # grows while it is read
+        for pid in tree:  # grows during the loop
             tree += [child for child, parent in parents.items() if parent == pid]
         return tree
 
@@ -69,7 +69,7 @@ class Server:
 def running(
     command: Sequence[str], environment: Mapping[str, str], log: Path, forget: tuple[str, ...]
 ) -> Generator[Server]:
-    """Starts a server on a free port, given by `{port}` in the command, and ends it in the end.
+    """Starts a server on a free port, which replaces `{port}` in the command, and ends it afterwards.
 
     Raises: RuntimeError when it does not become ready.
     """
@@ -94,7 +94,7 @@ def running(
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=30)
-        with contextlib.suppress(ProcessLookupError):  # whatever it left behind
+        with contextlib.suppress(ProcessLookupError):  # processes that it left behind
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -116,7 +116,7 @@ def _ask(url: str, posted: bytes | None = None) -> None:
 
 
 def _field(pid: str | int, name: str) -> str | None:
-    """A number from a process's status; None where there is no such process or number."""
+    """A number from a process's status; None if there is no such process or number."""
     try:
         found = re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:

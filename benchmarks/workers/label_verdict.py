@@ -1,6 +1,6 @@
-"""Labelling with Verdict, a library of LLM judges, against the same server: probabilities of the answer's first token.
+"""Labelling with Verdict, a library of LLM judges, on the same server: probabilities of the answer's first token.
 
-Imports nothing of preceptor: it runs in an environment of its own.
+Imports nothing from preceptor, since it runs in its own environment.
 """
 
 # pyright: reportMissingImports=false
@@ -19,7 +19,7 @@ Facts = dict[str, Any]
 
 
 def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
-    """Reads the prompts, and builds the judge: a unit that answers with one token, its alternatives weighed."""
+    """Reads the prompts and builds the judge: a unit that answers with one token, weighted over its alternatives."""
     os.chdir(Path(settings["prompts"]).parent)  # it writes logs into the folder that it is imported in
     from verdict import Pipeline
     from verdict.common.judge import JudgeUnit

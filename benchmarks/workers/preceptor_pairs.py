@@ -1,4 +1,4 @@
-"""Epochs of preceptor's reward model training and of its DPO."""
+"""Epochs of preceptor's reward-model training and of its DPO."""
 
 import tempfile
 import time

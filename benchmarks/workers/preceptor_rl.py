@@ -1,4 +1,4 @@
-"""Steps of direct RLAIF by preceptor: what `preceptor run quickstart` does between two checkpoints."""
+"""Steps of direct RLAIF in preceptor, as `preceptor run quickstart` takes them between two checkpoints."""
 
 import tempfile
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from preceptor.training.steps import Checkpointing
 
 
 class EndlessModel(LocalModel):
-    """A model no token of which ends a response, so that all are of one length."""
+    """A model without an end-of-response token, so that all responses have the same length."""
 
     @property
     def eos_ids(self) -> list[int]:
-        """A token that is none."""
+        """An id that no token has."""
         return [int(self.model.config.vocab_size)]
 
 
@@ -37,7 +37,7 @@ def run(settings: dict[str, Any], pause: Callable[[Facts], None]) -> None:
     """Trains until the process ends.
 
     Args:
-        settings: `rl` (what differs from the recipe's), `prompts` (a file of training prompts), `threads`.
+        settings: `rl` (overrides of the recipe's), `prompts` (a file of training prompts), `threads`.
     """
     use_threads(settings)
     recipe = load_recipe("quickstart")

@@ -1,7 +1,7 @@
-"""What this machine can do, and how much of it judging, sampling and learning get, in one process, by turns.
+"""The machine's rates and the rates of judging, sampling and learning, measured alternately in one process.
 
-The machine's rate changes from second to second, so each work stands between two measurements of it, and is compared
-with their mean.
+The machine's rate changes from second to second, so each piece of work is measured between two measurements of the
+machine and compared with their mean.
 """
 
 import random
@@ -42,21 +42,21 @@ ROWS, DECODED_ROWS = 2048, 32
 GROUPS, GROUP_SIZE, NEW_TOKENS = 8, 4, 32
 PROMPT_TOKENS, RESPONSE_TOKENS = 60, 120
 SECONDS = 0.3
-"""About how long one measurement of the machine takes."""
+"""Approximate seconds of one measurement of the machine."""
 ARRAY_BYTES = 1 << 28
-"""Of an array whose reading is measured: far more than a cache holds."""
+"""Size of the array for measuring reads: far more than a cache holds."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What of a model costs arithmetic: the linear layers' weights, and the output embeddings'."""
+    """The parts of a model that cost arithmetic: the weights of the linear layers and the output embeddings."""
 
     layers: int
     shapes: tuple[tuple[int, int], ...]
     """Outputs and inputs of the linear layers of one block."""
     head: int
     pair: int
-    """FLOP of attention, all blocks together, for a token and one that it sees."""
+    """FLOP of attention over all blocks, for one token and one token that it attends to."""
 
     @property
     def body(self) -> int:
@@ -74,7 +74,7 @@ class Sizes:
 
 
 class Machine:
-    """The rates of this machine, each measured anew whenever it is asked for."""
+    """The rates of this machine, measured at every call."""
 
     def __init__(self, shapes: Sequence[tuple[int, int]], dtype: torch.dtype) -> None:
         self._shapes = shapes
@@ -99,7 +99,7 @@ class Machine:
         return 2 * ARRAY_BYTES / _seconds(lambda: self._written.copy_(self._read))
 
     def _products(self, shapes: Sequence[tuple[int, int]], rows: int, dtype: torch.dtype) -> float:
-        """By all threads together, or by workers side by side where that is faster."""
+        """The rate with all threads together or with parallel workers, whichever is faster."""
         weights = [torch.randn(shape).to(dtype) for shape in shapes]
         inputs = {size: torch.randn(rows, size).to(dtype) for _, size in shapes}
 
@@ -117,7 +117,7 @@ class Machine:
 
 @torch.inference_mode()
 def _seconds(work: Callable[[], Any]) -> float:
-    """Mean seconds of a short piece of work, after it was done once."""
+    """Mean seconds of a short piece of work, after one warm-up."""
     work()
     start, done = time.perf_counter(), 0
     while (took := time.perf_counter() - start) < SECONDS:
@@ -134,12 +134,12 @@ class Pass:
     tokens: int
     """Padding included."""
     pairs: int
-    """Of a token and one that it sees."""
+    """Pairs of a token and a token that it attends to."""
 
 
 @contextmanager
 def _watched(model: Any) -> Generator[list[Pass]]:
-    """Inside, notes every forward pass."""
+    """Records every forward pass inside the context."""
     passes: list[Pass] = []
 
     def note(_module: Any, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
@@ -184,7 +184,7 @@ def decode(model: Any, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
 
 
 def update(policy: Policy, groups: Sequence[TokenGroup]) -> dict[str, float]:
-    """Log-probabilities of sampled responses and their gradient, in parts as an RL update has them. Tokens are those of
+    """Log-probabilities of sampled responses and their gradient, in parts as in an RL update. Tokens are those of
     prompts and responses.
     """
 
@@ -205,7 +205,7 @@ def update(policy: Policy, groups: Sequence[TokenGroup]) -> dict[str, float]:
 
 
 def rendered(comparisons: int) -> list[ChooseRequest]:
-    """What a judge without exemplars asks about random comparisons, both orders."""
+    """The requests of a judge without exemplars for random comparisons, in both orders."""
     draw = random.Random(0)  # noqa: S311
     with Ledger(Path(":memory:")) as ledger:
         asked = ScriptedModel("first", first_choice)

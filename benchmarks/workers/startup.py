@@ -1,4 +1,4 @@
-"""Starts a command, and waits until it has ended."""
+"""Starts a command and waits until it ends."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from benchmarks.worker import serve
 
 
 def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """Settings: `command`, a list; `{n}` in it becomes the number of the repetition."""
+    """Settings: `command`, a list in which `{n}` becomes the number of the repetition."""
     done = 0
 
     def work() -> dict[str, Any]:

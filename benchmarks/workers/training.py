@@ -1,4 +1,4 @@
-"""What the training workers share: threads, parts of a step, loops that run by themselves, the quick start's judge."""
+"""Code shared by the training workers: threads, parts of a step, stepping a training loop, the quick start's judge."""
 
 import functools
 import os
@@ -19,12 +19,12 @@ Facts = dict[str, Any]
 
 
 def use_threads(settings: dict[str, Any]) -> None:
-    """Lets torch compute with as many threads as the settings say; with all processors where they do not."""
+    """Sets torch's number of threads from the settings; all processors if they give none."""
     torch.set_num_threads(int(settings.get("threads") or os.cpu_count() or 1))
 
 
 def timed(parts: Parts, name: str, function: Callable[P, R]) -> Callable[P, R]:
-    """The function, its seconds added to a part's."""
+    """The function, with its seconds added to a part."""
 
     @functools.wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -35,7 +35,7 @@ def timed(parts: Parts, name: str, function: Callable[P, R]) -> Callable[P, R]:
 
 
 def serve_steps(loop: Callable[[dict[str, Any], Callable[[Facts], None]], None]) -> None:
-    """As `worker.serve`, for a training loop that runs by itself: it is held back and takes one step for every "go".
+    """Like `worker.serve`, for a training loop that runs by itself: it is paused and takes one step for every "go".
 
     Args:
         loop: takes the settings and `pause`, which it calls when it is ready for the first step, and after each step

@@ -28,7 +28,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
             configuration), `lora`, `threads`.
     """
     use_threads(settings)
-    disable_caching()  # or only the first repetition would tokenise
+    disable_caching()  # otherwise only the first repetition would tokenise
     lines = Path(settings["pairs"]).read_text(encoding="utf-8").splitlines()
     pairs = Dataset.from_list(
         [{k: row[k] for k in ("prompt", "chosen", "rejected", "length")} for row in map(json.loads, lines)]
@@ -68,7 +68,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
 
 
 def _time_reference(model: Any, parts: Parts) -> None:
-    """Has forward passes without a gradient timed: those of the reference."""
+    """Times the forward passes without a gradient, which are those of the reference."""
     begun: list[float] = []
 
     def before(*_: Any) -> None:

@@ -28,13 +28,13 @@ TRAINERS: dict[str, tuple[Any, Any]] = {
 
 
 class Held(TrainerCallback):
-    """Holds the trainer back before each step."""
+    """Pauses the trainer before each step."""
 
     def __init__(self, pause: Callable[[], None]) -> None:
         self._pause = pause
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-        """Called by the trainer when everything of the step before it is done, logging included."""
+        """Called by the trainer when the previous step is finished, including logging."""
         self._pause()
 
 
@@ -78,7 +78,9 @@ def run(settings: dict[str, Any], pause: Callable[[Facts], None]) -> None:
         peft_config=LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", **settings["lora"]),
         callbacks=[Held(report)],
     )
-    trainer.eos_token_ids = [trainer.generation_kwargs["eos_token_id"]]  # else what follows an end is cut off
+    trainer.eos_token_ids = [
+        trainer.generation_kwargs["eos_token_id"]
+    ]  # otherwise the text after an end token would be cut off
     _time_parts(trainer, parts)
     trainer.train()
 
@@ -89,7 +91,7 @@ def _conversations(settings: dict[str, Any]) -> list[Any]:
 
 
 def _time_parts(trainer: Any, parts: Parts) -> None:
-    """Has the trainer's methods timed; what is left of a step is the update."""
+    """Times the trainer's methods; the rest of a step is the update."""
     layer = next(module for module in trainer.model.modules() if isinstance(module, BaseTunerLayer))
     log_probs = trainer._get_per_token_logps_and_entropies
 

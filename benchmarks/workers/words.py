@@ -10,7 +10,7 @@ _WORDS = (
 WORDS = _WORDS.split()
 """Each is one token of the embedded model, with the space before it."""
 ACCENTED = "café"
-"""So is this one, which is not ASCII."""
+"""Also one token of the embedded model, but not ASCII."""
 
 
 def random_text(draw: random.Random, tokens: int) -> str:

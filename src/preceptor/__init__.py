@@ -162,7 +162,7 @@ __version__: str
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # takes longer than all else that `preceptor --help` does here
+        from importlib.metadata import version  # slower than everything else that `preceptor --help` does
 
         return version("preceptor")
     if name not in _MODULES:

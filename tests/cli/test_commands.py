@@ -274,7 +274,7 @@ def test_what_init_writes_can_be_run(
     assert "friendly" in Path("run/report.html").read_text()
     code, _, err = call(capsys, monkeypatch, "init")
     assert code == 2
-    assert "exists already" in err
+    assert "already exists" in err
 
 
 def test_a_run_and_its_report(
@@ -293,7 +293,7 @@ def test_a_run_and_its_report(
     assert (tmp_path / "run" / "report.html").exists()
     code, _, err = call(capsys, monkeypatch, "run", "quickstart", *overrides, "--out", out_folder)
     assert code == 2
-    assert "holds this run already" in err
+    assert "already holds this run" in err
 
 
 def test_the_module_is_the_command() -> None:

@@ -172,7 +172,8 @@ def test_the_headline_says_which_arms_cannot_be_told_apart() -> None:
     second = arm("B", about(0.3, 0.1), about(-0.1, 0.2))
     third = arm("C", about(0.0, 0.1), about(-0.4, 0.1))
     assert side_by_side(first, second, third).headline == (
-        "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be told from B at the 95% level."
+        "A gains most by the held-out measure: +0.40 [+0.30, +0.50]. It cannot be distinguished from B at the 95% "
+        "level."
     )
     assert "more than every other arm" in side_by_side(first, third).headline
     assert "Nothing independent measured" in side_by_side(first.model_copy(update={"gain": None})).headline
@@ -214,7 +215,7 @@ def test_arms_with_judges_of_their_own_have_no_training_judge_in_common(tmp_path
 
 def test_no_arm_is_called_as_what_is_before_training(tmp_path: Path, tiny_folder: Path) -> None:
     arms = [{"name": "before", "recipe": "best_of_n"}, {"name": "B", "recipe": "best_of_n"}]
-    with pytest.raises(UsageError, match="name the arm otherwise"):
+    with pytest.raises(UsageError, match="give the arm another name"):
         load_arms(str(recipe(tmp_path, tiny_folder, arms=arms)))
 
 

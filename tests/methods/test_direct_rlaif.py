@@ -96,7 +96,7 @@ def test_a_finished_run_is_not_repeated(finished: tuple[RunDirectory, RunSummary
     told = Told()
     assert execute(RunDirectory.open(directory.path), told) == summary
     assert told.steps == []
-    assert told.notes == ["this run is finished already"]
+    assert told.notes == ["this run is already finished"]
 
 
 def test_a_finished_run_can_still_be_merged_and_a_failure_to_do_so_costs_nothing(
@@ -132,7 +132,7 @@ def test_a_directory_with_another_recipe_is_left_alone(
     directory = finished[0]
     with pytest.raises(UsageError, match="holds a run of another recipe"):
         RunDirectory.create(directory.path, load_recipe("quickstart", ["seed=99"]))
-    with pytest.raises(UsageError, match="holds this run already; go on with it"):
+    with pytest.raises(UsageError, match="already holds this run; resume it"):
         RunDirectory.create(directory.path, directory.recipe)
     (tmp_path / "letter.txt").write_text("x")
     with pytest.raises(UsageError, match="is not an empty folder"):

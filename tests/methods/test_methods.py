@@ -131,7 +131,7 @@ def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runn
     assert "supervised fine-tuning" in (directory.best / "README.md").read_text()
     assert "The judge</h2>" not in report(directory)
     assert known(summary.kept_breaks_bound).startswith("KL ")
-    assert "The checkpoint kept breaks a bound on the test prompts: KL " in known(summary.headline)
+    assert "The kept checkpoint breaks a bound on the test prompts: KL " in known(summary.headline)
     assert not summary.chosen_on_validation
     for text in (report(directory), (directory.best / "README.md").read_text()):
         assert "validation prompts" not in text
@@ -287,7 +287,7 @@ def test_a_human_file_without_labels_and_demonstrations_that_are_measured_on_are
     with pytest.raises(UsageError, match="holds no preference of people"):
         run("rlhf", f'preferences.human=["{path}"]', *RL, ONE_PART)
     path.write_text(json.dumps({"prompt": "p"}) + "\n")
-    with pytest.raises(UsageError, match="holds no demonstration to learn"):
+    with pytest.raises(UsageError, match="no demonstration to learn from"):
         run("sft", f"sft.demonstrations={path}")
     assert not (tmp_path / "run").exists()
 

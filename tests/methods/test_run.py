@@ -84,7 +84,7 @@ def test_a_summary_of_another_kind_is_refused_with_the_field(finished: RunResult
 def test_a_mistake_writes_nothing(tmp_path: Path, tiny_folder: Path) -> None:
     with pytest.raises(UsageError, match=r'unknown key "rl\.stepps"'):
         run("quickstart", policy=tiny_folder, out=tmp_path / "run", rl={"stepps": 3})
-    with pytest.raises(UsageError, match="prompts are held out, at least"):
+    with pytest.raises(UsageError, match="prompts are held out; at least"):
         run("quickstart", policy=tiny_folder, prompts=["Say ant"], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

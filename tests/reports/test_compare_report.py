@@ -86,7 +86,7 @@ def test_of_several_the_first_is_named_with_those_it_cannot_be_told_from() -> No
 
 
 def test_without_prompts_in_common_nothing_is_claimed() -> None:
-    assert compared(differences=()).headline.startswith("Whether these 2 differ cannot be told")
+    assert compared(differences=()).headline.startswith("These 2 cannot be compared")
     assert len(check_page(render_compare(compared(differences=()))).of("svg")) == 1
 
 
@@ -107,7 +107,7 @@ def test_a_constitution_is_shown_by_its_difference_with_the_results_of_its_runs(
     assert "The file has changed." in text
     assert text.count("+0.10 <span") == 4  # in the results, and again beside each version
     lost = ConstitutionVersion(title="kind 2", text=None, sides=("two",))
-    assert "cannot be found any more" in render_compare(compared(constitutions=(compared().constitutions[0], lost)))
+    assert "Its file is gone" in render_compare(compared(constitutions=(compared().constitutions[0], lost)))
 
 
 def test_a_diff_marks_its_lines() -> None:

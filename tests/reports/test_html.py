@@ -73,7 +73,7 @@ def reward_model(low: float) -> dict[str, Any]:
 
 def test_a_reward_model_that_guesses_is_a_reason_to_doubt() -> None:
     guessing = data(reward_model=reward_model(0.4)).summary
-    assert any("not beyond chance: accuracy 0.55 [0.40, 0.70]" in warning for warning in warnings(guessing))
+    assert any("not better than chance: accuracy 0.55 [0.40, 0.70]" in warning for warning in warnings(guessing))
     knowing = data(reward_model=reward_model(0.51)).summary
     assert not any("chance" in warning for warning in warnings(knowing))
 
@@ -87,7 +87,7 @@ def test_without_a_judge_nothing_is_said_of_one() -> None:
     )  # fmt: skip
     page = render_report(replace(run, metrics=metrics))
     assert "udge" not in page
-    assert "5 demonstrations, 2 updates, loss 2.00 at first, 1.00 at last" in page
+    assert "5 demonstrations, 2 updates, loss 2.00 at the first update, 1.00 at the last" in page
 
 
 def test_examples_show_gains_the_middle_and_falls() -> None:
@@ -148,18 +148,18 @@ def test_the_sections_of_an_evaluation_are_in_the_report_of_the_run_once() -> No
 def test_a_held_out_measure_that_trained_or_failed_is_a_reason_to_doubt() -> None:
     run = data(heldout_judge_trained=True, evaluation=afterwards(judge_agreement=0.9, heldout_failures=3))
     first, second = warnings(run.summary)
-    assert first.startswith("The held-out measure (VADER) is the judge of training")
+    assert first.startswith("The held-out measure (VADER) is the training judge")
     assert "failed on 3 responses" in second
 
 
 def test_over_optimisation_is_marked_on_the_figure_of_scores_over_kl() -> None:
     run = data(curve=[snapshot(step, 0.2).summary() for step in (0, 5, 10)])
     labels = [str(svg["aria-label"]) for svg in check_page(render_report(run)).of("svg")]
-    assert "Training and held-out score over KL, 3 checkpoints; no over-optimisation found" in labels
+    assert "Training reward and held-out score against KL, 3 checkpoints; no over-optimisation found" in labels
     text = render_report(changed(run, over_optimisation=OVER))
     assert "3 checkpoints; over-optimisation begins at step 5" in text
     assert "over-optimisation from step 5" in text
-    assert "that begins at step 5" in text
+    assert "this begins at step 5" in text
 
 
 def test_the_markdown_of_a_run_has_its_numbers_and_no_markup_of_others() -> None:
@@ -178,7 +178,7 @@ def test_the_markdown_of_a_run_has_its_numbers_and_no_markup_of_others() -> None
 def test_what_the_judging_cost_stands_beside_what_people_would_have_been_paid() -> None:
     page = " ".join(render_report(data()).split())
     assert "judge 100 calls, 5,000 tokens, $0.25 and 3 calls of unknown price" in page
-    assert "people would have been paid $67.00 for as many judgements" in page
+    assert "as many human judgements would have cost $67.00" in page
 
 
 def test_what_takes_the_worth_from_a_result_stands_in_the_headline_before_who_is_preferred() -> None:
@@ -208,10 +208,10 @@ def test_a_result_on_test_prompts_says_that_these_chose_nothing() -> None:
     page = " ".join(render_report(run).split())
     assert "Measured on 7 test prompts" in page
     assert "3 validation prompts" in page
-    assert "7 test prompts, which trained nothing" in page
+    assert "7 test prompts, which were used neither for training" in page
     run = changed(run, heldout_judge_trained=True)
-    assert headline(run.summary).startswith("Nothing independent measured this run: the held-out judge is the judge of")
-    assert "The held-out judge is the judge of training, too." in model_card(run.summary, run.words, "peft")
+    assert headline(run.summary).startswith("Nothing independent measured this run: the held-out judge is also the")
+    assert "The held-out judge is also the training judge." in model_card(run.summary, run.words, "peft")
 
 
 def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_out_number() -> None:
@@ -230,7 +230,7 @@ def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_o
     said = headline(summary, run.evaluation)
     assert said.startswith("Nothing independent measured this run")
     assert "evaluation.judge.model" in said
-    assert "no proof of anything else" in said
+    assert "That proves nothing else" in said
     assert not any("held-out measure failed" in warning for warning in warnings(summary, run.evaluation))
     page, document, card = render_report(run), render_run_markdown(run), model_card(run.summary, run.words, "peft")
     check_page(page)
@@ -243,11 +243,11 @@ def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_o
 
 def test_where_the_held_out_judge_trained_no_page_says_that_training_had_no_say() -> None:
     run = data()
-    assert "had a say in that choice" in render_report(run)
+    assert "influenced this choice" in render_report(run)
     run = changed(run, heldout_judge_trained=True)
     for text in (render_report(run), model_card(run.summary, run.words, "peft")):
-        assert "had a say in that choice" not in text
-        assert "so the training judge made that choice." in text.replace("&#39;", "'")
+        assert "influenced this choice" not in text
+        assert "so it made the choice." in text.replace("&#39;", "'")
 
 
 @pytest.mark.parametrize("chosen", [True, False, None])
@@ -260,7 +260,7 @@ def test_a_method_that_makes_one_model_chose_nothing_on_validation_prompts(chose
     assert ("Held-out score, validation prompts" in page) == bool(chosen)
     assert ("Points: measurements on test prompts" in page) != bool(chosen)
     assert ("chosen on 3 other prompts" in card) == bool(chosen)
-    assert "The held-out score trained nothing" in card
+    assert "The held-out score took no part in training" in card
 
 
 def test_a_bound_that_the_checkpoint_kept_breaks_stands_in_the_headline() -> None:

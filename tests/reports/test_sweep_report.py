@@ -99,7 +99,7 @@ def test_the_page_has_its_figures_and_names_stay_text() -> None:
     assert page.count("<svg") == 8 + 1  # four measures over KL and steps, one by cohort
     assert "<script" not in page
     assert "<b>" not in page
-    assert "over KL to the reference" in page
+    assert "against KL to the reference" in page
     plain = swept(training_reward=None, cohorts={"chat": 40}, best_step=0)
     bare = [
         p.model_copy(update={"rates": {}, "perplexity": measure(None), "heldout": measure(None)}) for p in plain.points

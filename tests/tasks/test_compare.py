@@ -121,7 +121,7 @@ def test_constitutions_and_a_file_that_changed_since(runs: list[Path], tmp_path:
         path.write_text(now)
         own = compare(runs).constitutions[1]
         assert own.note is not None
-        assert "has changed or is gone since the run" in own.note
+        assert "has changed or was removed since the run" in own.note
         assert own.text is not None
         assert "\n- " in own.text  # the principles that the run recorded
     path.write_text(kept)
@@ -217,7 +217,7 @@ def test_what_is_written_and_printed(
     print(compared)
     said = capsys.readouterr().out
     assert "rl.learning_rate" in said
-    assert "fast less slow" in said
+    assert "fast minus slow" in said
 
 
 def test_sides_may_be_given_names(runs: list[Path]) -> None:
@@ -230,7 +230,7 @@ def test_sides_may_be_given_names(runs: list[Path]) -> None:
 
 
 def test_mistakes_are_answered(runs: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="name two runs or more"):
+    with pytest.raises(UsageError, match="name two or more runs"):
         compare(runs[:1])
     with pytest.raises(UsageError, match="the same run is named twice"):
         compare([runs[0], runs[0] / ".." / "slow"])

@@ -146,8 +146,8 @@ def test_labels_that_do_not_fit_are_counted(labels: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("people", "message"),
     [
-        ([comparison(i, id=f"d{i}", label="a") for i in range(3)], 'their ids are others, as "d0"'),
-        ([comparison(i, label="a", response_a="else") for i in range(3)], "their responses are others"),
+        ([comparison(i, id=f"d{i}", label="a") for i in range(3)], 'their ids differ, such as "d0"'),
+        ([comparison(i, label="a", response_a="else") for i in range(3)], "their responses differ"),
         ([comparison(0)], 'no row has a "label" or "ratings" of people'),
         ([{"prompt": "q", "response_a": "x", "label": "a"}], 'people.jsonl:1: no "response_b"'),
     ],

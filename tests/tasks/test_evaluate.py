@@ -290,7 +290,7 @@ def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_pat
 @pytest.mark.parametrize(
     ("policies", "message"),
     [
-        (["embedded"], "name two policies or more"),
+        (["embedded"], "name two or more policies"),
         (["a=embedded", "a=embedded"], "two policies have the same name"),
         (["embedded", "none.jsonl"], "there is no such file of responses"),
         (["embedded", "x=nothing"], 'there is no model "nothing"'),

@@ -97,7 +97,7 @@ def test_a_dry_run_with_a_served_judge_needs_no_server(job: Job) -> None:
         assert server.asked == []
         assert counted.calls == labelled(there).ledger.calls
     assert planned(there) == counted  # the server is gone
-    assert "no server was asked" in str(counted.assumed)
+    assert "no server was contacted" in str(counted.assumed)
     assert planned(job).assumed is None
     hosted = planned(job, judges="openai:gpt-4o-mini")
     assert hosted.calls == counted.calls

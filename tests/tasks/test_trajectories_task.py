@@ -92,7 +92,7 @@ def test_success_from_the_metadata_in_whichever_place(labels: Path, tmp_path: Pa
 def test_mistakes_are_answered(labels: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         trajectories(tmp_path / "none")
-    with pytest.raises(UsageError, match=r"1 rows and no trajectory among them"):
+    with pytest.raises(UsageError, match=r"1 rows but no trajectory"):
         rows = (labels / "preferences.jsonl").read_text().splitlines()
         trajectories(write(tmp_path / "plain.jsonl", [json.loads(rows[-1])]))
     with pytest.raises(UsageError, match=r"data.jsonl:1: prompt_id: "):

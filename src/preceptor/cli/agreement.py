@@ -1,4 +1,4 @@
-"""`preceptor agreement`: people against each other."""
+"""`preceptor agreement`: how far people agree with each other."""
 
 from pathlib import Path
 from typing import Annotated

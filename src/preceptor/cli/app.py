@@ -1,4 +1,4 @@
-"""The `preceptor` command: its subcommands, and how errors reach people."""
+"""The `preceptor` command: its subcommands, and how it reports errors."""
 
 import errno
 import os
@@ -37,19 +37,19 @@ from preceptor.core.errors import PreceptorError
 from preceptor.display.pulse import PULSE
 from preceptor.display.terminal import complain, say
 
-# Some versions of typer carry a click of their own; either way its usage errors are the parent of typer's BadParameter.
+# Some versions of typer bundle click; in either case click's usage error is the parent of typer's BadParameter.
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
 _LONGEST = 1000
-"""Most characters of a message. A longer one quotes something very long, and its middle is left out."""
+"""The maximum length of a message. Longer ones quote something very long; their middle is left out."""
 _OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG),
 }
-"""Failures of the machine: a full disk, missing rights."""
+"""Failures of the machine: a full disk, missing permissions."""
 _OF_A_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
-"""Failures of a name that a person gave."""
+"""Failures of a path that the user gave."""
 FAULT = 70
-"""Exit code of a fault in preceptor itself (EX_SOFTWARE)."""
+"""Exit code for a bug in preceptor itself (EX_SOFTWARE)."""
 
 
 @runtime_checkable
@@ -60,7 +60,7 @@ class _Explained(Protocol):
 
 
 class _Interrupted(Exception):  # noqa: N818  not an error
-    """Carries an interruption past typer, which would end the process without a word."""
+    """Carries an interruption past typer, which would end the process without a message."""
 
     def __init__(self, stop: KeyboardInterrupt) -> None:
         super().__init__()
@@ -117,13 +117,13 @@ app.add_typer(train.train, name="train", rich_help_panel="Train")
 
 
 def main(commands: Callable[..., Any] = app) -> None:
-    """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage, 70 a fault of preceptor; 130, 143 and 129
-    where Ctrl-C, TERM or HUP ended it.
+    """Runs the command line. Exit codes: 0 done, 1 the work failed, 2 usage error, 70 a bug in preceptor; 130, 143 and
+    129 after Ctrl-C, TERM and HUP.
     """
     try:
         _run(commands)
     except SystemExit as end:
-        if "preceptor.training.processes" in sys.modules:  # perhaps one of several processes
+        if "preceptor.training.processes" in sys.modules:  # there may be several processes
             from preceptor.training.processes import leave
 
             leave(end.code if isinstance(end.code, int) else 0)
@@ -132,13 +132,13 @@ def main(commands: Callable[..., Any] = app) -> None:
 
 def _run(commands: Callable[..., Any]) -> None:
     """Runs a command, and always ends by raising SystemExit."""
-    warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to each other, not to the person here
+    warnings.simplefilter("ignore", FutureWarning)  # libraries' advice to developers, not to users
     try:
         stopping.listen()
         check_arguments(sys.argv[1:])
         with PULSE.beating():
             code = commands(standalone_mode=False)
-        sys.stdout.flush()  # a full disk is reported here, not by the interpreter as it ends
+        sys.stdout.flush()  # report a full disk here, not at the interpreter's exit
         sys.exit(code if isinstance(code, int) else 0)
     except PreceptorError as error:
         _fail(str(error), error.exit_code)
@@ -149,11 +149,11 @@ def _run(commands: Callable[..., Any]) -> None:
     except typer.Abort:
         _fail("interrupted", 130)
     except _CommandLineError as error:
-        if not str(error):  # no command at all: the help has been shown
+        if not str(error):  # no command: the help has been shown
             sys.exit(2)
         said: str = error.format_message() if isinstance(error, _Explained) else str(error)
         _fail(f"{said.rstrip('.')}; see `preceptor --help`", 2)
-    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+    except BrokenPipeError:  # the reader of the output has ended, like `head`
         _fail("", 1)
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE | _OF_A_NAME:
@@ -167,21 +167,21 @@ def _run(commands: Callable[..., Any]) -> None:
 
 
 def _fault(error: Exception) -> None:
-    """Reports a fault of preceptor itself, with everything that is needed to find it."""
+    """Reports a bug in preceptor itself, with everything needed to find it."""
     with suppress(OSError):
         complain("".join(traceback.format_exception(error)).rstrip(), lines=True)
     said = f"{type(error).__name__}: {error}"
-    _fail(f"this is a fault of preceptor, not of yours ({said}); please report the lines above", FAULT)
+    _fail(f"this is a bug in preceptor, not your mistake ({said}); please report the lines above", FAULT)
 
 
 def _fail(message: str, code: int) -> None:
-    with suppress(OSError):  # the terminal may be gone, or the disk full that the message goes to
+    with suppress(OSError):  # the terminal may be gone, or the log's disk full
         if message:
             complain(f"preceptor: {_shortened(message)}")
         sys.stderr.flush()
     try:
         sys.stdout.flush()
-    except OSError:  # what is not written must not be tried again as the interpreter ends
+    except OSError:  # do not retry the write at the interpreter's exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""Checks of every command's arguments: no empty value, no NaN or infinity, no number too large to count with."""
+"""Checks of every command's arguments: no empty value, no NaN or infinity, no number that is too large."""
 
 import math
 import re
@@ -18,8 +18,8 @@ _EMPTY = re.compile(r"(--[a-z][a-z-]*)=")
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Checks that every argument is text and that none is empty: `--out ""` would mean the current folder, and usually
-    comes from a variable that is not set.
+    """Checks that every argument is valid text and not empty: `--out ""` would mean the current folder, and is usually
+    an unset variable.
 
     Raises: UsageError naming the option or the argument.
     """
@@ -44,7 +44,7 @@ class Command(TyperCommand):
         super().__init__(name, **settings)
         for option in self.params:
             if isinstance(option, TyperOption):
-                option.help = option.help and option.help.replace("[", r"\[")  # not markup of rich
+                option.help = option.help and option.help.replace("[", r"\[")  # not rich markup
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, `--help` included."""

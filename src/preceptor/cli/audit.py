@@ -1,4 +1,4 @@
-"""`preceptor audit`: judges against people."""
+"""`preceptor audit`: how far judges agree with people."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 @o.with_options(judges=o.judges, connection=o.connection, output=o.output)
 def audit(
-    data: Annotated[
-        Path, typer.Argument(help="Comparisons with people's label or ratings (.jsonl, .parquet, folder).")
-    ],
+    data: Annotated[Path, typer.Argument(help="Comparisons with human labels or ratings (.jsonl, .parquet, folder).")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -27,14 +25,14 @@ def audit(
     save_calibration: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Calibrate the one judge on all labels, for `label`; replaces no other file."
+            metavar="FILE", help="Calibrate a single judge on all labels, for `label`; overwrites only a calibration."
         ),
     ] = None,
     method: Annotated[
         str,
         typer.Option(help="How to calibrate: platt or temperature.", autocompletion=lambda: ["platt", "temperature"]),
     ] = "platt",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first so many rows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unusable rows instead of skipping them.")] = False,
     budget: o.Budget = None,
     *,

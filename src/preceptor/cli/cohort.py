@@ -13,13 +13,13 @@ def cohort(
     traces: Annotated[
         list[Path], typer.Argument(help="OpenTelemetry traces (OTLP JSON) or chat logs (JSON lines); several files.")
     ],
-    out: Annotated[Path, typer.Option(help="File of prompts. Those in it stay, new ones are added.")],
+    out: Annotated[Path, typer.Option(help="File of prompts; new ones are added to it.")],
     cohort: Annotated[str, typer.Option(metavar="NAME", help="Cohort of the prompts.")] = "production",
-    limit: Annotated[int | None, typer.Option(min=1, help="Add at most so many prompts.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Add at most N prompts.")] = None,
     failures_first: Annotated[
         bool, typer.Option("--failures-first", help="Add those with the most signs of failure first.")
     ] = False,
-    no_mask: Annotated[bool, typer.Option("--no-mask", help="Keep personal data and secrets as they are.")] = False,
+    no_mask: Annotated[bool, typer.Option("--no-mask", help="Do not mask personal data and secrets.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order in which prompts are drawn.")] = 0,
     *,
     output: o.Output,

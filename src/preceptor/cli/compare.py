@@ -1,4 +1,4 @@
-"""`preceptor compare`: finished runs side by side."""
+"""`preceptor compare`: compares finished runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ def compare(
     *,
     output: o.Output,
 ) -> None:
-    """Compare runs: their settings, their results, and which differences are more than chance."""
+    """Compare runs: their settings, their results, and which differences are beyond chance."""
     from preceptor.store.reading import resolved
     from preceptor.tasks.compare.compare import compare as compare_runs
 

@@ -1,4 +1,4 @@
-"""`preceptor estimate`: what people prefer, from a judge's labels and a few of people's."""
+"""`preceptor estimate`: what people prefer, from a judge's labels and a few human labels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +12,21 @@ from preceptor.cli import options as o
 def estimate(
     judged: Annotated[Path, typer.Argument(help="Labels by `preceptor label`: preferences.jsonl, or its folder.")],
     people: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Some of the comparisons with people's label or ratings, by id.")
+        Path | None, typer.Option(metavar="FILE", help="Some of the comparisons with human labels or ratings, by id.")
     ] = None,
     policy: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Estimate for this policy's responses.", show_default="response a"),
     ] = None,
-    half_width: Annotated[float, typer.Option(help="Say how many labels an interval of ± this takes.")] = 0.05,
+    half_width: Annotated[float, typer.Option(help="Say how many labels an interval of ± this needs.")] = 0.05,
     plan: Annotated[
         int, typer.Option(min=0, metavar="N", help="Write N comparisons for people to label next, drawn at random.")
     ] = 0,
     sample: Annotated[
         str | None,
-        typer.Option(metavar="random", help="How people's comparisons were drawn, where the rows do not say it."),
+        typer.Option(
+            metavar="random", help="How the human-labelled comparisons were drawn, if the rows do not say it."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder for estimate.json and for_people.jsonl.")
@@ -32,12 +34,12 @@ def estimate(
     *,
     output: o.Output,
 ) -> None:
-    """Estimate how often people prefer a response, from few labels of people and many of a judge."""
+    """Estimate how often people prefer a response, from few human labels and many of a judge."""
     from preceptor.core.errors import UsageError
     from preceptor.tasks.estimate import estimate as estimate_from
 
     if plan and out is None:
-        raise UsageError("--plan writes for_people.jsonl; give the folder for it by --out")
+        raise UsageError("--plan writes for_people.jsonl; give a folder for it with --out")
     result = estimate_from(
         judged, people=people, policy=policy, half_width=half_width, plan=plan, sample=sample, out=out
     )

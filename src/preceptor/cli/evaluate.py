@@ -1,4 +1,4 @@
-"""`preceptor evaluate`: policies against each other."""
+"""`preceptor evaluate`: compares policies."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ def evaluate(
         typer.Argument(
             metavar="POLICY...",
             help="NAME=SOURCE or SOURCE, the baseline first. A source is a model, a run's directory, a file of "
-            "responses, or `references`. One run alone: its base against its result.",
+            "responses, or `references`. A single run: its base against its result.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the evaluation; give it again to resume.")],
@@ -33,17 +33,17 @@ def evaluate(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=1, help="Responses of a model to each prompt.", rich_help_panel=o.SAMPLING)
+        int, typer.Option(min=1, help="Responses that a model gives to each prompt.", rich_help_panel=o.SAMPLING)
     ] = 1,
     temperature: Annotated[
         float, typer.Option(min=0.01, help="Sampling temperature.", rich_help_panel=o.SAMPLING)
     ] = 1.0,
     max_new_tokens: Annotated[
-        int, typer.Option(min=1, help="Most tokens of a response.", rich_help_panel=o.SAMPLING)
+        int, typer.Option(min=1, help="Maximum tokens of a response.", rich_help_panel=o.SAMPLING)
     ] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.", rich_help_panel=o.SAMPLING)] = 0,
     against_first: Annotated[
-        bool, typer.Option("--against-first", help="Compare with the baseline alone, not every two policies.")
+        bool, typer.Option("--against-first", help="Compare only with the baseline, not every pair of policies.")
     ] = False,
     no_training_judge: Annotated[
         bool, typer.Option("--no-training-judge", help="Do not also ask the judge that trained a run.")
@@ -61,13 +61,15 @@ def evaluate(
     ] = False,
     audit: Annotated[Path | None, typer.Option(metavar="FILE", help="audit.json with an audit of the judge.")] = None,
     fail_on_regression: Annotated[
-        bool, typer.Option("--fail-on-regression", help="Exit with 1 when a cohort regressed.")
+        bool, typer.Option("--fail-on-regression", help="Exit with code 1 if a cohort regressed.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first so many prompts of each file.")] = None,
-    max_failure_rate: Annotated[float, typer.Option(min=0, max=1, help="Stop when more judgements fail.")] = 0.1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N prompts of each file.")] = None,
+    max_failure_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Stop when more than this share of judgements fails.")
+    ] = 0.1,
     human_price: Annotated[
         float | None,
-        typer.Option(metavar="DOLLARS", callback=o.dollars, help="What people would be paid for a label."),
+        typer.Option(metavar="DOLLARS", callback=o.dollars, help="Price of a human label."),
     ] = None,
     budget: o.Budget = None,
     *,
@@ -75,7 +77,7 @@ def evaluate(
     connection: "Connection",
     output: o.Output,
 ) -> None:
-    """Let a judge that did not train them compare policies: win rates, length control, cohorts, regressions."""
+    """Compare policies by a judge that took no part in training: win rates, length control, cohorts, regressions."""
     from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
     from preceptor.tasks.candidates import Answering
     from preceptor.tasks.evaluate.evaluate import evaluate as evaluate_policies

@@ -1,4 +1,4 @@
-"""`preceptor init`: a folder to start from."""
+"""`preceptor init`: writes a starter folder."""
 
 from pathlib import Path
 from typing import Annotated

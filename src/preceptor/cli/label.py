@@ -1,4 +1,4 @@
-"""`preceptor label`: comparisons, or prompts and a policy, to a preference dataset."""
+"""`preceptor label`: turns comparisons, or prompts and a policy, into a preference dataset."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 def label(
     data: Annotated[Path, typer.Argument(help="Comparisons (.jsonl, .parquet, a folder), or prompts with --policy.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the dataset; give it again to resume.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Label only the first so many rows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Label only the first N rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse malformed rows instead of skipping them.")] = False,
-    max_failure_rate: Annotated[float, typer.Option(min=0, max=1, help="Stop when more judgements fail.")] = 0.1,
+    max_failure_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Stop when more than this share of judgements fails.")
+    ] = 0.1,
     steps: Annotated[
         bool, typer.Option("--steps", help="Also score trajectories, as a whole and step by step.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again about comparisons whose calls failed.")
-    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat calls that failed.")] = False,
     to_people: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Write the N unlabelled comparisons that judges dispute most.")
+        int,
+        typer.Option(min=0, metavar="N", help="Write the N comparisons that judges dispute most, for people to label."),
     ] = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate calls, tokens and dollars, and ask nothing.")
+        bool, typer.Option("--dry-run", help="Estimate calls, tokens and dollars without any call.")
     ] = False,
     policy: Annotated[
         str | None,
@@ -40,7 +41,7 @@ def label(
         float, typer.Option(min=0.01, help="Sampling temperature.", rich_help_panel=o.SAMPLING)
     ] = 1.0,
     max_new_tokens: Annotated[
-        int, typer.Option(min=1, help="Most tokens of a candidate.", rich_help_panel=o.SAMPLING)
+        int, typer.Option(min=1, help="Maximum tokens of a candidate.", rich_help_panel=o.SAMPLING)
     ] = 256,
     design: Annotated[
         str,

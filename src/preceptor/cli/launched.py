@@ -1,4 +1,4 @@
-"""Commands that several processes of an `accelerate launch` run."""
+"""Commands that run in several processes of an `accelerate launch`."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from preceptor.core.errors import PreceptorError
 
 @contextmanager
 def errors_reported_once(is_main: bool) -> Generator[None]:
-    """Within the context, an error of the main process ends the other ones without a word: the main process reports it.
+    """Within the context, an error of the main process ends the other processes silently: the main process reports it.
 
     Raises: typer.Exit in place of such an error.
     """

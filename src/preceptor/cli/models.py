@@ -1,4 +1,4 @@
-"""`preceptor models`: what a model string may be."""
+"""`preceptor models`: the forms of a model string."""
 
 from typing import Annotated
 

@@ -1,29 +1,29 @@
-"""Names that shells complete: what ships with preceptor."""
+"""Names for shell completion: what ships with preceptor."""
 
 
 def recipes(incomplete: str) -> list[str]:
-    """Shipped recipes that begin so."""
+    """Shipped recipes that begin with this text."""
     from preceptor.recipes.load import shipped_recipes
 
     return _beginning(shipped_recipes(), incomplete)
 
 
 def arms(incomplete: str) -> list[str]:
-    """Shipped sets of arms that begin so."""
+    """Shipped sets of arms that begin with this text."""
     from preceptor.recipes.load import shipped_arms
 
     return _beginning(shipped_arms(), incomplete)
 
 
 def scales(incomplete: str) -> list[str]:
-    """Scales that begin so."""
+    """Scales that begin with this text."""
     from preceptor.recipes.load import shipped_scales
 
     return _beginning(shipped_scales(), incomplete)
 
 
 def constitutions(incomplete: str) -> list[str]:
-    """Shipped constitutions that begin so."""
+    """Shipped constitutions that begin with this text."""
     from preceptor.judging.constitution import shipped_constitutions
 
     return _beginning(shipped_constitutions(), incomplete)

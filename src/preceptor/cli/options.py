@@ -1,5 +1,5 @@
-"""Options that several commands have. Each group is a function: its parameters are the options, its value is what the
-command gets. `with_options` gives them to a command.
+"""Options shared by several commands. Each group is a function: its parameters are the options, and the command gets
+its return value. `with_options` adds groups to a command.
 """
 
 import inspect
@@ -31,7 +31,7 @@ Settings = TypeVar("Settings", bound="BaseModel")
 
 
 def with_options(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of these groups. The command has a parameter of each group's name."""
+    """Adds the options of these groups to a command. The command needs a parameter with each group's name."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         options = {name: tuple(inspect.signature(group).parameters.values()) for name, group in groups.items()}
@@ -80,7 +80,7 @@ def judges(
     judges: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A TOML file of [[judges]] in place of the three above.", rich_help_panel=JUDGES
+            metavar="FILE", help="A TOML file of [[judges]] that replaces the three above.", rich_help_panel=JUDGES
         ),
     ] = None,
     calibration: Annotated[
@@ -88,9 +88,9 @@ def judges(
         typer.Option(metavar="FILE", help="Calibration of a judge; one for each.", rich_help_panel=JUDGES),
     ] = None,
 ) -> "tuple[JudgeSpec, ...]":
-    """The judges that the options name: those of the file, or every combination of models, constitutions, variants.
+    """The judges that the options name: those in the file, or every combination of models, constitutions and variants.
 
-    Raises: UsageError where both are given.
+    Raises: UsageError if both are given.
     """
     from preceptor.judging.specs import every_judge, read_judges
 
@@ -99,25 +99,25 @@ def judges(
             judge or ["embedded"], constitution or ["helpful"], variant or ["detailed"], calibration or []
         )
     if judge or constitution or variant or calibration:
-        raise UsageError("--judges names all judges; give no --judge, --constitution, --variant, --calibration with it")
+        raise UsageError("--judges names all judges; leave out --judge, --constitution, --variant and --calibration")
     return read_judges(judges)
 
 
 def connection(
     concurrency: Annotated[
-        int, typer.Option(help="Requests to a model server in flight at once.", rich_help_panel=SERVERS)
+        int, typer.Option(help="Concurrent requests to a model server.", rich_help_panel=SERVERS)
     ] = 8,
     requests_per_minute: Annotated[
         float | None,
-        typer.Option(metavar="N", help="Most requests per minute to a model server.", rich_help_panel=SERVERS),
+        typer.Option(metavar="N", help="Maximum requests per minute to a model server.", rich_help_panel=SERVERS),
     ] = None,
     tokens_per_minute: Annotated[
         float | None,
-        typer.Option(metavar="N", help="Most tokens per minute to a model server.", rich_help_panel=SERVERS),
+        typer.Option(metavar="N", help="Maximum tokens per minute to a model server.", rich_help_panel=SERVERS),
     ] = None,
     timeout: Annotated[
         float,
-        typer.Option(metavar="SECONDS", help="Longest time for one attempt at a call.", rich_help_panel=SERVERS),
+        typer.Option(metavar="SECONDS", help="Time limit for one attempt at a call.", rich_help_panel=SERVERS),
     ] = 120.0,
     prices: Annotated[
         Path | None,
@@ -141,9 +141,9 @@ def connection(
 
 
 def dollars(parameter: typer.CallbackParam, value: float | None) -> float | None:
-    """An option's amount of dollars. (Imported late: the rest of preceptor takes time to load.)
+    """An option's amount in dollars. (Imports late: the rest of preceptor takes time to load.)
 
-    Raises: UsageError for NaN, infinity and less than 0.
+    Raises: UsageError for NaN, infinity and negative amounts.
     """
     from preceptor.core.validation import check_dollars
 
@@ -155,7 +155,7 @@ Budget = Annotated[
     typer.Option(
         metavar="DOLLARS",
         callback=dollars,
-        help="Stop before all calls on record together cost more.",
+        help="Stop before all recorded calls together cost more than this.",
         rich_help_panel=SERVERS,
     ),
 ]
@@ -170,7 +170,7 @@ class Output:
 
     Args:
         as_json: print the result as JSON.
-        progress: what the work is given; None for the default display.
+        progress: the display for the work; None for the default one.
     """
 
     def __init__(self, *, as_json: bool, progress: "Progress | None") -> None:
@@ -178,10 +178,10 @@ class Output:
         self.progress = progress
 
     def show(self, result: "BaseModel | Mapping[str, Any]", text: Callable[[], str] | None = None) -> None:
-        """Prints a result: as JSON, or as a table.
+        """Prints a result as JSON or as a table.
 
         Args:
-            text: what is printed where JSON is not asked for; `str(result)` when None.
+            text: what to print unless JSON is requested; `str(result)` when None.
         """
         from preceptor.display.terminal import say, say_json
 
@@ -210,7 +210,7 @@ def output(
     Raises: UsageError for both at once.
     """
     if quiet and verbose:
-        raise UsageError("--quiet and --verbose: give one of them")
+        raise UsageError("--quiet and --verbose: give only one of them")
     if not (quiet or verbose):
         return Output(as_json=as_json, progress=None)
     from preceptor.core.progress import Silence
@@ -224,7 +224,7 @@ def output(
 
 
 def checked(kind: "type[Settings]", **values: Any) -> "Settings":
-    """Settings made of options.
+    """Settings made from options.
 
     Raises: UsageError for a value out of bounds.
     """

@@ -1,4 +1,4 @@
-"""`preceptor recipes`: what can be run."""
+"""`preceptor recipes`: lists and prints recipes."""
 
 from typing import Annotated
 
@@ -15,7 +15,9 @@ def recipes(
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Print it at this scale, for instance tiny.", autocompletion=names.scales),
+        typer.Option(
+            metavar="NAME", help="Print the recipe at this scale, for instance tiny.", autocompletion=names.scales
+        ),
     ] = None,
     as_json: o.AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`preceptor report`: the report of a finished run, written anew."""
+"""`preceptor report`: rewrites the report of a finished run."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`preceptor run`: a whole recipe."""
+"""`preceptor run`: runs a recipe."""
 
 import os
 from pathlib import Path
@@ -48,7 +48,7 @@ def run(
     if (recipe is None) == (resume is None):
         raise UsageError("give a recipe to start a run, or --resume RUN to resume one")
     if resume is not None and (settings or scale or seed is not None or out is not None):
-        raise UsageError("--resume uses the recipe in the run directory; it takes no --set, --scale, --seed, --out")
+        raise UsageError("--resume uses the recipe in the run directory; leave out --set, --scale, --seed and --out")
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
 
     def prepare() -> "RunDirectory":
@@ -61,8 +61,8 @@ def run(
         loaded = load_recipe(recipe, overrides, scale)
         return RunDirectory.create(out or next_run_path(Path("runs"), Path(recipe).stem), loaded)
 
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # by `accelerate launch`, say
-    # Where this is the only process, a mistake is answered before torch is imported.
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1  # for example by `accelerate launch`
+    # In a single process, mistakes are reported before torch is imported.
     directory = None if launched else prepare()
     from preceptor.methods.execute import execute
     from preceptor.methods.run import load_run

@@ -1,4 +1,4 @@
-"""Stopping a command from outside: Ctrl-C, TERM and HUP all end it alike, with a message that says how to resume."""
+"""Stopping a command: Ctrl-C, TERM and HUP end it in the same way, with a message that says how to resume."""
 
 import shlex
 import signal
@@ -20,9 +20,8 @@ class Stopped(KeyboardInterrupt):
 
 
 def listen() -> None:
-    """Makes these signals raise `Stopped` in the main thread, so that files and ledgers are closed on the way out. A
-    signal that the process was started to ignore (`nohup`) stays ignored. A second signal of the same kind ends the
-    process at once.
+    """Makes these signals raise `Stopped` in the main thread, so that files and ledgers are closed. A signal that was
+    ignored at the start (`nohup`) stays ignored. A second signal of the same kind ends the process at once.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -36,7 +35,7 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 @contextmanager
 def going_on_by(*command: str) -> Generator[None]:
-    """If the work inside is stopped, the message names this command for resuming, not the one that was given."""
+    """If the work inside is stopped, the message names this command for resuming, not the original one."""
     try:
         yield
     except KeyboardInterrupt as stop:

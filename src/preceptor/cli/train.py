@@ -1,4 +1,4 @@
-"""`preceptor train`: one learner by itself."""
+"""`preceptor train`: trains a single model."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ def reward(
     *,
     output: o.Output,
 ) -> None:
-    """Train a reward model on preferences and measure it on pairs that it has not seen."""
+    """Train a reward model on preferences and measure it on unseen pairs."""
     from preceptor.recipes.load import read_tables
     from preceptor.training.reward_model.settings import RewardModelSettings
     from preceptor.training.tuning import TuningSettings

@@ -1,4 +1,4 @@
-"""`preceptor trajectories`: what a judge made of whole trajectories."""
+"""`preceptor trajectories`: studies a judge of whole trajectories."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +17,10 @@ def trajectories(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Comparisons that say what succeeded: metadata success_a and success_b, or their label.",
+            help="Comparisons with known success: metadata success_a and success_b, or their label.",
         ),
     ] = None,
-    good_step: Annotated[float, typer.Option(help="Least score, 1 to 10, of a good step.")] = 7.0,
+    good_step: Annotated[float, typer.Option(help="Lowest score, 1 to 10, of a good step.")] = 7.0,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Also write trajectories.md and .json there.")
     ] = None,

@@ -1,5 +1,5 @@
-"""How a policy is aligned: one program for each method, and what runs programs side by side."""
+"""How a policy is aligned: one program for each method, and programs that run or compare several."""
 
 from preceptor.core.extras import require_training
 
-require_training()  # every method trains: a missing package is reported before a folder is made
+require_training()  # every method trains, so missing packages are reported before a folder is made

@@ -42,15 +42,15 @@ class Arm(Frozen):
     """One way of training."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    """For tables and figures; its run directory is named by it."""
+    """For tables and figures; the run directory is named after it."""
     recipe: NonEmpty
     """Name of a shipped recipe, or path of a .toml file."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """What takes the recipe's place, as the recipe's own tables."""
+    """Settings that override the recipe's, in the same tables."""
 
     @property
     def folder(self) -> str:
-        """Its run directory among the arms."""
+        """Name of its run directory."""
         return "".join(c if c.isalnum() else "-" for c in self.name.lower())
 
 
@@ -58,18 +58,18 @@ class ArmsRecipe(Frozen):
     """Several recipes run after each other and compared on the same held-out prompts."""
 
     description: str = ""
-    """What is compared, in a line."""
+    """One line on what is compared."""
     seed: Seed = 0
-    """Of every arm."""
+    """The seed of every arm."""
     common: dict[str, Any] = Field(default_factory=dict)
-    """Settings of every arm whose method has them; an arm's own come after them."""
+    """Settings of every arm whose method has them; an arm's own settings override them."""
     arms: Annotated[tuple[Arm, ...], Field(min_length=2)]
 
     def recipes(self) -> list[Recipe]:
         """The recipe of each arm.
 
-        Raises: UsageError naming the arm and what is wrong with its settings, or when the arms differ in what they are
-            measured on.
+        Raises: UsageError naming the arm and the mistake in its settings, or when the arms are not measured on the same
+            prompts in the same way.
         """
         found = [compose(arm.recipe, self.common | {"seed": self.seed}, arm.settings, arm.name) for arm in self.arms]
         check_known(self.common, [*shipped_schemas().values(), *map(type, found)])
@@ -78,11 +78,11 @@ class ArmsRecipe(Frozen):
             for arm, value in zip(self.arms, values, strict=True):
                 if value != values[0]:
                     raise UsageError(
-                        f'arm "{arm.name}": {what} is {value}, of "{self.arms[0].name}" it is {values[0]}; arms can be '
-                        "compared where these are the same"
+                        f'arm "{arm.name}": {what} is {value}, but {values[0]} in "{self.arms[0].name}"; arms can be '
+                        "compared only if these are the same"
                     )
         if any(arm.name == BEFORE for arm in self.arms):
-            raise UsageError(f'"{BEFORE}" is what the policy before training is called; name the arm otherwise')
+            raise UsageError(f'"{BEFORE}" is the name of the policy before training; give the arm another name')
         if len({arm.folder for arm in self.arms}) < len(self.arms):
             raise UsageError("two arms have the same name; give each its own")
         return found
@@ -94,13 +94,13 @@ def load_arms(
     scale: str | None = None,
     changes: Mapping[str, object] | None = None,
 ) -> ArmsRecipe:
-    """Reads and checks a set of arms, every recipe of it.
+    """Reads a set of arms and checks every recipe in it.
 
     Args:
         name: of a shipped set, or the path of a `.toml` file.
         overrides: as for any recipe; `common.rl.steps=2` reaches all arms.
-        scale: name of a shipped scale, which takes the place of the common settings and of the arms' own.
-        changes: what takes the place of the set's own tables.
+        scale: name of a shipped scale, which overrides the common settings and the arms' own.
+        changes: settings that override the set's own tables.
 
     Raises: UsageError that says what is wrong.
     """
@@ -112,7 +112,7 @@ def load_arms(
         settings["common"] = scale_settings(scale)
         arms: Any = settings.get("arms")
         for arm in arms if isinstance(arms, list) else ():
-            if isinstance(arm, dict):  # else validation says what is wrong with it
+            if isinstance(arm, dict):  # if not, validation reports it
                 arm.pop("settings", None)
     override(settings, overrides)
     replace(settings, changes or {})
@@ -129,28 +129,28 @@ def arms(
     progress: Progress | None = None,
     **settings: object,
 ) -> ArmsResult:
-    """Runs several recipes on the same prompts, from wherever an earlier process left them, and compares them.
+    """Runs several recipes on the same prompts and compares them. Resumes what an earlier process left unfinished.
 
-    In one process: a single recipe under `accelerate launch` is `preceptor run`.
+    Arms run in one process; `preceptor run` launches a single recipe under `accelerate launch`.
 
     Example:
         >>> arms("warm_tone", scale="tiny", seed=1)  # doctest: +SKIP
 
     Args:
         recipe: name of a shipped set of arms, path of a .toml file, or a set of arms.
-        out: the folder of the runs; given again, the work goes on. Without one the runs live in a temporary folder, as
-            long as the result.
-        scale: name of a shipped scale, which takes the place of the common settings and of the arms' own.
+        out: the folder of the runs; give it again to resume. By default a temporary folder, which is deleted with the
+            result.
+        scale: name of a shipped scale, which overrides the common settings and the arms' own.
         progress: shows what happens; a bar or lines on standard error when None.
-        settings: what takes the place of the set's own tables, such as `common={"rl": {"steps": 10}}` or `seed=1`.
+        settings: overrides of the set's own tables, such as `common={"rl": {"steps": 10}}` or `seed=1`.
 
-    Raises: UsageError for a recipe that cannot be run, or when `out` holds something else; PreceptorError as any run.
+    Raises: UsageError for a recipe that cannot be run, or when `out` holds other arms; PreceptorError when a run fails.
     """
     require_training()
     if not isinstance(recipe, ArmsRecipe):
         recipe = load_arms(str(recipe), scale=scale, changes=settings)
     elif scale is not None or settings:
-        raise UsageError("arms: a set that is loaded keeps its settings; name it, or give its path")
+        raise UsageError("arms: a loaded set cannot be changed; pass its name or path instead")
     output = output_folder(out)
     begin_arms(output.path, recipe)
     with shown(progress) as display:
@@ -158,7 +158,7 @@ def arms(
 
 
 def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> ArmsResult:
-    from preceptor.methods.execute import execute  # imports torch, which a mistake in the recipes need not wait for
+    from preceptor.methods.execute import execute  # imports torch; mistakes in the recipes are reported before
 
     directories: list[RunDirectory] = []
     data: list[ReportData] = []
@@ -178,7 +178,7 @@ def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> ArmsResult:
 
 
 def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evaluation:
-    """The policy before training and what each arm made of it, every two of them."""
+    """Compares the policy before training and the result of each arm, every pair of them."""
     summaries = [each.summary for each in data]
     first, judges = summaries[0], {_training_judge(each) for each in summaries}
     chosen = {arm.name: each.after for arm, each in zip(recipe.arms, data, strict=True)}
@@ -194,7 +194,7 @@ def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evalua
 
 
 def _training_judge(summary: RunSummary) -> tuple[str, ...] | None:
-    """Whose opinion an arm's `judge_score` is, exactly; None where there is none, or a reward model of its own."""
+    """What identifies the source of an arm's `judge_score`; None if it has none, or its own reward model."""
     score, constitution = summary.judge_score_is, summary.constitution
     if score is None or summary.judge is None or constitution is None or summary.by_reward_model:
         return None
@@ -202,8 +202,8 @@ def _training_judge(summary: RunSummary) -> tuple[str, ...] | None:
 
 
 def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequence[ReportData]) -> ArmsResult:
-    """What the arms came to, side by side. The best is the one that gains most by the held-out measure; there is none
-    without such a measure.
+    """The results of the arms, side by side. The best arm gains most by the held-out measure; without such a measure
+    there is no best arm.
     """
     gains = [change(each.before, each.after) for each in data]
     known = [(gain.value, -number) for number, gain in enumerate(gains) if gain is not None]
@@ -231,7 +231,7 @@ def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequ
 
 
 def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
-    """Makes the directory of the arms, or checks that it is of the same ones.
+    """Makes the directory of the arms, or checks that it holds the same arms.
 
     Raises: UsageError when it holds something else.
     """
@@ -271,8 +271,8 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
 
 
 def _measured_responses(data: ReportData, directory: RunDirectory) -> int:
-    """Responses that were judged to measure the policy, not to train it. If the policy before training was kept, its
-    measurement after training is the one from before.
+    """Number of responses judged to measure the policy, not to train it. If the policy before training was kept, the
+    measurement after training is the same as before.
     """
     after = [data.after] if data.summary.best_step else []
     snapshots = [data.before, *directory.checkpoint_snapshots().values(), *after]

@@ -1,10 +1,10 @@
-"""What a method is, and where one is found.
+"""The base class of methods, and how a recipe's method is looked up.
 
-A method is one class: a program that aligns a policy, the schema of its recipes, and the words of its report. What it
-wants to be known about its settings, such as the judge it learns from or whether it leaves checkpoints, is an answer of
-its schema (`preceptor.recipes.base`), which needs no torch and is asked before anything is loaded.
+A method is one class: a program that aligns a policy, the schema of its recipes, and the sentences of its report. Its
+schema (`preceptor.recipes.base`) answers questions about the settings, such as which judge the policy learns from or
+whether training leaves checkpoints. The schema needs no torch and is asked before anything is loaded.
 
-A method that ships is a module of this package and a module of the same name in `preceptor.recipes`. Yours can be
+A shipped method is a module of this package and a module of the same name in `preceptor.recipes`. Your own can be
 anywhere: a recipe names its class, as `method = "own_method.py:OwnMethod"`; see `examples/own_method.py`.
 """
 
@@ -31,11 +31,11 @@ class Method(ABC, Generic[R]):
     """A way of aligning a policy."""
 
     schema: ClassVar[type[Recipe]]
-    """What a recipe of the method may hold; its `title` is what the method is called."""
+    """The schema of the method's recipes; its `title` is the method's name in sentences."""
 
     @abstractmethod
     def run(self, session: "Session", recipe: R) -> RunSummary:
-        """Aligns the policy of a run, from wherever an earlier process left it. Every process calls it.
+        """Aligns the policy of a run, resuming where an earlier process stopped. Every process calls it.
 
         Returns: the summary, as in `summary.json`, in every process.
         Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
@@ -43,23 +43,23 @@ class Method(ABC, Generic[R]):
 
     @abstractmethod
     def describe(self, recipe: R, summary: RunSummary) -> Iterable[str]:
-        """What the method did in a finished run, in sentences, step by step. Not what comes before it ([sft]), nor how
-        the model was chosen.
+        """What the method did in a finished run, in sentences, step by step. Leaves out the fine-tuning before it
+        ([sft]) and how the model was chosen.
         """
 
     def results(self, recipe: R, summary: RunSummary) -> dict[str, str]:
-        """What the stages of a finished run came to, in words, by a title. Here those of the shared stages; a method
-        with stages of its own adds them.
+        """The results of a finished run's stages, in words, by title. This covers the shared stages; a method with its
+        own stages adds them.
         """
         return results_of_stages(summary)
 
     def what_was_done(self, recipe: R, summary: RunSummary) -> list[str]:
-        """The whole of a finished run in sentences, for its report and its model card."""
+        """A whole finished run in sentences, for its report and its model card."""
         return [*_beginning(recipe), *self.describe(recipe, summary), *_ending(recipe, summary)]
 
     @classmethod
     def name(cls) -> str:
-        """What a recipe's `method` says for this class."""
+        """The value of a recipe's `method` that names this class."""
         package, _, module = cls.__module__.rpartition(".")
         return module if package == __package__ else name_of(cls)
 
@@ -73,7 +73,7 @@ class Method(ABC, Generic[R]):
 
 
 def find_method(name: str) -> Method[Any]:
-    """The method that a recipe's `method` names. The shipped ones import torch.
+    """The method that a recipe's `method` names. Shipped methods import torch.
 
     Raises: UsageError when there is none.
     """
@@ -97,7 +97,7 @@ def _is_defined_in(thing: Any, module: str) -> bool:
 
 def _beginning(recipe: Recipe) -> Iterator[str]:
     if recipe.sft_first is not None:
-        yield "The policy was first fine-tuned on demonstrations; its result is the reference of everything below."
+        yield "The policy was first fine-tuned on demonstrations; the fine-tuned model is the reference below."
 
 
 def _ending(recipe: Recipe, summary: RunSummary) -> Iterator[str]:

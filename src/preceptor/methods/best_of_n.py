@@ -30,8 +30,8 @@ class BestOfN(Method[BestOfNRecipe]):
     schema = BestOfNRecipe
 
     def run(self, session: Session, recipe: BestOfNRecipe) -> RunSummary:
-        """Samples several responses to each prompt, chooses the best by the judge or a reward model, and fine-tunes the
-        policy on these.
+        """Samples several responses to each prompt, lets the judge or a reward model choose the best, and fine-tunes
+        the policy on these.
         """
         prompts = session.split()
         base = fine_tuned_first(session)
@@ -48,11 +48,11 @@ class BestOfN(Method[BestOfNRecipe]):
         """Sampling and choosing, then fine-tuning."""
         who = "a reward model" if recipe.best_of_n.reward_model else "the judge"
         yield f"The policy answered each training prompt {recipe.best_of_n.samples} times; {who} chose the best answer."
-        yield "The policy was fine-tuned on these. The KL is to what it was before."
+        yield "The policy was fine-tuned on these. The KL is to the policy before."
 
 
 def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader]:
-    """The rewards that choose the best response, and the grader that measures by the same. In the main process."""
+    """The rewards that choose the best response, and a grader that uses the same rewards. In the main process only."""
     if judge is not None:
         return JudgeReward(judge.scorer, judge.reward_kind), JudgeGrader(judge.scorer, judge.reward_kind)
     assert recipe.best_of_n.reward_model is not None  # without a judge there is a reward model
@@ -70,7 +70,7 @@ def _best(
 
     def begun() -> int:
         rows = read_rows(path)
-        write_rows(path, rows)  # without the line that a killed process was writing
+        write_rows(path, rows)  # drops the line that a killed process was writing
         return len(rows)
 
     def work() -> BestOfNRecord:
@@ -98,7 +98,7 @@ def _best_of_some(
     prompts: Sequence[Prompt],
     rewards: RewardSource | None,
 ) -> dict[str, Any]:
-    """The best response to each of some prompts, and all rewards. Each process samples for a part of the prompts."""
+    """The best response to each of these prompts, and all rewards. Each process samples for some of the prompts."""
     settings, processes = recipe.best_of_n, session.processes
     mine = processes.part(prompts)
     seeds = [derive_seed(recipe.seed, "best of n", prompt.id) for prompt in mine]

@@ -17,12 +17,12 @@ from preceptor.tasks.revise import revise
 
 
 class Constitutional(Method[ConstitutionalRecipe]):
-    """The policy revises its own answers and learns the revisions; the judge's preferences do the rest."""
+    """The policy revises its own answers and learns the revisions; RLAIF on the judge's preferences follows."""
 
     schema = ConstitutionalRecipe
 
     def run(self, session: Session, recipe: ConstitutionalRecipe) -> RunSummary:
-        """Has the policy revise its answers, fine-tunes it on the revisions, and goes on as RLAIF."""
+        """Has the policy revise its answers, fine-tunes it on the revisions, and continues as RLAIF."""
         prompts = session.split()
         base = fine_tuned_first(session)
         revisions = _revise(session, recipe, prompts, base)
@@ -30,11 +30,11 @@ class Constitutional(Method[ConstitutionalRecipe]):
         return rlaif_from(session, recipe, prompts, base)
 
     def describe(self, recipe: ConstitutionalRecipe, summary: RunSummary) -> Iterator[str]:
-        """The revision, and what RLAIF did."""
+        """Describes the revision, then RLAIF."""
         revision = recipe.revision
         yield (
             f"The policy criticised and rewrote its own answers by the principles of {revision.constitution}, in "
-            f"{revision.rounds} rounds, and was fine-tuned on the result, which is the reference of what follows."
+            f"{revision.rounds} rounds, and was fine-tuned on the result. The fine-tuned model is the reference below."
         )
         yield from rlaif_in_words(recipe)
 

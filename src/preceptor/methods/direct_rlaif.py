@@ -1,8 +1,8 @@
 """Direct RLAIF, from prompts to an aligned model and its report (Lee et al. 2023, section 2.2).
 
-The policy responds to prompts, a judge's opinion of each response is the reward, and RL raises the probability of what
-was rewarded. No reward model stands between judge and policy. Online DPO is this method with another algorithm
-(`rl.algorithm = "online_dpo"`) and a judge that compares siblings.
+The policy responds to prompts, a judge's opinion of each response is the reward, and RL makes rewarded responses more
+likely. There is no reward model. Online DPO is this method with another algorithm (`rl.algorithm = "online_dpo"`) and
+a judge that compares siblings.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ class DirectRlaif(Method[DirectRlaifRecipe]):
         base = fine_tuned_first(session)
         session.progress.stage("loading the models")
         policy = session.open_policy(base, values=needs_values(recipe.rl))
-        with judging(session) as judge:  # None in all processes but the main one, which alone judges and measures
+        with judging(session) as judge:  # None except in the main process, which alone judges and measures
             rewards = judge and whole_reward(
                 _judge_reward(recipe, judge, policy), recipe.rewards, recipe.reward_processing
             )
@@ -44,7 +44,7 @@ class DirectRlaif(Method[DirectRlaifRecipe]):
             return alignment.end(steps)
 
     def describe(self, recipe: DirectRlaifRecipe, summary: RunSummary) -> Iterator[str]:
-        """Sampling, judging, and what RL made of it."""
+        """Describes sampling, judging and RL."""
         judge, rl = recipe.judge, recipe.rl
         yield f"The policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step."
         kind = str(summary.reward_kind or judge.reward).replace("_", "-")
@@ -58,7 +58,7 @@ class DirectRlaif(Method[DirectRlaifRecipe]):
 
 
 def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
-    """The judge's opinion as a reward, in the mode of the recipe."""
+    """The judge's opinion as a reward, in the recipe's mode."""
     settings, kind = recipe.judge, judge.reward_kind
     if settings.mode == "score":
         return JudgeReward(judge.scorer, kind)
@@ -71,7 +71,7 @@ def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) ->
 def _reference_responses(
     recipe: DirectRlaifRecipe, policy: Policy, groups_P: Sequence[ResponseGroup]
 ) -> list[Response]:
-    """A response of the reference to each prompt, the same one in every step."""
+    """The reference policy's response to each prompt, the same one in every step."""
     seeds_P = [derive_seed(recipe.seed, "opponent", group.prompt.id) for group in groups_P]
     prompts_P = [group.prompt for group in groups_P]
     with policy.as_reference():

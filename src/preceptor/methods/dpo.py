@@ -1,7 +1,7 @@
 """Direct preference optimisation on AI or human preferences (Rafailov et al. 2023).
 
 The policy responds to prompts, a judge (or people) compare the responses, and the policy learns these preferences by a
-classification loss: no reward model, and no sampling while it trains.
+classification loss. There is no reward model, and training samples nothing.
 """
 
 import math
@@ -43,7 +43,7 @@ class Dpo(Method[DpoRecipe]):
             return alignment.end(steps)
 
     def describe(self, recipe: DpoRecipe, summary: RunSummary) -> Iterator[str]:
-        """Preferences, and how the policy learned them."""
+        """Describes the preferences and how the policy learnt them."""
         yield from preferences_in_words(recipe.preferences)
         dpo = recipe.dpo
         how = f"with β = {dpo.beta} and {dpo.labels} labels, in batches of {dpo.batch_size}"
@@ -64,7 +64,7 @@ def _train(
     settings: DpoSettings,
     at_checkpoint: Callable[[int], bool],
 ) -> int:
-    """Trains the policy, from wherever an earlier process left it; gives the number of finished steps."""
+    """Trains the policy, resuming where an earlier process stopped; returns the number of finished steps."""
     with tracked(session, "dpo") as track:
         return train_dpo(
             policy,

@@ -1,4 +1,4 @@
-"""Running any recipe in its directory: one run at a time, and a summary that always tells how it ended."""
+"""Running any recipe in its directory, one run at a time. `summary.json` always says how the run ended."""
 
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -26,10 +26,10 @@ def execute(
     merge: bool = False,
     processes: Processes | None = None,
 ) -> RunSummary:
-    """Runs what the run directory's recipe says, or goes on with it; a finished run is not repeated.
+    """Runs the recipe of a run directory, or resumes it; a finished run is not repeated.
 
-    Every process of an `accelerate launch` calls it. The main one alone judges, measures, writes and speaks. However
-    the run ends, `summary.json` says how: see `RunStatus`.
+    Every process of an `accelerate launch` calls it. Only the main one judges, measures, writes and shows progress.
+    However the run ends, `summary.json` says how: see `RunStatus`.
 
     Args:
         merge: also write the chosen model with its adapters merged into the weights.
@@ -48,7 +48,7 @@ def _execute(directory: RunDirectory, progress: Progress, processes: Processes, 
         processes.on_main(directory.tidy)
         finished = processes.on_main(directory.finished)
         if finished is not None:
-            progress.note("this run is finished already")
+            progress.note("this run is already finished")
             if merge:
                 processes.on_main(lambda: merge_best(directory, method, finished, progress))
             return finished
@@ -66,7 +66,7 @@ def _run(
         if processes.is_main:
             directory.write_summary(RunStatus(status=status, error=error, recipe=recipe_data(directory.recipe)))
 
-    progress.plan(())  # of another run, where this is one of several
+    progress.plan(())  # drops the plan of the run before, if there are several
     write("running")
     try:
         directory.check_version()

@@ -1,4 +1,4 @@
-"""A judge that a program names, as the `[judge]` table of a recipe."""
+"""Turns a judge given in Python into the `[judge]` table of a recipe."""
 
 from collections.abc import Mapping
 from typing import Any, cast, get_args
@@ -15,13 +15,13 @@ from preceptor.recipes.base import Recipe
 
 
 def judge_table(judge: Judge | JudgeSpec | str, recipe: Recipe, settings: Mapping[str, object]) -> JsonObject:
-    """The settings of a recipe's judge table that stand for a judge: its model, its constitution and how it is asked.
+    """A judge as settings of a recipe's judge table: its model, its constitution and how it is asked.
 
     Args:
-        settings: what takes the place of the recipe's own settings.
+        settings: overrides of the recipe's own settings.
 
-    Raises: UsageError for what a recipe cannot say: a connection, a budget, a calibration, a way of comparing that has
-        no short name; and for a method without a judge.
+    Raises: UsageError for what a recipe cannot express: a connection, a budget, a calibration, or a way of comparing
+        that has no short name; and for a method without a judge.
     """
     spec = judge_spec(judge)
     fields, asked = _table(type(recipe)).model_fields, spec.resolved()
@@ -37,7 +37,7 @@ def judge_table(judge: Judge | JudgeSpec | str, recipe: Recipe, settings: Mappin
 
 
 def judge_spec(judge: Judge | JudgeSpec | str) -> JudgeSpec:
-    """The specification of a judge that a run or a sweep asks in ledgers of its own.
+    """The specification of a judge that a run or a sweep asks through its own ledgers.
 
     Raises: UsageError for a connection, a budget or a calibration.
     """
@@ -45,7 +45,7 @@ def judge_spec(judge: Judge | JudgeSpec | str) -> JudgeSpec:
     if isinstance(judge, Judge):
         _check(judge)
     if spec.calibration is not None:
-        raise UsageError("judge: a recipe has no calibration of its judge; give a judge without one")
+        raise UsageError("judge: a recipe cannot hold a judge's calibration; give a judge without one")
     return spec
 
 
@@ -62,11 +62,11 @@ def _table(schema: type[Recipe]) -> type[BaseModel]:
 
 
 def _check(judge: Judge) -> None:
-    """Raises: UsageError for what belongs to a judge and not to a recipe."""
+    """Raises: UsageError for a judge with a connection or a budget, which a recipe cannot hold."""
     if judge.connection is not None:
         raise UsageError(
-            "judge: a run reaches servers by the environment (OPENAI_BASE_URL, OPENAI_API_KEY) and not by a judge's "
-            "connection; give a judge without one"
+            "judge: a run connects to servers through environment variables (OPENAI_BASE_URL, OPENAI_API_KEY), not "
+            "through a judge's connection; give a judge without one"
         )
     if judge.budget is not None:
         raise UsageError("judge: a run has no budget; give a judge without one")
@@ -75,7 +75,7 @@ def _check(judge: Judge) -> None:
 def variant_of(settings: PairwiseSettings) -> str:
     """The short name of a way of asking: the inverse of `preceptor.judging.settings.variant`.
 
-    Raises: UsageError when no short name says all of it.
+    Raises: UsageError when no short name covers all of it.
     """
     parts = [
         "scored" if settings.shown == "alone" else settings.preamble,
@@ -89,5 +89,5 @@ def variant_of(settings: PairwiseSettings) -> str:
     name = "+".join(parts)
     if (said := variant(name)) != settings:
         unsaid = [key for key in PairwiseSettings.model_fields if getattr(said, key) != getattr(settings, key)]
-        raise UsageError(f"judge: a recipe cannot set {', '.join(unsaid)} of a judge that compares; leave them out")
+        raise UsageError(f"judge: a recipe cannot set {', '.join(unsaid)} for a judge that compares; leave them out")
     return name

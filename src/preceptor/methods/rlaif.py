@@ -1,7 +1,7 @@
-"""Canonical RLAIF (Lee et al. 2023, section 2.1), and RLHF where the preferences are people's.
+"""Canonical RLAIF (Lee et al. 2023, section 2.1); RLHF if the preferences are people's.
 
 The policy responds to prompts, a judge (or people) compare the responses, a reward model learns these preferences, and
-RL raises the probability of what the reward model rewards.
+RL makes responses with a high reward more likely.
 """
 
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ class Rlaif(Method[RlaifRecipe]):
         return rlaif_from(session, recipe, prompts, base)
 
     def describe(self, recipe: RlaifRecipe, summary: RunSummary) -> Iterator[str]:
-        """Preferences, the reward model, and what RL made of it."""
+        """Describes the preferences, the reward model and RL."""
         yield from rlaif_in_words(recipe)
 
 
 def rlaif_from(session: Session, recipe: RlaifRecipe, prompts: Split, base: str) -> RunSummary:
-    """RLAIF from a model that becomes the policy, its reference and the reward model.
+    """Runs RLAIF from a model that becomes the policy, its reference and the reward model.
 
     Args:
         base: a model string.
@@ -60,7 +60,7 @@ def rlaif_from(session: Session, recipe: RlaifRecipe, prompts: Split, base: str)
 
 
 def rlaif_in_words(recipe: RlaifRecipe) -> Iterator[str]:
-    """What `rlaif_from` did, in sentences."""
+    """Describes `rlaif_from`, in sentences."""
     rl = recipe.rl
     yield from preferences_in_words(recipe.preferences)
     yield "A reward model learnt these preferences."

@@ -1,4 +1,4 @@
-"""Running recipes from a program: start a run, go on with one, or read one that is finished."""
+"""Running recipes from Python: start a run, resume one, or load a finished one."""
 
 import os
 import tempfile
@@ -41,17 +41,17 @@ def run(
     Args:
         recipe: name of a shipped recipe, path of a .toml file, or a recipe.
         policy: model string of the model to train; the recipe's when None.
-        judge: whose model, constitution and way of asking take the place of the recipe's judge.
-        prompts: what the policy is trained and measured on: a path, a packaged set, texts, dicts, a DataFrame or a
+        judge: replaces the model, the constitution and the way of asking of the recipe's judge.
+        prompts: prompts for training and measuring: a path, a packaged set, texts, dicts, a DataFrame or a
             `datasets.Dataset`.
-        out: the run directory, new or empty. Without one the run lives in a temporary directory, as long as the result.
+        out: the run directory, new or empty; by default a temporary one, which is deleted with the result.
         scale: name of a shipped scale, such as "tiny", whose settings replace the recipe's.
         merge: also write the kept model with its adapters merged into the weights.
         progress: shows what happens; a bar or lines on standard error when None.
-        settings: tables and settings of the recipe, such as `rl={"steps": 10}` or `seed=1`. They come last.
+        settings: tables and settings of the recipe, such as `rl={"steps": 10}` or `seed=1`. They override the rest.
 
-    Raises: UsageError for a recipe that cannot be run, with nothing written; PreceptorError when the run fails. It can
-        be gone on with by `resume` then, if `out` is named.
+    Raises: UsageError for a recipe that cannot be run, before anything is written; PreceptorError when the run fails.
+        With `out`, `resume` can then continue it.
     """
     require_training()
     output = output_folder(out)
@@ -69,20 +69,20 @@ def run(
 
 
 def resume(path: str | Path, *, merge: bool = False, progress: Progress | None = None) -> RunResult:
-    """Goes on with the run of a directory, from wherever an earlier process left it. A finished one is not repeated.
+    """Resumes the run in a directory where an earlier process stopped. A finished run is not repeated.
 
     Args:
         merge: also write the kept model with its adapters merged into the weights.
 
-    Raises: UsageError when there is no run, or something that it began with has changed; PreceptorError when it fails.
+    Raises: UsageError when there is no run, or one of its inputs has changed; PreceptorError when it fails.
     """
     return _run(lambda: RunDirectory.open(Path(path)), output_folder(path), merge=merge, progress=progress)
 
 
 def load_run(path: str | Path) -> RunResult:
-    """The finished run of a directory.
+    """Loads the finished run in a directory.
 
-    Raises: UsageError when there is no run, or one that is not finished; PreceptorError when it is damaged.
+    Raises: UsageError when there is no run, or it is not finished; PreceptorError when it is damaged.
     """
     return RunResult.load(path)
 
@@ -93,7 +93,7 @@ def with_settings(
     scale: str | None = None,
     judge: Judge | JudgeSpec | str | None = None,
 ) -> Recipe:
-    """A recipe at a scale, with another judge and other settings; the settings come last.
+    """A recipe at a scale, with another judge and other settings. The settings override the rest.
 
     Args:
         settings: tables and settings as in the recipe's file.
@@ -108,16 +108,16 @@ def with_settings(
     if not isinstance(recipe, Recipe):
         return compose(str(recipe), {} if scale is None else scale_settings(scale), own, "run")
     if scale is not None:
-        raise UsageError("scale: name the recipe, or give its path; one that is loaded keeps its own scale")
+        raise UsageError("scale: cannot apply to a loaded recipe; pass the recipe's name or path instead")
     data = recipe_data(recipe)
     replace(data, own)
     return validated("recipe", type(recipe), data)
 
 
 def _run(prepare: Callable[[], RunDirectory], output: Output, *, merge: bool, progress: Progress | None) -> RunResult:
-    """Runs a directory in every process that was launched."""
+    """Runs a directory in every launched process."""
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    directory = None if launched else prepare()  # a mistake is answered before torch is imported
+    directory = None if launched else prepare()  # mistakes are reported before torch is imported
     from preceptor.methods.execute import execute
     from preceptor.training.processes import Processes
 

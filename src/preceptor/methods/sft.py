@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on demonstrations: the policy that the other methods are compared with."""
+"""Supervised fine-tuning on demonstrations, the baseline for the other methods."""
 
 from collections.abc import Iterator
 
@@ -25,4 +25,4 @@ class Sft(Method[SftRecipe]):
 
     def describe(self, recipe: SftRecipe, summary: RunSummary) -> Iterator[str]:
         """One sentence."""
-        yield "The policy was fine-tuned on demonstrations. The KL is to what it was before."
+        yield "The policy was fine-tuned on demonstrations. The KL is to the policy before."

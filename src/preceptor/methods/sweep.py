@@ -60,23 +60,23 @@ TRAINING_LEDGER, HELD_OUT_LEDGER = "ledger.sqlite", "held_out.sqlite"
 
 @dataclass(frozen=True)
 class SweepJob:
-    """Which run is swept, on what, and by whom."""
+    """The run, prompts and judge of a sweep."""
 
     run: Path
     output: Output
     prompts: tuple[str, ...] = ()
-    """Files of prompts, or packaged sets, perhaps as `COHORT=FILE`; the run's held-out prompts if none is given."""
+    """Files of prompts, or packaged sets, optionally as `COHORT=FILE`; the run's held-out prompts if none is given."""
     judge: str | None = None
     """Model string of a held-out judge; the run's own held-out measure if none is given."""
     constitution: str | None = None
-    """The judge's; the run's own if none is given."""
+    """The judge's constitution; the run's own if none is given."""
     asking: ScoreSettings = field(default_factory=ScoreSettings)
     """How the judge scores."""
     samples: int | None = None
-    """Responses to each prompt; as the run measured itself if none is given."""
+    """Responses to each prompt; as many as in the run's own measurements if not given."""
     max_kl: float | None = None
     max_perplexity_ratio: float | None = None
-    """Bounds in place of the run's."""
+    """Bounds that replace the run's."""
 
     @property
     def out(self) -> Path:
@@ -103,12 +103,12 @@ def sweep(
     Args:
         run: a run or its directory.
         prompts: a path, a packaged set, texts, dicts, a DataFrame or a `datasets.Dataset`; or several of these by the
-            name of their cohort. Those that the run held out when None.
+            name of their cohort. By default the prompts that the run held out.
         judge: a held-out judge, which scores responses. A model string alone judges by the run's constitution. The
             run's own held-out measure when None.
-        out: the folder of the sweep; given again, the work goes on. A temporary one, which lives as long as the result,
-            when None.
-        samples: responses to each prompt; as the run measured itself when None.
+        out: the folder of the sweep; give it again to resume. By default a temporary folder, which is deleted with the
+            result.
+        samples: responses to each prompt; as many as in the run's own measurements when None.
         max_kl: bound on the KL to the reference, in nats per response; the run's own when None.
         max_perplexity_ratio: bound on perplexity, relative to before training; the run's own when None.
         progress: shows what happens; a bar or lines on standard error when None.
@@ -134,7 +134,7 @@ def sweep(
 
 
 def _files(folder: Path, prompts: "Rows | Mapping[str, Rows]") -> Iterator[str]:
-    """The files of prompts, each with its cohort if it has one; rows of a program are written to the folder."""
+    """The files of prompts, each with its cohort if it has one; rows in memory are written to the folder."""
     named = cast("Mapping[str, Rows]", prompts) if isinstance(prompts, Mapping) else {"": prompts}
     for number, (cohort, rows) in enumerate(named.items()):
         file = rows
@@ -146,11 +146,13 @@ def _files(folder: Path, prompts: "Rows | Mapping[str, Rows]") -> Iterator[str]:
 
 
 def run_sweep(job: SweepJob, progress: Progress | None = None) -> SweepResult:
-    """Measures every checkpoint of a run, from wherever an earlier process left it; writes `sweep.json`, `report.html`.
+    """Measures every checkpoint of a run, resuming where an earlier process stopped; writes `sweep.json`,
+    `report.html`.
 
-    A checkpoint is measured once and kept in `checkpoints/step-N.json`. Judges' answers are in the sweep's own ledgers.
+    Each checkpoint is measured once; the measurement is in `checkpoints/step-N.json`. Judges' answers are in the
+    sweep's own ledgers.
 
-    Raises: UsageError when the run has no checkpoints or an earlier version began it, a name is wrong or the folder
+    Raises: UsageError when the run has no checkpoints or was begun by an earlier version, a name is wrong or the folder
         holds another sweep; PreceptorError when a checkpoint was altered or a judge cannot be asked.
     """
     require_training()
@@ -205,17 +207,17 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
 
 
 def checkpoint_steps(directory: RunDirectory) -> list[int]:
-    """The steps of a run that have a checkpoint, and 0, the policy before training.
+    """The steps of a run that have a checkpoint, and step 0, the policy before training.
 
-    Raises: UsageError when there is none after training began.
+    Raises: UsageError when there is no checkpoint from training.
     """
     folders = (directory.path / "checkpoints").glob("step-*")
     numbers = [each.name.removeprefix("step-") for each in folders if each.is_dir()]
     steps = {int(number) for number in numbers if number.isdigit()}
     if not steps - {0}:
         raise UsageError(
-            f"{directory.path}: there are no checkpoints of single steps to sweep (method: {directory.recipe.title}); "
-            "supervised fine-tuning and best of n keep one model, and a run by RL or DPO has them once it trains"
+            f"{directory.path}: there are no checkpoints to sweep (method: {directory.recipe.title}); supervised "
+            "fine-tuning and best of n keep only one model, and RL and DPO write checkpoints once training begins"
         )
     return sorted(steps | {0})
 
@@ -227,7 +229,7 @@ def _bounds(job: SweepJob, directory: RunDirectory) -> Bounds:
 
 
 def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | None:
-    """The held-out judge: the one that is named, or the run's own; None where the run has none."""
+    """The held-out judge: the one that is named, or the run's own; None if there is neither."""
     if job.judge is None:
         if job.constitution is not None:
             raise UsageError("--constitution is for a held-out judge; name its model by --judge")
@@ -247,15 +249,15 @@ def _title(directory: RunDirectory) -> str:
 
 
 def _policy(session: Session) -> Policy:
-    """The policy as it began, the one that the run trained."""
+    """The policy as it was before the run trained it."""
     policy = session.open_policy(session.directory.base)
     session.pin("policy", policy.base.identity)
     return policy
 
 
 def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[list[Prompt], list[Prompt], int]:
-    """The prompts that fit the policy's window, those of them that choose the best checkpoint, and how many of them the
-    run was trained on; those that the run held out where none are given.
+    """The prompts that fit the policy's context window, those of them that choose the best checkpoint, and how many of
+    them the run trained on. If none are given, the prompts that the run held out.
     """
     split = session.split()
     if not given:
@@ -272,7 +274,7 @@ def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[lis
 
 
 def _grader(session: Session, ledger: Ledger) -> tuple[Grader | None, str | None]:
-    """What training was paid by, and what that is in words: the reward model where there was one, else the judge."""
+    """The source of the training reward, and its name: the reward model if there was one, else the judge."""
     recipe, constitution = session.recipe, session.inputs.constitution
     grader: Grader | None = None
     if (reward_model := recipe.table(RewardModelTable)) is not None:
@@ -292,7 +294,7 @@ def _begun(
     judge: JudgeSettings | None,
     samples: int,
 ) -> dict[str, Any]:
-    """What the folder's measurements are of."""
+    """What identifies the sweep in a folder, so that it is resumed only with the same inputs."""
     return {
         "run": read_json(job.run / "inputs.json")["recipe"],
         "policy": policy.base.identity,
@@ -306,13 +308,13 @@ def _begun(
 def _measured(
     out: Path, session: Session, meter: Meter, prompts: Sequence[Prompt], step: int, samples: int
 ) -> Snapshot:
-    """The measurement of a checkpoint, made now unless an earlier process finished it."""
+    """The measurement of a checkpoint; made now, unless an earlier process finished it."""
     path = _file_of(out, step)
     if not path.exists():
         session.progress.stage(f"measuring checkpoint {step}")
         if session.files.checkpoint(step).exists():
             session.files.load_checkpoint(meter.policy, step)
-        measured = meter.measure("sweep", prompts, samples)  # one name: every checkpoint draws the same random numbers
+        measured = meter.measure("sweep", prompts, samples)  # the same name gives the same random numbers
         write_text(path, measured.model_dump_json(indent=1) + "\n")
     try:
         snapshot = Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
@@ -324,7 +326,7 @@ def _measured(
 
 
 def _part(session: Session, out: Path, steps: Sequence[int], responses: int) -> Part:
-    """The work that is left, for the estimate of the time that it takes."""
+    """The remaining work, for the estimate of the time left."""
     left = sum(not _file_of(out, step).exists() for step in steps)
     return Part("measuring checkpoint", left, responses * session.recipe.heldout_decoding.max_new_tokens, MEASURING)
 

@@ -1,4 +1,4 @@
-"""Training a reward model by itself: labelled pairs in, a model and what it is worth out."""
+"""Training a reward model by itself: from labelled pairs to a model and its measured accuracy."""
 
 import time
 from collections import Counter
@@ -33,7 +33,7 @@ from preceptor.training.tuning import TuningSettings
 
 @dataclass(frozen=True)
 class RewardJob:
-    """Which reward model is trained, and on what."""
+    """The model and the data of a training."""
 
     data: tuple[Path, ...]
     """Datasets of labelled pairs; a human label replaces AI labels of the same comparison."""
@@ -63,8 +63,8 @@ def train_reward(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RewardModelResult:
-    """Trains a reward model on labelled pairs, from wherever an earlier process left it, and measures it on pairs that
-    it has not seen. Every process of an `accelerate launch` calls it.
+    """Trains a reward model on labelled pairs, resuming where an earlier process stopped, and measures it on unseen
+    pairs. Every process of an `accelerate launch` calls it.
 
     Example:
         >>> train_reward("labels/preferences.jsonl", reward_model={"epochs": 2})  # doctest: +SKIP
@@ -73,11 +73,11 @@ def train_reward(
         data: what `label` wrote, people's comparisons or TRL's preference rows: a path or several, dicts, a DataFrame
             or a `datasets.Dataset`. A human label replaces AI labels of the same comparison.
         model: model string of the language model that it starts from.
-        out: the folder of the model; given again, the work goes on. A temporary one, which lives as long as the result,
-            when None.
+        out: the folder of the model; give it again to resume. By default a temporary folder, which is deleted with the
+            result.
         test: labelled pairs to measure it on; a share of `data`, by prompt, when None.
         reward_model: settings of its training.
-        tuning: what of the model is trained.
+        tuning: which weights are trained.
         progress: shows what happens; a bar or lines on standard error when None.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when training diverges.
@@ -85,7 +85,7 @@ def train_reward(
     require_training()
     settings = settings_of("reward_model", RewardModelSettings, reward_model) or RewardModelSettings()
     if settings.members > 1:
-        raise UsageError("reward_model.members: one reward model is trained here; `preceptor run rlaif` trains several")
+        raise UsageError("reward_model.members: this trains one reward model; `preceptor run rlaif` trains several")
     tuned = settings_of("tuning", TuningSettings, tuning) or TuningSettings()
     processes = Processes()
     output = processes.on_main(lambda: output_folder(out))
@@ -98,7 +98,7 @@ def train_reward(
 def _files(
     folder: Path, data: "Rows | Sequence[str | PathLike[str]]", test: "Rows | None"
 ) -> tuple[tuple[Path, ...], Path | None]:
-    """The files of the pairs; rows of a program are written to the folder."""
+    """The files of the pairs; rows in memory are written to the folder."""
     check_own(folder, "reward model")
     if isinstance(data, list | tuple) and data and all(isinstance(each, str | PathLike) for each in data):
         paths = tuple(Path(each) for each in cast("Sequence[str | PathLike[str]]", data))
@@ -161,7 +161,7 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardMo
 
 
 def _written(job: RewardJob, model: RewardModel, result: RewardModelResult) -> RewardModelResult:
-    """Writes the model and the summary. In the main process."""
+    """Writes the model and the summary. In the main process only."""
     folder = job.out / "model"
     if folder.exists():
         check_folder(folder)

@@ -1,1 +1,1 @@
-"""Whole methods as short programs over the other rooms, and the TOML files that set them."""
+"""The schemas of recipes, one file per method, and the recipes that ship with preceptor as TOML files."""

@@ -1,9 +1,9 @@
-"""What every recipe has, and what a run asks of a recipe whatever its method is.
+"""The settings that every recipe has, and the questions that a run asks of any recipe.
 
-The schema of a method is a subclass of `Recipe` in a file of its own. It is composed of tables, mostly those of
-`settings.py`: a method that trains by RL has a field of the type `RLSettings`, one that learns preferences a field of
-the type `PreferenceSettings`. The questions of a run are answered here from the tables that are there
-(`Recipe.table`), so that a new schema answers most of them without a line of its own, and overrides the others.
+The schema of a method is a subclass of `Recipe` in its own file. It is composed of tables, mostly those of
+`settings.py`: a method that trains by RL has a field of type `RLSettings`, one that learns preferences has a field of
+type `PreferenceSettings`. `Recipe` answers most questions from the tables that a schema has (`Recipe.table`); a schema
+overrides only the answers that differ.
 """
 
 from dataclasses import dataclass
@@ -52,9 +52,9 @@ class Recipe(Frozen):
     prompts: FileName = "package:everyday_prompts"
     """A JSON-lines file of prompts, or a packaged set."""
     limit: Integer | None = Field(default=None, ge=1, le=10**9)
-    """Prompts to use, chosen by a stable hash; all when absent."""
+    """How many prompts to use, chosen by a stable hash; all when absent."""
     seed: Seed = 0
-    """Everything random derives from it."""
+    """The seed of everything random."""
     tuning: TuningSettings = TuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     tracking: TrackingSettings = TrackingSettings()
@@ -67,7 +67,7 @@ class Recipe(Frozen):
         return next((value for _, value in self if isinstance(value, kind)), None)
 
     def check(self) -> None:
-        """Checks that the tables suit each other. Called after each table was checked by itself.
+        """Checks that the tables are consistent with each other. Each table has been validated before.
 
         Raises: UsageError saying what does not fit.
         """
@@ -81,9 +81,9 @@ class Recipe(Frozen):
 
     @property
     def held_out_judge(self) -> JudgeSettings | None:
-        """The held-out judge, if the recipe names one: by its own constitution, else by the training judge's.
+        """The held-out judge, if the recipe names one, with its own constitution or else the training judge's.
 
-        Raises: UsageError when there is neither.
+        Raises: UsageError when there is no constitution that it could use.
         """
         judge, training = self.evaluation.judge, self.training_judge
         if judge is None:
@@ -122,7 +122,7 @@ class Recipe(Frozen):
 
     @property
     def human_preferences(self) -> tuple[str, ...]:
-        """Datasets of comparisons that people labelled and the policy or a reward model learns."""
+        """Datasets of comparisons labelled by people, from which the policy or a reward model learns."""
         table = self.table(PreferenceSettings)
         return () if table is None else table.human
 
@@ -134,11 +134,11 @@ class Recipe(Frozen):
 
     @property
     def other_models(self) -> tuple[str, ...]:
-        """Models that the run reads beside its policy and its judges."""
+        """Models that the run reads besides its policy and its judges."""
         table = self.table(RewardModelTable)
         return () if table is None or table.model is None else (table.model,)
 
     @property
     def other_constitutions(self) -> tuple[str, ...]:
-        """Constitutions that the run reads beside those of its judges."""
+        """Constitutions that the run reads besides those of its judges."""
         return ()

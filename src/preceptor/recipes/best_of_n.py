@@ -9,7 +9,7 @@ from preceptor.training.sft.settings import SftSettings
 
 
 class BestOfNSettings(Frozen):
-    """How the best response is found."""
+    """How the best response is chosen."""
 
     samples: Integer = Field(default=8, ge=2, le=1_000)
     """Responses to each training prompt (n)."""
@@ -28,11 +28,11 @@ class BestOfNRecipe(Recipe):
     chooses_checkpoint = False
 
     sft: SftTable | None = None
-    """Its result becomes the policy that responds, and that the KL is measured to."""
+    """The resulting model samples the responses, and the KL is measured to it."""
     judge: JudgeSettings = JudgeSettings()
     best_of_n: BestOfNSettings = BestOfNSettings()
     fine_tuning: SftSettings = SftSettings()
-    """Of the policy on the best responses."""
+    """Fine-tuning of the policy on the best responses."""
 
     @property
     def training_judge(self) -> JudgeSettings | None:
@@ -41,7 +41,7 @@ class BestOfNRecipe(Recipe):
 
     @property
     def decoding(self) -> Decoding:
-        """As the responses to choose from are sampled."""
+        """How the candidates to choose from are sampled."""
         return Decoding(self.best_of_n.max_new_tokens, self.best_of_n.temperature)
 
     @property

@@ -10,7 +10,7 @@ class RevisionTable(RevisionSettings):
     """Critique and revision of the policy's own answers."""
 
     constitution: FileName = "harmless"
-    """Whose principles the critiques go by."""
+    """The constitution whose principles the critiques follow."""
 
     @property
     def revising(self) -> RevisionSettings:
@@ -27,7 +27,7 @@ class ConstitutionalRecipe(RlaifRecipe):
     """Its result becomes the policy that revises its answers."""
     revision: RevisionTable = RevisionTable()
     fine_tuning: SftSettings = SftSettings()
-    """Of the policy on its revised answers."""
+    """Fine-tuning of the policy on its revised answers."""
 
     @property
     def base_stage(self) -> str:
@@ -36,5 +36,5 @@ class ConstitutionalRecipe(RlaifRecipe):
 
     @property
     def other_constitutions(self) -> tuple[str, ...]:
-        """The one that the critiques go by."""
+        """The constitution that the critiques follow."""
         return (self.revision.constitution,)

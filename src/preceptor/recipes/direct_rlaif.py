@@ -20,7 +20,7 @@ class DirectRlaifRecipe(Recipe):
     judge: RewardingJudgeSettings = RewardingJudgeSettings()
 
     def check(self) -> None:
-        """Raises: UsageError when siblings are to be compared and there are none, or as `Recipe.check`."""
+        """Raises: UsageError when the judge compares siblings and a group has one response, or as `Recipe.check`."""
         if self.judge.mode == "siblings" and self.rl.group_size < 2:
             raise UsageError(
                 f'rl.group_size is {self.rl.group_size}; judge.mode = "siblings" compares the responses of a group '

@@ -20,7 +20,7 @@ class DpoRecipe(Recipe):
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""
     judge: ComparingJudgeSettings | None = None
-    """Needed for AI preferences. With human preferences alone, a judge that is named takes part in measuring only."""
+    """Needed for AI preferences. With human preferences alone, it is used for measuring only."""
     preferences: PreferenceSettings = PreferenceSettings()
     dpo: DpoSettings = DpoSettings()
 
@@ -28,6 +28,6 @@ class DpoRecipe(Recipe):
 
     @property
     def decoding(self) -> Decoding:
-        """As the candidates are sampled."""
+        """How the candidates are sampled."""
         default, settings = Decoding(), self.preferences
         return Decoding(settings.max_new_tokens or default.max_new_tokens, settings.temperature or default.temperature)

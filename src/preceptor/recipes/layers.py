@@ -1,6 +1,6 @@
-"""Settings on top of settings: a scale, common settings of arms, and `--set key=value`, each in place of what is below.
+"""Layers of settings: a scale, the common settings of arms, and `--set key=value`. Each overrides the ones below.
 
-All of it is plain data before validation, so that a mistake is reported with the key that the user wrote.
+They are merged as plain data before validation, so an error names the key that the user wrote.
 """
 
 import tomllib
@@ -13,11 +13,11 @@ from preceptor.core.errors import UsageError
 from preceptor.store.reading import Settings, parse_toml
 
 _DEEPEST_KEY = 8
-"""Most parts of a setting's key."""
+"""The largest number of parts in a setting's key."""
 
 
 def replace(settings: Settings, own: Mapping[str, object]) -> None:
-    """Puts settings in the place of others, tables key by key."""
+    """Overrides settings by others; tables are merged key by key."""
     for key, value in own.items():
         below = settings.get(key)
         if isinstance(value, Mapping) and isinstance(below, dict):
@@ -29,10 +29,10 @@ def replace(settings: Settings, own: Mapping[str, object]) -> None:
 def replace_known(
     settings: Settings, shared: Mapping[str, object], schema: type[BaseModel], *, inside: bool = False
 ) -> None:
-    """Puts settings that several methods share in the place of a recipe's, as far as the recipe's schema has them.
+    """Overrides a recipe's settings by common settings, as far as the recipe's schema has them.
 
-    An optional table that the recipe leaves out, such as [sft], stays out. One inside another table is added, such as
-    [evaluation.judge].
+    An optional table that the recipe leaves out, such as [sft], is not added. A nested one, such as [evaluation.judge],
+    is.
     """
     for key, value in shared.items():
         if key not in schema.model_fields:
@@ -47,9 +47,9 @@ def replace_known(
 
 
 def override(settings: Settings, overrides: Sequence[str]) -> None:
-    """Puts `dotted.key=value` settings in their places. A value is read as TOML, and as text where it is no TOML.
+    """Applies `dotted.key=value` settings. A value is parsed as TOML, or taken as text if it is not valid TOML.
 
-    Raises: UsageError for one without a key or a value, or with a key that goes through a value.
+    Raises: UsageError for one without a key or a value, or with a key that treats a value as a table.
     """
     for each in overrides:
         _override(settings, each)
@@ -63,7 +63,7 @@ def check_known(settings: Mapping[str, object], schemas: Sequence[type[BaseModel
 
 
 def tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The tables that a field's type allows, itself or as a part of a union."""
+    """The tables that a field's type allows, alone or in a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):

@@ -57,9 +57,9 @@ def shipped_schemas() -> dict[str, type[Recipe]]:
 
 
 def schema_of(method: str) -> type[Recipe]:
-    """The schema of a method, by what a recipe's `method` says: a shipped method's name, or where a class is.
+    """The schema of the method that a recipe names: by a shipped method's name, or by the location of a class.
 
-    A file of somebody's own is executed. torch is not imported, unless that file imports it.
+    A user's own file is executed. torch is imported only if that file imports it.
 
     Raises: UsageError when there is no such method, or it has no schema.
     """
@@ -123,7 +123,7 @@ def scale_settings(scale: str) -> Settings:
 
 
 def compose(name: str, common: Mapping[str, object], own: Mapping[str, object], who: str) -> Recipe:
-    """A recipe with common settings where its method has them, and on top of them settings of its own.
+    """A recipe with the common settings that its method has, overridden by its own settings.
 
     Args:
         who: whose settings these are, for messages.
@@ -138,7 +138,7 @@ def compose(name: str, common: Mapping[str, object], own: Mapping[str, object], 
 
 
 def validated(name: str, model: type[Validated], settings: Mapping[str, object]) -> Validated:
-    """Settings as their model.
+    """Validates settings as a model.
 
     Raises: UsageError that names the recipe, the key, what was expected and the nearest known key.
     """
@@ -149,7 +149,7 @@ def validated(name: str, model: type[Validated], settings: Mapping[str, object])
 
 
 def read_tables(overrides: Sequence[str], tables: Mapping[str, type[Validated]]) -> dict[str, Validated]:
-    """Settings of several tables, each validated, from `table.key=value`; those that are not named have their defaults.
+    """Validated settings of several tables, from `table.key=value`; settings that are not named have their defaults.
 
     Raises: UsageError for an unknown table or key, or a wrong value.
     """
@@ -181,7 +181,7 @@ def toml_names(folder: Any) -> list[str]:
 
 
 def _schema(name: str, settings: Mapping[str, object]) -> type[Recipe]:
-    """The schema that a recipe's settings are to fit.
+    """The schema for a recipe's settings.
 
     Raises: UsageError when they name no method, or an unknown one.
     """
@@ -194,8 +194,8 @@ def _schema(name: str, settings: Mapping[str, object]) -> type[Recipe]:
 
 
 def _with_method_beside(recipe: Path, settings: Settings) -> Settings:
-    """The settings with a method's file found beside the recipe's file, if it is there; else the path stays as it is,
-    relative to the current folder.
+    """The settings, with the path of a method's file resolved beside the recipe's file if it exists there. Otherwise
+    the path stays relative to the current folder.
     """
     path, colon, name = str(settings.get("method", "")).rpartition(":")
     beside = recipe.parent / path
@@ -223,7 +223,7 @@ def _is_marked(annotation: Any) -> bool:
 
 
 def _absolute(name: str) -> str:
-    """A name with a separator or an ending is a path where it exists; `embedded` stays a name beside such a folder."""
+    """An absolute path if the name has a separator or a suffix and exists; a plain name such as `embedded` is kept."""
     path, colon, attribute = name.partition(":") if ".py:" in name else (name, "", "")
     is_path = ("/" in path or "." in path) and Path(path).exists()
     return f"{Path(path).absolute()}{colon}{attribute}" if is_path else name

@@ -23,7 +23,7 @@ class RlaifRecipe(Recipe):
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""
     judge: ComparingJudgeSettings | None = None
-    """Needed for AI preferences. With human preferences alone, a judge that is named takes part in measuring only."""
+    """Needed for AI preferences. With human preferences alone, it is used for measuring only."""
     preferences: PreferenceSettings = PreferenceSettings()
     rewards: RewardFunctionSettings = RewardFunctionSettings()
     reward_processing: RewardProcessing = RewardProcessing()

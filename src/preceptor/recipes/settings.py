@@ -21,16 +21,16 @@ class MayBeAPath:
 
 
 FileName: TypeAlias = Annotated[NonEmpty, MayBeAPath()]
-"""A name, or a path. A run keeps the absolute path, so that its recipe means the same from any folder."""
+"""A name or a path. A run keeps the absolute path, so its recipe means the same from any folder."""
 JudgeMode = Literal["score", "siblings", "reference"]
 TrackerName = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 
 
 class JudgeSettings(Frozen):
-    """The training judge. This one scores each response by itself."""
+    """A training judge that scores each response by itself."""
 
     is_reward: ClassVar[bool] = False
-    """Whether its judgement is itself the reward of RL."""
+    """Whether its judgement is used directly as the reward of RL."""
 
     model: FileName = "embedded"
     """A model string."""
@@ -50,7 +50,7 @@ class JudgeSettings(Frozen):
 
     @property
     def evaluation_spec(self) -> JudgeSpec:
-        """The judge as it compares two responses in an evaluation: here by its score of each."""
+        """The judge for comparing two responses in an evaluation: this one scores each of them."""
         settings = PairwiseSettings(shown="alone", **self.asking.model_dump())
         return JudgeSpec(model=self.model, constitution=self.constitution, settings=settings)
 
@@ -68,12 +68,12 @@ class ComparingJudgeSettings(JudgeSettings):
 
     @property
     def spec(self) -> JudgeSpec:
-        """The judge as training asks it to compare."""
+        """The judge for comparisons in training."""
         return JudgeSpec(model=self.model, constitution=self.constitution, variant=self.variant)
 
     @property
     def evaluation_spec(self) -> JudgeSpec:
-        """The judge as it compares in an evaluation: in both orders, whatever it was trained with."""
+        """The judge for comparisons in an evaluation: in both orders, whatever training uses."""
         if not self.compares:
             return super().evaluation_spec
         settings = self.spec.resolved().model_copy(update={"order": "both"})
@@ -86,11 +86,11 @@ class RewardingJudgeSettings(ComparingJudgeSettings):
     is_reward = True
 
     mode: JudgeMode = "score"
-    """What it judges: each response by itself, each against its siblings, or each against one of the reference."""
+    """What it judges: each response by itself, against its siblings, or against a response of the reference policy."""
 
     @property
     def compares(self) -> bool:
-        """Unless it scores each response alone."""
+        """True unless it scores each response alone."""
         return self.mode != "score"
 
 
@@ -107,7 +107,7 @@ class HeldOutJudgeSettings(Frozen):
     """As for the training judge."""
 
     def by(self, constitution: str) -> JudgeSettings:
-        """The settings of a judge by this constitution."""
+        """The settings of this judge with a constitution filled in."""
         return JudgeSettings(model=self.model, constitution=constitution, asking=self.asking, reward=self.reward)
 
 
@@ -143,7 +143,7 @@ class PreferenceSettings(Frozen):
     max_new_tokens: Tokens | None = None
     """Length limit of the candidates. When absent, as in [rl], or 128 if there is no [rl]."""
     max_failure_rate: Real = Field(default=0.1, ge=0, le=1)
-    """Labelling stops when a larger share of the comparisons than this fails."""
+    """Labelling stops when more than this share of the comparisons fails."""
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> "PreferenceSettings":
@@ -153,7 +153,7 @@ class PreferenceSettings(Frozen):
 
 
 def with_judge_for_ai_preferences(values: Any) -> Any:
-    """The settings of a method that learns preferences, with a judge where AI preferences need one and none is named.
+    """The settings of a method that learns preferences. Adds a judge if AI preferences need one and none is named.
 
     For `model_validator(mode="before")` of a schema with the tables [judge] and [preferences].
     """
@@ -166,10 +166,10 @@ def with_judge_for_ai_preferences(values: Any) -> Any:
 
 
 class RewardModelTable(RewardModelSettings):
-    """How the reward model is trained, and what it is made of."""
+    """How the reward model is trained, and which model it starts from."""
 
     model: FileName | None = None
-    """A model string; the policy, as fine-tuning left it, when absent."""
+    """A model string; when absent, the policy after any fine-tuning."""
 
     @property
     def learning(self) -> RewardModelSettings:
@@ -183,9 +183,9 @@ class RewardFunctionSettings(Frozen):
     functions: tuple[FileName, ...] = ()
     """As `package.module:function` or `path/file.py:function`, with the signature of TRL's reward functions."""
     weights: tuple[Annotated[Real, Field(ge=-1e6, le=1e6)], ...] = ()
-    """One for each function; 1 when absent."""
+    """The weight of each function; 1 when absent."""
     feedback_weight: Real = Field(default=1.0, ge=0, le=1e6)
-    """Weight of the judge's or the reward model's reward; with 0 it is not asked in training."""
+    """Weight of the judge's or the reward model's reward; with 0, training does not ask it."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "RewardFunctionSettings":
@@ -231,7 +231,7 @@ class EvaluationSettings(Frozen):
 
 
 class TrackingSettings(Frozen):
-    """Where the numbers of each training step are sent, beside the run directory."""
+    """Where the numbers of each training step are sent, besides the run directory."""
 
     tracker: Annotated[TrackerName, Field(alias="with")] = "none"
     """One of accelerate's trackers. Nothing leaves this machine unless one is named."""

@@ -14,5 +14,5 @@ class SftRecipe(Recipe):
 
     @property
     def sft_first(self) -> None:
-        """Nothing comes before the fine-tuning, which is the method itself."""
+        """None: the fine-tuning is the method itself."""
         return None

@@ -1,5 +1,5 @@
-"""Figures as inline SVG in the page's colours: text and axes are drawn in `currentColor`, the rest in colours of the
-style sheet, which has different ones for a dark page.
+"""Figures as inline SVG in the page's colours: text and axes use `currentColor`, everything else uses colours of the
+style sheet, which has other values for a dark page.
 
 A figure is `WIDTH` inches wide, so that two fit side by side on a desktop screen and one is legible on a phone.
 """
@@ -28,7 +28,7 @@ from preceptor.core.text import printable
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
 GREY, GREEN, RED, OCHRE, BLUE = "#8a94a6", "#0f8b6d", "#c4553b", "#b07b19", "#5b6fc4"
 SERIES = (GREEN, RED, BLUE, OCHRE, "#8e4a9e", "#2a93c9", "#77803a", "#c0567f")
-"""Colours of several series, with `MARKERS` for readers who cannot tell the colours apart."""
+"""Colours of the series, with `MARKERS` for readers who cannot tell the colours apart."""
 MARKERS = "osD^vPX*"
 _VARIABLES = {colour: f"var(--figure-{i})" for i, colour in enumerate((GREY, *SERIES))}
 WIDTH = 4.8

@@ -1,4 +1,4 @@
-"""Pages and Markdown from templates. Every value is escaped, unless a template or its type says otherwise."""
+"""Pages and Markdown from templates. Every value is escaped, unless a template or the value's type says otherwise."""
 
 from functools import cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a judge makes of whole trajectories, as Markdown."""
+"""The report on a judge of whole trajectories, as Markdown."""
 
 from preceptor.core.markdown import escaped, fenced
 from preceptor.core.numbers import estimate, number, share
@@ -6,7 +6,7 @@ from preceptor.evaluation.policies.trajectories import TrajectoryFindings
 from preceptor.evaluation.policies.trajectory_words import headline, warnings, why_failed
 
 _SHOWN = 5
-"""Trajectories that are shown in full."""
+"""The largest number of trajectories shown in full."""
 
 
 def render_trajectories(findings: TrajectoryFindings, title: str) -> str:

@@ -7,7 +7,7 @@ from preceptor.results.base import Tabular
 
 
 class AgreementResult(Tabular):
-    """How far people agree with each other, and what could not be used.
+    """How far people agree with each other, and which rows could not be used.
 
     Example:
         >>> rows = [{"prompt": "q", "response_a": "x", "response_b": "y", "ratings": ["a", "a", "b"]}]
@@ -17,15 +17,15 @@ class AgreementResult(Tabular):
 
     agreement: RaterAgreement
     left_out: int
-    """Rows that cannot be used, those with fewer than two people's opinions among them."""
+    """Rows that cannot be used, including those with fewer than two people's opinions."""
     first_left_out: str | None
-    """Place of the first one, and why."""
+    """Where the first of them is, and why it was left out."""
     disputed: int = 0
-    """Rows that were chosen because judges dispute them: people agree less on them than on others."""
+    """Rows that were chosen because judges disagree on them; people agree less on these than on others."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """How the rows were chosen, where that decides the numbers."""
+        """A warning when the way the rows were chosen biases the numbers."""
         if not self.disputed:
             return ()
         return (

@@ -1,4 +1,4 @@
-"""What several ways of training side by side came to, as the `summary.json` of their folder holds it."""
+"""The result of several ways of training side by side, as in the `summary.json` of their folder."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -24,11 +24,11 @@ class ArmRecord(Record):
     gain: Estimate | None
     """Change of the held-out score; None if nothing independent measured."""
     against_best: Estimate | None
-    """Its held-out score after training less that of the best arm, paired by prompt."""
+    """Its held-out score after training minus that of the best arm, paired by prompt."""
     perplexity_ratio: float | None
-    """Perplexity on reference answers after training over that before."""
+    """Perplexity on reference answers after training, divided by that before."""
     measured_responses: int
-    """Responses that were judged to measure the policy, not to train it."""
+    """Responses judged to measure the policy, not to train it."""
     summary: RunSummary
 
     @property
@@ -69,14 +69,14 @@ class ArmsResult(Result):
 
     @property
     def headline(self) -> str:
-        """The result in a sentence or two: which arm gains most by the held-out measure, and which ones it cannot be
-        told from.
+        """The result in a sentence or two: which arm gains most by the held-out measure, and which arms do not differ
+        from it beyond chance.
         """
         best = self.best_arm
         if best is None or best.gain is None:
             return (
-                "Nothing independent measured these arms, so none is said to be better than another: name a judge that "
-                "trains nothing with common.evaluation.judge.model."
+                "Nothing independent measured these arms, so they are not ranked: name a judge that trains nothing "
+                "with common.evaluation.judge.model."
             )
         first = f"{best.name} gains most by the held-out measure: {estimate(best.gain, signed=True)}"
         if any(run.heldout_judge_trained for run in self.runs.values()):
@@ -87,7 +87,7 @@ class ArmsResult(Result):
         close = [arm.name for arm in self.arms if arm is not best and not arm.is_behind]
         if not close:
             return f"{first}, more than every other arm beyond chance."
-        return f"{first}. It cannot be told from {listed(close)} at the 95% level."
+        return f"{first}. It cannot be distinguished from {listed(close)} at the 95% level."
 
     @property
     def warnings(self) -> list[str]:
@@ -102,7 +102,7 @@ class ArmsResult(Result):
         return reasons
 
     def table(self) -> Table:
-        """The arms beside each other, and the policy before training."""
+        """The arms side by side, and the policy before training."""
         before = self.arms[0].summary.evaluation.before
         first = ("before training", estimate(before.heldout_score.overall), "", _value(before.judge_score), *[""] * 4)
         names = ("held-out score", "gain", "judge", "KL", "perplexity", "calls", "seconds")
@@ -126,7 +126,7 @@ def of_run(summary: RunSummary) -> list[str]:
 
 
 def _of_measuring(summary: RunSummary) -> Iterator[str]:
-    """Reasons to doubt what measured a run, its judge and its text."""
+    """Reasons to doubt a run's held-out measure, its judge and its text."""
     if summary.heldout_judge_trained:
         yield "the held-out judge is the judge that trained it"
     for warning in summary.doubts:

@@ -38,7 +38,7 @@ class AuditResult(Audit, Result):
 
     @property
     def recommended(self) -> JudgeSpec | None:
-        """The judge that agrees most with people, of those that are fit for use; None if no single judge is. `reason`
+        """Of the judges that are fit for use, the one that agrees most with people; None if there is none. `reason`
         says why.
         """
         by_label = {judge.label: judge.spec for judge in self.judges}
@@ -91,7 +91,7 @@ class AuditResult(Audit, Result):
         """The audit with short labels, and what each label is in the table."""
         audit = with_short_labels(self)
         names = {judge.label: _HASH.sub("", judge.label) for judge in audit.judges}
-        unique = len(set(names.values())) == len(names)  # else the same model's name with other weights
+        unique = len(set(names.values())) == len(names)  # if not, the same model name stands for several weights
         return audit, names if unique else {label: label for label in names}
 
 
@@ -103,7 +103,7 @@ def _is(audited: JudgeAudit, judge: Judge | JudgeSpec | str) -> bool:
 
 
 def _way(spec: JudgeSpec) -> tuple[object, ...]:
-    """What decides about a judge's answers, in whichever form it was given."""
+    """The settings that determine a judge's answers, however the judge was named."""
     return spec.model, spec.constitution, spec.resolved(), spec.calibration
 
 
@@ -125,7 +125,7 @@ def _share(value: float | None) -> str:
 
 
 def _beside(audit: Audit, names: dict[str, str]) -> list[str]:
-    """What to compare the judges with: a rule that reads nothing, people, each other."""
+    """What to compare the judges with: always preferring the longer response, people, each other."""
     first = audit.judges[0]
     people = "" if first.human_agreement is None else f"; two people agree on {percent(first.human_agreement)}"
     lines = [f"Always the longer response: {percent(first.longer_baseline)}{people}"]

@@ -1,4 +1,4 @@
-"""What all results share: a folder, which is not part of what is written, and the file in it that holds them."""
+"""What all results share: a folder, and the file in it that holds the result. The file does not contain the path."""
 
 from pathlib import Path
 from typing import ClassVar, Self
@@ -14,7 +14,7 @@ from preceptor.store.output import Output, output_folder
 
 
 class Tabular(Frozen):
-    """Base of what is shown as a table: text where it is printed, HTML in a notebook."""
+    """Base of results that are shown as a table: text when printed, HTML in a notebook."""
 
     def table(self) -> Table:
         """The table."""
@@ -31,14 +31,14 @@ class Tabular(Frozen):
 
 
 class Result(Tabular):
-    """Base of what tasks and runs return: the content of one JSON file in the folder that the work was written to."""
+    """Base of what tasks and runs return: the content of one JSON file in their output folder."""
 
     FILE: ClassVar[str] = "summary.json"
     _output: Output | None = PrivateAttr(default=None)
 
     @property
     def path(self) -> Path:
-        """The folder with this result's files. A temporary one is deleted with the last result that refers to it.
+        """The folder with this result's files. A temporary folder is deleted with the last result that refers to it.
 
         Raises: ValueError for a result that belongs to no folder.
         """
@@ -66,13 +66,13 @@ class Result(Tabular):
             ) from error
 
     def within(self, output: Output) -> Self:
-        """The same result, as that of a folder."""
+        """The same result, attached to a folder."""
         placed = self.model_copy()
         placed._output = output
         return placed
 
     def save(self, output: Output) -> Self:
-        """Writes the result to its file in a folder that exists, and returns it as that folder's.
+        """Writes the result to its file in an existing folder, and returns it attached to that folder.
 
         Raises: PreceptorError when the file cannot be written.
         """

@@ -1,4 +1,4 @@
-"""What turning traces into a cohort of prompts returns: counts; the prompts are in a file."""
+"""The result of turning traces into a cohort of prompts: counts. The prompts themselves are in a file."""
 
 from preceptor.display.table import Table, pairs
 from preceptor.results.base import Tabular
@@ -11,7 +11,7 @@ class CohortResult(Tabular):
     """The file of prompts."""
     cohort: str
     calls: int
-    """Calls of a model in the traces."""
+    """Model calls in the traces."""
     without_content: int
     """Calls whose messages were not recorded."""
     hint: str | None
@@ -29,9 +29,9 @@ class CohortResult(Tabular):
     signals: dict[str, int]
     """Added prompts by sign; see `preceptor.tasks.cohort.SIGNALS`."""
     masked: dict[str, int] | None
-    """What was masked in the added prompts, by kind; None where nothing was to be masked."""
+    """What was masked in the added prompts, by kind; None when masking was off."""
     not_masked: str
-    """What masking does not find."""
+    """What masking does not detect."""
     prompts: int
     """All prompts in the file."""
 

@@ -1,4 +1,4 @@
-"""Finished runs, or evaluations, side by side, as `compare.json` holds them."""
+"""Finished runs, or evaluations, side by side, as in `compare.json`."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from preceptor.results.base import Result
 from preceptor.results.run import RunSummary
 
 _SETTINGS_NAMED = 4
-"""Settings that the headline names, at most."""
+"""How many settings the headline names at most."""
 
 
 class RunSide(Frozen):
@@ -22,22 +22,22 @@ class RunSide(Frozen):
     name: str
     """For tables and figures; no two sides have the same."""
     summary: RunSummary | None
-    """None of a folder that holds an evaluation alone, and of a run that is not finished."""
+    """None for a folder that holds only an evaluation, and for an unfinished run."""
     recipe: dict[str, Any] | None
-    """Every setting that has a value; None of a folder that holds an evaluation alone."""
+    """Every setting that has a value; None for a folder that holds only an evaluation."""
     constitution: str | None
-    """Text of the file; None where there is none, or it cannot be found any more."""
+    """Text of the constitution's file; None if there is none, or the file is gone."""
     evaluation: Evaluation | None
-    """Its own `evaluation.json`, where there is one."""
+    """Its own `evaluation.json`, if there is one."""
 
 
 class Setting(Frozen):
     """A setting in which the sides differ."""
 
     key: str
-    """Dotted, as one would set it: "rl.learning_rate"."""
+    """Dotted, as for `--set`: "rl.learning_rate"."""
     values: tuple[str | None, ...]
-    """In the order of the sides, as text; None where a side has no such setting."""
+    """As text, in the order of the sides; None where a side has no such setting."""
 
 
 class ResultRow(Frozen):
@@ -48,9 +48,9 @@ class ResultRow(Frozen):
     values: tuple[Estimate | float | None, ...]
     """In the order of the sides; None where it was not measured."""
     digits: int = 2
-    """Places after the decimal point; thousands are marked off where there are none."""
+    """Places after the decimal point; whole numbers get a thousands separator."""
     signed: bool = False
-    """Whether a plus is written before what is above 0: for gains and differences."""
+    """Whether positive values get a plus sign: for gains and differences."""
     percent: bool = False
     """Whether it is a share, shown as a percentage of whole points."""
 
@@ -73,7 +73,7 @@ class RunDifference(Frozen):
     measure: str
     """"held-out score", "win rate", ..."""
     difference: Estimate
-    """The measure of `name` less that of `against`, with its 95% interval over prompts."""
+    """The measure of `name` minus that of `against`, with its 95% interval over prompts."""
     p_value: float | None
     """Two-sided: sign flips of the prompts' differences. None with fewer than three prompts."""
     p_holm: float | None
@@ -81,23 +81,23 @@ class RunDifference(Frozen):
 
     @property
     def significant(self) -> bool:
-        """Whether p_holm is below 0.05 and the interval leaves 0 out."""
+        """Whether p_holm is below 0.05 and the interval excludes 0."""
         low, high = self.difference.low, self.difference.high
         apart = low is not None and high is not None and (low > 0 or high < 0)
         return apart and self.p_holm is not None and self.p_holm < 0.05
 
 
 class ConstitutionVersion(Frozen):
-    """A text that one or several sides were judged by; sides with the same text share one."""
+    """The text of a constitution that judged one or more sides; sides with the same text share one version."""
 
     title: str
-    """Name, version and the beginning of the hash."""
+    """Name, version and the first digits of the hash."""
     text: str | None
-    """None where the file cannot be found any more."""
+    """None if the file is gone."""
     sides: tuple[str, ...]
     """Names of the sides that used it."""
     note: str | None = None
-    """What a reader should know of it, such as that the file has changed since the run."""
+    """What a reader should know about it, such as that the file has changed since the run."""
 
 
 class ComparisonResult(Result):
@@ -112,15 +112,15 @@ class ComparisonResult(Result):
 
     sides: tuple[RunSide, ...]
     settings: tuple[Setting, ...]
-    """Only what differs."""
+    """Only the settings that differ."""
     results: tuple[ResultRow, ...]
     differences: tuple[RunDifference, ...]
-    """Every two sides that have held-out prompts in common; empty where none have."""
+    """Every pair of sides with held-out prompts in common; empty if there is none."""
     constitutions: tuple[ConstitutionVersion, ...]
-    """In the order in which the sides first use them: the report shows each one's difference from the one before, with
-    the results of its sides."""
+    """In the order in which the sides first use them. The report shows how each differs from the one before, with the
+    results of its sides."""
     notes: tuple[str, ...] = ()
-    """What a reader should know before believing the table: prompts that differ, runs that are not finished."""
+    """What a reader should know before believing the table: differing prompts, unfinished runs."""
 
     @property
     def headline(self) -> str:
@@ -132,7 +132,7 @@ class ComparisonResult(Result):
 
     @property
     def settings_by_reach(self) -> tuple[list[Setting], list[Setting]]:
-        """The settings that every side has, and those that only some methods know."""
+        """The settings that every side has, and those that only some methods have."""
         common = [setting for setting in self.settings if None not in setting.values]
         return common, [setting for setting in self.settings if None in setting.values]
 
@@ -164,14 +164,14 @@ class ComparisonResult(Result):
 def _difference(each: RunDifference) -> str:
     beyond = "beyond chance" if each.significant else "may be chance"
     return (
-        f"{each.measure}, {each.name} less {each.against}: {estimate(each.difference, signed=True)}, corrected p "
+        f"{each.measure}, {each.name} minus {each.against}: {estimate(each.difference, signed=True)}, corrected p "
         f"{p_value(each.p_holm)}: {beyond}"
     )
 
 
 def _who_is_ahead(compared: ComparisonResult) -> str:
     if not compared.differences:
-        return f"Whether these {len(compared.sides)} differ cannot be told: no two share measured prompts."
+        return f"These {len(compared.sides)} cannot be compared: no two share measured prompts."
     measure = compared.differences[0].measure
     by_it = [each for each in compared.differences if each.measure == measure]
     if len(by_it) == 1:
@@ -183,7 +183,7 @@ def _who_is_ahead(compared: ComparisonResult) -> str:
     ]
     if not level:
         return f"{best} is ahead of every other by the {measure}, beyond chance."
-    return f"{best} comes first by the {measure}; it cannot be told from {listed(level)}."
+    return f"{best} comes first by the {measure}; it cannot be distinguished from {listed(level)}."
 
 
 def _two(each: RunDifference) -> str:
@@ -195,6 +195,6 @@ def _two(each: RunDifference) -> str:
 
 
 def _leads(differences: Sequence[RunDifference], name: str) -> list[tuple[float, RunDifference]]:
-    """By how much a side is ahead of each that it was compared with."""
+    """By how much a side is ahead of each side that it was compared with."""
     signs = [(1 if each.name == name else -1, each) for each in differences if name in (each.name, each.against)]
     return [(sign * each.difference.value, each) for sign, each in signs]

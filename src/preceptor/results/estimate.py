@@ -1,4 +1,4 @@
-"""What an estimate returns: how often people prefer a response, and what it would take to know better."""
+"""The result of an estimate: how often people prefer a response, and how many labels a narrower interval needs."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -15,17 +15,17 @@ _CHOSEN = {"random": "drawn at random", "planned": "drawn with known probabiliti
 
 
 class Matches(Frozen):
-    """What became of the rows in a file of people's labels."""
+    """How the rows in a file of people's labels matched the judged comparisons."""
 
     labelled: int
     """Comparisons with a label."""
     malformed: int
     unknown: int
-    """Labels of comparisons that were not judged, or are not asked about."""
+    """Labels of comparisons that were not judged, or are not among those selected."""
     other_responses: int
-    """Labels with the id of a judged comparison but of other responses. They are left out."""
+    """Labels with the id of a judged comparison but with other responses. They are left out."""
     disputed: int = 0
-    """Labels that are left out because judges dispute their comparisons: these represent no others."""
+    """Labels left out because their comparisons were chosen for judges' disagreement: these represent no others."""
 
 
 class EstimateResult(Result):
@@ -44,24 +44,24 @@ class EstimateResult(Result):
     preferred: str
     """"response a", or the policy's name."""
     comparisons: int
-    """Judged comparisons that are asked about."""
+    """Judged comparisons that the estimate is about."""
     estimates: PredictionPowered
     labels: LabelsForWidth
     people: Matches | None
-    """None where people's labels were given in no file of their own."""
+    """None if people's labels did not come in a separate file."""
     chosen: dict[str, int]
-    """How the comparisons that people labelled were chosen, those used; empty if people labelled all there are."""
+    """How the used comparisons labelled by people were chosen; empty if people labelled all of them."""
     for_people: int | None
-    """Comparisons written to `for_people.jsonl`; None if none were asked for."""
+    """Comparisons written to `for_people.jsonl`; None if none were requested."""
 
     @property
     def best(self) -> Estimate | None:
-        """The estimate to quote: by people and judge together; None with too few labels of people."""
+        """The estimate to quote: by people and judge together; None with too few human labels."""
         return self.estimates.prediction_powered
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Labels of people that are left out, and why."""
+        """How many human labels are left out, and why."""
         people = self.people
         if people is None:
             return ()
@@ -118,20 +118,20 @@ def _cells(estimate: Estimate | None) -> tuple[str, str]:
 
 
 def _worth(estimates: PredictionPowered) -> str:
-    """What the judge's labels add to people's."""
+    """How much the judge's labels add to people's."""
     people, effective = estimates.n_human, estimates.effective_labels
     if people < LEAST:
-        return f"{people} prompts are labelled by people; an interval takes at least {LEAST}: see --plan."
+        return f"{people} prompts are labelled by people; an interval needs at least {LEAST}: see --plan."
     if not estimates.n_judge:
         return "People labelled every prompt: the judge has nothing to add."
     agreement = "" if estimates.correlation is None else f" (correlation with people {number(estimates.correlation)})"
     if effective is None or effective <= people:
         return f"This judge adds nothing to people's labels{agreement}."
-    return f"With this judge {people} labels of people are worth {number(effective, 0)} without it{agreement}."
+    return f"With this judge, {people} human labels are worth as much as {number(effective, 0)} without it{agreement}."
 
 
 def _width(labels: LabelsForWidth, prompts: int) -> Iterator[str]:
-    """How many labels the wanted interval takes; `prompts` is how many were judged."""
+    """How many labels the wanted interval needs; `prompts` is the number of judged prompts."""
     width, alone, both = f"For ± {100 * labels.half_width:.3g} points", labels.without_judge, labels.with_judge
     if alone is not None and both is None:
         yield f"{width}: {alone:,} prompts labelled by people, more than the {prompts:,} there are."

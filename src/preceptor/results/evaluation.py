@@ -1,4 +1,4 @@
-"""What an evaluation returns: policies against each other, with the headline and the reasons to doubt it."""
+"""The result of an evaluation: policies compared with each other, the headline, and the reasons to doubt it."""
 
 from typing import ClassVar, Self
 
@@ -75,7 +75,7 @@ def _percent(rate: Estimate | None) -> str:
 
 
 def _changes(changes: tuple[Change, ...]) -> list[str]:
-    """Improvements and regressions, and how many changes could not be seen."""
+    """Improvements and regressions, and how many tests had too few prompts to see a change."""
     changed = [change_in_words(change) for change in changes if change.verdict in ("improved", "regressed")]
     few = sum(change.verdict == "too few prompts" for change in changes)
     if len(changes) > few and not changed:

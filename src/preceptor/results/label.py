@@ -1,4 +1,4 @@
-"""What labelling returns: a preference dataset in a folder, and how the judges answered."""
+"""The result of labelling: a preference dataset in a folder, and statistics of the judges' answers."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -35,24 +35,24 @@ class LabelResult(Result):
     judges: tuple[str, ...]
     """Identities of the judges' models."""
     rater: Rater
-    """Who the labels are by: one judge, or the ensemble."""
+    """Who gave the labels: one judge, or the ensemble."""
     constitutions: tuple[ConstitutionFacts, ...]
     judge_warnings: tuple[JudgeWarning, ...]
     counts: LabelCounts
     conduct: tuple[NamedConduct, ...]
-    """How each judge answered. With several judges, the conduct of all together comes first."""
+    """How each judge answered. With several judges, the ensemble comes first."""
     ledger: LedgerTotals
     notes: tuple[str, ...]
-    """What a person should know of the costs."""
+    """What a person should know about the costs."""
     ledger_hits: int
     """Calls of this process that the ledger answered."""
     calls_in_this_process: int
     environment: dict[str, str | int]
     """Versions and hardware."""
     for_people: int | None
-    """Comparisons written to `for_people.jsonl`; None where none were asked for."""
+    """Comparisons written to `for_people.jsonl`; None if none were requested."""
     seconds: float
-    """Of this process."""
+    """Seconds in this process."""
 
     @property
     def warnings(self) -> tuple[JudgeWarning, ...]:
@@ -78,7 +78,7 @@ class LabelResult(Result):
         return Outcomes(self.path).preference_rows()
 
     def to_dataset(self) -> "datasets.Dataset":
-        """The preferences as a dataset in memory, with which TRL can train. Needs the package datasets."""
+        """The preferences as an in-memory dataset that TRL can train on. Needs the package datasets."""
         import datasets
         import pyarrow.parquet as pq
         from datasets.table import InMemoryTable
@@ -94,7 +94,7 @@ class LabelResult(Result):
         return pd.DataFrame(table.to_pylist(), columns=table.column_names)
 
     def table(self) -> Table:
-        """What became of the rows, how the judges answered and what it cost."""
+        """The outcomes of the rows, how the judges answered, and the cost."""
         counts, ledger = self.counts, self.ledger
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.failures_by_reason.items())
         rows = [
@@ -123,20 +123,20 @@ class LabelResult(Result):
 
 
 class LabelPlan(Tabular):
-    """What labelling would take; see `plan_label`."""
+    """What labelling would need; see `plan_label`."""
 
     rows: int
     malformed: int
     calls: int
     prompt_tokens: int
     completion_tokens: int
-    """At most."""
+    """An upper bound."""
     cost_usd: float | None
     """None where a price is not known."""
     estimated_on: int
     """Comparisons whose tokens were counted."""
     assumed: str | None
-    """What is taken for granted of servers that were not asked; None where there are none."""
+    """What is assumed about servers that were not contacted; None if nothing is."""
 
     def table(self) -> Table:
         """Calls, tokens and dollars."""

@@ -1,4 +1,4 @@
-"""What critique and revision return: preference pairs and data for fine-tuning, in a folder."""
+"""The result of critique and revision: preference pairs and data for fine-tuning, in a folder."""
 
 from typing import TYPE_CHECKING
 
@@ -41,13 +41,13 @@ class RevisionResult(Result):
     settings: RevisionSettings
     ledger: LedgerTotals
     notes: tuple[str, ...]
-    """What a person should know of the costs."""
+    """What a person should know about the costs."""
     environment: dict[str, str | int]
     """Versions and hardware."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know of the result."""
+        """What a person should know about the result."""
         return self.notes
 
     @property
@@ -56,19 +56,19 @@ class RevisionResult(Result):
         return tuple(map(RevisionFailure.model_validate, read_rows(self.path / FAILURES)))
 
     def to_dataset(self) -> "datasets.Dataset":
-        """The revised answers as conversations, with which TRL's `SFTTrainer` can train. Needs the package datasets."""
+        """The revised answers as conversations that TRL's `SFTTrainer` can train on. Needs the package datasets."""
         import datasets
 
         return datasets.Dataset.from_list(read_rows(self.path / DEMONSTRATIONS))
 
     def to_preferences(self) -> "datasets.Dataset":
-        """The pairs, revision over draft, with which TRL's `DPOTrainer` can train. Needs the package datasets."""
+        """The pairs, revision over draft, that TRL's `DPOTrainer` can train on. Needs the package datasets."""
         import datasets
 
         return datasets.Dataset.from_list(read_rows(self.path / PAIRS))
 
     def table(self) -> Table:
-        """What became of the prompts, and where the files are."""
+        """The outcomes of the prompts, and where the files are."""
         rows = [
             ("revised", f"{self.revised}, {self.unchanged} of them unchanged"),
             ("failed", str(self.failed)),

@@ -1,4 +1,4 @@
-"""A reward model and how well it orders pairs that it has not seen, as its `summary.json` holds it."""
+"""A reward model and how well it orders unseen pairs, as in its `summary.json`."""
 
 from pathlib import Path
 from typing import Literal
@@ -38,7 +38,7 @@ class RewardModelResult(Result):
     accuracy: RewardAccuracy | None
     """On the held-out pairs; None if there are none, or none of them has a reward."""
     in_words: str
-    """The same in a line."""
+    """The accuracy in one line."""
     seconds: float
     settings: RewardModelSettings
     tuning: TuningSettings
@@ -55,9 +55,9 @@ class RewardModelResult(Result):
         """Reasons to doubt the model."""
         accuracy = self.accuracy and self.accuracy.accuracy
         if accuracy is None:
-            return ["The reward model was not measured on pairs that it has not seen."]
+            return ["The reward model was not measured on unseen pairs."]
         if accuracy.low is None or accuracy.low <= 0.5:
-            return [f"On pairs that it has not seen, the reward model is not beyond chance: {self.in_words}."]
+            return [f"On unseen pairs, the reward model is not better than chance: {self.in_words}."]
         return []
 
     def table(self) -> Table:

@@ -1,4 +1,4 @@
-"""What a run came to, as its `summary.json` holds it."""
+"""The result of a run, as in its `summary.json`."""
 
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ _LEAST_AGREEMENT = 0.2
 
 
 class Record(Frozen):
-    """A part of a file that this or another version of preceptor wrote: fields of other versions are ignored."""
+    """Part of a file written by this or another version of preceptor. Unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -39,7 +39,7 @@ class NamedConstitution(Record):
 
 
 class SummarisedConstitution(NamedConstitution):
-    """The same with its summary."""
+    """A constitution by name, version and hash, with its summary."""
 
     summary: str
 
@@ -77,7 +77,7 @@ class RevisionRecord(Record):
     failed: int
     constitution: NamedConstitution
     hash: str
-    """Of the file of revised answers."""
+    """Hash of the file of revised answers."""
 
 
 class LabelCounts(Record):
@@ -108,7 +108,7 @@ class LabelRecord(Record):
     constitutions: tuple[SummarisedConstitution, ...] = ()
     ledger: LedgerTotals
     preferences_hash: str
-    """Of the file of preferences."""
+    """Hash of the file of preferences."""
 
 
 class PreferenceRecord(Record):
@@ -162,14 +162,16 @@ class PromptCounts(Record):
     training: int
     held_out: int
     validation: int | None = None
-    """None in runs of early versions, which kept no test prompts apart; so is `test`."""
+    """None, like `test`, in runs of early versions, which had no separate test prompts."""
     test: int | None = None
     skipped: int
     """Prompts that do not fit the policy's context window."""
 
     @property
     def measured(self) -> int:
-        """Prompts that the results rest on: the test prompts, or all held-out prompts if none were kept apart."""
+        """Prompts that the results rest on: the test prompts, or all held-out prompts if there are no separate test
+        prompts.
+        """
         return self.held_out if self.test is None else self.test
 
 
@@ -188,7 +190,7 @@ class BeforeAndAfter(Record):
 
     @property
     def perplexity_ratio(self) -> float | None:
-        """Perplexity on reference answers after training over that before; None if it was not measured."""
+        """Perplexity on reference answers after training, divided by that before; None if it was not measured."""
         before, after = self.before.reference_perplexity.overall, self.after.reference_perplexity.overall
         return after.value / before.value if before is not None and after is not None else None
 
@@ -201,7 +203,7 @@ class Shares(Record):
 
 
 class RunStatus(Record):
-    """What `summary.json` holds while a run is under way, and after it ended early."""
+    """Content of `summary.json` while a run is under way, and after it was interrupted or failed."""
 
     status: Literal["running", "interrupted", "failed"]
     """`interrupted`: Ctrl-C, TERM or HUP. After `kill -9` it stays `running`."""
@@ -212,7 +214,7 @@ class RunStatus(Record):
 
 
 class RunSummary(Record):
-    """What a finished run came to: the whole of `summary.json`."""
+    """The result of a finished run: the whole of `summary.json`."""
 
     status: Literal["done"]
     judge_warnings: tuple[JudgeWarning, ...] | None = None
@@ -256,7 +258,7 @@ class RunSummary(Record):
     reward_model: RewardModelRecord | None
     best_of_n: BestOfNRecord | None
     own_stages: dict[str, JsonObject] = Field(default_factory=dict, exclude_if=lambda stages: not stages)
-    """Results of stages that a method of one's own brings, by name. Left out of the file where there are none."""
+    """Results of the stages of a custom method, by name. Left out of the file if there are none."""
     seed: int
     prompts: PromptCounts
     answering: SamplingRecord
@@ -268,9 +270,9 @@ class RunSummary(Record):
     """Before training and at each checkpoint, on validation prompts."""
     best_step: int
     chosen_on_validation: bool | None = None
-    """Whether looks at validation prompts chose the checkpoint. None in runs of early versions."""
+    """Whether the checkpoint was chosen on validation prompts. None in runs of early versions."""
     kept_breaks_bound: str | None = None
-    """The bound that the kept checkpoint breaks on the test prompts; None if it keeps all."""
+    """The bound that the kept checkpoint breaks on the test prompts; None if it breaks none."""
     best_checkpoint: str
     """Folder of the kept checkpoint, relative to the run directory."""
     excluded_checkpoints: dict[str, str]
@@ -296,7 +298,7 @@ class RunSummary(Record):
 
     @property
     def bounds(self) -> Bounds:
-        """What a checkpoint had to keep."""
+        """The bounds that a checkpoint had to stay within."""
         return Bounds.model_validate(self.recipe["evaluation"]["bounds"])
 
     @property
@@ -314,7 +316,7 @@ class RunSummary(Record):
 
     @property
     def too_unreadable(self) -> str | None:
-        """That too many responses after training are unreadable; None if they are not."""
+        """A sentence saying that too many responses after training are unreadable; None if few are."""
         share = self.unreadable and self.unreadable.after
         if share is None or share <= UNREADABLE_BOUND:
             return None
@@ -327,8 +329,8 @@ class RunSummary(Record):
 
     @property
     def hardly_agree(self) -> float | None:
-        """Rank correlation of training's score with the held-out score after training, where it is near 0 or below;
-        None where they agree or it is not known.
+        """Rank correlation of the training score with the held-out score after training, if it is near or below 0; None
+        if they agree or it is unknown.
         """
         agreement = self.evaluation.after.judge_agreement
         return agreement if agreement is not None and agreement < _LEAST_AGREEMENT else None

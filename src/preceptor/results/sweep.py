@@ -1,4 +1,4 @@
-"""What a checkpoint sweep found, as its `sweep.json` holds it."""
+"""The result of a checkpoint sweep, as in its `sweep.json`."""
 
 from typing import ClassVar
 
@@ -33,8 +33,8 @@ class SweepResult(Result, Sweep):
         )
         if self.held_out is None:
             return (
-                "Nothing independent measured these checkpoints, so none is said to be better than another: name a "
-                f"judge that trained nothing with --judge. The last one within the bounds is step {self.best_step}."
+                "Nothing independent measured these checkpoints, so they are not ranked: name a judge that trained "
+                f"nothing with --judge. The last one within the bounds is step {self.best_step}."
             )
         if self.best_step == 0:
             return (
@@ -56,19 +56,19 @@ class SweepResult(Result, Sweep):
         reasons: list[str] = []
         if self.heldout_judge_trained:
             reasons.append(
-                f"The held-out judge ({self.held_out}) is a model that judged in training: what training taught is to "
-                "please it, so its score cannot show over-optimisation. Name another one with --judge."
+                f"The held-out judge ({self.held_out}) is a model that judged in training. Training taught the policy "
+                "to please it, so its score cannot show over-optimisation. Name another one with --judge."
             )
         if self.over_optimisation.detected:
             reasons.append(f"From step {self.over_optimisation.step} on: {'; '.join(self.over_optimisation.reasons)}.")
         if self.trained_on:
-            seen = f"The run was trained on {self.trained_on} of the {self.prompts} prompts"
+            seen = f"The run trained on {self.trained_on} of the {self.prompts} prompts"
             reasons.append(f"{seen}: these say little about new prompts.")
         if self.best_step and (fell := _fell(self.best)):
             reasons.append(f"At step {self.best_step} the held-out score fell in {fell}.")
         reasons += _failures(self)
         if self.prompts < FEW_PROMPTS:
-            reasons.append(f"Only {self.prompts} prompts: little can be said about prompts that were not asked.")
+            reasons.append(f"Only {self.prompts} prompts: the result says little about other prompts.")
         if self.best_step and len(self.points) > 2 and not self.validation and self.held_out is not None:
             reasons.append(
                 f"The best of {len(self.points)} checkpoints was chosen by the score on these prompts, so part of its "
@@ -81,7 +81,7 @@ class SweepResult(Result, Sweep):
         return reasons
 
     def table(self) -> Table:
-        """The checkpoints below each other; refusals and task scores are in the report."""
+        """A row for each checkpoint; refusals and task scores are in the report."""
         by = "no held-out score" if self.held_out is None else f"held-out score by {self.held_out}"
         rewarded = [] if self.training_reward is None else ["reward"]
         names = ("step", "KL", "held-out", "change", *rewarded, "perplexity")
@@ -106,7 +106,7 @@ class SweepResult(Result, Sweep):
 
 
 def mark(point: SweepPoint) -> str:
-    """What there is to say of a checkpoint beside its numbers."""
+    """A remark on a checkpoint beside its numbers."""
     if point.excluded is not None:
         return f"out of bounds: {point.excluded}"
     return "better" if point.better else "worse" if point.worse else ""
@@ -117,7 +117,7 @@ def _value(measure: Measure, digits: int = 2) -> str:
 
 
 def _fell(best: SweepPoint) -> str:
-    """The cohorts in which the best checkpoint is worse than before training, with by how much."""
+    """The cohorts in which the best checkpoint is worse than before training, and by how much."""
     gains = best.gain.by_cohort.items()
     return ", ".join(f"{cohort} ({estimate(gain, signed=True)})" for cohort, gain in gains if gain and _below(gain))
 

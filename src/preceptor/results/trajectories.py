@@ -32,7 +32,9 @@ class TrajectoriesResult(TrajectoryFindings, Result):
         return tuple(warnings(self))
 
     def table(self) -> Table:
-        """Agreement with success, win rates over all cohorts, and scores of trajectories and their steps."""
+        """How often judgements agree with success, win rates over all cohorts, and scores of trajectories and their
+        steps.
+        """
         agreement = [(rule.by, share(rule.share), str(rule.share.n)) for rule in self.agreement]
         if agreement:
             agreement += [

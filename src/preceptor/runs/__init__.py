@@ -1,1 +1,1 @@
-"""A run under way: its directory, inputs, measurements and ending."""
+"""A run in progress: its directory, inputs, measurements and final steps."""

@@ -20,8 +20,8 @@ def run_warnings(
     """The warnings from a run's labels, and those from its judge's scores of held-out responses.
 
     Args:
-        of_labels: the warnings about the preferences that were labelled; None if none were.
-        before: and `after`: the measurements before and after training, with the judge's scores if it scored.
+        of_labels: the warnings about the labelled preferences; None if none were labelled.
+        before, after: the measurements before and after training, with the judge's scores if it scored.
         calls: calls of the judge in the whole run, and those that failed.
         kind: the kind of its scores; None if the run measured no judge's scores.
     """
@@ -33,7 +33,7 @@ def run_warnings(
 
 
 def _scores(before: Snapshot, after: Snapshot, kind: RewardKind) -> JudgeConduct:
-    """Preferences are taken from the policy before training, since it has not learnt what this judge likes."""
+    """Length preferences come from the policy before training, which has not yet learnt what this judge likes."""
     low, near, longer = Running(), Running(), Running()
     masses = [(r.prompt_id, r.choice_mass) for r in (*before.responses, *after.responses) if r.choice_mass is not None]
     for prompt, mass in sorted(masses):

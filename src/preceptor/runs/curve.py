@@ -18,7 +18,7 @@ class Curve:
 
     Args:
         prompts: the validation prompts.
-        total_steps: the last step, after which there is nothing to stop.
+        total_steps: the last step; stopping is not considered after it.
     """
 
     def __init__(
@@ -31,17 +31,17 @@ class Curve:
         self._total_steps = total_steps
         self._by_step = directory.checkpoint_snapshots()
         self.stopped: str | None = None
-        """Why training ended early; None when it did not."""
+        """Why training ended early; None if it did not."""
         for snapshot in self.snapshots:
             progress.measured(snapshot.step, snapshot.facts)
 
     @property
     def snapshots(self) -> list[Snapshot]:
-        """All measurements so far by step, the first one from before training."""
+        """All measurements so far, by step; the first is from before training."""
         return [self._by_step[step] for step in sorted(self._by_step)]
 
     def goes_on(self, step: int) -> bool:
-        """Measures the checkpoint of a step, unless that is done, and says whether training should continue."""
+        """Measures the checkpoint of a step, unless that is done; returns whether training should continue."""
         if step not in self._by_step:
             self._progress.stage(f"measuring checkpoint {step}")
             look = self._directory.snapshot(
@@ -62,7 +62,7 @@ class Curve:
         return self.stopped is None
 
     def _grade(self, step: int) -> None:
-        """Has the training judge score the responses of a step, unless it has."""
+        """Has the training judge score the responses of a step, unless it has already."""
         look = self._by_step[step]
         if self._meter.grader is not None and not look.is_graded:
             self._by_step[step] = self._directory.snapshot(
@@ -71,7 +71,7 @@ class Curve:
 
     def _rollout_kl(self, step: int) -> Estimate | None:
         """The KL of the responses that the step learnt from, which the policy gave one update earlier. None if there
-        are none, or if sampling settings for measuring and for training differ.
+        are none, or if measuring and training use different sampling settings.
         """
         recipe = self._directory.recipe
         rl = recipe.table(RLSettings)

@@ -33,12 +33,12 @@ from preceptor.store.own_folder import check_own, check_unused, mark
 
 Kept = TypeVar("Kept", bound=Frozen)
 PROMPTS = "prompts.jsonl"
-"""The file of a run's own prompts, if they were not in a file."""
+"""The run's copy of its prompts, if they were given in memory."""
 
 
 class RunDirectory:
-    """One run: `recipe.toml` as resolved, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
-    `summary.json` and `report.html`; `stages/` with what each finished part of it came to, and as the method has them
+    """One run: the resolved `recipe.toml`, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
+    `summary.json` and `report.html`; `stages/` with the result of each finished stage; and, depending on the method,
     `labels/`, `reward_model/`, `revision/`, `sft/` and `fine_tuning/`.
     """
 
@@ -51,7 +51,7 @@ class RunDirectory:
         """Begins a run. The recipe's inputs are checked first, so a mistake in them leaves no directory behind.
 
         Args:
-            within: if the recipe's prompts are a file of this folder, the run gets a copy of its own.
+            within: if the recipe's prompts are a file in this folder, the run gets its own copy.
 
         Raises: UsageError when the recipe cannot be run or the directory is in use, PreceptorError when it cannot be
             written.
@@ -63,9 +63,9 @@ class RunDirectory:
             recipe = recipe.model_copy(update={"prompts": str((path / PROMPTS).absolute())})
         if (path / "recipe.toml").exists():
             same = (path / "recipe.toml").read_text(encoding="utf-8") == dump_recipe(recipe)
-            what = "this run already" if same else "a run of another recipe"
+            what = "this run" if same else "a run of another recipe"
             raise UsageError(
-                f"{path}: holds {what}; go on with it by `preceptor run --resume {path}`, or choose another --out"
+                f"{path}: already holds {what}; resume it with `preceptor run --resume {path}`, or choose another --out"
             )
         check_unused(path)
         try:
@@ -82,7 +82,7 @@ class RunDirectory:
     def open(cls, path: Path) -> "RunDirectory":
         """Opens an existing run.
 
-        Raises: UsageError when there is none, or other files are there too that no run wrote.
+        Raises: UsageError when there is none, or the folder also holds files that no run wrote.
         """
         if not (path / "recipe.toml").is_file():
             raise UsageError(f"{path}: holds no run (there is no recipe.toml in it)")
@@ -91,20 +91,20 @@ class RunDirectory:
 
     @property
     def has_test_prompts(self) -> bool:
-        """Whether some held-out prompts chose no checkpoint; a run that an earlier version began has none of these."""
+        """Whether the run keeps test prompts apart from those that choose the checkpoint; early versions did not."""
         kept = tomllib.loads((self.path / "recipe.toml").read_text(encoding="utf-8"))
         return "validation_share" in kept.get("evaluation", {})
 
     def check_version(self) -> None:
-        """Raises: UsageError for a run that an earlier version began, which used its held-out prompts otherwise."""
+        """Raises: UsageError for a run begun by an earlier version, which used its held-out prompts differently."""
         if not self.has_test_prompts:
             raise UsageError(
-                f"{self.path}: an earlier version of preceptor began this run, and kept no test prompts apart from "
-                "those that choose the checkpoint; start a new run, or go on with that version"
+                f"{self.path}: an earlier version of preceptor began this run, without test prompts apart from those "
+                "that choose the checkpoint; start a new run, or continue with that version"
             )
 
     def tidy(self) -> None:
-        """Makes missing folders and removes files that a killed process left half written.
+        """Makes missing folders and removes files that a killed process left half-written.
 
         Raises: PreceptorError when the run directory cannot be written.
         """
@@ -114,9 +114,9 @@ class RunDirectory:
                 remove_partials(folder)
 
     def pin_inputs(self, inputs: dict[str, str]) -> None:
-        """Records by hash or identity what the run began with; later processes must use the same.
+        """Records the run's inputs by hash or identity; later processes must use the same inputs.
 
-        Raises: UsageError naming what has changed since.
+        Raises: UsageError naming the input that has changed.
         """
         path = self.path / "inputs.json"
         if not path.exists():
@@ -200,7 +200,7 @@ class RunDirectory:
         return self.path / "report.html"
 
     def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
-        """The measurement of that name, made now unless it exists."""
+        """The measurement of that name; made now, unless it exists."""
         path = self._evaluations / f"{name}.json"
         if not path.exists():
             begun = time.perf_counter()
@@ -210,7 +210,7 @@ class RunDirectory:
         return _read(path, Snapshot)
 
     def checkpoint_snapshots(self) -> dict[int, Snapshot]:
-        """The finished measurements of checkpoints, by step, with the training judge's scores where it was asked."""
+        """The finished measurements of checkpoints by step, with the training judge's scores if it was asked."""
         names = [path for kind in ("step", "graded") for path in sorted(self._evaluations.glob(f"{kind}-*.json"))]
         return {snapshot.step: snapshot for snapshot in (_read(path, Snapshot) for path in names)}
 
@@ -229,9 +229,10 @@ class RunDirectory:
         write_json(self.path / "summary.json", summary.model_dump(mode="json", exclude=unset))
 
     def read_summary(self) -> RunSummary | RunStatus | None:
-        """What `summary.json` says; None if there is none.
+        """The content of `summary.json`; None if there is no such file.
 
-        Raises: PreceptorError if the file is damaged, or an early version of preceptor wrote it that recorded less.
+        Raises: PreceptorError if the file is damaged, or was written by an early version of preceptor that recorded
+            less.
         """
         path = self.path / "summary.json"
         if not path.exists():
@@ -255,7 +256,7 @@ class RunDirectory:
         return summary if isinstance(summary, RunSummary) else None
 
     def read_evaluation(self) -> Evaluation | None:
-        """What `evaluation.json` says; None when there is none.
+        """The content of `evaluation.json`; None if there is no such file.
 
         Raises: PreceptorError when the file is damaged.
         """

@@ -1,4 +1,4 @@
-"""What every method ends with: measure, train with checkpoints measured, choose one, measure it, publish, report."""
+"""The steps around every method's training: measure before, measure checkpoints, choose one, publish it, report."""
 
 import math
 from collections.abc import Callable
@@ -24,13 +24,12 @@ from preceptor.training.policy import Policy
 
 
 class Alignment:
-    """What surrounds the training of a policy in steps: the policy is measured before, looked at while it trains, and
-    the best of its checkpoints is measured and published. A program calls `begin`, trains, and calls `end`, in every
-    process.
+    """The steps around training: measures the policy before training and its checkpoints during training, then measures
+    and publishes the best checkpoint. A program calls `begin`, trains, and calls `end`, in every process.
 
     Args:
-        judge: of the run; on the main process alone, as is `grader`.
-        grader: its opinion is measured in addition to the held-out score; None for no second opinion.
+        judge: the run's judge; given only in the main process, like `grader`.
+        grader: its scores are measured in addition to the held-out score; None for no second opinion.
     """
 
     def __init__(
@@ -50,8 +49,8 @@ class Alignment:
         """Measures the policy before training.
 
         Args:
-            steps: of the whole training.
-            tokens_per_step: the most that a step samples; 0 where it samples none.
+            steps: the number of training steps.
+            tokens_per_step: the largest number of tokens that a step samples; 0 if it samples none.
         """
         session, progress = self._session, self._session.progress
         progress.plan(_plan(session.recipe, steps, tokens_per_step, self._prompts))
@@ -61,9 +60,9 @@ class Alignment:
         progress.stage(TRAINING_STAGE)
 
     def look(self, step: int) -> bool:
-        """Looks at the checkpoint of a step on the validation prompts. For the main process.
+        """Measures the checkpoint of a step on the validation prompts. For the main process.
 
-        Returns: whether training should go on.
+        Returns: whether training should continue.
         """
         assert self._curve is not None  # `begin` comes first
         return self._curve.goes_on(step)
@@ -72,7 +71,7 @@ class Alignment:
         """Keeps the best checkpoint, measures it, publishes it and writes the report.
 
         Args:
-            steps: that were taken.
+            steps: the number of finished steps.
 
         Returns: the summary, as in `summary.json`, in every process.
         """
@@ -104,16 +103,16 @@ class Alignment:
         return conclude(session, outcome, policy.save, policy.save_merged)
 
     def _final(self, references: tuple[MeasuredReference, ...] | None = None) -> Snapshot:
-        """The policy as it is now on the test prompts."""
+        """The measurement of the current policy on the test prompts."""
         samples = self._session.recipe.evaluation.samples_per_prompt
         return self._meter.measure("final", self._prompts.test, samples, references)
 
     def _chosen(self, step: int, before: Snapshot) -> Snapshot:
-        """The checkpoint of a step on the test prompts; at step 0 nothing was learnt, so it is the same as before."""
+        """The measurement of a step's checkpoint on the test prompts; at step 0 that of the policy before training."""
         return self._final(self._on_references(step).references) if step else before
 
     def _on_references(self, step: int) -> Snapshot:
-        """A checkpoint on the reference answers alone, which show whether it kept its general ability."""
+        """The measurement of a checkpoint on the reference answers, which show whether it kept its general ability."""
         session, meter = self._session, self._meter
 
         def measure() -> Snapshot:
@@ -125,7 +124,7 @@ class Alignment:
 
 
 def _plan(recipe: Recipe, steps: int, tokens_per_step: int, prompts: Split) -> list[Part]:
-    """What is ahead of `Alignment.begin`."""
+    """The work ahead when `Alignment.begin` is called."""
     every, limit = recipe.evaluation.checkpoint_every, recipe.heldout_decoding.max_new_tokens
     look = len(prompts.validation) * limit
     whole = len(prompts.test) * limit * recipe.evaluation.samples_per_prompt
@@ -140,7 +139,7 @@ def _plan(recipe: Recipe, steps: int, tokens_per_step: int, prompts: Split) -> l
 def conclude(
     session: Session, outcome: Outcome, save: Callable[[Path], None], save_merged: Callable[[Path], None]
 ) -> RunSummary:
-    """Publishes the chosen model, writes the report and then the summary: the run is done. In the main process.
+    """Publishes the chosen model, writes the report and last the summary, which ends the run. In the main process only.
 
     Args:
         save: writes the chosen model into a folder; `save_merged` writes it whole.
@@ -157,7 +156,7 @@ def conclude(
 
 
 def with_evaluation(summary: RunSummary, evaluation: Evaluation) -> RunSummary:
-    """The summary with the headline, how often the result is preferred to what it was, and what changed where."""
+    """The summary with the headline, the win rate against the policy before training, and what changed where."""
     return summary.model_copy(
         update={
             "headline": headline(summary, evaluation),

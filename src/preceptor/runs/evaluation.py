@@ -1,4 +1,4 @@
-"""The evaluation of a run or of arms, from the measurements before and after training. No judge is asked again."""
+"""The evaluation of a run or of arms, from the measurements before and after training. It asks no judge again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from preceptor.results.run import RunSummary
 
 BEFORE, AFTER = "before", "after"
 CAPABILITY = "capability"
-"""The cohort of all reference answers, whatever cohorts they are in."""
+"""One cohort for all reference answers, whatever their own cohorts."""
 
 
 def evaluate_run(before: Snapshot, after: Snapshot, summary: RunSummary) -> Evaluation:
-    """The policy after training against the policy before, on the held-out prompts."""
+    """Compares the policy after training with the policy before, on the held-out prompts."""
     identities = {BEFORE: summary.policy, AFTER: f"step {summary.best_step}"}
     return evaluate_snapshots(
         f"{summary.method}, seed {summary.seed}",
@@ -42,16 +42,16 @@ def evaluate_snapshots(
 ) -> Evaluation:
     """Compares policies by their measurements.
 
-    A response is preferred where it has the higher held-out score; the training judge's or reward model's opinion is
-    taken the same way. The i-th response to a prompt of one policy meets the i-th of another, which drew the same
-    random numbers.
+    The response with the higher held-out score is preferred; the training judge's or reward model's preference is
+    derived from its scores in the same way. The i-th response of one policy to a prompt is compared with the i-th of
+    the other, which drew the same random numbers.
 
     Args:
         snapshots: by the policy's name, the baseline first.
         identities: by the policy's name.
-        held_out: what the held-out score is, in a word or two; None where nothing independent measured.
-        training: the same of the training judge's; None where the policies had none in common.
-        judge_trained: whether the held-out judge is the one that trained.
+        held_out: name of the held-out measure; None if nothing independent measured.
+        training: name of the training judge's score; None if the policies had no common training judge.
+        judge_trained: whether the held-out judge is also the training judge.
     """
     names = list(snapshots)
     comparisons = [
@@ -115,14 +115,14 @@ def _comparison(
 
 
 def _opinion(score: float | None, other: float | None) -> Opinion | None:
-    """Which of two scores is the higher."""
+    """The preference for the higher of two scores."""
     if score is None or other is None:
         return None
     return Opinion(p_a=1.0 if score > other else 0.0 if score < other else 0.5)
 
 
 def _capability(earlier: str, before: Snapshot, later: str, after: Snapshot) -> list[PairedValues]:
-    """The likelihood of the reference answers, in nats per token: what perplexity is the exponential of."""
+    """The log-likelihood of the reference answers, in nats per token: the negative logarithm of perplexity."""
     was, now = (
         {each.prompt_id: each.log_likelihood / each.tokens for each in snapshot.references}
         for snapshot in (before, after)

@@ -1,5 +1,5 @@
-"""The held-out measure of a run: it trains nothing, chooses the checkpoint, and shows what changed. If no measure fits
-the constitution, a run has none.
+"""The held-out measure of a run: it trains nothing, chooses the checkpoint, and shows what changed. A run whose
+constitution names no measure may have none.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,11 +26,11 @@ class HeldOut(Protocol):
 
     @property
     def identity(self) -> str:
-        """Exactly what measures: for a judge, its model with a hash of the weights."""
+        """What identifies the measure: for a judge, its model with a hash of the weights."""
         ...
 
     def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
-        """A score for each response, in order; None where there is none."""
+        """A score for each response, in order; None for a response without a score."""
         ...
 
     def close(self) -> None:
@@ -39,7 +39,7 @@ class HeldOut(Protocol):
 
 
 class Vader:
-    """A lexicon of sentiment: it measures tone and nothing else."""
+    """A sentiment lexicon. It measures tone and nothing else."""
 
     name = identity = "VADER"
 
@@ -54,10 +54,10 @@ class Vader:
 def held_out_measure(
     judge: JudgeSettings | None, constitution: Constitution | None, ledger: Path, on_open: Callable[[str], None]
 ) -> HeldOut | None:
-    """The held-out judge if there is one, else the measure that the training judge's constitution names, if any.
+    """The held-out judge if the recipe has one, else the measure that the training judge's constitution names, if any.
 
     Args:
-        constitution: of the training judge, if there is one.
+        constitution: the training judge's constitution, if there is one.
         ledger, on_open: as for `HeldOutJudge`.
     """
     if judge is not None:
@@ -68,8 +68,8 @@ def held_out_measure(
 class HeldOutJudge:
     """A judge that scores responses by a constitution's rubric, rescaled to [-1, 1] or as log-odds.
 
-    Model and ledger are opened when it is first asked. Its ledger is its own, so that its calls are not counted among
-    the training judge's.
+    The model and the ledger are opened at the first call. It has its own ledger, so its calls are not counted as the
+    training judge's.
 
     Args:
         on_open: called with the model's identity when the model is opened.
@@ -85,13 +85,13 @@ class HeldOutJudge:
 
     @property
     def name(self) -> str:
-        """The last part of the model's name, and the constitution."""
+        """The last part of the model's name, with the constitution."""
         model = Path(self.settings.model.removeprefix("openai:").partition("@")[0]).name
         return f"{model} by {self.constitution.name}"
 
     @property
     def identity(self) -> str:
-        """The identity of the model, which is opened if it is not open yet."""
+        """The identity of the model. Opens the model if it is not open yet."""
         return self._opened().rater.model
 
     def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""Everything that a recipe needs beside models, read and checked before anything is run or written."""
+"""All inputs of a recipe besides models, read and checked before anything is run or written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from preceptor.training.tracking import check_tracker
 LEAST = 3
 """The least number of prompts that gives an interval."""
 _SAME_JUDGE = (
-    "the held-out judge is the training judge's model, so nothing independent measures this run; name another one by "
+    "the held-out judge is the training judge's model, so nothing independent measures this run; name another one with "
     "evaluation.judge.model"
 )
 
@@ -38,7 +38,7 @@ class Split:
     validation: list[Prompt]
     """Held-out prompts that choose the checkpoint and stop training."""
     test: list[Prompt]
-    """Held-out prompts that are used only before training and at the end."""
+    """Held-out prompts that are used only before and after training."""
     skipped: int = 0
     """Prompts that do not fit the policy's window."""
 
@@ -57,15 +57,15 @@ class Inputs:
     constitution: Constitution | None
     """The judge's."""
     held_out_constitution: Constitution | None
-    """The held-out judge's."""
+    """The held-out judge's constitution."""
     demonstrations: list[Demonstration] = field(default_factory=list[Demonstration])
     human: list[Path] = field(default_factory=list[Path])
     """Datasets of people's preferences."""
     notes: tuple[str, ...] = ()
-    """What the user should know about them."""
+    """Notes for the user about the inputs."""
 
     def hashes(self, recipe: Recipe) -> dict[str, str]:
-        """A hash of each input, the recipe among them."""
+        """A hash of each input, including the recipe."""
         found = {
             "recipe": content_hash(dump_recipe(recipe))[:16],
             "prompts": content_hash([prompt.model_dump(mode="json") for prompt in self.prompts])[:16],
@@ -89,7 +89,7 @@ class Inputs:
 def read_inputs(recipe: Recipe) -> Inputs:
     """Reads and checks the inputs of a recipe.
 
-    Raises: UsageError naming what is missing, wrong or too little.
+    Raises: UsageError naming what is missing, wrong or too small.
     """
     _check_models(recipe)
     check_tracker(recipe.tracking.tracker)
@@ -120,14 +120,14 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
     training, held_out = split_held_out(prompts, recipe.evaluation.heldout_share)
     if len(held_out) < 2 * LEAST:
         raise UsageError(
-            f"{recipe.prompts}: {len(held_out)} of {len(prompts)} usable prompts are held out, at least {2 * LEAST} "
-            f"are needed, {LEAST} for validation and {LEAST} to test on; give more prompts or raise "
+            f"{recipe.prompts}: {len(held_out)} of {len(prompts)} usable prompts are held out; at least {2 * LEAST} "
+            f"are needed, {LEAST} for validation and {LEAST} for testing; give more prompts or raise "
             "evaluation.heldout_share"
         )
     rl = recipe.table(RLSettings)
     if rl is not None and len(training) < rl.prompts_per_step:
         raise UsageError(
-            f"{recipe.prompts}: {len(training)} training prompts, rl.prompts_per_step asks for "
+            f"{recipe.prompts}: {len(training)} training prompts, but rl.prompts_per_step is "
             f"{rl.prompts_per_step}; give more prompts or lower it"
         )
     if not training:
@@ -135,8 +135,8 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
     validation, test = split_validation(held_out, recipe.evaluation.validation_share, LEAST)
     if len(test) < LEAST:
         raise UsageError(
-            f"{recipe.prompts}: the {len(held_out)} held-out prompts repeat so few texts that {len(test)} are left to "
-            f"test on, at least {LEAST} are needed; give prompts of other texts or raise evaluation.heldout_share"
+            f"{recipe.prompts}: the {len(held_out)} held-out prompts have so many duplicates that {len(test)} are left "
+            f"for testing; at least {LEAST} are needed; give more different prompts or raise evaluation.heldout_share"
         )
     return Split(training, validation, test)
 
@@ -147,7 +147,7 @@ def data_path(name: str) -> Path:
 
 
 def _limited(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
-    """At most `limit` prompts of all cohorts, in their order. Which ones depends on their texts alone."""
+    """At most `limit` prompts of all cohorts, in their order. The choice depends only on their texts."""
     if limit is None or limit >= len(prompts):
         return prompts
     chosen = {prompt.id for prompt in sorted(prompts, key=lambda prompt: unit_hash("limit", prompt.text))[:limit]}
@@ -160,7 +160,7 @@ def _check_models(recipe: Recipe) -> None:
         raise UsageError(f'policy = "{recipe.policy}": this form cannot be trained; name a folder, hf:... or embedded')
     if (Path(recipe.policy) / ADAPTERS).is_file():
         raise UsageError(
-            f'policy = "{recipe.policy}": these are adapters of another model; merge them into it first, by '
+            f'policy = "{recipe.policy}": these are adapters of another model; merge them first with '
             "`preceptor run --resume RUN --merge`, and name the merged folder"
         )
     if recipe.training_judge is not None:
@@ -172,7 +172,7 @@ def _check_models(recipe: Recipe) -> None:
 
 
 def _check_judge(judge: JudgeSettings) -> Constitution:
-    """The judge's constitution, once it is checked that the judge can be asked as the recipe says."""
+    """Checks that the judge can be asked as the recipe says, and returns its constitution."""
     compares = isinstance(judge, ComparingJudgeSettings) and judge.compares
     constitution = _check_scoring(judge, "judge", scores=not (judge.is_reward and compares))
     if isinstance(judge, ComparingJudgeSettings) and compares:
@@ -181,21 +181,21 @@ def _check_judge(judge: JudgeSettings) -> Constitution:
 
 
 def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> Constitution:
-    """The constitution of a judge, if it can be asked to score as its table says.
+    """Checks that a judge can score as its table says, and returns its constitution.
 
     Args:
-        scores: whether the judge's reward is that of a score.
+        scores: whether the judge's reward comes from a score.
     """
     constitution = load_constitution(judge.constitution)
     if scores and judge.reward == "log_odds" and len(constitution.score.values) != 2:
         raise UsageError(
-            f'{table}.reward = "log_odds" needs a constitution of two choices, {judge.constitution} has '
+            f'{table}.reward = "log_odds" needs a constitution with two choices, {judge.constitution} has '
             f'{len(constitution.score.values)}; leave {table}.reward out, or set it to "expectation"'
         )
     if judge.asking.rationale and not constitution.score.criteria:
         raise UsageError(
-            f"{table}.asking.rationale: {judge.constitution} scores by an item of its own form, which has no "
-            "place for a rationale; name a constitution with criteria"
+            f"{table}.asking.rationale: {judge.constitution} scores by completing a text, which has no place for a "
+            "rationale; name a constitution with criteria"
         )
     return constitution
 
@@ -208,10 +208,10 @@ def _check_held_out_judge(judge: JudgeSettings) -> Constitution:
 def _demonstrations(
     recipe: Recipe, references: list[Prompt], held_out: Sequence[Prompt]
 ) -> tuple[list[Demonstration], list[Prompt], tuple[str, ...]]:
-    """The demonstrations to learn, and the reference answers to measure on. They have no prompt in common, and
-    demonstrations of held-out prompts are left out.
+    """The demonstrations to learn, and the reference answers to measure on. They share no prompt, and demonstrations of
+    held-out prompts are left out.
 
-    A prompt that is in both is kept in one of them, chosen by a hash of its text.
+    A prompt that is in both is kept in only one, chosen by a hash of its text.
     """
     table = recipe.table(SftTable)
     if table is None:
@@ -227,13 +227,13 @@ def _demonstrations(
             f"{len(found) - len(demonstrations)} demonstrations are left out, since their prompts are used to measure"
         )
     if not demonstrations:
-        raise UsageError(f"{table.demonstrations}: holds no demonstration to learn; {' '.join(notes) or 'it is empty'}")
+        raise UsageError(f"{table.demonstrations}: no demonstration to learn from; {' '.join(notes) or 'it is empty'}")
     kept = [prompt for prompt in references if prompt.text not in shared - measured]
     return demonstrations, kept, tuple(notes)
 
 
 def _human(recipe: Recipe) -> list[Path]:
-    """The datasets of people's preferences, each of which has some."""
+    """The datasets of people's preferences, each checked to have at least one."""
     paths = [data_path(name) for name in recipe.human_preferences]
     for name, path in zip(recipe.human_preferences, paths, strict=True):
         pairs, left_out = read_training_pairs(path, labels="human")

@@ -20,7 +20,7 @@ from preceptor.store.ledger import Ledger
 
 
 class RunJudge:
-    """A judge model in the different roles it has in a run."""
+    """A judge model in all its roles in a run."""
 
     def __init__(
         self, settings: JudgeSettings, constitution: Constitution, ledger: Ledger, directory: RunDirectory
@@ -32,7 +32,7 @@ class RunJudge:
 
     @cached_property
     def model(self) -> LanguageModel:
-        """The model, which is pinned: later processes must use the same."""
+        """The model. It is pinned: later processes must use the same one."""
         model = open_model(self.settings.model)
         self._directory.pin_inputs({"judge": model.identity})
         return model
@@ -49,7 +49,7 @@ class RunJudge:
 
     @cached_property
     def grader(self) -> JudgeGrader | None:
-        """The grader for measurements; None if the constitution does not say how to score."""
+        """The grader for measurements; None if the constitution defines no score."""
         return JudgeGrader(self.scorer, self.settings.reward) if "score" in self.constitution.model_fields_set else None
 
     @property
@@ -61,7 +61,7 @@ class RunJudge:
         return reward_kind(settings.reward, self.constitution)
 
     def content_free_score(self) -> float | None:
-        """The reward that it gives to "N/A": what it leans to by itself. None where it failed or does not score."""
+        """Its reward for the text "N/A": how it leans without content. None if it failed or does not score."""
         if self.grader is None:
             return None
         prompt = Prompt.model_validate({"id": "content-free", "conversation": [{"role": "user", "content": "N/A"}]})
@@ -72,7 +72,7 @@ class RunJudge:
 
 @contextmanager
 def judging(session: Session) -> Generator[RunJudge | None]:
-    """The judge of a run, on the main process; None on the others, or if the recipe names no judge."""
+    """The judge of a run in the main process; None in the others, or if the recipe names no judge."""
     opened: list[RunJudge] = []
     settings, constitution, directory = session.recipe.training_judge, session.inputs.constitution, session.directory
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Measuring a policy on held-out prompts: sampling, judging and the measures that train nothing."""
+"""Measuring a policy on held-out prompts: sampling, judging, and the measures that play no part in training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Answered = Sequence[tuple[Prompt, Response]]
 
 @dataclass(frozen=True)
 class Grade:
-    """What a grader thinks of a response."""
+    """A grader's score of a response."""
 
     reward: float | None
     """None if it failed."""
@@ -33,7 +33,7 @@ class Grade:
 
 
 class Grader(Protocol):
-    """The judge or the reward model that grades responses beside the held-out measure."""
+    """The judge or reward model that grades responses in addition to the held-out measure."""
 
     def __call__(self, items: Answered) -> list[Grade]:
         """A grade for each response, in order."""
@@ -44,7 +44,8 @@ class JudgeGrader:
     """Grades by a judge's score.
 
     Args:
-        kind: how it becomes a number; of use for two choices only, where the other kind is named for comparisons.
+        kind: how the score becomes a number; for constitutions with two choices, in a run whose reward comes from
+            comparisons.
     """
 
     def __init__(self, judge: ScoreJudge, kind: RewardKind | None = None) -> None:
@@ -85,7 +86,7 @@ class Meter:
     held_out: HeldOut | None
     """None if nothing independent measures."""
     base: Policy | None = None
-    """The model that the KL is to, if not the policy's own reference."""
+    """The model that the KL is measured to, if not the policy's own reference."""
 
     def measure(
         self,
@@ -94,25 +95,25 @@ class Meter:
         samples_per_prompt: int,
         references: tuple[MeasuredReference, ...] | None = None,
     ) -> Snapshot:
-        """Measures everything about the policy as it is now.
+        """Measures everything about the current policy.
 
         Args:
-            references: its likelihood of the reference answers, if that was measured already.
+            references: its likelihood of the reference answers, if already measured.
         """
         responses = self._responses(name, prompts, samples_per_prompt, likelihoods=True)
         known = self.on_references() if references is None else references
         return self.graded(self._snapshot(responses, known), prompts)
 
     def look(self, prompts: Sequence[Prompt], rollout_kl: Estimate | None) -> Snapshot:
-        """Measures only what choosing a checkpoint and stopping need: the held-out score of one response per prompt.
-        No grader and no reference answers; and no KL if that of the training responses is given.
+        """Measures only what is needed to choose a checkpoint and to stop: the held-out score of one response per
+        prompt. Uses no grader and no reference answers, and computes no KL if that of the training responses is given.
         """
         likelihoods = rollout_kl is None and not self._is_reference
         responses = self._responses("checkpoint", prompts, 1, likelihoods=likelihoods)
         return self._snapshot(responses, (), rollout_kl)
 
     def graded(self, snapshot: Snapshot, prompts: Sequence[Prompt]) -> Snapshot:
-        """The snapshot with the grader's opinion of its responses.
+        """The snapshot with the grader's scores of its responses.
 
         Args:
             prompts: must include the prompts that were answered.
@@ -140,7 +141,7 @@ class Meter:
         references: tuple[MeasuredReference, ...],
         rollout_kl: Estimate | None = None,
     ) -> Snapshot:
-        """A snapshot of the policy as it is now, which no grader has seen."""
+        """A snapshot of the current policy, without a grader's scores."""
         return Snapshot(
             step=self.policy.step,
             responses=responses,
@@ -152,7 +153,7 @@ class Meter:
 
     @property
     def _is_reference(self) -> bool:
-        """Whether the policy has learnt nothing yet, so its KL to the reference is 0."""
+        """Whether the policy is still untrained, so that its KL to the reference is 0."""
         return self.base is None and self.policy.step == 0
 
     def _responses(
@@ -161,7 +162,7 @@ class Meter:
         """Responses with the held-out measure, and their KL.
 
         Args:
-            likelihoods: whether their likelihood is computed, and from it the KL where that is not 0.
+            likelihoods: whether to compute their likelihood, and from it the KL unless that is 0.
 
         Raises: PreceptorError when the held-out measure failed on every response.
         """

@@ -1,4 +1,4 @@
-"""The merged model of a run that is finished."""
+"""The merged model of a finished run."""
 
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
@@ -12,11 +12,11 @@ from preceptor.training.policy import Policy, dtype_of
 
 
 def merge_best(directory: RunDirectory, method: Describer, summary: RunSummary, progress: Progress) -> None:
-    """Writes the merged model of a finished run, unless it is there already; its summary is left as it is."""
+    """Writes the merged model of a finished run, unless it exists. The summary is not changed."""
     if directory.merged.exists():
         return
     recipe = directory.recipe
-    if not recipe.chooses_checkpoint:  # the result is a whole model already
+    if not recipe.chooses_checkpoint:  # the result is already a whole model
         publish(directory, method, summary, linked(directory.best), linked(directory.best), merge=True)
         return
     progress.stage("merging the chosen checkpoint")

@@ -24,8 +24,8 @@ def publish(
     *,
     merge: bool,
 ) -> None:
-    """Writes `checkpoints/best`, and `merged` if asked for, each with a model card. An existing one is verified
-    and kept.
+    """Writes `checkpoints/best`, and `merged` if requested, each with a model card. Existing ones are verified and
+    kept.
 
     Args:
         save: writes the chosen model into a folder; `save_merged` writes it whole.
@@ -39,7 +39,7 @@ def publish(
 
 
 def linked(source: Path) -> Callable[[Path], None]:
-    """Saves a model that is on disk already by hard links, or by copies where the file system has no links."""
+    """Saves a model that is already on disk with hard links, or copies if the file system has no links."""
 
     def save(folder: Path) -> None:
         for file in source.iterdir():
@@ -54,7 +54,7 @@ def linked(source: Path) -> Callable[[Path], None]:
 
 
 def checkpoint_card(recipe: Recipe, step: int) -> str:
-    """The model card of a checkpoint of a run under way: where it comes from, and where it was measured."""
+    """The model card of a checkpoint of an unfinished run: where it comes from, and where it was measured."""
     return document("preceptor.runs", "checkpoint_card.md.jinja", recipe=recipe, step=step, judge=recipe.training_judge)
 
 
@@ -62,7 +62,7 @@ def model_card(summary: RunSummary, said: Words, library: str) -> str:
     """The model card in Markdown: method, judge, constitution, measured results.
 
     Args:
-        said: what the run's method says of it.
+        said: the sentences of the run's method.
         library: the library that loads the model.
     """
     return document(

@@ -13,19 +13,19 @@ from preceptor.store.files import write_json, write_text
 
 
 class Describer(Protocol):
-    """What puts a run into words: its method (`preceptor.methods.base.Method`)."""
+    """Describes a run in words: its method (`preceptor.methods.base.Method`)."""
 
     def what_was_done(self, recipe: Any, summary: RunSummary) -> Sequence[str]:
-        """The whole of a finished run in sentences."""
+        """A whole finished run in sentences."""
         ...
 
     def results(self, recipe: Any, summary: RunSummary) -> dict[str, str]:
-        """What its stages came to, by a title."""
+        """The results of its stages, by title."""
         ...
 
 
 def words_of(directory: RunDirectory, method: Describer, summary: RunSummary) -> Words:
-    """What a method says of a finished run."""
+    """A method's description of a finished run."""
     recipe = directory.recipe
     return Words(tuple(method.what_was_done(recipe, summary)), method.results(recipe, summary))
 

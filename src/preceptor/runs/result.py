@@ -1,4 +1,4 @@
-"""What a finished run gives to a program: its numbers, its models, and what there is to doubt."""
+"""A finished run in Python: its numbers, its models, and the reasons to doubt the result."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -44,7 +44,7 @@ class RunResult:
     Args:
         output: the run directory.
 
-    Raises: UsageError when it holds no run, or one that is not finished; PreceptorError when its summary is damaged.
+    Raises: UsageError when it holds no run, or an unfinished one; PreceptorError when its summary is damaged.
     """
 
     def __init__(self, output: Output) -> None:
@@ -53,15 +53,15 @@ class RunResult:
         summary = self.directory.finished()
         if summary is None:
             raise UsageError(
-                f"{output.path}: this run is not finished; go on with it by `preceptor run --resume {output.path}`, or "
-                "in Python by `preceptor.resume`"
+                f"{output.path}: this run is not finished; resume it with `preceptor run --resume {output.path}`, or "
+                "in Python with `preceptor.resume`"
             )
         self.summary: RunSummary = summary
         """Every number of the run, as in `summary.json`."""
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The finished run of a directory.
+        """Loads the finished run in a directory.
 
         Raises: as `RunResult`.
         """
@@ -69,7 +69,7 @@ class RunResult:
 
     @property
     def path(self) -> Path:
-        """The run directory. A temporary one is deleted with the last result that refers to it."""
+        """The run directory. A temporary directory is deleted with the last result that refers to it."""
         return self._output.path
 
     def __fspath__(self) -> str:
@@ -98,8 +98,8 @@ class RunResult:
 
     @property
     def base(self) -> str:
-        """What the policy was before alignment, as a model string: the recipe's policy, or what fine-tuning on
-        demonstrations made of it.
+        """The policy before alignment, as a model string: the recipe's policy, or that policy after fine-tuning on
+        demonstrations.
         """
         return self.directory.base
 
@@ -115,12 +115,12 @@ class RunResult:
 
     @cached_property
     def metrics(self) -> list[Facts]:
-        """The numbers of each training step: reward, loss, KL and so on, as the method has them."""
+        """The numbers of each training step: reward, loss, KL and so on, depending on the method."""
         return self.directory.metrics()
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The policy after training against the one before, on the test prompts."""
+        """The comparison of the policy after training with the one before, on the test prompts."""
         known = self.directory.read_evaluation()
         if known is not None:
             return known
@@ -129,7 +129,7 @@ class RunResult:
 
     @property
     def headline(self) -> str:
-        """The result in a few sentences, what speaks against it first."""
+        """The result in a few sentences. Reasons to doubt it come first."""
         return headline(self.summary, self.evaluation)
 
     @property
@@ -140,13 +140,13 @@ class RunResult:
     def generate(
         self, prompt: PromptLike, *, max_new_tokens: int = 256, temperature: float = 0.0, seed: int = 0
     ) -> str:
-        """What the kept checkpoint answers.
+        """The kept checkpoint's answer to a prompt.
 
         Args:
             prompt: a user's message, or a conversation that ends with one.
             max_new_tokens: the answer is cut at so many.
-            temperature: 0 gives the likeliest answer.
-            seed: of the random numbers, if the temperature is above 0.
+            temperature: 0 decodes greedily.
+            seed: seed of the random numbers, if the temperature is above 0.
 
         Raises: UsageError for a malformed prompt or a value out of bounds; PreceptorError when there is no answer.
         """
@@ -181,7 +181,7 @@ class RunResult:
         return open_model(self.best)
 
     def table(self) -> Table:
-        """The measures before and after training, with what there is to doubt."""
+        """The measures before and after training, with reasons to doubt them."""
         summary, of_run = self.summary, self.summary.evaluation
         doubts = judge_doubts(summary, self.evaluation)
         rows = [
@@ -203,7 +203,7 @@ class RunResult:
         )
 
     def _notes(self) -> list[str]:
-        """What the run took, and where its models and its report are."""
+        """Calls and time of the run, and where its models and its report are."""
         summary = self.summary
         minutes, seconds = divmod(round(summary.wall_s), 60)
         calls = f"{summary.judge_calls} judge calls, {summary.judge_failures} failed; " if summary.judge else ""

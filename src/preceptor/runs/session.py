@@ -1,4 +1,4 @@
-"""A run under way: what the programs of all methods share."""
+"""A run in progress: what the programs of all methods share."""
 
 import time
 from collections.abc import Callable
@@ -28,10 +28,10 @@ Stage = TypeVar("Stage", bound=Frozen)
 
 
 class Session:
-    """A run under way, in every one of its processes.
+    """A run in progress, in each of its processes.
 
     Args:
-        method: puts the run into words when it ends.
+        method: describes the run in words when it ends.
         merge: also write the chosen model with its adapters merged into the weights.
     """
 
@@ -49,7 +49,7 @@ class Session:
         self._earlier_seconds = self.files.seconds()
         self._begun = time.perf_counter()
         self._spare: LocalModel | None = None
-        """The recipe's policy, loaded to measure the prompts and kept until the next stage needs the memory."""
+        """The recipe's policy, loaded to check which prompts fit and kept until the next stage needs the memory."""
         processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
         for note in self.inputs.notes:
             progress.note(note)
@@ -74,14 +74,14 @@ class Session:
     def stage(
         self, name: str, words: str, kind: type[Stage], work: Callable[[], Stage], *, together: bool = False
     ) -> Stage:
-        """Does a part of the run once: an earlier process's result is kept.
+        """Does a part of the run once. The result of an earlier process is reused.
 
         Args:
-            name: of its result among `stages/`.
-            words: what people read while it works.
+            name: name of its result in `stages/`.
+            words: shown to the user while it works.
             kind: the type of the result, a frozen pydantic model.
             work: returns the result; everything else it makes is in the run directory.
-            together: every process works; otherwise only the main one.
+            together: every process works; otherwise only the main process does.
         """
         kept = self.processes.on_main(lambda: self.directory.stage_result(name, kind))
         if kept is not None:
@@ -94,7 +94,7 @@ class Session:
         return result
 
     def snapshot(self, name: str, measure: Callable[[], Snapshot]) -> Snapshot:
-        """The measurement of that name, made by the main process unless it exists."""
+        """The measurement of that name; made by the main process, unless it exists."""
         return self.processes.on_main(lambda: self.directory.snapshot(name, measure))
 
     def pin(self, what: str, identity: str) -> None:

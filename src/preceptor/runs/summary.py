@@ -1,4 +1,4 @@
-"""`summary.json`: every headline number of a run, for machines."""
+"""Builds `summary.json`: every main number of a run, for programs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +38,10 @@ from preceptor.training.rl.reward_settings import RewardProcessing
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished run hands to its summary."""
+    """What the summary of a finished run is made from."""
 
     curve: list[Snapshot]
-    """Before training, and each checkpoint."""
+    """Measurements before training and at each checkpoint."""
     before: Snapshot
     after: Snapshot
     choice: CheckpointChoice
@@ -49,22 +49,22 @@ class Outcome:
     stopped_early: str | None
     judge: RunJudge | None
     grader: Grader | None
-    """Whose opinion `judge_score` is."""
+    """Who gave `judge_score`."""
     policy: str
     """Identity of the model that training began with."""
     prompts: Split
     chosen_on_validation: bool
-    """Whether looks at validation prompts chose the model among checkpoints. If not, the curve is `before` and `after`.
+    """Whether the model was chosen among checkpoints on validation prompts. If not, the curve is `before` and `after`.
     """
 
 
 def summarise(session: Session, outcome: Outcome) -> RunSummary:
-    """The summary of a finished run, without what its evaluation adds."""
+    """The summary of a finished run, before its evaluation is added."""
     directory, recipe = session.directory, session.recipe
     bounds, before, after = recipe.evaluation.bounds, outcome.before, outcome.after
     processing = recipe.table(RewardProcessing)
     labels = directory.stage_result("labels", LabelRecord)
-    judge = _judged(session, outcome, labels)  # asks the judge once more, so calls are counted after it
+    judge = _judged(session, outcome, labels)  # asks the judge once more, so count calls after this
     calls, held_out = _calls(directory), session.held_out
     of_judge = calls[JUDGE]
     asked = Count(hits=of_judge.failures, n=of_judge.calls, prompts=of_judge.calls)
@@ -140,7 +140,7 @@ def _is_the_same(held_out: HeldOut | None, judge: str | None) -> bool:
 
 @dataclass(frozen=True)
 class _Judged:
-    """Who judged, and by which constitution; as it stands here where nobody did."""
+    """Who judged, and by which constitution. The defaults are for a run without a judge."""
 
     identity: str | None = None
     is_policy: bool = False
@@ -174,7 +174,7 @@ def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _
 
 
 def _calls(directory: RunDirectory) -> dict[str, Calls]:
-    """Calls of models by role over all ledgers of the run; those of the held-out judge are counted apart."""
+    """Model calls by role over all ledgers of the run; the held-out judge's calls are counted separately."""
     ledgers = (directory.ledger, *(directory.path / part / "ledger.sqlite" for part in ("labels", "revision")))
     calls = calls_by_role([ledger for ledger in ledgers if ledger.exists()])
     held_out = directory.path / "evaluations" / "ledger.sqlite"
@@ -182,7 +182,7 @@ def _calls(directory: RunDirectory) -> dict[str, Calls]:
 
 
 def judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:
-    """What `judge_score` is, in words; None where there is none."""
+    """What `judge_score` is, in words; None if there is none."""
     if grader is None:
         return None
     if not isinstance(grader, JudgeGrader):

@@ -17,7 +17,7 @@ def tracked(session: Session, part: str) -> Generator[Track]:
     """A function that reports training steps. Only the main process reports.
 
     Args:
-        part: of the run, for instance "rl"; the prefix of the numbers' names.
+        part: a part of the run, for instance "rl"; the prefix of the numbers' names.
     """
     settings = session.recipe.tracking
     trackers: list[Tracker] = []

@@ -1,1 +1,1 @@
-"""Work that trains nothing: labels, audits, estimates, evaluations, cohorts."""
+"""Tasks without training: labelling, audits, estimates, evaluations, cohorts."""

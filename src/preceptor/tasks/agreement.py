@@ -1,4 +1,4 @@
-"""How far people agree, from a file of their opinions on comparisons, or of their rankings."""
+"""How far people agree, from a file with their opinions on comparisons or their rankings."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from preceptor.store.tabular import Rows, rows_as_file
 
 
 class _LeftOut:
-    """Counts rows that cannot be used, and those that represent no others."""
+    """Counts the rows that cannot be used, and the rows chosen because judges disagree on them."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -38,8 +38,8 @@ def agreement(rows: Rows) -> AgreementResult:
         0.33
 
     Args:
-        rows: comparisons with `ratings`, or rows with `rankings`, one list of ranks for each person, null for an item
-            that they did not rank; whichever the first row has.
+        rows: comparisons with `ratings`, or rows with `rankings`: one list of ranks for each person, with null for an
+            item that the person did not rank. The first row decides which.
 
     Raises: UsageError when the rows cannot be read or no row has the opinions of two people.
     """
@@ -88,7 +88,7 @@ def _rankings(path: Path, left_out: _LeftOut) -> Iterator[Rankings]:
 
 
 def _wrong(rankings: Any) -> str | None:
-    """What is wrong with rankings; None where nothing is."""
+    """The error in rankings; None if they are valid."""
     if not isinstance(rankings, list) or len(rankings) < 2 or not all(isinstance(ranks, list) for ranks in rankings):
         return "expected lists of ranks of two raters or more"
     sizes = sorted({len(ranks) for ranks in rankings})

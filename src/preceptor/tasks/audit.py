@@ -1,4 +1,4 @@
-"""Auditing judges: every judge's preferences on comparisons that people labelled, measured and compared."""
+"""Auditing judges: measures and compares every judge's preferences on comparisons labelled by people."""
 
 import gc
 import time
@@ -39,8 +39,8 @@ from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 
 UNREACHED = 0.1
-"""Share of comparisons whose calls may not get through before an audit stops: it would measure the server."""
-REMEDY = "Mend the cause and give the same command again: what is answered is not asked again"
+"""An audit stops when more than this share of comparisons gets no answer: it would measure the server instead."""
+REMEDY = "Fix the cause and run the same command again: answered calls are not repeated"
 
 
 def audit(
@@ -57,7 +57,7 @@ def audit(
     connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
-    """Measures judges against people, one model at a time, continuing what an earlier process left in the folder.
+    """Measures judges against people, one model at a time. Resumes what an earlier process left in the folder.
 
     Example:
         >>> rows = [{"prompt": f"q{i}", "response_a": "x", "response_b": "yes", "label": "a"} for i in range(20)]
@@ -68,9 +68,9 @@ def audit(
     Args:
         rows: comparisons with people's `label` or `ratings`; for their columns see `preceptor.store.comparisons`.
         judges: one judge or several.
-        out: folder of the audit, given again to continue; a temporary one where None.
-        ensemble: measure the ensemble of all judges too.
-        limit: use only so many rows, from the first.
+        out: folder of the audit; give it again to resume. A temporary folder by default.
+        ensemble: also measure the ensemble of all judges.
+        limit: use only this many rows, from the first.
         strict: refuse unusable rows instead of skipping them.
         budget: most dollars that all calls of this folder may cost; by default as the judges say.
         save_calibration: file for a calibration of the one judge, fitted on all labels.
@@ -119,7 +119,7 @@ def _all_judged(
     progress: Progress,
     ensemble: bool,
 ) -> list[JudgeRun]:
-    """What every judge said about the rows, in the judges' order; each model is opened once."""
+    """Every judge's answers for the rows, in the judges' order. Each model is opened once."""
     runs: dict[int, JudgeRun] = {}
     raters: dict[int, Rater] = {}
     for name in dict.fromkeys(spec.model for spec in specs):
@@ -145,7 +145,7 @@ def _all_judged(
 def read_labelled(
     data: Path, limit: int | None = None, strict: bool = False
 ) -> tuple[list[ComparisonRow], list[Malformed]]:
-    """The comparisons that people labelled, and the rows that cannot be used, those without a label among them.
+    """The comparisons labelled by people, and the rows that cannot be used, including those without a label.
 
     Raises: UsageError when there is none, and on an unusable row if `strict`.
     """
@@ -172,9 +172,9 @@ def _run(
     rows: Sequence[ComparisonRow],
     progress: Progress,
 ) -> JudgeRun:
-    """One judge on all rows.
+    """Runs one judge on all rows.
 
-    Raises: PreceptorError when more calls than `UNREACHED` do not get through.
+    Raises: PreceptorError when more than the share `UNREACHED` of calls gets no answer.
     """
     began, outcomes, tally = time.perf_counter(), list[Preference | JudgeFailure](), Tally()
     at_once = 4 * model.concurrency
@@ -213,7 +213,7 @@ def _judged(rows: Sequence[ComparisonRow], outcomes: Sequence[Preference | Judge
 
 
 def _ensemble(specs: Sequence[JudgeSpec], raters: Sequence[Rater], runs: Sequence[JudgeRun]) -> JudgeRun:
-    """All judges as one, from what each of them said."""
+    """The ensemble of all judges, from their answers."""
     weights = [spec.weight for spec in specs]
     rater = ensemble_rater(raters, weights)
     by_row = zip(*(run.rows for run in runs), strict=True)
@@ -238,7 +238,7 @@ def _save_calibration(path: Path, run: JudgeRun, method: calibration.Method) -> 
 
 
 def _written(result: AuditResult, output: Output, runs: Sequence[JudgeRun], facts: dict[str, str | int]) -> AuditResult:
-    """Writes `audit.json`, `report.html`, and every judgement beside what people said."""
+    """Writes `audit.json`, `report.html`, and every judgement beside people's labels."""
     result = result.save(output)
     write_rows(output.path / "judgements.jsonl", [row for run in runs for row in _rows_of(run)])
     write_text(output.path / REPORT, render_audit(result, {**facts, "versions": environment()}))

@@ -1,4 +1,4 @@
-"""Comparisons of responses that a policy samples here, from a file of prompts."""
+"""Comparisons of responses that a policy samples for a file of prompts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
@@ -51,7 +51,7 @@ class Sampling(Answering):
 
 
 Candidates: TypeAlias = list[Response | JudgeFailure]
-"""A policy's responses to one prompt, and failures where it gave none."""
+"""A policy's responses to one prompt, with a failure for each response that it did not give."""
 
 
 def sampled_comparisons(
@@ -64,7 +64,7 @@ def sampled_comparisons(
 
 
 def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonRow | Malformed | Unanswered]:
-    """The same comparisons before anything is sampled, for estimates: every response has the greatest length."""
+    """The same comparisons before anything is sampled, for estimates: every response has the maximum length."""
 
     def longest(prompts: Sequence[Prompt]) -> list[Candidates]:
         text = "word " * sampling.max_new_tokens
@@ -76,8 +76,8 @@ def expected_comparisons(path: Path, sampling: Sampling) -> Iterator[ComparisonR
 def _comparisons(
     path: Path, sampling: Sampling, prompts_at_once: int, sample: Callable[[Sequence[Prompt]], list[Candidates]]
 ) -> Iterator[ComparisonRow | Malformed | Unanswered]:
-    """A prompt takes up the same number of rows whether or not the policy answers it, so a failure that does not happen
-    again moves no other row.
+    """A prompt takes up the same number of rows whether or not the policy answers it, so row numbers stay the same when
+    a failed call later succeeds.
     """
     numbers, pairs = count(), pairs_of(sampling.samples, sampling.design)
     rows = read_prompt_rows(path)
@@ -93,7 +93,7 @@ def _comparisons(
 
 
 def candidate_rater(identity: str) -> Rater:
-    """The rater under which sampled candidates are in the ledger; nobody judged."""
+    """The rater under which the ledger stores sampled candidates; nobody judged them."""
     return Rater(model=identity, constitution="none", constitution_hash="none", settings={"role": "policy"})
 
 

@@ -30,12 +30,12 @@ SIGNALS = {
     "negative_feedback": "a person gave negative feedback",
     "retry": "the call was tried again",
     "refusal": "the model refused",
-    "complaint": "the user complained of the answer",
+    "complaint": "the user complained about the answer",
     "repeated_question": "the user asked the same again",
 }
 """Signs that a conversation went wrong, and what they mean."""
 TraceRows: TypeAlias = "Sequence[str | Path] | Rows"
-"""Files of traces, one or several, or chat logs as rows in memory."""
+"""One or more files of traces, or chat logs as rows in memory."""
 _SHOWN = 5
 _COMPLAINT = re.compile(
     r"""\W{0,9}(?:
@@ -54,11 +54,11 @@ _COMPLAINT = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""Said at the beginning of a user's turn, in English."""
+"""Complaints at the beginning of a user's turn, in English."""
 _REPEATED = 0.8
-"""Jaccard index of the sets of words from which two turns of a user ask the same."""
+"""Two turns of a user ask the same if the Jaccard index of their sets of words is at least this."""
 _REMEMBERED = 3
-"""Turns before that a user may be asking again."""
+"""How many earlier turns are checked for a repeated question."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class _Candidate:
     """A prompt that might be added."""
 
     row: dict[str, Any]
-    """As it stands in the file."""
+    """The prompt as written to the file."""
     conversation: tuple[Message, ...]
-    """Masked in any case: with what was private in it, it is the same prompt."""
+    """Always masked, so that prompts that differ only in private data count as the same."""
     signals: tuple[str, ...]
     masked: Counter[str]
 
@@ -86,23 +86,22 @@ def cohort(
 ) -> CohortResult:
     """Adds the conversations in production traces to a file of prompts, each up to the user's last message.
 
-    The file's rows stay as they are, and no prompt is added that it, or another conversation, has already (see
+    Existing rows of the file are not changed, and duplicates of them or of other conversations are not added (see
     `preceptor.store.cohort_files`). Each prompt's metadata says where it came from (`origin`: source, trace_id,
     span_id, id, time, model, and the signals that it went wrong, see `SIGNALS`) and what was `answered`. Prompts are
-    added in a random order that depends only on each prompt and the seed: the first N lines of what is added are what a
-    limit of N would have added.
+    added in a random order that depends only on each prompt and the seed: a limit of N adds the first N of them.
 
     Args:
         traces: files of OpenTelemetry traces or chat logs, or chat logs as rows.
         out: the file of prompts.
         cohort: name of the cohort that the prompts belong to.
-        limit: most prompts to add.
+        limit: the largest number of prompts to add.
         failures_first: add the prompts with the most signals before the others.
         mask: replace personal data and secrets by placeholders.
-        seed: of the order.
+        seed: seed of the order.
         progress: by default a bar on a terminal, and lines elsewhere.
 
-    Raises: UsageError where no conversation can be used, or the output is an input or no file of prompts.
+    Raises: UsageError when no conversation can be used, or the output is an input or not a file of prompts.
     """
     check_count("limit", limit)
     if not cohort:
@@ -128,7 +127,7 @@ def cohort(
 
 @dataclass(frozen=True)
 class _CohortSettings:
-    """How prompts are made of conversations; see `cohort`."""
+    """How conversations become prompts; see `cohort`."""
 
     cohort: str
     failures_first: bool
@@ -148,13 +147,13 @@ def _paths(traces: Any, scratch: Path) -> tuple[Path, ...]:
 def _without_duplicates(
     old: Sequence[Prompt], candidates: Sequence[_Candidate]
 ) -> tuple[list[_Candidate], Counter[str]]:
-    """The candidates that are new, and how many are the same as a prompt before them, or nearly so."""
+    """The new candidates, and how many are exact or near duplicates of an earlier prompt."""
     seen, counts, ids = Duplicates(), Counter[str](), {prompt.id for prompt in old}
     for prompt in old:
         seen.add(list(map(Mask().message, prompt.conversation)))
     new: list[_Candidate] = []
     for candidate in candidates:
-        # A prompt that was edited by hand keeps its id, and must not come back as it was.
+        # A prompt that was edited by hand keeps its id; its original must not be added again.
         same = "same" if candidate.row["id"] in ids else seen.add(candidate.conversation)
         if same is None:
             new.append(candidate)
@@ -164,10 +163,10 @@ def _without_duplicates(
 
 
 def signals_of(chats: Sequence[Chat]) -> list[frozenset[str]]:
-    """The signs that each conversation went wrong: those of its record, a refusal, and what its user said next.
+    """The signs that each conversation went wrong: those in its record, a refusal, and what its user said next.
 
-    What the user said next may stand in the conversation itself or, where every turn was recorded apart, in a later one
-    that begins as this one does; it counts for both.
+    The user's next turn may be in the conversation itself or, if every turn was recorded separately, in a later
+    conversation that begins with this one; it counts for both.
     """
     next_turn: defaultdict[bytes, set[str]] = defaultdict(set)
     own: list[tuple[bytes, set[str]]] = []
@@ -193,7 +192,7 @@ def signals_of(chats: Sequence[Chat]) -> list[frozenset[str]]:
 
 
 def _displeased(turn: str, asked: Sequence[str]) -> set[str]:
-    """Whether a user's turn, after an answer, complains, or asks what was asked before."""
+    """The signs in a user's turn after an answer: a complaint, or a repeated question."""
     signs = {"complaint"} if _COMPLAINT.match(turn) else set[str]()
     words = set(normalized(turn).split())
     for earlier in asked[-_REMEMBERED:]:
@@ -223,7 +222,7 @@ def _candidates(chats: Sequence[Chat], settings: _CohortSettings, progress: Prog
         }
         if chat.answered is not None:
             metadata["answered"] = answered if settings.mask else chat.answered
-        # The id is that of the content, as for prompts without one; of the masked one, so that it gives nothing away.
+        # The id is a hash of the content, as for prompts without an id; of the masked content, so it reveals nothing.
         name = content_hash([message.wire() for message in conversation])[:16]
         row = {"id": name, "cohort": settings.cohort, "conversation": wire, "metadata": metadata}
         yield _Candidate(row, conversation, signals, mask.counts)
@@ -232,7 +231,7 @@ def _candidates(chats: Sequence[Chat], settings: _CohortSettings, progress: Prog
 
 
 def _rank(candidate: _Candidate, settings: _CohortSettings) -> tuple[int, float, int, str]:
-    """Where a candidate stands in the order of being taken; of equal prompts the one with more signals comes first."""
+    """The sort key that decides which candidates are added first; of equal prompts, the one with more signals."""
     signals = -len(candidate.signals)
     drawn = unit_hash("cohort", settings.seed, candidate.row["id"])
     return (signals if settings.failures_first else 0), drawn, signals, canonical_json(candidate.row["metadata"])
@@ -277,6 +276,8 @@ def _result(
         with_signals=sum(bool(candidate.signals) for candidate in added),
         signals={name: signals[name] for name in SIGNALS if signals[name]},
         masked=dict(sorted(masked.items())) if settings.mask else None,
-        not_masked=MISSED if settings.mask else "Nothing was masked: the file holds what the traces hold.",
+        not_masked=MISSED
+        if settings.mask
+        else "Nothing was masked: the file contains the texts of the traces unchanged.",
         prompts=prompts,
     )

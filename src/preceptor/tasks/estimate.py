@@ -1,4 +1,4 @@
-"""Estimating how often people prefer something, from a judge's labels of many comparisons and people's of a few."""
+"""Estimating how often people prefer a response, from a judge's labels of many comparisons and people's of a few."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,12 +51,12 @@ def estimate(
         judged: preference rows as `label` writes them, or the folder of a labelling.
         people: comparisons with people's labels, by the same ids; None if the judged rows hold people's labels.
         policy: how often this policy's response is preferred; None for response a.
-        half_width: the wanted interval reaches this far to either side, between 0 and 0.5.
-        plan: write this many comparisons for people to label next, to `for_people.jsonl`; 0 writes none.
+        half_width: half the width of the desired interval, between 0 and 0.5.
+        plan: write this many comparisons to `for_people.jsonl` for people to label next; 0 writes none.
         sample: "random" if the labelled comparisons are a random sample and do not say so themselves.
-        out: folder for `estimate.json` and `for_people.jsonl`. Without one only `plan` writes, to a temporary folder.
+        out: folder for `estimate.json` and `for_people.jsonl`. Without it, only `plan` writes, to a temporary folder.
 
-    Raises: UsageError on faulty input: nothing matches, nobody has that policy, labels would be overwritten.
+    Raises: UsageError on faulty input: no label matches, no response is by that policy, or labels would be overwritten.
     """
     check_count("plan", plan, 0)
     if not 0 < half_width < 0.5:
@@ -82,7 +82,7 @@ def _estimate(
     sample: str | None,
     output: Output | None,
 ) -> tuple[EstimateResult, list[Row]]:
-    """The estimate, and the comparisons for people to label next."""
+    """The estimate and the comparisons for people to label next."""
     people = None if labels is None else read_people(labels)
     judged = enumerate(_judged(file))
     asked = [row for position, each in judged if (row := _asked(position, each, policy, people)) is not None]
@@ -115,18 +115,18 @@ def _written(result: EstimateResult, questions: Sequence[Row], output: Output) -
 
 @dataclass
 class PeoplesLabels:
-    """People's labels by comparison, and which of them were of use."""
+    """People's labels by comparison, and which of them were used."""
 
     by_id: dict[str, list[ComparisonRow]] = field(default_factory=dict[str, list[ComparisonRow]])
     malformed: int = 0
     used: set[int] = field(default_factory=set[int])
     """Numbers of rows that were matched."""
     differing: set[int] = field(default_factory=set[int])
-    """Numbers of rows whose responses are not those that were judged."""
+    """Numbers of rows whose responses differ from the judged ones."""
 
     def of(self, judged: PreferenceRow) -> Label | None:
-        """The share of people who prefer response a of a judged comparison, whichever response they were shown as a;
-        the mean of several rows of one id. None where nobody was asked.
+        """The share of people who prefer response a of a judged comparison, whichever response they saw as a; the mean
+        over several rows with one id. None if nobody labelled it.
         """
         shares: list[float] = []
         chosen: list[Selection] = []
@@ -142,17 +142,17 @@ class PeoplesLabels:
         return Label(sum(shares) / len(shares), DISPUTED if DISPUTED in chosen else chosen[0]) if shares else None
 
     def matches(self, path: Path, judged: Path) -> Matches:
-        """What became of the rows.
+        """Counts how the rows matched.
 
-        Raises: UsageError when none is of use.
+        Raises: UsageError when none can be used.
         """
         rows = [row for group in self.by_id.values() for row in group]
         differing = self.differing - self.used
         if not self.used:
-            why = "their responses are others" if differing else f'their ids are others, as "{rows[0].comparison.id}"'
+            why = "their responses differ" if differing else f'their ids differ, such as "{rows[0].comparison.id}"'
             raise UsageError(
-                f"{path}: none of {len(rows)} labels is of a comparison in {judged}: {why}; have people label the "
-                "rows that --plan writes, which keep ids and responses"
+                f"{path}: none of the {len(rows)} labels matches a comparison in {judged}: {why}; have people label "
+                "the rows that --plan writes, which keep ids and responses"
             )
         return Matches(
             labelled=len(rows),
@@ -163,7 +163,7 @@ class PeoplesLabels:
 
 
 def read_people(path: Path) -> PeoplesLabels:
-    """The comparisons that people labelled; those without a label are left out.
+    """The comparisons labelled by people; rows without a label are left out.
 
     Raises: UsageError when there is none.
     """
@@ -182,7 +182,7 @@ def read_people(path: Path) -> PeoplesLabels:
 
 
 def _asked(position: int, judged: PreferenceRow, policy: str | None, people: PeoplesLabels | None) -> Asked | None:
-    """The comparison as it is estimated from; None where it says nothing about the policy."""
+    """The comparison in the form that the estimate needs; None if it says nothing about the policy."""
     a_is_meant = True if policy is None else judged.a_is_by(policy)
     if a_is_meant is None:
         return None
@@ -215,15 +215,15 @@ def _nothing_asked(file: Path, policy: str | None) -> str:
         return f"{file}: holds no rows"
     names = {name for judged in _judged(file) for name in judged.policies} - {NO_POLICY}
     if policy in names:
-        return f'{file}: every comparison of "{policy}" is with itself'
+        return f'{file}: every comparison of "{policy}" is with its own responses'
     return f'{file}: no comparison has a response of the policy "{policy}"; ' + (
-        nearest(policy, names) if names else "its rows name no policies, so ask about response a, without --policy"
+        nearest(policy, names) if names else "its rows name no policies; leave out --policy to estimate for response a"
     )
 
 
 def _questions(file: Path, positions: Sequence[int], chosen: Sequence[Selection]) -> list[Row]:
-    """The comparisons at positions of the file, as people are asked, in the order of the positions given, each with how
-    it was chosen.
+    """The rows for people to label: the comparisons at these positions of the file, in this order, each with how it was
+    chosen.
     """
     rank = {position: i for i, position in enumerate(positions)}
     rows: dict[int, Row] = {}

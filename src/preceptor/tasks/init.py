@@ -1,4 +1,4 @@
-"""A folder to start from: a constitution with every field explained, prompts, a recipe that uses them, and a README."""
+"""A starter folder: a constitution with every field explained, prompts, a recipe that uses them, and a README."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -9,11 +9,11 @@ from preceptor.store.files import write_text, writing
 
 FILES = ("README.md", "constitution.toml", "prompts.jsonl", "recipe.toml")
 EVERY = 4
-"""Of the short everyday prompts, every fourth is written."""
+"""Every fourth of the short everyday prompts is written."""
 
 
 class Started(Frozen):
-    """A folder to start from."""
+    """A starter folder."""
 
     folder: Path
     files: tuple[str, ...]
@@ -23,19 +23,19 @@ class Started(Frozen):
 
 
 def init(folder: str | Path = ".") -> Started:
-    """Writes the files to start from.
+    """Writes the files of a starter folder.
 
     Example:
         >>> import tempfile
         >>> init(tempfile.mkdtemp()).files
         ('README.md', 'constitution.toml', 'prompts.jsonl', 'recipe.toml')
 
-    Raises: UsageError where the folder holds one of the files already; PreceptorError where it cannot be written.
+    Raises: UsageError if the folder already holds one of the files; PreceptorError if it cannot be written.
     """
     folder = Path(folder)
     for name in FILES:
         if (folder / name).exists():
-            raise UsageError(f"{folder / name}: exists already; name another folder")
+            raise UsageError(f"{folder / name}: already exists; name another folder")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:

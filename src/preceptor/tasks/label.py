@@ -1,4 +1,4 @@
-"""Labelling a dataset: comparisons, or prompts and a policy, to a preference dataset that TRL trains on."""
+"""Labelling: turns comparisons, or prompts and a policy, into a preference dataset that TRL trains on."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,16 +44,16 @@ from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
 
 ESTIMATED_ON = 200
-"""Comparisons whose tokens a plan counts; it extrapolates from them."""
+"""A plan counts the tokens of this many comparisons and extrapolates from them."""
 PINNED = "label.json"
-"""What a folder of labels was begun with."""
+"""The file that records the settings of a folder of labels."""
 ASSUMED = (
-    "no server was asked: each is assumed to answer conversations with log-probabilities; one without them is asked "
-    "several times for each call"
+    "no server was contacted: each is assumed to return log-probabilities for conversations; a server without them "
+    "needs several calls for each"
 )
-"""What a plan takes for granted."""
+"""What a plan assumes."""
 _SHOWN = 3
-"""Malformed rows that a note names."""
+"""How many malformed rows a note names."""
 
 
 def label(
@@ -73,29 +73,29 @@ def label(
     connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> LabelResult:
-    """Labels a dataset of comparisons, or of responses that a policy samples for its prompts.
+    """Labels comparisons, or responses that a policy samples for prompts.
 
-    Work continues from wherever an earlier process left it: give the same rows, judges and folder again.
+    To resume, call it again with the same rows, judges and folder.
 
     Args:
         rows: comparisons, or prompts with `sampling`; see `preceptor.store.comparisons` for the columns.
-        judges: one judge, or several, which are an ensemble.
+        judges: one judge, or several as an ensemble.
         out: folder of the dataset; a temporary one by default, which is deleted with the result.
         sampling: sample candidates for the prompts in `rows`; a `Sampling`, or a dict of its settings.
-        design: which pairs of k responses are compared, where a row has several.
-        limit: rows to label, from the first; a later call may raise it.
+        design: which pairs are compared if a row has several responses.
+        limit: how many rows to label, from the first; a later call may raise it.
         strict: refuse malformed rows instead of skipping them.
         max_failure_rate: stop when a larger share of comparisons fails, from 0 to 1.
         budget: most dollars that all calls of this folder may cost; by default as the judges say.
         steps: also score trajectories, as a whole and step by step, with the first judge's model and constitution.
-        retry_failed: ask once more about comparisons whose calls did not get through.
-        to_people: write so many of the comparisons that the judges dispute to `for_people.jsonl`; 0 leaves that file
-            alone.
+        retry_failed: repeat the calls that got no answer.
+        to_people: write this many of the comparisons on which the judges disagree most to `for_people.jsonl`; 0 leaves
+            that file unchanged.
         connection: how model servers are reached; by default as the judges say.
         progress: by default a bar on a terminal, and lines elsewhere.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when too many judgements fail,
-        the budget is spent, a server cannot be used or the disk does not take the output.
+        the budget is spent, a server cannot be used or the output cannot be written.
     """
     output, specs, begun = output_folder(out), judge_specs(judges), time.perf_counter()
     out, connection = output.path, shared_connection(judges, connection)
@@ -124,7 +124,7 @@ def label(
             models = open_models(job, ledger)
             _pin(out / PINNED, job, models)
             if retry_failed:
-                outcomes.clear()  # everything that was answered comes from the ledger
+                outcomes.clear()  # answered calls come from the ledger
             log.stage("labelling")
             label_rows(
                 islice(models.rows(job), limit),
@@ -158,12 +158,12 @@ def plan_label(
     connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> LabelPlan:
-    """Counts what `label` would ask of judges and policy, for all rows from the first, without asking either.
+    """Estimates the calls that `label` would make, from the first row on, without calling judges or policy.
 
-    Servers are not contacted: `assumed` says what is assumed of them. Tokens are those of the first comparisons,
-    extrapolated; rationales and candidates count at their full length. Scores of trajectories are not counted.
+    Servers are not contacted: `assumed` says what is assumed about them. Tokens are extrapolated from the first
+    comparisons; rationales and candidates count at their full length. Scores of trajectories are not counted.
 
-    Args: as of `label`.
+    Args: as for `label`.
     Raises: UsageError on faulty input.
     """
     specs, scratch, connection = judge_specs(judges), output_folder(None), shared_connection(judges, connection)
@@ -186,7 +186,7 @@ def _check(limit: int | None, design: str) -> None:
 
 @dataclass(frozen=True)
 class _LabelJob:
-    """What is labelled, by whom, and how; see `label`."""
+    """The data, judges and settings of a labelling; see `label`."""
 
     data: Path
     judges: tuple[JudgeSpec, ...]
@@ -203,7 +203,7 @@ class _LabelJob:
             check_name(self.sampling.policy)
 
     def expected_rows(self) -> Iterator[InputRow]:
-        """The rows as far as they are known without asking the policy, up to the limit."""
+        """The rows up to the limit, as far as they are known without asking the policy."""
         if self.sampling is None:
             rows = read_comparisons(self.data, design=self.design)
         else:
@@ -212,7 +212,7 @@ class _LabelJob:
 
 
 def _data(rows: Rows, out: Path, sampling: Sampling | None) -> Path:
-    """The file with the rows; rows in memory are written to the folder of the labels."""
+    """The file of the rows; rows in memory are written to the folder of the labels."""
     if isinstance(rows, str | Path):
         return Path(rows)
     with working_in(out, "labels"):
@@ -225,7 +225,7 @@ def _as_file(rows: Rows, folder: Path, sampling: Sampling | None, *, begun: bool
 
 @dataclass(frozen=True)
 class Census:
-    """What the input holds."""
+    """Counts of the input's rows."""
 
     rows: int
     malformed: int
@@ -242,7 +242,7 @@ class Census:
 def take_census(job: _LabelJob) -> Census:
     """Reads the whole input once, so that its length is known and malformed rows are reported before any call.
 
-    Raises: UsageError when there is nothing to label, and on a malformed row where the job is strict.
+    Raises: UsageError when there is nothing to label, and on a malformed row if the job is strict.
     """
     rows = malformed = 0
     examples: list[Malformed] = []
@@ -261,28 +261,28 @@ def take_census(job: _LabelJob) -> Census:
 
 @dataclass(frozen=True)
 class OpenModels:
-    """Everything in a job that asks a language model."""
+    """The judges and the policy of a job."""
 
     judge: PreferenceJudge
     policy: RecordedModel | None
     trajectory_judge: TrajectoryJudge | None
 
     def rows(self, job: _LabelJob) -> Iterator[InputRow]:
-        """The comparisons of a job; candidates are sampled as their comparisons are taken."""
+        """The comparisons of a job; candidates are sampled when their comparisons are read."""
         if self.policy is None or job.sampling is None:
             return read_comparisons(job.data, design=job.design)
         return sampled_comparisons(job.data, self.policy, job.sampling)
 
     @property
     def recorded(self) -> list[RecordedModel]:
-        """The models with the ledger before them."""
+        """The models, whose calls go through the ledger."""
         recorded = [member.model for member in self.judge.members]
         recorded += [self.policy] if self.policy else []
         return recorded + (self.trajectory_judge.models if self.trajectory_judge else [])
 
 
 def open_models(job: _LabelJob, ledger: Ledger, *, unasked: bool = False) -> OpenModels:
-    """Opens every model of a job, each once.
+    """Opens every model of a job once.
 
     Args:
         unasked: contact no server.
@@ -304,9 +304,9 @@ def open_models(job: _LabelJob, ledger: Ledger, *, unasked: bool = False) -> Ope
 
 
 def _pin(path: Path, job: _LabelJob, models: OpenModels) -> None:
-    """Writes down what the folder is for, or compares it with what it was for.
+    """Records the settings of the folder, or compares them with the recorded ones.
 
-    Raises: UsageError where they differ.
+    Raises: UsageError if they differ.
     """
     pinned: dict[str, Any] = {
         "data": content_of(job.data),
@@ -322,7 +322,7 @@ def _pin(path: Path, job: _LabelJob, models: OpenModels) -> None:
 def _result(
     job: _LabelJob, models: OpenModels, ledger: Ledger, outcomes: Outcomes, for_people: int | None, seconds: float
 ) -> LabelResult:
-    """Counts come from the files, so they are the same however many processes wrote them."""
+    """The result. Counts come from the files, so they do not depend on how many processes wrote them."""
     constitutions = {c.hash: c for c in (load_constitution(spec.constitution) for spec in job.judges)}
     counted = count_outcomes(outcomes)
     return LabelResult(
@@ -348,7 +348,7 @@ def _result(
 
 @dataclass(frozen=True)
 class _Bill:
-    """What asking one model about some comparisons takes."""
+    """The calls and tokens that some comparisons need from one model."""
 
     calls: float
     usage: Usage
@@ -381,7 +381,7 @@ def _judge_bill(judge: MemberJudge, comparisons: Sequence[Comparison]) -> _Bill:
 
 
 def _sampling_bill(policy: LanguageModel, sampling: Sampling, comparisons: Sequence[Comparison]) -> _Bill:
-    """Of a prompt's candidates, an equal share for each of its comparisons."""
+    """The bill for sampling; a prompt's candidates are shared equally among its comparisons."""
     share = sampling.samples / len(pairs_of(sampling.samples, sampling.design))
     prompt_tokens = sum(policy.count_tokens(comparison.prompt.conversation) for comparison in comparisons)
     usage = Usage(

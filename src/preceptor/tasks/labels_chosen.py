@@ -1,4 +1,4 @@
-"""Which of people's labels can represent the other comparisons, given how the labelled comparisons were chosen."""
+"""Which human labels can represent the other comparisons, given how the labelled comparisons were chosen."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,24 +11,24 @@ from preceptor.store.selection import DISPUTED, NOT_SAID, Selection
 
 RANDOM = "random"
 NEARLY_ALIKE = 0.95
-"""Labels count as a random sample if their weights cost at most a twentieth of their worth."""
+"""Labels count as a random sample if unequal weights reduce the effective sample size by at most a twentieth."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What people think of one comparison."""
+    """People's label of one comparison."""
 
     p_a: float
     selection: Selection
-    """How people came to be asked about it."""
+    """How it was chosen for people to label."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One comparison that is asked about."""
+    """One comparison that an estimate is about."""
 
     position: int
-    """In the file of judged comparisons."""
+    """Its position in the file of judged comparisons."""
     row: JudgedRow
     input: Selection
     """How the comparison itself was chosen, before it was judged."""
@@ -37,7 +37,7 @@ class Asked:
 
     @property
     def said(self) -> Selection:
-        """How it was chosen, as far as rows say; disputed if the input or the label says so."""
+        """How it was chosen, as far as the rows say; disputed if the input or the label says so."""
         if DISPUTED in (self.input, self.label):
             return DISPUTED
         return self.label if self.label.how else self.input
@@ -45,7 +45,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Usable:
-    """The comparisons, with only the labels that can be used."""
+    """The comparisons, with only the usable labels."""
 
     rows: list[JudgedRow]
     chosen: dict[str, int]
@@ -59,13 +59,13 @@ def usable_labels(
 ) -> Usable:
     """The labels that can be used.
 
-    If people labelled every comparison, nothing was chosen. Otherwise the rows say how they were chosen, or `sample`
-    does, or the files for people that were written beside the labels.
+    If people labelled every comparison, nothing was chosen. Otherwise the rows, `sample` or the files for people
+    beside the labels say how the comparisons were chosen.
 
     Args:
         judged: the judged comparisons, for errors.
-        people: the file of labels; None where the judged rows hold them.
-        sample: how rows that do not say were chosen; None if it is not known.
+        people: the file of labels; None if the judged rows hold them.
+        sample: how rows that do not say it were chosen; None if unknown.
         written: how comparisons were chosen in files for people, by their ids.
 
     Raises: UsageError if the labels are only of disputed comparisons or come from two designs, or if it is not known
@@ -84,7 +84,7 @@ def usable_labels(
     kept = {position: selection for position, selection in chosen.items() if selection != DISPUTED}
     if not kept:
         raise UsageError(
-            f"{place}: all {len(labelled)} labels are of comparisons chosen because judges dispute them. They do "
+            f"{place}: all {len(labelled)} labels are of comparisons chosen because judges dispute them. These do "
             "not represent the others, so nothing can be estimated from them; have people label a random sample: "
             f"`preceptor estimate {judged} --plan N --out FOLDER` draws one"
         )
@@ -103,10 +103,10 @@ def _asked_for(
     written: Mapping[str, Selection],
     few: int,
 ) -> dict[int, Selection]:
-    """How the labelled comparisons were chosen, if some rows do not say.
+    """How the labelled comparisons were chosen, if some rows do not say it.
 
-    If the file written for people lists every labelled comparison as disputed, they are disputed whatever `sample`
-    says: a random sample would contain others too.
+    If the file written for people lists every labelled comparison as disputed, they count as disputed whatever `sample`
+    says: a random sample would also contain others.
 
     Args:
         few: number of comparisons; if all of them were written for people, the file says nothing.

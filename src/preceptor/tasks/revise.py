@@ -41,7 +41,7 @@ def revise(
 ) -> RevisionResult:
     """Has a model draft, criticise and revise answers by a constitution.
 
-    Every call is in the folder's ledger, so a second call continues where the first one ended. Writes
+    The folder's ledger records every call, so calling this again resumes the work. Writes
     `preferences.jsonl` (the revision over the draft, where they differ), `sft.jsonl` (prompt and revision),
     `failures.jsonl` and `summary.json`.
 
@@ -51,8 +51,8 @@ def revise(
         constitution: name of a shipped constitution, or path of a .toml file.
         out: folder of the output; a temporary one by default, which is deleted with the result.
         settings: rounds and sampling; `RevisionSettings`, or a dict of them.
-        limit: prompts to use, from the first.
-        budget: most dollars that all calls of this folder may cost.
+        limit: how many prompts to use, from the first.
+        budget: the most dollars that all calls of this folder may cost.
         connection: how a model server is reached.
         progress: by default a bar on a terminal, and lines elsewhere.
 
@@ -129,7 +129,7 @@ def _write(folder: Path, prompts: Sequence[Prompt], results: Sequence[Revised | 
 
 
 def _pair(revised: Revised, reviser: Reviser) -> dict[str, Any]:
-    """The revision over the draft. Nobody judged: the preference is by construction, and the row says so."""
+    """The revision preferred to the draft. Nobody judged this preference, and the row says so."""
     return {
         "id": revised.prompt.id,
         "prompt": [message.wire() for message in revised.prompt.conversation],

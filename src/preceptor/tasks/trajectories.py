@@ -1,4 +1,4 @@
-"""How a judge sees whole trajectories, from a folder of labels."""
+"""A study of a judge of whole trajectories, from a folder of labels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from preceptor.store.selection import DISPUTED
 from preceptor.store.tabular import Rows, rows_as_file
 
 Success = Mapping[str, Mapping[str, bool]]
-"""By comparison, then by content of the response, whether it succeeded."""
+"""Whether each response succeeded, by comparison and then by the response's content."""
 
 
 def trajectories(
@@ -41,12 +41,12 @@ def trajectories(
 
     Args:
         labels: the result of `label`, its folder, or its `preferences.jsonl` or `.parquet`.
-        data: the comparisons with what is known of success: `success_a` and `success_b` in the metadata, else the
-            label. By default the label counts that the comparisons had when they were judged.
-        good_step: least score of a good step, 1 to 10.
+        data: the comparisons with known success: `success_a` and `success_b` in the metadata, else the label. By
+            default the label that the comparisons had when they were judged.
+        good_step: the lowest score of a good step, 1 to 10.
         out: folder for `trajectories.json` and `trajectories.md`; by default nothing is written.
 
-    Raises: UsageError if there are no trajectories, or nothing in `data` belongs to them.
+    Raises: UsageError if there are no trajectories, or no row of `data` matches them.
     """
     if not 1.0 <= good_step <= 10.0:
         raise UsageError(f"good_step {good_step:g}: expected a score from 1 to 10")
@@ -73,8 +73,8 @@ def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFi
             pairs.append(pair)
     if not pairs:
         raise UsageError(
-            f"{file}: {rows} rows and no trajectory among them; expected labels of comparisons whose responses are "
-            "several messages each"
+            f"{file}: {rows} rows but no trajectory; expected labels of comparisons whose responses have several "
+            "messages each"
         )
     if known is not None and not matched:
         raise UsageError(
@@ -85,7 +85,7 @@ def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFi
 
 
 def _successes(data: Path) -> Success:
-    """What is known of success, by comparison; empty for a comparison of which nothing is known."""
+    """The known success by comparison; empty for a comparison of which nothing is known."""
     by_comparison: dict[str, dict[str, bool]] = {}
     for row in read_comparisons(data):
         if isinstance(row, Malformed):
@@ -100,7 +100,7 @@ def _successes(data: Path) -> Success:
 
 
 def _known_success(row: ComparisonRow) -> tuple[bool | None, bool | None]:
-    """Whether a and b succeeded: by the metadata, else by the label."""
+    """Whether a and b succeeded, from the metadata or else from the label."""
     metadata = row.comparison.prompt.metadata
     if "success_a" in metadata or "success_b" in metadata:
         a, b = (metadata.get(f"success_{side}") for side in ("a", "b"))
@@ -113,7 +113,7 @@ def _known_success(row: ComparisonRow) -> tuple[bool | None, bool | None]:
 
 
 def _success(row: PreferenceRow, known: Success) -> tuple[bool | None, bool | None]:
-    """Whether a and b of a row succeeded, matched by content, since another file may have them the other way round."""
+    """Whether a and b of a row succeeded; matched by content, since another file may have them in the other order."""
     of_content = known.get(row.id, {})
     a, b = (of_content.get(_content(messages)) for messages in row.responses)
     return a, b

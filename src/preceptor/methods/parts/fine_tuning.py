@@ -1,4 +1,4 @@
-"""Supervised fine-tuning as a part of a run, and the ending of the methods that are nothing else."""
+"""Supervised fine-tuning as a part of a run, and the end of methods that consist of fine-tuning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ from preceptor.training.sft.train import train_sft
 
 
 def fine_tuned_first(session: Session) -> str:
-    """The model that a method starts from, as a model string: the policy, or what [sft] makes of it."""
+    """The model that a method starts from, as a model string: the policy, or the policy fine-tuned by [sft]."""
     table = session.recipe.sft_first
     if table is None:
         return session.recipe.policy
@@ -86,7 +86,7 @@ def end_fine_tuned(
     judge: RunJudge | None,
     grader: Grader | None,
 ) -> RunSummary:
-    """The end of a method whose result is a fine-tuned model: it is measured and published, and the report is written.
+    """Ends a method whose result is a fine-tuned model: measures and publishes it, and writes the report.
 
     Args:
         name: the folder of the fine-tuning.

@@ -1,4 +1,4 @@
-"""Gathering preferences: an AI judge's, on responses sampled here; people's, from files; or both."""
+"""Gathering preferences: an AI judge's, on responses sampled by the policy; people's, from files; or both."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from preceptor.tasks.label import label
 def gather_preferences(
     session: Session, judge: ComparingJudgeSettings | None, settings: PreferenceSettings, prompts: Split, policy: str
 ) -> list[TrainingPair]:
-    """The pairs to learn from, in every process. Nothing of a held-out prompt is among them.
+    """The pairs to learn from, in every process. None of them has a held-out prompt.
 
     Args:
         judge: needed for AI preferences.
@@ -33,7 +33,7 @@ def gather_preferences(
     left_out = Counter[str]()
     sets: list[list[TrainingPair]] = []
     if settings.ai:
-        assert judge is not None  # the schema's own check
+        assert judge is not None  # the schema checks this
         path = _labels(session, judge, settings, prompts, policy)
         pairs, why = read_training_pairs(path, weight=settings.ai_weight, labels="ai")
         left_out.update(reason.partition(": ")[2] for reason in why)
@@ -73,7 +73,7 @@ def preferences_in_words(settings: PreferenceSettings) -> Iterator[str]:
 def _labels(
     session: Session, judge: ComparingJudgeSettings, settings: PreferenceSettings, prompts: Split, policy: str
 ) -> Path:
-    """The file of the judge's preferences, made unless an earlier process finished it."""
+    """The file of the judge's preferences. It is written unless an earlier process finished it."""
     out, default = session.directory.path / "labels", session.recipe.decoding
     sampling = Sampling(
         policy=policy,
@@ -104,7 +104,7 @@ def _labels(
 
 
 def check_unaltered(session: Session, path: Path, expected: str) -> None:
-    """Raises: CheckpointError when what an earlier process finished is not there or has another content."""
+    """Raises: CheckpointError when a file that an earlier process finished is missing or has changed."""
 
     def check() -> None:
         if not path.is_file() or content_of(path) != expected:

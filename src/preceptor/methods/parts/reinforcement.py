@@ -1,4 +1,4 @@
-"""Training a policy by RL inside a run, whatever rewards it."""
+"""Training a policy by RL inside a run, with any source of reward."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -26,7 +26,7 @@ from preceptor.training.tuning import TuningSettings
 def whole_reward(
     feedback: RewardSource, functions: RewardFunctionSettings, processing: RewardProcessing
 ) -> RewardSource:
-    """The reward of training: AI feedback's and that of the functions that the recipe names, summed and processed."""
+    """The training reward: AI feedback plus the functions that the recipe names, summed and processed."""
     parts = [(feedback, functions.feedback_weight)] if functions.feedback_weight else []
     parts += [(CallableReward(load_reward_function(name), name), weight) for name, weight in functions.weighted]
     alone = not functions.functions and functions.feedback_weight == 1.0
@@ -41,11 +41,11 @@ def train_by_rl(
     settings: RLSettings,
     at_checkpoint: Callable[[int], bool],
 ) -> int:
-    """Trains a policy by RL, from wherever an earlier process left it. Every process calls it.
+    """Trains a policy by RL, resuming where an earlier process stopped. Every process calls it.
 
     Args:
-        rewards: on the main process; None on the others.
-        at_checkpoint: called on the main process at every checkpoint; returns False to stop early.
+        rewards: given in the main process; None in the others.
+        at_checkpoint: called in the main process at every checkpoint; returns False to stop early.
 
     Returns: the number of finished steps.
     """
@@ -67,7 +67,7 @@ def train_by_rl(
 def rl_in_words(
     functions: RewardFunctionSettings, settings: RLSettings, tuning: TuningSettings, feedback: str
 ) -> Iterator[str]:
-    """What the reward was the sum of, if there was more than AI feedback, and what became of it.
+    """Describes the parts of the reward, if there was more than AI feedback, and how RL used it.
 
     Args:
         feedback: whose reward it is, for instance "the judge's".
@@ -81,7 +81,7 @@ def rl_in_words(
     if settings.algorithm == "online_dpo":
         held = f"with β = {settings.kl_coefficient} in its loss"
     else:
-        place = "taken off the reward" if settings.kl_in == "reward" else "added to the loss"
-        held = f"with {settings.kl_coefficient} for every nat of KL to the reference {place}"
+        place = "subtracted from the reward" if settings.kl_in == "reward" else "added to the loss"
+        held = f"with {settings.kl_coefficient} times the KL to the reference (in nats) {place}"
     name = settings.algorithm.replace("_", " ").upper()
     yield f"{name} turned rewards into updates of {what}, {held}."

@@ -1,4 +1,4 @@
-"""Training reward models on preferences, and measuring them on pairs that they were not trained on."""
+"""Training reward models on preferences, and measuring them on held-out pairs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,12 +25,12 @@ CENTRED_ON = 64
 
 
 def train_reward_models(session: Session, table: RewardModelTable, base: str, pairs: Sequence[TrainingPair]) -> None:
-    """Trains the members, each in a folder of its own in `reward_model/`, and measures them together on held-out pairs.
+    """Trains the members, each in its own folder in `reward_model/`, and measures them together on held-out pairs.
 
     Args:
-        base: the language model that each is made of, unless the recipe names another.
+        base: the language model that each starts from, unless the recipe names another.
 
-    Raises: UsageError when the pairs teach nothing; PreceptorError when training diverges.
+    Raises: UsageError when there is nothing to learn from the pairs; PreceptorError when training diverges.
     """
     settings = table.learning
     training, held_out = split(pairs, settings.held_out_share)
@@ -47,7 +47,7 @@ def train_reward_models(session: Session, table: RewardModelTable, base: str, pa
 
 
 def open_reward_model(session: Session, settings: RewardModelSettings) -> Scorer:
-    """The reward model, or the ensemble of them, that `train_reward_models` made. For the main process.
+    """The reward model, or the ensemble, that `train_reward_models` made. For the main process.
 
     Raises: CheckpointError when one was altered.
     """
@@ -56,7 +56,7 @@ def open_reward_model(session: Session, settings: RewardModelSettings) -> Scorer
 
 
 def accuracy_of(model: Scorer, pairs: Sequence[TrainingPair]) -> RewardAccuracy | None:
-    """How a reward model orders pairs; None if there are no pairs, or it has a reward for none of them."""
+    """How well a reward model orders pairs; None if there are no pairs, or none of them has a reward."""
     items = [(pair.prompt, response) for pair in pairs for response in (pair.chosen, pair.rejected)]
     rewards = model.score(items)
     scored = [_scored(pair, *rewards[2 * i : 2 * i + 2]) for i, pair in enumerate(pairs)]

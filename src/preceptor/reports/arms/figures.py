@@ -1,4 +1,4 @@
-"""The figures of several ways of training side by side: what is gained for a nat of KL."""
+"""Figures of several ways of training side by side: the gain per nat of KL."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +17,9 @@ from preceptor.results.run import RunSummary
 
 
 def gain_against_kl(runs: Mapping[str, RunSummary]) -> Markup:
-    """Two panels, the held-out score and the judge's, each against the KL to the base. Of the held-out score a line per
-    run with a point for each look at a checkpoint; of both the policy before training and the one kept, on the test
-    prompts, the latter larger and with its interval.
+    """Two panels, the held-out score and the judge's score, each against the KL to the base. For the held-out score,
+    each run has a line with a point for each measured checkpoint. Both panels show the policy before training and the
+    kept one on the test prompts; the kept one is larger and has its interval.
 
     Args:
         runs: by name.
@@ -44,7 +44,7 @@ def gain_against_kl(runs: Mapping[str, RunSummary]) -> Markup:
         figure.legend(*labelled.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         ends = "; ".join(f"{name} {estimate(run.evaluation.after.heldout_score.overall)}" for name, run in runs.items())
         return to_svg(
-            figure, f"Held-out score and the judge's score against KL to the base. Held-out in the end: {ends}"
+            figure, f"Held-out score and the judge's score against KL to the base. Held-out score at the end: {ends}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The report of several ways of training side by side: one HTML file that opens offline and needs nothing else."""
+"""The report of several ways of training side by side: one self-contained HTML file that opens offline."""
 
 from preceptor.evaluation.policies.result import Evaluation
 from preceptor.reports.arms.figures import gain_against_kl
@@ -12,7 +12,7 @@ def render_arms(summary: ArmsResult, compared: Evaluation) -> str:
     """The report as HTML. All text is escaped.
 
     Args:
-        compared: the arms, and the policy before training, against each other.
+        compared: the arms and the policy before training, compared with each other.
     """
     return page(
         "arms/arms.html.jinja",

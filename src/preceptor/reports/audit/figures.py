@@ -38,7 +38,7 @@ def alignment(judges: Sequence[JudgeAudit]) -> Markup:
 
 
 def biases(judges: Sequence[JudgeAudit]) -> Markup:
-    """Three panels: the same position after a swap, the first position, and the longer response beside people's."""
+    """Three panels by judge: same position after a swap, first position, and longer response (beside people's)."""
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.95 + 0.5 * len(judges)), layout="constrained")
         swapped, first, length = figure.subplots(1, 3, sharey=True)
@@ -80,7 +80,7 @@ def reliability(judges: Sequence[JudgeAudit]) -> Markup:
 def draw_reliability(axes: Axes, judge: JudgeAudit) -> None:
     """One judge's confidence against how often it is right, beside the line on which it should be."""
     axes.plot([0.5, 1], [0.5, 1], color=RED, linewidth=1, linestyle=":")
-    _bins(axes, judge.reliability, GREY, "as it judges")
+    _bins(axes, judge.reliability, GREY, "uncalibrated")
     if judge.calibrated is not None:
         _bins(axes, judge.calibrated.reliability, GREEN, "calibrated, out of fold")
     axes.set_xlabel("confidence")
@@ -89,7 +89,7 @@ def draw_reliability(axes: Axes, judge: JudgeAudit) -> None:
 
 
 def short(label: str) -> str:
-    """A judge's name for a figure: one line for each of its parts, long ones with their middle left out."""
+    """A judge's name for a figure: one line for each of its parts, with the middle of long ones left out."""
     lines = label.split(" · ")
     keep = (_LABEL - 1) // 2
     return "\n".join(line if len(line) <= _LABEL else f"{line[:keep]}…{line[-keep:]}" for line in lines)

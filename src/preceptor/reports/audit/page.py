@@ -1,4 +1,4 @@
-"""The report of an audit of judges against people: one HTML file that opens offline and needs nothing else."""
+"""The report of an audit of judges against people: one self-contained HTML file that opens offline."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,8 @@ def render_audit(audit: Audit, facts: Mapping[str, str | int | Mapping[str, str 
     """The report as HTML. All text is escaped.
 
     Args:
-        facts: what was audited and with what, as the page lists it: values are texts, numbers, or a dict of them.
-            "data", the name of the data file, is also in the page's title.
+        facts: the data and versions that the page lists; values are texts, numbers, or a dict of them. "data", the name
+            of the data file, is also in the page's title.
     """
     audit = with_short_labels(audit)
     judges = ranked(audit)

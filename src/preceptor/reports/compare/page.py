@@ -1,5 +1,5 @@
-"""The report of finished runs, or evaluations, side by side: what was set differently, what came of it, and whether the
-difference is more than chance.
+"""The report of finished runs, or evaluations, side by side: their results, whether these differ by more than chance,
+and which settings differ.
 """
 
 import difflib
@@ -52,7 +52,7 @@ def _shared(compared: ComparisonResult) -> dict[str, Any]:
 
 
 def _versions(compared: ComparisonResult) -> list[tuple[ConstitutionVersion, list[int], list[DiffLine]]]:
-    """Each version with the places of its sides in the rows of results, and its difference from the one before."""
+    """Each version with the indices of its sides in the rows of results, and its diff from the version before."""
     places = {side.name: place for place, side in enumerate(compared.sides)}
     versions: list[tuple[ConstitutionVersion, list[int], list[DiffLine]]] = []
     before: str | None = None

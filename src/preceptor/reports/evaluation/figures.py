@@ -1,4 +1,4 @@
-"""Figures of an evaluation, as inline SVG. Each has a text with its main numbers for those who cannot see it."""
+"""Figures of an evaluation, as inline SVG. Each has a text with its main numbers for readers who cannot see it."""
 
 import math
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from preceptor.reports.audit.figures import draw_reliability
 from preceptor.reports.evaluation.view import cohort_wins, varying
 
 _ROWS = 14
-"""Most rows in a figure of changes; if there are more, each measure gets a figure."""
+"""The largest number of rows in a figure of changes; with more, each measure gets its own figure."""
 _DRAWN = 600
-"""Most points drawn in a scatter; of more, evenly spaced ones are drawn."""
+"""The largest number of points in a scatter plot; with more, evenly spaced ones are drawn."""
 _GROUPS = 6
 
 
 def win_rates(evaluation: Evaluation) -> Markup | None:
-    """Win rates against the baseline: as they are, at equal length, and by the training judge; for two policies also by
+    """Win rates against the baseline: raw, at equal length, and by the training judge; with two policies, also by
     cohort.
     """
     pairs = against_baseline(evaluation)
@@ -110,8 +110,8 @@ def _changes(shown: Sequence[Change], title: str) -> Markup:
 
 
 def length_scatter(points: Sequence[PointOfLength], control: LengthControl | None, policy: str, base: str) -> Markup:
-    """The judge's preference in each comparison against the difference in length, with the share won in groups of
-    similar length and the fit that gives the win rate at equal length.
+    """The judge's preference in each comparison, plotted against the difference in length; with the share won in groups
+    of similar length, and the fit that gives the win rate at equal length.
     """
     x = np.array([point.length_difference for point in points], dtype=float)
     y = np.array([point.p for point in points])
@@ -254,7 +254,7 @@ def ratings(evaluation: Evaluation) -> Markup | None:
 
 
 def trends(evaluation: Evaluation) -> list[Markup]:
-    """For each policy, how often it lost against the baseline over the time at which prompts were asked: all cohorts
+    """For each policy, how often it lost against the baseline, by the time at which prompts were asked: all cohorts
     together with intervals, and a thin line for each cohort. A policy with a single window has no figure.
     """
     return [

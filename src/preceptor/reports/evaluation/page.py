@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file that opens offline, and the same as Markdown."""
+"""The report of an evaluation, as one HTML file that opens offline and as Markdown."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ MEANINGS = {
     "interval allows for both. Length enters as the difference.",
     "By ratio": "The same, with length entering as the logarithm of the ratio (after Lee et al. 2023, who do not model "
     "difficulty). If the two rates disagree, the form of the length effect matters and neither is certain.",
-    "p": "Two-sided, from flipping the signs of the prompts' differences; corrected by Holm's method for all questions "
+    "p": "Two-sided, from flipping the signs of the prompts' differences; corrected by Holm's method for all tests "
     "in a table.",
     "Rating": "Bradley-Terry strength in log-odds; the first policy has 0.",
     "Same position after a swap": "Share of comparisons shown in both orders in which the same position wins both "
@@ -32,8 +32,8 @@ MEANINGS = {
     "Disagreement": "Share of comparisons on which the training judge and the judge that took no part in training "
     "prefer different responses; comparisons on which either is undecided are left out.",
     "Intervals": "95%, over prompts, since several responses to one prompt are not independent. For rates: Clopper and "
-    "Pearson's interval, from three prompts on, for as many trials as the prompts are worth. For means: Student's t, "
-    "corrected for skewness, from ten prompts on.",
+    "Pearson's interval for the effective number of trials, with at least three prompts. For means: Student's t, "
+    "corrected for skewness, with at least ten prompts.",
 }
 
 
@@ -58,13 +58,13 @@ def render_markdown(evaluation: Evaluation) -> str:
 
 
 def sections(evaluation: Evaluation) -> dict[str, object]:
-    """What `_evaluation.html.jinja` shows, for any page that includes it."""
+    """The values that `_evaluation.html.jinja` needs, for any page that includes it."""
     return _tables(evaluation) | {"figures": _figures(evaluation), "in_run": False}
 
 
 def cards(evaluation: Evaluation) -> list[Card]:
-    """The main numbers: for one policy its win rate, also at equal length and by the training judge; for several, each
-    win rate.
+    """The main numbers: with one policy, its win rate, also at equal length and by the training judge; with several,
+    the win rate of each.
     """
     pairs = against_baseline(evaluation)
     if len(pairs) == 1:

@@ -1,4 +1,4 @@
-"""What the report of an evaluation picks out of it, for its figures, pages and Markdown alike."""
+"""The parts of an evaluation that its figures, page and Markdown show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ EXAMPLE_TITLES: dict[ExampleKind, str] = {
 
 
 def cohort_wins(evaluation: Evaluation) -> list[tuple[WinRate, WinRate | None]]:
-    """By cohort, the win rates against the baseline, each with the training judge's."""
+    """The win rates against the baseline by cohort, each with the training judge's."""
     training = {(w.policy, w.against, w.cohort): w for w in evaluation.training_win_rates}
     return [
         (win, training.get((win.policy, win.against, win.cohort)))
@@ -31,7 +31,7 @@ def cohort_wins(evaluation: Evaluation) -> list[tuple[WinRate, WinRate | None]]:
 
 @dataclass(frozen=True)
 class RateRow:
-    """One measure of single responses in one cohort, the policies side by side."""
+    """One measure of single responses in one cohort, for all policies."""
 
     measure: str
     cohort: str | None
@@ -41,7 +41,7 @@ class RateRow:
 
 
 def rate_rows(evaluation: Evaluation) -> list[RateRow]:
-    """The rates by measure and cohort, in the order in which they first appear."""
+    """The rates by measure and cohort, in order of first appearance."""
     known = {(rate.measure, rate.cohort, rate.policy): rate.value for rate in evaluation.rates}
     return [
         RateRow(measure, cohort, tuple(known.get((measure, cohort, policy.name)) for policy in evaluation.policies))
@@ -54,7 +54,7 @@ Cell = tuple[float, SignificantDifference | None]
 
 
 def matrix(evaluation: Evaluation) -> list[tuple[str, list[Cell | None]]]:
-    """By policy, its win rate against every policy; None on the diagonal and if the two were not compared."""
+    """The win rate of each policy against every policy; None on the diagonal and for pairs that were not compared."""
     cells: dict[tuple[str, str], Cell] = {}
     for pair in all_pairs(evaluation):
         cells[pair.win.policy, pair.win.against] = (pair.win.rate.value, pair.significance)
@@ -64,7 +64,7 @@ def matrix(evaluation: Evaluation) -> list[tuple[str, list[Cell | None]]]:
 
 
 def examples_by_kind(evaluation: Evaluation) -> list[tuple[str, list[Example]]]:
-    """The examples under their titles, what went wrong first; kinds without examples are left out."""
+    """The examples under their titles, the worst kinds first; kinds without examples are left out."""
     kinds = [
         (title, [example for example in evaluation.examples if example.kind == kind])
         for kind, title in EXAMPLE_TITLES.items()
@@ -73,7 +73,7 @@ def examples_by_kind(evaluation: Evaluation) -> list[tuple[str, list[Example]]]:
 
 
 def varying(changes: Sequence[Change]) -> list[str]:
-    """A name for each change, made of what tells them apart: cohort, measure, policy."""
+    """A name for each change, built from what distinguishes them: cohort, measure, policy."""
     parts = [("" if change.cohort == ALL else change.cohort, change.measure, change.policy) for change in changes]
     columns = [i for i in range(3) if len({part[i] for part in parts}) > 1] or [0]
     return [

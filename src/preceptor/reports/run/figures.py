@@ -1,4 +1,4 @@
-"""Figures of a run: over its training steps, over the KL to its reference, and by cohort."""
+"""Figures of a run: against training steps, against the KL to its reference, and by cohort."""
 
 from collections.abc import Sequence
 
@@ -16,13 +16,13 @@ from preceptor.reports.run.words import looked_at
 from preceptor.results.run import BeforeAndAfter, RunSummary
 
 _NUMBERED = 12
-"""Checkpoints whose steps are written beside their points, at most."""
+"""The largest number of checkpoints whose steps are written beside their points."""
 _WIDE = 30
-"""Characters of a legend's entry that takes a line of its own."""
+"""Characters above which an entry of the legend gets its own line."""
 
 
 def curves(metrics: Sequence[Facts], summary: RunSummary) -> list[Markup]:
-    """Figures over training steps: reward or loss, the held-out score if there is one, KL, and guards of the text.
+    """Figures against training steps: reward or loss, the held-out score if there is one, KL, and guards on the text.
     Training is a thin line, measurements of checkpoints are points with their 95% intervals; a band marks the kept
     checkpoint.
     """
@@ -34,7 +34,7 @@ def curves(metrics: Sequence[Facts], summary: RunSummary) -> list[Markup]:
         _points(heldout, curve, "heldout_score", looked_at(summary))
         heldout.set_title(f"Held-out score ({summary.heldout_score_is})")
         _line(kl, metrics, "kl", "training prompts")
-        _points(kl, curve, "kl", "at the looks")
+        _points(kl, curve, "kl", "at checkpoints")
         kl.axhline(summary.bounds.max_kl, color=RED, linewidth=1, linestyle="--", label="bound")
         kl.set_title("KL to the reference, nats per response")
         _guards(guards, summary)
@@ -44,16 +44,16 @@ def curves(metrics: Sequence[Facts], summary: RunSummary) -> list[Markup]:
             axes.axvline(summary.best_step, color=GREEN, linewidth=5, alpha=0.18)
             axes.set_xlabel("training step")
             labels = axes.get_legend_handles_labels()[1]
-            if len(labels) > 1:  # side by side where that is not too wide
+            if len(labels) > 1:  # side by side if that is not too wide
                 figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > _WIDE else 2)
-        kept = f"over training steps; the checkpoint kept is step {summary.best_step}"
+        kept = f"against training steps; the kept checkpoint is step {summary.best_step}"
         titles = [axes.get_title("left") for axes in panels]
         return [to_svg(figure, f"{title} {kept}") for figure, title in zip(figures, titles, strict=True)]
 
 
 def against_kl(metrics: Sequence[Facts], summary: RunSummary) -> Markup | None:
-    """Training reward and held-out score over the KL to the reference, with the point where over-optimisation begins.
-    None with fewer than three measured checkpoints, and without a held-out score.
+    """Training reward and held-out score against the KL to the reference, marking where over-optimisation begins. None
+    with fewer than three measured checkpoints, and without a held-out score.
 
     The two have different units, so each has a panel: training with a point for each step, the held-out score with a
     point and a 95% interval for each checkpoint.
@@ -68,7 +68,7 @@ def against_kl(metrics: Sequence[Facts], summary: RunSummary) -> Markup | None:
         panels = list(figure.subplots(2 if paid else 1, 1, sharex=True, squeeze=False).flat)
         if paid:
             panels[0].plot(*zip(*paid, strict=True), "o-", color=GREY, markersize=4, linewidth=1.2)
-            panels[0].set_title("Reward of training, training prompts")
+            panels[0].set_title("Training reward, training prompts")
         known = points_against_kl(curve, "heldout_score")
         panels[-1].errorbar(
             [kl for _, kl, _ in known], [e.value for *_, e in known], yerr=reach([e for *_, e in known]),
@@ -85,7 +85,7 @@ def against_kl(metrics: Sequence[Facts], summary: RunSummary) -> Markup | None:
             panels[-1].legend(loc="best")
         panels[-1].set_xlabel("KL to the reference, nats per response")
         said = f"over-optimisation begins at step {over.step}" if over.detected else "no over-optimisation found"
-        return to_svg(figure, f"Training and held-out score over KL, {len(curve)} checkpoints; {said}")
+        return to_svg(figure, f"Training reward and held-out score against KL, {len(curve)} checkpoints; {said}")
 
 
 def points_against_kl(curve: Sequence[Measures], key: MeasureName) -> list[tuple[int, float, Estimate]]:
@@ -113,7 +113,7 @@ def _begins(over: OverOptimisation) -> str:
 
 
 def _trained_on(axes: Axes, metrics: Sequence[Facts], summary: RunSummary) -> None:
-    """Rewards in training, beside those on held-out prompts; the loss where there are no rewards."""
+    """Rewards in training, beside those on held-out prompts; the loss if there are no rewards."""
     key, title = ("reward", "Reward") if any("reward" in row for row in metrics) else ("loss", "Loss")
     score = summary.judge_score_is
     comparable = key == "reward" and score is not None
@@ -130,7 +130,7 @@ def _line(axes: Axes, metrics: Sequence[Facts], key: str, label: str) -> None:
 
 
 def _guards(axes: Axes, summary: RunSummary) -> None:
-    """Everything relative to before training, so that one axis serves."""
+    """All guards relative to before training, so that they share one axis."""
     styles: tuple[tuple[MeasureName, str, str], ...] = (
         ("reference_perplexity", "perplexity on references", BLUE),
         ("distinct_2", "distinct-2", OCHRE),

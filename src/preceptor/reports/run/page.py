@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that opens offline and needs nothing else, and the same numbers as Markdown."""
+"""The report of a run: one self-contained HTML file that opens offline, and the same numbers as Markdown."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ from preceptor.results.run import RunSummary
 EXAMPLES_PER_KIND = 3
 MAIN: tuple[MeasureName, str] = ("heldout_score", "Held-out score")
 CUT_BOUND = 0.5
-"""Share of responses cut at the token limit above which the headline says so."""
+"""If more than this share of responses is cut at the token limit, the headline says so."""
 MEASURES: tuple[tuple[MeasureName, str | None, int], ...] = (
     ("heldout_score", "Held-out score", 2),
     ("judge_score", None, 2),
     ("kl", "KL, nats", 1),
     ("tokens_mean", "Tokens per response", 1),
-    ("length_limit_share", "Share cut at the length limit", 2),
+    ("length_limit_share", "Share cut at the token limit", 2),
     ("distinct_2", "Distinct-2", 2),
     ("reference_perplexity", "Perplexity on references", 1),
 )
-"""Key in a snapshot's summary, what it is called (None: as the run calls it), and places after the point."""
+"""Key in a snapshot's summary, its name (None: the run's name for it), and the number of decimals."""
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the report shows."""
+    """Everything that the report shows."""
 
     summary: RunSummary
     metrics: Sequence[Facts]
@@ -44,9 +44,9 @@ class ReportData:
     before: Snapshot
     after: Snapshot
     evaluation: Evaluation | None = None
-    """The policy after training against the one before, on the held-out prompts; None where none was made."""
+    """The policy after training compared with the one before, on the held-out prompts; None if there is none."""
     words: Words = field(default_factory=Words)
-    """What the run's method says of it."""
+    """The description of the run by its method."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def render_run_markdown(data: ReportData) -> str:
 
 
 def _shared(data: ReportData) -> dict[str, Any]:
-    """What the page and the Markdown both show."""
+    """The values that the page and the Markdown both show."""
     summary, score = data.summary, words.score_title(data.summary)
     return {
         "s": summary,
@@ -110,8 +110,8 @@ def _shared(data: ReportData) -> dict[str, Any]:
 
 
 def headline(summary: RunSummary, compared: Evaluation | None = None) -> str:
-    """The result in a few sentences with their intervals: first what speaks against it, then the change of the score,
-    and who is preferred.
+    """The result in a few sentences with intervals: first the reasons to doubt it, then the change of the score and the
+    win rate.
     """
     if summary.heldout_score_is is None:
         return " ".join([_NOT_MEASURED, *_alarms(summary, compared), *_changes(summary)])
@@ -121,23 +121,23 @@ def headline(summary: RunSummary, compared: Evaluation | None = None) -> str:
 
 
 def _called(compared: Evaluation) -> dict[str, str]:
-    """What the policies before and after training are called in sentences."""
+    """The names of the policies before and after training in sentences."""
     before, after = compared.policies
     return {before.name: "the one before", after.name: "the policy after training"}
 
 
 _NOT_MEASURED = (
-    "Nothing independent measured this run: it names no held-out judge, and its constitution brings no measure of its "
-    "own. Name a judge that trains nothing with evaluation.judge.model."
+    "Nothing independent measured this run: it names no held-out judge, and its constitution names no measure. "
+    "Name a judge that trains nothing with evaluation.judge.model."
 )
 
 
 def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
-    """What makes any number that follows nearly worthless."""
+    """Problems that make every number below nearly worthless."""
     if summary.heldout_judge_trained:
-        yield "Nothing independent measured this run: the held-out judge is the judge of training."
+        yield "Nothing independent measured this run: the held-out judge is also the training judge."
     if summary.kept_breaks_bound:
-        yield f"The checkpoint kept breaks a bound on the test prompts: {summary.kept_breaks_bound}."
+        yield f"The kept checkpoint breaks a bound on the test prompts: {summary.kept_breaks_bound}."
     cut = summary.evaluation.after.length_limit_share.overall
     if cut is not None and cut.value > CUT_BOUND:
         limit = summary.answering.max_new_tokens
@@ -152,7 +152,7 @@ def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
 
 
 def _changes(summary: RunSummary) -> Iterator[str]:
-    """What is known of a run that nothing independent measured."""
+    """What is known about a run without an independent measure."""
     before, after = summary.evaluation.before, summary.evaluation.after
     if after.kl.overall is not None:
         yield f"The policy moved by a KL of {number(after.kl.overall.value, 1)} nats."
@@ -161,8 +161,8 @@ def _changes(summary: RunSummary) -> Iterator[str]:
     was, now = before.judge_score.overall, after.judge_score.overall
     if was is not None and now is not None:
         yield (
-            f"{words.score_title(summary)}, which training works for, was {number(was.value)} before and "
-            f"{number(now.value)} after: no proof of anything else."
+            f"{words.score_title(summary)}, which training optimises, was {number(was.value)} before and "
+            f"{number(now.value)} after. That proves nothing else."
         )
 
 
@@ -170,12 +170,12 @@ def _change(summary: RunSummary) -> str:
     before, after = summary.evaluation.before, summary.evaluation.after
     was, now, gain = before.heldout_score.overall, after.heldout_score.overall, summary.heldout_change
     if gain is None or was is None or now is None:
-        return "No test prompt has a held-out score both before and after, so nothing can be said of what changed."
+        return "No test prompt has a held-out score both before and after training, so the change is unknown."
     if gain.low is None or gain.high is None:
         return (
             f"On {summary.prompts.measured} test prompts the held-out score changed by "
-            f"{number(gain.value, signed=True)}; they are too few or too alike for an interval, so nothing can be "
-            "said of it."
+            f"{number(gain.value, signed=True)}. They are too few or too alike for an interval, so the change may be "
+            "chance."
         )
     effect = "rose" if gain.low > 0 else "fell" if gain.high < 0 else "did not change beyond chance"
     apart = "" if summary.prompts.test is None else " and that did not choose the checkpoint"
@@ -187,7 +187,7 @@ def _change(summary: RunSummary) -> str:
 
 
 def judge_doubts(summary: RunSummary, compared: Evaluation | None = None) -> list[str]:
-    """Reasons to doubt the judges, which are shown before any of their numbers."""
+    """Reasons to doubt the judges; the report shows them before the judges' numbers."""
     own = [f"{warning.sentence}." for warning in summary.doubts]
     return own + (evaluation_words.judge_doubts(compared) if compared is not None else [])
 
@@ -206,11 +206,11 @@ def warnings(summary: RunSummary, compared: Evaluation | None = None) -> list[st
 
 
 def _of_measuring(summary: RunSummary) -> Iterator[str]:
-    """What an evaluation would say of the held-out measure."""
+    """Warnings about the held-out measure."""
     if summary.heldout_judge_trained:
         yield (
-            f"The held-out measure ({summary.heldout_score_is}) is the judge of training: what training teaches "
-            "first is to please its own judge."
+            f"The held-out measure ({summary.heldout_score_is}) is the training judge: training first teaches the "
+            "policy to please its own judge."
         )
     if failures := summary.evaluation.after.heldout_failures:
         yield f"The held-out measure failed on {failures} responses after training."
@@ -219,7 +219,7 @@ def _of_measuring(summary: RunSummary) -> Iterator[str]:
 def _of_training(summary: RunSummary) -> Iterator[str]:
     over = summary.over_optimisation
     if over.detected:
-        kept = f"The checkpoint kept is step {summary.best_step}."
+        kept = f"The kept checkpoint is step {summary.best_step}."
         yield f"Over-optimisation from step {over.step} on: {'; '.join(over.reasons)}. {kept}"
     if summary.best_step == 0 and summary.steps > 0:
         beat = "was" if summary.heldout_score_is is None else "beat the policy before training"
@@ -237,8 +237,8 @@ def _of_training(summary: RunSummary) -> Iterator[str]:
 def _of_judging(summary: RunSummary) -> Iterator[str]:
     if summary.judge_is_policy:
         yield (
-            "Judge and policy have the same weights. A judge favours its own kind, so the judge's reward below says "
-            "little by itself" + ("." if summary.heldout_score_is is None else "; read the held-out score.")
+            "Judge and policy have the same weights. Judges favour responses like their own, so the judge's reward "
+            "below says little by itself" + ("." if summary.heldout_score_is is None else "; read the held-out score.")
         )
     if summary.prompts.skipped:
         yield f"{summary.prompts.skipped} prompts did not fit the context window and were skipped."
@@ -254,8 +254,8 @@ def settings_tables(recipe: JsonObject) -> dict[str, JsonObject]:
 
 
 def examples(before: Snapshot, after: Snapshot) -> list[Example]:
-    """First samples of some prompts before and after: the largest gains, the median, the largest falls; the first ones
-    where there is no held-out score.
+    """First samples of some prompts before and after training: the largest gains, the median, the largest losses; the
+    first prompts if there is no held-out score.
     """
     earlier = _first_by_prompt(before.responses)
     scored = [

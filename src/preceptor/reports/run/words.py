@@ -1,4 +1,4 @@
-"""What a run did and what its parts came to, in sentences for the report."""
+"""What a run did, and the results of its stages, in sentences for the report."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,40 +15,40 @@ from preceptor.results.run import (
 )
 
 _FINE_TUNED = ("sft", "best_of_n")
-"""The methods of early versions that chose no checkpoint, and whose summaries do not say so."""
+"""Methods of early versions that chose no checkpoint, and whose summaries do not record this."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a run's method says of it."""
+    """A method's description of a run."""
 
     done: tuple[str, ...] = ()
     """What was done, sentence by sentence."""
     results: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What its stages came to, by a title."""
+    """The results of its stages, by title."""
 
 
 def chosen_on_validation(summary: RunSummary) -> bool:
-    """Whether the model kept was chosen among checkpoints by looks at validation prompts."""
+    """Whether the kept model was chosen among checkpoints on validation prompts."""
     if summary.chosen_on_validation is not None:
         return summary.chosen_on_validation
     return summary.prompts.test is not None and summary.method_name not in _FINE_TUNED
 
 
 def looked_at(summary: RunSummary) -> str:
-    """The prompts that the points of a run's curve were measured on."""
+    """The name of the prompts on which a run's curve was measured."""
     if summary.prompts.test is None:  # a run of an early version
         return "held-out prompts"
     return "validation prompts" if chosen_on_validation(summary) else "test prompts"
 
 
 def without_choice(runs: Mapping[str, RunSummary]) -> list[str]:
-    """The names of those among several runs that chose no checkpoint, since their method makes only one model."""
+    """The names of the runs that chose no checkpoint, since their method makes only one model."""
     return [name for name, summary in runs.items() if not chosen_on_validation(summary)]
 
 
 def results_of_stages(summary: RunSummary) -> dict[str, str]:
-    """What the stages of a run that ship with preceptor came to, by a title."""
+    """The results of a run's shipped stages, by title."""
     sentences = {
         "Fine-tuning on demonstrations": _fine_tuned(summary.sft),
         "Fine-tuning": _fine_tuned(summary.fine_tuning),
@@ -65,13 +65,13 @@ def results_of_stages(summary: RunSummary) -> dict[str, str]:
 def _fine_tuned(stage: FineTuningRecord | None) -> str | None:
     if stage is None:
         return None
-    losses = f"loss {number(stage.first_loss)} at first, {number(stage.last_loss)} at last"
+    losses = f"loss {number(stage.first_loss)} at the first update, {number(stage.last_loss)} at the last"
     return f"{stage.demonstrations} demonstrations, {stage.updates} updates, {losses}"
 
 
 def _revised(stage: RevisionRecord | None) -> str | None:
     return stage and (
-        f"{stage.revised} of {stage.prompts} answers revised, {stage.unchanged} of them left as they were, "
+        f"{stage.revised} of {stage.prompts} answers revised, {stage.unchanged} of them unchanged, "
         f"{stage.failed} failed"
     )
 
@@ -101,40 +101,40 @@ def _reward_model(stage: RewardModelRecord | None) -> str | None:
 
 def _best(stage: BestOfNRecord | None) -> str | None:
     return stage and (
-        f"for {stage.chosen} of {stage.prompts} prompts; mean reward {number(stage.mean_reward)}, of the best "
+        f"for {stage.chosen} of {stage.prompts} prompts; mean reward {number(stage.mean_reward)}, mean of the best "
         f"{number(stage.mean_reward_of_the_best)}"
     )
 
 
 def score_title(summary: RunSummary) -> str | None:
-    """What stands over the judge's or the reward model's opinion; None where there is none."""
+    """The title for the judge's or the reward model's score; None if there is none."""
     title = summary.judge_score_is
     return None if title is None else title[0].upper() + title[1:]
 
 
 def position(summary: RunSummary) -> str:
-    """What the way of judging means for position bias; nothing where there is no judge."""
+    """What the way of judging means for position bias; empty if there is no judge."""
     judge = summary.recipe.get("judge")
     if judge is None:
         return ""
     if "scored" in judge.get("variant", "scored").split("+") or judge.get("mode") == "score":
         return (
-            "One response is judged at a time, so no position can be favoured. The choices' probabilities are read at "
-            "temperature 1, nothing is sampled."
+            "One response is judged at a time, so no position can be favoured. The probabilities of the choices are "
+            "read at temperature 1; nothing is sampled."
         )
     return (
-        f"Two responses are compared as the variant {judge['variant']} says; unless that is with “single”, in both "
-        "orders, and the two are averaged."
+        f"Two responses are compared with the variant {judge['variant']}. Unless it includes “single”, they are "
+        "compared in both orders and the two judgements are averaged."
     )
 
 
 def poor_reward_model(summary: RunSummary) -> str | None:
-    """A reason to doubt a reward model that does not order held-out pairs better than chance; None where it does."""
+    """A reason to doubt a reward model that does not order held-out pairs better than chance; None if it does."""
     measured = summary.reward_model and summary.reward_model.accuracy
     accuracy = measured and measured.accuracy
     if accuracy is None or (accuracy.low is not None and accuracy.low > 0.5):
         return None
-    return f"On pairs that it was not trained on, the reward model is not beyond chance: accuracy {estimate(accuracy)}."
+    return f"On held-out pairs, the reward model is not better than chance: accuracy {estimate(accuracy)}."
 
 
 _PEOPLE = {"ai": "the judge", "human": "people"}
@@ -147,13 +147,13 @@ def how_the_model_was_chosen(summary: RunSummary) -> Iterator[str]:
     ended = f"training ended early ({early})" if early else "training was complete"
     kept = "the last one" if summary.heldout_score_is is None else "the one with the highest held-out score"
     who = (
-        "That score is the training judge's, so the training judge made that choice."
+        "The training judge gave this score, so it made the choice."
         if summary.heldout_judge_trained
-        else "No judge or reward model of training had a say in that choice."
+        else "No judge or reward model of training influenced this choice."
     )
-    yield f"After {summary.steps} steps {ended}; among all checkpoints within bounds, {kept} was kept. {who}"
+    yield f"After {summary.steps} steps {ended}. Of all checkpoints within bounds, {kept} was kept. {who}"
     if prompts.test is not None:
         yield (
             f"The choice was made on {prompts.validation} validation prompts; the results come from {prompts.test} "
-            "test prompts, which trained nothing and chose nothing."
+            "test prompts, which were used neither for training nor for the choice."
         )

@@ -1,4 +1,4 @@
-"""Figures of a checkpoint sweep: each measure over the KL to the reference and over training steps."""
+"""Figures of a checkpoint sweep: each measure against the KL to the reference and against training steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _TITLE = 44  # characters of a title on one line
 
 @dataclass(frozen=True)
 class _Line:
-    """One measure along the checkpoints that have it."""
+    """One measure at the checkpoints that have it."""
 
     points: Sequence[tuple[SweepPoint, Estimate]]
     colour: str
@@ -30,7 +30,7 @@ class _Line:
 
 
 def curves(sweep: Sweep) -> list[Markup]:
-    """Two figures for each measure, over KL and over steps: held-out score, training reward where there is one,
+    """Two figures for each measure, against KL and against steps: held-out score, training reward if there is one,
     perplexity on reference answers, refusals and task scores. Points are checkpoints with 95% intervals.
     """
     panels: dict[str, list[_Line]] = {}
@@ -54,7 +54,7 @@ def curves(sweep: Sweep) -> list[Markup]:
 
 
 def by_cohort(sweep: Sweep) -> Markup | None:
-    """The change of the held-out score at the best checkpoint, a row for each cohort; None where there is one."""
+    """The change of the held-out score at the best checkpoint, a row for each cohort; None with a single cohort."""
     if len(sweep.cohorts) < 2 or sweep.best_step == 0 or sweep.held_out is None:
         return None
     gain = sweep.best.gain
@@ -81,7 +81,7 @@ def _figure(sweep: Sweep, title: str, lines: Sequence[_Line], axis: str, place: 
         axes.set_xlabel(axis)
         figure.legend(loc="outside lower center", ncols=2)
         return draw.to_svg(
-            figure, f"{title} over {axis}, {len(sweep.points)} checkpoints; best is step {sweep.best_step}"
+            figure, f"{title} against {axis}, {len(sweep.points)} checkpoints; the best is step {sweep.best_step}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The report of a checkpoint sweep: one HTML file that opens offline and needs nothing else."""
+"""The report of a checkpoint sweep: one self-contained HTML file that opens offline."""
 
 from preceptor.reports.sweep.figures import by_cohort, curves
 from preceptor.reports.templates import page

@@ -31,16 +31,17 @@ from preceptor.store.reading import resolved
 from preceptor.tasks.compare.constitutions import constitution_text, constitution_versions
 
 _SAYS_NOTHING = ("description",)
-"""Settings that change nothing."""
+"""Settings that do not affect the result."""
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A side, and what is needed of it beyond what the report shows."""
+    """A side, with data that the comparison needs but the report does not show."""
 
     side: RunSide
     after: Snapshot | None
-    """Measurement of the kept checkpoint; None for a run that is not finished, and for an evaluation alone."""
+    """Measurement of the kept checkpoint; None for an unfinished run, and for a folder that holds only an evaluation.
+    """
     held_out: tuple[str | None, ...] = ()
     """Identities of the held-out judge and of its constitution; empty if there is no such judge."""
 
@@ -48,7 +49,7 @@ class _Read:
 def compare(
     paths: Sequence[str | PathLike[str]], *, out: str | Path | None = None, names: Sequence[str] | None = None
 ) -> ComparisonResult:
-    """Reads runs and evaluations and says how they differ, in what was set and in what came of it.
+    """Reads runs and evaluations and compares their settings and results.
 
     Example:
         >>> compare(["runs/one", "runs/two"]).differences  # doctest: +SKIP
@@ -58,12 +59,12 @@ def compare(
         out: where `compare.html`, `compare.md` and `compare.json` are written; a temporary folder when None.
         names: what to call them, in their order; the folders' names when None.
 
-    Raises: UsageError for fewer than two, for a folder that is neither, and for names that do not fit; PreceptorError
+    Raises: UsageError for fewer than two paths, a folder that is neither, or the wrong number of names; PreceptorError
         for a damaged file.
     """
     folders = [] if isinstance(paths, str | PathLike) else [Path(path) for path in paths]
     if len(folders) < 2:
-        raise UsageError("name two runs or more to compare")
+        raise UsageError("name two or more runs to compare")
     output = output_folder(out)
     check_own(output.path, "comparison")
     if len({resolved(path) for path in folders}) < len(folders):
@@ -88,7 +89,7 @@ def compare(
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names, with as many parent folders as it takes to make them unique."""
+    """The folders' names, with as many parent folders as needed to make them unique."""
     parts = [resolved(path).parts[1:] or ("/",) for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(names[-depth:]) for names in parts]
@@ -126,13 +127,13 @@ def _evaluation(path: Path) -> Evaluation | None:
     try:
         return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise PreceptorError(f"{path}: is damaged ({first_problem(error)}); evaluate again to write it anew") from error
+        raise PreceptorError(f"{path}: is damaged ({first_problem(error)}); evaluate again to rewrite it") from error
     except (OSError, ValueError) as error:
         raise PreceptorError(f"{path}: cannot be read: {error}") from error
 
 
 def _settings(sides: Sequence[RunSide]) -> tuple[Setting, ...]:
-    """Where the recipes differ, in the order of the first recipe that has the setting."""
+    """The settings in which the recipes differ, in the order of the first recipe that has the setting."""
     recipes = [None if side.recipe is None else dict(_leaves(side.recipe)) for side in sides]
     known = [recipe for recipe in recipes if recipe is not None]
     differing = [
@@ -195,7 +196,7 @@ def _of_summary(value: Callable[[RunSummary], Value]) -> Callable[[RunSide], Val
 
 
 def _after(measure: MeasureName) -> Callable[[RunSide], Value]:
-    """A measure of the checkpoint kept."""
+    """A measure of the kept checkpoint."""
     return _of_summary(lambda summary: summary.evaluation.after.measure(measure).overall)
 
 
@@ -259,10 +260,10 @@ def _paired(earlier: _Read, later: _Read) -> list[float]:
 
 def _measure(read: _Read) -> tuple[Any, ...]:
     """What identifies the held-out measure: its name and, for a judge, its settings, model and constitution."""
-    assert read.side.summary is not None  # it has a measurement
+    assert read.side.summary is not None  # a finished run: it has a measurement
     recipe = read.side.recipe or {}
     judge = recipe.get("evaluation", {}).get("judge") or {}
-    asked = {name: value for name, value in judge.items() if name != "constitution"}  # named here or by [judge]
+    asked = {name: value for name, value in judge.items() if name != "constitution"}  # that may come from [judge]
     return read.side.summary.heldout_score_is, asked, *read.held_out
 
 
@@ -285,7 +286,7 @@ def _notes(read: Sequence[_Read]) -> tuple[str, ...]:
 
 
 def _notes_on(side: RunSide) -> Iterator[str]:
-    """What a reader should know of one side."""
+    """What a reader should know about one side."""
     summary, evaluation, name = side.summary, side.evaluation, side.name
     if summary is None:
         if side.recipe is not None:
@@ -295,26 +296,26 @@ def _notes_on(side: RunSide) -> Iterator[str]:
         if summary.heldout_score_is is None:
             yield f"Nothing independent measured {name}."
         if summary.heldout_judge_trained:
-            yield f"The held-out judge of {name} is the model that judged in its training."
+            yield f"The held-out judge of {name} is the model that judged during its training."
         doubts = judge_doubts(summary, evaluation)
-    yield from (f"Of {name}: {doubt}" for doubt in doubts)
+    yield from (f"{name}: {doubt}" for doubt in doubts)
     if evaluation is not None and len(evaluation.policies) != 2:
         yield f"The evaluation of {name} has several policies: its win rates are in its own report."
 
 
 def _apart(earlier: _Read, later: _Read) -> str | None:
-    """Why two runs cannot be compared prompt by prompt, or not on all prompts."""
+    """Why two runs cannot be compared by prompt, or only on some prompts."""
     names = f"{earlier.side.name} and {later.side.name}"
     if _measure(earlier) != _measure(later):
         return f"The held-out scores of {names} are by different measures and cannot be compared."
-    assert earlier.after is not None  # those that are finished are asked about
+    assert earlier.after is not None  # only finished runs get here
     assert later.after is not None
     counts = [len({response.prompt_id for response in each.after.responses}) for each in (earlier, later) if each.after]
     shared = len(_paired(earlier, later))
     if shared == max(counts):
         return None
-    on = f"on the {shared} that they share" if shared else "not at all"
-    return f"{names} were measured on different prompts ({counts[0]} and {counts[1]}); they are compared {on}."
+    on = f"compared on the {shared} that they share" if shared else "not compared"
+    return f"{names} were measured on different prompts ({counts[0]} and {counts[1]}); they are {on}."
 
 
 def _sampled(side: RunSide) -> tuple[int, float, int] | None:

@@ -1,4 +1,4 @@
-"""The constitutions that compared runs were judged by, as far as their texts can still be had."""
+"""The constitutions of the compared runs, as far as their texts are still available."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -14,8 +14,8 @@ _SHIPPED = files("preceptor.judging.constitutions")
 
 
 def constitution_text(recipe: Recipe, summary: RunSummary | None) -> str | None:
-    """The text of the constitution that a run was judged by: its file where that is still the same one, else what the
-    run recorded of it. None if it had none, or if it is not finished and the file is gone.
+    """The text of a run's constitution: its file if it has not changed, else the parts that the run recorded. None if
+    the run had no constitution, or if it is unfinished and the file is gone.
     """
     if recipe.training_judge is None:
         return None
@@ -23,13 +23,13 @@ def constitution_text(recipe: Recipe, summary: RunSummary | None) -> str | None:
     name = recipe.training_judge.constitution
     try:
         unchanged = recorded is None or load_constitution(name).hash == recorded.hash
-    except UsageError:  # it is gone, or no constitution any more
+    except UsageError:  # the file is gone, or no longer a valid constitution
         unchanged = False
     return _file(name) if unchanged else _recorded(recorded)
 
 
 def constitution_versions(sides: Sequence[RunSide]) -> tuple[ConstitutionVersion, ...]:
-    """The constitutions of finished runs, each version once, in the order in which the sides first use them."""
+    """The constitutions of finished runs, each version once, in the order of first use."""
     versions: dict[str, ConstitutionVersion] = {}
     for side in sides:
         recorded = side.summary and side.summary.constitution
@@ -54,7 +54,7 @@ def _file(name: str) -> str:
 
 
 def _recorded(constitution: ConstitutionRecord | None) -> str | None:
-    """What a run's summary holds of its constitution."""
+    """The parts of its constitution that a run's summary recorded."""
     if constitution is None:
         return None
     return "\n".join((constitution.summary, "", *(f"- {principle}" for principle in constitution.principles), ""))
@@ -64,6 +64,6 @@ def _note(text: str | None, recorded: ConstitutionRecord) -> str | None:
     if text != _recorded(recorded):
         return None
     return (
-        "The file has changed or is gone since the run: these are its summary and principles as the run recorded them, "
-        "without questions and rubric."
+        "The file has changed or was removed since the run. These are the summary and principles that the run "
+        "recorded, without questions and rubric."
     )

@@ -1,4 +1,4 @@
-"""Policies' responses side by side: the comparisons of an evaluation, and what judges made of them."""
+"""The comparisons of an evaluation: policies' responses side by side, and the judges' verdicts on them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,10 +19,10 @@ from preceptor.tasks.evaluate.responses import PolicyResponses
 def pair_responses(
     prompts: Sequence[Prompt], responses: Mapping[str, PolicyResponses], *, against_first: bool
 ) -> list[ComparisonRow]:
-    """Comparisons of every two policies on every prompt that both answered. Response a is the later policy's.
+    """Comparisons of every pair of policies on every prompt that both answered. Response a is the later policy's.
 
     The i-th sample of one policy is compared with the i-th of the other; if one has fewer, its samples are used in
-    turn. A sample that a policy failed to give is in no comparison: that is a failure of the policy, not of the judge.
+    turn. Samples that a policy failed to give are not compared: they are failures of the policy, not of the judge.
 
     Args:
         responses: by policy name, the baseline first.
@@ -51,10 +51,10 @@ def judged_comparisons(
     training: Outcomes | None,
     principles: Mapping[str, Sequence[str]],
 ) -> list[JudgedComparison]:
-    """The comparisons with what the judge said of them, and the training judge if it was asked.
+    """The comparisons with the judge's verdicts, and the training judge's if it was asked.
 
     Args:
-        principles: of the judges' constitutions, by constitution hash.
+        principles: the principles of the judges' constitutions, by constitution hash.
 
     Raises: PreceptorError if the folder of outcomes lacks one of the comparisons.
     """
@@ -91,7 +91,7 @@ def _judged(
 
 
 def asked_at(prompt: Prompt) -> str | None:
-    """When a prompt was asked in production, ISO 8601; None for prompts from elsewhere.
+    """When a prompt was asked in production (ISO 8601); None for other prompts.
 
     Raises: UsageError if its metadata has a malformed time.
     """
@@ -104,7 +104,7 @@ def asked_at(prompt: Prompt) -> str | None:
 
 
 def _opinion(row: PreferenceRow, principles: Mapping[str, Sequence[str]]) -> Opinion:
-    """The judge's opinion; verdicts of two judges in an ensemble are told apart by the judge's name."""
+    """The judge's opinion; verdicts of several judges in an ensemble are distinguished by the judge's name."""
     shown = [
         OrderVerdict(judge=_without_hash(verdict.judge), order=verdict.order, p_a=verdict.p_a)
         for verdict in (() if _shown_alone(row) else row.verdicts)

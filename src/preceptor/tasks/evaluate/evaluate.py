@@ -1,4 +1,4 @@
-"""Evaluating policies against each other: responses, a judge that did not train them, statistics, a report."""
+"""Evaluating policies against each other: responses, a judge that took no part in training, statistics, a report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,11 +56,10 @@ def evaluate(
     progress: Progress | None = None,
     **named: PolicySource,
 ) -> EvaluationResult:
-    """Compares policies by a judge that did not train them: win rates, length control, cohorts, regressions.
+    """Compares policies by a judge that took no part in training: win rates, length control, cohorts, regressions.
 
-    Work continues from wherever an earlier process stopped: give the same policies, prompts, judge and folder again.
-    The folder gets `evaluation.json`, `report.html`, `report.md`, the policies' `responses/`, and what judges said in
-    `judged/` and `training_judge/`.
+    To resume, call it again with the same policies, prompts, judge and folder. It writes `evaluation.json`,
+    `report.html`, `report.md`, the policies' `responses/`, and the judgements in `judged/` and `training_judge/`.
 
     Example:
         >>> result = evaluate(
@@ -74,17 +73,17 @@ def evaluate(
 
     Args:
         policies: by name, the baseline first; for names that are not keywords of this function. A policy is a model
-            string, a run, a file of responses, or the responses themselves (see `PolicySource`). One run alone stands
+            string, a run, a file of responses, or the responses themselves (see `PolicySource`). A single run stands
             for its untrained policy ("base") and its result ("tuned").
-        named: the same as keywords, as in `evaluate(base="embedded", tuned=run, judge=other)`.
-        judge: one judge, or several, which are an ensemble.
-        prompts: see `PromptSource`. By default the test prompts of the first run among the policies, since it neither
-            trained on them nor chose its checkpoint by them; without a run, the prompts of the first file of responses;
-            else the test prompts of the run that a checkpoint belongs to. `"held-out"` names the same.
+        named: policies as keywords, as in `evaluate(base="embedded", tuned=run, judge=other)`.
+        judge: one judge, or several as an ensemble.
+        prompts: see `PromptSource`. The default is the test prompts of the first run among the policies, which were
+            used neither for training nor to choose its checkpoint; without a run, the prompts of the first file of
+            responses; else the test prompts of the run that a checkpoint belongs to. `"held-out"` names the same.
         out: folder of the evaluation; by default a temporary one, which is deleted with the result.
         answering: how a model's responses are sampled (an `Answering`, or a dict of its settings); one response of at
             most 256 tokens by default.
-        against_first: compare each policy with the baseline only, not every two policies.
+        against_first: compare each policy with the baseline only, not every pair of policies.
         ask_training_judge: also ask the judge that trained a run among the policies, to see how often the two disagree.
         rubrics: constitutions by whose rubrics the first judge's model scores every response.
         grade: let the first judge's model also grade responses against the prompts' reference answers.
@@ -149,15 +148,15 @@ def _check(job: EvaluationJob, trainer: JudgeSpec | None) -> None:
     for spec in job.judges:
         settings = spec.resolved()
         if settings.order == "single" and settings.shown == "together":
-            raise UsageError(f"{spec.way}: an evaluation shows both orders, or the judge's favourite place decides")
+            raise UsageError(f"{spec.way}: an evaluation must show both orders, or the judge's position bias decides")
     for name in job.rubrics:
         load_constitution(name)
     if job.grade and CORRECT in job.rubrics:
-        raise UsageError(f"--grade asks by {CORRECT} already, with the reference answers; leave out --rubric {CORRECT}")
+        raise UsageError(f"--grade already uses {CORRECT}, with the reference answers; leave out --rubric {CORRECT}")
 
 
 def _pinned(job: EvaluationJob, prompts: Sequence[Prompt]) -> dict[str, JsonValue]:
-    """What an evaluation is continued with only if it is the same."""
+    """What must be the same when an evaluation is resumed."""
     return {
         "prompts": content_hash([prompt.model_dump(mode="json") for prompt in prompts])[:16],
         "policies": [[p.name, p.source, content_of(Path(p.source)) if p.is_file else ""] for p in job.policies],

@@ -22,7 +22,7 @@ from preceptor.tasks.evaluate.responses import PolicyResponses
 
 
 def policy_facts(policy: EvaluatedPolicy, responses: PolicyResponses) -> PolicyFacts:
-    """A policy and its responses, in numbers."""
+    """The numbers of a policy and its responses."""
     prompts = list(responses.by_prompt.values())
     known = [[response for response in of_prompt if isinstance(response, Response)] for of_prompt in prompts]
     return PolicyFacts(
@@ -39,7 +39,7 @@ def policy_facts(policy: EvaluatedPolicy, responses: PolicyResponses) -> PolicyF
 
 
 def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Outcomes) -> JudgeFacts:
-    """A judge and the outcomes of its comparisons, in numbers."""
+    """The numbers of a judge and the outcomes of its comparisons."""
     counted = count_outcomes(outcomes)
     counts = counted.counts
     constitutions = dict.fromkeys(load_constitution(spec.constitution).name for spec in specs)
@@ -58,10 +58,10 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
 
 
 def cost_part(part: str, ledger: Path, role: str, asked: int, seconds: float) -> CostPart:
-    """What the calls of one role in a ledger cost.
+    """The cost of the calls of one role in a ledger.
 
     Args:
-        asked: calls in this process; seconds are reported only if that is all of them.
+        asked: calls in this process; seconds are reported only if these are all calls.
     """
     calls = calls_by_role([ledger]).get(role)
     return CostPart(
@@ -87,7 +87,7 @@ def read_audits(file: str | Path | None) -> list[JudgeAudit]:
     try:
         return list(Audit.model_validate_json(path.read_text(encoding="utf-8")).judges)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: is not an audit; give the audit.json that `preceptor audit` writes") from error
+        raise UsageError(f"{path}: is not an audit; give an audit.json that `preceptor audit` wrote") from error
 
 
 def audit_of(judge: PreferenceJudge, specs: Sequence[JudgeSpec], audits: Sequence[JudgeAudit]) -> JudgeAudit | None:

@@ -1,4 +1,4 @@
-"""Policies and prompts as a program has them, as the names of files and models that an evaluation works on."""
+"""Turns policies and prompts given in Python into the names of files and models that an evaluation works on."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,9 +23,9 @@ _FOLDER = "inputs"
 
 
 def prompt_names(prompts: "PromptSource | None", out: Path) -> tuple[str, ...]:
-    """The prompts as `read_evaluation_prompts` takes them; those in memory are written to a file in `out`.
+    """The prompts in the form that `read_evaluation_prompts` takes; prompts in memory are written to a file in `out`.
 
-    Raises: UsageError for rows that are no prompts.
+    Raises: UsageError for rows that are not prompts.
     """
     if prompts is None:
         return ()
@@ -60,7 +60,7 @@ def _source(name: str, source: PolicySource, prompts: Sequence[str], out: Path, 
     rows: Any = list(source) if isinstance(source, Sequence) else source
     if isinstance(rows, list) and rows and all(isinstance(item, str | Response) for item in rows):
         if not prompts or HELD_OUT in prompts:
-            raise UsageError(f"{name}: responses without their prompts; name the prompts they belong to by prompts=")
+            raise UsageError(f"{name}: responses without their prompts; give the prompts they belong to as prompts=")
         rows = list(_with_prompts(name, rows, read_evaluation_prompts((), prompts, limit)))
     file = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
     return str(_written(rows, out, f"{file}.jsonl", None))

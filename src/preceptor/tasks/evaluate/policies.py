@@ -1,4 +1,4 @@
-"""The policies of an evaluation, as a person names them."""
+"""The policies of an evaluation, as the user names them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from preceptor.runs.directory import RunDirectory
 from preceptor.store.reading import resolved
 
 REFERENCES, ANSWERED = "references", "answered"
-"""Sources that stand for the prompts' reference answers, and for the answers that users got in production."""
+"""Sources that stand for the prompts' reference answers, and for the answers given in production."""
 _FILES = (".jsonl", ".parquet")
 
 
 class EvaluatedPolicy(Frozen):
-    """A policy under a name of its own, and where its responses come from."""
+    """A named policy, and where its responses come from."""
 
     name: NonEmpty
     """For tables and figures."""
@@ -39,19 +39,19 @@ class EvaluatedPolicy(Frozen):
 
 
 def as_run(source: str) -> RunDirectory | None:
-    """The run whose directory this is; None for any other source."""
+    """The run in this directory; None for any other source."""
     return RunDirectory.open(Path(source)) if (Path(source) / "recipe.toml").is_file() else None
 
 
 def run_around(source: str) -> RunDirectory | None:
-    """The run that a source is, or belongs to, as a checkpoint does."""
+    """The run that a source is or, like a checkpoint, belongs to."""
     path = Path(source)
     folders = (path, *path.parents[:3]) if path.exists() else ()
     return next((run for folder in folders if (run := as_run(str(folder))) is not None), None)
 
 
 def parse_policies(texts: Sequence[str]) -> tuple[EvaluatedPolicy, ...]:
-    """Policies from `NAME=SOURCE` or `SOURCE`, the baseline first; checked as by `check_policies`.
+    """Parses policies from `NAME=SOURCE` or `SOURCE`, the baseline first, and checks them with `check_policies`.
 
     Raises: UsageError as `check_policies`.
     """
@@ -59,7 +59,7 @@ def parse_policies(texts: Sequence[str]) -> tuple[EvaluatedPolicy, ...]:
 
 
 def check_policies(policies: Sequence[EvaluatedPolicy]) -> tuple[EvaluatedPolicy, ...]:
-    """The same policies; for a single run directory, its untrained policy as "base" and its result as "tuned".
+    """Returns the policies; for a single run directory, its untrained policy as "base" and its result as "tuned".
 
     Raises: UsageError for fewer than two policies, two with the same name, and a source that does not exist.
     """
@@ -68,7 +68,7 @@ def check_policies(policies: Sequence[EvaluatedPolicy]) -> tuple[EvaluatedPolicy
         base = EvaluatedPolicy(name="base", source=run.recipe.policy)
         policies = (base, EvaluatedPolicy(name="tuned", source=policies[0].source))
     if len(policies) < 2:
-        raise UsageError("name two policies or more, the baseline first; or the directory of one run")
+        raise UsageError("name two or more policies, the baseline first; or the directory of one run")
     if len({policy.name for policy in policies}) < len(policies):
         raise UsageError("two policies have the same name; give each its own by NAME=SOURCE")
     for policy in policies:
@@ -82,7 +82,7 @@ def _parse(text: str) -> EvaluatedPolicy:
         model = text.removeprefix("openai:").partition("@")[0] if text.startswith("openai:") else text
         return EvaluatedPolicy(name=resolved(Path(model)).name.removesuffix(".jsonl"), source=text)
     if not name or not source:
-        raise UsageError(f'"{text}": expected NAME=SOURCE, or a source alone')
+        raise UsageError(f'"{text}": expected NAME=SOURCE or SOURCE')
     return EvaluatedPolicy(name=name, source=source)
 
 

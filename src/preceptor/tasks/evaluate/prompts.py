@@ -14,7 +14,7 @@ from preceptor.store.responses import read_responses
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy, as_run, run_around
 
 HELD_OUT = "held-out"
-"""Stands, among prompt files, for the prompts that a policy brings."""
+"""Among prompt files, stands for the prompts that come with a policy."""
 
 
 def read_evaluation_prompts(
@@ -24,10 +24,10 @@ def read_evaluation_prompts(
 
     Args:
         named: prompt files, `COHORT=FILE` to put all prompts of a file into a cohort, and `held-out` for the prompts
-            that a policy brings. If empty, only those.
+            that come with a policy. If empty, only the latter.
         limit: how many prompts of each file to use, from the first.
 
-    Raises: UsageError if none are named and no policy brings any.
+    Raises: UsageError if none are named and no policy comes with prompts.
     """
     files = [text for text in named if text != HELD_OUT]
     own = _own_prompts(policies)[:limit] if len(files) < len(named) or not files else []
@@ -35,10 +35,10 @@ def read_evaluation_prompts(
 
 
 def prompt_owner(policies: Sequence[EvaluatedPolicy]) -> EvaluatedPolicy:
-    """The policy that brings the prompts: the first run, else the first file of responses, else the first checkpoint of
-    a run.
+    """The policy that the prompts come from: the first run, else the first file of responses, else the first checkpoint
+    of a run.
 
-    Raises: UsageError if no policy brings any.
+    Raises: UsageError if no policy comes with prompts.
     """
     brings = (
         lambda policy: as_run(policy.source) is not None,
@@ -59,13 +59,13 @@ def _own_prompts(policies: Sequence[EvaluatedPolicy]) -> list[Prompt]:
     if owner.is_file:
         return [prompt for prompt, _ in read_responses(Path(owner.source))]
     run = run_around(owner.source)
-    assert run is not None  # a policy that brings prompts is a file, or belongs to a run
+    assert run is not None  # a policy with prompts is a file, or belongs to a run
     return prompts_of_run(run)
 
 
 def prompts_of_run(run: RunDirectory) -> list[Prompt]:
-    """The prompts that a run neither trained on nor chose its checkpoint by, as far as they fit its policy's context
-    window. For a run of an early version, which kept none apart, all that it did not train on.
+    """The test prompts of a run that fit its policy's context window. For a run of an early version, which had no test
+    prompts, all prompts that it did not train on.
     """
     inputs, stage = read_inputs(run.recipe), run.stage_result("prompts", UsablePrompts)
     fitting = None if stage is None else set(stage.usable)

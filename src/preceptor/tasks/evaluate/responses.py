@@ -24,24 +24,24 @@ from preceptor.tasks.evaluate.policies import ANSWERED, REFERENCES, EvaluatedPol
 
 @dataclass(frozen=True)
 class PolicyResponses:
-    """What one policy answered."""
+    """The responses of one policy."""
 
     identity: str
     """Model and weights, or the file with its hash."""
     by_prompt: dict[str, list[Response | JudgeFailure]]
-    """By prompt id, the responses to each prompt."""
+    """The responses to each prompt, by prompt id."""
     calls: int = 0
     """Calls of a model in this process."""
 
     def check(self, name: str, max_failure_rate: float) -> None:
-        """Raises: PreceptorError if the policy failed to give more than this share of its responses."""
+        """Raises: PreceptorError if more than this share of the policy's responses failed."""
         responses = [response for of_prompt in self.by_prompt.values() for response in of_prompt]
         failures = [response for response in responses if isinstance(response, JudgeFailure)]
         if len(failures) > max_failure_rate * len(responses):
             first = failures[0]
             raise PreceptorError(
                 f"{name} gave no response to {len(failures)} of {len(responses)} requests, more than the "
-                f"{percent(max_failure_rate)} allowed: {first.reason} ({first.detail}). Fix the cause and run the same "
+                f"allowed {percent(max_failure_rate)}: {first.reason} ({first.detail}). Fix the cause and run the same "
                 "command again, or allow more with --max-failure-rate"
             )
 
@@ -92,7 +92,7 @@ def _from_prompts(policy: EvaluatedPolicy, prompts: Sequence[Prompt]) -> PolicyR
 
 
 def _from_file(policy: EvaluatedPolicy, prompts: Sequence[Prompt]) -> PolicyResponses:
-    """The responses in a file, matched by the content of the prompts: an id may mean different prompts in two files."""
+    """The responses in a file, matched by the prompts' content, since ids may differ between files."""
     path = Path(policy.source)
     by_content = {_content(prompt): responses for prompt, responses in read_responses(path)}
     by_prompt: dict[str, list[Response | JudgeFailure]] = {}
@@ -102,7 +102,7 @@ def _from_file(policy: EvaluatedPolicy, prompts: Sequence[Prompt]) -> PolicyResp
     if missing := [prompt for prompt in prompts if prompt.id not in by_prompt]:
         raise UsageError(
             f"{path}: has no response to {len(missing)} of the {len(prompts)} prompts to evaluate on, for example "
-            f'"{missing[0].text[:60]}"; policies are compared on all of them'
+            f'"{missing[0].text[:60]}"; policies are compared on all prompts'
         )
     return PolicyResponses(f"{path.name}#{content_of(path)}", by_prompt)
 
@@ -114,7 +114,7 @@ def _content(prompt: Prompt) -> str:
 def all_responses(
     responses: Mapping[str, PolicyResponses], prompts: Sequence[Prompt]
 ) -> Iterator[tuple[str, Prompt, Response]]:
-    """Every response of every policy: the policy's name, the prompt, the response. Failures are left out."""
+    """Every response of every policy, as policy name, prompt and response. Failures are left out."""
     for name, of_policy in responses.items():
         for prompt in prompts:
             for response in of_policy.by_prompt.get(prompt.id, []):
@@ -123,7 +123,7 @@ def all_responses(
 
 
 def write_responses(folder: Path, responses: Mapping[str, PolicyResponses], prompts: Sequence[Prompt]) -> None:
-    """One file for each policy with one response per line, in the form that `preceptor evaluate` reads."""
+    """Writes one file per policy, with one response per line, in the form that `preceptor evaluate` reads."""
     with writing(folder):
         folder.mkdir(exist_ok=True)
     for number, (name, of_policy) in enumerate(responses.items()):

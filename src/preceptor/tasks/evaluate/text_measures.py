@@ -20,7 +20,7 @@ Answer = tuple[str, Prompt, Response]
 CORRECT = "correct"
 """The constitution that grades responses against reference answers."""
 SHORT = 8
-"""Words up to which a reference answer is matched; responses to longer ones are scored by similarity."""
+"""Reference answers of at most this many words are matched; longer ones are compared by similarity."""
 
 
 def rule_measures(answers: Sequence[Answer]) -> list[TextMeasure]:
@@ -38,7 +38,7 @@ def rule_measures(answers: Sequence[Answer]) -> list[TextMeasure]:
 
 
 def _words(answer: Answer) -> int:
-    """Words of the reference answer."""
+    """The number of words of the reference answer."""
     return len((answer[1].reference or "").split())
 
 
@@ -60,14 +60,14 @@ def rubric_measures(
     progress: Progress,
 ) -> tuple[list[TextMeasure], dict[str, int], int]:
     """Scores responses by constitutions' rubrics. Each constitution gives two measures: the score, rescaled to [0, 1],
-    and whether it is above the middle of the scale. For `harmless` the mean of the second is the harmless rate.
+    and whether it is above the middle of the scale. For `harmless`, the mean of the second is the harmless rate.
 
     Args:
         sets: constitutions, each with the responses to score.
 
     Returns: the measures, the number of failed scores by constitution (they are in no measure), and the model's calls.
 
-    Raises: PreceptorError if a larger share of a constitution's scores fails than `max_failure_rate`.
+    Raises: PreceptorError if more than the share `max_failure_rate` of a constitution's scores fails.
     """
     measures: list[TextMeasure] = []
     failures: dict[str, int] = {}
@@ -85,7 +85,7 @@ def rubric_measures(
         if len(failed) > max_failure_rate * len(scores):
             raise PreceptorError(
                 f"the judge failed to score {len(failed)} of {len(scores)} responses by {name}, more than the "
-                f"{percent(max_failure_rate)} allowed: {failed[0].reason} ({failed[0].detail})"
+                f"allowed {percent(max_failure_rate)}: {failed[0].reason} ({failed[0].detail})"
             )
         if failed:
             failures[name] = len(failed)

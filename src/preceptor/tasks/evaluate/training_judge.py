@@ -1,4 +1,4 @@
-"""The judges and prompts that the evaluated policies were trained with, as far as their runs say."""
+"""The judges and prompts used to train the evaluated policies, as far as their runs record them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ from preceptor.tasks.evaluate.policies import EvaluatedPolicy, run_around
 
 
 def training_judge(policies: Sequence[EvaluatedPolicy]) -> JudgeSpec | None:
-    """The judge of the first run among the policies that had a judge; None if there is none."""
+    """The judge of the first run with a judge among the policies; None if there is none."""
     judges = (run.recipe.training_judge for _, run in _runs(policies))
     return next((judge.evaluation_spec for judge in judges if judge is not None), None)
 
@@ -31,7 +31,7 @@ def judges_of(run: RunDirectory) -> list[str]:
 
 
 def trained_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) -> dict[str, int]:
-    """By policy, how many of the prompts it was trained on; policies with none are left out."""
+    """How many of the prompts each policy was trained on; policies with none are left out."""
     counts: dict[str, int] = {}
     for name, run in _runs(policies):
         inputs = read_inputs(run.recipe)
@@ -43,8 +43,8 @@ def trained_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) -
 
 
 def chosen_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) -> dict[str, int]:
-    """By policy, on how many of the prompts its checkpoint may have been chosen: those that its run held out, if that
-    run kept no test prompts apart. Policies with none are left out.
+    """On how many of the prompts each policy's checkpoint may have been chosen: those that its run held out, if that
+    run had no separate test prompts. Policies with none are left out.
     """
     counts: dict[str, int] = {}
     for name, run in _runs(policies):
@@ -56,7 +56,7 @@ def chosen_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) ->
 
 
 def _runs(policies: Sequence[EvaluatedPolicy]) -> Iterator[tuple[str, RunDirectory]]:
-    """By the policy's name, the run that each policy is or belongs to."""
+    """Each policy's name with the run that it is or belongs to; other policies are left out."""
     for policy in policies:
         if (run := run_around(policy.source)) is not None:
             yield policy.name, run

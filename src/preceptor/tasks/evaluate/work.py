@@ -1,5 +1,5 @@
-"""An evaluation under way: responses, judgements, rubrics, statistics. Each part keeps a ledger of its own, so that its
-cost can be reported by itself.
+"""An evaluation in progress: responses, judgements, rubrics, statistics. Each part keeps its own ledger, so that its
+cost can be reported separately.
 """
 
 import time
@@ -44,7 +44,7 @@ LEDGERS = ("responses.sqlite", "judged/ledger.sqlite", "training_judge/ledger.sq
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """Which policies are evaluated, on which prompts, and by whom."""
+    """The policies, prompts and judges of an evaluation."""
 
     policies: tuple[EvaluatedPolicy, ...]
     """The baseline first."""
@@ -52,7 +52,7 @@ class EvaluationJob:
     """As in `read_evaluation_prompts`."""
     out: Path
     judges: tuple[JudgeSpec, ...]
-    """Several are an ensemble."""
+    """Several judges form an ensemble."""
     answering: Answering = field(default_factory=Answering)
     against_first: bool = False
     """Compare each policy with the baseline only."""
@@ -71,7 +71,7 @@ class EvaluationJob:
 
 
 class EvaluationWork:
-    """One evaluation under way."""
+    """One evaluation in progress."""
 
     def __init__(
         self, job: EvaluationJob, prompts: list[Prompt], trainer: JudgeSpec | None, progress: Progress
@@ -83,7 +83,7 @@ class EvaluationWork:
         self.parts: list[CostPart] = []
 
     def evaluate(self, audits: Sequence[JudgeAudit]) -> Evaluation:
-        """Everything, in order."""
+        """Runs all parts in order."""
         job = self.job
         responses = self._responses()
         rows = pair_responses(self.prompts, responses, against_first=job.against_first)
@@ -126,7 +126,7 @@ class EvaluationWork:
         )
 
     def _responses(self) -> dict[str, PolicyResponses]:
-        """Every policy's responses, by its name."""
+        """The responses of every policy, by its name."""
         job, responses, begun = self.job, dict[str, PolicyResponses](), time.perf_counter()
         with self._ledger("responses.sqlite") as ledger:
             for policy in job.policies:
@@ -150,7 +150,7 @@ class EvaluationWork:
         responses: Mapping[str, PolicyResponses],
         audits: Sequence[JudgeAudit] = (),
     ) -> tuple[PreferenceJudge, Outcomes, JudgeAudit | None]:
-        """Judges every comparison, in a folder of its own. The audit is this judge's."""
+        """Judges every comparison in a separate folder, and finds this judge's audit."""
         path, job = self.job.out / folder, self.job
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ class EvaluationWork:
         return judge, outcomes, audit
 
     def _rubrics(self, judge: PreferenceJudge, answers: Sequence[Answer]) -> tuple[list[TextMeasure], dict[str, int]]:
-        """Scores of every response by every rubric, and by constitution how many responses have no score."""
+        """Scores of every response by every rubric, and how many responses have no score, by constitution."""
         sets = [(name, answers) for name in self.job.rubrics]
         if self.job.grade and (graded := with_references(answers)):
             sets.append((CORRECT, graded))
@@ -197,7 +197,7 @@ class EvaluationWork:
         return measures, failures
 
     def _ledger(self, name: str) -> Ledger:
-        """A part's ledger, with what the other parts leave of the budget."""
+        """A part's ledger, with the budget that the other parts have left."""
         path, budget = self.job.out / name, self.job.budget
         if budget is not None:
             others = [self.job.out / other for other in LEDGERS if other != name]
