@@ -155,7 +155,7 @@ def test_held_out_prompts_of_too_few_texts_are_refused() -> None:
     asked = [(f"{copy}-{i}", f"p{i}") for i in range(10) for copy in range(5)]
     messages = [{"id": name, "conversation": [{"role": "user", "content": text}]} for name, text in asked]
     recipe = load_recipe("sft", ["evaluation.validation_share=0.9"])
-    with pytest.raises(UsageError, match="0 are left to test on, at least 3"):
+    with pytest.raises(UsageError, match="0 are left for testing, and at least 3"):
         check_split([Prompt.model_validate(each) for each in messages], recipe)
 
 

@@ -256,7 +256,7 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
         if (judge := recipe.held_out_judge) is not None:
             return judge.model
         constitution = None if recipe.training_judge is None else load_constitution(recipe.training_judge.constitution)
-        return (constitution and constitution.held_out) or "nothing, unless evaluation.judge.model names a judge"
+        return (constitution and constitution.held_out) or "none (evaluation.judge.model can name a judge)"
     if what != "evaluation":
         return getattr(recipe, what)
     settings = recipe.evaluation

@@ -135,8 +135,8 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
     validation, test = split_validation(held_out, recipe.evaluation.validation_share, LEAST)
     if len(test) < LEAST:
         raise UsageError(
-            f"{recipe.prompts}: the {len(held_out)} held-out prompts have so many duplicates that {len(test)} are left "
-            f"for testing; at least {LEAST} are needed; give more different prompts or raise evaluation.heldout_share"
+            f"{recipe.prompts}: the {len(held_out)} held-out prompts repeat so few texts that {len(test)} are left "
+            f"for testing, and at least {LEAST} are needed; add other prompts or raise evaluation.heldout_share"
         )
     return Split(training, validation, test)
 
