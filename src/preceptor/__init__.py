@@ -1,4 +1,4 @@
-"""preceptor: align a language model with AI feedback, and show whether the feedback deserved it.
+"""preceptor: align a language model with AI feedback, and measure whether the feedback can be trusted.
 
 Example:
     >>> import preceptor as pc

@@ -81,7 +81,7 @@ class _Commands(Group):
 app = typer.Typer(
     name="preceptor",
     cls=_Commands,
-    help="Align a language model with AI feedback, and show whether the feedback deserved it.",
+    help="Align a language model with AI feedback, and measure whether the feedback can be trusted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
