@@ -76,11 +76,11 @@ def _measure(case: str, out: Path, *, quick: bool) -> bool:
 
 def _report(results: Path, page: Path) -> int:
     """Fills in the page of the documentation."""
-    found = report.read(results)
-    if not found:
+    cases = report.read(results)
+    if not cases:
         print(f"{results}: holds no results; run `python -m benchmarks` first", file=sys.stderr)
         return 1
-    if report.fill(page, f"{report.short(found)}\n{report.full(found, results, page.parent)}"):
+    if report.fill(page, f"{report.short(cases)}\n{report.full(cases, results, page.parent)}"):
         return 0
     print(f"{page}: has no place for the tables; write {report.BEGIN} and {report.END} there", file=sys.stderr)
     return 1

@@ -103,7 +103,7 @@ def _truth(draw: Callable[[Rng, int], np.ndarray]) -> float:
 def coverage(kind: Kind, prompts: int, trials: int) -> float | None:
     """The share of intervals that contain the truth; None if there are no intervals."""
     rng = np.random.default_rng([prompts, trials])
-    intervals = [each for each in (kind.interval(rng, prompts) for _ in range(trials)) if each is not None]
+    intervals = [interval for interval in (kind.interval(rng, prompts) for _ in range(trials)) if interval is not None]
     held = sum(low - 1e-9 <= kind.truth <= high + 1e-9 for low, high in intervals)
     return held / len(intervals) if intervals else None
 

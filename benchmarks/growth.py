@@ -72,10 +72,10 @@ def run(quick: bool) -> dict[str, Any]:
             "slope of seconds over comparisons (log-log)": _slope(by_size, "seconds"),
             "slope of peak memory over comparisons (log-log)": _slope(by_size, "peak_mib"),
         },
-        "rows": [_row(form.format(n), result) for form, each in variants.items() for n, result in each.items()],
+        "rows": [_row(form.format(n), result) for form, results in variants.items() for n, result in results.items()],
         "curves": {
             **{key: {str(n): result.median(key) for n, result in by_size.items()} for key in ("seconds", "peak_mib")},
-            **{name: {str(n): _per_label(r) for n, r in each.items()} for name, each in by_shape.items()},
+            **{name: {str(n): _per_label(r) for n, r in results.items()} for name, results in by_shape.items()},
         },
         "tables": [*_inside(sampled)],
         "headline": _headline(by_size),

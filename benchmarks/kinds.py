@@ -46,14 +46,15 @@ def _rl_step(kind: Kind, repetitions: int, folder: Path, shape: tuple[int, int, 
     taking_part = rl_step.contestants(recipe, prompts, shape, repetitions, folder, kind)
     results = compete(taking_part, repetitions)
     return [
-        {**_row("a step of direct RLAIF", kind, each, results[0]), "parts": rl_step.parts(each)} for each in results
+        {**_row("a step of direct RLAIF", kind, result, results[0]), "parts": rl_step.parts(result)}
+        for result in results
     ]
 
 
 def _labelling(kind: Kind, repetitions: int, folder: Path, counts: tuple[int, int]) -> list[Row]:
     many, few = labelling.portions_of(folder, LABELS, counts)
     results = compete(labelling.in_process(LABELS, many, few, kind), repetitions)
-    return [{**labelling.labelled_row(LABELS, each, results[0]), **_of("labelling", kind)} for each in results]
+    return [{**labelling.labelled_row(LABELS, result, results[0]), **_of("labelling", kind)} for result in results]
 
 
 def _pairs(kind: Kind, repetitions: int, folder: Path, count: int) -> list[Row]:
@@ -61,7 +62,7 @@ def _pairs(kind: Kind, repetitions: int, folder: Path, count: int) -> list[Row]:
     pairs.write_pairs(file, count)
     for words, method in (("an epoch of a reward model", "reward"), ("an epoch of DPO", "dpo")):
         results = compete(pairs.contestants(method, file, kind), repetitions)
-        rows += [_row(words, kind, each, results[0]) for each in results]
+        rows += [_row(words, kind, result, results[0]) for result in results]
     return rows
 
 

@@ -230,9 +230,9 @@ def portions_of(folder: Path, variant: Variant, counts: Sequence[int]) -> list[P
         rows = _like_all(rows, count)
         file = folder / f"{variant.judge}-{count}.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        found = comparisons(file)
-        responses = {(c.prompt.id, response.text) for c in found for response in (c.a, c.b)}
-        portions.append(Portion(file, len(found), len(responses)))
+        items = comparisons(file)
+        responses = {(c.prompt.id, response.text) for c in items for response in (c.a, c.b)}
+        portions.append(Portion(file, len(items), len(responses)))
     return portions
 
 

@@ -91,12 +91,12 @@ def against_published(pairs: Sequence[JudgedPair], published: dict[str, float], 
     )
     print("| --- | --: | --: | --: | --: | --: | --: |")
     for name, soft in (("outcomes, as reported", False), ("probabilities, as AlpacaEval fits", True)):
-        found = [control for control in controls(pairs, soft) if control.policy in published]
-        print(compare(f"raw rate, {name}", {c.policy: c.raw for c in found}, published))
-        print(compare(f"at equal length, {name}", {c.policy: c.by_difference for c in found}, published))
-        print(compare(f"by ratio, {name}", {c.policy: c.by_ratio for c in found}, published), flush=True)
+        rates = [control for control in controls(pairs, soft) if control.policy in published]
+        print(compare(f"raw rate, {name}", {c.policy: c.raw for c in rates}, published))
+        print(compare(f"at equal length, {name}", {c.policy: c.by_difference for c in rates}, published))
+        print(compare(f"by ratio, {name}", {c.policy: c.by_ratio for c in rates}, published), flush=True)
         if each:
-            for c in found:
+            for c in rates:
                 rate = c.by_difference
                 said = c.unknown if rate is None else f"{_percent(rate)}, published {100 * published[c.policy]:.1f}"
                 print(f"    {c.policy}: raw {_percent(c.raw)}, at equal length {said}")
@@ -155,13 +155,13 @@ def simulate_fit(pairs: Sequence[JudgedPair], trials: int, models: int, prompts:
     for _ in range(trials):
         chosen = rng.choice(len(names), models, replace=False)
         drawn = rng.choice(len(numbers), prompts)
-        found = [
+        sample = [
             JudgedPair(f"{place}", "all", names[m], BASELINE, float(rng.random() < p_N[n]), *map(int, lengths[n]))
             for m in chosen
             for place, i in enumerate(drawn)
             if (n := at.get((int(m), int(i)))) is not None
         ]
-        for control in controls(found):
+        for control in controls(sample):
             tally.add(control, control.by_difference, float(truth_M[names.index(control.policy)]))
     print(tally.row(f"joint fit of the data, {models} models, {prompts} prompts"), flush=True)
 
@@ -214,7 +214,7 @@ def simulate_settings(trials: int) -> None:
 
 def _planted(setting: Setting, rng: np.random.Generator) -> list[JudgedPair]:
     easy_I = rng.normal(size=setting.prompts)
-    found: list[JudgedPair] = []
+    pairs: list[JudgedPair] = []
     for policy, ratio in enumerate(setting.ratios):
         for i in np.repeat(np.arange(setting.prompts), setting.samples):
             own = setting.together * easy_I[i] + np.sqrt(1 - setting.together**2) * rng.normal()
@@ -222,8 +222,8 @@ def _planted(setting: Setting, rng: np.random.Generator) -> list[JudgedPair]:
             a = max(1, int(b * ratio * np.exp(_OWN * own)))
             x = np.log1p(a) - np.log1p(b)
             p = expit(_THETAS[policy] + setting.effect * x + _SPREAD * easy_I[i])
-            found.append(JudgedPair(f"{i}", "all", f"{policy}", BASELINE, float(rng.random() < p), a, b))
-    return found
+            pairs.append(JudgedPair(f"{i}", "all", f"{policy}", BASELINE, float(rng.random() < p), a, b))
+    return pairs
 
 
 def main() -> None:

@@ -89,7 +89,7 @@ def write_pairs(file: Path, count: int) -> tuple[str, int]:
     read, _ = read_training_pairs(DATA if DATA.is_file() else PACKAGED)
     rows = [_row(pair) for pair in sorted(read, key=lambda pair: unit_hash("bench", pair.id))]
     sized = [(row, [_length(tokenizer, row["prompt"] + row[name]) for name in ("chosen", "rejected")]) for row in rows]
-    taken = list(islice(cycle([each for each in sized if max(each[1]) <= MAX_LENGTH]), count))
+    taken = list(islice(cycle([pair for pair in sized if max(pair[1]) <= MAX_LENGTH]), count))
     lines = [json.dumps({**row, "length": max(lengths)}) for row, lengths in taken]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     source = "Open-Assistant rankings" if DATA.is_file() else "the package's human preferences, repeated"

@@ -50,7 +50,7 @@ def _rows(result: Result) -> list[dict[str, Any]]:
     for name in names:
         works = tuple(r["works"][name] for r in result.repetitions)
         work = Result(result.name, works, result.failed)
-        fractions = [each["fraction"] for each in works]
+        fractions = [row["fraction"] for row in works]
         rows.append({**work.row(name, work), "fraction": _spread(fractions)})
     return rows
 
@@ -61,18 +61,18 @@ def _fractions(result: Result) -> dict[str, Any]:
         name: [r["works"][name] for r in result.repetitions] for name in result.repetitions[0]["works"]
     }
     rows: list[list[str]] = []
-    for name, each in works.items():
+    for name, measured in works.items():
         if name == "decode":
             step, arithmetic, traffic = (
-                _shown([1e3 * work[key] for work in each]) for key in ("step", "by arithmetic", "by traffic")
+                _shown([1e3 * work[key] for work in measured]) for key in ("step", "by arithmetic", "by traffic")
             )
             reached, bound = f"{step} ms a step", f"{arithmetic} ms by arithmetic, {traffic} ms by traffic"
             counted = ""
         else:
-            reached = f"{_shown([work['flop'] / work['seconds'] / 1e9 for work in each])} GFLOP/s"
+            reached = f"{_shown([work['flop'] / work['seconds'] / 1e9 for work in measured])} GFLOP/s"
             bound = "products of 2048 rows"
-            counted = percent(_spread([work["with attention"] for work in each]))
-        rows.append([name, reached, bound, percent(_spread([work["fraction"] for work in each])), counted])
+            counted = percent(_spread([work["with attention"] for work in measured]))
+        rows.append([name, reached, bound, percent(_spread([work["fraction"] for work in measured])), counted])
     columns = ["work", "reached", "bound", "fraction", "with attention"]
     return {"title": "Of what the machine can do", "columns": columns, "rows": rows}
 

@@ -74,7 +74,7 @@ def _imports(name: str, command: list[str], scratch: str) -> dict[str, Any]:
             package = "the standard library" if package in sys.stdlib_module_names else package
             seconds[package] += int(own) / 1e6
             modules[package] += 1
-    longest = sorted(seconds.items(), key=lambda each: -each[1])[:LISTED]
+    longest = sorted(seconds.items(), key=lambda item: -item[1])[:LISTED]
     rows = [[package, modules[package], f"{1e3 * took:.0f}"] for package, took in longest]
     return {
         "title": f"Imports of `{name}`",

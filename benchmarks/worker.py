@@ -55,8 +55,8 @@ def serve(prepare: Callable[[dict[str, Any]], Callable[[], dict[str, Any]]]) -> 
 def peak_mib() -> float:
     """The peak memory of this process since the repetition began, in MiB."""
     status = Path("/proc/self/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else 0.0
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(match[1]) / 1024 if match else 0.0
 
 
 def _reset_peak() -> None:

@@ -76,7 +76,7 @@ def _answers(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
         read_KV = torch.log_softmax(logits_TV[len(context) - 1 :][: max(map(len, choices))].float(), dim=-1)
         p = {tuple(c): math.exp(sum(float(read_KV[i, token]) for i, token in enumerate(c))) for c in choices}
         alone = [p[c] - sum(q for other, q in p.items() if other[: len(c)] == c and other != c) for c in p]
-        answers.append([each / sum(alone) for each in alone])
+        answers.append([share / sum(alone) for share in alone])
     return answers
 
 

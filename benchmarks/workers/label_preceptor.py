@@ -94,7 +94,7 @@ def _served(settings: dict[str, Any]) -> tuple[Callable[[], LanguageModel], Call
 def _p_a(outcomes: Outcomes) -> dict[str, float]:
     """The probability that a is better, by comparison: the mean over both orders."""
     shown = {row.id: [verdict.p_a for verdict in row.verdicts] for row in outcomes.preference_rows()}
-    return {name: sum(each) / len(each) for name, each in shown.items()}
+    return {name: sum(shares) / len(shares) for name, shares in shown.items()}
 
 
 if __name__ == "__main__":

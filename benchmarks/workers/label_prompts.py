@@ -13,10 +13,10 @@ from preceptor.store.ledger import Ledger
 def comparisons(data: Path) -> list[Comparison]:
     """The comparisons of a dataset. Raises: ValueError when a row is not a comparison."""
     rows = list(read_comparisons(data))
-    found = [row.comparison for row in rows if isinstance(row, ComparisonRow)]
-    if len(found) < len(rows):
-        raise ValueError(f"{data}: {len(rows) - len(found)} rows are not comparisons")
-    return found
+    items = [row.comparison for row in rows if isinstance(row, ComparisonRow)]
+    if len(items) < len(rows):
+        raise ValueError(f"{data}: {len(rows) - len(items)} rows are not comparisons")
+    return items
 
 
 def requests(data: Path, variant: str) -> list[ChooseRequest]:

@@ -118,7 +118,7 @@ def _ask(url: str, posted: bytes | None = None) -> None:
 def _field(pid: str | int, name: str) -> str | None:
     """A number from a process's status; None if there is no such process or number."""
     try:
-        found = re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        match = re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
         return None
-    return found[1] if found else None
+    return match[1] if match else None

@@ -159,7 +159,7 @@ def judge_prefill(judge: LocalModel, requests: Sequence[ChooseRequest]) -> dict[
         answers = [answer for batch in judge.choose(requests) for _, answer in batch]
         seconds = time.perf_counter() - start
     given = sum(answer.usage.prompt_tokens for answer in answers)
-    tokens, pairs = sum(each.tokens for each in passes), sum(each.pairs for each in passes)
+    tokens, pairs = sum(step.tokens for step in passes), sum(step.pairs for step in passes)
     return {"seconds": seconds, "units": len(requests), "tokens": tokens, "prompt_tokens": given, "pairs": pairs}
 
 
@@ -177,7 +177,7 @@ def decode(model: Any, prompts: Sequence[Sequence[int]]) -> dict[str, float]:
             eos_ids=[-1],  # nothing ends early
         )
         end = time.perf_counter()
-    steps = [each.begun for each in passes[1:]]
+    steps = [step.begun for step in passes[1:]]
     assert len(steps) == NEW_TOKENS - 1
     tokens = len(prompts) * GROUP_SIZE * NEW_TOKENS
     return {"seconds": end - start, "units": tokens, "tokens": tokens, "step": (end - steps[0]) / len(steps)}
@@ -200,7 +200,7 @@ def update(policy: Policy, groups: Sequence[TokenGroup]) -> dict[str, float]:
         parameter.grad = None
     responses = sum(len(response) for group in groups for response in group.responses)
     tokens = sum(len(group.prompt) for group in groups) + responses
-    pairs = sum(each.pairs for each in passes)
+    pairs = sum(step.pairs for step in passes)
     return {"seconds": seconds, "units": responses, "tokens": tokens, "pairs": pairs}
 
 

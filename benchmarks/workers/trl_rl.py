@@ -53,7 +53,10 @@ def run(settings: dict[str, Any], pause: Callable[[Facts], None]) -> None:
         prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], **_: Any
     ) -> list[float | None]:
         lengths[:] = [len(ids) for ids in completion_ids]
-        asked = [Prompt.model_validate({"id": str(i), "conversation": each}) for i, each in enumerate(prompts)]
+        asked = [
+            Prompt.model_validate({"id": str(i), "conversation": conversation})
+            for i, conversation in enumerate(prompts)
+        ]
         responses = [
             Response(prompt_id=prompt.id, text=completion[0]["content"], policy="trl")
             for prompt, completion in zip(asked, completions, strict=True)

@@ -67,7 +67,7 @@ def test_a_finished_run_is_loaded_and_resumed_as_it_is(finished: RunResult) -> N
 
 def test_a_run_that_is_not_finished_is_not_loaded(tmp_path: Path, tiny_folder: Path) -> None:
     RunDirectory.create(tmp_path / "run", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
-    with pytest.raises(UsageError, match=r"not finished; go on .*preceptor\.resume"):
+    with pytest.raises(UsageError, match=r"not finished; resume .*preceptor\.resume"):
         load_run(tmp_path / "run")
     with pytest.raises(UsageError, match="holds no run"):
         load_run(tmp_path)
@@ -110,7 +110,7 @@ def test_a_way_of_asking_has_a_short_name(name: str) -> None:
 def test_what_a_recipe_cannot_say_of_a_judge_is_refused() -> None:
     recipe = load_recipe("dpo")
     odd = JudgeSpec(model="scripted:random", settings=PairwiseSettings(rationale=True, rationale_tokens=99))
-    with pytest.raises(UsageError, match="cannot set rationale_tokens of a judge"):
+    with pytest.raises(UsageError, match="cannot set rationale_tokens for a judge"):
         judge_table(odd, recipe, {})
     with pytest.raises(UsageError, match="no budget"):
         judge_table(Judge("scripted:random", budget=1.0), recipe, {})

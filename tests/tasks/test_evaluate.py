@@ -189,7 +189,7 @@ def test_another_baseline_is_another_evaluation(given: Given) -> None:
 
 
 def test_a_judge_that_sees_one_order_alone_is_refused(given: Given) -> None:
-    with pytest.raises(UsageError, match=r"detailed\+single: an evaluation shows both orders"):
+    with pytest.raises(UsageError, match=r"detailed\+single: an evaluation must show both orders"):
         run(given, judge=JudgeSpec(model="scripted:first", variant="detailed+single"))
 
 

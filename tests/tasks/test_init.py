@@ -54,7 +54,7 @@ def test_the_second_form_in_the_file_is_valid_too(tmp_path: Path) -> None:
 
 def test_a_folder_that_has_such_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("mine")
-    with pytest.raises(UsageError, match=r"recipe\.toml: exists already"):
+    with pytest.raises(UsageError, match=r"recipe\.toml: already exists"):
         init(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
     assert (tmp_path / "recipe.toml").read_text() == "mine"

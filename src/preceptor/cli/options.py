@@ -35,7 +35,9 @@ def with_options(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         options = {name: tuple(inspect.signature(group).parameters.values()) for name, group in groups.items()}
-        own = [each for each in inspect.signature(command).parameters.values() if each.name not in groups]
+        own = [
+            parameter for parameter in inspect.signature(command).parameters.values() if parameter.name not in groups
+        ]
 
         @wraps(command)
         def called(**values: Any) -> None:
@@ -45,10 +47,12 @@ def with_options(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]]
             }
             command(**values, **made)
 
-        every = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *sum(options.values(), ()))]
+        every = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *sum(options.values(), ()))
+        ]
         del called.__wrapped__  # typer reads the signature given here
         called.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-        called.__annotations__ = {each.name: each.annotation for each in every}
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
         return called
 
     return decorate

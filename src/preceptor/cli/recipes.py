@@ -41,10 +41,10 @@ def recipes(
         else:
             say(dump_recipe(recipe), end="")
         return
-    listed = {each: str(load_settings(each).get("description", "")) for each in shipped_recipes()}
+    listed = {recipe: str(load_settings(recipe).get("description", "")) for recipe in shipped_recipes()}
     if as_json:
         say_json(json.dumps(listed, indent=1))
         return
-    for each, description in listed.items():
-        say(f"{each:16} {description}")
+    for shipped, description in listed.items():
+        say(f"{shipped:16} {description}")
     say(f"\n--scale: {', '.join(shipped_scales())}; sets of recipes for `preceptor arms`: {', '.join(shipped_arms())}")

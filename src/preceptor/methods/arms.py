@@ -71,10 +71,10 @@ class ArmsRecipe(Frozen):
         Raises: UsageError naming the arm and the mistake in its settings, or when the arms are not measured on the same
             prompts in the same way.
         """
-        found = [compose(arm.recipe, self.common | {"seed": self.seed}, arm.settings, arm.name) for arm in self.arms]
-        check_known(self.common, [*shipped_schemas().values(), *map(type, found)])
+        recipes = [compose(arm.recipe, self.common | {"seed": self.seed}, arm.settings, arm.name) for arm in self.arms]
+        check_known(self.common, [*shipped_schemas().values(), *map(type, recipes)])
         for what in ("policy", "prompts", "limit", "seed", "sft", "evaluation", "held-out measure"):
-            values = [_measured_on(recipe, what) for recipe in found]
+            values = [_measured_on(recipe, what) for recipe in recipes]
             for arm, value in zip(self.arms, values, strict=True):
                 if value != values[0]:
                     raise UsageError(
@@ -85,7 +85,7 @@ class ArmsRecipe(Frozen):
             raise UsageError(f'"{BEFORE}" is the name of the policy before training; give the arm another name')
         if len({arm.folder for arm in self.arms}) < len(self.arms):
             raise UsageError("two arms have the same name; give each its own")
-        return found
+        return recipes
 
 
 def load_arms(
@@ -179,17 +179,17 @@ def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> ArmsResult:
 
 def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evaluation:
     """Compares the policy before training and the result of each arm, every pair of them."""
-    summaries = [each.summary for each in data]
-    first, judges = summaries[0], {_training_judge(each) for each in summaries}
-    chosen = {arm.name: each.after for arm, each in zip(recipe.arms, data, strict=True)}
-    steps = {arm.name: f"step {each.best_step}" for arm, each in zip(recipe.arms, summaries, strict=True)}
+    summaries = [run.summary for run in data]
+    first, judges = summaries[0], {_training_judge(summary) for summary in summaries}
+    chosen = {arm.name: run.after for arm, run in zip(recipe.arms, data, strict=True)}
+    steps = {arm.name: f"step {summary.best_step}" for arm, summary in zip(recipe.arms, summaries, strict=True)}
     return evaluate_snapshots(
         recipe.description or "Ways of training",
         {BEFORE: data[0].before, **chosen},
         {BEFORE: first.policy} | steps,
         first.heldout_score_is,
         first.judge_score_is if len(judges) == 1 and None not in judges else None,
-        judge_trained=any(each.heldout_judge_trained for each in summaries),
+        judge_trained=any(summary.heldout_judge_trained for summary in summaries),
     )
 
 
@@ -205,7 +205,7 @@ def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequ
     """The results of the arms, side by side. The best arm gains most by the held-out measure; without such a measure
     there is no best arm.
     """
-    gains = [change(each.before, each.after) for each in data]
+    gains = [change(run.before, run.after) for run in data]
     known = [(gain.value, -number) for number, gain in enumerate(gains) if gain is not None]
     best = -max(known)[1] if known else 0
     arms = [
@@ -214,12 +214,12 @@ def compared(recipe: ArmsRecipe, directories: Sequence[RunDirectory], data: Sequ
             recipe=arm.recipe,
             folder=f"arms/{directory.path.name}",
             gain=gain,
-            against_best=change(data[best].after, each.after),
-            perplexity_ratio=each.summary.evaluation.perplexity_ratio,
-            measured_responses=_measured_responses(each, directory),
-            summary=each.summary,
+            against_best=change(data[best].after, run.after),
+            perplexity_ratio=run.summary.evaluation.perplexity_ratio,
+            measured_responses=_measured_responses(run, directory),
+            summary=run.summary,
         )
-        for arm, directory, each, gain in zip(recipe.arms, directories, data, gains, strict=True)
+        for arm, directory, run, gain in zip(recipe.arms, directories, data, gains, strict=True)
     ]
     return ArmsResult(
         description=recipe.description,

@@ -84,7 +84,7 @@ def find_method(name: str) -> Method[Any]:
             raise UsageError(f'the method "{name}": expected a subclass of preceptor.methods.base.Method')
     else:
         module = import_module(f"{__package__}.{name}")
-        [owner] = [each for each in vars(module).values() if _is_defined_in(each, module.__name__)]
+        [owner] = [value for value in vars(module).values() if _is_defined_in(value, module.__name__)]
     if inspect.isabstract(owner):
         missing = ", ".join(sorted(owner.__abstractmethods__))
         raise UsageError(f'the method "{name}": the class does not define {missing}')

@@ -83,11 +83,11 @@ def _best(
     words = f"choosing the best of {recipe.best_of_n.samples}"
     session.stage("best_of_n", words, BestOfNRecord, work, together=True)
     rows: list[dict[str, Any]] = session.processes.on_main(lambda: read_rows(path))
-    found = [each for row in rows for each in row["best"]]
+    best = [response for row in rows for response in row["best"]]
     return [
-        Demonstration(prompt, each["text"], finished=each["finished"])
-        for prompt, each in zip(prompts.training, found, strict=True)
-        if each is not None
+        Demonstration(prompt, response["text"], finished=response["finished"])
+        for prompt, response in zip(prompts.training, best, strict=True)
+        if response is not None
     ]
 
 
@@ -110,19 +110,22 @@ def _best_of_some(
         assert rewards is not None
         rewards_PG = rewards(groups)
         chosen, _ = choose_best(groups, rewards_PG)
-        best = [None if each is None else {"text": each.answer, "finished": each.finished} for each in chosen]
+        best = [
+            None if response is None else {"text": response.answer, "finished": response.finished}
+            for response in chosen
+        ]
         return {"best": best, "rewards": rewards_PG}
 
     return processes.on_main(choose)
 
 
 def _counts(rows: Sequence[dict[str, Any]]) -> BestOfNRecord:
-    best = [each for row in rows for each in row["best"]]
+    best = [response for row in rows for response in row["best"]]
     rewards_PG = [[r for r in rewards_G if r is not None] for row in rows for rewards_G in row["rewards"]]
     known = [rewards_G for rewards_G in rewards_PG if rewards_G]
     return BestOfNRecord(
         prompts=len(best),
-        chosen=sum(each is not None for each in best),
+        chosen=sum(response is not None for response in best),
         mean_reward=fmean(r for rewards_G in known for r in rewards_G) if known else None,
         mean_reward_of_the_best=fmean(max(rewards_G) for rewards_G in known) if known else None,
     )

@@ -194,7 +194,7 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
             held_out=None if held_out is None else held_out.name,
             training_reward=reward_is,
             heldout_judge_trained=held_out is not None
-            and any(same_model(held_out.identity, each) for each in judges_of(directory)),
+            and any(same_model(held_out.identity, judge) for judge in judges_of(directory)),
             samples=samples,
             trained_on=trained_on,
             validation=tuple(prompt.id for prompt in validation),
@@ -212,7 +212,7 @@ def checkpoint_steps(directory: RunDirectory) -> list[int]:
     Raises: UsageError when there is no checkpoint from training.
     """
     folders = (directory.path / "checkpoints").glob("step-*")
-    numbers = [each.name.removeprefix("step-") for each in folders if each.is_dir()]
+    numbers = [folder.name.removeprefix("step-") for folder in folders if folder.is_dir()]
     steps = {int(number) for number in numbers if number.isdigit()}
     if not steps - {0}:
         raise UsageError(
@@ -267,7 +267,9 @@ def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[lis
         raise UsageError(f"none of the {len(given)} prompts fits the policy's context window; give shorter ones")
     if skipped := len(given) - len(usable):
         session.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
-    seen = {prompt.text for prompt in split.training} | {each.prompt.text for each in session.inputs.demonstrations}
+    seen = {prompt.text for prompt in split.training} | {
+        demonstration.prompt.text for demonstration in session.inputs.demonstrations
+    }
     share = session.recipe.evaluation.validation_share
     validation = split_validation(usable, share, LEAST)[0] if len(usable) >= 2 * LEAST else []
     return usable, validation, sum(prompt.text in seen for prompt in usable)
@@ -339,9 +341,9 @@ def _answers(snapshots: Sequence[Snapshot], prompts: Sequence[Prompt]) -> list[A
     """Every response, under its step."""
     prompt_of = {prompt.id: prompt for prompt in prompts}
     return [
-        (str(snapshot.step), prompt_of[each.prompt_id], Response(prompt_id=each.prompt_id, text=each.text))
+        (str(snapshot.step), prompt_of[response.prompt_id], Response(prompt_id=response.prompt_id, text=response.text))
         for snapshot in snapshots
-        for each in snapshot.responses
+        for response in snapshot.responses
     ]
 
 

@@ -100,8 +100,8 @@ def _files(
 ) -> tuple[tuple[Path, ...], Path | None]:
     """The files of the pairs; rows in memory are written to the folder."""
     check_own(folder, "reward model")
-    if isinstance(data, list | tuple) and data and all(isinstance(each, str | PathLike) for each in data):
-        paths = tuple(Path(each) for each in cast("Sequence[str | PathLike[str]]", data))
+    if isinstance(data, list | tuple) and data and all(isinstance(item, str | PathLike) for item in data):
+        paths = tuple(Path(item) for item in cast("Sequence[str | PathLike[str]]", data))
     else:
         paths = (_file(folder, cast("Rows", data), "data.jsonl"),)
     return paths, None if test is None else _file(folder, test, "test.jsonl")
@@ -182,11 +182,11 @@ def _read(paths: Sequence[Path]) -> tuple[list[TrainingPair], dict[str, int]]:
         pairs, reasons = read_training_pairs(path)
         sets.append(pairs)
         left_out.update(reason.rpartition(": ")[2] for reason in reasons)
-    found = combine(sets)
-    if not found:
+    pairs = combine(sets)
+    if not pairs:
         names = ", ".join(map(str, paths))
         raise UsageError(f"{names}: no labelled pair to learn; {dict(left_out) or 'there are no rows'}")
-    return found, dict(left_out)
+    return pairs, dict(left_out)
 
 
 def _without(pairs: Sequence[TrainingPair], held_out: Sequence[TrainingPair]) -> list[TrainingPair]:

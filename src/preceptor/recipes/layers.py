@@ -51,8 +51,8 @@ def override(settings: Settings, overrides: Sequence[str]) -> None:
 
     Raises: UsageError for one without a key or a value, or with a key that treats a value as a table.
     """
-    for each in overrides:
-        _override(settings, each)
+    for text in overrides:
+        _override(settings, text)
 
 
 def check_known(settings: Mapping[str, object], schemas: Sequence[type[BaseModel]]) -> None:

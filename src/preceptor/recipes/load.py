@@ -47,7 +47,7 @@ def shipped_arms() -> list[str]:
 @cache
 def shipped_schemas() -> dict[str, type[Recipe]]:
     """The schemas of the methods that ship with preceptor, by the method's name, which is that of its module."""
-    modules = [import_module(f"{recipes.__name__}.{each.name}") for each in iter_modules(recipes.__path__)]
+    modules = [import_module(f"{recipes.__name__}.{module.name}") for module in iter_modules(recipes.__path__)]
     return {
         module.__name__.rpartition(".")[2]: schema
         for module in modules
@@ -210,7 +210,7 @@ def _absolute_paths(settings: dict[str, Any], schema: type[BaseModel]) -> dict[s
         value = settings.get(name)
         if any(_is_marked(part) for part in (*field.metadata, field.annotation)):
             if value is not None:
-                changed[name] = _absolute(value) if isinstance(value, str) else [_absolute(each) for each in value]
+                changed[name] = _absolute(value) if isinstance(value, str) else [_absolute(item) for item in value]
         elif isinstance(value, dict):
             for table in tables_in(field.annotation):
                 changed[name] = _absolute_paths(changed[name], table)
@@ -219,7 +219,7 @@ def _absolute_paths(settings: dict[str, Any], schema: type[BaseModel]) -> dict[s
 
 def _is_marked(annotation: Any) -> bool:
     """Whether a field's type or metadata says that its value may be a path."""
-    return isinstance(annotation, MayBeAPath) or any(_is_marked(each) for each in get_args(annotation))
+    return isinstance(annotation, MayBeAPath) or any(_is_marked(part) for part in get_args(annotation))
 
 
 def _absolute(name: str) -> str:

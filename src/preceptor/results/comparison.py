@@ -149,9 +149,13 @@ class ComparisonResult(Result):
     def table(self) -> Table:
         """Results and the settings that differ, a column for each run."""
         sides = [Column(side.name) for side in self.sides]
-        settings = [(each.key, *("" if value is None else value for value in each.values)) for each in self.settings]
+        settings = [
+            (setting.key, *("" if value is None else value for value in setting.values)) for setting in self.settings
+        ]
         several = len(self.constitutions) > 1
-        versions = [f"constitution {each.title}: {', '.join(each.sides)}" for each in self.constitutions if several]
+        versions = [
+            f"constitution {version.title}: {', '.join(version.sides)}" for version in self.constitutions if several
+        ]
         return Table(
             [Column(""), *sides],
             [(row.measure, *row.texts) for row in self.results],
@@ -161,11 +165,11 @@ class ComparisonResult(Result):
         )
 
 
-def _difference(each: RunDifference) -> str:
-    beyond = "beyond chance" if each.significant else "may be chance"
+def _difference(pair: RunDifference) -> str:
+    beyond = "beyond chance" if pair.significant else "may be chance"
     return (
-        f"{each.measure}, {each.name} minus {each.against}: {estimate(each.difference, signed=True)}, corrected p "
-        f"{p_value(each.p_holm)}: {beyond}"
+        f"{pair.measure}, {pair.name} minus {pair.against}: {estimate(pair.difference, signed=True)}, corrected p "
+        f"{p_value(pair.p_holm)}: {beyond}"
     )
 
 
@@ -173,28 +177,28 @@ def _who_is_ahead(compared: ComparisonResult) -> str:
     if not compared.differences:
         return f"These {len(compared.sides)} cannot be compared: no two share measured prompts."
     measure = compared.differences[0].measure
-    by_it = [each for each in compared.differences if each.measure == measure]
+    by_it = [pair for pair in compared.differences if pair.measure == measure]
     if len(by_it) == 1:
         return _two(by_it[0])
-    leads = {name: sum(lead for lead, _ in _leads(by_it, name)) for each in by_it for name in (each.name, each.against)}
+    leads = {name: sum(lead for lead, _ in _leads(by_it, name)) for pair in by_it for name in (pair.name, pair.against)}
     best = max(leads, key=lambda name: leads[name])
     level = [
-        each.against if each.name == best else each.name for _, each in _leads(by_it, best) if not each.significant
+        pair.against if pair.name == best else pair.name for _, pair in _leads(by_it, best) if not pair.significant
     ]
     if not level:
         return f"{best} is ahead of every other by the {measure}, beyond chance."
     return f"{best} comes first by the {measure}; it cannot be distinguished from {listed(level)}."
 
 
-def _two(each: RunDifference) -> str:
-    by = f"{estimate(each.difference, signed=True)}"
-    if not each.significant:
-        return f"No difference beyond chance was found between {each.name} and {each.against}: {each.measure} {by}."
-    ahead = "ahead of" if each.difference.value > 0 else "behind"
-    return f"{each.name} is {ahead} {each.against} by the {each.measure}, beyond chance: {by}."
+def _two(pair: RunDifference) -> str:
+    by = f"{estimate(pair.difference, signed=True)}"
+    if not pair.significant:
+        return f"No difference beyond chance was found between {pair.name} and {pair.against}: {pair.measure} {by}."
+    ahead = "ahead of" if pair.difference.value > 0 else "behind"
+    return f"{pair.name} is {ahead} {pair.against} by the {pair.measure}, beyond chance: {by}."
 
 
 def _leads(differences: Sequence[RunDifference], name: str) -> list[tuple[float, RunDifference]]:
     """By how much a side is ahead of each side that it was compared with."""
-    signs = [(1 if each.name == name else -1, each) for each in differences if name in (each.name, each.against)]
-    return [(sign * each.difference.value, each) for sign, each in signs]
+    signs = [(1 if pair.name == name else -1, pair) for pair in differences if name in (pair.name, pair.against)]
+    return [(sign * pair.difference.value, pair) for sign, pair in signs]

@@ -57,7 +57,7 @@ def _longer_wins(responses: Sequence[MeasuredResponse]) -> list[float]:
     hits: list[float] = []
     for one, other in combinations(responses, 2):
         if one.judge_score is not None and other.judge_score is not None and len(one.text) != len(other.text):
-            short, long = sorted((one, other), key=lambda each: len(each.text))
+            short, long = sorted((one, other), key=lambda response: len(response.text))
             ours, theirs = long.judge_score or 0.0, short.judge_score or 0.0
             hits.append(1.0 if ours > theirs else 0.0 if ours < theirs else 0.5)
     return hits

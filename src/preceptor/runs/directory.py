@@ -152,11 +152,11 @@ class RunDirectory:
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each part of the run so far: its stages, `measuring` and `training`."""
-        found: dict[str, float] = {}
+        totals: dict[str, float] = {}
         for row in read_rows(self.timings):
             part = str(row["stage"]) if "stage" in row else "measuring" if "measurement" in row else "training"
-            found[part] = found.get(part, 0.0) + sum(value for value in row.values() if isinstance(value, float))
-        return {part: round(seconds, 1) for part, seconds in found.items()}
+            totals[part] = totals.get(part, 0.0) + sum(value for value in row.values() if isinstance(value, float))
+        return {part: round(seconds, 1) for part, seconds in totals.items()}
 
     def metrics(self) -> list[Facts]:
         """The facts of each finished training step."""
@@ -237,10 +237,10 @@ class RunDirectory:
         path = self.path / "summary.json"
         if not path.exists():
             return None
-        found = read_json(path)
-        kind = RunSummary if found.get("status") == "done" else RunStatus
+        content = read_json(path)
+        kind = RunSummary if content.get("status") == "done" else RunStatus
         try:
-            return kind.model_validate(found)
+            return kind.model_validate(content)
         except ValidationError as error:
             raise PreceptorError(
                 f"{path}: is damaged, or was written by a version of preceptor that this one cannot read "

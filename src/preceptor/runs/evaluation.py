@@ -124,7 +124,7 @@ def _opinion(score: float | None, other: float | None) -> Opinion | None:
 def _capability(earlier: str, before: Snapshot, later: str, after: Snapshot) -> list[PairedValues]:
     """The log-likelihood of the reference answers, in nats per token: the negative logarithm of perplexity."""
     was, now = (
-        {each.prompt_id: each.log_likelihood / each.tokens for each in snapshot.references}
+        {reference.prompt_id: reference.log_likelihood / reference.tokens for reference in snapshot.references}
         for snapshot in (before, after)
     )
     shared = [prompt for prompt in was if prompt in now]

@@ -66,24 +66,24 @@ class Inputs:
 
     def hashes(self, recipe: Recipe) -> dict[str, str]:
         """A hash of each input, including the recipe."""
-        found = {
+        hashes = {
             "recipe": content_hash(dump_recipe(recipe))[:16],
             "prompts": content_hash([prompt.model_dump(mode="json") for prompt in self.prompts])[:16],
             "references": content_hash([prompt.model_dump(mode="json") for prompt in self.references])[:16],
         }
         if self.constitution is not None:
-            found["constitution"] = self.constitution.hash
+            hashes["constitution"] = self.constitution.hash
         if self.held_out_constitution is not None:
-            found["held-out constitution"] = self.held_out_constitution.hash
+            hashes["held-out constitution"] = self.held_out_constitution.hash
         if self.demonstrations:
             listed = [[d.prompt.model_dump(mode="json"), d.answer] for d in self.demonstrations]
-            found["demonstrations"] = content_hash(listed)[:16]
+            hashes["demonstrations"] = content_hash(listed)[:16]
         for what, names in (("method", [recipe.method]), ("reward function", recipe.reward_functions)):
             files = [file for name in names if (file := file_of(name)) is not None]
-            found |= {f"{what} {file.name}": content_of(file)[:16] for file in files}
+            hashes |= {f"{what} {file.name}": content_of(file)[:16] for file in files}
         if self.human:
-            found["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
-        return found
+            hashes["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
+        return hashes
 
 
 def read_inputs(recipe: Recipe) -> Inputs:
@@ -216,15 +216,15 @@ def _demonstrations(
     table = recipe.table(SftTable)
     if table is None:
         return [], references, ()
-    found, left_out = read_demonstrations(data_path(table.demonstrations))
+    read, left_out = read_demonstrations(data_path(table.demonstrations))
     notes = [f"{len(left_out)} demonstrations are left out: {left_out[0]}"] if left_out else []
     unseen = {prompt.text for prompt in held_out}
-    shared = {prompt.text for prompt in references} & {each.prompt.text for each in found}
+    shared = {prompt.text for prompt in references} & {demonstration.prompt.text for demonstration in read}
     measured = {text for text in shared if unit_hash("reference", text) < 0.5}
-    demonstrations = [each for each in found if each.prompt.text not in unseen | measured]
-    if len(found) > len(demonstrations):
+    demonstrations = [demonstration for demonstration in read if demonstration.prompt.text not in unseen | measured]
+    if len(read) > len(demonstrations):
         notes.append(
-            f"{len(found) - len(demonstrations)} demonstrations are left out, since their prompts are used to measure"
+            f"{len(read) - len(demonstrations)} demonstrations are left out, since their prompts are used to measure"
         )
     if not demonstrations:
         raise UsageError(f"{table.demonstrations}: no demonstration to learn from; {' '.join(notes) or 'it is empty'}")

@@ -124,7 +124,7 @@ class Meter:
         grades = self.grader([(by_id[r.prompt_id], _response(r)) for r in snapshot.responses])
         opinions = [{"judge_score": grade.reward, "choice_mass": grade.choice_mass} for grade in grades]
         return snapshot.with_responses(
-            [r.model_copy(update=each) for r, each in zip(snapshot.responses, opinions, strict=True)], graded=True
+            [r.model_copy(update=opinion) for r, opinion in zip(snapshot.responses, opinions, strict=True)], graded=True
         )
 
     def on_references(self) -> tuple[MeasuredReference, ...]:

@@ -118,7 +118,9 @@ def cohort(
         if not read.chats:
             raise UsageError(_nothing(paths, read))
         display.stage("masking and looking for duplicates" if mask else "looking for duplicates")
-        candidates = sorted(_candidates(read.chats, settings, display), key=lambda each: _rank(each, settings))
+        candidates = sorted(
+            _candidates(read.chats, settings, display), key=lambda candidate: _rank(candidate, settings)
+        )
     new, duplicates = _without_duplicates(old, candidates)
     added = new[:limit]
     add_to_cohort(out, [candidate.row for candidate in added])

@@ -110,7 +110,7 @@ def _marks(axes: Axes, values: Sequence[float | None], colour: str, label: str, 
 
 
 def _bins(axes: Axes, bins: Sequence[ReliabilityBin], colour: str, label: str) -> None:
-    total = sum(each.n for each in bins)
-    x, y = [each.confidence for each in bins], [each.correct for each in bins]
+    total = sum(group.n for group in bins)
+    x, y = [group.confidence for group in bins], [group.correct for group in bins]
     axes.plot(x, y, color=colour, linewidth=1.2, label=label)
-    axes.scatter(x, y, s=[14 + 260 * each.n / total for each in bins], color=colour, alpha=0.7, linewidths=0)
+    axes.scatter(x, y, s=[14 + 260 * group.n / total for group in bins], color=colour, alpha=0.7, linewidths=0)

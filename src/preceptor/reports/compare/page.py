@@ -66,13 +66,14 @@ def _versions(compared: ComparisonResult) -> list[tuple[ConstitutionVersion, lis
 def _forest(compared: ComparisonResult) -> Markup | None:
     if not compared.differences:
         return None
-    several = len({each.measure for each in compared.differences}) > 1
+    several = len({difference.measure for difference in compared.differences}) > 1
     rows = [
-        f"{each.name} · against {each.against}" + (f", {each.measure}" if several else "")
-        for each in compared.differences
+        f"{difference.name} · against {difference.against}" + (f", {difference.measure}" if several else "")
+        for difference in compared.differences
     ]
     said = "; ".join(
-        f"{row} {estimate(each.difference, signed=True)}" for row, each in zip(rows, compared.differences, strict=True)
+        f"{row} {estimate(difference.difference, signed=True)}"
+        for row, difference in zip(rows, compared.differences, strict=True)
     )
     styles = (("beyond chance", GREEN, True, "D"), ("within chance", GREY, False, "o"))
     return forest(

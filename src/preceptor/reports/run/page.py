@@ -116,7 +116,7 @@ def headline(summary: RunSummary, compared: Evaluation | None = None) -> str:
     if summary.heldout_score_is is None:
         return " ".join([_NOT_MEASURED, *_alarms(summary, compared), *_changes(summary)])
     preferred = [] if compared is None else [evaluation_words.preference(compared, _called(compared))]
-    said = [each[0].upper() + each[1:] for each in preferred]
+    said = [sentence[0].upper() + sentence[1:] for sentence in preferred]
     return " ".join([*_alarms(summary, compared), _change(summary), *said])
 
 
@@ -144,7 +144,7 @@ def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
         yield f"{percent(cut.value)} of the responses after training were cut at the limit of {limit} tokens."
     if unreadable := summary.too_unreadable:
         yield f"{unreadable}."
-    lost = [] if compared is None else [each for each in regressions(compared) if is_capability(each)]
+    lost = [] if compared is None else [change for change in regressions(compared) if is_capability(change)]
     if lost:
         first = lost[0]
         where = "" if first.cohort == "capability" else f" in {first.cohort}"

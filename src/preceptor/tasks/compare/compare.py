@@ -73,7 +73,7 @@ def compare(
     if len(set(called)) != len(folders) or len(called) != len(folders):
         raise UsageError(f"{len(called)} names for {len(folders)} runs; give each a name of its own")
     read = [_read(path, name) for path, name in zip(folders, called, strict=True)]
-    sides = tuple(each.side for each in read)
+    sides = tuple(side.side for side in read)
     compared = ComparisonResult(
         sides=sides,
         settings=_settings(sides),
@@ -245,15 +245,17 @@ def _differences(read: Sequence[_Read]) -> tuple[RunDifference, ...]:
                     p_holm=None,
                 )
             )
-    corrected = holm([each.p_value for each in differing])
-    return tuple(each.model_copy(update={"p_holm": p}) for each, p in zip(differing, corrected, strict=True))
+    corrected = holm([difference.p_value for difference in differing])
+    return tuple(
+        difference.model_copy(update={"p_holm": p}) for difference, p in zip(differing, corrected, strict=True)
+    )
 
 
 def _paired(earlier: _Read, later: _Read) -> list[float]:
     """Differences by prompt that both answered; empty if the held-out measures are not the same."""
     if earlier.after is None or later.after is None or _measure(earlier) != _measure(later):
         return []
-    asked = [{r.prompt_id: r.prompt for r in each.responses} for each in (earlier.after, later.after)]
+    asked = [{r.prompt_id: r.prompt for r in snapshot.responses} for snapshot in (earlier.after, later.after)]
     same = {name for name, text in asked[0].items() if asked[1].get(name) == text}
     return [value for name, value in differences(earlier.after, later.after, heldout_of).items() if name in same]
 
@@ -269,14 +271,14 @@ def _measure(read: _Read) -> tuple[Any, ...]:
 
 def _notes(read: Sequence[_Read]) -> tuple[str, ...]:
     """What a reader should know before believing the table."""
-    notes = [note for each in read for note in _notes_on(each.side)]
-    if len(judges := sorted(_judges([each.side for each in read]))) > 1:
+    notes = [note for run in read for note in _notes_on(run.side)]
+    if len(judges := sorted(_judges([run.side for run in read]))) > 1:
         notes.append(f"The win rates are by different judges and cannot be compared: {', '.join(judges)}.")
-    finished = [each for each in read if each.after is not None]
+    finished = [run for run in read if run.after is not None]
     notes += [note for pair in combinations(finished, 2) if (note := _apart(*pair))]
-    if len({_sampled(each.side) for each in finished}) > 1:
+    if len({_sampled(run.side) for run in finished}) > 1:
         notes.append("The runs were sampled differently: length limit, temperature or responses per prompt.")
-    if len({each.side.summary and each.side.summary.policy for each in finished}) > 1:
+    if len({run.side.summary and run.side.summary.policy for run in finished}) > 1:
         notes.append("The runs began with different models, so their scores differ before any training.")
     if len(finished) > 2:
         notes.append(
@@ -310,7 +312,7 @@ def _apart(earlier: _Read, later: _Read) -> str | None:
         return f"The held-out scores of {names} are by different measures and cannot be compared."
     assert earlier.after is not None  # only finished runs get here
     assert later.after is not None
-    counts = [len({response.prompt_id for response in each.after.responses}) for each in (earlier, later) if each.after]
+    counts = [len({response.prompt_id for response in run.after.responses}) for run in (earlier, later) if run.after]
     shared = len(_paired(earlier, later))
     if shared == max(counts):
         return None
