@@ -73,7 +73,7 @@ def audit(
         limit: use only this many rows, from the first.
         strict: refuse unusable rows instead of skipping them.
         budget: most dollars that all calls of this folder may cost; by default as the judges say.
-        save_calibration: file for a calibration of the one judge, fitted on all labels.
+        save_calibration: file for a calibration of a single judge, fitted on all labels.
         method: of the calibration.
         connection: how model servers are reached; by default as the judges say.
 

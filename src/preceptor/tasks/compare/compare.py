@@ -57,7 +57,7 @@ def compare(
     Args:
         paths: runs and evaluations: their results, or their folders.
         out: where `compare.html`, `compare.md` and `compare.json` are written; a temporary folder when None.
-        names: what to call them, in their order; the folders' names when None.
+        names: names for them, in the same order; the folders' names when None.
 
     Raises: UsageError for fewer than two paths, a folder that is neither, or the wrong number of names; PreceptorError
         for a damaged file.
