@@ -13,7 +13,7 @@ from preceptor.core.errors import UsageError
 MOST = 2**63 - 1
 """The largest whole number that an option accepts."""
 _VALUES: dict[Any, str] = {int: "N", float: "NUMBER", Path: "PATH"}
-"""What help calls a value of this type."""
+"""The name of a value of this type in help."""
 _EMPTY = re.compile(r"(--[a-z][a-z-]*)=")
 
 
@@ -36,9 +36,7 @@ def check_arguments(arguments: Sequence[str]) -> None:
 
 
 class Command(TyperCommand):
-    """A command that refuses numbers that are not finite or too large to count with. Its help shows square brackets as
-    they are.
-    """
+    """A command that refuses numbers that are not finite or too large. Its help does not interpret square brackets."""
 
     def __init__(self, name: str | None, **settings: Any) -> None:
         super().__init__(name, **settings)
@@ -64,7 +62,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Commands whose help describes options as that of a command does."""
+    """A group of commands whose own help describes options in the same way as a command's."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, `--help` included."""
@@ -72,8 +70,8 @@ class Group(TyperGroup):
 
 
 def described(parameters: list[Any]) -> list[Any]:
-    """The parameters, changed so that help and usage name their values alike: `DATA` for an argument, `N`, `NUMBER`,
-    `PATH` or `TEXT` for the value of an option that gives no better word, and nothing beside a flag.
+    """The parameters, changed so that help and usage name their values in the same way: `DATA` for an argument; `N`,
+    `NUMBER`, `PATH` or `TEXT` for the value of an option without its own name; nothing beside a flag.
     """
     for parameter in parameters:
         if parameter.param_type_name == "argument":

@@ -45,7 +45,7 @@ class BestOfN(Method[BestOfNRecipe]):
             return end_fine_tuned(session, "fine_tuning", base, before, prompts, judge, grader)
 
     def describe(self, recipe: BestOfNRecipe, summary: RunSummary) -> Iterator[str]:
-        """Sampling and choosing, then fine-tuning."""
+        """Describes sampling and choosing, then fine-tuning."""
         who = "a reward model" if recipe.best_of_n.reward_model else "the judge"
         yield f"The policy answered each training prompt {recipe.best_of_n.samples} times; {who} chose the best answer."
         yield "The policy was fine-tuned on these. The KL is to the policy before."

@@ -47,7 +47,7 @@ class Result(Tabular):
         return self._output.path
 
     def __fspath__(self) -> str:
-        """The folder as text, so that a result can stand where a path is expected."""
+        """The folder as text, so that a result can be used where a path is expected."""
         return str(self.path)
 
     @classmethod

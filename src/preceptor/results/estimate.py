@@ -29,7 +29,7 @@ class Matches(Frozen):
 
 
 class EstimateResult(Result):
-    """How often people prefer a response: by people alone, by the judge alone, and by both.
+    """How often people prefer a response, estimated from human labels, from the judge's labels, and from both.
 
     Example:
         >>> pairs = [{"id": f"c{i}", "prompt": f"q{i}", "response_a": "x", "response_b": "y"} for i in range(30)]

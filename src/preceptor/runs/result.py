@@ -73,7 +73,7 @@ class RunResult:
         return self._output.path
 
     def __fspath__(self) -> str:
-        """The run directory as text, so that a run can stand where a path is expected."""
+        """The run directory as text, so that a run can be used where a path is expected."""
         return str(self.path)
 
     def __eq__(self, other: object) -> bool:
@@ -144,7 +144,7 @@ class RunResult:
 
         Args:
             prompt: a user's message, or a conversation that ends with one.
-            max_new_tokens: the answer is cut at so many.
+            max_new_tokens: the maximum length of the answer.
             temperature: 0 decodes greedily.
             seed: seed of the random numbers, if the temperature is above 0.
 

@@ -72,10 +72,10 @@ def audit(
         ensemble: also measure the ensemble of all judges.
         limit: use only this many rows, from the first.
         strict: refuse unusable rows instead of skipping them.
-        budget: most dollars that all calls of this folder may cost; by default as the judges say.
+        budget: the most dollars that all calls of this folder may cost; by default the judges' budget.
         save_calibration: file for a calibration of a single judge, fitted on all labels.
-        method: of the calibration.
-        connection: how model servers are reached; by default as the judges say.
+        method: the calibration method.
+        connection: how model servers are reached; by default the judges' connection.
 
     Raises: UsageError on faulty input; PreceptorError when a model cannot be asked or the budget is spent.
     """

@@ -86,12 +86,12 @@ def label(
         limit: how many rows to label, from the first; a later call may raise it.
         strict: refuse malformed rows instead of skipping them.
         max_failure_rate: stop when a larger share of comparisons fails, from 0 to 1.
-        budget: most dollars that all calls of this folder may cost; by default as the judges say.
+        budget: the most dollars that all calls of this folder may cost; by default the judges' budget.
         steps: also score trajectories, as a whole and step by step, with the first judge's model and constitution.
         retry_failed: repeat the calls that got no answer.
         to_people: write this many of the comparisons on which the judges disagree most to `for_people.jsonl`; 0 leaves
             that file unchanged.
-        connection: how model servers are reached; by default as the judges say.
+        connection: how model servers are reached; by default the judges' connection.
         progress: by default a bar on a terminal, and lines elsewhere.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when too many judgements fail,

@@ -70,7 +70,7 @@ def rl_in_words(
     """Describes the parts of the reward, if there was more than AI feedback, and how RL used it.
 
     Args:
-        feedback: whose reward it is, for instance "the judge's".
+        feedback: whose reward AI feedback is, in the report's words, such as "the judge's".
     """
     if functions.functions:
         parts = [f"{weight:g} × {name}" for name, weight in functions.weighted]

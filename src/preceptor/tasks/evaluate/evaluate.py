@@ -92,8 +92,8 @@ def evaluate(
         limit: how many prompts of each file to use, from the first.
         max_failure_rate: stop when a larger share of responses or judgements fails, from 0 to 1.
         human_usd_per_label: the price of a human label that the cost is compared with.
-        budget: most dollars that all calls of this folder may cost; by default as the judges say.
-        connection: how a model server is reached; by default as the judges say.
+        budget: the most dollars that all calls of this folder may cost; by default the judges' budget.
+        connection: how model servers are reached; by default the judges' connection.
         progress: by default a bar on a terminal, and lines elsewhere.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when a policy or a judge fails
