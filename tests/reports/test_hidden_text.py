@@ -164,7 +164,7 @@ def test_dataset_cards(tmp_path: Path) -> None:
         lambda: say(str(TrajectoriesResult(**dict(FINDINGS)))),
         lambda: say_json(json.dumps({SNEAKY: SNEAKY}, ensure_ascii=False)),
         lambda: say_json(evaluation().model_dump_json(indent=1)),
-        lambda: Terminal().print(SNEAKY),
+        lambda: Terminal(width=400).print(SNEAKY),
         lambda: Display().stage(SNEAKY),
         lambda: Display().note(SNEAKY),
     ],
