@@ -36,6 +36,12 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *a
         (["run", "quickstart", "--set", "rl.stesp=1"], 2, 'unknown key "rl.stesp"; did you mean "steps"?'),
         (["run", "quickstart", "--steps", "5"], 2, "No such option"),
         (["rum"], 2, "No such command"),
+        (["label", "--limt", "3"], 2, "see `preceptor label --help`"),
+        (["label", "x.jsonl", "--out", "y", "--limit", "0"], 2, "see `preceptor label --help`"),
+        (["train", "reward", "--foo"], 2, "see `preceptor train reward --help`"),
+        (["run", "nowhere"], 2, ", or give the path of a .toml"),
+        (["label", "x.jsonl", "--out", "y", "--judge", "nowhere"], 2, '"nowhere"; expected embedded, hf:'),
+        (["label", "x.jsonl", "--out", "y", "--constitution", "helpfull"], 2, 'did you mean "helpful"?'),
         (["run", "--resume", "nowhere"], 2, "nowhere: holds no run"),
         (["report", "nowhere"], 2, "nowhere: holds no run"),
         (["run", "quickstart", "--set", "prompts=none.jsonl"], 2, "none.jsonl: the prompts file cannot be read"),
@@ -201,10 +207,11 @@ LABEL = ["label", str(COMPARISONS), "--judge", "scripted:random", "--out"]
         (["--help"], "numpy, pydantic, importlib.metadata"),
         (["recipes"], ""),
         (["run", "quickstart", "--set", "polcy=x"], ""),
+        (["sweep", "nowhere"], ""),
         ([*LABEL, "nowhere", "--dry-run"], "numpy, scipy, pyarrow, jinja2"),
         ([*LABEL, "here"], "pandas, scipy"),
     ],
-    ids=["help", "recipes", "run", "dry run", "label"],
+    ids=["help", "recipes", "run", "sweep", "dry run", "label"],
 )
 def test_what_is_not_needed_is_not_imported(arguments: list[str], unneeded: str, tmp_path: Path) -> None:
     """Start-up is fast because nothing heavy is imported."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from preceptor.backends.openai.address import Address, without_secrets
 from preceptor.backends.scripted import ScriptedModel
-from preceptor.core.errors import UsageError, nearest
+from preceptor.core.errors import UsageError
 from preceptor.core.extras import require_local
 
 _HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
@@ -69,6 +69,7 @@ def _check_local(name: str) -> None:
         and not (path.is_file() and path.suffix == ".gguf")
     ):
         raise UsageError(
-            f'there is no model "{without_secrets(name)}"; {nearest(name, ["embedded"])} A model is embedded, '
-            "hf:ORG/NAME[@REVISION], openai:NAME[@BASE_URL], a folder with a config.json, or a .gguf file"
+            f'there is no model "{without_secrets(name)}"; expected embedded, '
+            "hf:ORG/NAME[@REVISION], openai:NAME[@BASE_URL], scripted:NAME, a folder with a config.json, "
+            "or a .gguf file"
         )

@@ -152,7 +152,7 @@ def _run(commands: Callable[..., Any]) -> None:
         if not str(error):  # no command: the help has been shown
             sys.exit(2)
         said: str = error.format_message() if isinstance(error, _Explained) else str(error)
-        _fail(f"{said.rstrip('.')}; see `preceptor --help`", 2)
+        _fail(f"{said.rstrip('.?')}; see `{_command_of(error)} --help`", 2)
     except BrokenPipeError:  # the reader of the output has ended, like `head`
         _fail("", 1)
     except OSError as error:
@@ -164,6 +164,16 @@ def _run(commands: Callable[..., Any]) -> None:
         _fail(f"{where}{error.strerror or error}; fix that and run the same command again", 1)
     except Exception as error:
         _fault(error)
+
+
+def _command_of(error: Exception) -> str:
+    """The command that a usage error is about, for instance `preceptor label`."""
+    context = getattr(error, "ctx", None)
+    names: list[str] = []
+    while context is not None and context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(["preceptor", *names])
 
 
 def _fault(error: Exception) -> None:

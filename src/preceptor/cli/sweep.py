@@ -47,6 +47,9 @@ def sweep(
     output: o.Output,
 ) -> None:
     """Measure every checkpoint of a run, find the best one and where over-optimisation begins."""
+    from preceptor.runs.directory import RunDirectory
+
+    RunDirectory.open(run)  # a mistake is answered before torch is imported
     from preceptor.methods.sweep import SweepJob, run_sweep
     from preceptor.store.output import Output
     from preceptor.store.reading import resolved

@@ -24,8 +24,11 @@ class CheckpointError(PreceptorError):
     """A checkpoint is incomplete, truncated or altered."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], other: str = "") -> str:
     """A phrase that offers the known name nearest to `name`, or lists them all when none is near.
+
+    Args:
+        other: what can be given in place of a known name, for instance "the path of a .toml"; said where none is near.
 
     Returns: for instance `did you mean "rloo"?` or `known: "reinforce", "rloo"`.
     """
@@ -33,4 +36,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f'did you mean "{close[0]}"?'
-    return "known: " + ", ".join(f'"{each}"' for each in names)
+    return "known: " + ", ".join(f'"{each}"' for each in names) + (f", or give {other}" if other else "")

@@ -195,7 +195,7 @@ def load_constitution(name: str) -> Constitution:
     else:
         known = shipped_constitutions()
         if name not in known:
-            raise UsageError(f'there is no constitution "{name}"; {nearest(name, known)}, or give the path of a .toml')
+            raise UsageError(f'there is no constitution "{name}"; {nearest(name, known, "the path of a .toml")}')
         path, place = Path(str(_PACKAGED.joinpath(f"{name}.toml"))), name
     try:
         return Constitution.model_validate(read_settings(path, "the constitution"))

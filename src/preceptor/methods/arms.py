@@ -105,7 +105,7 @@ def load_arms(
     Raises: UsageError that says what is wrong.
     """
     if not name.endswith(".toml") and name not in shipped_arms():
-        raise UsageError(f'there is no set of arms "{name}"; {nearest(name, shipped_arms())}, or give a .toml file')
+        raise UsageError(f'there is no set of arms "{name}"; {nearest(name, shipped_arms(), "a .toml file")}')
     file = name if name.endswith(".toml") else str(SHIPPED_ARMS.joinpath(f"{name}.toml"))
     settings = load_settings(file)
     if scale is not None:

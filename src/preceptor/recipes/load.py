@@ -87,9 +87,7 @@ def load_settings(name: str) -> Settings:
     if name.endswith(".toml"):
         return _with_method_beside(Path(name), read_settings(Path(name), "the recipe"))
     if name not in shipped_recipes():
-        raise UsageError(
-            f'there is no recipe "{name}"; {nearest(name, shipped_recipes())}, or give the path of a .toml'
-        )
+        raise UsageError(f'there is no recipe "{name}"; {nearest(name, shipped_recipes(), "the path of a .toml")}')
     return tomllib.loads(_PACKAGED.joinpath(f"{name}.toml").read_text(encoding="utf-8"))
 
 
