@@ -45,7 +45,7 @@ def short(cases: Sequence[Case]) -> str:
     """The headline figures, one row for each."""
     rows = [[line["figure"], line["value"], line["against"]] for case in cases for line in headline(case)]
     where = "; ".join(_machines(cases))
-    said = f"Median [lowest-highest] of repetitions that take turns with what stands beside. {where}."
+    said = f"Median [lowest-highest] of repetitions; contestants take turns. {where}."
     quick = f"\n{QUICK}\n" if any(case["quick"] for case in cases) else ""
     return f"{_table(['', 'preceptor', 'beside it'], rows)}\n{said}\n{quick}"
 

@@ -20,7 +20,7 @@ def evaluate(
         typer.Argument(
             metavar="POLICY...",
             help="NAME=SOURCE or SOURCE, the baseline first. A source is a model, a run's directory, a file of "
-            "responses, or `references`. A single run: its base against its result.",
+            "responses, or `references`. A single run compares its base with its result.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the evaluation; give it again to resume.")],

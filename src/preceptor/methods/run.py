@@ -115,7 +115,7 @@ def with_settings(
 
 
 def _run(prepare: Callable[[], RunDirectory], output: Output, *, merge: bool, progress: Progress | None) -> RunResult:
-    """Runs a directory in every launched process."""
+    """Runs the recipe of a run directory in every launched process."""
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     directory = None if launched else prepare()  # mistakes are reported before torch is imported
     from preceptor.methods.execute import execute

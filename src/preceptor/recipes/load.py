@@ -40,7 +40,7 @@ def shipped_scales() -> list[str]:
 
 
 def shipped_arms() -> list[str]:
-    """Names of the sets of recipes that ship with preceptor, to be run side by side."""
+    """Names of the shipped sets of recipes for `preceptor arms`."""
     return toml_names(SHIPPED_ARMS)
 
 

@@ -88,10 +88,10 @@ class AuditResult(Audit, Result):
         )
 
     def _named(self) -> tuple[Audit, dict[str, str]]:
-        """The audit with short labels, and what each label is in the table."""
+        """The audit with short labels, and the table's name for each label."""
         audit = with_short_labels(self)
         names = {judge.label: _HASH.sub("", judge.label) for judge in audit.judges}
-        unique = len(set(names.values())) == len(names)  # if not, the same model name stands for several weights
+        unique = len(set(names.values())) == len(names)  # not unique: the same model name with different weights
         return audit, names if unique else {label: label for label in names}
 
 
