@@ -46,7 +46,7 @@ def evaluate(
         bool, typer.Option("--against-first", help="Compare only with the baseline, not every pair of policies.")
     ] = False,
     no_training_judge: Annotated[
-        bool, typer.Option("--no-training-judge", help="Do not also ask the judge that trained a run.")
+        bool, typer.Option("--no-training-judge", help="Skip the judge that trained a run.")
     ] = False,
     rubric: Annotated[
         list[str] | None,

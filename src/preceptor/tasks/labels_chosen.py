@@ -59,8 +59,8 @@ def usable_labels(
 ) -> Usable:
     """The labels that can be used.
 
-    If people labelled every comparison, nothing was chosen. Otherwise the rows, `sample` or the files for people
-    beside the labels say how the comparisons were chosen.
+    If people labelled every comparison, nothing was chosen. Otherwise the rows say how the comparisons were chosen, or
+    `sample` says it, or the files for people that were written beside the labels.
 
     Args:
         judged: the judged comparisons, for errors.

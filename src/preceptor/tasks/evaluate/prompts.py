@@ -14,7 +14,7 @@ from preceptor.store.responses import read_responses
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy, as_run, run_around
 
 HELD_OUT = "held-out"
-"""Among prompt files, stands for the prompts that come with a policy."""
+"""Given in place of a prompt file, this name stands for the prompts that come with a policy."""
 
 
 def read_evaluation_prompts(
