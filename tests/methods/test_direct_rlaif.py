@@ -176,9 +176,9 @@ def test_a_run_is_held_to_the_prompts_it_began_with(tmp_path: Path, tiny_folder:
     [
         (
             ["evaluation.heldout_share=0.01"],
-            r"0 of 14 usable prompts are held out, at least 6 are needed, 3 for validation",
+            r"0 of 14 usable prompts are held out; at least 6 are needed, 3 for validation",
         ),
-        (["rl.prompts_per_step=50"], r"training prompts, rl\.prompts_per_step asks for 50"),
+        (["rl.prompts_per_step=50"], r"training prompts, but rl\.prompts_per_step is 50"),
         (["evaluation.references=package:everyday_prompts"], 'prompt "advice-001" has no reference answer'),
         (["policy=scripted:random"], "this form cannot be trained"),
         (["judge.model=hf:nonsense"], "expected hf:ORG/NAME"),
@@ -284,7 +284,7 @@ def test_a_constitution_of_ones_own_needs_no_further_settings(
 def test_log_odds_that_are_named_need_a_constitution_of_two_choices(tmp_path: Path, tiny_folder: Path) -> None:
     constitution = of_ten_choices(tmp_path)
     overrides = [*settings(tmp_path, tiny_folder), f"judge.constitution={constitution}", "judge.reward=log_odds"]
-    with pytest.raises(UsageError, match=r'"log_odds" needs a constitution of two choices, .*c\.toml has 10; leave'):
+    with pytest.raises(UsageError, match=r'"log_odds" needs a constitution with two choices, .*c\.toml has 10; leave'):
         RunDirectory.create(tmp_path / "run", load_recipe("quickstart", overrides))
 
 

@@ -166,7 +166,7 @@ def test_mistakes_are_answered_before_anything_is_written(run: RunDirectory, tmp
         with pytest.raises(UsageError, match=message):
             run_sweep(wrong, Told())
     begun = RunDirectory.create(tmp_path / "begun", load_recipe("quickstart", settings(tmp_path, tiny_folder)))
-    with pytest.raises(UsageError, match=r"no checkpoints of single steps to sweep \(method: direct RLAIF\)"):
+    with pytest.raises(UsageError, match=r"no checkpoints to sweep \(method: direct RLAIF\)"):
         run_sweep(replace(job, run=begun.path), Told())
     old = begun.path / "recipe.toml"
     old.write_text("".join(line for line in old.open() if not line.startswith("validation_share")))
