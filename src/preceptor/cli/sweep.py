@@ -48,13 +48,15 @@ def sweep(
 ) -> None:
     """Measure every checkpoint of a run, find the best one and where over-optimisation begins."""
     from preceptor.runs.directory import RunDirectory
-
-    RunDirectory.open(run)  # a mistake is answered before torch is imported
-    from preceptor.methods.sweep import SweepJob, run_sweep
     from preceptor.store.output import Output
+    from preceptor.store.own_folder import check_own
     from preceptor.store.reading import resolved
 
     folder = out or Path("sweeps") / resolved(run).name
+    check_own(folder, "sweep")
+    RunDirectory.open(run)  # mistakes are reported before torch is imported
+    from preceptor.methods.sweep import SweepJob, run_sweep
+
     job = SweepJob(
         run=run,
         output=Output(folder),
