@@ -137,3 +137,33 @@ def test_a_result_that_was_loaded_is_the_same(tmp_path: Path, monkeypatch: pytes
     other = pc.label(PAIRS[:2], judges="scripted:random", out="others")
     assert other != labels
     assert len({labels.path, other.path}) == 2
+
+
+def test_an_evaluation_continues_with_the_same_judge_however_it_is_given(tmp_path: Path) -> None:
+    judges = ["scripted:random", pc.JudgeSpec(model="scripted:random", variant="detailed")]
+    results = [
+        pc.evaluate(base=["No."], tuned=["Light."], prompts=["Why?"], judge=judge, out=tmp_path / "evaluation")
+        for judge in judges
+    ]
+    assert len(results) == 2
+    with pytest.raises(pc.UsageError, match="other judges"):
+        pc.evaluate(
+            base=["No."],
+            tuned=["Light."],
+            prompts=["Why?"],
+            judge=pc.Judge("scripted:random", variant="scored"),
+            out=tmp_path / "evaluation",
+        )
+
+
+def test_grading_needs_reference_answers() -> None:
+    with pytest.raises(pc.UsageError, match="reference"):
+        pc.evaluate(base=["No."], tuned=["Light."], prompts=["Why?"], judge="scripted:random", grade=True)
+
+
+def test_a_judge_is_in_the_audit_that_measured_it() -> None:
+    judge = pc.Judge("scripted:random")
+    audit = pc.audit(PEOPLE, judges=judge)
+    assert judge in audit
+    assert "scripted:random" in audit
+    assert pc.Judge("scripted:first") not in audit

@@ -71,6 +71,9 @@ class AuditResult(Audit, Result):
             raise KeyError(f"{many} of this audit match {judge!r}; their labels are {labels}")
         return matching[0]
 
+    def __contains__(self, judge: object) -> bool:
+        return isinstance(judge, Judge | JudgeSpec | str) and any(_is(audited, judge) for audited in self.judges)
+
     def table(self) -> Table:
         """The judges side by side, shares in per cent."""
         audit, names = self._named()

@@ -133,6 +133,8 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
     prompts = read_evaluation_prompts(job.policies, job.prompts, job.limit)
     for prompt in prompts:
         asked_at(prompt)
+    if job.grade and all(prompt.reference is None for prompt in prompts):
+        raise UsageError("grade: no prompt has a reference answer to grade by; leave it out, or add references")
     with working_in(job.out, "evaluation"):
         pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
         evaluation = EvaluationWork(job, prompts, trainer, progress).evaluate(audits)
@@ -155,12 +157,17 @@ def _check(job: EvaluationJob, trainer: JudgeSpec | None) -> None:
         raise UsageError(f"--grade already uses {CORRECT}, with the reference answers; leave out --rubric {CORRECT}")
 
 
+def _named(spec: JudgeSpec) -> JudgeSpec:
+    """The judge with its variant written out, so that the same judge is the same however it was given."""
+    return spec if spec.settings is not None else spec.model_copy(update={"variant": spec.way})
+
+
 def _pinned(job: EvaluationJob, prompts: Sequence[Prompt]) -> dict[str, JsonValue]:
     """What must be the same when an evaluation is resumed."""
     return {
         "prompts": content_hash([prompt.model_dump(mode="json") for prompt in prompts])[:16],
         "policies": [[p.name, p.source, content_of(Path(p.source)) if p.is_file else ""] for p in job.policies],
         "answering": job.answering.model_dump(mode="json"),
-        "judges": [spec.model_dump(mode="json") for spec in job.judges],
+        "judges": [_named(spec).model_dump(mode="json") for spec in job.judges],
         "against_first": job.against_first,
     }
