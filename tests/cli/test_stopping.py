@@ -66,4 +66,4 @@ def test_a_fault_of_ours_shows_where_it_is(capsys: pytest.CaptureFixture[str], m
     stderr = capsys.readouterr().err
     assert ended.value.code == 70
     assert "Traceback" in stderr
-    assert "this is a fault of preceptor, not of yours (KeyError: 'lost'); please report the lines above" in stderr
+    assert "this is a bug in preceptor, not your mistake (KeyError: 'lost'); please report the lines above" in stderr
