@@ -65,3 +65,18 @@ def test_disagreement_is_the_standard_deviation_and_nothing_where_all_agree(show
         presentations=tuple(Presentation(order="ab", p_a=p_a, verdict=verdict) for p_a in shown),
     )
     assert preference.disagreement == pytest.approx(pstdev(shown), rel=1e-14, abs=0.0)
+
+
+def test_a_preference_and_a_score_are_shown_on_one_line() -> None:
+    scored = score({"low": 0.25, "high": 0.75}, {"low": 0.0, "high": 4.0})
+    assert repr(scored) == "Score(3.000 on a scale from 0 to 4, by m)"
+    prompt = Prompt(id="p", conversation=(Message(role="user", content="Why?"),))
+    a, b = (Response(prompt_id="p", text=text) for text in ("x", "y"))
+    preference = Preference(
+        comparison=Comparison(id="c", prompt=prompt, a=a, b=b),
+        p_a=0.5,
+        p_tie=0.25,
+        rater=RATER,
+        presentations=(Presentation(order="ab", p_a=0.5, p_tie=0.25, verdict=scored.verdict),),
+    )
+    assert str(preference) == "Preference(p_a=0.500, p_tie=0.250, 1 presentations, by m)"

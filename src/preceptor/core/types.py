@@ -307,6 +307,12 @@ class Preference(Frozen):
         """What the judge most probably answers, before calibration; see `likeliest`."""
         return likeliest(self.p_a if self.uncalibrated_p_a is None else self.uncalibrated_p_a, self.p_tie)
 
+    def __repr__(self) -> str:
+        tie = f", p_tie={self.p_tie:.3f}" if self.p_tie else ""
+        return f"Preference(p_a={self.p_a:.3f}{tie}, {len(self.presentations)} presentations, by {self.rater.model})"
+
+    __str__ = __repr__
+
 
 class Score(Frozen):
     """A judge's verdict on one response, on a numeric scale.
@@ -326,6 +332,12 @@ class Score(Frozen):
         if self.values.keys() != self.verdict.probabilities.keys():
             raise ValueError(f"values {sorted(self.values)} for choices {sorted(self.verdict.probabilities)}")
         return self
+
+    def __repr__(self) -> str:
+        low, high = min(self.values.values()), max(self.values.values())
+        return f"Score({self.expectation:.3f} on a scale from {low:g} to {high:g}, by {self.rater.model})"
+
+    __str__ = __repr__
 
     @property
     def expectation(self) -> float:
