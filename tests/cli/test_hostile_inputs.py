@@ -168,7 +168,7 @@ def test_calibrations(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
         arguments = ["audit", "rows.jsonl", "--save-calibration", "calibration.json", *RANDOM]
         code, line = answer(arguments, capsys, monkeypatch)
         assert (code, (tmp_path / "calibration.json").read_text()) == (2, text)
-        assert "is there and is no calibration" in line
+        assert "exists and is not a calibration" in line
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ SOUND = [preferred(0.8, 0.7), preferred(0.2, 0.3), preferred(0.75, 0.9), preferr
         (
             [*SOUND * 10, *[preferred(0.6, 0.6, tie=0.5)] * 2],
             "tie",
-            "finds a tie the likeliest answer in 2 of 42 comparisons: each of them counts for the response that it",
+            "gives a tie as its likeliest answer in 2 of 42 comparisons: each of them counts for the response that it",
         ),
     ],
 )

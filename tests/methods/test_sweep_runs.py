@@ -159,7 +159,7 @@ def test_mistakes_are_answered_before_anything_is_written(run: RunDirectory, tmp
         (replace(job, max_kl=-1.0), "max_kl = -1"),
         (
             replace(job, prompts=("package:everyday_prompts", "again=package:everyday_prompts")),
-            "is there twice; ids must",
+            "two prompts have the id",
         ),
         (replace(job, prompts=("none.jsonl",)), r"none\.jsonl: the prompts file cannot be read"),
     ):

@@ -150,7 +150,7 @@ def test_an_evaluation_without_faults_has_no_warnings() -> None:
         (
             {"audit": audit(alignment_ci=(0.53, 0.67), longer_baseline=0.58, above_longer=0.02,
                             above_longer_ci=(-0.03, 0.07))},
-            "J is no better than a rule that reads nothing (always preferring the longer response: 58%)",
+            "J is no better than always preferring the longer response (58%)",
         ),
         ({"trends": {"tuned": (trend("chat", worse=True),)}}, "since 2026-03-16, tuned lost 33% [25, 42] of"),
         ({"judge_is_policy": ("tuned",)}, "J has the same weights as tuned"),

@@ -231,7 +231,7 @@ def test_responses_that_ask_the_same_belong_together_and_an_id_means_one_prompt(
     assert [response.text for response in given] == ["because 0", "because 1", "because 2"]
     assert prompt.text == "Why?"
     asked[1] |= {"id": "0", "prompt": "How?"}
-    with pytest.raises(UsageError, match='the id "0" is that of another prompt above'):
+    with pytest.raises(UsageError, match='another prompt above has the id "0"'):
         read_responses(write(tmp_path / "two.jsonl", asked))
 
 

@@ -46,8 +46,8 @@ def test_where_there_is_nothing_to_choose_the_group_is_left_out_and_counted() ->
     assert found == [None, None, None, None, Demonstration(ASKED, "b"), None]
     assert notes == [
         "2 of 6 prompts left out: no response has a reward",
-        "1 of 6 prompts left out: one response alone has a reward, so that nothing was compared",
-        "1 of 6 prompts left out: all rewards are equal, so that there is nothing to choose",
+        "1 of 6 prompts left out: only one response has a reward, so nothing was compared",
+        "1 of 6 prompts left out: all rewards are equal, so there is nothing to choose",
         "1 of 6 prompts left out: the best response is empty",
     ]
 

@@ -216,7 +216,7 @@ def test_what_cannot_be_learnt_is_left_out_and_said(tmp_path: Path) -> None:
     assert sorted(notes) == [
         "1 of 11 pairs left out: a response is a trajectory of several messages",
         "1 of 11 pairs left out: a response is empty",
-        "1 of 11 pairs left out: a tie is no hard label",
+        "1 of 11 pairs left out: a tie has no hard label",
         "1 of 11 pairs left out: both responses have the same tokens",
         "1 of 11 pairs left out: longer than 512 tokens",
         "1 of 11 pairs left out: the prompt has tool calls",

@@ -153,7 +153,7 @@ def test_what_cannot_be_learned_from_is_left_out_and_counted(tiny_folder: Path) 
     assert left_out == {"more than 128 tokens": 1, "both texts are the same to the model": 1}
     assert len(encoded) == 12
     encoded, left_out = encode_pairs(model, pairs, SETTINGS.model_copy(update={"labels": "hard"}))
-    assert left_out["a tie, which is no hard label"] == 1
+    assert left_out["a tie, which has no hard label"] == 1
     assert {each.p_chosen for each in encoded} == {1.0}
     assert len(hard(pairs)) == 13
 

@@ -17,9 +17,9 @@ from rl_small import VARIANTS
         ({"algorithm": "online_dpo", "group_size": 2, "kl_in": "loss"}, "takes neither"),
         ({"minibatches": 9}, "needs a prompt"),
         ({"algorithm": "ppo", "baseline": "value"}, "is for reinforce"),
-        ({"length_unbiased": True}, "rloo does nothing with them"),
-        ({"algorithm": "reinforce", "scale_advantages": False}, "reinforce does nothing with them"),
-        ({"algorithm": "reinforce", "ppo": PpoSettings(gae_lambda=1.0)}, "as it is set learns none"),
+        ({"length_unbiased": True}, "rloo ignores them"),
+        ({"algorithm": "reinforce", "scale_advantages": False}, "reinforce ignores them"),
+        ({"algorithm": "reinforce", "ppo": PpoSettings(gae_lambda=1.0)}, "with these settings, reinforce learns none"),
         ({"kl_coefficient": 0, "kl_target": 6.0}, "a value to begin with"),
     ],
 )

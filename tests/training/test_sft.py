@@ -135,7 +135,9 @@ def test_a_finished_model_is_verified_and_kept(tiny_folder: Path, tmp_path: Path
     folder = tmp_path / "out"
     assert len(run(tiny_folder, folder)) == 6
     assert run(tiny_folder, folder) == []
-    with pytest.raises(UsageError, match=r"out\.training: is of a training with other settings; name another folder"):
+    with pytest.raises(
+        UsageError, match=r"out\.training: belongs to a training with other settings; name another folder"
+    ):
         run(tiny_folder, folder, settings=SETTINGS.model_copy(update={"epochs": 3}))
     with pytest.raises(UsageError, match=r"with other demonstrations, demonstrations_hash;"):
         run(tiny_folder, folder, DEMONSTRATIONS[1:])

@@ -9,7 +9,7 @@ _SPACE = "\u00a0"  # keeps a sign and its number on one line
 
 
 class Interval(Protocol):
-    """A number with the ends of its interval, which are None where it has no interval."""
+    """A number with the ends of its interval, which are None if it has no interval."""
 
     @property
     def value(self) -> float:

@@ -17,7 +17,7 @@ _SHOWN = 200
 def check_dollars(name: str, dollars: float | None) -> float | None:
     """Returns the amount if it is valid; None stays None.
 
-    Raises: UsageError for NaN, infinity, negative numbers and what is no number.
+    Raises: UsageError for NaN, infinity, negative numbers and anything but numbers.
     """
     if dollars is not None and not (_is_number(dollars) and 0.0 <= dollars < math.inf):
         given = f"{dollars:g}" if _is_number(dollars) else repr(dollars)
@@ -26,7 +26,7 @@ def check_dollars(name: str, dollars: float | None) -> float | None:
 
 
 def check_count(name: str, count: int | None, least: int = 1) -> None:
-    """Raises: UsageError unless the count is a whole number and at least `least`. None is no count, and passes."""
+    """Raises: UsageError unless the count is a whole number and at least `least`. None passes."""
     if count is not None and not (_is_number(count) and isinstance(count, Integral) and count >= least):
         raise UsageError(f"{name} = {count!r}: expected a whole number, {least} or more")
 

@@ -152,7 +152,9 @@ def check_replaceable(path: Path) -> None:
             return
         load(path)
     except UsageError as error:
-        raise UsageError(f"{path}: is there and is no calibration, so it is not replaced; name another file") from error
+        raise UsageError(
+            f"{path}: exists and is not a calibration, so it is not replaced; name another file"
+        ) from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be a calibration's file: {error.strerror or error}") from error
 
@@ -257,7 +259,7 @@ def _check_one_judge(preferences: Sequence[Preference]) -> None:
             _settings(rater) != _settings(first)
         ):
             raise UsageError(
-                f'a calibration is of one judge; these labels are of "{first.model}" ({first.constitution}, '
+                f'a calibration belongs to one judge; these labels are by "{first.model}" ({first.constitution}, '
                 f'{_settings(first)}) and of "{rater.model}" ({rater.constitution}, {_settings(rater)})'
             )
 

@@ -64,7 +64,7 @@ def shared_connection(judges: Judges, connection: Connection | Mapping[str, Any]
 def shared_budget(judges: Judges, budget: float | None) -> float | None:
     """Most dollars that a task may cost: as given, otherwise the smallest budget that a judge has.
 
-    Raises: UsageError for an amount that is none.
+    Raises: UsageError for an invalid amount.
     """
     budgets = [judge.budget for judge in _listed(judges) if isinstance(judge, Judge) and judge.budget is not None]
     return check_dollars("budget", min(budgets, default=None) if budget is None else budget)

@@ -178,6 +178,6 @@ def _tie(conduct: JudgeConduct) -> str | None:
     if not ties.hits:
         return None
     return (
-        f"finds a tie the likeliest answer in {ties.hits:.0f} of {ties.n} comparisons: each of them counts for the "
+        f"gives a tie as its likeliest answer in {ties.hits:.0f} of {ties.n} comparisons: each of them counts for the "
         "response that it leans to"
     )

@@ -57,8 +57,8 @@ def notes(estimated: int, interrupted: int) -> list[str]:
     if estimated:
         calls = "1 call is an estimate" if estimated == 1 else f"{estimated} calls are estimates"
         found.append(
-            f"the tokens and the cost of {calls}: the server did not count them, or no usable answer came (a token for "
-            "every 3 bytes of the prompt and of what came; where nothing came, as many as the answer might have had)"
+            f"the tokens and the cost of {calls}: the server did not count them, or gave no usable answer (a token "
+            "for every 3 bytes of prompt and answer; without an answer, as many as it could have had)"
         )
     return found
 

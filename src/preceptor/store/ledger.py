@@ -205,7 +205,7 @@ class Ledger:
         return PreceptorError(
             f"the budget of ${self.budget or 0.0:g} allows no further call: the calls in {self._path} cost "
             f"${self._spent:.4f}, and the next may cost ${dollars:.4f}. Nothing paid for is lost: the same command "
-            "with a larger budget goes on from here"
+            "with a larger budget continues from here"
         )
 
     def totals(self) -> LedgerTotals:

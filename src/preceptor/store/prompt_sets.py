@@ -36,6 +36,6 @@ def check_unique(prompts: list[Prompt]) -> list[Prompt]:
     seen: set[str] = set()
     for prompt in prompts:
         if prompt.id in seen:
-            raise UsageError(f'the prompt "{prompt.id}" is there twice; ids must be unique over all --prompts')
+            raise UsageError(f'two prompts have the id "{prompt.id}"; ids must be unique over all --prompts')
         seen.add(prompt.id)
     return prompts

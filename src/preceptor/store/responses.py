@@ -73,7 +73,7 @@ def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
             raise UsageError(f"{place}: {error}") from error
         asked = content_hash([message.wire() for message in prompt.conversation])
         if ids.setdefault(prompt.id, asked) != asked:
-            raise UsageError(f'{place}: the id "{prompt.id}" is that of another prompt above; ids must be unique')
+            raise UsageError(f'{place}: another prompt above has the id "{prompt.id}"; ids must be unique')
         by_content.setdefault(asked, (prompt, []))[1].extend(responses)
     if not by_content:
         raise UsageError(f"{path}: holds no responses")

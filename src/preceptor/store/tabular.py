@@ -139,7 +139,7 @@ def _line(row: Mapping[Any, Any], number: int) -> str:
 
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    text.encode("utf-8")  # half of a surrogate pair is no text
+    text.encode("utf-8")  # raises for half of a surrogate pair
     return text
 
 

@@ -12,8 +12,8 @@ from preceptor.training.policy import ResponseGroup
 
 _REASONS = {
     "none": "no response has a reward",
-    "one": "one response alone has a reward, so that nothing was compared",
-    "equal": "all rewards are equal, so that there is nothing to choose",
+    "one": "only one response has a reward, so nothing was compared",
+    "equal": "all rewards are equal, so there is nothing to choose",
     "empty": "the best response is empty",
 }
 

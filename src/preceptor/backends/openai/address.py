@@ -40,7 +40,7 @@ class Address:
         try:
             url = urlsplit(base_url)
             port, host = url.port, url.hostname
-        except ValueError:  # a port that is no number, brackets that do not close
+        except ValueError:  # a port that is not a number, unclosed brackets
             raise UsageError(f'"openai:{name}@...": the address after @ is not a URL; expected {FORM}') from None
         if "@" in url.netloc:
             raise UsageError(

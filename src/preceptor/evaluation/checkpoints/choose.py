@@ -140,7 +140,7 @@ def find_over_optimisation(snapshots: Sequence[Snapshot], bounds: Bounds) -> Ove
                     f"fell by {number(-fall)}"
                 )
             if degenerate := _degenerate(before, now, bounds):
-                reasons.append(f"the training judge is pleased by degenerate text: {degenerate}")
+                reasons.append(f"the training judge rewards degenerate text: {degenerate}")
         if reasons:
             return OverOptimisation(detected=True, step=now.step, reasons=tuple(reasons))
     return OverOptimisation(detected=False)

@@ -48,13 +48,13 @@ def sample(audit: Audit) -> list[str]:
     if disputed := audit.chosen.get("disputed"):
         rows = max((judge.rows for judge in audit.judges), default=disputed)
         sentences.append(
-            f"{disputed} of {rows} rows were chosen because judges dispute them. Judges are at their worst there, and "
-            "these numbers say nothing of other rows: audit on a random sample, as estimate --plan draws it."
+            f"{disputed} of {rows} rows were chosen because judges dispute them. Judges do worst on such rows, and "
+            "these numbers say nothing about other rows: audit a random sample, as estimate --plan draws it."
         )
     if audit.unequal:
         sentences.append(
-            "The rows were drawn with unequal probabilities, and every row counts the same here: what was drawn more "
-            "often weighs too much."
+            "The rows were drawn with unequal probabilities, and every row counts the same here, so rows that "
+            "were more likely to be drawn count too much."
         )
     return sentences
 

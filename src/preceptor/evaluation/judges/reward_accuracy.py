@@ -87,7 +87,9 @@ def reward_accuracy(pairs: Sequence[ScoredPair]) -> RewardAccuracy:
         raise ValueError(f"labels must be probabilities, got {[pair.p_chosen for pair in pairs]}")
     known = [(pair, m) for pair in pairs if (m := pair.margin) is not None and math.isfinite(m)]
     if not known:
-        raise PreceptorError(f"the reward model has a reward for none of the {len(pairs)} pairs it is measured on")
+        raise PreceptorError(
+            f"the reward model gives no reward to any of the {len(pairs)} pairs on which it is measured"
+        )
     decided: list[tuple[ScoredPair, float, Side]] = [
         (pair, margin, "a" if pair.p_chosen > 0.5 else "b") for pair, margin in known if pair.p_chosen != 0.5
     ]  # the response called chosen is a

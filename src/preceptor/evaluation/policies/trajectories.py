@@ -250,7 +250,7 @@ def _once(trajectories: Iterable[JudgedTrajectory]) -> list[JudgedTrajectory]:
 
 
 def _agreement(decided: Sequence[Decided]) -> tuple[Agreement, ...]:
-    """How often each rule prefers the successful trajectory. Length is a baseline: it reads nothing."""
+    """How often each rule prefers the successful trajectory. Length is the baseline."""
     measures: dict[str, Callable[[JudgedTrajectory], float | None]] = {
         "the score of the whole": lambda one: one.score,
         "the mean step score": lambda one: fmean(one.known_steps) if one.known_steps else None,

@@ -40,7 +40,7 @@ def warnings(findings: TrajectoryFindings) -> list[str]:
             rule = "longer" if length.value > 0.5 else "shorter"
             reasons.append(
                 f"Always preferring the {rule} trajectory would be right in {percent(by_length)}: the judge is no "
-                "better than a rule that reads nothing."
+                "better than that rule."
             )
     if findings.position_bias is not None and findings.position_bias > BIASED:
         reasons.append(

@@ -194,7 +194,7 @@ def _of_training(evaluation: Evaluation, names: Names) -> Iterator[str]:
             yield (
                 f"The training judge ({training.name}) prefers {names[pair.win.policy]} to {names[pair.win.against]} "
                 f"{share(pair.training.rate)} of the time, {judge} only {share(pair.win.rate)}: part of the gain "
-                "pleases nobody but the training judge."
+                "pleases only the training judge."
             )
 
 
@@ -221,8 +221,8 @@ def _of_judging(evaluation: Evaluation, names: Names) -> Iterator[str]:
         if audit.alignment is not None and audit.alignment.interval is not None:
             low, high = (percent(end) for end in audit.alignment.interval)
             agrees = f"agrees with people on {percent(audit.alignment.value)} of {audit.n} pairs ({low} to {high})"
-        rule = f" (always preferring the longer response: {percent(audit.longer_baseline)})"
-        than = f"a rule that reads nothing{rule}" if audit.unfit == "longer" else "chance"
+        longer = f"always preferring the longer response ({percent(audit.longer_baseline)})"
+        than = longer if audit.unfit == "longer" else "chance"
         yield f"{evaluation.judge.name} is no better than {than} at predicting what people prefer: it {agrees}."
     for pair in all_pairs(evaluation):
         judged = pair.win.wins + pair.win.ties + pair.win.losses

@@ -221,7 +221,7 @@ def _usable(
     longest = min(settings.max_length, policy.base.context_window)
     encoded, reasons = pack_pairs(policy, labelled, longest)
     if len(labelled) < len(pairs):
-        reasons = {"a tie is no hard label": len(pairs) - len(labelled), **reasons}
+        reasons = {"a tie has no hard label": len(pairs) - len(labelled), **reasons}
     notes = [f"{count} of {len(pairs)} pairs left out: {why}" for why, count in reasons.items()]
     for note in notes:
         on_note(note)

@@ -180,7 +180,7 @@ def encode_pairs(
     left_out: Counter[str] = Counter()
     usable = hard(pairs) if settings.labels == "hard" else pairs
     if len(usable) < len(pairs):
-        left_out["a tie, which is no hard label"] = len(pairs) - len(usable)
+        left_out["a tie, which has no hard label"] = len(pairs) - len(usable)
     encoded: list[EncodedPair] = []
     for pair in usable:
         chosen, rejected = model.encode(pair.prompt, pair.chosen), model.encode(pair.prompt, pair.rejected)

@@ -92,8 +92,8 @@ def check_algorithm(settings: RLSettings) -> None:
     if settings.baseline == "value" and name != "reinforce":
         raise UsageError(f'rl.baseline = "value" is for reinforce; {name} has a baseline of its own')
     if name != "grpo" and (settings.length_unbiased or not settings.scale_advantages):
-        raise UsageError(f"rl.length_unbiased and rl.scale_advantages are grpo's; {name} does nothing with them")
+        raise UsageError(f"rl.length_unbiased and rl.scale_advantages are grpo's; {name} ignores them")
     if settings.ppo != PpoSettings() and not needs_values(settings):
-        raise UsageError(f"rl.ppo is for algorithms that learn a value head; {name} as it is set learns none")
+        raise UsageError(f"rl.ppo is for algorithms that learn a value head; with these settings, {name} learns none")
     if settings.kl_target is not None and settings.kl_coefficient == 0:
         raise UsageError("rl.kl_target adapts rl.kl_coefficient, which is 0; give it a value to begin with")

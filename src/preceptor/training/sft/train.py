@@ -133,7 +133,7 @@ def _finished(folder: Path, work: Path, made_from: dict[str, Any]) -> bool:
         return False
     if not (work / ABOUT).is_file():
         raise UsageError(
-            f"{folder}: is in the way: no {work.name}/{ABOUT} says what it was made from; name another folder"
+            f"{folder}: exists, but no {work.name}/{ABOUT} says what it was made from; name another folder"
         )
     check_folder(folder)
     _check_same(work, made_from)
@@ -161,8 +161,8 @@ def _check_same(work: Path, made_from: dict[str, Any]) -> None:
     changed = [name for name, value in made_from.items() if kept.get(name) != value]
     if changed:
         raise UsageError(
-            f"{work}: is of a training with other {', '.join(changed)}; name another folder, or delete this one and "
-            "the model beside it"
+            f"{work}: belongs to a training with other {', '.join(changed)}; name another folder, or delete this one "
+            "and the model beside it"
         )
 
 
