@@ -91,7 +91,7 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
 
 
 def _words(message: str) -> str:
-    """The message without the prefix that pydantic adds to those of validators."""
+    """The message without the prefix that pydantic adds to messages of validators."""
     return message.removeprefix("Value error, ")
 
 

@@ -61,7 +61,7 @@ def rate_by_prompt(values_of_prompt: Sequence[Sequence[float]]) -> Estimate | No
 
 
 def bounded_mean(values_P: Sequence[float], low: float, high: float, least: int = LEAST_FOR_RATE) -> Estimate:
-    """The mean of numbers that lie between two bounds: a rate on another scale, with a rate's interval.
+    """The mean of numbers between two bounds, with the interval of a rate on that scale.
 
     Unlike Student's t, the interval allows for unseen values as far out as the bounds. If most prompts show the same
     difference and only a few another one, as between two policies that mostly answer alike, Student's t is too narrow.

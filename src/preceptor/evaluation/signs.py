@@ -10,7 +10,7 @@ ALPHA = 0.05
 _ENUMERATED = 14  # 14 differences have 16,384 patterns of signs
 _SAMPLED = 9_999
 _CELLS = 4_000_000  # signs held at once
-_ZERO = 1e-12  # rounding error of the difference of two equal means of values about 1
+_ZERO = 1e-12  # rounding error of the difference of two equal means, for values of the order of 1
 _SEED = 20_230_901  # any fixed number: the same data has the same p-value
 
 

@@ -27,7 +27,7 @@ class Choice(Frozen):
 
 
 class Exemplar(Frozen):
-    """A response with the answer a good judge gives about it."""
+    """A response with a good judge's answer about it."""
 
     prompt: str = ""
     response: NonEmpty
@@ -35,7 +35,7 @@ class Exemplar(Frozen):
 
 
 class ComparedExemplar(Frozen):
-    """Two responses with the answer a good judge gives about them, and why."""
+    """Two responses with a good judge's answer about them, and its reason."""
 
     prompt: NonEmpty
     response_1: NonEmpty

@@ -50,7 +50,7 @@ def _specs(judge: Judge | JudgeSpec | str | Path) -> tuple[JudgeSpec, ...]:
 
 
 def shared_connection(judges: Judges, connection: Connection | Mapping[str, Any] | None) -> Connection | None:
-    """How model servers are reached: as given, otherwise as the judges say.
+    """The connection settings: as given, otherwise those of the judges.
 
     Raises: UsageError when two judges say different things, and for a wrong setting.
     """
@@ -62,7 +62,7 @@ def shared_connection(judges: Judges, connection: Connection | Mapping[str, Any]
 
 
 def shared_budget(judges: Judges, budget: float | None) -> float | None:
-    """Most dollars that a task may cost: as given, otherwise the smallest budget that a judge has.
+    """Most dollars that a task may cost: as given, otherwise the smallest budget of a judge.
 
     Raises: UsageError for an invalid amount.
     """

@@ -32,7 +32,7 @@ def response_text(response: Response, limit: int | None = None) -> str:
 
 
 def step_text(number: int, message: Message, limit: int | None = None) -> str:
-    """One message of a trajectory under its number and its speaker."""
+    """One message of a trajectory, headed by its number and its speaker."""
     name = one_line(without_steps(message.name or "")) if message.role == "tool" else ""  # perhaps the agent's words
     speaker = f"tool {name}" if name else message.role
     # The steps' own mark is neutralised with the other tags where this text is put into its place.

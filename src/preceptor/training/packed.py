@@ -25,7 +25,7 @@ class TokenGroup:
 
     @property
     def size(self) -> int:
-        """Tokens to compute, the prompt's once."""
+        """Number of tokens to compute; the prompt counts once."""
         return len(self.prompt) + sum(map(len, self.responses))
 
 

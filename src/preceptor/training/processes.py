@@ -23,7 +23,7 @@ T = TypeVar("T")
 OF_MAIN = "raised by the main process"
 """Marks errors in the other processes, which need not be printed again."""
 PATIENCE = timedelta(days=7)
-"""How long processes wait for each other; it is long because only one of them judges."""
+"""How long processes wait for each other. It is long because one of them judges while the others wait."""
 
 
 class Processes:

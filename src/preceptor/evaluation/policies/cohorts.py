@@ -62,11 +62,11 @@ def changes(measured: Sequence[PairedValues]) -> tuple[Change, ...]:
     """A change for each measure, in the same order: improved or regressed if p_holm < 0.05 and the interval excludes 0.
 
     Everything that is given together is corrected together, so the chance of any wrong verdict is at most 5%: more
-    cohorts and measures need more evidence each. A measure that changed on no prompt does not count as a question:
+    cohorts and measures need more evidence each. A measure that did not change on any prompt is not counted as a test:
     flipping signs does not move it, so it cannot be significant by chance (Tarone 1990).
 
     If n prompts all change the same way, the p-value is 2 / 2ⁿ. If that is 5% or more after the correction, the verdict
-    is "too few prompts": always below 6 prompts, and below 11 if 50 questions are asked at once.
+    is "too few prompts": always below 6 prompts, and below 11 with 50 tests at once.
 
     Raises: ValueError if a measure has no prompts, or not the same number before and after.
     """

@@ -217,7 +217,7 @@ class _Model:
         self.c_IM = pairs.mean_IM
         self.policies = int(pairs.policy_N.max()) + 1
         links_MM = _LINK**2 + _OWN_LINK**2 * np.eye(self.policies)
-        no_MM = np.zeros_like(links_MM)  # the prior of θ is wins and losses instead
+        no_MM = np.zeros_like(links_MM)  # θ has extra wins and losses as its prior instead
         self.precision_KK = np.asarray(block_diag(no_MM, np.linalg.inv(links_MM), _LOG_SPREAD**-2))
 
     def loss(self, point_K: np.ndarray) -> tuple[float, np.ndarray]:

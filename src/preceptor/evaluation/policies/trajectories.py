@@ -38,7 +38,7 @@ class Trajectory(Frozen):
     prompt: str
     """The trajectory's last message."""
     text: str
-    """Every message under its number and its speaker."""
+    """All messages, each headed by its number and its speaker."""
     score: float | None
     """Score of the whole, 1 to 10; None if it was not asked for or failed."""
 

@@ -40,7 +40,7 @@ class Reinforce:
         return {"baseline": self._baseline}
 
     def load_state(self, state: dict[str, float | None]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         self._baseline = state["baseline"]
 
 
@@ -74,7 +74,7 @@ class ReinforceWithValue:
         return {}
 
     def load_state(self, state: dict[str, float | None]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
 
 
 def response_losses(part: Part, clip_range: float) -> Tensor:
