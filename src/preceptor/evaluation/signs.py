@@ -42,11 +42,11 @@ def sign_flip_p_value(differences_P: Sequence[float]) -> float | None:
         return float(np.mean(_reaches(patterns, moving, far)))
     rng = np.random.default_rng(_SEED)
     size = max(1, _CELLS // len(moving))
-    found = sum(
+    as_far = sum(
         int(_reaches(rng.integers(0, 2, (min(size, _SAMPLED - start), len(moving)), np.int8), moving, far).sum())
         for start in range(0, _SAMPLED, size)
     )
-    return (found + 1) / (_SAMPLED + 1)
+    return (as_far + 1) / (_SAMPLED + 1)
 
 
 def _reaches(patterns_RP: np.ndarray, differences_P: np.ndarray, far: float) -> np.ndarray:

@@ -47,20 +47,20 @@ def notes(estimated: int, interrupted: int) -> list[str]:
         estimated: calls and failed attempts whose tokens were estimated, interrupted ones included.
         interrupted: calls that were in flight when a process ended.
     """
-    found: list[str] = []
+    sentences: list[str] = []
     if interrupted:
         calls = "1 call was" if interrupted == 1 else f"{interrupted} calls were"
         it, they = ("it", "was") if interrupted == 1 else ("they", "were")
-        found.append(
+        sentences.append(
             f"{calls} in flight when an earlier process ended; {it} may have been paid for, and {they} sent again"
         )
     if estimated:
         calls = "1 call is an estimate" if estimated == 1 else f"{estimated} calls are estimates"
-        found.append(
+        sentences.append(
             f"the tokens and the cost of {calls}: the server did not count them, or gave no usable answer (a token "
             "for every 3 bytes of prompt and answer; without an answer, as many as it could have had)"
         )
-    return found
+    return sentences
 
 
 def notes_of(ledger: Path) -> list[str]:
@@ -106,15 +106,15 @@ def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
 
     Raises: PreceptorError when a ledger cannot be read.
     """
-    found: dict[str, Calls] = {JUDGE: Calls()}
+    by_role: dict[str, Calls] = {JUDGE: Calls()}
     for path in ledgers:
         [(version,)] = _read(path, "PRAGMA user_version")
         rows = _read(path, _CALLS.format("estimated" if version >= 3 else "0"), JUDGE)
         if version >= 3:
             rows += _read(path, _ATTEMPTS, JUDGE)
         for role, *counts in rows:
-            found[role] = found.get(role, Calls()) + Calls(**dict(zip(Calls.model_fields, counts, strict=True)))
-    return found
+            by_role[role] = by_role.get(role, Calls()) + Calls(**dict(zip(Calls.model_fields, counts, strict=True)))
+    return by_role
 
 
 def _read(ledger: Path, query: str, *values: str, mode: str = "ro") -> list[tuple[Any, ...]]:

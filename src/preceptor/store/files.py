@@ -68,12 +68,12 @@ def read_json(path: Path) -> JsonObject:
     Raises: PreceptorError when the file is missing or damaged.
     """
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise PreceptorError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise PreceptorError(f"{path}: is damaged: expected a JSON object, got {type(found).__name__}; {REMEDY}")
-    return found
+    if not isinstance(value, dict):
+        raise PreceptorError(f"{path}: is damaged: expected a JSON object, got {type(value).__name__}; {REMEDY}")
+    return value
 
 
 def append_line(path: Path, value: Any) -> None:

@@ -132,14 +132,14 @@ class Ledger:
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
         """The recorded outcomes by key; keys without an outcome are left out."""
-        found: dict[str, JSON] = {}
+        outcomes: dict[str, JSON] = {}
         for start in range(0, len(keys), 500):  # SQLite limits the number of parameters
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
             with self._reading():
                 rows = self._connection.execute(f"SELECT key, outcome FROM calls WHERE key IN ({marks})", part)
-                found |= {key: json.loads(outcome) for key, outcome in rows}
-        return found
+                outcomes |= {key: json.loads(outcome) for key, outcome in rows}
+        return outcomes
 
     def begin(self, calls: Sequence[Sent]) -> None:
         """Records calls that are about to be sent. The record survives a killed process, but perhaps not a power cut.

@@ -176,7 +176,7 @@ class Mask:
         """The text with all matches replaced."""
         parts: list[str] = []
         done = 0
-        for start, end, kind in _found(text):
+        for start, end, kind in _spans(text):
             known = self._numbers.setdefault(kind, {})
             number = known.setdefault(_same(kind, text[start:end]), len(known) + 1)
             parts += [text[done:start], f"[{kind} {number}]"]
@@ -196,16 +196,16 @@ class Mask:
 
 
 @lru_cache(maxsize=64)  # instructions are the same in thousands of conversations
-def _found(text: str) -> tuple[tuple[int, int, str], ...]:
+def _spans(text: str) -> tuple[tuple[int, int, str], ...]:
     """Start, end and kind of each value, in order."""
-    taken, found = bytearray(len(text)), list[tuple[int, int, str]]()
+    taken, spans = bytearray(len(text)), list[tuple[int, int, str]]()
     for rule in RULES:
         for match in rule.pattern.finditer(text) if rule.needs in text else ():
             start, end = match.start(1), rule.end(match)
             if end is not None and not any(taken[start:end]):
                 taken[start:end] = b"\1" * (end - start)
-                found.append((start, end, rule.kind))
-    return tuple(sorted(found))
+                spans.append((start, end, rule.kind))
+    return tuple(sorted(spans))
 
 
 def _same(kind: str, value: str) -> str:

@@ -113,11 +113,11 @@ def _check_marker(folder: Path, kind: Kind) -> None:
     _check_regular(path)
     try:
         marked: Any = json.loads(path.read_text(encoding="utf-8"))
-        found, version = marked["kind"], marked["preceptor"]
+        own_kind, version = marked["kind"], marked["preceptor"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path}: is damaged; delete it, and the folder is recognised by its other files") from error
-    if found != kind:
-        raise UsageError(f"{folder}: holds other work ({found}, by preceptor {version}); name another folder")
+    if own_kind != kind:
+        raise UsageError(f"{folder}: holds other work ({own_kind}, by preceptor {version}); name another folder")
 
 
 def _check_regular(path: Path) -> None:

@@ -17,15 +17,15 @@ def read_prompt_sets(texts: Sequence[str], limit: int | None = None) -> list[Pro
 
     Raises: UsageError when a file cannot be read or holds a wrong line, or when two prompts have the same id.
     """
-    found: list[Prompt] = []
+    read: list[Prompt] = []
     for text in texts:
         cohort, equals, source = text.partition("=")
         named = equals and not Path(text).exists()
         if named and not cohort:
             raise UsageError(f"--prompts {text}: the name of the cohort is empty; give COHORT=FILE, or a file alone")
         prompts = read_prompts(source if named else text)[:limit]
-        found += [prompt.model_copy(update={"cohort": cohort}) for prompt in prompts] if named else prompts
-    return check_unique(found)
+        read += [prompt.model_copy(update={"cohort": cohort}) for prompt in prompts] if named else prompts
+    return check_unique(read)
 
 
 def check_unique(prompts: list[Prompt]) -> list[Prompt]:

@@ -72,11 +72,11 @@ def parse_toml(text: str) -> Settings:
     Raises: ValueError with one line if it is not TOML, or nested too deeply.
     """
     try:
-        found = tomllib.loads(text)
+        document = tomllib.loads(text)
     except RecursionError as error:
         raise ValueError(f"nested more than {DEEPEST} levels deep") from error
-    _check_depth(found)
-    return found
+    _check_depth(document)
+    return document
 
 
 def parse_json(text: str) -> Any:
@@ -86,12 +86,12 @@ def parse_json(text: str) -> Any:
         nested too deeply.
     """
     try:
-        found = _DECODER.decode(text)
+        document = _DECODER.decode(text)
     except RecursionError as error:
         raise ValueError(f"nested more than {DEEPEST} levels deep") from error
     if text.count("[") + text.count("{") > DEEPEST:
-        _check_depth(found)
-    return found
+        _check_depth(document)
+    return document
 
 
 def _check_depth(value: Any) -> None:

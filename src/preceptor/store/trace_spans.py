@@ -78,21 +78,21 @@ def recorded(attributes: Attributes, events: list[Event]) -> _Sides | None:
 
 def failures(status: Any, attributes: Attributes, events: list[Event]) -> set[str]:
     """The signs of failure in a call's own span: "error", "length", "content_filter", "retry"."""
-    found: set[str] = set()
+    signals: set[str] = set()
     code = status.get("code") if isinstance(status, dict) else None
     if code in {2, "2", "STATUS_CODE_ERROR"} or attributes.get("error.type"):
-        found.add("error")
-    found |= finish_failures(_finish_reasons(attributes, events))
+        signals.add("error")
+    signals |= finish_failures(_finish_reasons(attributes, events))
     if str(attributes.get("http.request.resend_count", 0)) not in {"0", "None"}:
-        found.add("retry")
-    return found
+        signals.add("retry")
+    return signals
 
 
 def finish_failures(reasons: list[Any]) -> set[str]:
     """The signs of failure among a model's finish reasons, under the names that several providers use."""
     said = {str(reason).casefold() for reason in reasons}
-    found = {"length"} if said & set(_CUT) else set[str]()
-    return found | {"content_filter"} if said & set(_FILTERED) else found
+    signals = {"length"} if said & set(_CUT) else set[str]()
+    return signals | {"content_filter"} if said & set(_FILTERED) else signals
 
 
 def has_negative_feedback(attributes: Attributes, events: list[Event]) -> bool:
@@ -146,15 +146,15 @@ def _value(raw: Any) -> Any:
 
 
 def _as_attributes(attributes: Attributes, events: list[Event]) -> _Sides:
-    found = dict(attributes)
+    merged = dict(attributes)
     for name, fields in events:
         if name == _DETAILS:
-            found |= fields
-    given = read_messages(decoded(found.get("gen_ai.input.messages")))
+            merged |= fields
+    given = read_messages(decoded(merged.get("gen_ai.input.messages")))
     if not given:
         return [], []
-    instructions = read_instructions(decoded(found.get("gen_ai.system_instructions")))
-    return [*instructions, *given], read_messages(decoded(found.get("gen_ai.output.messages")), "assistant")
+    instructions = read_instructions(decoded(merged.get("gen_ai.system_instructions")))
+    return [*instructions, *given], read_messages(decoded(merged.get("gen_ai.output.messages")), "assistant")
 
 
 def _as_events(_: Attributes, events: list[Event]) -> _Sides:
@@ -185,13 +185,13 @@ def _has_content(body: dict[str, Any]) -> bool:
 
 
 def _as_content_events(attributes: Attributes, events: list[Event]) -> _Sides:
-    found = dict(attributes)
+    merged = dict(attributes)
     for name, fields in events:
         if name in {"gen_ai.content.prompt", "gen_ai.content.completion"}:
             key = name.replace("content.", "")
-            found[key] = fields.get(key, fields.get("gen_ai.event.content"))
-    given = read_messages(decoded(found.get("gen_ai.prompt")))
-    return given, read_messages(decoded(found.get("gen_ai.completion")), "assistant")
+            merged[key] = fields.get(key, fields.get("gen_ai.event.content"))
+    given = read_messages(decoded(merged.get("gen_ai.prompt")))
+    return given, read_messages(decoded(merged.get("gen_ai.completion")), "assistant")
 
 
 def _numbered(attributes: Attributes, _: list[Event]) -> _Sides:

@@ -36,12 +36,12 @@ def choose_best(
             f"rewards for {[len(row) for row in rewards_PG]} responses, "
             f"groups of {[len(group.responses) for group in groups_P]}"
         )
-    found = [_best(group, row) for group, row in zip(groups_P, rewards_PG, strict=True)]
-    counts = Counter(each for each in found if isinstance(each, str))
+    outcomes = [_best(group, row) for group, row in zip(groups_P, rewards_PG, strict=True)]
+    counts = Counter(each for each in outcomes if isinstance(each, str))
     notes = [
         f"{counts[key]} of {len(groups_P)} prompts left out: {why}" for key, why in _REASONS.items() if counts[key]
     ]
-    return [None if isinstance(each, str) else each for each in found], notes
+    return [None if isinstance(each, str) else each for each in outcomes], notes
 
 
 def _best(group: ResponseGroup, rewards_G: Sequence[float | None]) -> Demonstration | str:

@@ -63,10 +63,10 @@ class Tracker:
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
     """Flattens nested settings to dotted names, with lists as text, which every tracker accepts."""
-    found: dict[str, bool | int | float | str] = {}
+    values: dict[str, bool | int | float | str] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            values |= flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value if isinstance(value, bool | int | float | str) else str(value)
-    return found
+            values[prefix + name] = value if isinstance(value, bool | int | float | str) else str(value)
+    return values

@@ -92,7 +92,7 @@ def test_what_cannot_be_measured() -> None:
     ties = reward_accuracy([pair(1.0, 0.5), pair(0.0, 0.5)])
     assert (ties.accuracy, ties.by_source, ties.calibration_error, ties.longer_baseline) == (None, {}, None, None)
     assert ties.log_loss is not None
-    with pytest.raises(PreceptorError, match="none of the 2 pairs"):
+    with pytest.raises(PreceptorError, match="no reward to any of the 2 pairs"):
         reward_accuracy([pair(None), pair(math.inf)])
     with pytest.raises(ValueError, match="probabilities"):
         reward_accuracy([pair(1.0, 1.5)])

@@ -107,21 +107,21 @@ async def _endpoints(client: Client, address: Address, vote_tokens: int) -> tupl
 
     Raises: UnavailableError; PreceptorError when there is neither.
     """
-    found: list[Endpoint | None] = []
+    endpoints: list[Endpoint | None] = []
     refusals: list[str] = []
     broken: UnavailableError | None = None
     prompts: tuple[str | Conversation, ...] = (_GREETING, "Hi")
     for prompt in prompts:
-        retries = BROKEN_RETRIES if any(found) else None
+        retries = BROKEN_RETRIES if any(endpoints) else None
         try:
             endpoint, refusal = await _endpoint(client, address, prompt, vote_tokens, retries)
         except UnavailableError as error:
             if error.status != 500:
                 raise
             endpoint, refusal, broken = None, str(error), error
-        found.append(endpoint)
+        endpoints.append(endpoint)
         refusals.append(refusal)
-    chat, text = found
+    chat, text = endpoints
     if chat is None and text is None:
         raise broken or PreceptorError(
             f"{address} takes neither conversations ({refusals[0]}) nor plain text ({refusals[1]}); "

@@ -38,7 +38,7 @@ class TokenWalk:
         self._top: dict[str, dict[str, float]] = {}
         self.said: str = ""
         """What the model would say by itself."""
-        self.found = dict.fromkeys(choices, 0.0)
+        self.probability = dict.fromkeys(choices, 0.0)
         """Probability of each choice, without that of longer choices that begin with it."""
         self.unseen = dict.fromkeys(choices, 0.0)
         """Upper bound of the probability that may be missing from each choice."""
@@ -53,7 +53,7 @@ class TokenWalk:
             self.lost += reach
             return
         for choice in beyond:
-            self.found[choice] += reach * top.get(choice[len(text) :], 0.0)
+            self.probability[choice] += reach * top.get(choice[len(text) :], 0.0)
             self.unseen[choice] += reach * min(top.values())
         for token, probability in sorted(top.items(), key=lambda item: -item[1]):
             if token:  # the end of an answer may be listed as a token without text
@@ -61,12 +61,12 @@ class TokenWalk:
 
     async def _follow(self, begun: str, reach: float, beyond: list[str]) -> None:
         longer = [choice for choice in beyond if choice.startswith(begun) and len(begun) < len(choice)]
-        if all(reach <= NEGLIGIBLE * self.found[choice] for choice in longer):
+        if all(reach <= NEGLIGIBLE * self.probability[choice] for choice in longer):
             return
-        before = sum(self.found[choice] for choice in longer)
+        before = sum(self.probability[choice] for choice in longer)
         await self.visit(begun, reach)
-        if begun in self.found:
-            self.found[begun] -= sum(self.found[choice] for choice in longer) - before
+        if begun in self.probability:
+            self.probability[begun] -= sum(self.probability[choice] for choice in longer) - before
 
     async def _top_after(self, text: str) -> dict[str, float] | None:
         if text not in self._top:
@@ -91,8 +91,8 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
         await walk.visit()
     except LogProbsError as error:
         return JudgeFailure(reason="invalid_log_probs", detail=str(error))
-    total = sum(walk.found.values())
-    unseen = {choice: walk.unseen[choice] for choice in choices if walk.found[choice] <= 0.0}
+    total = sum(walk.probability.values())
+    unseen = {choice: walk.unseen[choice] for choice in choices if walk.probability[choice] <= 0.0}
     if walk.lost > UNSEEN * (total or 1.0):
         return JudgeFailure(
             reason="invalid_log_probs",
@@ -111,7 +111,7 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
             detail=f"too few tokens are listed to tell how probable {', '.join(map(repr, unseen))[:120]} would be: "
             f"up to {sum(unseen.values()):.2g}, the other choices {total:.2g}",
         )
-    probabilities = [unseen.get(choice, walk.found[choice]) for choice in choices]
+    probabilities = [unseen.get(choice, walk.probability[choice]) for choice in choices]
     return ChoiceLogProbs(tuple(math.log(p) if p > 0.0 else -math.inf for p in probabilities), exchange.usage)
 
 

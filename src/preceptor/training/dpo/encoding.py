@@ -32,9 +32,9 @@ def pack_pairs(
     Returns: the pairs, and how many were left out for each reason.
     Raises: UsageError when the policy's tokenizer has no chat template, or its template drops messages.
     """
-    found = [_pack(policy, pair, max_length) for pair in pairs]
-    reasons = Counter(each for each in found if isinstance(each, str))
-    encoded = [each for each in found if isinstance(each, PackedPair)]
+    packed = [_pack(policy, pair, max_length) for pair in pairs]
+    reasons = Counter(each for each in packed if isinstance(each, str))
+    encoded = [each for each in packed if isinstance(each, PackedPair)]
     encoded.sort(key=lambda pair: (pair.id, pair.tokens.prompt, pair.tokens.responses, pair.p_chosen, pair.weight))
     return encoded, dict(reasons)
 

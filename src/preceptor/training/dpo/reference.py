@@ -67,8 +67,8 @@ def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
 
 def _compute(policy: Policy, pairs: Sequence[PackedPair]) -> list[list[float]]:
     """Two numbers for each pair."""
-    found: list[list[float]] = []
+    log_probs: list[list[float]] = []
     for start in range(0, len(pairs), _AT_ONCE):
         groups = [pair.tokens for pair in pairs[start : start + _AT_ONCE]]
-        found += pair_log_probs(policy.reference_log_probs(groups), groups).tolist()
-    return found
+        log_probs += pair_log_probs(policy.reference_log_probs(groups), groups).tolist()
+    return log_probs

@@ -174,8 +174,10 @@ class RewardModel:
     def weights(self) -> dict[str, Tensor]:
         """The trainable weights by name, detached: the head and the adapters, or the whole model."""
         peft = isinstance(self.model, PeftModel)
-        found = get_peft_model_state_dict(self.model, save_embedding_layers=False) if peft else self.model.state_dict()
-        return {name: tensor.detach() for name, tensor in found.items()}
+        weights = (
+            get_peft_model_state_dict(self.model, save_embedding_layers=False) if peft else self.model.state_dict()
+        )
+        return {name: tensor.detach() for name, tensor in weights.items()}
 
     def load_weights(self, weights: dict[str, Tensor], step: int) -> None:
         """Loads the weights that `weights` returned at training step `step`."""

@@ -185,9 +185,9 @@ def encode_pairs(
     for pair in usable:
         chosen, rejected = model.encode(pair.prompt, pair.chosen), model.encode(pair.prompt, pair.rejected)
         if isinstance(chosen, NoReward) or isinstance(rejected, NoReward):
-            found = chosen if isinstance(chosen, NoReward) else rejected
-            assert isinstance(found, NoReward)
-            left_out[found.kind] += 1
+            no_reward = chosen if isinstance(chosen, NoReward) else rejected
+            assert isinstance(no_reward, NoReward)
+            left_out[no_reward.kind] += 1
         elif chosen == rejected:
             left_out["both texts are the same to the model"] += 1
         else:

@@ -26,11 +26,11 @@ def encode_demonstrations(
     rows: list[dict[str, list[int]]] = []
     reasons: Counter[str] = Counter()
     for each in demonstrations:
-        found = _encode(tokenizer, each, max_length)
-        if isinstance(found, str):
-            reasons[found] += 1
+        encoded = _encode(tokenizer, each, max_length)
+        if isinstance(encoded, str):
+            reasons[encoded] += 1
         else:
-            rows.append(found)
+            rows.append(encoded)
     return rows, [f"{n} of {len(demonstrations)} demonstrations left out: {why}" for why, n in reasons.items()]
 
 

@@ -127,8 +127,8 @@ def newest_checkpoint(work: Path) -> str | None:
     """The newest complete checkpoint. Removes a newer one that a killed process left incomplete; its steps are repeated
     with the same result.
     """
-    found = [path for path in work.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    for folder in sorted(found, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
+    checkpoints = [path for path in work.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    for folder in sorted(checkpoints, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
         try:
             check_folder(folder)
         except CheckpointError:

@@ -63,8 +63,8 @@ class PairwiseReward:
         distinct = _distinct(group.responses)
         rewards: dict[str, float | None] = {}
         for one in distinct:
-            found = [preferred(group.prompt, one, other) for other in distinct if other is not one]
-            worths = [_worth(p, self._kind) for p in found if p is not None]
+            preferences = [preferred(group.prompt, one, other) for other in distinct if other is not one]
+            worths = [_worth(p, self._kind) for p in preferences if p is not None]
             scale = (len(distinct) - 1) / len(distinct) if self._kind == "log_odds" else 1.0
             rewards[one.content_hash] = scale * math.fsum(worths) / len(worths) if worths else None
         return [rewards[response.content_hash] for response in group.responses]
@@ -88,8 +88,8 @@ class AgainstReference:
         matches = list(zip(groups_P, self._opponents(groups_P), strict=True))
         pairs = [_comparison(group.prompt, r, opponent) for group, opponent in matches for r in group.responses]
         preferred = _preferences(self._judge, pairs)
-        found = [[preferred(group.prompt, r, opponent) for r in group.responses] for group, opponent in matches]
-        return [[None if p is None else _worth(p, self._kind) for p in row] for row in found]
+        preferences = [[preferred(group.prompt, r, opponent) for r in group.responses] for group, opponent in matches]
+        return [[None if p is None else _worth(p, self._kind) for p in row] for row in preferences]
 
 
 def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _Preferred:
@@ -123,7 +123,7 @@ def _worth(p: float, kind: RewardKind) -> float:
 
 def _distinct(responses: Sequence[Response]) -> list[Response]:
     """The first response of each content."""
-    found: dict[str, Response] = {}
+    first_of: dict[str, Response] = {}
     for response in responses:
-        found.setdefault(response.content_hash, response)
-    return list(found.values())
+        first_of.setdefault(response.content_hash, response)
+    return list(first_of.values())
