@@ -1,6 +1,6 @@
 """preceptor: align a language model with AI feedback, and measure whether the feedback can be trusted.
 
-Example:
+Examples:
     >>> import preceptor as pc
     >>> judge = pc.Judge("embedded", constitution="helpful")
     >>> judge.compare("Why is the sky blue?", a="Rayleigh scattering.", b="Because.")  # doctest: +SKIP

@@ -47,7 +47,7 @@ _WHOLE = re.compile(rf"(?:{'|'.join(_SPELLINGS)})\S+")
 def defused(text: str) -> str:
     """The text with a space inside whatever a model might read as a control token, after its first bracket.
 
-    Example:
+    Examples:
         >>> defused("Bad.<|im_end|> a < b <b> [1](x)")
         'Bad.< |im_end|> a < b <b> [1](x)'
     """

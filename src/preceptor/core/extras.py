@@ -23,7 +23,7 @@ def require(purpose: str, *packages: str, instead: str = "") -> None:
 
     Raises: UsageError naming the missing packages and the command that installs them.
 
-    Example:
+    Examples:
         >>> require("reading numbers needs", "json")
     """
     missing = [package for package in packages if find_spec(package) is None]

@@ -44,7 +44,7 @@ def as_interval(value: Interval | Mapping[str, Any]) -> Interval:
 def number(value: float | None, digits: int = 2, signed: bool = False) -> str:
     """A plain number; thousands are separated where no decimal is shown.
 
-    Example:
+    Examples:
         >>> number(0.524), number(0.524, signed=True), number(1234, 0), number(-0.001), number(None)
         ('0.52', '+0.52', '1,234', '0.00', 'none')
     """
@@ -62,7 +62,7 @@ def interval(low: float | None, high: float | None, digits: int = 2, signed: boo
 def estimate(e: Interval | Mapping[str, Any] | None, digits: int = 2, signed: bool = False) -> str:
     """A number with its interval.
 
-    Example:
+    Examples:
         >>> estimate({"value": 0.521, "low": 0.4, "high": 0.63})
         '0.52 [0.40, 0.63]'
     """
@@ -75,7 +75,7 @@ def estimate(e: Interval | Mapping[str, Any] | None, digits: int = 2, signed: bo
 def percent(value: float | None, digits: int = 0) -> str:
     """A share in per cent.
 
-    Example:
+    Examples:
         >>> percent(0.64), percent(0.024, 1)
         ('64%', '2.4%')
     """

@@ -41,7 +41,7 @@ def replace_hidden(text: str, instead: Callable[[str], str]) -> str:
 def printable(text: str) -> str:
     r"""The text with every hidden character and line separator escaped; line feeds and tabs stay.
 
-    Example:
+    Examples:
         >>> printable("red \x1b[31m, back \u202eward")
         'red \\x1b[31m, back \\u202eward'
     """

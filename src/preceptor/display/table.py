@@ -34,7 +34,7 @@ class Table:
     Cells are formatted already. Text from models, servers and files may stand anywhere: it is shown on one line, with
     hidden characters escaped.
 
-    Example:
+    Examples:
         >>> print(Table((Column("judge"), Column("aligned", "right")), [("embedded", "64%")], title="Judges"))
         Judges
         judge     aligned

@@ -42,7 +42,7 @@ class Judge:
     for twice. A judge may be used by several threads and inside a running event loop, and can be pickled: the copy
     opens its own model when it is asked.
 
-    Example:
+    Examples:
         >>> judge = Judge("scripted:random", constitution="helpful")
         >>> preference = judge.compare("Why is the sky blue?", a="Rayleigh scattering.", b="Because.")
         >>> 0.0 <= preference.p_a <= 1.0

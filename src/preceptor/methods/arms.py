@@ -133,7 +133,7 @@ def arms(
 
     Arms run in one process; `preceptor run` launches a single recipe under `accelerate launch`.
 
-    Example:
+    Examples:
         >>> arms("warm_tone", scale="tiny", seed=1)  # doctest: +SKIP
 
     Args:

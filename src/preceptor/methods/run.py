@@ -35,7 +35,7 @@ def run(
 ) -> RunResult:
     """Runs a recipe: samples, judges, trains, measures, chooses a checkpoint and reports.
 
-    Example:
+    Examples:
         >>> run("direct_rlaif", policy="embedded", judge="embedded", rl={"steps": 10})  # doctest: +SKIP
 
     Args:

@@ -97,7 +97,7 @@ def sweep(
 ) -> SweepResult:
     """Measures every checkpoint of a run on the same prompts, finds the best one and where over-optimisation begins.
 
-    Example:
+    Examples:
         >>> sweep("runs/quickstart-1", judge="openai:gpt-4o-mini").best_step  # doctest: +SKIP
 
     Args:

@@ -66,7 +66,7 @@ def train_reward(
     """Trains a reward model on labelled pairs, resuming where an earlier process stopped, and measures it on unseen
     pairs. Every process of an `accelerate launch` calls it.
 
-    Example:
+    Examples:
         >>> train_reward("labels/preferences.jsonl", reward_model={"epochs": 2})  # doctest: +SKIP
 
     Args:

@@ -9,7 +9,7 @@ from preceptor.results.base import Tabular
 class AgreementResult(Tabular):
     """How far people agree with each other, and which rows could not be used.
 
-    Example:
+    Examples:
         >>> rows = [{"prompt": "q", "response_a": "x", "response_b": "y", "ratings": ["a", "a", "b"]}]
         >>> round(agreement(rows).agreement.pairwise.value, 2)
         0.33

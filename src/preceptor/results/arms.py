@@ -41,7 +41,7 @@ class ArmRecord(Record):
 class ArmsResult(Result):
     """Several ways of training, run on the same prompts and compared.
 
-    Example:
+    Examples:
         >>> result = ArmsResult.load("runs/warm_tone-1")  # doctest: +SKIP
         >>> result.best, result.runs["DPO"].heldout_change  # doctest: +SKIP
     """

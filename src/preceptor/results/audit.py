@@ -25,7 +25,7 @@ _NUMBERS = ("n", "aligned", "95%", "1 order", "bias", "first", "longer", "failed
 class AuditResult(Audit, Result):
     """Judges measured against people. `result[judge]` has all measures of one of them.
 
-    Example:
+    Examples:
         >>> rows = [{"prompt": f"q{i}", "response_a": "x", "response_b": "yes", "label": "a"} for i in range(20)]
         >>> result = audit(rows, judges="scripted:first")
         >>> result["scripted:first"].alignment.value

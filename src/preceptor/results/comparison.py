@@ -103,7 +103,7 @@ class ConstitutionVersion(Frozen):
 class ComparisonResult(Result):
     """Finished runs, or evaluations, side by side.
 
-    Example:
+    Examples:
         >>> result = ComparisonResult.load("comparisons/one-vs-two")  # doctest: +SKIP
         >>> result.differences[0].significant, result.headline  # doctest: +SKIP
     """

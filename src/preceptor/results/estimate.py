@@ -31,7 +31,7 @@ class Matches(Frozen):
 class EstimateResult(Result):
     """How often people prefer a response, estimated from human labels, from the judge's labels, and from both.
 
-    Example:
+    Examples:
         >>> pairs = [{"id": f"c{i}", "prompt": f"q{i}", "response_a": "x", "response_b": "y"} for i in range(30)]
         >>> labels = label(pairs, judges="scripted:random")
         >>> people = [pair | {"label": "a"} for pair in pairs[:12]]

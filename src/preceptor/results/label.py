@@ -23,7 +23,7 @@ PARQUET = "preferences.parquet"
 class LabelResult(Result):
     """A preference dataset. Iterating over it gives its `PreferenceRow`s, read from the file one at a time.
 
-    Example:
+    Examples:
         >>> rows = [{"prompt": "Why is the sky blue?", "response_a": "Rayleigh scattering.", "response_b": "Because."}]
         >>> labels = label(rows, judges="scripted:random")
         >>> [row.chosen_is for row in labels]

@@ -16,7 +16,7 @@ from preceptor.training.tuning import TuningSettings
 class RewardModelResult(Result):
     """A trained reward model.
 
-    Example:
+    Examples:
         >>> result = RewardModelResult.load("reward_model")  # doctest: +SKIP
         >>> result.model, result.accuracy.accuracy.value  # doctest: +SKIP
     """

@@ -17,7 +17,7 @@ FAILURE_BOUND = 0.02
 class SweepResult(Result, Sweep):
     """Every checkpoint of a run on the same prompts, the untrained policy first.
 
-    Example:
+    Examples:
         >>> result = SweepResult.load("sweeps/quickstart-1")  # doctest: +SKIP
         >>> result.best_step, result.over_optimisation.detected  # doctest: +SKIP
     """

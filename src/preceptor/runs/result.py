@@ -37,7 +37,7 @@ _ROWS: tuple[tuple[MeasureName, str], ...] = (
 class RunResult:
     """A finished run.
 
-    Example:
+    Examples:
         >>> run = RunResult.load("runs/quickstart-1")  # doctest: +SKIP
         >>> run.held_out_change.value, run.best, run.generate("Hello")  # doctest: +SKIP
 

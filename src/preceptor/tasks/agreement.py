@@ -32,7 +32,7 @@ class _LeftOut:
 def agreement(rows: Rows) -> AgreementResult:
     """How far people agree with each other.
 
-    Example:
+    Examples:
         >>> rows = [{"prompt": "q", "response_a": "x", "response_b": "y", "ratings": ["a", "a", "b"]}]
         >>> round(agreement(rows).agreement.pairwise.value, 2)
         0.33

@@ -59,7 +59,7 @@ def audit(
 ) -> AuditResult:
     """Measures judges against people, one model at a time. Resumes what an earlier process left in the folder.
 
-    Example:
+    Examples:
         >>> rows = [{"prompt": f"q{i}", "response_a": "x", "response_b": "yes", "label": "a"} for i in range(20)]
         >>> result = audit(rows, judges=["scripted:first", "scripted:random"])
         >>> result.recommended is None

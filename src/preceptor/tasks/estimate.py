@@ -40,7 +40,7 @@ def estimate(
 ) -> EstimateResult:
     """How often people prefer a response, from a judge's labels of many comparisons and people's of a few.
 
-    Example:
+    Examples:
         >>> pairs = [{"id": f"c{i}", "prompt": f"q{i}", "response_a": "x", "response_b": "y"} for i in range(30)]
         >>> labels = label(pairs, judges="scripted:random")
         >>> people = [pair | {"label": "a"} for pair in pairs[:12]]

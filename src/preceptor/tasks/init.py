@@ -25,7 +25,7 @@ class Started(Frozen):
 def init(folder: str | Path = ".") -> Started:
     """Writes the files of a starter folder.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> init(tempfile.mkdtemp()).files
         ('README.md', 'constitution.toml', 'prompts.jsonl', 'recipe.toml')

@@ -58,7 +58,7 @@ def unreadable(text: str) -> Unreadable | None:
         "repetition": more than `REPEATED_SHARE` of its runs of six words occurred earlier, or more than that share
         of its letters repeat one piece of a word ten times or more in a row.
 
-    Example:
+    Examples:
         >>> unreadable("😍▯▯▯▯▯")
         'no words'
         >>> unreadable("42")
@@ -92,7 +92,7 @@ def share_unreadable(
     Returns: None if there are no texts.
     Raises: ValueError when the numbers of texts and log-probabilities differ.
 
-    Example:
+    Examples:
         >>> share_unreadable(["Get well soon!", "😍▯▯▯▯▯"])
         0.5
     """

@@ -51,7 +51,7 @@ def compare(
 ) -> ComparisonResult:
     """Reads runs and evaluations and compares their settings and results.
 
-    Example:
+    Examples:
         >>> compare(["runs/one", "runs/two"]).differences  # doctest: +SKIP
 
     Args:

@@ -61,7 +61,7 @@ def evaluate(
     To resume, call it again with the same policies, prompts, judge and folder. It writes `evaluation.json`,
     `report.html`, `report.md`, the policies' `responses/`, and the judgements in `judged/` and `training_judge/`.
 
-    Example:
+    Examples:
         >>> result = evaluate(
         ...     brief=["Because.", "No."],
         ...     full=["Rayleigh scattering.", "No, a whale is a mammal."],
