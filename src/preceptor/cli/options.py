@@ -61,13 +61,19 @@ def with_options(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]]
 def judges(
     judge: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="A judge's model; repeat for several judges.", rich_help_panel=JUDGES),
+        typer.Option(
+            metavar="MODEL",
+            help="A judge's model; repeat for several judges.",
+            show_default="embedded",
+            rich_help_panel=JUDGES,
+        ),
     ] = None,
     constitution: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             help="A shipped constitution or a .toml; repeat for several.",
+            show_default="helpful",
             rich_help_panel=JUDGES,
             autocompletion=names.constitutions,
         ),
@@ -78,6 +84,7 @@ def judges(
             metavar="NAME",
             help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, "
             "joined by +.",
+            show_default="detailed",
             rich_help_panel=JUDGES,
         ),
     ] = None,
