@@ -199,3 +199,17 @@ def test_a_hushed_pulse_is_silent() -> None:
     clock.pulse.hush()
     clock.pass_(60)
     assert clock.lines == []
+
+
+def test_a_stage_that_only_read_what_an_earlier_process_did_predicts_nothing() -> None:
+    clock = Clock()
+    with Display(clock.console, clock.pulse, lambda: clock.now) as display:
+        display.plan(plan())
+        display.stage("measuring before training")
+        clock.pass_(1)
+        display.stage(TRAINING_STAGE)
+        clock.pass_(20)
+        assert not any("left" in line for line in clock.lines)
+        display.step(1, 10, {})
+    # 9 steps of 20 s; 2 checkpoints of 768 tokens and the last look's 1536, each 2 / 2.7 of a trained token: 224 s.
+    assert clock.lines[-1] == "about 4 minutes on this machine"

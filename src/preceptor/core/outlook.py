@@ -50,6 +50,8 @@ class Outlook:
         self._since = clock()
         self._sampled: float | None = None
         """Seconds per sampled token, from the progress of the stage under way."""
+        self._worked = False
+        """Whether the stage under way has sampled. In a resumed run a stage may only read what is on disk."""
 
     def plan(self, parts: Sequence[Part]) -> None:
         """Sets the plan of the run."""
@@ -57,13 +59,14 @@ class Outlook:
         self._stage, self._sampled = None, None
 
     def stage(self, name: str) -> None:
-        """Records that a stage begins, and that the one before it is done."""
+        """Records that a stage begins, and that the one before it is done. Its time counts only if it sampled."""
         now = self._clock()
         if self._stage is not None and not _is_steps(self._stage):
             self._stage.done += 1
-            self._stage.seconds.append(now - self._since)
+            if self._worked or not self._stage.part.tokens:
+                self._stage.seconds.append(now - self._since)
         self._stage = next((each for each in self._parts if _is_of(each, name)), None)
-        self._since = now
+        self._since, self._worked = now, False
 
     def step(self, step: int, total: int) -> None:
         """Records that training step `step` of `total` is finished."""
@@ -78,6 +81,7 @@ class Outlook:
 
     def sampled(self, done: int, total: int) -> None:
         """Records that `done` of the `total` responses of the stage under way are sampled."""
+        self._worked = True
         if self._stage is not None and self._stage.part.tokens and done and not _is_steps(self._stage):
             self._sampled = (self._clock() - self._since) * total / done / self._stage.part.tokens
 
