@@ -56,13 +56,12 @@ def test_the_outermost_command_is_the_one_that_goes_on() -> None:
 def test_a_fault_of_ours_shows_where_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is swallowed: what nobody foresaw has its traceback, and says whose fault it is."""
 
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise KeyError("lost")
 
-    monkeypatch.setattr("preceptor.recipes.load.shipped_recipes", broken)
     monkeypatch.setattr("sys.argv", ["preceptor", "recipes"])
     with pytest.raises(SystemExit) as ended:
-        main()
+        main(broken)
     stderr = capsys.readouterr().err
     assert ended.value.code == 70
     assert "Traceback" in stderr

@@ -201,10 +201,7 @@ def test_json_lines_and_parquet_hold_the_same_and_trl_takes_both(tmp_path: Path,
 
 
 @pytest.mark.parametrize("agent", [False, True])
-def test_rows_of_any_length_come_through_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: bool
-) -> None:
-    monkeypatch.setattr("preceptor.store.preferences._BLOCK", 5000)
+def test_rows_of_any_length_come_through_as_they_are(tmp_path: Path, agent: bool) -> None:
     said = '\x00\n\r\u2028\ufeff\\ 🎉 "name": "tool_calls" {"role": 1} '
     rows = [labelled(0, 0.1 + 0.2), labelled(1, 1.0, HumanLabel(p_a=0.0)), labelled(2, 1 / 3, agent=agent)]
     rows[0] |= {"chosen_steps": [0.1, None], "rejected_steps": [], "chosen_score": 5e-324, "category": None}
@@ -212,7 +209,7 @@ def test_rows_of_any_length_come_through_as_they_are(
     jsonl, parquet = tmp_path / "p.jsonl", tmp_path / "p.parquet"
     lines = [json.dumps(row | {"row": i}, ensure_ascii=False) for i, row in enumerate(rows * 20)]
     jsonl.write_text("\n".join(lines), encoding="utf-8", newline="\n")
-    write_parquet(jsonl, parquet)
+    write_parquet(jsonl, parquet, block_bytes=5000)
     table = pq.read_table(parquet)
     assert table == pa.Table.from_pylist([json.loads(line) for line in lines], schema=table.schema)
     fields = {field.name for field in table.schema.field("chosen").type.value_type}
@@ -245,15 +242,14 @@ def test_no_preferences_at_all(tmp_path: Path) -> None:
     assert (table.num_rows, table.column_names) == (0, list(labelled(0, 0.5)))
 
 
-def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preceptor.store.preferences._BLOCK", 1 << 18)
+def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path) -> None:
     jsonl, parquet = tmp_path / "p.jsonl", tmp_path / "p.parquet"
     peaks: list[int] = []
     for count in (700, 2800):
         jsonl.write_text("".join(json.dumps(labelled(number, 0.9)) + "\n" for number in range(count)))
         tracemalloc.start()
         try:
-            write_parquet(jsonl, parquet)
+            write_parquet(jsonl, parquet, block_bytes=1 << 18)
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()

@@ -11,7 +11,7 @@ from preceptor.core.types import ConstitutionFacts, Frozen
 from preceptor.store.files import write_text, writing
 from preceptor.store.rows import Malformed, read_raw_rows
 
-_BLOCK = 1 << 22
+BLOCK_BYTES = 1 << 22
 """Approximate bytes of JSON lines that are converted at once and become a row group."""
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
 _TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
@@ -38,10 +38,13 @@ class DatasetCard(Frozen):
     """Comparisons for people to label; None where none were asked for."""
 
 
-def write_parquet(jsonl: Path, parquet: Path) -> None:
+def write_parquet(jsonl: Path, parquet: Path, block_bytes: int = BLOCK_BYTES) -> None:
     """Converts a file of preference rows, a batch at a time. The Parquet file is complete or absent.
 
     Messages are structs of role and content, or of all fields of a message if any row has tool calls or their results.
+
+    Args:
+        block_bytes: whole JSON lines of about this many bytes are converted at a time.
 
     Raises: UsageError when the JSON lines cannot be read, PreceptorError when a row is not a preference row or the
         file cannot be written.
@@ -55,7 +58,7 @@ def write_parquet(jsonl: Path, parquet: Path) -> None:
         try:
             with partial.open("wb") as stream:
                 with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
-                    for table in _tables(jsonl, schema):
+                    for table in _tables(jsonl, schema, block_bytes):
                         writer.write_table(table)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -83,14 +86,14 @@ def _uses_tools(jsonl: Path) -> bool:
         raise UsageError(f"{jsonl}: cannot be read: {error.strerror or error}") from error
 
 
-def _tables(jsonl: Path, schema: Any) -> Iterator[Any]:
+def _tables(jsonl: Path, schema: Any, block_bytes: int) -> Iterator[Any]:
     """The rows as Arrow tables, parsed directly from bytes: Python objects would take several times as long."""
     import pyarrow as pa
     from pyarrow.json import ParseOptions, ReadOptions, read_json
 
     parse = ParseOptions(schema, unexpected_field_behavior="error")
     with jsonl.open("rb") as stream:
-        while lines := stream.readlines(_BLOCK):
+        while lines := stream.readlines(block_bytes):
             block = b"".join(lines)
             yield read_json(pa.BufferReader(block), ReadOptions(use_threads=False, block_size=len(block)), parse)
 
