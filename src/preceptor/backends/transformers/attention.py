@@ -259,7 +259,7 @@ def _seen_before(segment: Segment, prefix: int) -> int:
 
 
 def _out_of_sight(segment: Segment, prefix: int, window: int | None) -> int:
-    """How many keys, from the first on, no token of a segment sees."""
+    """Number of leading keys that no token of a segment attends to."""
     return max(0, _seen_before(segment, prefix) - window + 1) if window else 0
 
 

@@ -61,7 +61,7 @@ class PredictionPowered(Frozen):
     power: float | None
     """The weight of the judge, lambda of PPI++: 0 ignores it; above 1 if it is less decided than people."""
     effective_labels: float | None
-    """How many labels by people would be needed for an equally narrow interval without the judge."""
+    """Human labels that an equally narrow interval would need without the judge."""
     correlation: float | None
     """Correlation of judge and people, over the prompts that both labelled; None if either never varies."""
 
