@@ -104,7 +104,7 @@ def test_what_cannot_be_calibrated_is_refused_with_a_reason() -> None:
     with pytest.raises(UsageError, match="at least 20 pairs with people's labels, got 19"):
         fit(pairs[:19], "platt")
     other = RATER.model_copy(update={"model": "other"})
-    with pytest.raises(UsageError, match=r'of "m" .* and of "other"'):
+    with pytest.raises(UsageError, match=r'by "m" .* and by "other"'):
         fit([*pairs, (preference("o", 0.5, rater=other), HumanLabel(p_a=1))], "platt")
     with pytest.raises(UsageError, match="whose model is m, this one's is other"):
         apply(fit(pairs, "platt"), preference("o", 0.5, rater=other))

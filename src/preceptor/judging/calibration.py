@@ -260,7 +260,7 @@ def _check_one_judge(preferences: Sequence[Preference]) -> None:
         ):
             raise UsageError(
                 f'a calibration belongs to one judge; these labels are by "{first.model}" ({first.constitution}, '
-                f'{_settings(first)}) and of "{rater.model}" ({rater.constitution}, {_settings(rater)})'
+                f'{_settings(first)}) and by "{rater.model}" ({rater.constitution}, {_settings(rater)})'
             )
 
 

@@ -59,8 +59,8 @@ def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
     kept = read_json(folder / "about.json")
     if changed := [name for name, value in about.items() if kept.get(name) != value]:
         raise UsageError(
-            f"{folder}: the reference's log-probabilities belong to a training with other {', '.join(changed)}; "
-            "name another run directory"
+            f"{folder}: holds the reference's log-probabilities for another run ({', '.join(changed)} differ); name "
+            "another run directory"
         )
     return load_file(folder / "log_probs.safetensors")["log_probs"]
 
