@@ -77,6 +77,12 @@ def test_a_line_without_end_is_skipped(tmp_path: Path, monkeypatch: pytest.Monke
     assert "a line of more than" in bad.reason
 
 
+def test_a_missing_path_is_said_to_be_missing_whatever_its_ending(tmp_path: Path) -> None:
+    for name in ("nowhere", "nowhere.csv", "nowhere.jsonl"):
+        with pytest.raises(UsageError, match="No such file"):
+            list(read_raw_rows(tmp_path / name))
+
+
 def test_what_cannot_be_read_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("a")
     (tmp_path / "empty").mkdir()

@@ -64,3 +64,13 @@ def test_the_readme_names_commands_that_exist(tmp_path: Path) -> None:
     init(tmp_path)
     commands = re.findall(r"preceptor (\w+) ", (tmp_path / "README.md").read_text())
     assert commands == ["label", "run", "evaluate"]
+
+
+def test_the_next_commands_are_said(tmp_path: Path) -> None:
+    started = init(tmp_path / "new")
+    assert [command.split()[:2] for command in started.commands] == [
+        ["preceptor", "label"],
+        ["preceptor", "run"],
+        ["preceptor", "evaluate"],
+    ]
+    assert all(command in str(started) for command in started.commands)

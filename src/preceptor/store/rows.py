@@ -55,9 +55,9 @@ def read_raw_rows(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
 
 
 def _file(path: Path) -> _Read:
+    check_file(path)
     if path.suffix not in _READERS:
         raise UsageError(f"{path}: cannot be read: expected {_EXPECTED}")
-    check_file(path)
     try:
         with path.open("rb"):
             pass

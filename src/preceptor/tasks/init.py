@@ -1,5 +1,6 @@
 """A starter folder: a constitution with every field explained, prompts, a recipe that uses them, and a README."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,8 +19,14 @@ class Started(Frozen):
     folder: Path
     files: tuple[str, ...]
 
+    @property
+    def commands(self) -> list[str]:
+        """The next commands, to be run in the folder."""
+        return re.findall(r"^ +(preceptor .+)$", _text("README.md"), re.MULTILINE)
+
     def __str__(self) -> str:
-        return f"{', '.join(self.files)} are in {self.folder}; README.md has the next commands"
+        steps = "\n".join(f"  {command}" for command in self.commands)
+        return f"{', '.join(self.files)} are in {self.folder}. Run these commands there:\n{steps}"
 
 
 def init(folder: str | Path = ".") -> Started:
