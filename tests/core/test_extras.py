@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import LOCAL, TRAIN, require
+from preceptor.core.extras import LOCAL, STUDIO, TRAIN, require
 
+_IMPORTED = {"markdown-it-py": "markdown_it", "python-multipart": "python_multipart"}
+"""Names that are imported, where they differ from those that are installed."""
 PYPROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"
 
 
@@ -19,9 +21,10 @@ def test_the_extras_are_those_of_the_package() -> None:
     }
     assert sorted(extras["local"]) == sorted(LOCAL)
     assert sorted(extras["train"]) == sorted(["preceptor[local]", *TRAIN])
-    assert extras["all"] == ["preceptor[train]"]
+    assert sorted(_IMPORTED.get(name, name) for name in extras["studio"]) == sorted(STUDIO)
+    assert extras["all"] == ["preceptor[train,studio]"]
     core = {line.partition(">=")[0] for line in project["dependencies"]}
-    assert not core & {*LOCAL, *TRAIN}
+    assert not core & {*LOCAL, *TRAIN, *extras["studio"]}
 
 
 def test_the_extra_that_brings_the_missing_packages_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

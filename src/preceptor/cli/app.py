@@ -28,6 +28,7 @@ from preceptor.cli import (
     revise,
     run,
     stopping,
+    studio,
     sweep,
     train,
     trajectories,
@@ -107,6 +108,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Judge": (label.label, audit.audit, agreement.agreement, estimate.estimate),
     "Train": (run.run, arms.arms, revise.revise),
     "Evaluate": (evaluate.evaluate, sweep.sweep, compare.compare, trajectories.trajectories),
+    "People": (studio.studio,),
     "Data": (cohort.cohort,),
     "Info": (recipes.recipes, models.models, report.report),
 }

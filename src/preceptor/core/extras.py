@@ -1,7 +1,8 @@
 """Optional packages: the extra that installs each of them, and the error when one is missing.
 
 `pip install preceptor` installs what judging over a server, labelling, audits, estimates, evaluations and reports need.
-Local models and training need large packages, which come with the extras `local` and `train`.
+Local models and training need large packages, which come with the extras `local` and `train`; the web application comes
+with `studio`.
 """
 
 from importlib.util import find_spec
@@ -12,6 +13,11 @@ LOCAL = ("torch", "transformers", "safetensors", "gguf")
 """Packages of the extra `local`."""
 TRAIN = ("accelerate", "datasets", "peft", "trl")
 """Further packages of the extra `train`."""
+STUDIO = ("starlette", "uvicorn", "python_multipart", "nh3", "markdown_it", "pygments")
+"""Packages of the extra `studio`."""
+
+
+_EXTRAS = {"local": LOCAL, "studio": STUDIO}
 
 
 def require(purpose: str, *packages: str, instead: str = "") -> None:
@@ -28,7 +34,7 @@ def require(purpose: str, *packages: str, instead: str = "") -> None:
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
-        extra = "local" if set(missing) <= set(LOCAL) else "train"
+        extra = next((name for name, held in _EXTRAS.items() if set(missing) <= set(held)), "train")
         remedy = f'pip install "preceptor[{extra}]"' + (f", {instead}" if instead else "")
         raise UsageError(f"{purpose} {_listed(missing)}: {remedy}")
 

@@ -1,6 +1,9 @@
-"""The ledger's schema, as numbered steps. A released step never changes; a new need is a new step."""
+"""Schemas as numbered steps: those of the ledger, and how they are applied. A released step never changes; a new need
+is a new step.
+"""
 
 import sqlite3
+from collections.abc import Sequence
 
 MIGRATIONS: tuple[str, ...] = (
     # 1: model calls, by content
@@ -55,13 +58,13 @@ MIGRATIONS: tuple[str, ...] = (
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, steps: Sequence[str] = MIGRATIONS) -> None:
     """Brings the schema up to date, each step in a transaction of its own.
 
     Raises: RuntimeError when the file was written by a newer version.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise RuntimeError(f"schema version {version}, this preceptor knows versions up to {len(MIGRATIONS)}")
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+    if version > len(steps):
+        raise RuntimeError(f"schema version {version}, this preceptor knows versions up to {len(steps)}")
+    for number, script in enumerate(steps[version:], start=version + 1):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

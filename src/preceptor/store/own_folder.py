@@ -16,7 +16,7 @@ from preceptor.core.errors import UsageError
 from preceptor.store.files import write_json, writing
 from preceptor.store.lock import LOCK, exclusive
 
-Work = Literal["labels", "audit", "evaluation", "estimate", "revision", "sweep", "comparison", "trajectories"]
+Work = Literal["labels", "audit", "evaluation", "estimate", "revision", "sweep", "comparison", "trajectories", "studio"]
 Training = Literal["run", "arms", "reward model"]
 Kind = Work | Training
 MARKER = ".preceptor.json"
@@ -30,6 +30,7 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "sweep": ("begun.json",),
     "comparison": ("compare.json",),
     "trajectories": ("trajectories.json",),
+    "studio": ("people.sqlite",),
     "run": ("inputs.json",),
     "arms": ("arms",),
 }
@@ -63,6 +64,16 @@ def mark(folder: Path, kind: Kind) -> None:
     """Writes the marker that says what kind of work a folder holds, unless there is one."""
     if not (folder / MARKER).exists():
         write_json(folder / MARKER, {"kind": kind, "preceptor": version("preceptor")})
+
+
+def kind_of(folder: Path) -> Kind | None:
+    """What kind of work a folder holds: as its marker says, or by a file that only this kind has; None if none."""
+    try:
+        marked: Any = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        return next((kind for kind in _SIGNS if kind == marked["kind"]), None)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        held = (kind for kind, signs in _SIGNS.items() if any((folder / sign).is_file() for sign in signs))
+        return next(held, None)
 
 
 def check_own(folder: Path, kind: Kind) -> None:

@@ -1,0 +1,25 @@
+"""`preceptor studio`: the web application for people."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def studio(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders that preceptor wrote, or that hold some.", show_default="the current folder"),
+    ] = None,
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="The studio's own folder, with what people say.")] = Path(
+        "studio"
+    ),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8642,
+) -> None:
+    """Open a web page in which people rate responses, and you browse labels, judges and runs."""
+    from preceptor.display.pulse import PULSE
+    from preceptor.studio.serve import open_studio
+
+    PULSE.hush()  # a server is silent while it waits
+    open_studio(*(folders or ()), data=data, host=host, port=port)

@@ -1,0 +1,93 @@
+"""The web application: routes, guard and error pages."""
+
+import logging
+import traceback
+from collections.abc import Sequence
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.studio.context import Studio
+from preceptor.studio.pages import NotFoundError, problem
+from preceptor.studio.routes import entrance, rate, start
+from preceptor.studio.security import BodyTooLargeError, Guard
+from preceptor.studio.text import code_styles
+
+LOG = logging.getLogger("preceptor.studio")
+_KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+ROUTES: tuple[BaseRoute, ...] = (*entrance.ROUTES, *start.ROUTES, *rate.ROUTES)
+"""Every page. The groups come from `routes/`."""
+
+
+def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starlette:
+    """The application, as a server runs it.
+
+    Args:
+        hosts: names under which it may be reached; None for any.
+    """
+    app = Starlette(
+        routes=[*ROUTES, Route("/static/{file}", _static)],
+        middleware=[Middleware(Guard, hosts=hosts)],
+        exception_handlers={
+            NotFoundError: _missing,
+            HTTPException: _refused,
+            UsageError: _wrong,
+            PreceptorError: _failed,
+            BodyTooLargeError: _large,
+            Exception: _fault,
+        },
+    )
+    app.state.studio = studio
+    return app
+
+
+def _static(request: Request) -> Response:
+    """A file of `studio/static`, or a style sheet that is made: the reports' and that of highlighted code."""
+    name = str(request.path_params["file"])
+    headers = {"cache-control": "private, max-age=3600"}
+    if name == "code.css":
+        return Response(code_styles(), media_type=_KINDS["css"], headers=headers)
+    if name == "report.css":
+        return Response(_report_styles(), media_type=_KINDS["css"], headers=headers)
+    folder = files("preceptor.studio") / "static"
+    known = {entry.name: entry for entry in folder.iterdir() if entry.is_file()}
+    if name not in known or name.rsplit(".", 1)[-1] not in _KINDS:
+        return PlainTextResponse("There is no such file.", status_code=404)
+    return Response(known[name].read_bytes(), media_type=_KINDS[name.rsplit(".", 1)[-1]], headers=headers)
+
+
+def _report_styles() -> str:
+    return (files("preceptor.reports") / "style.css.jinja").read_text(encoding="utf-8")
+
+
+def _missing(request: Request, error: Exception) -> Response:
+    return problem(request, 404, str(error) or "There is no such page.")
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(request, error.status_code, "There is no such page." if error.status_code == 404 else error.detail)
+
+
+def _wrong(request: Request, error: Exception) -> Response:
+    return problem(request, 400, str(error))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    LOG.error("%s", error)
+    return problem(request, 500, f"{error}. Nothing that was saved before is lost.")
+
+
+def _large(request: Request, error: Exception) -> Response:
+    return problem(request, 413, "The request is too large.")
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    LOG.error("a bug in preceptor:\n%s", "".join(traceback.format_exception(error)))
+    return problem(request, 500, "This is a bug in preceptor. The studio's log has the details.")

@@ -1,0 +1,95 @@
+"""The database of what people say: SQLite in WAL mode. Once a transaction ends, it survives a killed process and a
+power cut.
+"""
+
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from preceptor.core.errors import PreceptorError
+from preceptor.store.migrations import migrate
+from preceptor.studio.migrations import STEPS
+
+Record = sqlite3.Row
+
+
+class Database:
+    """One connection for all threads of the server, used by one at a time."""
+
+    def __init__(self, path: Path, steps: Sequence[str] = STEPS) -> None:
+        """Opens the file, creates it where it is missing, and brings its schema up to date.
+
+        Raises: PreceptorError when it cannot be opened, or a newer version of preceptor wrote it.
+        """
+        self.path = path
+        self._lock = RLock()
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._connection.row_factory = sqlite3.Row
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                self._connection.execute(f"PRAGMA {pragma}")
+            migrate(self._connection, steps)
+        except (sqlite3.Error, RuntimeError) as error:
+            raise PreceptorError(f"{path}: this database cannot be opened: {error}") from error
+
+    def all(self, query: str, *values: Any) -> list[Record]:
+        """The rows of a query."""
+        with self._lock, self._failing():
+            return self._connection.execute(query, values).fetchall()
+
+    def one(self, query: str, *values: Any) -> Record | None:
+        """The first row of a query; None if there is none."""
+        with self._lock, self._failing():
+            return self._connection.execute(query, values).fetchone()
+
+    def write(self, statement: str, *values: Any) -> int:
+        """Runs one statement that writes, and waits for the disk unless a transaction is open. Returns the new row's
+        id.
+
+        Raises: PreceptorError when it cannot be written (a full disk, for instance); nothing has changed then.
+        """
+        with self._lock, self._failing():
+            return self._connection.execute(statement, values).lastrowid or 0
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """All statements within it, or none of them. Other threads wait.
+
+        Raises: PreceptorError when it cannot be written.
+        """
+        with self._lock, self._failing():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Closes the file, with the write-ahead log merged into it."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _failing(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except (sqlite3.Error, OverflowError) as error:
+            raise PreceptorError(f"{self.path}: the database cannot be used: {error}") from error
+
+
+def now() -> str:
+    """The time in UTC, to the millisecond, as the database stores it; later times sort after earlier ones."""
+    return stamp(datetime.now(UTC))
+
+
+def stamp(time: datetime) -> str:
+    """A time as the database stores it."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds")
