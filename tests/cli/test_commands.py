@@ -90,6 +90,7 @@ PANELS = {
     "Judge": ["label", "audit", "agreement", "estimate"],
     "Train": ["run", "arms", "revise", "train"],
     "Evaluate": ["evaluate", "sweep", "compare", "trajectories"],
+    "People": ["studio"],
     "Data": ["cohort"],
     "Info": ["recipes", "models", "report"],
 }
