@@ -10,6 +10,8 @@ from preceptor.core.extras import require_local
 def open_model(name: str, connection: Connection | None = None, *, unasked: bool = False) -> LanguageModel:
     """Opens the model behind a model string (`backends/names.py` has the forms).
 
+    The weights of a local model are shared with whoever has it open already, so do not change them.
+
     Args:
         connection: settings of the connection to a model server.
         unasked: do not ask a server what it supports; assume the abilities of OpenAI's, which suffices to count calls.
@@ -25,7 +27,7 @@ def open_model(name: str, connection: Connection | None = None, *, unasked: bool
 
         return OpenAIModel(Address.parse(name), connection, ASSUMED if unasked else None)
     require_local(name)
-    from preceptor.backends.transformers.loading import load
+    from preceptor.backends.transformers.loading import load_shared
     from preceptor.backends.transformers.model import LocalModel
 
-    return LocalModel(load(name))
+    return LocalModel(load_shared(name))

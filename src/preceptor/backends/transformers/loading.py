@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import torch
 from safetensors import SafetensorError
@@ -28,6 +30,11 @@ class LoadedModel:
     """The argument of `from_pretrained`: a folder, or a name on the hub."""
     revision: str | None = None
     """The revision of a model on the hub, if one was named."""
+
+
+_SHARED: WeakValueDictionary[tuple[str, ...], LoadedModel] = WeakValueDictionary()
+"""The models in use that `load_shared` loaded, by their name, files and precision."""
+_SHARING = threading.Lock()
 
 
 def default_dtype() -> torch.dtype:
@@ -55,11 +62,30 @@ def load(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
     Raises: UsageError when there is no such model or it cannot be decoded, PreceptorError when it cannot be fetched or
         read.
     """
+    return _load_language_model(name, _locate(name), dtype)
+
+
+def load_shared(name: str) -> LoadedModel:
+    """Loads a model that nothing will change, as `load` does. While one with the same files is in use, that one is
+    returned, so that a judge and the tasks that it is given to hold its weights in memory once.
+
+    Raises: as `load`.
+    """
+    located = _locate(name)
+    key = (name, located.source, located.version, str(default_dtype()))
+    with _SHARING:
+        loaded = _SHARED.get(key)
+        if loaded is None:
+            loaded = _SHARED[key] = _load_language_model(name, located, None)
+    return loaded
+
+
+def _load_language_model(name: str, located: "_Located", dtype: torch.dtype | None) -> LoadedModel:
     from transformers import AutoModelForCausalLM
 
     from preceptor.backends.transformers.traits import check_decodes
 
-    loaded = _load(name, dtype, AutoModelForCausalLM)[0]
+    loaded = _load(name, located, dtype, AutoModelForCausalLM)[0]
     check_decodes(loaded.model, name)
     return loaded
 
@@ -79,13 +105,12 @@ def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedMode
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    check_name(name)
     remedy = "name a folder that `RewardModel.save` wrote, or a sequence classifier with one output"
     if name == "embedded" or name.startswith(("openai:", "scripted:")) or name.endswith(".gguf"):
         raise UsageError(f'"{name}" is not a reward model; {remedy}')
-    source, arguments, _ = _locate(name)
+    located = _locate(name)
     try:
-        config: Any = AutoConfig.from_pretrained(source, **arguments)
+        config: Any = AutoConfig.from_pretrained(located.source, **located.arguments)
     except (OSError, ValueError, KeyError) as error:
         raise PreceptorError(f'the model "{name}" could not be loaded: {_first_line(error)}') from error
     kinds = [str(kind) for kind in config.architectures or ["an unnamed architecture"]]
@@ -93,13 +118,24 @@ def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedMode
         raise UsageError(f'"{name}" is not a reward model but {kinds[0]}, which has no score head; {remedy}')
     if config.num_labels != 1:
         raise UsageError(f'"{name}" has {config.num_labels} outputs, a reward model has one; {remedy}')
-    loaded, missing = _load(name, dtype, AutoModelForSequenceClassification)
+    loaded, missing = _load(name, located, dtype, AutoModelForSequenceClassification)
     if missing:
         raise UsageError(f'"{name}" lacks the weights {", ".join(sorted(missing))}, which would be random; {remedy}')
     return loaded
 
 
-def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel, set[str]]:
+class _Located(NamedTuple):
+    """Where a model is."""
+
+    source: str
+    """The argument of `from_pretrained`."""
+    arguments: dict[str, str]
+    """Its keywords."""
+    version: str
+    """The hash of its files; empty if the version is not known before loading."""
+
+
+def _load(name: str, located: _Located, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel, set[str]]:
     """Loads a model with a class of transformers. Also returns the names of weights that its files lack."""
     from transformers import AutoTokenizer, GgufConfig
     from transformers.utils import logging
@@ -107,9 +143,8 @@ def _load(name: str, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel,
     from preceptor.backends.transformers.traits import prepare
 
     logging.disable_progress_bar()
-    check_name(name)
     dtype = dtype or default_dtype()
-    source, arguments, version = _locate(name)
+    source, arguments, version = located
     quantization = {"quantization_config": GgufConfig(dequantize=True)} if "gguf_file" in arguments else {}
     try:
         model, loading_info = kind.from_pretrained(
@@ -133,22 +168,26 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _locate(name: str) -> tuple[str, dict[str, str], str]:
-    """Arguments for `from_pretrained`: source and keywords; and the version, if it is known before loading."""
+def _locate(name: str) -> _Located:
+    """Where the model behind a model string is.
+
+    Raises: as `load`.
+    """
+    check_name(name)
     if name == "embedded":
         folder = ensure_embedded()
-        return str(folder), {}, files_hash(_model_files(folder))
+        return _Located(str(folder), {}, files_hash(_model_files(folder)))
     if name.startswith("hf:"):
         repository, _, revision = name.removeprefix("hf:").partition("@")
-        return repository, {"revision": revision} if revision else {}, ""
+        return _Located(repository, {"revision": revision} if revision else {}, "")
     path = Path(name)
     if path.is_file() and path.suffix == ".gguf":
-        return str(path.parent), {"gguf_file": path.name}, files_hash([path])
+        return _Located(str(path.parent), {"gguf_file": path.name}, files_hash([path]))
     if (path / "config.json").is_file():
-        return str(path.absolute()), {}, files_hash(_model_files(path))
+        return _Located(str(path.absolute()), {}, files_hash(_model_files(path)))
     if (path / ADAPTERS).is_file():
         require(f"{name} holds LoRA adapters, and loading them needs", "peft")
-        return str(path.absolute()), {}, files_hash([*_model_files(path), *_model_files(_base_of(path))])
+        return _Located(str(path.absolute()), {}, files_hash([*_model_files(path), *_model_files(_base_of(path))]))
     raise AssertionError(f"check_name let {name} through")
 
 

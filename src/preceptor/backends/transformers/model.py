@@ -41,6 +41,7 @@ class LocalModel:
     concurrency = 8
 
     def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded  # shared while it is referred to
         self.model = loaded.model
         self.tokenizer = loaded.tokenizer
         self.identity = loaded.identity
