@@ -133,7 +133,7 @@ def test_checkpoints_that_nothing_measured_are_not_ranked(
 
 def test_a_folder_keeps_to_the_sweep_it_was_begun_with(swept: tuple[SweepJob, SweepResult]) -> None:
     job, _ = swept
-    with pytest.raises(UsageError, match="holds a sweep made with other samples; choose another --out"):
+    with pytest.raises(UsageError, match="holds a sweep made with other samples; choose another folder"):
         run_sweep(replace(job, samples=1), Told())
     with pytest.raises(UsageError, match="made with other held-out measure and constitution"):
         run_sweep(replace(job, judge="scripted:first", constitution="helpful"), Told())
@@ -144,7 +144,7 @@ def test_a_damaged_measurement_is_not_trusted(swept: tuple[SweepJob, SweepResult
     path = job.out / "checkpoints" / "step-000004.json"
     whole = path.read_text()
     path.write_text(whole[:99])
-    with pytest.raises(CheckpointError, match=r"step-000004\.json: is damaged .*delete it and give the same command"):
+    with pytest.raises(CheckpointError, match=r"step-000004\.json: is damaged .*delete it and start the same work"):
         run_sweep(job, Told())
     path.write_text(whole)
 
@@ -153,7 +153,7 @@ def test_mistakes_are_answered_before_anything_is_written(run: RunDirectory, tmp
     job = SweepJob(run=run.path, output=Output(tmp_path / "out"))
     for wrong, message in (
         (replace(job, run=tmp_path), "holds no run"),
-        (replace(job, constitution="helpful"), "--constitution is for a held-out judge; name its model by --judge"),
+        (replace(job, constitution="helpful"), "a constitution is for a held-out judge; name the judge's model"),
         (replace(job, judge="embeded"), 'there is no model "embeded"'),
         (replace(job, judge="scripted:random", constitution="helpfull"), 'did you mean "helpful"'),
         (replace(job, max_kl=-1.0), "max_kl = -1"),

@@ -66,6 +66,6 @@ def test_prompts_of_the_test_set_are_not_trained_on(tmp_path: Path, tiny_folder:
 
 
 def test_without_a_label_there_is_nothing_to_learn(tmp_path: Path, tiny_folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"no labelled pair to learn; .*no label.*30"):
+    with pytest.raises(UsageError, match=r"no labelled pair to learn from: .*no label.*30"):
         run(tmp_path, tiny_folder, data=write(tmp_path / "unlabelled.jsonl", 30, label=None))
     assert not (tmp_path / "out").exists()

@@ -29,7 +29,7 @@ def test_both_forms_of_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the prompts file is empty"),
+        ("", "there is no prompt"),
         ('{"prompt": "a"}\n{"prompt": ', r"p\.jsonl:2: not a line of JSON"),
         ("[1]", r"p\.jsonl:1: expected a JSON object"),
         ('{"promt": "a"}', r'p\.jsonl:1: unknown key "promt"; did you mean "prompt"\?'),

@@ -77,7 +77,7 @@ def test_a_generator_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_texts_are_prompts_where_prompts_are_wanted(tmp_path: Path) -> None:
     rows = rows_as_file(["Why?", "How?"], tmp_path, name="prompts.jsonl", text_column="prompt")
     assert read(rows) == [{"prompt": "Why?"}, {"prompt": "How?"}]
-    with pytest.raises(UsageError, match="row 1: expected a dict, got str"):
+    with pytest.raises(UsageError, match="row 1 of the rows given: expected a dict, got str"):
         rows_as_file(["Why?"], tmp_path)
 
 
@@ -131,18 +131,18 @@ def nested(levels: int) -> Any:
     [
         ({"prompt": ["Why?"]}, "got one dict"),
         (3, "got int"),
-        ([["Why?"]], "row 1: expected a dict, got list"),
-        ([{"prompt": "x"}, {"prompt": {1, 2}}], "row 2: prompt: .*got set"),
-        ([{"prompt": b"bytes"}], "row 1: prompt: .*got bytes"),
-        ([{3: "x"}], "row 1: .*got 3"),
-        ([{"metadata": {3: "x"}}], "row 1: metadata: .*'3'"),
-        ([{"label": float("nan")}], "row 1: label: .*finite.*nan"),
-        ([{"label": np.array([np.inf])}], "row 1: label: .*finite"),
-        ([{"prompt": "\ud800"}], "row 1: prompt: half of a surrogate pair"),
-        ([{"prompt": nested(100_000)}], "row 1: prompt: nested too deeply"),
+        ([["Why?"]], "row 1 of the rows given: expected a dict, got list"),
+        ([{"prompt": "x"}, {"prompt": {1, 2}}], "row 2 of the rows given: prompt: .*got set"),
+        ([{"prompt": b"bytes"}], "row 1 of the rows given: prompt: .*got bytes"),
+        ([{3: "x"}], "row 1 of the rows given: .*got 3"),
+        ([{"metadata": {3: "x"}}], "row 1 of the rows given: metadata: .*'3'"),
+        ([{"label": float("nan")}], "row 1 of the rows given: label: .*finite.*nan"),
+        ([{"label": np.array([np.inf])}], "row 1 of the rows given: label: .*finite"),
+        ([{"prompt": "\ud800"}], "row 1 of the rows given: prompt: half of a surrogate pair"),
+        ([{"prompt": nested(100_000)}], "row 1 of the rows given: prompt: nested too deeply"),
         (datasets.DatasetDict(), "has none"),
         (pd.DataFrame([[1, 2]], columns=["x", "x"]), "same name"),
-        (pd.DataFrame([[1]]), "row 1: .*got 0"),
+        (pd.DataFrame([[1]]), "row 1 of the rows given: .*got 0"),
     ],
 )
 def test_what_cannot_be_a_row_is_named(tmp_path: Path, rows: Any, fault: str) -> None:

@@ -171,7 +171,7 @@ def test_what_cannot_be_asked_is_said(labels: Path, tmp_path: Path) -> None:
             for row in read(labels / "preferences.jsonl")
         ]
         estimate_of(write(tmp_path / "u.jsonl", rows), policy="tuned")
-    with pytest.raises(UsageError, match="holds no rows"):
+    with pytest.raises(UsageError, match="there are no rows"):
         estimate_of(write(tmp_path / "empty.jsonl", []))
 
 
@@ -237,7 +237,7 @@ def test_agreement_of_opinions_and_of_rankings(tmp_path: Path) -> None:
         ([{"rankings": "1 2"}], r"x\.jsonl:1: rankings: expected lists of ranks"),
         ([{"rankings": [[1], [1]]}], "expected two items or more"),
         ([{"rankings": [[1, True], [1, 2]]}], "expected numbers, or null for an item not ranked"),
-        ([], "holds no rows"),
+        ([], "there are no rows"),
     ],
 )
 def test_nothing_to_compare_is_an_error(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:

@@ -35,9 +35,7 @@ def disputed(labels: Path, **label: Any) -> list[dict[str, Any]]:
     return [{**row, **label} for row in read(labels / "for_people.jsonl")]
 
 
-REFUSED = (
-    r"p\.jsonl: all 50 labels are of comparisons chosen because judges dispute them\..*--plan N --out FOLDER` draws one"
-)
+REFUSED = r"p\.jsonl: all 50 labels are of comparisons chosen because judges dispute them\..*a plan of N labels"
 
 
 def test_disputed_rows_are_refused(labels: Path, tmp_path: Path) -> None:
@@ -67,11 +65,11 @@ def test_columns_that_people_dropped_are_known_from_the_folder(labels: Path, tmp
 def test_who_does_not_say_is_asked(labels: Path, tmp_path: Path) -> None:
     people = write(tmp_path / "p.jsonl", [comparison(i, label="a" if i % 3 else "b") for i in range(30)])
     with pytest.raises(
-        UsageError, match=r"p\.jsonl: 25 of 30 labels do not say how .* give --sample random if"
+        UsageError, match=r"p\.jsonl: 25 of 30 labels do not say how .* say that the sample is random if"
     ) as error:
         estimate_of(labels, people=people)
     assert "\n" not in str(error.value)
-    with pytest.raises(UsageError, match=r'--sample planned: expected "random"'):
+    with pytest.raises(UsageError, match='sample "planned": expected "random"'):
         estimate_of(labels, people=people, sample="planned")
     assert estimate_of(labels, people=people, sample="random").estimates.n_human == 30
     said = [row | {"selection": "random"} for row in read(people)]

@@ -158,7 +158,7 @@ def test_a_judge_grades_against_the_reference_answers_where_there_are_any(tmp_pa
         asked = [str(row[0]) for row in ledger.execute("SELECT request FROM calls")]
     assert len(asked) == 8
     assert all("Reference answer:" in request for request in asked)
-    with pytest.raises(UsageError, match="leave out --rubric correct"):
+    with pytest.raises(UsageError, match="leave it out of the rubrics"):
         run(given, rubrics=["correct"])
 
 
@@ -314,7 +314,7 @@ def test_a_judge_that_fails_too_often_ends_the_evaluation(given: Given, monkeypa
 
 
 def test_prompts_are_needed_unless_a_policy_brings_them(tiny_folder: Path) -> None:
-    with pytest.raises(UsageError, match="no prompts: give --prompts FILE"):
+    with pytest.raises(UsageError, match="no prompts: give some"):
         evaluate(a=tiny_folder, b=tiny_folder, judge=RANDOM, progress=Silence())
 
 

@@ -76,7 +76,7 @@ def test_malformed_rows_are_reported_with_their_line(tmp_path: Path, job: Job) -
     assert [row["place"] for row in read(job["out"] / "failures.jsonl")] == [f"{data}:2", f"{data}:3"]
     with pytest.raises(UsageError, match=r"mixed\.jsonl:2: .*2 malformed"):
         labelled(job, rows=data, strict=True, out=tmp_path / "strict")
-    with pytest.raises(UsageError, match="holds no rows"):
+    with pytest.raises(UsageError, match="there are no rows"):
         labelled(job, rows=write(tmp_path / "empty.jsonl", []), out=tmp_path / "empty")
 
 
@@ -312,7 +312,7 @@ def test_rows_in_memory_are_labelled_as_the_file_would_be(job: Job, tmp_path: Pa
     labels = labelled(job, rows=rows)
     file = labelled(job, rows=write(tmp_path / "few.jsonl", rows), out=tmp_path / "file")
     assert (job["out"] / "preferences.jsonl").read_bytes() == (file.path / "preferences.jsonl").read_bytes()
-    assert [(row.row, row.place) for row in labels.malformed] == [(5, f"{job['out'] / 'rows.jsonl'}:6")]
+    assert [(row.row, row.place) for row in labels.malformed] == [(5, "row 6 of the rows given")]
     assert labels.failures == ()
     assert labelled(job, rows=iter(rows)).calls_in_this_process == 0
     with pytest.raises(UsageError, match="other rows"):
@@ -321,7 +321,7 @@ def test_rows_in_memory_are_labelled_as_the_file_would_be(job: Job, tmp_path: Pa
 
 
 def test_rows_in_memory_that_were_wrong_may_be_corrected(job: Job) -> None:
-    with pytest.raises(UsageError, match=r"rows\.jsonl:2: .*1 malformed"):
+    with pytest.raises(UsageError, match=r"row 2 of the rows given: .*1 malformed"):
         labelled(job, rows=[ROWS[0], {"prompt": "no responses"}], strict=True)
     assert labelled(job, rows=ROWS[:2], strict=True).counts.preferences == 2
 

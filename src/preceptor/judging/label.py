@@ -80,8 +80,8 @@ class Tally:
 
 
 REMEDY = (
-    "Fix the cause and give the same command again: calls that were answered are not repeated; or allow more with "
-    "--max-failure-rate"
+    "Fix the cause and start the same work again: calls that were answered are not repeated; or allow a higher failure "
+    "rate"
 )
 
 

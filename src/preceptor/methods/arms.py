@@ -240,7 +240,7 @@ def begin_arms(path: Path, recipe: ArmsRecipe) -> None:
     if kept.exists():
         check_own(path, "arms")
         if kept.read_text(encoding="utf-8") != text:
-            raise UsageError(f"{path}: holds a run of other arms; choose another --out")
+            raise UsageError(f"{path}: holds a run of other arms; choose another folder")
         return
     check_unused(path)
     with writing(path):

@@ -141,7 +141,8 @@ def _files(folder: Path, prompts: "Rows | Mapping[str, Rows]") -> Iterator[str]:
         if not isinstance(rows, str | Path):
             check_own(folder, "sweep")
             with working_in(folder, "sweep"):
-                file = rows_as_file(rows, folder, name=f"prompts-{number}.jsonl", text_column="prompt")
+                given = f"the prompts given as {cohort}" if cohort else "the prompts given"
+                file = rows_as_file(rows, folder, name=f"prompts-{number}.jsonl", text_column="prompt", given=given)
         yield f"{cohort}={file}" if cohort else str(file)
 
 
@@ -232,13 +233,13 @@ def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | N
     """The held-out judge: the one that is named, or the run's own; None if there is neither."""
     if job.judge is None:
         if job.constitution is not None:
-            raise UsageError("--constitution is for a held-out judge; name its model by --judge")
+            raise UsageError("a constitution is for a held-out judge; name the judge's model too")
         return directory.recipe.held_out_judge
     check_name(job.judge)
     scoring = directory.recipe.training_judge
     name = job.constitution or (scoring.constitution if scoring is not None else None)
     if name is None:
-        raise UsageError("--judge: the run has no constitution of its own to judge by; name one by --constitution")
+        raise UsageError("the run has no constitution of its own to judge by; name one")
     load_constitution(name)
     return JudgeSettings(model=job.judge, constitution=name, asking=job.asking)
 
@@ -322,7 +323,7 @@ def _measured(
         snapshot = Snapshot.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: is damaged ({reason}); delete it and give the same command again") from error
+        raise CheckpointError(f"{path}: is damaged ({reason}); delete it and start the same work again") from error
     session.progress.measured(step, snapshot.facts)
     return snapshot
 

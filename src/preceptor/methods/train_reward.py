@@ -20,6 +20,7 @@ from preceptor.evaluation.judges.reward_accuracy import Source
 from preceptor.methods.parts.reward_models import accuracy_of
 from preceptor.results.reward_model import RewardModelResult
 from preceptor.store.files import check_folder, write_folder
+from preceptor.store.in_memory import name_of
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.tabular import Rows, rows_as_file
@@ -103,15 +104,15 @@ def _files(
     if isinstance(data, list | tuple) and data and all(isinstance(item, str | PathLike) for item in data):
         paths = tuple(Path(item) for item in cast("Sequence[str | PathLike[str]]", data))
     else:
-        paths = (_file(folder, cast("Rows", data), "data.jsonl"),)
-    return paths, None if test is None else _file(folder, test, "test.jsonl")
+        paths = (_file(folder, cast("Rows", data), "data.jsonl", "the rows given"),)
+    return paths, None if test is None else _file(folder, test, "test.jsonl", "the rows given as test")
 
 
-def _file(folder: Path, rows: Rows, name: str) -> Path:
+def _file(folder: Path, rows: Rows, name: str, given: str) -> Path:
     if isinstance(rows, str | PathLike):
         return Path(rows)
     with working_in(folder, "reward model"):
-        return rows_as_file(rows, folder, name=name)
+        return rows_as_file(rows, folder, name=name, given=given)
 
 
 def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardModelResult:
@@ -184,8 +185,9 @@ def _read(paths: Sequence[Path]) -> tuple[list[TrainingPair], dict[str, int]]:
         left_out.update(reason.rpartition(": ")[2] for reason in reasons)
     pairs = combine(sets)
     if not pairs:
-        names = ", ".join(map(str, paths))
-        raise UsageError(f"{names}: no labelled pair to learn; {dict(left_out) or 'there are no rows'}")
+        names = ", ".join(map(name_of, paths))
+        reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in left_out.most_common(3))
+        raise UsageError(f"{names}: no labelled pair to learn from: {reasons or 'there are no rows'}")
     return pairs, dict(left_out)
 
 

@@ -121,7 +121,10 @@ def _worth(estimates: PredictionPowered) -> str:
     """How much the judge's labels add to people's."""
     people, effective = estimates.n_human, estimates.effective_labels
     if people < LEAST:
-        return f"{people} prompts are labelled by people; an interval needs at least {LEAST}: see --plan."
+        return (
+            f"{people} prompts are labelled by people, and an interval needs at least {LEAST}; a plan draws those to "
+            "label next."
+        )
     if not estimates.n_judge:
         return "People labelled every prompt: the judge has nothing to add."
     agreement = "" if estimates.correlation is None else f" (correlation with people {number(estimates.correlation)})"

@@ -75,7 +75,7 @@ class LabelResult(Result):
         return tuple(row for row in Outcomes(self.path).failure_rows() if row.reason == MALFORMED)
 
     def __iter__(self) -> Iterator[PreferenceRow]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Outcomes(self.path).preference_rows()
+        yield from Outcomes(self.path).preference_rows()  # refers to the result, and so keeps a temporary folder
 
     def to_dataset(self) -> "datasets.Dataset":
         """The preferences as an in-memory dataset that TRL can train on. Needs the package datasets."""

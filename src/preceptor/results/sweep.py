@@ -33,8 +33,8 @@ class SweepResult(Result, Sweep):
         )
         if self.held_out is None:
             return (
-                "Nothing independent measured these checkpoints, so they are not ranked: name a judge that trained "
-                f"nothing with --judge. The last one within the bounds is step {self.best_step}."
+                "Nothing independent measured these checkpoints, so they are not ranked: name a judge that "
+                f"trained nothing. The last one within the bounds is step {self.best_step}."
             )
         if self.best_step == 0:
             return (
@@ -57,7 +57,7 @@ class SweepResult(Result, Sweep):
         if self.heldout_judge_trained:
             reasons.append(
                 f"The held-out judge ({self.held_out}) is a model that judged in training. Training taught the policy "
-                "to please it, so its score cannot show over-optimisation. Name another one with --judge."
+                "to please it, so its score cannot show over-optimisation. Name another one."
             )
         if self.over_optimisation.detected:
             reasons.append(f"From step {self.over_optimisation.step} on: {'; '.join(self.over_optimisation.reasons)}.")

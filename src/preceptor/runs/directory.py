@@ -29,11 +29,17 @@ from preceptor.store.files import (
     write_text,
     writing,
 )
+from preceptor.store.in_memory import name_of, remember
 from preceptor.store.own_folder import check_own, check_unused, mark
 
 Kept = TypeVar("Kept", bound=Frozen)
 PROMPTS = "prompts.jsonl"
 """The run's copy of its prompts, if they were given in memory."""
+
+
+def how_to_resume(path: str | Path) -> str:
+    """How a run is resumed, on the command line and in Python."""
+    return f"`preceptor run --resume {path}`, or in Python `preceptor.resume`"
 
 
 class RunDirectory:
@@ -65,7 +71,7 @@ class RunDirectory:
             same = (path / "recipe.toml").read_text(encoding="utf-8") == dump_recipe(recipe)
             what = "this run" if same else "a run of another recipe"
             raise UsageError(
-                f"{path}: already holds {what}; resume it with `preceptor run --resume {path}`, or choose another --out"
+                f"{path}: already holds {what}; resume it ({how_to_resume(path)}), or choose another folder"
             )
         check_unused(path)
         try:
@@ -74,6 +80,7 @@ class RunDirectory:
             raise PreceptorError(f"{path}: the run directory cannot be made: {error.strerror or error}") from error
         if copied:
             write_text(path / PROMPTS, prompts.read_text(encoding="utf-8"))
+            remember(path / PROMPTS, name_of(prompts))
         write_text(path / "recipe.toml", dump_recipe(recipe))
         mark(path, "run")
         return cls(path, recipe)

@@ -15,6 +15,7 @@ from preceptor.recipes.load import dump_recipe
 from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings, SftTable
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
 from preceptor.store.files import content_of
+from preceptor.store.in_memory import name_of
 from preceptor.store.named_objects import file_of
 from preceptor.store.prompts import packaged, read_prompts, split_held_out, split_validation
 from preceptor.store.training_pairs import read_training_pairs
@@ -117,25 +118,26 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
 
     Raises: UsageError when a part is too small.
     """
+    name = name_of(recipe.prompts)
     training, held_out = split_held_out(prompts, recipe.evaluation.heldout_share)
     if len(held_out) < 2 * LEAST:
         raise UsageError(
-            f"{recipe.prompts}: {len(held_out)} of {len(prompts)} usable prompts are held out; at least {2 * LEAST} "
+            f"{name}: {len(held_out)} of {len(prompts)} usable prompts are held out; at least {2 * LEAST} "
             f"are needed, {LEAST} for validation and {LEAST} for testing; give more prompts or raise "
             "evaluation.heldout_share"
         )
     rl = recipe.table(RLSettings)
     if rl is not None and len(training) < rl.prompts_per_step:
         raise UsageError(
-            f"{recipe.prompts}: {len(training)} training prompts, but rl.prompts_per_step is "
+            f"{name}: {len(training)} training prompts, but rl.prompts_per_step is "
             f"{rl.prompts_per_step}; give more prompts or lower it"
         )
     if not training:
-        raise UsageError(f"{recipe.prompts}: every usable prompt is held out; lower evaluation.heldout_share")
+        raise UsageError(f"{name}: every usable prompt is held out; lower evaluation.heldout_share")
     validation, test = split_validation(held_out, recipe.evaluation.validation_share, LEAST)
     if len(test) < LEAST:
         raise UsageError(
-            f"{recipe.prompts}: the {len(held_out)} held-out prompts repeat so few texts that {len(test)} are left "
+            f"{name}: the {len(held_out)} held-out prompts repeat so few texts that {len(test)} are left "
             f"for testing, and at least {LEAST} are needed; add other prompts or raise evaluation.heldout_share"
         )
     return Split(training, validation, test)
@@ -161,7 +163,7 @@ def _check_models(recipe: Recipe) -> None:
     if (Path(recipe.policy) / ADAPTERS).is_file():
         raise UsageError(
             f'policy = "{recipe.policy}": these are adapters of another model; merge them first with '
-            "`preceptor run --resume RUN --merge`, and name the merged folder"
+            "`preceptor run --resume RUN --merge` or `preceptor.resume(RUN, merge=True)`, and name the merged folder"
         )
     if recipe.training_judge is not None:
         check_name(recipe.training_judge.model)

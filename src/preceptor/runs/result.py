@@ -20,7 +20,7 @@ from preceptor.judging.inputs import PromptLike, as_prompt
 from preceptor.judging.render import PLAIN_STOP, plain_request
 from preceptor.reports.run.page import headline, judge_doubts, warnings
 from preceptor.results.run import RunSummary
-from preceptor.runs.directory import RunDirectory
+from preceptor.runs.directory import RunDirectory, how_to_resume
 from preceptor.runs.evaluation import evaluate_run
 from preceptor.store.output import Output, output_folder
 
@@ -52,10 +52,7 @@ class RunResult:
         self.directory = RunDirectory.open(output.path)
         summary = self.directory.finished()
         if summary is None:
-            raise UsageError(
-                f"{output.path}: this run is not finished; resume it with `preceptor run --resume {output.path}`, or "
-                "in Python with `preceptor.resume`"
-            )
+            raise UsageError(f"{output.path}: this run is not finished; resume it: {how_to_resume(output.path)}")
         self.summary: RunSummary = summary
         """Every number of the run, as in `summary.json`."""
 

@@ -204,7 +204,7 @@ class Ledger:
         """The error for a call that the budget does not allow."""
         return PreceptorError(
             f"the budget of ${self.budget or 0.0:g} allows no further call: the calls in {self._path} cost "
-            f"${self._spent:.4f}, and the next may cost ${dollars:.4f}. Nothing paid for is lost: the same command "
+            f"${self._spent:.4f}, and the next may cost ${dollars:.4f}. Nothing paid for is lost: the same work "
             "with a larger budget continues from here"
         )
 

@@ -96,9 +96,7 @@ def check_own(folder: Path, kind: Kind) -> None:
     if MARKER in names or any(sign in names for sign in _SIGNS[kind]):
         return
     if foreign := [name for name in names if name not in begun]:
-        raise UsageError(
-            f"{folder}: holds {foreign[0]}, which this command did not write; name a new or an empty folder"
-        )
+        raise UsageError(f"{folder}: holds {foreign[0]}, which this work did not write; name a new or an empty folder")
 
 
 def check_unused(folder: Path) -> None:
@@ -114,7 +112,7 @@ def check_unused(folder: Path) -> None:
         raise UsageError(f"{folder}: this folder cannot be used: {error.strerror or error}") from error
     if held or not folder.is_dir():
         what = f"it holds {held[0]}" if held else "it is a file"
-        raise UsageError(f"{folder}: exists and is not an empty folder ({what}); choose another --out")
+        raise UsageError(f"{folder}: exists and is not an empty folder ({what}); choose another folder")
 
 
 def _check_marker(folder: Path, kind: Kind) -> None:

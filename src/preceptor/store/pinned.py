@@ -22,6 +22,6 @@ def pin(path: Path, pinned: Mapping[str, object], what: str) -> None:
     before = read_json(path)
     if changed := [key for key in pinned if before.get(key) != pinned[key]]:
         raise UsageError(
-            f"{path.parent}: holds {what} made with other {' and '.join(changed)}; choose another --out, or give the "
-            "command that it was begun with"
+            f"{path.parent}: holds {what} made with other {' and '.join(changed)}; choose another folder, or go on "
+            "with the settings that it was begun with"
         )

@@ -22,7 +22,7 @@ def read_prompt_sets(texts: Sequence[str], limit: int | None = None) -> list[Pro
         cohort, equals, source = text.partition("=")
         named = equals and not Path(text).exists()
         if named and not cohort:
-            raise UsageError(f"--prompts {text}: the name of the cohort is empty; give COHORT=FILE, or a file alone")
+            raise UsageError(f"{text}: the name of the cohort is empty; give COHORT=FILE, or a file alone")
         prompts = read_prompts(source if named else text)[:limit]
         read += [prompt.model_copy(update={"cohort": cohort}) for prompt in prompts] if named else prompts
     return check_unique(read)
@@ -36,6 +36,6 @@ def check_unique(prompts: list[Prompt]) -> list[Prompt]:
     seen: set[str] = set()
     for prompt in prompts:
         if prompt.id in seen:
-            raise UsageError(f'two prompts have the id "{prompt.id}"; ids must be unique over all --prompts')
+            raise UsageError(f'two prompts have the id "{prompt.id}"; ids must be unique over all prompts')
         seen.add(prompt.id)
     return prompts

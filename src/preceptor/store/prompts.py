@@ -12,6 +12,7 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.types import Prompt
 from preceptor.core.validation import first_problem
+from preceptor.store.in_memory import name_of, place_of
 from preceptor.store.reading import check_file, parse_json
 from preceptor.store.rows import Malformed, read_raw_rows
 
@@ -41,10 +42,10 @@ def read_prompts(source: str) -> list[Prompt]:
             known = [f"package:{f.name.removesuffix('.jsonl')}" for f in _DATA.iterdir() if f.name.endswith(".jsonl")]
             raise UsageError(f'there is no packaged prompt set "{source}"; {nearest(source, known)}') from error
         raise UsageError(f"{path}: the prompts file cannot be read: {getattr(error, 'strerror', error)}") from error
-    prompts = [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    prompts = [_parse(line, place_of(path, number)) for number, line in enumerate(lines, start=1) if line.strip()]
     if not prompts:
-        raise UsageError(f"{path}: the prompts file is empty; expected one JSON object with a prompt on each line")
-    _check_unique(prompts, str(path))
+        raise UsageError(f"{name_of(path)}: there is no prompt; expected one JSON object with a prompt on each line")
+    _check_unique(prompts, name_of(path))
     return prompts
 
 

@@ -7,6 +7,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Conversation, Frozen, JsonObject, Message, Prompt, Response
 from preceptor.store.comparisons import WrongRowError, parse_response
+from preceptor.store.in_memory import name_of
 from preceptor.store.prompts import parse_prompt
 from preceptor.store.rows import Malformed, read_raw_rows
 
@@ -76,7 +77,7 @@ def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
             raise UsageError(f'{place}: another prompt above has the id "{prompt.id}"; ids must be unique')
         by_content.setdefault(asked, (prompt, []))[1].extend(responses)
     if not by_content:
-        raise UsageError(f"{path}: holds no responses")
+        raise UsageError(f"{name_of(path)}: there are no responses")
     return list(by_content.values())
 
 

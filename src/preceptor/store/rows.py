@@ -13,6 +13,7 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require
+from preceptor.store.in_memory import place_of
 from preceptor.store.reading import check_file, parse_json
 
 Row = dict[str, Any]
@@ -31,7 +32,7 @@ class Malformed:
     number: int
     """Position in the stream, counted from 0."""
     place: str
-    """Where it stands: `file:line`, or `file: row N`, counted from 1."""
+    """Where it stands: `file:line`, `file: row N` or `row N of the rows given`, counted from 1."""
     reason: str
     """What is wrong and what was expected, on one line."""
 
@@ -92,7 +93,7 @@ def _json_lines(path: Path) -> _Read:
         number = 0
         while raw := stream.readline(LONGEST_LINE):
             number += 1
-            place = f"{path}:{number}"
+            place = place_of(path, number)
             if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
                 while raw and not raw.endswith(b"\n"):
                     raw = stream.readline(LONGEST_LINE)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from preceptor.core.errors import UsageError
 from preceptor.store.files import content_of, writing
+from preceptor.store.in_memory import remember
 from preceptor.store.preference_row import PreferenceRow
 from preceptor.store.rows import labels_in
 
@@ -37,7 +38,13 @@ _SHOWN = 40
 
 
 def rows_as_file(
-    rows: Rows, folder: Path, *, name: str = FILE, text_column: str | None = None, begun: bool = True
+    rows: Rows,
+    folder: Path,
+    *,
+    name: str = FILE,
+    text_column: str | None = None,
+    begun: bool = True,
+    given: str | None = None,
 ) -> Path:
     """The path of a file with these rows: the given path, or a JSON-lines file that is written to the folder.
 
@@ -50,6 +57,7 @@ def rows_as_file(
         folder: an existing folder.
         name: name of the file.
         text_column: the column that holds a row given as plain text, such as "prompt"; None refuses plain texts.
+        given: what messages call the rows; "the rows given", or "the prompts given" where plain texts may be given.
         begun: whether work on rows in the folder may have begun; then a file with other rows is not replaced.
 
     Raises: UsageError when a row is not a dict or holds a value that JSON cannot, or when the folder has this file with
@@ -57,26 +65,27 @@ def rows_as_file(
     """
     if isinstance(rows, str | os.PathLike):
         return labels_in(Path(rows))
-    path = folder / name
+    path, given = folder / name, given or f"the {'prompts' if text_column == 'prompt' else 'rows'} given"
     partial = path.with_name(f"{name}.partial")
     with writing(path):
         try:
             with partial.open("w", encoding="utf-8", newline="\n") as stream:
-                for number, row in enumerate(_dicts(rows, text_column), start=1):
-                    stream.write(_line(row, number))
+                for number, row in enumerate(_dicts(rows, text_column, given), start=1):
+                    stream.write(_line(row, f"row {number} of {given}"))
                 stream.flush()
                 os.fsync(stream.fileno())
             if begun and path.exists() and content_of(path) != content_of(partial):
-                raise UsageError(f"{path}: this folder was begun with other rows; give those again or another folder")
+                raise UsageError(f"{folder}: this folder was begun with other rows; give those again or another folder")
             partial.replace(path)
+            remember(path, given)
         finally:
             partial.unlink(missing_ok=True)
     return path
 
 
-def _dicts(rows: Any, text_column: str | None) -> Iterator[Mapping[Any, Any]]:
+def _dicts(rows: Any, text_column: str | None, given: str) -> Iterator[Mapping[Any, Any]]:
     """Each row as a mapping."""
-    for number, row in enumerate(_each(rows), start=1):
+    for number, row in enumerate(_each(rows, given), start=1):
         if isinstance(row, str) and text_column is not None:
             yield {text_column: row}
         elif isinstance(row, PreferenceRow):
@@ -85,29 +94,29 @@ def _dicts(rows: Any, text_column: str | None) -> Iterator[Mapping[Any, Any]]:
             yield row
         else:
             wanted = "a dict or a text" if text_column else "a dict"
-            raise UsageError(f"row {number}: expected {wanted}, got {type(row).__name__}")
+            raise UsageError(f"row {number} of {given}: expected {wanted}, got {type(row).__name__}")
 
 
-def _each(rows: Any) -> Iterable[Any]:
+def _each(rows: Any, given: str) -> Iterable[Any]:
     """The rows one by one, in their own types."""
     pandas, datasets = sys.modules.get("pandas"), sys.modules.get("datasets")
     if pandas is not None and isinstance(rows, pandas.DataFrame):
-        return _of_frame(rows, pandas)
+        return _of_frame(rows, pandas, given)
     if datasets is not None and isinstance(rows, datasets.DatasetDict | datasets.IterableDatasetDict):
-        return _split(rows)
+        return _split(rows, given)
     if isinstance(rows, Mapping):
-        raise UsageError("rows: expected a list of dicts, got one dict; put it into a list")
+        raise UsageError(f"{given}: expected a list of dicts, got one dict; put it into a list")
     if not isinstance(rows, Iterable):
         raise UsageError(
-            f"rows: expected a path, a list of dicts, a DataFrame or a datasets.Dataset, got {type(rows).__name__}"
+            f"{given}: expected a path, a list of dicts, a DataFrame or a datasets.Dataset, got {type(rows).__name__}"
         )
     return rows
 
 
-def _of_frame(frame: Any, pandas: Any) -> Iterator[dict[Any, Any]]:
+def _of_frame(frame: Any, pandas: Any, given: str) -> Iterator[dict[Any, Any]]:
     """The rows of a DataFrame, without their missing values."""
     if not frame.columns.is_unique:
-        raise UsageError("rows: two columns of the DataFrame have the same name")
+        raise UsageError(f"{given}: two columns of the DataFrame have the same name")
     for start in range(0, len(frame), _AT_ONCE):
         for row in frame.iloc[start : start + _AT_ONCE].to_dict("records"):
             yield {column: None if _is_missing(value, pandas) else value for column, value in row.items()}
@@ -117,23 +126,23 @@ def _is_missing(value: Any, pandas: Any) -> bool:
     return value is pandas.NA or value is pandas.NaT or (isinstance(value, float) and math.isnan(value))
 
 
-def _split(splits: Mapping[str, Any]) -> Any:
+def _split(splits: Mapping[str, Any], given: str) -> Any:
     if "train" not in splits and len(splits) != 1:
         names = ", ".join(f'"{name}"' for name in splits)
-        raise UsageError(f'rows: expected one split, or one named "train"; this DatasetDict has {names or "none"}')
+        raise UsageError(f'{given}: expected one split, or one named "train"; this DatasetDict has {names or "none"}')
     return splits["train" if "train" in splits else next(iter(splits))]
 
 
-def _line(row: Mapping[Any, Any], number: int) -> str:
+def _line(row: Mapping[Any, Any], place: str) -> str:
     """The row as a line of JSON."""
     columns: list[str] = []
     for column, value in row.items():
         if not isinstance(column, str):
-            raise UsageError(f"row {number}: expected names of columns that are texts, got {column!r}")
+            raise UsageError(f"{place}: expected names of columns that are texts, got {column!r}")
         try:
             columns.append(f"{_json(column)}: {_json(_plain(value))}")
         except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"row {number}: {column}: {_fault(error, value)}") from error
+            raise UsageError(f"{place}: {column}: {_fault(error, value)}") from error
     return f"{{{', '.join(columns)}}}\n"
 
 

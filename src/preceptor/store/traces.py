@@ -13,6 +13,7 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Message
+from preceptor.store.in_memory import place_of
 from preceptor.store.reading import check_file, parse_json
 from preceptor.store.rows import Malformed
 from preceptor.store.trace_messages import UnreadableError, as_text, dicts, read_messages
@@ -260,7 +261,7 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]:
-    return ((f"{path}:{number}", _parse(line)) for number, line in enumerate(stream, start=1) if line.strip())
+    return ((place_of(path, number), _parse(line)) for number, line in enumerate(stream, start=1) if line.strip())
 
 
 def _parse(text: bytes) -> Any:

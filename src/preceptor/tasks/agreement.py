@@ -11,6 +11,7 @@ from preceptor.core.types import HumanLabel
 from preceptor.evaluation.judges.raters import Rankings, preference_agreement, ranking_agreement
 from preceptor.results.agreement import AgreementResult
 from preceptor.store.comparisons import read_comparisons
+from preceptor.store.in_memory import name_of
 from preceptor.store.rows import Malformed, read_raw_rows
 from preceptor.store.selection import DISPUTED
 from preceptor.store.tabular import Rows, rows_as_file
@@ -54,7 +55,7 @@ def _agreement(path: Path) -> AgreementResult:
     else:
         measured = preference_agreement(_opinions(path, left_out))
     if not measured.rows:
-        raise UsageError(left_out.first or f"{path}: holds no rows")
+        raise UsageError(left_out.first or f"{name_of(path)}: there are no rows")
     return AgreementResult(
         agreement=measured, left_out=left_out.count, first_left_out=left_out.first, disputed=left_out.disputed
     )

@@ -31,6 +31,7 @@ from preceptor.results.audit import REPORT, AuditResult
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows, write_text, writing
+from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
@@ -40,7 +41,7 @@ from preceptor.store.tabular import Rows, rows_as_file
 
 UNREACHED = 0.1
 """An audit stops when more than this share of comparisons gets no answer: it would measure the server instead."""
-REMEDY = "Fix the cause and run the same command again: answered calls are not repeated"
+REMEDY = "Fix the cause and start the same work again: answered calls are not repeated"
 
 
 def audit(
@@ -161,7 +162,7 @@ def read_labelled(
     if malformed and (strict or not rows):
         raise UsageError(f"{malformed[0].place}: {malformed[0].reason} ({len(malformed)} unusable rows in all)")
     if not rows:
-        raise UsageError(f"{data}: holds no rows")
+        raise UsageError(f"{name_of(data)}: there are no rows")
     return rows, malformed
 
 

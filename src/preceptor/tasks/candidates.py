@@ -25,6 +25,7 @@ from preceptor.core.types import (
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import PLAIN_STOP, plain_request
 from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of
+from preceptor.store.in_memory import name_of
 from preceptor.store.prompts import read_prompt_rows
 from preceptor.store.rows import Malformed
 
@@ -89,7 +90,7 @@ def _comparisons(
                 continue
             responses = next(sampled)
             for i, j in pairs:
-                yield _row(next(numbers), f"{path}: prompt {row.id}", row, responses, (i, j))
+                yield _row(next(numbers), f"{name_of(path)}: prompt {row.id}", row, responses, (i, j))
 
 
 def candidate_rater(identity: str) -> Rater:

@@ -17,6 +17,7 @@ from preceptor.display.progress import shown
 from preceptor.evaluation.policies.refusal_rules import is_refusal
 from preceptor.results.cohort import CohortResult
 from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
+from preceptor.store.in_memory import name_of
 from preceptor.store.masking import MISSED, Mask
 from preceptor.store.output import output_folder
 from preceptor.store.reading import resolved
@@ -143,7 +144,7 @@ def _paths(traces: Any, scratch: Path) -> tuple[Path, ...]:
         return (Path(traces),)
     if isinstance(traces, Sequence) and traces and all(isinstance(path, str | Path) for path in traces):
         return tuple(map(Path, traces))
-    return (rows_as_file(traces, scratch),)
+    return (rows_as_file(traces, scratch, given="the traces given"),)
 
 
 def _without_duplicates(
@@ -240,7 +241,7 @@ def _rank(candidate: _Candidate, settings: _CohortSettings) -> tuple[int, float,
 
 
 def _nothing(paths: Sequence[Path], traces: Traces) -> str:
-    names = ", ".join(map(str, paths))
+    names = ", ".join(map(name_of, paths))
     if traces.without_content:
         return f"{names}: no conversation; {_hint(traces)}"
     first = f"; {traces.malformed[0].place}: {traces.malformed[0].reason}" if traces.malformed else ""

@@ -19,6 +19,7 @@ from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, question, selections
+from preceptor.store.in_memory import name_of
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preference_row import NO_POLICY, PreferenceRow
@@ -67,8 +68,9 @@ def estimate(
     if output is not None and plan:
         check_unlabelled(output.path / FOR_PEOPLE)
     with TemporaryDirectory() as folder:
-        file = _file(rows_as_file(judged, Path(folder), name="judged.jsonl"))
-        labels = None if people is None else rows_as_file(people, Path(folder), name="people.jsonl")
+        file = _file(rows_as_file(judged, Path(folder), name="judged.jsonl", given="the judged rows given"))
+        given = "the rows given as people"
+        labels = None if people is None else rows_as_file(people, Path(folder), name="people.jsonl", given=given)
         result, questions = _estimate(file, labels, policy, half_width, plan, sample, output)
     return result if output is None else _written(result, questions, output)
 
@@ -151,8 +153,8 @@ class PeoplesLabels:
         if not self.used:
             why = "their responses differ" if differing else f'their ids differ, such as "{rows[0].comparison.id}"'
             raise UsageError(
-                f"{path}: none of the {len(rows)} labels matches a comparison in {judged}: {why}; have people label "
-                "the rows that --plan writes, which keep ids and responses"
+                f"{name_of(path)}: none of the {len(rows)} labels matches a comparison in {name_of(judged)}: {why}; "
+                "have people label the rows that a plan writes, which keep ids and responses"
             )
         return Matches(
             labelled=len(rows),
@@ -176,8 +178,8 @@ def read_people(path: Path) -> PeoplesLabels:
         elif row.human is not None:
             people.by_id.setdefault(row.comparison.id, []).append(row)
     if not people.by_id:
-        why = f"{first.place}: {first.reason}" if first else f'{path}: no row has a "label" or "ratings" of people'
-        raise UsageError(why)
+        unlabelled = f'{name_of(path)}: no row has a "label" or "ratings" of people'
+        raise UsageError(f"{first.place}: {first.reason}" if first else unlabelled)
     return people
 
 
@@ -212,12 +214,12 @@ def _file(path: Path) -> Path:
 
 def _nothing_asked(file: Path, policy: str | None) -> str:
     if policy is None:
-        return f"{file}: holds no rows"
+        return f"{name_of(file)}: there are no rows"
     names = {name for judged in _judged(file) for name in judged.policies} - {NO_POLICY}
     if policy in names:
-        return f'{file}: every comparison of "{policy}" is with its own responses'
-    return f'{file}: no comparison has a response of the policy "{policy}"; ' + (
-        nearest(policy, names) if names else "its rows name no policies; leave out --policy to estimate for response a"
+        return f'{name_of(file)}: every comparison of "{policy}" is with its own responses'
+    return f'{name_of(file)}: no comparison has a response of the policy "{policy}"; ' + (
+        nearest(policy, names) if names else "its rows name no policies; name no policy to estimate for response a"
     )
 
 

@@ -33,6 +33,7 @@ from preceptor.store.comparisons import ComparisonRow, Design, pairs_of, read_co
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
+from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.output import output_folder
@@ -255,7 +256,7 @@ def take_census(job: _LabelJob) -> Census:
     if examples and (job.strict or malformed == rows):
         raise UsageError(f"{examples[0].place}: {examples[0].reason} ({malformed} malformed rows in all)")
     if rows == 0:
-        raise UsageError(f"{job.data}: holds no rows")
+        raise UsageError(f"{name_of(job.data)}: there are no rows")
     return Census(rows, malformed, examples)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.judges.prediction_powered import JudgedRow, labels_worth
+from preceptor.store.in_memory import name_of
 from preceptor.store.selection import DISPUTED, NOT_SAID, Selection
 
 RANDOM = "random"
@@ -72,12 +73,12 @@ def usable_labels(
         how their comparisons were chosen.
     """
     if sample not in (None, RANDOM):
-        raise UsageError(f'--sample {sample}: expected "random"; labels of any other sample cannot be used')
+        raise UsageError(f'sample "{sample}": expected "random"; labels of any other sample cannot be used')
     labelled = [comparison for comparison in asked if comparison.row.human is not None]
     whole = len(labelled) == len(asked) and all(comparison.input != DISPUTED for comparison in asked)
     if not labelled or whole:
         return Usable([comparison.row for comparison in asked], {})
-    place = people or judged
+    place = name_of(people or judged)
     chosen = {row.position: row.said for row in labelled}
     if any(selection.how is None for selection in chosen.values()):
         chosen = _asked_for(labelled, chosen, place, sample, written, few=len(asked))
@@ -85,8 +86,8 @@ def usable_labels(
     if not kept:
         raise UsageError(
             f"{place}: all {len(labelled)} labels are of comparisons chosen because judges dispute them. These do "
-            "not represent the others, so nothing can be estimated from them; have people label a random sample: "
-            f"`preceptor estimate {judged} --plan N --out FOLDER` draws one"
+            "not represent the others, so nothing can be estimated from them; have people label a random sample, "
+            "which the estimate draws if it is given a plan of N labels"
         )
     counts = Counter(str(selection.how) for selection in kept.values())
     rows = [_with_probability(comparison, kept.get(comparison.position)) for comparison in asked]
@@ -98,7 +99,7 @@ def usable_labels(
 def _asked_for(
     labelled: Sequence[Asked],
     chosen: Mapping[int, Selection],
-    place: Path,
+    place: str,
     sample: str | None,
     written: Mapping[str, Selection],
     few: int,
@@ -121,8 +122,8 @@ def _asked_for(
         selections[row.position] = chosen[row.position] if chosen[row.position].how else unsaid
     if unknown := sum(selection.how is None for selection in selections.values()):
         raise UsageError(
-            f"{place}: {unknown} of {len(labelled)} labels do not say how their comparisons were chosen; give "
-            "--sample random if they are a random sample of all, or have people label those that --plan draws"
+            f"{place}: {unknown} of {len(labelled)} labels do not say how their comparisons were chosen; say "
+            "that the sample is random if they are a random sample of all, or have people label those that a plan draws"
         )
     return selections
 
@@ -134,7 +135,7 @@ def _with_probability(asked: Asked, selection: Selection | None) -> JudgedRow:
     return replace(asked.row, probability=selection.probability)
 
 
-def _as_random(rows: Sequence[JudgedRow], counts: Mapping[str, int], place: Path) -> list[JudgedRow]:
+def _as_random(rows: Sequence[JudgedRow], counts: Mapping[str, int], place: str) -> list[JudgedRow]:
     """Combines the rows of a random sample with those of a plan that is nearly a random sample.
 
     Raises: UsageError if the plan is not.

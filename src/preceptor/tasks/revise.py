@@ -19,6 +19,7 @@ from preceptor.judging.revision import Revised, Reviser, RevisionSettings
 from preceptor.judging.specs import check_prices
 from preceptor.results.revision import DEMONSTRATIONS, FAILURES, PAIRS, RevisionResult
 from preceptor.store.files import write_rows
+from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
 from preceptor.store.output import output_folder
 from preceptor.store.own_folder import check_own, working_in
@@ -73,7 +74,7 @@ def revise(
     usable = [row for row in rows if isinstance(row, Prompt)]
     if not usable:
         first = next((f"{row.place}: {row.reason}" for row in rows if isinstance(row, Malformed)), "it holds no rows")
-        raise UsageError(f"{prompts}: no usable prompt: {first}")
+        raise UsageError(f"{name_of(Path(prompts))}: no usable prompt: {first}")
     with (
         shown(progress) as display,
         working_in(folder, "revision"),

@@ -19,6 +19,7 @@ from preceptor.results.base import Result
 from preceptor.results.trajectories import REPORT, TrajectoriesResult
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_text
+from preceptor.store.in_memory import name_of
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preference_row import MALFORMED, PreferenceRow
@@ -54,7 +55,7 @@ def trajectories(
     if out is not None:
         check_own(Path(out), "trajectories")
     scratch = output_folder(None)
-    known = None if data is None else rows_as_file(data, scratch.path)
+    known = None if data is None else rows_as_file(data, scratch.path, given="the rows given as data")
     result = TrajectoriesResult.of(_findings(folder, known, good_step))
     return result if out is None else _written(result, output_folder(out), folder)
 
@@ -76,9 +77,9 @@ def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFi
             f"{file}: {rows} rows but no trajectory; expected labels of comparisons whose responses have several "
             "messages each"
         )
-    if known is not None and not matched:
+    if data is not None and not matched:
         raise UsageError(
-            f"{data}: none of its comparisons has the id of a row in {file}; give the file that was labelled"
+            f"{name_of(data)}: none of its comparisons has the id of a row in {file}; give the rows that were labelled"
         )
     findings = trajectory_findings(pairs, plain=rows - len(pairs), failures=_failures(labels), good_step=good_step)
     return findings.model_copy(update={"disputed": disputed})

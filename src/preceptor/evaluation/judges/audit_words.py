@@ -49,7 +49,7 @@ def sample(audit: Audit) -> list[str]:
         rows = max((judge.rows for judge in audit.judges), default=disputed)
         sentences.append(
             f"{disputed} of {rows} rows were chosen because judges dispute them. Judges do worst on such rows, and "
-            "these numbers say nothing about other rows: audit a random sample, as estimate --plan draws it."
+            "these numbers say nothing about other rows: audit a random sample, as the plan of an estimate draws it."
         )
     if audit.unequal:
         sentences.append(

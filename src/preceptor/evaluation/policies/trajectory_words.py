@@ -58,7 +58,7 @@ def warnings(findings: TrajectoryFindings) -> list[str]:
     if findings.unscored:
         reasons.append(f"{findings.unscored} trajectories lack a score, of a step or of the whole, that was asked for.")
     if not findings.scores:
-        reasons.append("No trajectory was scored: label with --steps to score each trajectory and its steps.")
+        reasons.append("No trajectory was scored: label them with `steps` to score each trajectory and its steps.")
     return reasons
 
 

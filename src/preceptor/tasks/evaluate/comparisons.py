@@ -65,7 +65,7 @@ def judged_comparisons(
     for comparison in (row.comparison for row in rows):
         if comparison.id not in judged.keys() | failed.keys():
             raise PreceptorError(
-                f"{outcomes.preferences}: has no judgement of comparison {comparison.id}; choose another --out"
+                f"{outcomes.preferences}: has no judgement of comparison {comparison.id}; choose another folder"
             )
         opinions = judged.get(comparison.id), by_training.get(comparison.id)
         comparisons.append(_judged(comparison, *opinions, failed.get(comparison.id)))

@@ -154,7 +154,7 @@ def _check(job: EvaluationJob, trainer: JudgeSpec | None) -> None:
     for name in job.rubrics:
         load_constitution(name)
     if job.grade and CORRECT in job.rubrics:
-        raise UsageError(f"--grade already uses {CORRECT}, with the reference answers; leave out --rubric {CORRECT}")
+        raise UsageError(f"grading uses {CORRECT} already, with the reference answers; leave it out of the rubrics")
 
 
 def _named(spec: JudgeSpec) -> JudgeSpec:

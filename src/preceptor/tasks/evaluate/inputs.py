@@ -36,7 +36,7 @@ def prompt_names(prompts: "PromptSource | None", out: Path) -> tuple[str, ...]:
         return tuple(str(path) for path in listed)
     if isinstance(listed, list) and listed and all(isinstance(item, Prompt) for item in listed):
         listed = [_prompt_row(prompt) for prompt in listed]
-    return (str(_written(listed, out, "prompts.jsonl", "prompt")),)
+    return (str(_written(listed, out, "prompts.jsonl", "prompt", "the prompts given")),)
 
 
 def evaluated_policies(
@@ -63,7 +63,7 @@ def _source(name: str, source: PolicySource, prompts: Sequence[str], out: Path, 
             raise UsageError(f"{name}: responses without their prompts; give the prompts they belong to as prompts=")
         rows = list(_with_prompts(name, rows, read_evaluation_prompts((), prompts, limit)))
     file = "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-    return str(_written(rows, out, f"{file}.jsonl", None))
+    return str(_written(rows, out, f"{file}.jsonl", None, f'the responses given as "{name}"'))
 
 
 def _with_prompts(name: str, responses: Sequence[str | Response], prompts: Sequence[Prompt]) -> Iterator[JsonObject]:
@@ -90,8 +90,8 @@ def _prompt_row(prompt: Prompt) -> dict[str, Any]:
     }
 
 
-def _written(rows: Any, out: Path, name: str, text_column: str | None) -> Path:
+def _written(rows: Any, out: Path, name: str, text_column: str | None, given: str) -> Path:
     """The path of a file with the rows, in a folder that belongs to this evaluation."""
     with working_in(out, "evaluation"):
         (out / _FOLDER).mkdir(exist_ok=True)
-        return rows_as_file(rows, out / _FOLDER, name=name, text_column=text_column)
+        return rows_as_file(rows, out / _FOLDER, name=name, text_column=text_column, given=given)

@@ -6,7 +6,7 @@ from pathlib import Path
 from preceptor.backends.names import check_name
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, NonEmpty
-from preceptor.runs.directory import RunDirectory
+from preceptor.runs.directory import RunDirectory, how_to_resume
 from preceptor.store.reading import resolved
 
 REFERENCES, ANSWERED = "references", "answered"
@@ -94,7 +94,7 @@ def _check_source(policy: EvaluatedPolicy) -> None:
     run = as_run(policy.source)
     if run is not None and not Path(policy.model).exists():
         raise UsageError(
-            f"{policy.source}: this run is not finished and has no chosen checkpoint yet; continue it with "
-            f"`preceptor run --resume {policy.source}`"
+            f"{policy.source}: this run is not finished and has no chosen checkpoint yet; resume it: "
+            f"{how_to_resume(policy.source)}"
         )
     check_name(policy.model)

@@ -49,9 +49,7 @@ def prompt_owner(policies: Sequence[EvaluatedPolicy]) -> EvaluatedPolicy:
         for policy in policies:
             if rule(policy):
                 return policy
-    raise UsageError(
-        "no prompts: give --prompts FILE (prompts= in Python), or a run or a file of responses among the policies"
-    )
+    raise UsageError("no prompts: give some, or a run or a file of responses among the policies")
 
 
 def _own_prompts(policies: Sequence[EvaluatedPolicy]) -> list[Prompt]:

@@ -41,8 +41,8 @@ class PolicyResponses:
             first = failures[0]
             raise PreceptorError(
                 f"{name} gave no response to {len(failures)} of {len(responses)} requests, more than the "
-                f"allowed {percent(max_failure_rate)}: {first.reason} ({first.detail}). Fix the cause and run the same "
-                "command again, or allow more with --max-failure-rate"
+                f"allowed {percent(max_failure_rate)}: {first.reason} ({first.detail}). Fix the cause and start the "
+                "same work again, or allow a higher failure rate"
             )
 
 
