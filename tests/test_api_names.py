@@ -1,9 +1,12 @@
 """The public names: they exist, they are typed, and importing preceptor loads nothing heavy."""
 
+import ast
 import importlib
+import re
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import preceptor
 
@@ -32,3 +35,15 @@ def test_import_loads_nothing_heavy() -> None:
     if "No module named 'preceptor'" in done.stderr:  # installed by a .pth file, which -S leaves out
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_messages_name_options_only_inside_a_whole_command_or_beside_the_keyword() -> None:
+    """Programs read the same messages as those who type commands."""
+    library = files("preceptor")
+    named: list[str] = []
+    for room in ("tasks", "methods", "judging", "results", "evaluation", "store", "runs"):
+        for file in Path(str(library.joinpath(room))).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Raise) and re.search(r"--[a-z]", text := ast.unparse(node)):
+                    named += [] if "`preceptor " in text or "prices=" in text else [f"{file.name}: {text}"]
+    assert named == []

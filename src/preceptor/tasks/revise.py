@@ -73,8 +73,9 @@ def revise(
     rows = list(islice(read_prompt_rows(Path(prompts)), limit))
     usable = [row for row in rows if isinstance(row, Prompt)]
     if not usable:
-        first = next((f"{row.place}: {row.reason}" for row in rows if isinstance(row, Malformed)), "it holds no rows")
-        raise UsageError(f"{name_of(Path(prompts))}: no usable prompt: {first}")
+        empty = f"{name_of(prompts)}: there are no prompts"
+        malformed = (f"no usable prompt: {row.place}: {row.reason}" for row in rows if isinstance(row, Malformed))
+        raise UsageError(next(malformed, empty))
     with (
         shown(progress) as display,
         working_in(folder, "revision"),
