@@ -9,7 +9,9 @@ import typer
 def studio(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders that preceptor wrote, or that hold some.", show_default="the current folder"),
+        typer.Argument(
+            metavar="FOLDER", help="Folders that preceptor wrote, or that hold some.", show_default="the current folder"
+        ),
     ] = None,
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="The studio's own folder, with what people say.")] = Path(
         "studio"
