@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import preceptor
+from preceptor.cli.app import PANELS
 
 
 def test_every_public_name_exists_and_is_listed() -> None:
@@ -47,3 +48,12 @@ def test_messages_name_options_only_inside_a_whole_command_or_beside_the_keyword
                 if isinstance(node, ast.Raise) and re.search(r"--[a-z]", text := ast.unparse(node)):
                     named += [] if "`preceptor " in text or "prices=" in text else [f"{file.name}: {text}"]
     assert named == []
+
+
+def test_whatever_a_command_does_a_function_does() -> None:
+    named = {"recipes": "list_recipes"}  # `preceptor.recipes` is a package
+    commands = [command.__name__ for panel in PANELS.values() for command in panel]
+    assert {"report", "init", "recipes", "models", "label"} <= set(commands)
+    servers = {"studio"}  # what they serve is used in a browser
+    missing = [name for name in commands if named.get(name, name) not in preceptor.__all__]
+    assert set(missing) <= servers

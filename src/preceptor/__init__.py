@@ -32,9 +32,13 @@ if TYPE_CHECKING:
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
     from preceptor.methods.arms import arms
+    from preceptor.methods.report import report
     from preceptor.methods.run import load_run, resume, run
     from preceptor.methods.sweep import sweep
     from preceptor.methods.train_reward import train_reward
+    from preceptor.recipes.base import Recipe
+    from preceptor.recipes.load import dump_recipe, load_recipe
+    from preceptor.recipes.shipped import list_recipes
     from preceptor.results.agreement import AgreementResult
     from preceptor.results.arms import ArmsResult
     from preceptor.results.audit import AuditResult
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from preceptor.results.label import LabelPlan, LabelResult
     from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
+    from preceptor.results.shipped import ModelsResult, RecipesResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult
@@ -56,7 +61,9 @@ if TYPE_CHECKING:
     from preceptor.tasks.compare.compare import compare
     from preceptor.tasks.estimate import estimate
     from preceptor.tasks.evaluate.evaluate import evaluate
+    from preceptor.tasks.init import InitResult, init
     from preceptor.tasks.label import label, plan_label
+    from preceptor.tasks.models import models
     from preceptor.tasks.revise import revise
     from preceptor.tasks.trajectories import trajectories
 
@@ -73,17 +80,21 @@ __all__ = [
     "EstimateResult",
     "EvaluationResult",
     "HumanLabel",
+    "InitResult",
     "Judge",
     "JudgeFailure",
     "JudgeSpec",
     "LabelPlan",
     "LabelResult",
     "Message",
+    "ModelsResult",
     "PairwiseSettings",
     "PreceptorError",
     "Preference",
     "PreferenceRow",
     "Prompt",
+    "Recipe",
+    "RecipesResult",
     "Response",
     "RevisionResult",
     "RevisionSettings",
@@ -102,12 +113,18 @@ __all__ = [
     "audit",
     "cohort",
     "compare",
+    "dump_recipe",
     "estimate",
     "evaluate",
+    "init",
     "label",
+    "list_recipes",
     "load_constitution",
+    "load_recipe",
     "load_run",
+    "models",
     "plan_label",
+    "report",
     "resume",
     "revise",
     "run",
@@ -126,9 +143,13 @@ _PLACES = {
     "judging.settings": "PairwiseSettings",
     "judging.specs": "JudgeSpec",
     "methods.arms": "arms",
+    "methods.report": "report",
     "methods.run": "load_run resume run",
     "methods.sweep": "sweep",
     "methods.train_reward": "train_reward",
+    "recipes.base": "Recipe",
+    "recipes.load": "dump_recipe load_recipe",
+    "recipes.shipped": "list_recipes",
     "results.agreement": "AgreementResult",
     "results.arms": "ArmsResult",
     "results.audit": "AuditResult",
@@ -139,6 +160,7 @@ _PLACES = {
     "results.label": "LabelPlan LabelResult",
     "results.revision": "RevisionResult",
     "results.reward_model": "RewardModelResult",
+    "results.shipped": "ModelsResult RecipesResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
     "runs.result": "RunResult",
@@ -150,7 +172,9 @@ _PLACES = {
     "tasks.compare.compare": "compare",
     "tasks.estimate": "estimate",
     "tasks.evaluate.evaluate": "evaluate",
+    "tasks.init": "InitResult init",
     "tasks.label": "label plan_label",
+    "tasks.models": "models",
     "tasks.revise": "revise",
     "tasks.trajectories": "trajectories",
 }

@@ -12,6 +12,7 @@ from preceptor.judging.judge import Judge
 from preceptor.judging.settings import PairwiseSettings, variant
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.judge_tables import judge_table, variant_of
+from preceptor.methods.report import report
 from preceptor.methods.run import load_run, resume, run, with_settings
 from preceptor.recipes.load import load_recipe
 from preceptor.runs.directory import RunDirectory
@@ -63,6 +64,14 @@ def test_a_finished_run_is_loaded_and_resumed_as_it_is(finished: RunResult) -> N
     assert load_run(finished.path).summary == finished.summary
     assert resume(finished.path, progress=told).summary == finished.summary
     assert told.steps == []
+
+
+def test_its_report_is_written_anew(finished: RunResult) -> None:
+    written = finished.report.read_text()
+    finished.report.unlink()
+    assert report(finished.path) == finished
+    assert finished.report.read_text() == written
+    assert report(finished) == finished
 
 
 def test_a_run_that_is_not_finished_is_not_loaded(tmp_path: Path, tiny_folder: Path) -> None:

@@ -6,9 +6,9 @@ import typer
 
 from preceptor.cli import names
 from preceptor.cli import options as o
-from preceptor.display.terminal import say, say_json
 
 
+@o.with_options(output=o.output)
 def recipes(
     name: Annotated[
         str | None, typer.Argument(help="Print this recipe with every setting.", autocompletion=names.recipes)
@@ -19,32 +19,19 @@ def recipes(
             metavar="NAME", help="Print the recipe at this scale, for instance tiny.", autocompletion=names.scales
         ),
     ] = None,
-    as_json: o.AsJson = False,
+    *,
+    output: o.Output,
 ) -> None:
     """List the recipes that ship with preceptor, or print one with every setting."""
-    import json
-
-    from preceptor.recipes.load import (
-        dump_recipe,
-        load_recipe,
-        load_settings,
-        recipe_data,
-        shipped_arms,
-        shipped_recipes,
-        shipped_scales,
-    )
+    from preceptor.core.errors import UsageError
+    from preceptor.recipes.load import dump_recipe, load_recipe, recipe_data
+    from preceptor.recipes.shipped import list_recipes
 
     if name is not None:
         recipe = load_recipe(name, scale=scale)
-        if as_json:
-            say_json(json.dumps(recipe_data(recipe), indent=1))
-        else:
-            say(dump_recipe(recipe), end="")
+        output.show(recipe_data(recipe), lambda: dump_recipe(recipe).rstrip("\n"))
         return
-    listed = {recipe: str(load_settings(recipe).get("description", "")) for recipe in shipped_recipes()}
-    if as_json:
-        say_json(json.dumps(listed, indent=1))
-        return
-    for shipped, description in listed.items():
-        say(f"{shipped:16} {description}")
-    say(f"\n--scale: {', '.join(shipped_scales())}; sets of recipes for `preceptor arms`: {', '.join(shipped_arms())}")
+    if scale is not None:
+        raise UsageError("--scale: name the recipe to print at this scale")
+    listed = list_recipes()
+    output.show(listed.recipes, lambda: str(listed))

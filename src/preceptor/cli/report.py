@@ -15,16 +15,7 @@ def report(
     output: o.Output,
 ) -> None:
     """Rewrite the report of a finished run and print its summary."""
-    from preceptor.methods.base import find_method
-    from preceptor.methods.run import load_run
-    from preceptor.runs.evaluation import evaluate_run
-    from preceptor.runs.report import write_report
+    from preceptor.methods.report import report as rewrite
 
-    result = load_run(run)
-    data = result.directory.report_data(result.summary)
-    method, evaluation = (
-        find_method(result.directory.recipe.method),
-        evaluate_run(data.before, data.after, result.summary),
-    )
-    write_report(result.directory, method, result.summary, evaluation)
+    result = rewrite(run)
     output.show(result.summary, lambda: str(result))

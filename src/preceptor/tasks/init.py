@@ -13,11 +13,12 @@ EVERY = 4
 """Every fourth of the short everyday prompts is written."""
 
 
-class Started(Frozen):
+class InitResult(Frozen):
     """A starter folder."""
 
     folder: Path
     files: tuple[str, ...]
+    """Names of the files that were written."""
 
     @property
     def commands(self) -> list[str]:
@@ -29,13 +30,16 @@ class Started(Frozen):
         return f"{', '.join(self.files)} are in {self.folder}. Run these commands there:\n{steps}"
 
 
-def init(folder: str | Path = ".") -> Started:
-    """Writes the files of a starter folder.
+def init(folder: str | Path = ".") -> InitResult:
+    """Writes a starter folder: a constitution with every field explained, prompts, a recipe that uses them, a README.
 
     Examples:
         >>> import tempfile
         >>> init(tempfile.mkdtemp()).files
         ('README.md', 'constitution.toml', 'prompts.jsonl', 'recipe.toml')
+
+    Args:
+        folder: made if it does not exist; the current folder by default.
 
     Raises: UsageError if the folder already holds one of the files; PreceptorError if it cannot be written.
     """
@@ -47,7 +51,7 @@ def init(folder: str | Path = ".") -> Started:
         folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         write_text(folder / name, _text(name))
-    return Started(folder=folder, files=FILES)
+    return InitResult(folder=folder, files=FILES)
 
 
 def _text(name: str) -> str:

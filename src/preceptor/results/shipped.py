@@ -1,0 +1,43 @@
+"""What ships with preceptor, or is fetched by it: recipes, and the models that a model string can name."""
+
+from preceptor.core.types import Frozen
+from preceptor.display.table import Table, pairs
+from preceptor.results.base import Tabular
+
+
+class RecipesResult(Tabular):
+    """The recipes that ship with preceptor."""
+
+    recipes: dict[str, str]
+    """What each recipe does, by its name."""
+    scales: tuple[str, ...]
+    """Scales at which any recipe can be run."""
+    arms: tuple[str, ...]
+    """Sets of recipes for `arms`."""
+
+    def table(self) -> Table:
+        """The recipes, and below them the scales and the sets of recipes."""
+        notes = [f"scales: {', '.join(self.scales)}", f"sets of recipes for arms: {', '.join(self.arms)}"]
+        return pairs(list(self.recipes.items()), notes=["", *notes])
+
+
+class EmbeddedModel(Frozen):
+    """The model that is fetched from the Python package index when it is first used."""
+
+    path: str
+    """Its folder in the cache."""
+    cached: bool
+    """Whether it is there."""
+
+
+class ModelsResult(Tabular):
+    """The forms of a model string, and where the embedded model is."""
+
+    forms: dict[str, str]
+    """What each form names."""
+    embedded: EmbeddedModel
+
+    def table(self) -> Table:
+        """The forms, and below them the state of the embedded model."""
+        state = "in the cache" if self.embedded.cached else "not fetched yet"
+        return pairs(list(self.forms.items()), notes=["", f"The embedded model is {state}: {self.embedded.path}"])
