@@ -1,7 +1,6 @@
 """Ways of asking by their short names, and what a rater says of them."""
 
 import pytest
-from pydantic import ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.judging.ask import Reasoning
@@ -46,7 +45,7 @@ def test_a_wrong_name_says_what_is_wrong(name: str, message: str) -> None:
 
 @pytest.mark.parametrize("kind", [PairwiseSettings, ScoreSettings])
 def test_several_samples_need_a_rationale(kind: type[PairwiseSettings | ScoreSettings]) -> None:
-    with pytest.raises(ValidationError, match="samples > 1 needs rationale = true"):
+    with pytest.raises(UsageError, match="samples > 1 needs rationale = true"):
         kind(samples=2)
 
 

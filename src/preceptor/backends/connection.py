@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from preceptor.core.types import Frozen
+from preceptor.core.settings import Settings
 
 
-class Connection(Frozen):
+class Connection(Settings):
     """Settings of the connection to a model server. Only `votes` and `vote_tokens` change what an answer means.
 
     The key is not a setting, because settings are recorded. It comes from the environment: OPENAI_API_KEY for OpenAI's

@@ -244,6 +244,6 @@ def checked(kind: "type[Settings]", **values: Any) -> "Settings":
     from preceptor.core.validation import explain
 
     try:
-        return kind(**values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise UsageError(explain(error, kind)) from error

@@ -13,7 +13,8 @@ from pydantic import Field
 from preceptor.backends.base import CompleteRequest, Completion, LanguageModel, in_order
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Conversation, Frozen, Integer, JudgeFailure, Message, Prompt, Rater, Real, Seed, Tokens
+from preceptor.core.settings import Settings
+from preceptor.core.types import Conversation, Integer, JudgeFailure, Message, Prompt, Rater, Real, Seed, Tokens
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import PLAIN_STOP, plain_request, prompt_text, tagged
@@ -23,7 +24,7 @@ CRITIQUE = "Critique:"
 REVISION = "Revised response:"
 
 
-class RevisionSettings(Frozen):
+class RevisionSettings(Settings):
     """How answers are drafted and revised."""
 
     rounds: Integer = Field(default=1, ge=1, le=100)

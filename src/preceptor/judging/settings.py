@@ -6,13 +6,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Flag, Frozen, Integer, JsonObject, Seed, Temperature, Tokens
+from preceptor.core.settings import Settings
+from preceptor.core.types import Flag, Integer, JsonObject, Seed, Temperature, Tokens
 from preceptor.core.validation import first_problem
 from preceptor.judging.ask import Reasoning
 from preceptor.judging.combine import Combine
 
 
-class JudgingSettings(Frozen):
+class JudgingSettings(Settings):
     """Settings that all judges have in common."""
 
     rationale: Flag = False
@@ -130,7 +131,7 @@ def variant(name: str) -> PairwiseSettings:
             if settings.setdefault(key, value) != value:
                 raise UsageError(f'"{part}" in the variant "{name}": {key} is {settings[key]} by an earlier part')
     try:
-        return PairwiseSettings(**settings)
+        return PairwiseSettings.model_validate(settings)
     except ValidationError as error:
         raise UsageError(f'the variant "{name}": {first_problem(error)}') from error
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.names import check_name
 from preceptor.core.errors import UsageError
+from preceptor.core.settings import Settings
 from preceptor.core.types import Frozen, NonEmpty, Weight
 from preceptor.core.validation import explain
 from preceptor.judging import calibration
@@ -22,7 +23,7 @@ from preceptor.store.ledger import Ledger
 from preceptor.store.reading import read_settings
 
 
-class JudgeSpec(Frozen):
+class JudgeSpec(Settings):
     """One judge of comparisons."""
 
     model: NonEmpty = "embedded"

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from preceptor.backends.base import CompleteRequest, Completion, in_order
 from preceptor.core.seeds import derive_seed
+from preceptor.core.settings import Settings
 from preceptor.core.types import (
     Comparison,
-    Frozen,
     Integer,
     JudgeFailure,
     NonEmpty,
@@ -30,7 +30,7 @@ from preceptor.store.prompts import read_prompt_rows
 from preceptor.store.rows import Malformed
 
 
-class Answering(Frozen):
+class Answering(Settings):
     """How a model's responses to prompts are sampled."""
 
     samples: Integer = Field(default=1, ge=1, le=1_000)
