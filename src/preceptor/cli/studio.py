@@ -10,7 +10,9 @@ def studio(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="FOLDER", help="Folders that preceptor wrote, or that hold some.", show_default="the current folder"
+            metavar="[FOLDER]...",
+            help="Folders that preceptor wrote, or that hold some.",
+            show_default="the current folder",
         ),
     ] = None,
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="The studio's own folder, with what people say.")] = Path(

@@ -1,0 +1,65 @@
+"""Curves of one run, or of several on top of each other."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from preceptor.evaluation.checkpoints.snapshot import MeasureName, Measures
+from preceptor.studio.figures import Curve, Point, curves
+from preceptor.studio.runs.state import RunState
+
+_STEP = "training step"
+_TRAINED: tuple[tuple[str, str], ...] = (("reward", "Reward in training"), ("loss", "Loss in training"))
+_MEASURED: tuple[tuple[MeasureName, str], ...] = (
+    ("heldout_score", "Held-out score"),
+    ("judge_score", "Training judge's reward on held-out prompts"),
+    ("kl", "KL to the reference, nats per response"),
+    ("tokens_mean", "Tokens per response"),
+    ("distinct_2", "Distinct-2"),
+    ("reference_perplexity", "Perplexity on references"),
+)
+
+
+def of_one(state: RunState) -> list[Markup]:
+    """The curves of a run so far; those without a value are left out."""
+    bound = state.recipe.evaluation.bounds.max_kl
+    figures = [
+        curves(title, [Curve("training prompts", steps, measured=False)], x_label=_STEP)
+        for key, title in _TRAINED
+        if (steps := _trained(state, key)) and _says_something(steps)
+    ]
+    for key, title in _MEASURED:
+        points = _measured(state.curve, key)
+        steps = _trained(state, "kl") if key == "kl" else []
+        drawn = [*([Curve("training prompts", steps, False, True)] if steps else [])]
+        drawn += [Curve("held-out prompts", points)] if points else []
+        if drawn:
+            figures.append(curves(title, drawn, x_label=_STEP, bound=bound if key == "kl" else None))
+    return figures
+
+
+def overlaid(states: Sequence[RunState]) -> list[Markup]:
+    """The curves of several runs, one figure for each measure that some of them have."""
+    figures: list[Markup] = []
+    for key, title in _TRAINED:
+        drawn = [Curve(state.work.name, steps, False) for state in states if (steps := _trained(state, key))]
+        if any(_says_something(curve.points) for curve in drawn):
+            figures.append(curves(title, drawn, x_label=_STEP))
+    for key, title in _MEASURED:
+        drawn = [Curve(state.work.name, points) for state in states if (points := _measured(state.curve, key))]
+        if drawn:
+            figures.append(curves(title, drawn, x_label=_STEP))
+    return figures
+
+
+def _trained(state: RunState, key: str) -> list[Point]:
+    return [Point(row["step"], row[key]) for row in state.metrics if row.get(key) is not None]  # type: ignore[arg-type]
+
+
+def _says_something(points: Sequence[Point]) -> bool:
+    """Whether the values differ from 0; RL's loss is 0 by construction in many algorithms."""
+    return any(point.value for point in points)
+
+
+def _measured(curve: Sequence[Measures], key: MeasureName) -> list[Point]:
+    return [Point.of(look.step, value) for look in curve if (value := look.measure(key).overall) is not None]
