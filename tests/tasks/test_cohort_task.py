@@ -304,3 +304,22 @@ def test_chat_logs_in_memory_are_read_as_their_file_would_be(tmp_path: Path) -> 
     assert (result.added, result.prompts, result.out) == (12, 12, str(tmp_path / "other.jsonl"))
     assert sorted(texts(replace(job, out=tmp_path / "other.jsonl"))) == sorted(texts(job))
     assert "prompts added" in str(result)
+
+
+def test_a_result_names_its_file_and_is_read_back(tmp_path: Path) -> None:
+    out = tmp_path / "cohort.jsonl"
+    result = cohort(ANIMALS, out=out, progress=Silence())
+    assert result.path == Path(result) == out
+    assert CohortResult.load(out) == result
+    assert str(tmp_path) not in (tmp_path / "cohort.summary.json").read_text()
+    again = cohort(ANIMALS, out=out, progress=Silence())
+    assert (again.added, CohortResult.load(out)) == (0, again)
+
+
+def test_the_summary_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "cohort.summary.json"
+    other.write_text('{"mine": 1}')
+    with pytest.raises(UsageError, match=r"cohort\.summary\.json: is not the summary of a cohort"):
+        cohort(ANIMALS, out=tmp_path / "cohort.jsonl", progress=Silence())
+    assert other.read_text() == '{"mine": 1}'
+    assert not (tmp_path / "cohort.jsonl").exists()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import preceptor as pc
 from backends.fault_server import TABLE, FaultServer, Script
 from labelling import Job, labelled, planned
 from preceptor.backends.connection import Connection
@@ -353,3 +354,9 @@ def test_a_folder_of_another_version_is_refused_in_a_word(job: Job) -> None:
     (job["out"] / "summary.json").write_text(json.dumps({name: summary[name] for name in ("data", "judges")}))
     with pytest.raises(UsageError, match=r"summary\.json: is not a LabelResult that this version"):
         LabelResult.load(job["out"])
+
+
+def test_a_result_counts_its_preferences_and_may_be_looped_over_at_once() -> None:
+    labels = pc.label([*ROWS[:3], {"prompt": "no responses"}], judges="scripted:random")
+    assert len(labels) == len(list(labels)) == labels.to_dataset().num_rows == 3
+    assert [row.row for row in pc.label(ROWS[:2], judges="scripted:random")] == [0, 1]

@@ -1,7 +1,9 @@
 """Messages about what is wrong with data from outside."""
 
+import difflib
+import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar, get_args
 
@@ -10,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from preceptor.core.errors import UsageError, nearest
 
 Settings = TypeVar("Settings", bound=BaseModel)
+_NEARLY = 0.8
+"""The similarity from which a name counts as a misspelling of another: "promts" and "prompts" have 0.92."""
 _SHOWN = 200
 """Characters of a wrong value that an error shows."""
 
@@ -60,6 +64,21 @@ def settings_of(name: str, kind: type[Settings], given: Settings | Mapping[str, 
         return kind.model_validate(dict(given))
     except ValidationError as error:
         raise UsageError(f"{name}: {explain(error, kind)}") from error
+
+
+def check_keywords(given: Iterable[str], function: Callable[..., object], otherwise: str = "") -> None:
+    """Checks further keywords of a function that takes any: none may be nearly one of its own.
+
+    Args:
+        otherwise: how such a name can be given if it was meant.
+
+    Raises: UsageError that offers the keyword.
+    """
+    own = [name for name, of in inspect.signature(function).parameters.items() if of.kind is of.KEYWORD_ONLY]
+    for name in given:
+        if close := difflib.get_close_matches(name, own, n=1, cutoff=_NEARLY):
+            offered = f'{function.__name__}: unknown keyword "{name}"; did you mean "{close[0]}"?'
+            raise UsageError(f"{offered} {otherwise}".rstrip())
 
 
 def _is_number(value: object) -> bool:

@@ -11,6 +11,7 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.core.extras import require_training
 from preceptor.core.progress import Progress
 from preceptor.core.types import Frozen, NonEmpty, Seed
+from preceptor.core.validation import check_keywords
 from preceptor.display.progress import shown
 from preceptor.evaluation.checkpoints.snapshot import change
 from preceptor.evaluation.policies.result import Evaluation
@@ -146,6 +147,7 @@ def arms(
 
     Raises: UsageError for a recipe that cannot be run, or when `out` holds other arms; PreceptorError when a run fails.
     """
+    check_keywords(settings, arms)
     require_training()
     if not isinstance(recipe, ArmsRecipe):
         recipe = load_arms(str(recipe), scale=scale, changes=settings)

@@ -9,6 +9,7 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require_training
 from preceptor.core.progress import Progress
+from preceptor.core.validation import check_keywords
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.judge_tables import judge_table
@@ -53,6 +54,7 @@ def run(
     Raises: UsageError for a recipe that cannot be run, before anything is written; PreceptorError when the run fails.
         With `out`, `resume` can then continue it.
     """
+    check_keywords(settings, run)
     require_training()
     output = output_folder(out)
     own = ({} if policy is None else {"policy": str(policy)}) | settings

@@ -1,11 +1,19 @@
 """The result of turning traces into a cohort of prompts: counts. The prompts themselves are in a file."""
 
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from preceptor.core.errors import UsageError
+from preceptor.core.validation import first_problem
 from preceptor.display.table import Table, pairs
 from preceptor.results.base import Tabular
+from preceptor.store.files import read_json, write_json
 
 
 class CohortResult(Tabular):
-    """What was read, left out, masked and added."""
+    """What was read, left out, masked and added. It can be used where a path of prompts is expected."""
 
     out: str
     """The file of prompts."""
@@ -36,6 +44,35 @@ class CohortResult(Tabular):
     """All prompts in the file."""
 
     @property
+    def path(self) -> Path:
+        """The file of prompts."""
+        return Path(self.out)
+
+    def __fspath__(self) -> str:
+        """The file of prompts as text."""
+        return self.out
+
+    @classmethod
+    def load(cls, prompts: str | Path) -> Self:
+        """Reads what `cohort` last did to a file of prompts, from the summary beside it.
+
+        Raises: PreceptorError when there is no summary, or it is damaged; UsageError when it is of something else.
+        """
+        file = summary_of(Path(prompts))
+        try:
+            return cls.model_validate(read_json(file) | {"out": str(prompts)})
+        except ValidationError as error:
+            raise UsageError(f"{file}: is not the summary of a cohort: {first_problem(error)}") from error
+
+    def save(self) -> Self:
+        """Writes the result beside the file of prompts.
+
+        Raises: PreceptorError when it cannot be written.
+        """
+        write_json(summary_of(self.path), self.model_dump(mode="json", exclude={"out"}))
+        return self
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should know before the prompts are used."""
         return (*([self.hint] if self.hint else []), self.not_masked)
@@ -57,3 +94,8 @@ class CohortResult(Tabular):
             rows.append(("masked in them", ", ".join(f"{n} {kind}" for kind, n in self.masked.items()) or "nothing"))
         unusable = [f"unusable: {place}" for place in self.malformed_first]
         return pairs(rows, notes=[*unusable, *self.warnings, f"{self.prompts} prompts in {self.out}"])
+
+
+def summary_of(prompts: Path) -> Path:
+    """The file in which `cohort` keeps what it last did to a file of prompts: `NAME.summary.json`."""
+    return prompts.with_suffix(".summary.json")

@@ -21,13 +21,18 @@ PARQUET = "preferences.parquet"
 
 
 class LabelResult(Result):
-    """A preference dataset. Iterating over it gives its `PreferenceRow`s, read from the file one at a time.
+    """A preference dataset.
+
+    `len` is the number of comparisons that got a preference; those that failed or were malformed are in `failures` and
+    `malformed`. Iterating gives the `PreferenceRow`s, read from the file one at a time.
 
     Examples:
         >>> rows = [{"prompt": "Why is the sky blue?", "response_a": "Rayleigh scattering.", "response_b": "Because."}]
         >>> labels = label(rows, judges="scripted:random")
         >>> [row.chosen_is for row in labels]
         ['b']
+        >>> len(labels)
+        1
     """
 
     data: str
@@ -73,6 +78,12 @@ class LabelResult(Result):
     def malformed(self) -> tuple[FailureRow, ...]:
         """The rows of the input that cannot be used, and why; read from `failures.jsonl`."""
         return tuple(row for row in Outcomes(self.path).failure_rows() if row.reason == MALFORMED)
+
+    def __len__(self) -> int:
+        return self.counts.preferences
+
+    def __bool__(self) -> bool:
+        return True  # a result, even of no preference
 
     def __iter__(self) -> Iterator[PreferenceRow]:  # pyright: ignore[reportIncompatibleMethodOverride]
         yield from Outcomes(self.path).preference_rows()  # refers to the result, and so keeps a temporary folder

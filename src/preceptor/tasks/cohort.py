@@ -15,7 +15,7 @@ from preceptor.core.types import Message, Prompt
 from preceptor.core.validation import check_count
 from preceptor.display.progress import shown
 from preceptor.evaluation.policies.refusal_rules import is_refusal
-from preceptor.results.cohort import CohortResult
+from preceptor.results.cohort import CohortResult, summary_of
 from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
 from preceptor.store.in_memory import name_of
 from preceptor.store.masking import MISSED, Mask
@@ -91,6 +91,7 @@ def cohort(
     `preceptor.store.cohort_files`). Each prompt's metadata says where it came from (`origin`: source, trace_id,
     span_id, id, time, model, and the signals that it went wrong, see `SIGNALS`) and what was `answered`. Prompts are
     added in a random order that depends only on each prompt and the seed: a limit of N adds the first N of them.
+    The result is also written beside the prompts, as `NAME.summary.json`, and `CohortResult.load` reads it.
 
     Args:
         traces: files of OpenTelemetry traces or chat logs, or chat logs as rows.
@@ -102,7 +103,8 @@ def cohort(
         seed: seed of the order.
         progress: by default a bar on a terminal, and lines elsewhere.
 
-    Raises: UsageError when no conversation can be used, or the output is an input or not a file of prompts.
+    Raises: UsageError when no conversation can be used, the output is an input or not a file of prompts, or the
+        summary beside it is of something else.
     """
     check_count("limit", limit)
     if not cohort:
@@ -113,6 +115,8 @@ def cohort(
     if resolved(out) in {resolved(path) for path in paths}:
         raise UsageError(f"{out}: is both an input and the output; name another output")
     old = read_cohort(out)
+    if summary_of(out).exists():
+        CohortResult.load(out)  # refuses a file of somebody else
     with shown(progress) as display:
         display.stage("reading the traces")
         read = read_traces(paths)
@@ -125,7 +129,7 @@ def cohort(
     new, duplicates = _without_duplicates(old, candidates)
     added = new[:limit]
     add_to_cohort(out, [candidate.row for candidate in added])
-    return _result(out, settings, read, duplicates, len(new), added, len(old) + len(added))
+    return _result(out, settings, read, duplicates, len(new), added, len(old) + len(added)).save()
 
 
 @dataclass(frozen=True)

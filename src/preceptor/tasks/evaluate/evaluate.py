@@ -11,7 +11,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.progress import Progress
 from preceptor.core.types import Prompt
-from preceptor.core.validation import check_count, check_dollars, check_share, settings_of
+from preceptor.core.validation import check_count, check_dollars, check_keywords, check_share, settings_of
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
@@ -72,9 +72,9 @@ def evaluate(
         ('full', 'brief', 2)
 
     Args:
-        policies: by name, the baseline first; for names that are not keywords of this function. A policy is a model
-            string, a run, a file of responses, or the responses themselves (see `PolicySource`). A single run stands
-            for its untrained policy ("base") and its result ("tuned").
+        policies: by name, the baseline first; for names that are, or nearly are, keywords of this function. A policy is
+            a model string, a run, a file of responses, or the responses themselves (see `PolicySource`). A single run
+            stands for its untrained policy ("base") and its result ("tuned").
         named: policies as keywords, as in `evaluate(base="embedded", tuned=run, judge=other)`.
         judge: one judge, or several as an ensemble.
         prompts: see `PromptSource`. The default is the test prompts of the first run among the policies, which were
@@ -99,6 +99,7 @@ def evaluate(
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when a policy or a judge fails
         too often, a model cannot be asked or the budget is spent.
     """
+    check_keywords(named, evaluate, "A policy of such a name is given in a dict, as the first argument.")
     output, judges = output_folder(out), judge_specs(judge)
     check_count("limit", limit)
     check_share("max_failure_rate", max_failure_rate)
