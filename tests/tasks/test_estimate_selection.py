@@ -145,3 +145,24 @@ def test_a_row_says_how_it_was_chosen_or_nothing(tmp_path: Path) -> None:
     found = list(read_comparisons(write(tmp_path / "rows.jsonl", rows)))
     said = [None if isinstance(row, Malformed) else (row.selection.how, row.selection.probability) for row in found]
     assert said == [("disputed", None), ("planned", 0.25), (None, None), (None, None), None]
+
+
+def test_a_sample_within_a_cohort_stands_for_this_cohort_only(tmp_path: Path) -> None:
+    """Of 30 comparisons of "de" 10 are labelled, all with a; of 10 of "en" 5, all with b: (30 · 1 + 10 · 0) / 40."""
+    cohorts = ["de"] * 30 + ["en"] * 10
+    rows = [comparison(i, cohort=cohort) for i, cohort in enumerate(cohorts)]
+    labels = label(rows, judges=RANDOM, out=tmp_path / "all", progress=Silence()).path
+    german = [row | {"label": "a", "selection": "cohort"} for row in rows[:10]]
+    english = [row | {"label": "b", "selection": "cohort"} for row in rows[30:35]]
+    with pytest.raises(UsageError, match='none is of "en", one of the 2 cohorts'):
+        estimate_of(labels, people=german)
+    with pytest.raises(UsageError, match="10 labels were drawn within cohorts and 5 in another way"):
+        estimate_of(labels, people=[*german, *(row | {"selection": "random"} for row in english)])
+    found = estimate_of(labels, people=[*german, *english])
+    assert found.chosen == {"cohort": 15}
+    assert found.estimates.human_only is not None
+    assert found.estimates.human_only.value == pytest.approx(0.75)
+    part = label(rows[:30], judges=RANDOM, out=tmp_path / "part", progress=Silence())
+    alone = estimate_of(part.path, people=german)
+    assert alone.estimates.human_only is not None
+    assert alone.estimates.human_only.value == 1.0

@@ -74,6 +74,9 @@ def test_with_a_label_each_is_a_row_of_an_audit_under_the_same_id(job: Job, tmp_
     assert result.judges[0].rows == 5
     assert result.chosen == {"disputed": 5}
     assert str(result).startswith("! 5 of 5 rows were chosen because judges dispute them.")
+    within = [row | {"selection": "cohort"} for row in rows]
+    drawn = audit(within, judges=TWO[:1], out=tmp_path / "drawn", progress=Silence())
+    assert str(drawn).startswith("! 5 of 5 rows were drawn within cohorts.")
 
 
 def test_a_second_call_and_another_number_write_it_anew(job: Job) -> None:

@@ -11,7 +11,11 @@ from preceptor.evaluation.judges.prediction_powered import LEAST, LabelsForWidth
 from preceptor.results.base import Result
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 
-_CHOSEN = {"random": "drawn at random", "planned": "drawn with known probabilities"}
+_CHOSEN = {
+    "random": "drawn at random",
+    "cohort": "drawn at random within cohorts",
+    "planned": "drawn with known probabilities",
+}
 
 
 class Matches(Frozen):

@@ -9,9 +9,10 @@ from typing import Literal, TypeAlias, cast, get_args
 
 from preceptor.store.rows import Row
 
-How: TypeAlias = Literal["random", "planned", "disputed"]
-"""`random`: every row was as likely as any other. `planned`: with a probability that is known. `disputed`: because
-judges dispute it, so that it represents no other row.
+How: TypeAlias = Literal["random", "cohort", "planned", "disputed"]
+"""`random`: every row was as likely as any other. `cohort`: every row of its cohort was as likely as any other, so that
+it represents only this cohort. `planned`: with a probability that is known. `disputed`: because judges dispute it, so
+that it represents no other row.
 """
 
 

@@ -11,6 +11,7 @@ from preceptor.store.in_memory import name_of
 from preceptor.store.selection import DISPUTED, NOT_SAID, Selection
 
 RANDOM = "random"
+WITHIN_COHORT = "cohort"
 NEARLY_ALIKE = 0.95
 """Labels count as a random sample if unequal weights reduce the effective sample size by at most a twentieth."""
 
@@ -69,8 +70,8 @@ def usable_labels(
         sample: how rows that do not say it were chosen; None if unknown.
         written: how comparisons were chosen in files for people, by their ids.
 
-    Raises: UsageError if the labels are only of disputed comparisons or come from two designs, or if it is not known
-        how their comparisons were chosen.
+    Raises: UsageError if the labels are only of disputed comparisons, come from two designs or leave out a cohort, or
+        if it is not known how their comparisons were chosen.
     """
     if sample not in (None, RANDOM):
         raise UsageError(f'sample "{sample}": expected "random"; labels of any other sample cannot be used')
@@ -90,6 +91,8 @@ def usable_labels(
             "which the estimate draws if it is given a plan of N labels"
         )
     counts = Counter(str(selection.how) for selection in kept.values())
+    if counts[WITHIN_COHORT]:
+        kept = _by_cohort(asked, kept, counts, place)
     rows = [_with_probability(comparison, kept.get(comparison.position)) for comparison in asked]
     if len(counts) > 1:
         rows = _as_random(rows, counts, place)
@@ -126,6 +129,30 @@ def _asked_for(
             "that the sample is random if they are a random sample of all, or have people label those that a plan draws"
         )
     return selections
+
+
+def _by_cohort(
+    asked: Sequence[Asked], kept: Mapping[int, Selection], counts: Mapping[str, int], place: str
+) -> dict[int, Selection]:
+    """The selections of labels that were drawn within cohorts: planned, with the share of its cohort that was labelled.
+
+    Raises: UsageError if a cohort has no label, or other labels were drawn in another way.
+    """
+    rows = Counter(comparison.row.cohort for comparison in asked)
+    labels = Counter(comparison.row.cohort for comparison in asked if comparison.position in kept)
+    if others := len(kept) - counts[WITHIN_COHORT]:
+        raise UsageError(
+            f"{place}: {counts[WITHIN_COHORT]} labels were drawn within cohorts and {others} in another way; estimate "
+            "from one kind at a time"
+        )
+    if missing := sorted(rows.keys() - labels.keys()):
+        raise UsageError(
+            f'{place}: the labels were drawn within cohorts, and none is of "{missing[0]}", one of the {len(rows)} '
+            "cohorts of the judged comparisons; judge only the cohorts that people labelled, or have people label "
+            "some comparisons of every cohort"
+        )
+    chances = {cohort: labels[cohort] / count for cohort, count in rows.items()}
+    return {row.position: Selection("planned", chances[row.row.cohort]) for row in asked if row.position in kept}
 
 
 def _with_probability(asked: Asked, selection: Selection | None) -> JudgedRow:

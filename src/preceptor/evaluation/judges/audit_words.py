@@ -51,6 +51,12 @@ def sample(audit: Audit) -> list[str]:
             f"{disputed} of {rows} rows were chosen because judges dispute them. Judges do worst on such rows, and "
             "these numbers say nothing about other rows: audit a random sample, as the plan of an estimate draws it."
         )
+    if within := audit.chosen.get("cohort"):
+        rows = max((judge.rows for judge in audit.judges), default=within)
+        sentences.append(
+            f"{within} of {rows} rows were drawn within cohorts. These numbers say nothing about other cohorts, and "
+            "a cohort counts by how many of its rows were drawn."
+        )
     if audit.unequal:
         sentences.append(
             "The rows were drawn with unequal probabilities, and every row counts the same here, so rows that "

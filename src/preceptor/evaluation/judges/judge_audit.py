@@ -182,7 +182,7 @@ class Audit(Frozen):
     """Labels of the judges that agree with people clearly more often than chance and than always preferring the longer
     response, the best first. If empty, no judge should be used."""
     chosen: dict[str, int] = Field(default_factory=dict[str, int])
-    """Number of rows by how they were chosen, if known: "random", "planned", "disputed"."""
+    """Number of rows by how they were chosen, if known: "random", "cohort", "planned", "disputed"."""
     unequal: bool = False
     """Whether planned rows had different probabilities; the audit does not correct for this."""
 
