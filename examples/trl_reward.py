@@ -14,7 +14,6 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 import preceptor as pc
-from preceptor.backends.transformers.embedded import ensure_embedded
 
 PROMPTS = ["Say something kind to a tired nurse.", "How was your day?"]
 
@@ -45,4 +44,4 @@ def main(policy: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else str(ensure_embedded()))
+    main(sys.argv[1] if len(sys.argv) > 1 else pc.models(fetch=True).embedded.path)

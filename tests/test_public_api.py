@@ -167,3 +167,12 @@ def test_a_judge_is_in_the_audit_that_measured_it() -> None:
     assert judge in audit
     assert "scripted:random" in audit
     assert pc.Judge("scripted:first") not in audit
+
+
+def test_results_name_their_reports() -> None:
+    audit = pc.audit(PEOPLE, judges=["scripted:random"])
+    answers = {"one": ["x"] * 3, "two": ["y"] * 3}
+    evaluations = [pc.evaluate(answers, prompts=["1", "2", "3"], judge="scripted:random") for _ in range(2)]
+    for result in (audit, *evaluations, pc.compare(evaluations)):
+        assert result.report.is_file()
+        assert result.report.suffix == ".html"

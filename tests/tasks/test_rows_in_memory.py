@@ -21,6 +21,9 @@ MEMORY: dict[str, tuple[Callable[[], object], str]] = {
     "agreement": (lambda: pc.agreement([PAIR]), "row 1 of the rows given"),
     "judged": (lambda: pc.estimate([PAIR]), "row 1 of the judged rows given"),
     "people": (lambda: pc.estimate(labels(), people=[WRONG]), "row 1 of the rows given as people"),
+    "labels": (lambda: pc.estimate(labels(), policy="x"), "the labels given"),
+    "opinions": (lambda: pc.agreement(labels()), "row 1 of the labels given"),
+    "trajectories": (lambda: pc.trajectories(labels()), "the labels given"),
     "revise": (lambda: pc.revise([{"prompt": 3}], model=JUDGE), "row 1 of the prompts given"),
     "evaluate": (lambda: pc.evaluate(a=["x"], b=["y"], prompts=[{"id": 1}], judge=JUDGE), "row 1 of the prompts given"),
     "responses": (

@@ -1,5 +1,6 @@
 """Model strings: their forms, and checks that one names a model. Nothing here imports torch."""
 
+import difflib
 import re
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def check_name(name: str) -> None:
         require_local(name)
 
 
+def _meant(name: str) -> str:
+    return 'did you mean "embedded"? ' if difflib.get_close_matches(name, ["embedded"], cutoff=0.8) else ""
+
+
 def _check_local(name: str) -> None:
     """Checks the name of a model that runs on this machine.
 
@@ -69,7 +74,7 @@ def _check_local(name: str) -> None:
         and not (path.is_file() and path.suffix == ".gguf")
     ):
         raise UsageError(
-            f'there is no model "{without_secrets(name)}"; expected embedded, '
+            f'there is no model "{without_secrets(name)}"; {_meant(name)}expected embedded, '
             "hf:ORG/NAME[@REVISION], openai:NAME[@BASE_URL], scripted:NAME, a folder with a config.json, "
             "or a .gguf file"
         )

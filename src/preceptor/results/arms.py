@@ -9,7 +9,7 @@ from preceptor.core.numbers import estimate, listed, number
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.checkpoints.snapshot import Measure
 from preceptor.evaluation.intervals import Estimate
-from preceptor.results.base import Result
+from preceptor.results.base import ReportedResult
 from preceptor.results.run import PromptCounts, Record, RunSummary
 
 
@@ -38,7 +38,7 @@ class ArmRecord(Record):
         return difference is not None and difference.high is not None and difference.high < 0
 
 
-class ArmsResult(Result):
+class ArmsResult(ReportedResult):
     """Several ways of training, run on the same prompts and compared.
 
     Examples:

@@ -10,9 +10,8 @@ from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.warnings import judge_warnings
-from preceptor.results.base import Result
+from preceptor.results.base import ReportedResult
 
-REPORT = "report.html"
 _HASH = re.compile(r"#[0-9a-f]{8,}:\w+")
 """Version and precision in a model's identity: in the report, too long for a table of 80 columns."""
 _LEGEND = (
@@ -22,7 +21,7 @@ _LEGEND = (
 _NUMBERS = ("n", "aligned", "95%", "1 order", "bias", "first", "longer", "failed")
 
 
-class AuditResult(Audit, Result):
+class AuditResult(Audit, ReportedResult):
     """Judges measured against people. `result[judge]` has all measures of one of them.
 
     Examples:
@@ -66,9 +65,9 @@ class AuditResult(Audit, Result):
         """
         matching = [audited for audited in self.judges if _is(audited, judge)]
         if len(matching) != 1:
-            many = f"{len(matching)} judges" if matching else "no judge"
+            many = f"{len(matching)} judges of this audit match" if matching else "no judge of this audit matches"
             labels = ", ".join(f'"{audited.label}"' for audited in self.judges)
-            raise KeyError(f"{many} of this audit match {judge!r}; their labels are {labels}")
+            raise KeyError(f"{many} {judge!r}; the judges are {labels}")
         return matching[0]
 
     def __contains__(self, judge: object) -> bool:
@@ -86,7 +85,7 @@ class AuditResult(Audit, Result):
             notes=[
                 _LEGEND,
                 *_beside(audit, names),
-                *([f"report {self.path / REPORT}"] if self._output is not None else []),
+                *([f"report {self.report}"] if self._output is not None else []),
             ],
         )
 

@@ -78,3 +78,17 @@ class Result(Tabular):
         """
         write_json(output.path / self.FILE, self.model_dump(mode="json"))
         return self.within(output)
+
+
+class ReportedResult(Result):
+    """Base of results with a report."""
+
+    REPORT: ClassVar[str] = "report.html"
+
+    @property
+    def report(self) -> Path:
+        """The report, an HTML page that opens offline.
+
+        Raises: ValueError for a result that belongs to no folder.
+        """
+        return self.path / self.REPORT

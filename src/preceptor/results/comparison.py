@@ -9,7 +9,7 @@ from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.policies.result import Evaluation
 from preceptor.results.arms import of_run
-from preceptor.results.base import Result
+from preceptor.results.base import ReportedResult
 from preceptor.results.run import RunSummary
 
 _SETTINGS_NAMED = 4
@@ -100,7 +100,7 @@ class ConstitutionVersion(Frozen):
     """What a reader should know about it, such as that the file has changed since the run."""
 
 
-class ComparisonResult(Result):
+class ComparisonResult(ReportedResult):
     """Finished runs, or evaluations, side by side.
 
     Examples:
@@ -109,6 +109,7 @@ class ComparisonResult(Result):
     """
 
     FILE: ClassVar[str] = "compare.json"
+    REPORT: ClassVar[str] = "compare.html"
 
     sides: tuple[RunSide, ...]
     settings: tuple[Setting, ...]

@@ -10,13 +10,11 @@ from preceptor.evaluation.policies.result import Evaluation
 from preceptor.evaluation.policies.standings import PolicyPair, all_pairs, best_against_baseline, regressions
 from preceptor.evaluation.policies.win_rate import WinRate
 from preceptor.evaluation.policies.words import change_in_words, headline, warnings
-from preceptor.results.base import Result
+from preceptor.results.base import ReportedResult
 from preceptor.store.output import Output
 
-REPORT = "report.html"
 
-
-class EvaluationResult(Evaluation, Result):
+class EvaluationResult(Evaluation, ReportedResult):
     """An `Evaluation` with its folder: the content of `evaluation.json`, beside the report and the judgements."""
 
     FILE: ClassVar[str] = "evaluation.json"
@@ -60,7 +58,7 @@ class EvaluationResult(Evaluation, Result):
         )
 
     def _files(self) -> list[str]:
-        return [] if self._output is None else [f"report {self.path / REPORT}"]
+        return [] if self._output is None else [f"report {self.report}"]
 
 
 def _row(pair: PolicyPair) -> tuple[str, ...]:

@@ -7,14 +7,14 @@ from preceptor.display.table import Column, Table
 from preceptor.evaluation.checkpoints.snapshot import Measure
 from preceptor.evaluation.checkpoints.sweep import Sweep, SweepPoint
 from preceptor.evaluation.intervals import Estimate
-from preceptor.results.base import Result
+from preceptor.results.base import ReportedResult
 
 FEW_PROMPTS = 30
 FAILURE_BOUND = 0.02
 """Share of responses without a score above which that is a warning."""
 
 
-class SweepResult(Result, Sweep):
+class SweepResult(ReportedResult, Sweep):
     """Every checkpoint of a run on the same prompts, the untrained policy first.
 
     Examples:

@@ -27,7 +27,7 @@ from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_
 from preceptor.judging.label import Tally
 from preceptor.judging.specs import JudgeSpec, check_prices, make_judge
 from preceptor.reports.audit.page import render_audit
-from preceptor.results.audit import REPORT, AuditResult
+from preceptor.results.audit import AuditResult
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows, write_text, writing
@@ -242,7 +242,7 @@ def _written(result: AuditResult, output: Output, runs: Sequence[JudgeRun], fact
     """Writes `audit.json`, `report.html`, and every judgement beside people's labels."""
     result = result.save(output)
     write_rows(output.path / "judgements.jsonl", [row for run in runs for row in _rows_of(run)])
-    write_text(output.path / REPORT, render_audit(result, {**facts, "versions": environment()}))
+    write_text(result.report, render_audit(result, {**facts, "versions": environment()}))
     return result
 
 

@@ -33,7 +33,7 @@ from preceptor.store.comparisons import ComparisonRow, Design, pairs_of, read_co
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
-from preceptor.store.in_memory import name_of
+from preceptor.store.in_memory import name_of, remember
 from preceptor.store.ledger import Ledger
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.output import output_folder
@@ -98,7 +98,7 @@ def label(
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when too many judgements fail,
         the budget is spent, a server cannot be used or the output cannot be written.
     """
-    output, specs, begun = output_folder(out), judge_specs(judges), time.perf_counter()
+    output, specs, begun, in_memory = output_folder(out), judge_specs(judges), time.perf_counter(), out is None
     out, connection = output.path, shared_connection(judges, connection)
     sampling, budget = settings_of("sampling", Sampling, sampling), shared_budget(judges, budget)
     _check(limit, design)
@@ -143,6 +143,8 @@ def label(
         write_parquet(outcomes.preferences, out / PARQUET)
         saved = result.save(output)
         write_card(out, _card(result))
+    if in_memory:
+        remember(outcomes.preferences, "the labels given")
     return saved
 
 

@@ -74,12 +74,13 @@ def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFi
             pairs.append(pair)
     if not pairs:
         raise UsageError(
-            f"{file}: {rows} rows but no trajectory; expected labels of comparisons whose responses have several "
-            "messages each"
+            f"{name_of(file)}: {rows} rows but no trajectory; expected labels of comparisons whose responses have "
+            "several messages each"
         )
     if data is not None and not matched:
         raise UsageError(
-            f"{name_of(data)}: none of its comparisons has the id of a row in {file}; give the rows that were labelled"
+            f"{name_of(data)}: none of its comparisons has the id of a row in {name_of(file)}; give the rows that were "
+            "labelled"
         )
     findings = trajectory_findings(pairs, plain=rows - len(pairs), failures=_failures(labels), good_step=good_step)
     return findings.model_copy(update={"disputed": disputed})

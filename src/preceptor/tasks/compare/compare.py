@@ -84,7 +84,7 @@ def compare(
     )
     with working_in(output.path, "comparison"):
         write_text(output.path / "compare.md", render_compare_markdown(compared))
-        write_text(output.path / "compare.html", render_compare(compared))
+        write_text(output.path / compared.REPORT, render_compare(compared))
         return compared.save(output)
 
 

@@ -19,7 +19,7 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.specs import JudgeSpec, check_judges
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
-from preceptor.results.evaluation import REPORT, EvaluationResult
+from preceptor.results.evaluation import EvaluationResult
 from preceptor.store.files import content_of, write_text
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
@@ -141,7 +141,7 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
         evaluation = EvaluationWork(job, prompts, trainer, progress).evaluate(audits)
     result = EvaluationResult.of(evaluation, output).save(output)
     write_text(job.out / "report.md", render_markdown(result))
-    write_text(job.out / REPORT, render_evaluation(result))
+    write_text(result.report, render_evaluation(result))
     return result
 
 
