@@ -267,7 +267,7 @@ def test_the_key_is_in_no_file(job: Job, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PRECEPTOR_API_KEY", "sk-very-secret-0123456789")
     with FaultServer(Script(table=JUDGE, key="sk-very-secret-0123456789", faults={"answer 2": ["400"]})) as server:
         labelled(served(job, server, limit=30))
-    for file in job["out"].iterdir():
+    for file in job["out"].rglob("*.*"):
         assert b"very-secret" not in file.read_bytes()
     with (
         FaultServer(Script(key="another")) as server,

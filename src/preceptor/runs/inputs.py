@@ -65,6 +65,11 @@ class Inputs:
     notes: tuple[str, ...] = ()
     """Notes for the user about the inputs."""
 
+    @property
+    def constitutions(self) -> tuple[Constitution, ...]:
+        """The constitutions of the training judge and the held-out judge."""
+        return tuple(c for c in (self.constitution, self.held_out_constitution) if c is not None)
+
     def hashes(self, recipe: Recipe) -> dict[str, str]:
         """A hash of each input, including the recipe."""
         hashes = {

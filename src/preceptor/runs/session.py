@@ -12,6 +12,7 @@ from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
 from preceptor.core.types import Frozen, Prompt
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.judging.kept import keep_constitutions
 from preceptor.recipes.base import Recipe
 from preceptor.results.run import UsablePrompts
 from preceptor.runs.directory import RunDirectory
@@ -51,6 +52,7 @@ class Session:
         self._spare: LocalModel | None = None
         """The recipe's policy, loaded to check which prompts fit and kept until the next stage needs the memory."""
         processes.on_main(lambda: directory.pin_inputs(self.inputs.hashes(directory.recipe)))
+        processes.on_main(lambda: keep_constitutions(directory.path, self.inputs.constitutions))
         for note in self.inputs.notes:
             progress.note(note)
         self.held_out: HeldOut | None = held_out_measure(

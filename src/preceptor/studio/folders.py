@@ -42,7 +42,7 @@ class Library:
         for folder in folders:
             if not folder.is_dir():
                 raise UsageError(f"{folder}: no such folder; name folders that preceptor wrote, or one that holds them")
-        self._folders = tuple(folder.resolve() for folder in folders)
+        self.folders = tuple(folder.resolve() for folder in folders)
         self._lock = Lock()
         self._looked = -_FRESH_S
         self._works: tuple[Work, ...] = ()
@@ -62,7 +62,7 @@ class Library:
     def _look(self) -> Iterator[Work]:
         seen: set[Path] = set()
         names: set[str] = set()
-        for folder in self._folders:
+        for folder in self.folders:
             for path, kind in _below(folder, _DEPTH, [_MOST]):
                 if path in seen:
                     continue

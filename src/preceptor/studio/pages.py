@@ -50,10 +50,10 @@ def rater_form(path: str, form: Form) -> Route:
 def show(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page from a template of `studio/templates`. Every value is escaped, unless it is Markup.
 
-    The template knows `visitor` (None if nobody is signed in), `csrf` and `path` beside the given values.
+    The template knows `visitor` (None if nobody is signed in), `csrf` and `here` (the page's path) beside the given values.
     """
     who: Visitor | None = getattr(request.state, "visitor", None)
-    common = {"visitor": who, "csrf": who.csrf if who else "", "path": request.url.path}
+    common = {"visitor": who, "csrf": who.csrf if who else "", "here": request.url.path}
     return HTMLResponse(_templates().get_template(template).render(common | values), status_code=status)
 
 

@@ -37,9 +37,12 @@ def open_studio(*folders: str | Path, data: str | Path = "studio", host: str = "
     from preceptor.studio.folders import Library
     from preceptor.studio.people.raters import ensure_owner
 
-    library = Library([Path(folder) for folder in folders or (".",)])
+    given, trials = [Path(folder) for folder in folders or (".",)], Path(data) / "trials"
+    Library(given)  # a folder that does not exist is refused before anything is written
     token = _token()
     with working_in(Path(data), "studio"), _listening(host, port) as listener:
+        trials.mkdir(exist_ok=True)
+        library = Library([*given, trials])
         people = Database(Path(data) / "people.sqlite")
         try:
             ensure_owner(people, token)

@@ -22,8 +22,10 @@ from preceptor.display.progress import shown
 from preceptor.evaluation.judges import judge_audit
 from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun
 from preceptor.judging import calibration
+from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
+from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import Tally
 from preceptor.judging.specs import JudgeSpec, check_prices, make_judge
 from preceptor.reports.audit.page import render_audit
@@ -103,6 +105,7 @@ def audit(
             data = rows_as_file(rows, output.path)
             labelled, malformed = read or read_labelled(data, limit, strict)
             log.event(f"{len(labelled)} labelled rows, {len(malformed)} unusable")
+            keep_constitutions(output.path, [load_constitution(spec.constitution) for spec in specs])
             runs = _all_judged(specs, labelled, ledger, connection, log, ensemble)
             log.stage("measuring")
             measured = judge_audit.audit(runs, [row.selection for row in labelled])

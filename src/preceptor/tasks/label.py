@@ -22,6 +22,7 @@ from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
+from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import InputRow, label_rows
 from preceptor.judging.outcome_counts import count_outcomes
 from preceptor.judging.recorded import RecordedModel
@@ -124,6 +125,7 @@ def label(
             log.stage("opening the models")
             models = open_models(job, ledger)
             _pin(out / PINNED, job, models)
+            keep_constitutions(out, [load_constitution(spec.constitution) for spec in job.judges])
             if retry_failed:
                 outcomes.clear()  # answered calls come from the ledger
             log.stage("labelling")

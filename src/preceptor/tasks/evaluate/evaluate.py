@@ -17,6 +17,7 @@ from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
+from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.specs import JudgeSpec, check_judges
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.results.evaluation import EvaluationResult
@@ -138,6 +139,7 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
         raise UsageError("grade: no prompt has a reference answer to grade by; leave it out, or add references")
     with working_in(job.out, "evaluation"):
         pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
+        keep_constitutions(job.out, [load_constitution(spec.constitution) for spec in job.judges])
         evaluation = EvaluationWork(job, prompts, trainer, progress).evaluate(audits)
     result = EvaluationResult.of(evaluation, output).save(output)
     write_text(job.out / "report.md", render_markdown(result))
