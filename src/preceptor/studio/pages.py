@@ -50,7 +50,8 @@ def rater_form(path: str, form: Form) -> Route:
 def show(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page from a template of `studio/templates`. Every value is escaped, unless it is Markup.
 
-    The template knows `visitor` (None if nobody is signed in), `csrf` and `here` (the page's path) beside the given values.
+    Beside the given values, the template knows `visitor` (None if nobody is signed in), `csrf`, and `here`, the page's
+    path.
     """
     who: Visitor | None = getattr(request.state, "visitor", None)
     common = {"visitor": who, "csrf": who.csrf if who else "", "here": request.url.path}
