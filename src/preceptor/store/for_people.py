@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Message
+from preceptor.core.types import Comparison, Message
 from preceptor.store.files import write_rows
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.preference_row import NO_POLICY, PreferenceRow
@@ -69,22 +69,29 @@ def selections(path: Path) -> dict[str, Selection]:
 
 def question(row: PreferenceRow, selection: Selection) -> Row:
     """The comparison of a preference row, without the preference, and how it was chosen."""
-    (response_a, response_b), (policy_a, policy_b) = row.responses, row.policies
+    return as_question(row.comparison(), row.category, selection)
+
+
+def as_question(comparison: Comparison, category: str | None, selection: Selection) -> Row:
+    """A comparison as a row for people, and how it was chosen."""
+    prompt, a, b = comparison.prompt, comparison.a, comparison.b
     columns: Row = {
-        "id": row.id,
-        "prompt": _text_or_messages(row.prompt, "user"),
-        "response_a": _text_or_messages(response_a, "assistant"),
-        "response_b": _text_or_messages(response_b, "assistant"),
-        "cohort": row.cohort,
-        "category": row.category,
-        "policy_a": policy_a,
-        "policy_b": policy_b,
+        "id": comparison.id,
+        "prompt": text_or_messages(prompt.conversation, "user"),
+        "response_a": text_or_messages(a.messages, "assistant"),
+        "response_b": text_or_messages(b.messages, "assistant"),
+        "cohort": prompt.cohort,
+        "category": category,
+        "reference": prompt.reference,
+        "metadata": prompt.metadata or None,
+        "policy_a": a.policy,
+        "policy_b": b.policy,
         **selection.columns,
     }
     return {name: value for name, value in columns.items() if value not in (None, NO_POLICY)}
 
 
-def _text_or_messages(messages: Sequence[Message], role: str) -> Any:
+def text_or_messages(messages: Sequence[Message], role: str) -> Any:
     """The text of a single plain message, which is easier to read; in all other cases the messages."""
     [first, *rest] = (message.wire() for message in messages)
     plain = not rest and first.keys() == {"role", "content"} and first["role"] == role

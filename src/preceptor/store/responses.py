@@ -89,3 +89,25 @@ def _responses(row: dict[str, Any]) -> list[Any]:
     if not isinstance(row["responses"], list) or not row["responses"]:
         raise WrongRowError("responses: expected a list of texts or of lists of messages")
     return row["responses"]
+
+
+def read_policies(folder: Path) -> dict[str, list[tuple[Prompt, list[Response]]]]:
+    """The responses in the folder of an evaluation by policy, the baseline first.
+
+    Raises: UsageError when the folder has none, or they cannot be read.
+    """
+    try:
+        files = sorted((folder / "responses").glob("*.jsonl"), key=lambda file: int(file.name.partition("-")[0]))
+    except ValueError as error:
+        raise UsageError(f"{folder / 'responses'}: expected the files that an evaluation writes") from error
+    policies = {str(_policy(file)): read_responses(file) for file in files}
+    if not policies:
+        raise UsageError(f"{folder}: has no responses; an evaluation writes them when it ends")
+    return policies
+
+
+def _policy(file: Path) -> Any:
+    place, row = next(iter(read_raw_rows(file)), (str(file), Malformed(0, str(file), "there are no responses")))
+    if isinstance(row, Malformed):
+        raise UsageError(f"{place}: {row.reason}")
+    return row.get("policy")

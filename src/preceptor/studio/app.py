@@ -2,10 +2,12 @@
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from importlib.resources import files
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -15,6 +17,7 @@ from starlette.routing import BaseRoute, Route
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.studio.context import Studio
 from preceptor.studio.pages import NotFoundError, problem
+from preceptor.studio.people.live import LiveFiles
 from preceptor.studio.routes import constitutions, entrance, rate, runs, start
 from preceptor.studio.security import BodyTooLargeError, Guard
 from preceptor.studio.text import code_styles
@@ -26,12 +29,21 @@ ROUTES: tuple[BaseRoute, ...] = (*entrance.ROUTES, *start.ROUTES, *rate.ROUTES, 
 
 
 def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starlette:
-    """The application, as a server runs it.
+    """The application, as a server runs it. While it is served, the files of people's rows follow their ratings.
 
     Args:
         hosts: names under which it may be reached; None for any.
     """
+    live = LiveFiles(studio.people, studio.data / "people")
+
+    @asynccontextmanager
+    async def serving(_app: Starlette) -> AsyncGenerator[None]:
+        live.start()
+        yield
+        await run_in_threadpool(live.stop)
+
     app = Starlette(
+        lifespan=serving,
         routes=[*ROUTES, Route("/static/{file}", _static)],
         middleware=[Middleware(Guard, hosts=hosts)],
         exception_handlers={
@@ -44,6 +56,7 @@ def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starle
         },
     )
     app.state.studio = studio
+    app.state.live = live
     return app
 
 

@@ -57,11 +57,15 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Generator[None]:
-        """All statements within it, or none of them. Other threads wait.
+        """All statements within it, or none of them. Other threads wait. Within another transaction, it is a part of
+        that one.
 
         Raises: PreceptorError when it cannot be written.
         """
         with self._lock, self._failing():
+            if self._connection.in_transaction:
+                yield
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -69,6 +73,12 @@ class Database:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    @property
+    def changes(self) -> int:
+        """How many rows this process has changed since it opened the file: different after every write."""
+        with self._lock:
+            return self._connection.total_changes
 
     def close(self) -> None:
         """Closes the file, with the write-ahead log merged into it."""

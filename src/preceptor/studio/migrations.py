@@ -61,4 +61,8 @@ STEPS: tuple[str, ...] = (
     CREATE UNIQUE INDEX one_rating ON ratings (assignment) WHERE undone_at IS NULL;
     CREATE INDEX assignments_of_rater ON assignments (rater, item);
     """,
+    # 2: the folder that a queue's rows are from, so that people's rows can be written beside them
+    """
+    ALTER TABLE queues ADD COLUMN folder TEXT;   -- absolute path; NULL for rows of an uploaded file
+    """,
 )

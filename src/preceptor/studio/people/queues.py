@@ -45,6 +45,9 @@ class Queue:
     name: str
     kind: Kind
     source: str
+    """Where the rows are from and how they were chosen, in words."""
+    folder: str | None
+    """The folder that the rows are from; None for rows of an uploaded file."""
     guidelines: Guidelines
     raters_per_row: int
     repeat_share: float
@@ -60,6 +63,7 @@ class Queue:
             name=record["name"],
             kind=record["kind"],
             source=record["source"],
+            folder=record["folder"],
             guidelines=Guidelines.model_validate_json(record["guidelines"]),
             raters_per_row=record["raters_per_row"],
             repeat_share=record["repeat_share"],
@@ -89,6 +93,7 @@ def create(
     *,
     source: str,
     guidelines: Guidelines,
+    folder: str | None = None,
     raters_per_row: int = 1,
     repeat_share: float = 0.0,
     seed: int = 0,
@@ -96,6 +101,8 @@ def create(
     """Makes a queue of these rows, in this order.
 
     Args:
+        source: where the rows are from and how they were chosen, in words.
+        folder: the folder that they are from, if it is one.
         repeat_share: share of the rows that a rater gets a second time, between 0 and 0.5.
 
     Raises: UsageError for a name that is taken, no rows, or a number out of bounds.
@@ -111,19 +118,28 @@ def create(
         if people.one("SELECT id FROM queues WHERE name = ?", name):
             raise UsageError(f'a queue named "{name}" exists; choose another name')
         queue = people.write(
-            "INSERT INTO queues (name, kind, source, guidelines, raters_per_row, repeat_share, seed, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            name, kind, source, guidelines.model_dump_json(), raters_per_row, repeat_share, seed, now(),
+            "INSERT INTO queues "
+            "(name, kind, source, folder, guidelines, raters_per_row, repeat_share, seed, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            name, kind, source, folder, guidelines.model_dump_json(), raters_per_row, repeat_share, seed, now(),
         )  # fmt: skip
-        for number, item in enumerate(items):
+        add(people, queue, items)
+    made = find(people, queue)
+    assert made is not None
+    return made
+
+
+def add(people: Database, queue: int, items: Sequence[NewItem]) -> None:
+    """Adds rows behind those of a queue."""
+    with people.transaction():
+        record = people.one("SELECT coalesce(max(number) + 1, 0) AS next FROM items WHERE queue = ?", queue)
+        assert record is not None
+        for number, item in enumerate(items, start=record["next"]):
             known = None if item.known is None else canonical_json(item.known)
             people.write(
                 "INSERT INTO items (queue, number, row, known) VALUES (?, ?, ?, ?)",
                 queue, number, json.dumps(item.row, ensure_ascii=False), known,
             )  # fmt: skip
-    made = find(people, queue)
-    assert made is not None
-    return made
 
 
 def queues(people: Database) -> list[Queue]:
