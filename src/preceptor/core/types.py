@@ -81,7 +81,7 @@ class Prompt(Frozen):
     cohort: NonEmpty = "all"
     reference: str | None = None
     """A reference answer, where one is known."""
-    metadata: dict[str, Any] = {}
+    metadata: JsonObject = {}
 
     @model_validator(mode="after")
     def _asks_something(self) -> "Prompt":
@@ -233,7 +233,7 @@ class Rater(Frozen):
     """Identity of the language model, its weights' hash included."""
     constitution: NonEmpty
     constitution_hash: NonEmpty
-    settings: dict[str, Any] = {}
+    settings: JsonObject = {}
     """How the judge was asked: orders, rationale, samples, exemplars, calibration."""
 
 

@@ -11,14 +11,14 @@ both (Platt 1999). Probabilities are clipped as in `preceptor.judging.combine`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.odds import log_odds, sigmoid
-from preceptor.core.types import Frozen, HumanLabel, Integer, Preference, Presentation, Rater, Real
+from preceptor.core.types import Frozen, HumanLabel, Integer, JsonObject, Preference, Presentation, Rater, Real
 from preceptor.core.validation import first_problem
 from preceptor.judging.combine import Combine, combine
 from preceptor.store.files import write_json
@@ -49,7 +49,7 @@ class Calibration(Frozen):
     judge: str
     """Identity of the judge's model."""
     constitution_hash: str
-    settings: dict[str, Any] = Field(default_factory=dict[str, Any])
+    settings: JsonObject = Field(default_factory=dict[str, JsonValue])
     """How the judge was asked, as in `Rater`."""
     n: Integer = Field(ge=1)
     """Number of labels it was fitted on."""
@@ -245,7 +245,7 @@ def _objective(x: "np.ndarray", data: _Data) -> "tuple[float, np.ndarray]":
     return value, gradient + 2.0 * RIDGE * np.array([slope - 1.0, offset])
 
 
-def _settings(rater: Rater) -> dict[str, Any]:
+def _settings(rater: Rater) -> JsonObject:
     """How the judge was asked, without any calibration that it already has."""
     return {key: value for key, value in rater.settings.items() if key != "calibration"}
 

@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require_training
@@ -19,6 +18,7 @@ from preceptor.recipes.load import compose, load_recipe, recipe_data, scale_sett
 from preceptor.runs.directory import PROMPTS, RunDirectory
 from preceptor.runs.result import RunResult
 from preceptor.store.output import Output, output_folder
+from preceptor.store.reading import Settings
 from preceptor.store.tabular import Rows, rows_as_file
 
 
@@ -103,7 +103,7 @@ def with_settings(
     Raises: UsageError that names the key and what was expected.
     """
     known = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
-    own: dict[str, Any] = {}
+    own: Settings = {}
     if judge is not None:
         own["judge"] = judge_table(judge, known, settings)
     replace(own, settings)
@@ -111,7 +111,7 @@ def with_settings(
         return compose(str(recipe), {} if scale is None else scale_settings(scale), own, "run")
     if scale is not None:
         raise UsageError("scale: cannot apply to a loaded recipe; pass the recipe's name or path instead")
-    data = recipe_data(recipe)
+    data: Settings = {**recipe_data(recipe)}
     replace(data, own)
     return validated("recipe", type(recipe), data)
 

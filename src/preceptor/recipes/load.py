@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from preceptor import recipes
 from preceptor.core.errors import UsageError, nearest
+from preceptor.core.types import JsonObject
 from preceptor.core.validation import explain
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.layers import override, replace, replace_known, tables_in
@@ -163,7 +164,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return type(recipe).model_validate(_absolute_paths(recipe_data(recipe), type(recipe)))
 
 
-def recipe_data(recipe: Recipe) -> Settings:
+def recipe_data(recipe: Recipe) -> JsonObject:
     """The recipe as plain data with every setting that has a value, named as in its file."""
     return recipe.model_dump(mode="json", exclude_none=True, by_alias=True)
 

@@ -1,10 +1,10 @@
 """Finished runs, or evaluations, side by side, as in `compare.json`."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from preceptor.core.numbers import estimate, listed, number, p_value, percent, share
-from preceptor.core.types import Frozen
+from preceptor.core.types import Frozen, JsonObject
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.policies.result import Evaluation
@@ -23,7 +23,7 @@ class RunSide(Frozen):
     """For tables and figures; no two sides have the same."""
     summary: RunSummary | None
     """None for a folder that holds only an evaluation, and for an unfinished run."""
-    recipe: dict[str, Any] | None
+    recipe: JsonObject | None
     """Every setting that has a value; None for a folder that holds only an evaluation."""
     constitution: str | None
     """Text of the constitution's file; None if there is none, or the file is gone."""

@@ -1,8 +1,8 @@
 """The result of a run, as in its `summary.json`."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from preceptor.core.numbers import percent
 from preceptor.core.types import Frozen, JsonObject, Rater
@@ -28,6 +28,20 @@ class Record(Frozen):
     """Part of a file written by this or another version of preceptor. Unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class EvaluationRecord(Record):
+    """What is read of a recipe's table `evaluation`."""
+
+    bounds: Bounds
+    samples_per_prompt: int
+
+
+class JudgeRecord(Record):
+    """What is read of a recipe's table `judge`."""
+
+    variant: str = "scored"
+    mode: str | None = None
 
 
 class NamedConstitution(Record):
@@ -209,7 +223,7 @@ class RunStatus(Record):
     """`interrupted`: Ctrl-C, TERM or HUP. After `kill -9` it stays `running`."""
     error: str | None = None
     """Why the run failed."""
-    recipe: dict[str, Any] = Field(default_factory=dict[str, Any])
+    recipe: JsonObject = Field(default_factory=dict[str, JsonValue])
     """Every setting that has a value."""
 
 
@@ -282,7 +296,7 @@ class RunSummary(Record):
     """Median seconds of each part of a training step."""
     environment: dict[str, str | int]
     """Versions and hardware."""
-    recipe: dict[str, Any]
+    recipe: JsonObject
     """Every setting, as in the recipe's file."""
     headline: str | None = None
     """The result in a few sentences."""
@@ -299,12 +313,12 @@ class RunSummary(Record):
     @property
     def bounds(self) -> Bounds:
         """The bounds that a checkpoint had to stay within."""
-        return Bounds.model_validate(self.recipe["evaluation"]["bounds"])
+        return EvaluationRecord.model_validate(self.recipe["evaluation"]).bounds
 
     @property
     def samples_per_prompt(self) -> int:
         """Responses to each test prompt."""
-        return int(self.recipe["evaluation"]["samples_per_prompt"])
+        return EvaluationRecord.model_validate(self.recipe["evaluation"]).samples_per_prompt
 
     @property
     def doubts(self) -> tuple[JudgeWarning, ...]:

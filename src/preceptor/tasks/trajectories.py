@@ -105,13 +105,17 @@ def _known_success(row: ComparisonRow) -> tuple[bool | None, bool | None]:
     """Whether a and b succeeded, from the metadata or else from the label."""
     metadata = row.comparison.prompt.metadata
     if "success_a" in metadata or "success_b" in metadata:
-        a, b = (metadata.get(f"success_{side}") for side in ("a", "b"))
-        for side, succeeded in (("a", a), ("b", b)):
-            if succeeded is not None and not isinstance(succeeded, bool):
-                raise UsageError(f"{row.place}: metadata.success_{side}: expected true or false, got {succeeded!r}")
-        return a, b
+        return _said(row, "success_a"), _said(row, "success_b")
     majority = "tie" if row.human is None else row.human.majority
     return (None, None) if majority == "tie" else (majority == "a", majority == "b")
+
+
+def _said(row: ComparisonRow, name: str) -> bool | None:
+    """Whether a response succeeded, according to the metadata."""
+    succeeded = row.comparison.prompt.metadata.get(name)
+    if succeeded is not None and not isinstance(succeeded, bool):
+        raise UsageError(f"{row.place}: metadata.{name}: expected true or false, got {succeeded!r}")
+    return succeeded
 
 
 def _success(row: PreferenceRow, known: Success) -> tuple[bool | None, bool | None]:

@@ -7,6 +7,7 @@ from preceptor.core.numbers import estimate, number
 from preceptor.results.run import (
     BestOfNRecord,
     FineTuningRecord,
+    JudgeRecord,
     LabelRecord,
     PreferenceRecord,
     RevisionRecord,
@@ -117,13 +118,14 @@ def position(summary: RunSummary) -> str:
     judge = summary.recipe.get("judge")
     if judge is None:
         return ""
-    if "scored" in judge.get("variant", "scored").split("+") or judge.get("mode") == "score":
+    asked = JudgeRecord.model_validate(judge)
+    if "scored" in asked.variant.split("+") or asked.mode == "score":
         return (
             "One response is judged at a time, so no position can be favoured. The probabilities of the choices are "
             "read at temperature 1; nothing is sampled."
         )
     return (
-        f"Two responses are compared with the variant {judge['variant']}. Unless it includes “single”, they are "
+        f"Two responses are compared with the variant {asked.variant}. Unless it includes “single”, they are "
         "compared in both orders and the two judgements are averaged."
     )
 

@@ -264,8 +264,10 @@ def _measure(read: _Read) -> tuple[Any, ...]:
     """What identifies the held-out measure: its name and, for a judge, its settings, model and constitution."""
     assert read.side.summary is not None  # a finished run: it has a measurement
     recipe = read.side.recipe or {}
-    judge = recipe.get("evaluation", {}).get("judge") or {}
-    asked = {name: value for name, value in judge.items() if name != "constitution"}  # that may come from [judge]
+    evaluation = recipe.get("evaluation")
+    judge = evaluation.get("judge") if isinstance(evaluation, dict) else None
+    settings = judge if isinstance(judge, dict) else {}
+    asked = {name: value for name, value in settings.items() if name != "constitution"}  # that may come from [judge]
     return read.side.summary.heldout_score_is, asked, *read.held_out
 
 
