@@ -1,7 +1,7 @@
 """How a judge is asked. The constitution says what it should prefer."""
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -119,7 +119,7 @@ def variant(name: str) -> PairwiseSettings:
 
     Raises: UsageError for an unknown part or parts that exclude each other.
     """
-    settings: dict[str, Any] = {}
+    settings: JsonObject = {}
     for part in name.split("+"):
         chosen = _part(part)
         if chosen is None:
@@ -136,9 +136,9 @@ def variant(name: str) -> PairwiseSettings:
         raise UsageError(f'the variant "{name}": {first_problem(error)}') from error
 
 
-def _part(part: str) -> dict[str, Any] | None:
+def _part(part: str) -> JsonObject | None:
     """The settings behind one part of a variant's name; None for an unknown part."""
-    fixed: dict[str, dict[str, Any]] = {
+    fixed: dict[str, JsonObject] = {
         "base": {"preamble": "base"},
         "detailed": {"preamble": "detailed"},
         "cot": {"rationale": True},

@@ -10,7 +10,7 @@ from pydantic import Field
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.extras import require_training
 from preceptor.core.progress import Progress
-from preceptor.core.types import Frozen, NonEmpty, Seed
+from preceptor.core.types import Frozen, JsonObject, NonEmpty, Seed
 from preceptor.core.validation import check_keywords
 from preceptor.display.progress import shown
 from preceptor.evaluation.checkpoints.snapshot import change
@@ -46,7 +46,7 @@ class Arm(Frozen):
     """For tables and figures; the run directory is named after it."""
     recipe: NonEmpty
     """Name of a shipped recipe, or path of a .toml file."""
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: JsonObject = Field(default_factory=dict)
     """Settings that override the recipe's, in the same tables."""
 
     @property
@@ -62,7 +62,7 @@ class ArmsRecipe(Frozen):
     """One line on what is compared."""
     seed: Seed = 0
     """The seed of every arm."""
-    common: dict[str, Any] = Field(default_factory=dict)
+    common: JsonObject = Field(default_factory=dict)
     """Settings of every arm whose method has them; an arm's own settings override them."""
     arms: Annotated[tuple[Arm, ...], Field(min_length=2)]
 

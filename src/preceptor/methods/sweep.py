@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -296,7 +296,7 @@ def _begun(
     held_out: HeldOut | None,
     judge: JudgeSettings | None,
     samples: int,
-) -> dict[str, Any]:
+) -> JsonObject:
     """What identifies the sweep in a folder, so that it is resumed only with the same inputs."""
     return {
         "run": read_json(job.run / "inputs.json")["recipe"],

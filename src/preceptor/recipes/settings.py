@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from preceptor.core.types import Flag, Frozen, Integer, NonEmpty, Real, Temperature, Tokens, Weight
+from preceptor.core.types import Flag, Frozen, Integer, JsonObject, NonEmpty, Real, Temperature, Tokens, Weight
 from preceptor.evaluation.checkpoints.choose import Bounds
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.settings import PairwiseSettings, ScoreSettings
@@ -159,7 +159,7 @@ def with_judge_for_ai_preferences(values: Any) -> Any:
     """
     if not isinstance(values, dict) or "judge" in values:
         return values
-    settings: dict[str, Any] = values
+    settings: JsonObject = values
     preferences: Any = settings.get("preferences", {})
     human_only = isinstance(preferences, dict) and preferences.get("ai", True) is False
     return settings if human_only else {**settings, "judge": {}}

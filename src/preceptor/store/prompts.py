@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
-from preceptor.core.types import Prompt
+from preceptor.core.types import JsonObject, Prompt
 from preceptor.core.validation import first_problem
 from preceptor.store.in_memory import name_of, place_of
 from preceptor.store.reading import check_file, parse_json
@@ -120,7 +120,7 @@ def tidy_messages(value: Any) -> Any:
 def _tidy(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    fields: dict[str, Any] = {str(key): each for key, each in value.items() if each is not None}
+    fields: JsonObject = {str(key): each for key, each in value.items() if each is not None}
     if "tool_calls" in fields:
         fields["tool_calls"] = tidy_messages(fields["tool_calls"])
     if "function" in fields:
@@ -130,7 +130,7 @@ def _tidy(value: Any) -> Any:
     return fields
 
 
-def _prompt_row(number: int, place: str, row: dict[str, Any] | Malformed) -> Prompt | Malformed:
+def _prompt_row(number: int, place: str, row: JsonObject | Malformed) -> Prompt | Malformed:
     if isinstance(row, Malformed):
         return row
     try:

@@ -81,7 +81,7 @@ def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
     return list(by_content.values())
 
 
-def _responses(row: dict[str, Any]) -> list[Any]:
+def _responses(row: JsonObject) -> list[Any]:
     if (row.get("response") is None) == (row.get("responses") is None):
         raise WrongRowError('expected "response" (a text or messages) or "responses" (a list of them)')
     if row.get("response") is not None:

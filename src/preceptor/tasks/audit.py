@@ -15,7 +15,7 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
-from preceptor.core.types import JudgeFailure, Preference, Rater, total_usage
+from preceptor.core.types import JsonObject, JudgeFailure, Preference, Rater, total_usage
 from preceptor.core.validation import check_choice, check_count
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
@@ -249,7 +249,7 @@ def _written(result: AuditResult, output: Output, runs: Sequence[JudgeRun], fact
     return result
 
 
-def _rows_of(run: JudgeRun) -> Iterator[dict[str, Any]]:
+def _rows_of(run: JudgeRun) -> Iterator[JsonObject]:
     for number, judged in enumerate(run.rows):
         who = {"judge": run.judge, "constitution": run.constitution, "variant": run.variant}
         row = ComparisonRow(number, judged.comparison.id, judged.comparison, judged.human, judged.category)

@@ -15,7 +15,7 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
-from preceptor.core.types import Comparison, Usage
+from preceptor.core.types import Comparison, JsonObject, Usage
 from preceptor.core.validation import check_choice, check_count, check_share, settings_of
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
@@ -313,7 +313,7 @@ def _pin(path: Path, job: _LabelJob, models: OpenModels) -> None:
 
     Raises: UsageError if they differ.
     """
-    pinned: dict[str, Any] = {
+    pinned: JsonObject = {
         "data": content_of(job.data),
         "judges": models.judge.rater.model_dump(mode="json"),
         "policy": models.policy and models.policy.model.identity,

@@ -11,7 +11,7 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Progress
-from preceptor.core.types import ConstitutionName, JudgeFailure, Prompt
+from preceptor.core.types import ConstitutionName, JsonObject, JudgeFailure, Prompt
 from preceptor.core.validation import check_count, check_dollars, settings_of
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
@@ -130,7 +130,7 @@ def _write(folder: Path, prompts: Sequence[Prompt], results: Sequence[Revised | 
     return len(pairs)
 
 
-def _pair(revised: Revised, reviser: Reviser) -> dict[str, Any]:
+def _pair(revised: Revised, reviser: Reviser) -> JsonObject:
     """The revision preferred to the draft. Nobody judged this preference, and the row says so."""
     return {
         "id": revised.prompt.id,
@@ -145,12 +145,12 @@ def _pair(revised: Revised, reviser: Reviser) -> dict[str, Any]:
     }
 
 
-def _demonstration(revised: Revised) -> dict[str, Any]:
+def _demonstration(revised: Revised) -> JsonObject:
     turns = [message.wire() for message in revised.prompt.conversation]
     return {"messages": [*turns, {"role": "assistant", "content": revised.final}]}
 
 
-def _failures(prompts: Sequence[Prompt], results: Sequence[Revised | JudgeFailure]) -> Iterator[dict[str, Any]]:
+def _failures(prompts: Sequence[Prompt], results: Sequence[Revised | JudgeFailure]) -> Iterator[JsonObject]:
     for prompt, result in zip(prompts, results, strict=True):
         if isinstance(result, JudgeFailure):
             yield {"id": prompt.id, "reason": result.reason, "detail": result.detail}

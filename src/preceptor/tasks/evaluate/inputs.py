@@ -80,7 +80,7 @@ def _with_prompts(name: str, responses: Sequence[str | Response], prompts: Seque
             yield ResponseRow.of(name, by_id[response.prompt_id], response).wire()
 
 
-def _prompt_row(prompt: Prompt) -> dict[str, Any]:
+def _prompt_row(prompt: Prompt) -> JsonObject:
     return {
         "id": prompt.id,
         "prompt": [message.wire() for message in prompt.conversation],

@@ -14,7 +14,7 @@ from jinja2 import TemplateError
 
 from preceptor.backends.transformers.chat import content_of, encode_text
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Message, Prompt, Response, ToolCall
+from preceptor.core.types import JsonObject, Message, Prompt, Response, ToolCall
 
 _MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
 _MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
@@ -94,7 +94,7 @@ def _spells_control(tokenizer: Any, text: str) -> bool:
     return [int(i) for i in plain] != encode_text(tokenizer, text)
 
 
-def _wire(message: Message, content: str) -> dict[str, Any]:
+def _wire(message: Message, content: str) -> JsonObject:
     """A message in the form that templates expect: with a tool call's arguments decoded, if they are valid JSON."""
     wired = message.wire() | {"content": content}
     if message.tool_calls:

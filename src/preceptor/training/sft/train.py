@@ -18,6 +18,7 @@ from preceptor.backends.transformers.loading import LoadedModel, context_window,
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.markdown import code, fenced
+from preceptor.core.types import JsonObject
 from preceptor.store.demonstrations import Demonstration
 from preceptor.store.files import check_folder, read_json, write_folder, write_json, write_rows, write_text, writing
 from preceptor.training.memory import memory_for
@@ -111,7 +112,7 @@ def _train(
 
 def _made_from(
     base: str, demonstrations: Sequence[Demonstration], tuning: TuningSettings, settings: SftSettings, seed: int
-) -> dict[str, Any]:
+) -> JsonObject:
     listed = [
         [[message.wire() for message in each.prompt.conversation], each.answer, each.finished]
         for each in demonstrations
@@ -127,7 +128,7 @@ def _made_from(
     }
 
 
-def _finished(folder: Path, work: Path, made_from: dict[str, Any]) -> bool:
+def _finished(folder: Path, work: Path, made_from: JsonObject) -> bool:
     """Whether the folder already holds a complete model made with the same inputs."""
     if not folder.exists():
         return False
@@ -146,7 +147,7 @@ def _remove_checkpoints(work: Path) -> None:
         shutil.rmtree(checkpoint)
 
 
-def _begin(work: Path, made_from: dict[str, Any]) -> None:
+def _begin(work: Path, made_from: JsonObject) -> None:
     """Records beside the checkpoints what they were made from, or checks that they belong to the same training."""
     if (work / ABOUT).exists():
         _check_same(work, made_from)
@@ -156,7 +157,7 @@ def _begin(work: Path, made_from: dict[str, Any]) -> None:
     write_json(work / ABOUT, made_from)
 
 
-def _check_same(work: Path, made_from: dict[str, Any]) -> None:
+def _check_same(work: Path, made_from: JsonObject) -> None:
     kept = read_json(work / ABOUT)
     changed = [name for name, value in made_from.items() if kept.get(name) != value]
     if changed:
@@ -166,14 +167,14 @@ def _check_same(work: Path, made_from: dict[str, Any]) -> None:
         )
 
 
-def _fill(folder: Path, model: Any, tokenizer: Any, metrics: list[dict[str, float]], made_from: dict[str, Any]) -> None:
+def _fill(folder: Path, model: Any, tokenizer: Any, metrics: list[dict[str, float]], made_from: JsonObject) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_rows(folder / "metrics.jsonl", metrics)
     write_text(folder / "README.md", _card(made_from, metrics))
 
 
-def _card(made_from: dict[str, Any], metrics: list[dict[str, float]]) -> str:
+def _card(made_from: JsonObject, metrics: list[dict[str, float]]) -> str:
     """The model card: what the model is and what it was made from."""
     last = f"{metrics[-1]['loss']:.4f}" if metrics else "unknown"
     return (
