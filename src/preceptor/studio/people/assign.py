@@ -3,7 +3,7 @@ reserved for its rater for a while.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from preceptor.core.hashing import content_hash, unit_hash
@@ -30,6 +30,8 @@ class Assignment:
     repeat: bool
     order: tuple[int, ...]
     """Positions of the row's responses in the order of the screen."""
+    reserved_until: str = field(compare=False)
+    """UTC. Showing the row renews it."""
 
 
 def next_row(people: Database, queue: Queue, rater: int) -> Assignment | None:
@@ -57,6 +59,16 @@ def next_row(people: Database, queue: Queue, rater: int) -> Assignment | None:
         return find(people, _reserve(people, item, rater, repeat=repeat))
 
 
+def rows_left(people: Database, queue: Queue, rater: int) -> int:
+    """Rows that a rater could still get, one that they have open included; repeated and control rows are left out."""
+    record = people.one(
+        f"SELECT count(*) AS n FROM items WHERE queue = ? AND known IS NULL AND ({_NEVER_THEIRS} OR {_OPEN}) "
+        f"AND ({_HOLDERS}) < ?",
+        queue.id, rater, rater, now(), rater, queue.raters_per_row,
+    )  # fmt: skip
+    return 0 if record is None else record["n"]
+
+
 def find(people: Database, assignment: int) -> Assignment | None:
     """The assignment with this id; None if there is none."""
     record = people.one(
@@ -69,7 +81,7 @@ def find(people: Database, assignment: int) -> Assignment | None:
     row: JsonObject = json.loads(record["row"])
     repeat = bool(record["repeat"])
     order = screen_order(_count(row), record["seed"], record["item"], record["rater"], repeat=repeat)
-    return Assignment(record["id"], record["rater"], record["queue"], row, repeat, order)
+    return Assignment(record["id"], record["rater"], record["queue"], row, repeat, order, record["reserved_until"])
 
 
 def screen_order(count: int, seed: int, item: int, rater: int, *, repeat: bool) -> tuple[int, ...]:
@@ -105,6 +117,10 @@ _HOLDERS = (
     "ELSE json_extract(answer, '$.choice') IS NOT 'skip' END) AND others.rater IS NOT ?"
 )
 """How many people other than one rater have rated a row or hold it. Values: the time now, the rater."""
+_OPEN = (
+    "EXISTS (SELECT 1 FROM assignments WHERE item = items.id AND rater = ? AND NOT repeat AND NOT EXISTS "
+    "(SELECT 1 FROM ratings WHERE assignment = assignments.id AND undone_at IS NULL))"
+)
 _NEVER_THEIRS = "NOT EXISTS (SELECT 1 FROM assignments WHERE item = items.id AND rater = ? AND NOT repeat)"
 
 

@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen
@@ -31,6 +31,7 @@ class Ranking(Frozen):
 
 
 Answer = Choice | Ranking
+_ANSWER: TypeAdapter[Answer] = TypeAdapter(Choice | Ranking)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,23 @@ def record(people: Database, assignment: Assignment, answer: Answer, remarks: Re
     return True
 
 
+def taken_back(people: Database, assignment: int) -> tuple[Answer, Remarks] | None:
+    """The answer that a rater last took back for an assignment; None if there is none."""
+    record = people.one(
+        "SELECT answer, reason, confidence, flagged FROM ratings WHERE assignment = ? AND undone_at IS NOT NULL "
+        "ORDER BY id DESC LIMIT 1",
+        assignment,
+    )
+    if record is None:
+        return None
+    return read_answer(record["answer"]), Remarks(record["reason"], record["confidence"], bool(record["flagged"]))
+
+
+def read_answer(text: str) -> Answer:
+    """An answer as the database stores it."""
+    return _ANSWER.validate_json(text)
+
+
 def undo(people: Database, queue: int, rater: int) -> int | None:
     """Takes back a rater's last rating in a queue; the row is theirs again. It stays in the database, marked as undone.
 
@@ -104,6 +122,15 @@ def from_screen(assignment: Assignment, choice: str) -> Choice:
     if choice in ("tie", "cannot_tell", "skip"):
         return Choice(choice=choice)
     raise UsageError(f'the answer "{choice[:40]}" is not one of first, second, tie, cannot_tell, skip')
+
+
+def on_screen(assignment: Assignment, answer: Answer) -> str | tuple[int, ...]:
+    """An answer in terms of the screen: what `from_screen` takes, or the ranks in the order of the screen."""
+    if isinstance(answer, Ranking):
+        return tuple(answer.ranks[position] for position in assignment.order)
+    if answer.choice in ("a", "b"):
+        return ("first", "second")[assignment.order.index(0 if answer.choice == "a" else 1)]
+    return answer.choice
 
 
 def ranking_from_screen(assignment: Assignment, ranks: tuple[int, ...]) -> Ranking:
