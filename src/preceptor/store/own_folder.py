@@ -72,8 +72,7 @@ def kind_of(folder: Path) -> Kind | None:
         marked: Any = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         return next((kind for kind in _SIGNS if kind == marked["kind"]), None)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        held = (kind for kind, signs in _SIGNS.items() if any((folder / sign).is_file() for sign in signs))
-        return next(held, None)
+        return next((kind for kind in _SIGNS if any((folder / sign).is_file() for sign in _SIGNS[kind])), None)
 
 
 def check_own(folder: Path, kind: Kind) -> None:

@@ -1,26 +1,25 @@
 """Labelling: turns comparisons, or prompts and a policy, into a preference dataset that TRL trains on."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
-from preceptor.core.types import Comparison, JsonObject, Usage
+from preceptor.core.types import JsonObject
 from preceptor.core.validation import check_choice, check_count, check_share, settings_of
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
-from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
+from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import InputRow, label_rows
@@ -30,7 +29,7 @@ from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
 from preceptor.store.calls import in_words
-from preceptor.store.comparisons import ComparisonRow, Design, pairs_of, read_comparisons
+from preceptor.store.comparisons import ComparisonRow, Design, read_comparisons
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
@@ -43,17 +42,11 @@ from preceptor.store.pinned import pin
 from preceptor.store.preferences import DatasetCard, write_card, write_parquet
 from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
+from preceptor.tasks.bill import plan
 from preceptor.tasks.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
 
-ESTIMATED_ON = 200
-"""A plan counts the tokens of this many comparisons and extrapolates from them."""
 PINNED = "label.json"
 """The file that records the settings of a folder of labels."""
-ASSUMED = (
-    "no server was contacted: each is assumed to return log-probabilities for conversations; a server without them "
-    "needs several calls for each"
-)
-"""What a plan assumes."""
 _SHOWN = 3
 """How many malformed rows a note names."""
 
@@ -180,7 +173,10 @@ def plan_label(
         job = _LabelJob(data, specs, sampling, design, limit, strict, steps, budget, connection)
         census = take_census(job)
         display.stage("opening the models")
-        return _plan(job, census, open_models(job, ledger, unasked=True))
+        models = open_models(job, ledger, unasked=True)
+        usable = (row.comparison for row in job.expected_rows() if isinstance(row, ComparisonRow))
+        policy = None if models.policy is None else models.policy.model
+        return plan(usable, census.rows, census.malformed, models.judge.members, policy, sampling)
 
 
 def _check(limit: int | None, design: str) -> None:
@@ -349,51 +345,6 @@ def _result(
         for_people=for_people,
         seconds=seconds,
     )
-
-
-@dataclass(frozen=True)
-class _Bill:
-    """The calls and tokens that some comparisons need from one model."""
-
-    calls: float
-    usage: Usage
-    cost: float | None
-
-
-def _plan(job: _LabelJob, census: Census, models: OpenModels) -> LabelPlan:
-    usable = (row.comparison for row in job.expected_rows() if isinstance(row, ComparisonRow))
-    comparisons = list(islice(usable, ESTIMATED_ON))
-    bills = [_judge_bill(member, comparisons) for member in models.judge.members]
-    if job.sampling is not None and models.policy is not None:
-        bills.append(_sampling_bill(models.policy.model, job.sampling, comparisons))
-    scale = (census.rows - census.malformed) / max(1, len(comparisons))
-    costs = [bill.cost for bill in bills if bill.cost is not None]
-    return LabelPlan(
-        rows=census.rows,
-        malformed=census.malformed,
-        calls=round(scale * sum(bill.calls for bill in bills)),
-        prompt_tokens=round(scale * sum(bill.usage.prompt_tokens for bill in bills)),
-        completion_tokens=round(scale * sum(bill.usage.completion_tokens for bill in bills)),
-        cost_usd=scale * sum(costs) if len(costs) == len(bills) else None,
-        estimated_on=len(comparisons),
-        assumed=ASSUMED if any(spec.model.startswith("openai:") for spec in job.judges) else None,
-    )
-
-
-def _judge_bill(judge: MemberJudge, comparisons: Sequence[Comparison]) -> _Bill:
-    demand, price = judge.demand(comparisons), judge.model.model.price
-    return _Bill(demand.calls, demand.usage, price and price.cost(demand.usage))
-
-
-def _sampling_bill(policy: LanguageModel, sampling: Sampling, comparisons: Sequence[Comparison]) -> _Bill:
-    """The bill for sampling; a prompt's candidates are shared equally among its comparisons."""
-    share = sampling.samples / len(pairs_of(sampling.samples, sampling.design))
-    prompt_tokens = sum(policy.count_tokens(comparison.prompt.conversation) for comparison in comparisons)
-    usage = Usage(
-        prompt_tokens=round(share * prompt_tokens),
-        completion_tokens=round(share * sampling.max_new_tokens * len(comparisons)),
-    )
-    return _Bill(share * len(comparisons), usage, policy.price and policy.price.cost(usage))
 
 
 def _card(result: LabelResult) -> DatasetCard:

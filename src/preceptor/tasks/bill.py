@@ -1,0 +1,78 @@
+"""The calls, tokens and dollars that labelling would need, estimated on some of its comparisons."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from preceptor.backends.base import LanguageModel
+from preceptor.core.types import Comparison, Usage
+from preceptor.judging.ensemble import MemberJudge
+from preceptor.results.label import LabelPlan
+from preceptor.store.comparisons import pairs_of
+from preceptor.tasks.candidates import Sampling
+
+ESTIMATED_ON = 200
+"""A plan counts the tokens of this many comparisons and extrapolates from them."""
+ASSUMED = (
+    "no server was contacted: each is assumed to return log-probabilities for conversations; a server without them "
+    "needs several calls for each"
+)
+"""What a plan assumes."""
+
+
+@dataclass(frozen=True)
+class _Bill:
+    """The calls and tokens that some comparisons need from one model."""
+
+    calls: float
+    usage: Usage
+    cost: float | None
+
+
+def plan(
+    usable: Iterable[Comparison],
+    rows: int,
+    malformed: int,
+    judges: Sequence[MemberJudge],
+    policy: LanguageModel | None,
+    sampling: Sampling | None,
+) -> LabelPlan:
+    """What labelling would need.
+
+    Args:
+        usable: the comparisons, of which the first are counted.
+        rows: of the input, the malformed ones included.
+        policy: samples the responses as `sampling` says; None if the input has them.
+    """
+    comparisons = list(islice(usable, ESTIMATED_ON))
+    bills = [_judge_bill(judge, comparisons) for judge in judges]
+    if sampling is not None and policy is not None:
+        bills.append(_sampling_bill(policy, sampling, comparisons))
+    scale = (rows - malformed) / max(1, len(comparisons))
+    costs = [bill.cost for bill in bills if bill.cost is not None]
+    return LabelPlan(
+        rows=rows,
+        malformed=malformed,
+        calls=round(scale * sum(bill.calls for bill in bills)),
+        prompt_tokens=round(scale * sum(bill.usage.prompt_tokens for bill in bills)),
+        completion_tokens=round(scale * sum(bill.usage.completion_tokens for bill in bills)),
+        cost_usd=scale * sum(costs) if len(costs) == len(bills) else None,
+        estimated_on=len(comparisons),
+        assumed=ASSUMED if any(judge.model.identity.startswith("openai:") for judge in judges) else None,
+    )
+
+
+def _judge_bill(judge: MemberJudge, comparisons: Sequence[Comparison]) -> _Bill:
+    demand, price = judge.demand(comparisons), judge.model.model.price
+    return _Bill(demand.calls, demand.usage, price and price.cost(demand.usage))
+
+
+def _sampling_bill(policy: LanguageModel, sampling: Sampling, comparisons: Sequence[Comparison]) -> _Bill:
+    """The bill for sampling; a prompt's candidates are shared equally among its comparisons."""
+    share = sampling.samples / len(pairs_of(sampling.samples, sampling.design))
+    prompt_tokens = sum(policy.count_tokens(comparison.prompt.conversation) for comparison in comparisons)
+    usage = Usage(
+        prompt_tokens=round(share * prompt_tokens),
+        completion_tokens=round(share * sampling.max_new_tokens * len(comparisons)),
+    )
+    return _Bill(share * len(comparisons), usage, policy.price and policy.price.cost(usage))
