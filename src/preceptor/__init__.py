@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from preceptor.results.label import LabelPlan, LabelResult
     from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
-    from preceptor.results.shipped import ModelsResult, RecipesResult
+    from preceptor.results.shipped import InitResult, ModelsResult, RecipesResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from preceptor.tasks.compare.compare import compare
     from preceptor.tasks.estimate import estimate
     from preceptor.tasks.evaluate.evaluate import evaluate
-    from preceptor.tasks.init import InitResult, init
+    from preceptor.tasks.init import init
     from preceptor.tasks.label import label, plan_label
     from preceptor.tasks.models import models
     from preceptor.tasks.revise import revise
@@ -160,7 +160,7 @@ _PLACES = {
     "results.label": "LabelPlan LabelResult",
     "results.revision": "RevisionResult",
     "results.reward_model": "RewardModelResult",
-    "results.shipped": "ModelsResult RecipesResult",
+    "results.shipped": "InitResult ModelsResult RecipesResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
     "runs.result": "RunResult",
@@ -172,7 +172,7 @@ _PLACES = {
     "tasks.compare.compare": "compare",
     "tasks.estimate": "estimate",
     "tasks.evaluate.evaluate": "evaluate",
-    "tasks.init": "InitResult init",
+    "tasks.init": "init",
     "tasks.label": "label plan_label",
     "tasks.models": "models",
     "tasks.revise": "revise",

@@ -1,4 +1,6 @@
-"""What ships with preceptor, or is fetched by it: recipes, and the models that a model string can name."""
+"""What ships with preceptor, or is fetched by it: recipes, a folder to start from, and the models that can be named."""
+
+from pathlib import Path
 
 from preceptor.core.types import Frozen
 from preceptor.display.table import Table, pairs
@@ -41,3 +43,17 @@ class ModelsResult(Tabular):
         """The forms, and below them the state of the embedded model."""
         state = "in the cache" if self.embedded.cached else "not fetched yet"
         return pairs(list(self.forms.items()), notes=["", f"The embedded model is {state}: {self.embedded.path}"])
+
+
+class InitResult(Frozen):
+    """A folder to start from."""
+
+    folder: Path
+    files: tuple[str, ...]
+    """Names of the files that were written."""
+    commands: tuple[str, ...]
+    """The next commands, to be run in the folder."""
+
+    def __str__(self) -> str:
+        steps = "\n".join(f"  {command}" for command in self.commands)
+        return f"{', '.join(self.files)} are in {self.folder}. Run these commands there:\n{steps}"

@@ -5,29 +5,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Frozen
+from preceptor.results.shipped import InitResult
 from preceptor.store.files import write_text, writing
 
 FILES = ("README.md", "constitution.toml", "prompts.jsonl", "recipe.toml")
 EVERY = 4
 """Every fourth of the short everyday prompts is written."""
-
-
-class InitResult(Frozen):
-    """A starter folder."""
-
-    folder: Path
-    files: tuple[str, ...]
-    """Names of the files that were written."""
-
-    @property
-    def commands(self) -> list[str]:
-        """The next commands, to be run in the folder."""
-        return re.findall(r"^ +(preceptor .+)$", _text("README.md"), re.MULTILINE)
-
-    def __str__(self) -> str:
-        steps = "\n".join(f"  {command}" for command in self.commands)
-        return f"{', '.join(self.files)} are in {self.folder}. Run these commands there:\n{steps}"
 
 
 def init(folder: str | Path = ".") -> InitResult:
@@ -51,7 +34,8 @@ def init(folder: str | Path = ".") -> InitResult:
         folder.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         write_text(folder / name, _text(name))
-    return InitResult(folder=folder, files=FILES)
+    commands = re.findall(r"^ +(preceptor .+)$", _text("README.md"), re.MULTILINE)
+    return InitResult(folder=folder, files=FILES, commands=tuple(commands))
 
 
 def _text(name: str) -> str:
