@@ -173,6 +173,8 @@ def test_results_name_their_reports() -> None:
     audit = pc.audit(PEOPLE, judges=["scripted:random"])
     answers = {"one": ["x"] * 3, "two": ["y"] * 3}
     evaluations = [pc.evaluate(answers, prompts=["1", "2", "3"], judge="scripted:random") for _ in range(2)]
-    for result in (audit, *evaluations, pc.compare(evaluations)):
+    compared = pc.compare(evaluations)
+    assert [side.name for side in compared.sides] == ["result 1", "result 2"]
+    for result in (audit, *evaluations, compared):
         assert result.report.is_file()
         assert result.report.suffix == ".html"

@@ -7,6 +7,8 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
+_PREFIX = "preceptor-"
+
 
 @dataclass(frozen=True, eq=False)
 class Output:
@@ -29,6 +31,11 @@ def output_folder(out: str | Path | None) -> Output:
     """
     if out is not None:
         return Output(Path(out))
-    output = Output(Path(tempfile.mkdtemp(prefix="preceptor-")))
+    output = Output(Path(tempfile.mkdtemp(prefix=_PREFIX)))
     weakref.finalize(output, shutil.rmtree, output.path, ignore_errors=True)
     return output
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a path is a temporary folder that `output_folder` made, whose name says nothing to anybody."""
+    return path.name.startswith(_PREFIX) and path.parent == Path(tempfile.gettempdir())

@@ -26,7 +26,7 @@ class TemplateRefusalError(UsageError):
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
     """Token ids of plain text: no control tokens are added, and none are recognised in the text."""
-    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
     return [int(i) for i in ids]
 
 
@@ -54,7 +54,7 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
     ids: list[int] = []
     for position, piece in enumerate(pieces):
         if position % 2 == 0:
-            ids += [int(i) for i in tokenizer(piece, add_special_tokens=False)["input_ids"]]
+            ids += [int(i) for i in tokenizer(piece, add_special_tokens=False, verbose=False)["input_ids"]]
         else:
             ids += encode_text(tokenizer, content_of(tokenizer, conversation[int(piece)]))
     return ids + (encode_text(tokenizer, _inert(tokenizer, prefill)) if prefill else [])

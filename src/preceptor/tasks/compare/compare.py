@@ -25,7 +25,7 @@ from preceptor.results.comparison import ComparisonResult, ResultRow, RunDiffere
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.files import read_json, write_text
-from preceptor.store.output import output_folder
+from preceptor.store.output import is_temporary, output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.reading import resolved
 from preceptor.tasks.compare.constitutions import constitution_text, constitution_versions
@@ -57,7 +57,7 @@ def compare(
     Args:
         paths: runs and evaluations: their results, or their folders.
         out: where `compare.html`, `compare.md` and `compare.json` are written; a temporary folder when None.
-        names: names for them, in the same order; the folders' names when None.
+        names: names for them, in the same order; by default the folders' names.
 
     Raises: UsageError for fewer than two paths, a folder that is neither, or the wrong number of names; PreceptorError
         for a damaged file.
@@ -89,8 +89,13 @@ def compare(
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' names, with as many parent folders as needed to make them unique."""
-    parts = [resolved(path).parts[1:] or ("/",) for path in paths]
+    """The folders' names, with as many parent folders as needed to make them unique; "result 2" for the second if it is
+    in a temporary folder.
+    """
+    parts = [
+        (f"result {number}",) if is_temporary(path) else resolved(path).parts[1:] or ("/",)
+        for number, path in enumerate(paths, start=1)
+    ]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(names[-depth:]) for names in parts]
         if len(set(names)) == len(names):
