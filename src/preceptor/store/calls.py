@@ -1,13 +1,14 @@
-"""Totals of the calls recorded in a ledger, by role, and their cost."""
+"""The calls recorded in a ledger, for reading: totals by role, their cost, and the calls about some texts."""
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import PreceptorError
-from preceptor.core.types import Frozen
+from preceptor.core.types import Frozen, JsonObject
 
 JUDGE = "judge"
 """The role of raters that are recorded without one."""
@@ -127,3 +128,41 @@ def _read(ledger: Path, query: str, *values: str, mode: str = "ro") -> list[tupl
             return connection.execute(query, values).fetchall()
     except sqlite3.Error as error:
         raise PreceptorError(f"{ledger}: the ledger cannot be read: {error}") from error
+
+
+class RecordedCall(Frozen):
+    """A call as the ledger has it, for reading."""
+
+    operation: str
+    model: str
+    rater: JsonObject
+    request: JsonObject
+    outcome: JsonObject
+    failed: bool
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    """None where the price is not known."""
+    estimated: bool
+    """Whether the tokens are an estimate."""
+    created_at: str
+
+
+def calls_with(ledger: Path, texts: Sequence[str], most: int = 50) -> list[RecordedCall]:
+    """The recorded calls whose request contains all of these texts, the earliest first. The whole ledger is searched.
+
+    Raises: PreceptorError when it cannot be read.
+    """
+    [(version,)] = _read(ledger, "PRAGMA user_version")
+    absent = {"estimated": "0", "cost_usd": "0.0"} if version < 2 else {"estimated": "0"} if version < 3 else {}
+    columns = ", ".join(absent.get(name, name) for name in RecordedCall.model_fields)
+    condition = " AND ".join(["instr(request, ?)"] * len(texts)) or "1"
+    fragments = [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]
+    rows = _read(ledger, f"SELECT {columns} FROM calls WHERE {condition} ORDER BY rowid LIMIT {most:d}", *fragments)
+    return [_recorded(dict(zip(RecordedCall.model_fields, row, strict=True))) for row in rows]
+
+
+def _recorded(columns: dict[str, Any]) -> RecordedCall:
+    parsed = {name: json.loads(columns[name]) for name in ("rater", "request", "outcome")}
+    flags = {name: bool(columns[name]) for name in ("failed", "estimated")}
+    return RecordedCall.model_validate(columns | parsed | flags)

@@ -18,13 +18,20 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.studio.context import Studio
 from preceptor.studio.pages import NotFoundError, problem
 from preceptor.studio.people.live import LiveFiles
-from preceptor.studio.routes import constitutions, entrance, rate, runs, start
+from preceptor.studio.routes import constitutions, entrance, rate, rows, runs, start
 from preceptor.studio.security import BodyTooLargeError, Guard
 from preceptor.studio.text import code_styles
 
 LOG = logging.getLogger("preceptor.studio")
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
-ROUTES: tuple[BaseRoute, ...] = (*entrance.ROUTES, *start.ROUTES, *rate.ROUTES, *runs.ROUTES, *constitutions.ROUTES)
+ROUTES: tuple[BaseRoute, ...] = (
+    *entrance.ROUTES,
+    *start.ROUTES,
+    *rate.ROUTES,
+    *runs.ROUTES,
+    *constitutions.ROUTES,
+    *rows.ROUTES,
+)
 """Every page. The groups come from `routes/`."""
 
 
