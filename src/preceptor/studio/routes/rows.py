@@ -20,7 +20,7 @@ from preceptor.studio.rows.search import PAGE, SORTS, Filter, Found, choices, co
 _INDEXES: dict[Path, Index] = {}
 _OPENING = Lock()
 _PART_OF_A_TEXT = 300
-"""Characters of a response by which its calls are found in the ledger."""
+"""Characters of the prompt and of each response by which its calls are found in the ledger."""
 _LEDGERS = ("ledger.sqlite", "held_out.sqlite")
 
 
@@ -99,7 +99,7 @@ def _calls(studio: Studio, found: Found, row: PreferenceRow) -> list[RecordedCal
     work = studio.library.find(found.folder)
     if work is None:
         return []
-    texts = [text_of(response)[:_PART_OF_A_TEXT] for response in row.responses]
+    texts = [text_of(messages).strip()[:_PART_OF_A_TEXT].rstrip() for messages in (row.prompt[-1:], *row.responses)]
     ledgers = [work.path / name for name in _LEDGERS if (work.path / name).is_file()]
     return [call for ledger in ledgers for call in calls_with(ledger, texts)]
 
