@@ -67,7 +67,7 @@ def make(folder: Path, rows: int) -> int:
     """A folder of labels with synthetic rows. Returns the size of its file in bytes."""
     first = [{"id": "x0", "prompt": "q", "response_a": "a", "response_b": "b"}]
     [example] = list(pc.label(first, judges="scripted:random", out=folder))
-    draw = random.Random(0)
+    draw = random.Random(0)  # noqa: S311  synthetic rows
     words = [f"word{i}" for i in range(5000)]
     path = folder / "preferences.jsonl"
     with path.open("w", encoding="utf-8") as stream:
