@@ -18,7 +18,8 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.studio.context import Studio
 from preceptor.studio.pages import NotFoundError, problem
 from preceptor.studio.people.live import LiveFiles
-from preceptor.studio.routes import constitutions, entrance, rate, rows, runs, start
+from preceptor.studio.people.measured import Measurements
+from preceptor.studio.routes import constitutions, entrance, exchange, queues, rate, raters, rows, runs, start
 from preceptor.studio.security import BodyTooLargeError, Guard
 from preceptor.studio.text import code_styles
 
@@ -28,6 +29,9 @@ ROUTES: tuple[BaseRoute, ...] = (
     *entrance.ROUTES,
     *start.ROUTES,
     *rate.ROUTES,
+    *queues.ROUTES,
+    *exchange.ROUTES,
+    *raters.ROUTES,
     *runs.ROUTES,
     *constitutions.ROUTES,
     *rows.ROUTES,
@@ -64,6 +68,7 @@ def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starle
     )
     app.state.studio = studio
     app.state.live = live
+    app.state.measurements = Measurements(studio.people, studio.library)
     return app
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import content_hash, unit_hash
+from preceptor.core.numbers import listed
 from preceptor.core.types import JsonObject, Prompt, Response
 from preceptor.store.comparisons import ComparisonRow, WrongRowError, comparison_id, parse_response, read_comparisons
 from preceptor.store.for_people import FILE, as_question, question, text_or_messages
@@ -58,7 +59,7 @@ def written_for_people(work: Work, seed: int = 0) -> Source:
     rows = [_asked(row) for row in _comparisons(work.path / FILE)]
     chances = {row.get("selection_probability") for row in rows}
     ordered = rows if len(chances) == 1 else _shuffled(rows, seed)
-    return _source("compare", ordered, f"for people, from {work.name}", work.path)
+    return _source("compare", ordered, f"for_people.jsonl of {work.name}", work.path)
 
 
 def sample_of_labels(work: Work, count: int, seed: int, cohort: str | None = None) -> Source:
@@ -110,16 +111,19 @@ def two_policies(work: Work, one: str, other: str, count: int, seed: int) -> Sou
     """
     found = _of_policies(work, (one, other))
     prompts = {prompt.id: prompt for responses in found.values() for prompt, _ in responses}
-    listed = {
+    by_policy = {
         name: PolicyResponses(name, {prompt.id: list(answers) for prompt, answers in responses})
         for name, responses in found.items()
     }
-    pairs = pair_responses(list(prompts.values()), listed, against_first=True)
+    pairs = pair_responses(list(prompts.values()), by_policy, against_first=True)
     single = len({row.comparison.prompt.id for row in pairs}) == len(pairs)
     how = _drawn(min(count, len(pairs)), len(pairs), False, single=single)
     drawn = _shuffled([as_question(row.comparison, row.category, how) for row in pairs], seed)[:count]
     return _source(
-        "compare", drawn, f"{one} and {other} in {work.name}, a random sample of {len(pairs):,} comparisons", work.path
+        "compare",
+        drawn,
+        f"a random sample of the {len(pairs):,} comparisons of {one} and {other} in {work.name}",
+        work.path,
     )
 
 
@@ -137,7 +141,7 @@ def several_policies(work: Work, names: Sequence[str], count: int, seed: int) ->
             by_prompt.setdefault(prompt.id, (prompt, []))[1].append(first)
     whole = [(prompt, answers) for prompt, answers in by_prompt.values() if len(answers) == len(found)]
     rows = [_ranked(prompt, answers, Selection("random"), None) for prompt, answers in whole]
-    words = f"{', '.join(found)} in {work.name}, a random sample of {len(rows):,} prompts"
+    words = f"a random sample of the {len(rows):,} prompts of {work.name}, answered by {listed(list(found))}"
     return _source("rank", _shuffled(rows, seed)[:count], words, work.path)
 
 
@@ -281,13 +285,13 @@ def _several(file: Path) -> Iterator[_Several]:
         prompt = parse_prompt(
             {key: present[key] for key in ("prompt", "conversation", "cohort", "metadata") if key in present}, place
         )
-        listed: Any = present.get("responses", [present["response"]] if "response" in present else None)
-        policies: Any = present.get("policies", [present.get("policy")] * len(listed or ()))
-        if not isinstance(listed, list) or not listed or not isinstance(policies, list) or len(policies) != len(listed):
+        texts: Any = present.get("responses", [present["response"]] if "response" in present else None)
+        policies: Any = present.get("policies", [present.get("policy")] * len(texts or ()))
+        if not isinstance(texts, list) or not texts or not isinstance(policies, list) or len(policies) != len(texts):
             raise UsageError(f'{place}: expected "responses", a list, or "response"; and as many "policies", if any')
         try:
             responses = [
-                parse_response(text, "responses", prompt, _text(p)) for text, p in zip(listed, policies, strict=True)
+                parse_response(text, "responses", prompt, _text(p)) for text, p in zip(texts, policies, strict=True)
             ]
             selection = read_selection(present)
         except (WrongRowError, WrongSelectionError) as error:
