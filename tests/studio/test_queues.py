@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from preceptor.core.progress import Silence
+from preceptor.core.types import JsonObject
 from preceptor.store.files import write_rows
 from preceptor.studio.app import application
 from preceptor.studio.context import Studio
@@ -223,7 +224,7 @@ def test_raters_do_not_see_these_pages(studio: Studio) -> None:
 
 def test_what_models_wrote_is_escaped(studio: Studio, owner: Person) -> None:
     hostile = "<script>alert(1)</script> [x](javascript:alert(1))"
-    rows = [
+    rows: list[JsonObject] = [
         {
             "id": hostile,
             "prompt": hostile,
