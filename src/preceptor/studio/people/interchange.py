@@ -240,7 +240,7 @@ def _store(
     )  # fmt: skip
     held = people.one("SELECT id FROM assignments WHERE item = ? AND rater = ? AND NOT repeat", item.id, rater["id"])
     assert held is not None
-    asked = Assignment(held["id"], rater["id"], queue.id, item.row, False, order)
+    asked = Assignment(held["id"], rater["id"], queue.id, item.row, False, order, now())
     return "answers" if record(people, asked, answer, Remarks(seconds=seconds)) else "known"
 
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
 from preceptor.core.types import JsonObject
 from preceptor.studio.database import Database, Record
 from preceptor.studio.people.queues import Queue
-from preceptor.studio.people.ratings import Answer, Choice, Ranking
+from preceptor.studio.people.ratings import Answer, Ranking, read_answer
 
 Opinion = Literal["a", "b", "tie"]
 Pair = tuple[int, int]
@@ -97,7 +97,7 @@ def _better(rank: int, other: int) -> Opinion:
 
 
 def _item(record: Record) -> Item:
-    known = None if record["known"] is None else _answer(record["known"])
+    known = None if record["known"] is None else read_answer(record["known"])
     return Item(record["id"], record["number"], json.loads(record["row"]), known, bool(record["asked"]))
 
 
@@ -108,15 +108,10 @@ def _said(record: Record) -> Said:
         rater=record["rater"],
         name=record["name"],
         repeat=bool(record["repeat"]),
-        answer=_answer(record["answer"]),
+        answer=read_answer(record["answer"]),
         reason=record["reason"],
         confidence=record["confidence"],
         flagged=bool(record["flagged"]),
         seconds=record["seconds"],
         at=record["created_at"],
     )
-
-
-def _answer(text: str) -> Answer:
-    value: Any = json.loads(text)
-    return Ranking.model_validate(value) if "ranks" in value else Choice.model_validate(value)
