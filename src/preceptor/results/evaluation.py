@@ -73,11 +73,11 @@ def _percent(rate: Estimate | None) -> str:
 
 
 def _changes(changes: tuple[Change, ...]) -> list[str]:
-    """Improvements and regressions, and how many tests had too few prompts to see a change."""
+    """Improvements and regressions, and how many tests had too few prompts to exclude one."""
     changed = [change_in_words(change) for change in changes if change.verdict in ("improved", "regressed")]
     few = sum(change.verdict == "too few prompts" for change in changes)
     if len(changes) > few and not changed:
         changed.append(f"No change beyond chance in any of {len(changes) - few} cohorts and measures.")
     if few:
-        changed.append(f"Too few prompts to see a change in {few} of {len(changes)} cohorts and measures.")
+        changed.append(f"Too few prompts to exclude a change in {few} of {len(changes)} cohorts and measures.")
     return changed

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from preceptor.evaluation.policies.cohorts import PairedValues, changes
+from preceptor.evaluation.policies.cohorts import Kind, PairedValues, changes
 from preceptor.evaluation.signs import sign_flip_p_value
 
 
@@ -36,10 +36,10 @@ def test_asked_together_with_others_the_same_change_needs_more_evidence() -> Non
     found = changes([alone, *still])
     assert found[0].p_value == 2 / 2**6
     assert found[0].p_holm == pytest.approx(6 * 2 / 2**6)
-    assert [each.verdict for each in found] == ["too few prompts"] * 6  # however they had changed
+    assert [each.verdict for each in found] == ["too few prompts"] * 6
     enough = changes([values([0.0] * 8, [1.0] * 8), *still])
     assert [each.verdict for each in enough] == ["improved"] + ["too few prompts"] * 5
-    more = [values([0.5] * 8, [0.4, 0.6] * 4, cohort=f"c{i}") for i in range(5)]
+    more = [values([0.5] * 80, [0.4, 0.6] * 40, cohort=f"c{i}") for i in range(5)]
     assert [each.verdict for each in changes([alone, *more])] == ["too few prompts"] + ["unchanged"] * 5
     assert [each.cohort for each in found] == ["chat", "c0", "c1", "c2", "c3", "c4"]
 
@@ -55,7 +55,27 @@ def test_a_measure_that_moved_nowhere_does_not_count_among_the_questions() -> No
     still = [values([0.0] * 6, [0.0] * 6, cohort=f"c{i}") for i in range(5)]
     found = changes([values([0.0] * 6, [1.0] * 6), *still])
     assert (found[0].p_holm, found[0].verdict) == (2 / 2**6, "improved")
-    assert [(each.p_holm, each.verdict) for each in found[1:]] == [(1.0, "unchanged")] * 5
+    assert [(each.p_holm, each.verdict) for each in found[1:]] == [(1.0, "too few prompts")] * 5
+
+
+def test_unchanged_needs_an_interval_that_excludes_every_change_that_matters() -> None:
+    def verdict(before: list[float], after: list[float], kind: Kind) -> tuple[float | None, str]:
+        [found] = changes([PairedValues("chat", "m", "tuned", "base", before, after, kind)])
+        return found.change.high, found.verdict
+
+    few, many = (verdict([0.5] * n, [0.0, 1.0] * (n // 2), "win rate") for n in (100, 500))
+    assert few == (pytest.approx(0.10, abs=0.003), "too few prompts")  # half the width is about 1 / √n
+    assert many == (pytest.approx(0.045, abs=0.002), "unchanged")
+    spread = [0.0, 1.0]  # a standard deviation of one half, so a tenth matters
+    assert verdict(spread * 10, [0.2, 0.8] * 10, "number") == (pytest.approx(0.096, abs=0.002), "unchanged")
+    assert verdict(spread * 10, [0.3, 0.7] * 10, "number")[1] == "too few prompts"
+
+
+@pytest.mark.parametrize(("prompts", "verdict"), [(28, "too few prompts"), (30, "unchanged")])
+def test_without_an_interval_thirty_prompts_that_did_not_change_are_unchanged(prompts: int, verdict: str) -> None:
+    before = [0.0, 1.0] * (prompts // 2)
+    [found] = changes([PairedValues("chat", "log-likelihood", "tuned", "base", before, before)])
+    assert (found.change.low, found.verdict) == (None, verdict)
 
 
 def test_winning_all_of_four_is_too_few_to_say_anything() -> None:
@@ -101,7 +121,7 @@ def test_without_any_change_six_cohorts_rarely_show_one() -> None:
             measured.append(values(before.tolist(), after.tolist(), cohort=f"c{cohort}"))
         p_values = [sign_flip_p_value(np.subtract(each.after_P, each.before_P).tolist()) for each in measured]
         if min(p for p in p_values if p is not None) < 0.05:  # without that there is no verdict: the rest is quicker
-            wrong += any(change.verdict != "unchanged" for change in changes(measured))
+            wrong += any(change.verdict in ("improved", "regressed") for change in changes(measured))
     assert wrong / runs <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
 
 
@@ -117,6 +137,6 @@ def test_a_planted_regression_is_found_and_only_that() -> None:
             measured.append(values(before.tolist(), after.tolist(), cohort=f"c{cohort}"))
         verdicts = [change.verdict for change in changes(measured)]
         found_runs += verdicts[3] == "regressed"
-        others += sum(verdict != "unchanged" for verdict in verdicts[:3] + verdicts[4:])
+        others += sum(verdict in ("improved", "regressed") for verdict in verdicts[:3] + verdicts[4:])
     assert found_runs == 4
     assert others <= 1

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from preceptor.core.types import Frozen
 from preceptor.evaluation.intervals import LEAST, LEAST_FOR_RATE, Estimate, bounded_mean, mean_by_prompt
 from preceptor.evaluation.signs import ALPHA, holm, sign_flip_p_value
@@ -17,6 +19,12 @@ _BOUNDS: dict[Kind, tuple[Bounds | None, Bounds | None]] = {
     "number": (None, None),
 }
 """Bounds of a value, and of its change."""
+MATTERS = 0.1
+"""The smallest change of a win rate or share that matters: `unchanged` needs an interval within ± this."""
+SPREAD_MATTERS = 0.2
+"""The same for a number, in standard deviations of its values before, over prompts: a small effect (Cohen 1988)."""
+UNMOVED = 30
+"""A measure that changed on none of this many prompts is unchanged: at 95%, it changes on at most a tenth of others."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,9 @@ class Change(Frozen):
     p_holm: float | None
     """After Holm's correction over all changes that were judged together."""
     verdict: Verdict
-    """`unchanged` means that no change was found, not that there is none: see the interval. `too few prompts` means
-    that no change could have been found: even if all prompts had changed the same way, that would happen by chance too
-    often."""
+    """`unchanged` means that no change was found and that the interval excludes every change that matters: it lies
+    within ± `MATTERS` for win rates and shares, within ± `SPREAD_MATTERS` standard deviations for numbers. `too few
+    prompts` means that no change was found and that one that matters is not excluded."""
 
 
 def changes(measured: Sequence[PairedValues]) -> tuple[Change, ...]:
@@ -65,22 +73,21 @@ def changes(measured: Sequence[PairedValues]) -> tuple[Change, ...]:
     cohorts and measures need more evidence each. A measure that did not change on any prompt is not counted as a test:
     flipping signs does not move it, so it cannot be significant by chance (Tarone 1990).
 
-    If n prompts all change the same way, the p-value is 2 / 2ⁿ. If that is 5% or more after the correction, the verdict
-    is "too few prompts": always below 6 prompts, and below 11 with 50 tests at once.
+    Otherwise it is unchanged if its interval excludes every change that matters, and else "too few prompts". A measure
+    without an interval that changed on no prompt is unchanged from `UNMOVED` prompts on.
 
     Raises: ValueError if a measure has no prompts, or not the same number before and after.
     """
     p_values = [sign_flip_p_value(_differences(values)) for values in measured]
     moved = [any(_differences(values)) for values in measured]
     corrected = holm([p if moves else None for p, moves in zip(p_values, moved, strict=True)])
-    questions = max(1, sum(moves and p is not None for p, moves in zip(p_values, moved, strict=True)))
     return tuple(
-        _change(values, p, p_holm if moves else p, questions)
+        _change(values, p, p_holm if moves else p)
         for values, p, p_holm, moves in zip(measured, p_values, corrected, moved, strict=True)
     )
 
 
-def _change(values: PairedValues, p_value: float | None, p_holm: float | None, questions: int) -> Change:
+def _change(values: PairedValues, p_value: float | None, p_holm: float | None) -> Change:
     of_value, of_change = _BOUNDS[values.kind]
     few = LEAST if values.kind == "share" else LEAST_FOR_RATE
     change, before = _over_prompts(_differences(values), of_change, few), _over_prompts(values.before_P, of_value)
@@ -95,15 +102,23 @@ def _change(values: PairedValues, p_value: float | None, p_holm: float | None, q
         change=change,
         p_value=p_value,
         p_holm=p_holm,
-        verdict=_verdict(change, p_holm, questions),
+        verdict=_verdict(change, p_holm, values),
     )
 
 
-def _verdict(change: Estimate, p_holm: float | None, questions: int) -> Verdict:
+def _verdict(change: Estimate, p_holm: float | None, values: PairedValues) -> Verdict:
     if p_holm is not None and p_holm < ALPHA:
         low, high = (change.value if end is None else end for end in (change.low, change.high))
-        return "improved" if low > 0 else "regressed" if high < 0 else "unchanged"
-    return "too few prompts" if 2.0 ** (1 - change.n) * questions >= ALPHA else "unchanged"
+        if low > 0 or high < 0:
+            return "improved" if low > 0 else "regressed"
+    return "unchanged" if _excludes_what_matters(change, values) else "too few prompts"
+
+
+def _excludes_what_matters(change: Estimate, values: PairedValues) -> bool:
+    if change.low is None or change.high is None:
+        return change.n >= UNMOVED and not any(_differences(values))
+    matters = MATTERS if values.kind != "number" else SPREAD_MATTERS * float(np.std(values.before_P))
+    return max(-change.low, change.high) < matters
 
 
 def _differences(values: PairedValues) -> list[float]:

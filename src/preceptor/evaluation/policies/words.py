@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from preceptor.core.numbers import estimate, listed, number, p_equals, percent, share
-from preceptor.evaluation.policies.cohorts import Change
+from preceptor.evaluation.policies.cohorts import MATTERS, SPREAD_MATTERS, Change, Verdict
 from preceptor.evaluation.policies.length_control import LEAST_PROMPTS
 from preceptor.evaluation.policies.result import Evaluation, JudgeFacts
 from preceptor.evaluation.policies.standings import (
@@ -24,6 +24,16 @@ FEW_PROMPTS = 30
 UNDECIDED_BOUND = 0.3
 Names: TypeAlias = Mapping[str, str]
 """Policies' names in sentences, by their own names."""
+MEANING_OF: dict[Verdict, str] = {
+    "improved": "beyond chance after correction for all tests, and better",
+    "unchanged": (
+        f"no change was found, and the interval excludes one of {percent(MATTERS)} or more (for measures that are no "
+        f"shares: of {number(SPREAD_MATTERS, 1)} standard deviations over prompts)"
+    ),
+    "too few prompts": "no change was found, but the interval does not exclude one of that size",
+    "regressed": "beyond chance after correction for all tests, and worse",
+}
+"""What each verdict on a change means, for readers."""
 _SHOWN = 5
 """Regressions that get a sentence each."""
 
@@ -151,8 +161,8 @@ def _capability(evaluation: Evaluation, pair: PolicyPair) -> str:
     improved = list(dict.fromkeys(change.measure for change in measured if change.verdict == "improved"))
     if improved:
         return f"{listed(improved)} improved"
-    few = verdicts == {"too few prompts"}
-    return "too few prompts to see a change in capability" if few else "no change in capability was found"
+    few = "too few prompts" in verdicts
+    return "too few prompts to exclude a change in capability" if few else "no change in capability was found"
 
 
 def _peers(evaluation: Evaluation, best: PolicyPair) -> str:

@@ -7,7 +7,7 @@ from preceptor.core.numbers import number, percent, points_interval, share_parts
 from preceptor.evaluation.judges.audit_words import doubts as audit_doubts
 from preceptor.evaluation.policies.result import Evaluation
 from preceptor.evaluation.policies.standings import PolicyPair, Standing, against_baseline, all_pairs, failures, judges
-from preceptor.evaluation.policies.words import headline, judge_doubts, warnings
+from preceptor.evaluation.policies.words import MEANING_OF, headline, judge_doubts, warnings
 from preceptor.reports.evaluation import figures
 from preceptor.reports.evaluation.view import cohort_wins, examples_by_kind, matrix, rate_rows
 from preceptor.reports.templates import markdown, page
@@ -123,6 +123,7 @@ def _tables(evaluation: Evaluation) -> dict[str, object]:
         "has_training": bool(evaluation.training_win_rates),
         "matrix": matrix(evaluation),
         "standings": STANDINGS,
+        "meaning_of": MEANING_OF,
         "verdicts": dict(Counter(change.verdict for change in evaluation.changes)),
         "judges": judges(evaluation),
         "audit_doubts": audit_doubts(evaluation.audit) if evaluation.audit else [],

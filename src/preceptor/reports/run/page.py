@@ -84,7 +84,10 @@ def render_report(data: ReportData) -> str:
 def render_run_markdown(data: ReportData) -> str:
     """The numbers of a run as Markdown: headline, reasons to doubt it, measures, what changed where. Escaped."""
     changes = data.evaluation.changes if data.evaluation else ()
-    return markdown("run/report.md.jinja", **_shared(data), done=data.words.done, changes=changes)
+    meaning_of = evaluation_words.MEANING_OF
+    return markdown(
+        "run/report.md.jinja", **_shared(data), done=data.words.done, changes=changes, meaning_of=meaning_of
+    )
 
 
 def _shared(data: ReportData) -> dict[str, Any]:
