@@ -30,7 +30,7 @@ PROMPTS = str(EXAMPLES / "prompts.jsonl")
             ["label", COMPARISONS, "--out", "x", "--judges", "j.toml", "--judge", "embedded"],
             "--judges names all judges",
         ),
-        (["label", COMPARISONS], "Missing option '--out'"),
+        (["label", COMPARISONS], "add --out FOLDER, or --dry-run"),
         (["audit", "none.jsonl"], "none.jsonl: cannot be read"),
         (["audit", PROMPTS], "prompts.jsonl:1"),
         (["audit", COMPARISONS, "--method", "isotonic"], 'expected "platt" or "temperature"'),
@@ -77,8 +77,9 @@ def test_json_of_each_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     judge = ("--judge", "scripted:random")
+    assert run(capsys, monkeypatch, "label", COMPARISONS, *judge, "--dry-run")["calls"] == 48
     assert run(capsys, monkeypatch, "label", COMPARISONS, "--out", "l", *judge, "--dry-run")["calls"] == 48
-    assert not Path("l").exists()
+    assert not list(tmp_path.iterdir())
     assert run(capsys, monkeypatch, "label", COMPARISONS, "--out", "l", *judge)["counts"]["preferences"] == 24
     audited = run(capsys, monkeypatch, "audit", COMPARISONS, *judge, "--variant", "base", "--variant", "detailed")
     assert [judge["n"] for judge in audited["judges"]] == [24, 24]

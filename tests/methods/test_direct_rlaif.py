@@ -167,8 +167,11 @@ def test_a_run_is_held_to_the_prompts_it_began_with(tmp_path: Path, tiny_folder:
     (directory.path / "summary.json").unlink()
     with (tmp_path / "prompts.jsonl").open("a") as stream:
         stream.write(json.dumps({"prompt": "one more"}) + "\n")
+    log = (directory.path / "log.txt").read_text()
     with pytest.raises(UsageError, match="the prompts changed since this run began"):
         execute(directory, Told())
+    assert (directory.path / "log.txt").read_text() == log
+    assert not (directory.path / "summary.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -230,6 +233,7 @@ def test_a_run_of_an_earlier_version_is_not_gone_on_with(tmp_path: Path, tiny_fo
     recipe.write_text("".join(line for line in recipe.open() if not line.startswith("validation_share")))
     with pytest.raises(UsageError, match="an earlier version of preceptor began this run"):
         execute(RunDirectory.open(directory.path), Told())
+    assert not {"log.txt", "summary.json"} & {path.name for path in directory.path.iterdir()}
 
 
 def test_a_constitution_without_a_measure_is_not_measured_by_another_one(tmp_path: Path, tiny_folder: Path) -> None:

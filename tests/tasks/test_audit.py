@@ -204,3 +204,6 @@ def test_an_audit_keeps_a_log(tmp_path: Path) -> None:
     assert "scripted:random" in log
     assert re.search(r" \d+ calls, none failed, .* tokens, \$0\.00", log)
     assert "private" not in log
+    with pytest.raises(UsageError, match="begun with other rows"):
+        audit(rows[1:], judges="scripted:first", out=tmp_path / "audit", progress=Silence())
+    assert (tmp_path / "audit/log.txt").read_text() == log

@@ -62,11 +62,13 @@ def test_a_second_call_asks_nothing_and_a_larger_limit_asks_the_rest(job: Job) -
 
 def test_a_folder_keeps_to_what_it_was_begun_with(job: Job) -> None:
     labelled(job, limit=3)
+    log = (job["out"] / "log.txt").read_text()
     with pytest.raises(UsageError, match="made with other judges"):
         labelled(job, judges="scripted:first")
     write(job["rows"], ROWS[:5])
     with pytest.raises(UsageError, match="made with other data"):
         labelled(job)
+    assert (job["out"] / "log.txt").read_text() == log
 
 
 def test_malformed_rows_are_reported_with_their_line(tmp_path: Path, job: Job) -> None:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 @o.with_options(judges=o.judges, connection=o.connection, output=o.output)
 def label(
     data: Annotated[Path, typer.Argument(help="Comparisons (.jsonl, .parquet, a folder), or prompts with --policy.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the dataset; give it again to resume.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of the dataset; give it again to resume. Not needed to --dry-run."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Label only the first N rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse malformed rows instead of skipping them.")] = False,
     max_failure_rate: Annotated[
@@ -92,6 +95,8 @@ def label(
         )
         output.show(plan)
         return
+    if out is None:
+        raise UsageError("--out: the labels need a folder; add --out FOLDER, or --dry-run to estimate the calls only")
     labels = label_rows(
         data,
         judges=judges,

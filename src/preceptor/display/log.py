@@ -100,7 +100,8 @@ def logged(
 ) -> Generator[Logged]:
     """Within the context, logs progress and how the work ends to a file in an existing folder.
 
-    A later process that resumes the work appends to the file. Work goes on even if the file cannot be written.
+    A later process that resumes the work appends to the file. Work goes on even if the file cannot be written. Enter it
+    after every check that may refuse the work, so that a refused attempt leaves no line in a folder it did not change.
 
     Args:
         work: what is done, for instance "label".

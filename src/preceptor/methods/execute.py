@@ -52,6 +52,7 @@ def _execute(directory: RunDirectory, progress: Progress, processes: Processes, 
             if merge:
                 processes.on_main(lambda: merge_best(directory, method, finished, progress))
             return finished
+        processes.on_main(directory.check_resumable)
         if processes.is_main:
             account = partial(in_words, directory.path / "ledger.sqlite")
             settings = recipe_data(directory.recipe)
@@ -69,7 +70,6 @@ def _run(
     progress.plan(())  # drops the plan of the run before, if there are several
     write("running")
     try:
-        directory.check_version()
         with closing(Session(directory, method, progress, processes, merge=merge)) as session:
             return method.run(session, directory.recipe)
     except KeyboardInterrupt:

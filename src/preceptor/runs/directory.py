@@ -110,6 +110,12 @@ class RunDirectory:
                 "that choose the checkpoint; start a new run, or continue with that version"
             )
 
+    def check_resumable(self) -> None:
+        """Raises: UsageError for a run begun by an earlier version, or one of whose inputs has changed."""
+        self.check_version()
+        if (self.path / "inputs.json").exists():
+            self.pin_inputs(read_inputs(self.recipe).hashes(self.recipe))
+
     def tidy(self) -> None:
         """Makes missing folders and removes files that a killed process left half-written.
 

@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -97,21 +98,20 @@ def audit(
         read = read_labelled(Path(rows), limit, strict) if isinstance(rows, str | Path) else None
         path = output.path / "ledger.sqlite"
         settings = {"data": source(rows), "judges": specs, "limit": limit, "budget": budget, "connection": connection}
-        with (
-            working_in(output.path, "audit"),
-            logged(output.path, "audit", settings, display, partial(in_words, path, budget)) as log,
-            Ledger(path, budget) as ledger,
-        ):
+        with ExitStack() as held:
+            held.enter_context(working_in(output.path, "audit"))
             data = rows_as_file(rows, output.path)
-            labelled, malformed = read or read_labelled(data, limit, strict)
-            log.event(f"{len(labelled)} labelled rows, {len(malformed)} unusable")
+            labelled, unusable = read or read_labelled(data, limit, strict)
+            log = held.enter_context(logged(output.path, "audit", settings, display, partial(in_words, path, budget)))
+            ledger = held.enter_context(Ledger(path, budget))
+            log.event(f"{len(labelled)} labelled rows, {len(unusable)} unusable")
             keep_constitutions(output.path, [load_constitution(spec.constitution) for spec in specs])
             runs = _all_judged(specs, labelled, ledger, connection, log, ensemble)
             log.stage("measuring")
             measured = judge_audit.audit(runs, [row.selection for row in labelled])
             if save_calibration is not None:
                 _save_calibration(Path(save_calibration), runs[0], method)
-            facts = {"data": data.name, "rows": len(labelled), "unusable rows": len(malformed)}
+            facts = {"data": data.name, "rows": len(labelled), "unusable rows": len(unusable)}
             return _written(AuditResult(**dict(measured)), output, runs, facts)
 
 

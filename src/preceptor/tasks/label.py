@@ -110,31 +110,28 @@ def label(
         outcomes = Outcomes(out)
         path = out / "ledger.sqlite"
         settings = {**vars(job), "data": source(rows)}
-        with (
-            working_in(out, "labels"),
-            logged(out, "label", settings, display, partial(in_words, path, budget)) as log,
-            Ledger(path, budget) as ledger,
-        ):
-            log.stage("opening the models")
+        with working_in(out, "labels"), Ledger(path, budget) as ledger:
+            display.stage("opening the models")
             models = open_models(job, ledger)
             _pin(out / PINNED, job, models)
-            keep_constitutions(out, [load_constitution(spec.constitution) for spec in job.judges])
-            if retry_failed:
-                outcomes.clear()  # answered calls come from the ledger
-            log.stage("labelling")
-            label_rows(
-                islice(models.rows(job), limit),
-                models.judge,
-                outcomes,
-                total=census.rows,
-                at_once=4 * max(member.model.model.concurrency for member in models.judge.members),
-                max_failure_rate=max_failure_rate,
-                progress=log,
-                trajectory_judge=models.trajectory_judge,
-            )
-            log.stage("writing the dataset")
-            for_people = write_for_people(outcomes, out / FOR_PEOPLE, to_people) if to_people else None
-            result = _result(job, models, ledger, outcomes, for_people, time.perf_counter() - begun)
+            with logged(out, "label", settings, display, partial(in_words, path, budget)) as log:
+                keep_constitutions(out, [load_constitution(spec.constitution) for spec in job.judges])
+                if retry_failed:
+                    outcomes.clear()  # answered calls come from the ledger
+                log.stage("labelling")
+                label_rows(
+                    islice(models.rows(job), limit),
+                    models.judge,
+                    outcomes,
+                    total=census.rows,
+                    at_once=4 * max(member.model.model.concurrency for member in models.judge.members),
+                    max_failure_rate=max_failure_rate,
+                    progress=log,
+                    trajectory_judge=models.trajectory_judge,
+                )
+                log.stage("writing the dataset")
+                for_people = write_for_people(outcomes, out / FOR_PEOPLE, to_people) if to_people else None
+                result = _result(job, models, ledger, outcomes, for_people, time.perf_counter() - begun)
         write_parquet(outcomes.preferences, out / PARQUET)
         saved = result.save(output)
         write_card(out, _card(result))
