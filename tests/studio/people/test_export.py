@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from preceptor.core.errors import UsageError
+from preceptor.core.progress import Silence
 from preceptor.core.types import JsonObject
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
+from preceptor.store.training_pairs import read_training_pairs
 from preceptor.studio.database import Database
 from preceptor.studio.people.export import (
     exported_rankings,
@@ -22,6 +24,7 @@ from preceptor.studio.people.opinions import opinions
 from preceptor.studio.people.queues import Guidelines, Kind, NewItem, Queue, create
 from preceptor.studio.people.ratings import Remarks
 from preceptor.tasks.agreement import agreement
+from preceptor.tasks.audit import audit
 from rows import read, write
 from studio_people import rate
 from studio_small import comparisons, make_queue, make_studio
@@ -134,6 +137,19 @@ def test_the_rows_are_written_beside_their_source_but_never_over_somebody_elses(
     with pytest.raises(UsageError, match="the studio did not write this file"):
         write_beside(opinions(people, queue), tmp_path, name)
     assert read(path) == [{"id": "mine", "label": "a"}]
+
+
+def test_the_rows_audit_judges_and_train_reward_models(people: Database, tmp_path: Path) -> None:
+    queue = queue_of(people, comparisons(4), raters_per_row=2)
+    rate(people, queue, "Ada", {"r0": "a", "r1": "b", "r2": "a", "r3": "cannot_tell"})
+    rate(people, queue, "Ben", {"r0": "a", "r1": "a", "r2": "tie", "r3": "skip"})
+    [path] = write_exports(opinions(people, queue), tmp_path, "x")
+    pairs, left_out = read_training_pairs(path, labels="human")
+    assert [(pair.p_chosen, pair.source) for pair in pairs] == [(1.0, "human"), (0.5, "human"), (0.75, "human")]
+    assert left_out == []
+    result = audit(path, judges="scripted:first", out=tmp_path / "audit", progress=Silence())
+    assert (result.judges[0].rows, result.judges[0].human_ties) == (3, 2)
+    assert result.judges[0].human_agreement == pytest.approx(1 / 3)
 
 
 def test_names_of_queues_become_names_of_files(people: Database) -> None:

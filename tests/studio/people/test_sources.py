@@ -121,11 +121,24 @@ def test_two_policies_are_compared_under_the_evaluations_ids(evaluation: Work) -
     for row in source.rows:
         assert (row["policy_a"], row["policy_b"]) == judged[row["id"]].policies == ("new", "old")
         assert row["response_a"] == judged[row["id"]].responses[0][0].content
-    assert {row["selection"] for row in source.rows} == {"random"}
+    assert all(
+        "selection" not in row for row in source.rows
+    )  # of all comparisons of three policies, these are no sample
     with pytest.raises(UsageError, match='no policy "nex"'):
         sources.two_policies(evaluation, "nex", "old", 5, 0)
     with pytest.raises(UsageError, match="two different policies"):
         sources.two_policies(evaluation, "old", "old", 5, 0)
+
+
+def test_the_two_policies_of_an_evaluation_are_a_random_sample_of_it(tmp_path: Path) -> None:
+    policies = {name: [{"prompt": f"q{i}", "response": f"{name} {i}"} for i in range(8)] for name in ("old", "new")}
+    prompts = [{"prompt": f"q{i}"} for i in range(8)]
+    evaluate(policies, prompts=prompts, judge="scripted:random", out=tmp_path / "two", progress=Silence())
+    source = sources.two_policies(work(tmp_path / "two"), "old", "new", 5, 0)
+    assert {row["selection"] for row in source.rows} == {"random"}
+    people = [row | {"ratings": ["a"]} for row in source.rows]
+    found = estimate(tmp_path / "two" / "judged" / "preferences.jsonl", people=people, policy="new")
+    assert (found.chosen, found.estimates.n_human) == ({"random": 5}, 5)
 
 
 def test_several_policies_are_ranked(evaluation: Work) -> None:
@@ -139,12 +152,12 @@ def test_an_uploaded_file_is_read_in_any_format(tmp_path: Path) -> None:
     rows = [
         {"prompt": "q", "chosen": "good", "rejected": "bad"},
         {"prompt": "r", "responses": ["1", "2", "3"]},
-        comparison(7, label="a", selection="random", reference="r"),
+        comparison(7, label="a", selection="random", reference="r", weight=2.0),
     ]
     source = sources.uploaded_comparisons(write(tmp_path / "rows.jsonl", rows), "rows.jsonl", 0)
     assert len(source.rows) == 5
     [last] = [row for row in source.rows if row["id"] == "c7"]
-    assert (last["selection"], last["reference"], "label" in last) == ("random", "r", False)
+    assert (last["selection"], last["reference"], last["weight"], "label" in last) == ("random", "r", 2.0, False)
     bad = write(tmp_path / "bad.jsonl", [rows[0], {"prompt": "q"}])
     with pytest.raises(UsageError, match=r"bad\.jsonl:2"):
         sources.uploaded_comparisons(bad, "bad.jsonl", 0)

@@ -105,7 +105,8 @@ def policies_in(work: Work) -> list[str]:
 
 def two_policies(work: Work, one: str, other: str, count: int, seed: int) -> Source:
     """Two policies' responses to a random sample of an evaluation's prompts. Ids are those of the evaluation, so
-    people's answers can be compared with its judges'.
+    people's answers can be compared with its judges'. If the evaluation has further policies, the rows do not say that
+    they are a random sample: they are none of all its comparisons.
 
     Raises: UsageError for a policy that the evaluation does not have, or the same twice.
     """
@@ -117,8 +118,8 @@ def two_policies(work: Work, one: str, other: str, count: int, seed: int) -> Sou
     }
     pairs = pair_responses(list(prompts.values()), by_policy, against_first=True)
     single = len({row.comparison.prompt.id for row in pairs}) == len(pairs)
-    how = _drawn(min(count, len(pairs)), len(pairs), False, single=single)
-    drawn = _shuffled([as_question(row.comparison, row.category, how) for row in pairs], seed)[:count]
+    how = _drawn(min(count, len(pairs)), len(pairs), False, single=single) if len(policies_in(work)) == 2 else NOT_SAID
+    drawn = _in_random_order([as_question(row.comparison, row.category, how) for row in pairs], seed)[:count]
     return _source(
         "compare",
         drawn,
@@ -142,7 +143,7 @@ def several_policies(work: Work, names: Sequence[str], count: int, seed: int) ->
     whole = [(prompt, answers) for prompt, answers in by_prompt.values() if len(answers) == len(found)]
     rows = [_ranked(prompt, answers, Selection("random"), None) for prompt, answers in whole]
     words = f"a random sample of the {len(rows):,} prompts of {work.name}, answered by {listed(list(found))}"
-    return _source("rank", _shuffled(rows, seed)[:count], words, work.path)
+    return _source("rank", _in_random_order(rows, seed)[:count], words, work.path)
 
 
 def uploaded_comparisons(file: Path, name: str, seed: int) -> Source:
@@ -229,11 +230,16 @@ def _shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
     """Rows of a sample in random order; all others as they are."""
     if not any(row.get("selection") in _SAMPLED for row in rows):
         return list(rows)
+    return _in_random_order(rows, seed)
+
+
+def _in_random_order(rows: Sequence[Row], seed: int) -> list[Row]:
     return sorted(rows, key=lambda row: unit_hash("order for people", seed, str(row["id"])))
 
 
 def _asked(row: ComparisonRow) -> Row:
-    return as_question(row.comparison, row.category, row.selection)
+    weight = {} if row.weight == 1.0 else {"weight": row.weight}
+    return as_question(row.comparison, row.category, row.selection) | weight
 
 
 def _comparisons(file: Path) -> Iterator[ComparisonRow]:
