@@ -1,14 +1,18 @@
 """The log of a task: a line with the time for each event, and nothing that must not be in it."""
 
+import json
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.outlook import TRAINING_STAGE
 from preceptor.core.progress import Silence
+from preceptor.core.secrets import without_secret
 from preceptor.display.log import FILE, LONGEST, logged, source
 from small import Told
 
@@ -76,6 +80,53 @@ def test_no_key_and_little_of_what_models_write(tmp_path: Path, monkeypatch: pyt
     assert "\x1b" not in text
     assert len(lines(tmp_path)) == 3
     assert max(len(line.split(" ", 1)[1]) for line in lines(tmp_path)[1:]) <= LONGEST
+
+
+KEY = "sk'\"\\%/+&<k>"
+"""A key with a character for each way of escaping."""
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        str,
+        repr,
+        json.dumps,
+        quote_plus,
+        lambda key: quote(key, safe="/").lower(),
+        lambda key: quote(quote(key, safe=""), safe=""),
+        lambda key: json.dumps({"error": json.dumps(key)}),
+        lambda key: repr({"error": json.dumps(key)}),
+        lambda key: "".join(f"\\u{ord(c):04x}" for c in key),
+    ],
+    ids=["plain", "repr", "JSON", "form", "URL", "URL twice", "JSON twice", "repr of JSON", "JSON by numbers"],
+)
+def test_no_key_in_any_form(quoted: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    with (
+        pytest.raises(PreceptorError),
+        logged(tmp_path, "label", {"connection": quoted(KEY)}, Silence(), lambda: quoted(KEY)) as progress,
+    ):
+        progress.stage(quoted(KEY))
+        progress.note(f"before {quoted(KEY)} after")
+        raise PreceptorError(quoted(KEY))
+    written = (tmp_path / FILE).read_text()
+    assert written.count("***") == 5
+    assert "before" in written
+    assert "sk" not in written.lower().replace("\\", "")
+    assert "k%3e" not in written.lower()
+    assert "u0073" not in written
+
+
+def test_a_placeholder_for_a_key_is_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRECEPTOR_API_KEY", "label")
+    with logged(tmp_path, "label", {}, Silence()):
+        pass
+    assert "INFO label done in 0 s" in lines(tmp_path)
+
+
+def test_a_long_text_is_searched_for_keys_in_time() -> None:
+    assert without_secret("\\" * 200_000, KEY) == "\\" * 200_000
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:

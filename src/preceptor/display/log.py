@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from preceptor.core.errors import PreceptorError
 from preceptor.core.outlook import TRAINING_STAGE, Part
 from preceptor.core.progress import Facts, Progress, Silence
+from preceptor.core.secrets import SHORTEST_SECRET, without_secret
 from preceptor.core.text import printable_line
 from preceptor.display.pulse import PULSE
 
@@ -198,6 +199,7 @@ def _shortened(text: str) -> str:
 
 def _without_keys(text: str) -> str:
     for name in _KEYS:
-        if key := os.environ.get(name):
-            text = text.replace(key, "***")
+        key = os.environ.get(name, "").strip()
+        if len(key) >= SHORTEST_SECRET:
+            text = without_secret(text, key)
     return text

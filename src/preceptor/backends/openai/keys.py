@@ -1,6 +1,5 @@
 """API keys: where they come from, where they may be sent, and how they are kept out of output and records."""
 
-import json
 import os
 import re
 from typing import Any
@@ -9,11 +8,10 @@ from openai import Omit
 
 from preceptor.backends.openai.address import Address
 from preceptor.core.errors import UsageError
+from preceptor.core.secrets import MASK, SHORTEST_SECRET, without_secret
 
 NO_KEY = "none"
 """Sent if there is no key: local servers need none."""
-SHORTEST_SECRET = 8
-"""Shortest key that is masked in answers. A shorter one is a placeholder, and may be an ordinary word."""
 
 
 def key_for(address: Address) -> str:
@@ -53,7 +51,7 @@ def masked(value: Any, key: str) -> Any:
     if len(key) < SHORTEST_SECRET:
         return value
     if isinstance(value, str):
-        return value.replace(key, "***")
+        return value.replace(key, MASK)
     if isinstance(value, list):
         return [masked(each, key) for each in value]
     if isinstance(value, dict):
@@ -64,7 +62,6 @@ def masked(value: Any, key: str) -> Any:
 def words_without(key: str, text: str) -> str:
     """A server's message on one line, in which the key and anything that looks like an OpenAI key are masked."""
     if key != NO_KEY:
-        for form in (key, repr(key)[1:-1], json.dumps(key)[1:-1]):  # as an error may quote it
-            text = text.replace(form, "***")
-    visible = "".join(c if c.isprintable() else " " for c in re.sub(r"\bsk-[\w*.-]+", "***", text))
+        text = without_secret(text, key)
+    visible = "".join(c if c.isprintable() else " " for c in re.sub(r"\bsk-[\w*.-]+", MASK, text))
     return " ".join(visible.split())
