@@ -179,7 +179,8 @@ def test_agreement_on_the_page_follows_the_ratings(studio: Studio, owner: Person
     assert "Ada" in row
     assert "b is better" in row
     owner.send(f"/queues/{queue.id}/close", closed="1")
-    assert owner.client.get(f"/queues/{queue.id}/live").status_code == 286
+    ended = owner.client.get(f"/queues/{queue.id}/live")
+    assert (ended.status_code, "75%" in ended.text) == (286, True)
     assert queues(studio.people)[0].closed
     owner.send(f"/queues/{queue.id}/close", closed="0")
     assert not queues(studio.people)[0].closed

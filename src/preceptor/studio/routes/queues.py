@@ -115,11 +115,10 @@ def one(request: Request) -> Response:
 def live(request: Request) -> Response:
     """The part of a queue's page that changes while people rate; nothing if it has not changed."""
     queue = _queue(request)
-    if queue.closed:
-        return Response(status_code=_POLLING_ENDS)
-    if _measured(request, queue).mark == request.query_params.get("mark"):
+    if not queue.closed and _measured(request, queue).mark == request.query_params.get("mark"):
         return Response(status_code=204)
-    return show(request, "queue_live.html.jinja", queue=queue, **_live_values(request, queue))
+    status = _POLLING_ENDS if queue.closed else 200
+    return show(request, "queue_live.html.jinja", status=status, queue=queue, **_live_values(request, queue))
 
 
 def row(request: Request) -> Response:
