@@ -136,6 +136,16 @@ def test_a_queue_of_an_uploaded_file_with_known_answers_and_an_own_constitution(
     assert "2 rows have known answers" in owner.see(f"/queues/{queue.id}")
 
 
+def test_a_queue_of_another_tools_export_has_its_answers(studio: Studio, owner: Person) -> None:
+    annotation = {"completed_by": 3, "result": [{"type": "choices", "value": {"choices": ["tie"]}}]}
+    tasks = [{"id": 1, "data": {"prompt": "q", "response_a": "x", "response_b": "y"}, "annotations": [annotation]}]
+    fields = {"csrf": owner.csrf(), "source": "file", "kind": "compare", **FORM}
+    page = owner.client.post("/queues", data=fields, files={"rows": ("tasks.json", json.dumps(tasks).encode())})
+    assert page.status_code == 200
+    assert "label studio 3" in page.text
+    assert len(rows_of(studio, made(studio))) == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "files", "words"),
     [
@@ -145,6 +155,8 @@ def test_a_queue_of_an_uploaded_file_with_known_answers_and_an_own_constitution(
         ({"source": "file"}, {}, "choose a file"),
         ({"source": "file"}, {"rows": ("../../x.exe", b"1")}, "ends in .jsonl"),
         ({"source": "file"}, {"rows": ("x.jsonl", b'{"prompt": "q"}\n')}, "row 1 of x.jsonl"),
+        ({"source": "file"}, {"rows": ("x.json", b"{}")}, "Argilla"),
+        ({"source": "file"}, {"rows": ("x.json", b"\xff")}, "UTF-8"),
         ({"source": "written", "folder": "work/plan", "name": " "}, {}, "1 to 80 characters"),
         ({"source": "policies", "folder": "work/evaluation", "one": "old", "other": "nobody"}, {}, "no policy"),
     ],

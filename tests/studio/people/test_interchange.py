@@ -132,6 +132,33 @@ def test_rankings_go_out_and_come_back(people: Database) -> None:
     assert "Ranker" in label_studio_setup(queue)
 
 
+def test_a_project_that_was_made_elsewhere_becomes_rows_with_its_answers(people: Database) -> None:
+    tasks = [
+        {
+            "id": 10 + i,
+            "data": {"instruction": f"q{i}", "text1": f"x {i}", "text2": f"y {i}", "cohort": "de"},
+            "annotations": [{"completed_by": 1, "result": [{"type": "pairwise", "value": {"selected": side}}]}],
+        }
+        for i, side in enumerate(("left", "right"))
+    ]
+    text = json.dumps(tasks)
+    rows = interchange.rows_in(text, "compare")
+    assert rows[0] == {"id": "10", "prompt": "q0", "response_a": "x 0", "response_b": "y 0", "cohort": "de"}
+    queue = make_queue(people, rows)
+    assert interchange.take_in(people, queue, text) == TakenIn(2, 0, 0, 0)
+    assert {name: said for name, (_, said) in ratings(people, queue).items()} == {"10": ["a"], "11": ["b"]}
+    record = {
+        "id": "r",
+        "fields": {"prompt": "q", "response_b": "2", "response_a": "1"},
+        "responses": {"better": [{"value": "response_b", "user_id": "u"}]},
+    }
+    other = make_queue(people, interchange.rows_in(json.dumps([record]), "compare"), name="other")
+    assert interchange.take_in(people, other, json.dumps([record])) == TakenIn(1, 0, 0, 0)
+    assert ratings(people, other)["r"][1] == ["b"]
+    with pytest.raises(UsageError, match='record "r": expected a field "prompt"'):
+        interchange.rows_in(json.dumps([{"id": "r", "fields": {"response_a": "1", "response_b": "2"}}]), "compare")
+
+
 def test_a_trajectory_is_shown_as_text(people: Database) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     acted: Any = [{"role": "assistant", "content": "", "tool_calls": [call]}, {"role": "tool", "content": "42"}]

@@ -15,17 +15,21 @@ from uuid import NAMESPACE_URL, uuid5
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JsonObject
 from preceptor.store.reading import parse_json
+from preceptor.store.rows import Row
 from preceptor.studio.database import Database, now
 from preceptor.studio.people.assign import Assignment, screen_order
 from preceptor.studio.people.opinions import Item, Opinions, Said, opinions
-from preceptor.studio.people.queues import Queue
+from preceptor.studio.people.queues import Kind, Queue
 from preceptor.studio.people.ratings import Answer, Choice, Ranking, Remarks, record
 
 QUESTION = "preference"
 """Name of the question in both tools."""
-_CHOICES = {"1": 0, "2": 1, "response_1": 0, "response_2": 1, "left": 0, "right": 1}
-"""Places on the screen, by what the tools call them."""
+_PLACES = (("1", "a", "left"), ("2", "b", "right"))
+"""What an answer may call the first and the second response that was shown, beside the name of its field."""
 _OTHERS = ("tie", "cannot_tell")
+_PROMPTS = ("prompt", "instruction", "question")
+_RESPONSES = ("response", "answer", "completion", "text")
+"""How names of fields with a prompt, or with responses, are or begin."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,26 @@ def label_studio_setup(queue: Queue) -> str:
     return f"<View>\n  {question}\n  {_SEVERAL if queue.kind == 'rank' else _PAIR}\n</View>\n"
 
 
+def rows_in(text: str, kind: Kind) -> list[Row]:
+    """The rows of a file that either tool exported, whoever made its project: a field `prompt` (or `instruction`,
+    `question`), and fields whose names begin alike, with `response` (or `answer`, `completion`, `text`).
+
+    Raises: UsageError if the file is of neither tool, or a record has no prompt or too few responses.
+    """
+    rows: list[Row] = []
+    for given in _records(text):
+        prompt = next((given.fields[name] for name in _PROMPTS if given.fields.get(name)), None)
+        responses = [str(given.fields[name]) for name in given.names]
+        if prompt is None or len(responses) < 2 or (kind == "compare" and len(responses) > 2):
+            wanted = "two responses" if kind == "compare" else "two responses or more"
+            raise UsageError(f'record "{given.id}": expected a field "prompt" and fields with {wanted}')
+        pair = {"response_a": responses[0], "response_b": responses[-1]}
+        row = {"id": given.id, "prompt": str(prompt), **(pair if kind == "compare" else {"responses": responses})}
+        about = ("selection", "selection_probability", "cohort", "category")
+        rows.append(row | {name: given.about[name] for name in about if given.about.get(name) is not None})
+    return rows
+
+
 def take_in(people: Database, queue: Queue, text: str) -> TakenIn:
     """Stores the answers of a file that Argilla or Label Studio exported, matched by the rows' ids. Their people become
     raters without a link. An answer that was taken in before is not stored again.
@@ -83,12 +107,12 @@ def take_in(people: Database, queue: Queue, text: str) -> TakenIn:
     with people.transaction():
         for given in _records(text):
             item = items.get(given.id)
-            order = None if item is None else _order_in(given.fields, item)
+            order = None if item is None else _order_in(given, item)
             if item is None or order is None:
                 counts["unmatched"] += 1
                 continue
             for person, value, seconds in given.answers:
-                answer = _answer(value, order, queue.kind == "rank")
+                answer = _answer(value, order, given.names, queue.kind == "rank")
                 what = "unreadable" if answer is None else _store(people, queue, item, order, person, answer, seconds)
                 counts[what] += 1
     return TakenIn(**counts)
@@ -101,8 +125,16 @@ class _Given:
     id: str
     fields: Mapping[str, Any]
     """What was shown, the responses among it."""
+    about: Mapping[str, Any]
+    """What else is known about the row."""
     answers: Sequence[tuple[str, Any, float | None]]
     """Person, what they said, and seconds."""
+
+    @property
+    def names(self) -> list[str]:
+        """The fields with responses, in the order in which they were shown."""
+        listed = ([n for n in sorted(self.fields) if n.lower().startswith(beginning)] for beginning in _RESPONSES)
+        return next((names for names in listed if len(names) > 1), [])
 
 
 def _record(queue: Queue, item: Item, ratings: Sequence[Said]) -> JsonObject:
@@ -197,19 +229,19 @@ def _value(answer: Answer, order: Sequence[int]) -> Any:
     return None if answer.choice == "skip" else answer.choice
 
 
-def _answer(value: Any, order: Sequence[int], ranked: bool) -> Answer | None:
+def _answer(value: Any, order: Sequence[int], names: Sequence[str], ranked: bool) -> Answer | None:
     """What somebody said in the other tool, in the order of the row; None if it cannot be understood."""
     if ranked:
-        return _ranking(value, order)
+        return _ranking(value, order, names)
     if value in _OTHERS:
         return Choice(choice=value)
-    place = _CHOICES.get(value) if isinstance(value, str) else None
+    said = str(value).strip().lower()
+    place = next((place for place in (0, 1) if said in (*_PLACES[place], names[place].lower())), None)
     return None if place is None else Choice(choice="a" if order[place] == 0 else "b")
 
 
-def _ranking(value: Any, order: Sequence[int]) -> Ranking | None:
+def _ranking(value: Any, order: Sequence[int], names: Sequence[str]) -> Ranking | None:
     """From names in the order of preference, or from a rank for each name."""
-    names = [f"response_{place}" for place in range(1, len(order) + 1)]
     if not isinstance(value, list):
         return None
     listed: list[Any] = value
@@ -263,12 +295,13 @@ def _records(text: str) -> Iterator[_Given]:
 
 
 def _of_argilla(entry: Mapping[str, Any]) -> _Given:
+    questions = entry.get("responses") or {}
     answers = [
         (f"argilla {said.get('user_id')}", said.get("value"), None)
-        for said in (entry.get("responses") or {}).get(QUESTION, [])
+        for said in questions.get(QUESTION, next(iter(questions.values()), []))
         if said.get("status", "submitted") in ("submitted", None)
     ]
-    return _Given(str(entry["id"]), entry["fields"], answers)
+    return _Given(str(entry["id"]), _texts(entry["fields"]), entry.get("metadata") or {}, answers)
 
 
 def _of_label_studio(entry: Mapping[str, Any]) -> _Given:
@@ -277,15 +310,22 @@ def _of_label_studio(entry: Mapping[str, Any]) -> _Given:
         for annotation in entry.get("annotations") or ()
         if not annotation.get("was_cancelled")
     ]
-    return _Given(str(entry["data"]["id"]), entry["data"], answers)
+    data = entry["data"]
+    return _Given(str(data["id"] if "id" in data else entry["id"]), _texts(data), data, answers)
 
 
-def _order_in(fields: Mapping[str, Any], item: Item) -> tuple[int, ...] | None:
+def _texts(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name, text in fields.items() if isinstance(text, str)}
+
+
+def _order_in(given: _Given, item: Item) -> tuple[int, ...] | None:
     """The positions of the row's responses in the order in which they were shown, by their texts; None if the texts are
     others.
     """
     texts = [_words(response).split() for response in _responses(item)]
-    shown = [str(fields.get(f"response_{place}", "")).split() for place in range(1, len(texts) + 1)]
+    shown = [str(given.fields[name]).split() for name in given.names]
+    if len(shown) != len(texts):
+        return None
     left = list(range(len(texts)))
     order: list[int] = []
     for words in shown:

@@ -26,6 +26,7 @@ from preceptor.store.responses import read_policies
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import DISPUTED, NOT_SAID, Selection, WrongSelectionError, read_selection
 from preceptor.studio.folders import Work
+from preceptor.studio.people.interchange import rows_in
 from preceptor.studio.people.queues import Kind, NewItem
 from preceptor.studio.people.ratings import Choice, Ranking
 from preceptor.tasks.evaluate.comparisons import pair_responses
@@ -174,6 +175,14 @@ def uploaded_rankings(files: Sequence[Path], name: str, seed: int) -> Source:
     if not rows:
         raise UsageError(f"{name}: no prompt has two responses to be ranked")
     return _source("rank", _shuffled(rows, seed), f"the file {name}", None)
+
+
+def uploaded_project(text: str, name: str, kind: Kind, seed: int) -> Source:
+    """The rows of a file that Argilla or Label Studio exported.
+
+    Raises: UsageError naming the first record that cannot be used.
+    """
+    return _source(kind, _shuffled(rows_in(text, kind), seed), f"the file {name}", None)
 
 
 def known_answers(file: Path, kind: Kind) -> list[NewItem]:

@@ -25,6 +25,7 @@ from preceptor.studio.pages import NotFoundError, go, integer_in, number_in, own
 from preceptor.studio.people import queues, sources
 from preceptor.studio.people.export import asked_share, file_name, write_beside
 from preceptor.studio.people.guidelines import guidelines_of
+from preceptor.studio.people.interchange import take_in
 from preceptor.studio.people.live import LiveFiles
 from preceptor.studio.people.measured import Measured, Measurements
 from preceptor.studio.people.opinions import opinions
@@ -89,6 +90,7 @@ def make(request: Request, form: FormData) -> Response:
                 repeat_share=integer_in(form, "repeat_percent", 0) / 100,
                 seed=integer_in(form, "seed", 0),
             )
+            _with_answers(studio, queue, form)
     except UsageError as error:
         given = {name: value for name, value in form.items() if isinstance(value, str)}
         return _form(request, given, str(error))
@@ -242,16 +244,38 @@ def _source(studio: Studio, form: FormData, folder: Path) -> Source:
 
 
 def _uploaded(form: FormData, folder: Path, seed: int) -> Source:
-    with _files(form, "rows", folder, _FILE_ENDINGS) as files:
+    with _files(form, "rows", folder, (*_FILE_ENDINGS, ".json")) as files:
         if not files:
             raise UsageError("choose a file with rows")
         name = ", ".join(name for name, _ in files)
         paths = [path for _, path in files]
-        if text_in(form, "kind") == "rank":
+        kind = "rank" if text_in(form, "kind") == "rank" else "compare"
+        if len(paths) > 1 and (kind == "compare" or any(path.suffix == ".json" for path in paths)):
+            raise UsageError("comparisons, and what other tools exported, are taken from one file")
+        if paths[0].suffix == ".json":
+            return sources.uploaded_project(_text(paths[0], name), name, kind, seed)
+        if kind == "rank":
             return sources.uploaded_rankings(paths, name, seed)
-        if len(paths) > 1:
-            raise UsageError("comparisons are taken from one file")
         return sources.uploaded_comparisons(paths[0], name, seed)
+
+
+def _with_answers(studio: Studio, queue: Queue, form: FormData) -> None:
+    """Takes in the answers of a file that Argilla or Label Studio exported."""
+    upload = form.get("rows")
+    if text_in(form, "source") == "file" and isinstance(upload, UploadFile) and _ends(upload, ".json"):
+        upload.file.seek(0)
+        take_in(studio.people, queue, upload.file.read().decode("utf-8"))
+
+
+def _ends(upload: UploadFile, ending: str) -> bool:
+    return (upload.filename or "").lower().endswith(ending)
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: is not UTF-8 text") from error
 
 
 def _known(form: FormData, source: Source, folder: Path) -> list[NewItem]:
@@ -283,7 +307,7 @@ def _files(form: FormData, field: str, folder: Path, endings: Sequence[str]) -> 
         if not isinstance(upload, UploadFile) or not upload.filename:
             continue
         name = upload.filename
-        ending = next((ending for ending in endings if name.lower().endswith(ending)), None)
+        ending = next((ending for ending in endings if _ends(upload, ending)), None)
         if ending is None:
             raise UsageError(f"{name[:80]}: expected a file that ends in {' or '.join(endings)}")
         path = folder / f"{field}-{number}{ending}"
