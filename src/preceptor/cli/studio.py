@@ -23,7 +23,11 @@ def studio(
 ) -> None:
     """Open a web page in which people rate responses, and you browse labels, judges and runs."""
     from preceptor.display.pulse import PULSE
+    from preceptor.display.terminal import say
     from preceptor.studio.serve import open_studio
 
     PULSE.hush()  # a server is silent while it waits
-    open_studio(*(folders or ()), data=data, host=host, port=port)
+    try:
+        open_studio(*(folders or ()), data=data, host=host, port=port)
+    except KeyboardInterrupt:
+        say(f"The studio has stopped. What people said is in {data}.")

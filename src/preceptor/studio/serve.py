@@ -71,6 +71,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(128)  # from here on connections wait for the server in place of being refused
     except OSError as error:
         listener.close()
         raise PreceptorError(
