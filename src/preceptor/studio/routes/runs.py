@@ -1,7 +1,6 @@
 """Runs: their list, live curves, samples at each checkpoint, runs on top of each other, and reports."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -12,10 +11,9 @@ from preceptor.studio.folders import Work
 from preceptor.studio.pages import NotFoundError, owner_page, show
 from preceptor.studio.runs import figures
 from preceptor.studio.runs.samples import MOST_STEPS, PAGE, sample_page, usual_steps
-from preceptor.studio.runs.state import Runs, RunState
+from preceptor.studio.runs.state import Runs, RunState, report_of
 
 _RUNS = Runs()
-_REPORTS = ("report.html", "compare.html")
 _REPORT_POLICY = (
     "sandbox allow-scripts allow-downloads; default-src 'none'; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
@@ -44,7 +42,7 @@ def runs(request: Request) -> Response:
 def run(request: Request) -> Response:
     """One run: its status, curves and results so far."""
     state = _RUNS.state(_work(request))
-    return show(request, "run.html.jinja", state=state, figures=figures.of_one(state), report=_report(state.work))
+    return show(request, "run.html.jinja", state=state, figures=figures.of_one(state), report=report_of(state.work))
 
 
 def live(request: Request) -> Response:
@@ -75,7 +73,7 @@ def overlay(request: Request) -> Response:
 
 def report(request: Request) -> Response:
     """The report that a command wrote into its folder, as it is."""
-    path = _report(_work(request))
+    path = report_of(_work(request))
     if path is None:
         raise NotFoundError("This folder has no report yet.")
     try:
@@ -101,10 +99,6 @@ def _named(request: Request, name: str) -> Work:
     if work is None:
         raise NotFoundError("There is no such folder in this studio; it may have been moved or deleted.")
     return work
-
-
-def _report(work: Work) -> Path | None:
-    return next((work.path / name for name in _REPORTS if (work.path / name).is_file()), None)
 
 
 ROUTES = (

@@ -19,6 +19,7 @@ from preceptor.training.rl.settings import RLSettings
 Status = Literal["running", "interrupted", "failed", "done", "begun"]
 QUIET_S = 120.0
 """Seconds without a change after which a run that says it is running may have been killed."""
+_REPORTS = ("report.html", "compare.html")
 _KEPT = 64
 """Runs whose state is kept in memory."""
 
@@ -80,6 +81,11 @@ class Runs:
             while len(self._kept) > _KEPT:
                 self._kept.pop(next(iter(self._kept)))
         return state
+
+
+def report_of(work: Work) -> Path | None:
+    """The report that a command wrote into its folder; None if there is none."""
+    return next((work.path / name for name in _REPORTS if (work.path / name).is_file()), None)
 
 
 def _read(work: Work, changed: float) -> RunState:
