@@ -225,6 +225,7 @@ def test_people_s_rows_are_downloaded_and_written_beside_their_source(
     )
     assert "1 answers are taken in; 1 were here already" in sent.text
     assert "label studio 5" in owner.see("/raters")
+    assert "elsewhere" not in owner.see(f"/queues/{queue.id}?done=from+elsewhere")
 
 
 def test_raters_do_not_see_these_pages(studio: Studio) -> None:

@@ -166,3 +166,24 @@ def test_a_sample_within_a_cohort_stands_for_this_cohort_only(tmp_path: Path) ->
     alone = estimate_of(part.path, people=german)
     assert alone.estimates.human_only is not None
     assert alone.estimates.human_only.value == 1.0
+
+
+def test_a_part_of_a_plan_with_unequal_probabilities_is_unbiased(tmp_path: Path) -> None:
+    """20 prompts with one comparison, in which people prefer a, and 20 with three, in which they prefer b; the mean is
+    1/2. The plan takes two turns: all of the first 20 prompts, and two of three comparisons of the others. In the order
+    of the turns, its first 40 rows would have each prompt once, weighted by 1 and by 3/2 / 3: 20 / 30.
+    """
+    values: list[float] = []
+    for draw in range(8):
+        rows = [comparison(1000 * draw + i, cohort="one") for i in range(20)]
+        rows += [comparison(1000 * draw + i, prompt=f"many {(i - 100) // 3}", cohort="three") for i in range(100, 160)]
+        label(rows, judges=RANDOM, out=tmp_path / f"{draw}", progress=Silence())
+        estimate_of(tmp_path / f"{draw}", plan=60, out=tmp_path / f"plan {draw}")
+        planned = read(tmp_path / f"plan {draw}" / "for_people.jsonl")
+        labelled = [row | {"label": "a" if row["cohort"] == "one" else "b"} for row in planned]
+        whole, part = (estimate_of(tmp_path / f"{draw}", people=said) for said in (labelled, labelled[:40]))
+        assert whole.estimates.human_only is not None
+        assert whole.estimates.human_only.value == pytest.approx(0.5)
+        assert part.estimates.human_only is not None
+        values.append(part.estimates.human_only.value)
+    assert sum(values) / len(values) == pytest.approx(0.5, abs=0.06)

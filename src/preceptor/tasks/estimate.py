@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from preceptor.core.errors import UsageError, nearest
+from preceptor.core.hashing import unit_hash
 from preceptor.core.validation import check_count
 from preceptor.evaluation.judges.prediction_powered import (
     JudgedRow,
@@ -93,7 +94,7 @@ def _estimate(
     matches = None if people is None or labels is None else people.matches(labels, file)
     written = selections(file.parent / FOR_PEOPLE) | (selections(output.path / FOR_PEOPLE) if output else {})
     usable = usable_labels(asked, file, labels, sample, written)
-    planned = sampling_plan(usable.rows, plan)
+    planned = _in_order(sampling_plan(usable.rows, plan), usable.rows)
     result = EstimateResult(
         preferred=policy or "response a",
         comparisons=len(usable.rows),
@@ -105,6 +106,16 @@ def _estimate(
     )
     chances = [Selection("planned", round(p, 9)) for p in plan_probabilities(usable.rows, planned)]
     return result, _questions(file, [asked[i].position for i in planned], chances)
+
+
+def _in_order(plan: Sequence[int], rows: Sequence[JudgedRow]) -> list[int]:
+    """The plan in an order of which any beginning represents all comparisons with the plan's probabilities, so that
+    people may stop early: its own if these are equal. Otherwise its beginning has too few comparisons of prompts with
+    many, so it is shuffled.
+    """
+    if len({round(p, 9) for p in plan_probabilities(rows, plan)}) < 2:
+        return list(plan)
+    return sorted(plan, key=lambda i: unit_hash("order for people", rows[i].id))
 
 
 def _written(result: EstimateResult, questions: Sequence[Row], output: Output) -> EstimateResult:

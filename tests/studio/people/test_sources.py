@@ -15,7 +15,7 @@ from preceptor.studio.people import sources
 from preceptor.tasks.estimate import estimate
 from preceptor.tasks.evaluate.evaluate import evaluate
 from preceptor.tasks.label import label
-from rows import read, write
+from rows import write
 
 
 def comparison(i: int, prompt: int | None = None, **more: Any) -> dict[str, Any]:
@@ -70,6 +70,9 @@ def test_a_plan_with_unequal_probabilities_is_shuffled(tmp_path: Path) -> None:
         row.comparison.id: row.selection.probability for row in planned
     }
     assert [row["id"] for row in source.rows] != [row.comparison.id for row in planned]
+    assert [row["id"] for row in sources.written_for_people(work(tmp_path / "plan"), 1).rows] != [
+        row["id"] for row in source.rows
+    ]
 
 
 def test_a_random_sample_is_the_same_for_a_seed_and_its_beginning_is_one_too(labels: Work) -> None:
@@ -199,32 +202,3 @@ def test_known_answers(tmp_path: Path) -> None:
 def test_the_shares_of_cohorts_in_a_random_sample_are_those_of_all_rows(labels: Work) -> None:
     drawn = Counter(row["cohort"] for seed in range(40) for row in sources.sample_of_labels(labels, 10, seed).rows)
     assert 0.19 <= drawn["en"] / 400 <= 0.31  # 3 standard deviations around a quarter
-
-
-def test_a_part_of_a_plan_with_unequal_probabilities_is_unbiased_only_in_random_order(tmp_path: Path) -> None:
-    """20 prompts with one comparison, in which people prefer a, and 20 with three, in which they prefer b; the mean is
-    1/2. A plan of 60 takes two turns. Its first 40 rows are the first turn: each prompt once, weighted by 1
-    and by 3/2 / 3, which gives 20 / 30.
-    """
-    rows = [comparison(i, cohort="one") for i in range(20)]
-    rows += [comparison(100 + i, prompt=100 + i // 3, cohort="three") for i in range(60)]
-    label(rows, judges="scripted:random", out=tmp_path / "labels", progress=Silence())
-    estimate(tmp_path / "labels", plan=60, out=tmp_path / "plan")
-
-    def estimated(asked: list[dict[str, Any]]) -> float:
-        said = [
-            row
-            | {"label": "a" if row["cohort"] == "one" else "b"}
-            | {"selection_probability": row["selection_probability"] * len(asked) / 60}
-            for row in asked
-        ]
-        alone = estimate(tmp_path / "labels", people=said).estimates.human_only
-        assert alone is not None
-        return alone.value
-
-    planned = read(tmp_path / "plan" / "for_people.jsonl")
-    assert estimated(planned) == pytest.approx(0.5)
-    assert estimated(planned[:40]) == pytest.approx(2 / 3)
-    plan = work(tmp_path / "plan")
-    parts = [estimated(list(sources.written_for_people(plan, seed).rows[:40])) for seed in range(30)]
-    assert sum(parts) / 30 == pytest.approx(0.5, abs=0.03)

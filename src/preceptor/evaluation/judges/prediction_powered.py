@@ -135,7 +135,8 @@ def sampling_plan(rows: Sequence[JudgedRow], n: int) -> list[int]:
     The order is that of a hash, uniform over prompts: one comparison of each prompt comes first, then a second one, and
     so on. Any beginning of the plan has each cohort's share of prompts, up to one prompt. (The start of a cohort is
     hashed too: a small cohort is as likely to be asked about as a large one.) A longer plan begins with the shorter
-    one, so people who stop early still have a random sample.
+    one. So people who stop early still have a random sample, as long as the plan has at most one comparison of each
+    prompt, or all prompts have equally many; a part of any other plan must be drawn at random.
 
     The plan does not choose the comparisons that judges dispute most. A judge learns most from those, but they do not
     represent the rest: the judge is at its worst on them, so every estimate from them has an unknown error.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from urllib.parse import quote, urlencode
 
 from starlette.datastructures import FormData, UploadFile
@@ -53,11 +54,7 @@ def take_in(request: Request, form: FormData) -> Response:
     except UnicodeDecodeError as error:
         raise UsageError(f"{upload.filename[:80]}: is not UTF-8 text; expected JSON") from error
     found = interchange.take_in(studio_of(request).people, queue, text)
-    words = (
-        f"{found.answers} answers are taken in; {found.known} were here already, {found.unmatched} records are of "
-        f"other rows, and {found.unreadable} answers could not be read."
-    )
-    return go(f"/queues/{queue.id}?{urlencode({'done': words})}")
+    return go(f"/queues/{queue.id}?{urlencode({'done': 'taken', **asdict(found)})}")
 
 
 def _queue(request: Request) -> Queue:

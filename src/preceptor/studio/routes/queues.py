@@ -109,7 +109,7 @@ def one(request: Request) -> Response:
         work=work,
         known=kept,
         file=_live(request).folder / f"{file_name(studio.people, queue)}.jsonl",
-        message=request.query_params.get("done", ""),
+        message=_done(request, file_name(studio.people, queue)),
         **_live_values(request, queue),
     )
 
@@ -148,7 +148,7 @@ def add_known(request: Request, form: FormData) -> Response:
         raise UsageError("known answers to rankings are given as a file when a queue is made")
     fields = (text_in(form, name) for name in ("prompt", "response_a", "response_b", "known"))
     queues.add(studio_of(request).people, queue.id, [sources.known_answer(*fields)])
-    return go(f"/queues/{queue.id}?done=A+row+with+a+known+answer+is+added.")
+    return go(f"/queues/{queue.id}?done=known")
 
 
 def beside(request: Request, _form: FormData) -> Response:
@@ -157,8 +157,23 @@ def beside(request: Request, _form: FormData) -> Response:
     work = _work_of(studio, queue)
     if work is None:
         raise UsageError("the rows are not from a folder that the studio shows; download them")
-    files = write_beside(opinions(studio.people, queue), work.path, file_name(studio.people, queue))
-    return go(f"/queues/{queue.id}?done=Written+into+the+folder:+{'+and+'.join(file.name for file in files)}")
+    write_beside(opinions(studio.people, queue), work.path, file_name(studio.people, queue))
+    return go(f"/queues/{queue.id}?done=beside")
+
+
+def _done(request: Request, name: str) -> str:
+    """What the last form did, in words of this page: an address from elsewhere cannot put others here."""
+    done = request.query_params.get("done")
+    if done == "known":
+        return "A row with a known answer is added."
+    if done == "beside":
+        return f"People's rows are in the folder, as people-{name}.jsonl."
+    counts = [request.query_params.get(key, "") for key in ("answers", "known", "unmatched", "unreadable")]
+    if done != "taken" or not all(count.isdecimal() and len(count) < 10 for count in counts):
+        return ""
+    return (
+        "{} answers are taken in; {} were here already, {} records are of other rows, and {} answers could not be read."
+    ).format(*counts)
 
 
 def _live_values(request: Request, queue: Queue) -> dict[str, Any]:
