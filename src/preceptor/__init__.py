@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult
     from preceptor.store.preference_row import PreferenceRow
+    from preceptor.studio.serve import open_studio
     from preceptor.tasks.agreement import agreement
     from preceptor.tasks.audit import audit
     from preceptor.tasks.candidates import Answering, Sampling
@@ -123,6 +124,7 @@ __all__ = [
     "load_recipe",
     "load_run",
     "models",
+    "open_studio",
     "plan_label",
     "report",
     "resume",
@@ -165,6 +167,7 @@ _PLACES = {
     "results.trajectories": "TrajectoriesResult",
     "runs.result": "RunResult",
     "store.preference_row": "PreferenceRow",
+    "studio.serve": "open_studio",
     "tasks.agreement": "agreement",
     "tasks.audit": "audit",
     "tasks.candidates": "Answering Sampling",

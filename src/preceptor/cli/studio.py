@@ -20,6 +20,9 @@ def studio(
     ),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any free one.")] = 8642,
+    host_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name under which a reverse proxy passes requests on.")
+    ] = None,
 ) -> None:
     """Open a web page in which people rate responses, and you browse labels, judges and runs."""
     from preceptor.display.pulse import PULSE
@@ -28,6 +31,6 @@ def studio(
 
     PULSE.hush()  # a server is silent while it waits
     try:
-        open_studio(*(folders or ()), data=data, host=host, port=port)
+        open_studio(*(folders or ()), data=data, host=host, port=port, host_name=host_name)
     except KeyboardInterrupt:
         say(f"The studio has stopped. What people said is in {data}.")

@@ -16,14 +16,24 @@ _SHORTEST = 16
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 
-def open_studio(*folders: str | Path, data: str | Path = "studio", host: str = "127.0.0.1", port: int = 8642) -> None:
-    """Serves the studio until it is interrupted.
+def open_studio(
+    *folders: str | Path,
+    data: str | Path = "studio",
+    host: str = "127.0.0.1",
+    port: int = 8642,
+    host_name: str | None = None,
+) -> None:
+    """Serves the studio, a web application for people, until it is interrupted.
+
+    Examples:
+        >>> open_studio("work", "runs", port=8642)  # doctest: +SKIP
 
     Args:
         folders: folders that preceptor wrote, or folders that hold some; the current one if none is given.
         data: the studio's own folder: `people.sqlite` holds what people say.
         host: the address to listen on. Under any address, everybody signs in by a link with a token.
         port: 0 for any free one.
+        host_name: the name under which a reverse proxy passes requests on, such as "studio.example.org".
 
     Raises: UsageError for a folder that does not exist or a token that is too short; PreceptorError where the address
         is in use or the folder cannot be written.
@@ -46,11 +56,10 @@ def open_studio(*folders: str | Path, data: str | Path = "studio", host: str = "
         people = Database(Path(data) / "people.sqlite")
         try:
             ensure_owner(people, token)
-            at = f"http://{_address(host)}:{listener.getsockname()[1]}"
+            at = f"https://{host_name}" if host_name else f"http://{_address(host)}:{listener.getsockname()[1]}"
             say(f"The studio runs at {at}. Sign in as its owner: {at}/enter/{token}")
-            app = application(
-                Studio(library, people, Path(data)), hosts=_LOCAL if host in ("127.0.0.1", "localhost") else None
-            )
+            hosts = (*_LOCAL, *([host_name] if host_name else [])) if host in _LOCAL else None
+            app = application(Studio(library, people, Path(data)), hosts=hosts)
             # Access logs would contain the tokens of invitation links.
             config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
             uvicorn.Server(config).run(sockets=[listener])
