@@ -14,7 +14,8 @@ from preceptor.studio.people.opinions import opinions
 from preceptor.studio.people.quality import QueueQuality, measure
 from preceptor.studio.people.queues import Guidelines, NewItem, Queue, create
 from preceptor.studio.people.ratings import Remarks
-from preceptor.studio.people.sources import sample_of_labels
+from preceptor.studio.people.sources import sample_of_labels, several_policies
+from preceptor.tasks.evaluate.evaluate import evaluate
 from preceptor.tasks.label import label
 from studio_people import rate
 from studio_small import comparisons, make_queue, make_studio
@@ -177,3 +178,25 @@ def test_verdicts_are_found_in_folders_of_labels_whichever_way_round(people: Dat
     assert verdicts.judge.startswith("scripted")
     assert judges.of(said) == [verdicts]
     assert judges.of(opinions(people, make_queue(people, comparisons(1), name="other"))) != [verdicts]
+
+
+def test_an_evaluations_judge_is_compared_on_ranked_policies(people: Database, tmp_path: Path) -> None:
+    policies = {
+        name: [{"prompt": f"q{i}", "response": f"{name} {i}"} for i in range(4)] for name in ("old", "new", "third")
+    }
+    prompts = [{"prompt": f"q{i}"} for i in range(4)]
+    out = tmp_path / "work" / "evaluation"
+    evaluate(policies, prompts=prompts, judge="scripted:random", out=out, progress=Silence())
+    library = Library([tmp_path / "work"])
+    [work] = library.works("evaluation")
+    rows = several_policies(work, ["old", "third"], 4, 0).rows
+    queue = create(people, "k", "rank", list(map(NewItem, rows)), source="", guidelines=Guidelines())
+    said = opinions(people, queue)
+    [verdicts] = Judges(library).of(said)
+    judged = {
+        (row.prompt[0].content, *row.policies): row.p_a for row in Outcomes(out / "judged").preference_rows()
+    }  # response a is the later policy's
+    assert dict(verdicts.p_a) == {
+        (item.id, (0, 1)): pytest.approx(1 - judged[str(item.row["prompt"]), "third", "old"])
+        for item in said.items.values()
+    }

@@ -59,35 +59,69 @@ class Judges:
         return found
 
 
-_Asked = tuple[int, Pair, Any, Any]
-"""Item, pair, and both responses as the queue's row has them."""
+_Ends = tuple[str, frozenset[str]]
+"""The last text of a prompt, and those of two responses."""
 
 
-def _asked(said: Opinions) -> dict[str, _Asked]:
-    """The comparisons of a queue by id; control rows are left out."""
-    items = (item for item in said.items.values() if item.known is None)
-    return {name: asked for item in items for name, asked in _comparisons(item)}
+@dataclass(frozen=True)
+class _Asked:
+    """Two responses of a row, as the queue has them."""
+
+    item: int
+    pair: Pair
+    prompt: Any
+    a: Any
+    b: Any
 
 
-def _comparisons(item: Item) -> Iterator[tuple[str, _Asked]]:
-    name, responses = str(item.row["id"]), item.row.get("responses")
+def _asked(said: Opinions) -> dict[_Ends, list[_Asked]]:
+    """The comparisons of a queue by their ends; control rows are left out."""
+    found: dict[_Ends, list[_Asked]] = {}
+    for item in said.items.values():
+        for asked in _comparisons(item) if item.known is None else ():
+            found.setdefault(_ends(asked.prompt, asked.a, asked.b), []).append(asked)
+    return found
+
+
+def _comparisons(item: Item) -> Iterator[_Asked]:
+    prompt, responses = item.row.get("prompt"), item.row.get("responses")
     if not isinstance(responses, list):
-        yield name, (item.id, (0, 1), item.row.get("response_a"), item.row.get("response_b"))
+        yield _Asked(item.id, (0, 1), prompt, item.row.get("response_a"), item.row.get("response_b"))
         return
     for i, j in combinations(range(len(responses)), 2):
-        yield f"{name}-{i}-{j}", (item.id, (i, j), responses[i], responses[j])
+        yield _Asked(item.id, (i, j), prompt, responses[i], responses[j])
 
 
-def _read(file: Path, work: str, asked: Mapping[str, _Asked]) -> Verdicts | None:
+def _ends(prompt: Any, one: Any, other: Any) -> _Ends:
+    """The last texts of a prompt and two responses: a quick way to find the few rows that may be meant."""
+    return _end(prompt), frozenset((_end(one), _end(other)))
+
+
+def _end(said: Any) -> str:
+    last: Any = said[-1] if isinstance(said, list) and said else said
+    return str(last.get("content")) if isinstance(last, dict) else str(last)
+
+
+def _read(file: Path, work: str, asked: Mapping[_Ends, list[_Asked]]) -> Verdicts | None:
+    """The verdicts on comparisons with the same prompt and responses, whatever their ids."""
     p_a: dict[tuple[int, Pair], float] = {}
     judge = ""
     for place, row in read_raw_rows(file):
-        if isinstance(row, Malformed) or row.get("id") not in asked:
+        if isinstance(row, Malformed):
+            continue
+        meant = asked.get(_ends(row.get("prompt"), row.get("chosen"), row.get("rejected")), ())
+        if not meant:
             continue
         judged = PreferenceRow.read(row, place)
-        item, pair, *shown = asked[judged.id]
-        responses = [text_or_messages(messages, "assistant") for messages in judged.responses]
-        if shown in (responses, responses[::-1]):
-            p_a[item, pair] = judged.p_a if shown == responses else 1.0 - judged.p_a
-            judge = judge or ", ".join(filter(None, (judged.judge.partition("#")[0], judged.constitution)))
+        judge = judge or ", ".join(filter(None, (judged.judge.partition("#")[0], judged.constitution)))
+        values = {(one.item, one.pair): _p_a(judged, one) for one in meant}
+        p_a |= {key: value for key, value in values.items() if value is not None}
     return Verdicts(judge or "a judge", work, p_a) if p_a else None
+
+
+def _p_a(judged: PreferenceRow, asked: _Asked) -> float | None:
+    """The judge's probability that the first response is better; None if it judged something else."""
+    a, b = (text_or_messages(messages, "assistant") for messages in judged.responses)
+    if text_or_messages(judged.prompt, "user") != asked.prompt or (asked.a, asked.b) not in ((a, b), (b, a)):
+        return None
+    return judged.p_a if (asked.a, asked.b) == (a, b) else 1.0 - judged.p_a

@@ -74,12 +74,13 @@ def sample_of_labels(work: Work, count: int, seed: int, cohort: str | None = Non
     if count < 1:
         raise UsageError(f"expected 1 row or more, got {count}")
     cohorts, prompts = Counter[str](), set[str]()
-    kept: list[tuple[float, int, PreferenceRow]] = []
-    for number, row in enumerate(Outcomes(work.path).preference_rows()):
-        cohorts[row.cohort] += 1
-        if cohort is None or row.cohort == cohort:
-            prompts.add(row.prompt_id)
-            entry = (-unit_hash("sample for people", seed, row.id, number), number, row)
+    kept: list[tuple[float, int, str, Row]] = []
+    for number, (place, row) in enumerate(_raw(Outcomes(work.path).preferences)):
+        own = _cohort(row)
+        cohorts[own] += 1
+        if cohort in (None, own):
+            prompts.add(str(row.get("prompt_id")))
+            entry = (-unit_hash("sample for people", seed, str(row.get("id")), number), number, place, row)
             if len(kept) < min(count, MOST_ROWS + 1):
                 heapq.heappush(kept, entry)
             else:
@@ -87,7 +88,7 @@ def sample_of_labels(work: Work, count: int, seed: int, cohort: str | None = Non
     if cohort is not None and cohort not in cohorts:
         raise UsageError(f'{work.name}: there is no cohort "{cohort}"; {nearest(cohort, cohorts)}')
     total = cohorts[cohort] if cohort is not None else cohorts.total()
-    drawn = [row for _, _, row in sorted(kept, reverse=True)]
+    drawn = [PreferenceRow.read(row, place) for *_, place, row in sorted(kept, key=lambda entry: -entry[0])]
     how = _drawn(len(drawn), total, cohort is not None, single=len(prompts) == total)
     rows = [question(row, DISPUTED if row.chosen_by == DISPUTED else how) for row in drawn]
     where = f'{total:,} of cohort "{cohort}" in {work.name}' if cohort is not None else f"{total:,} in {work.name}"
@@ -96,7 +97,7 @@ def sample_of_labels(work: Work, count: int, seed: int, cohort: str | None = Non
 
 def cohorts_of_labels(work: Work) -> dict[str, int]:
     """The cohorts in a folder of labels, with how many comparisons each has."""
-    return dict(sorted(Counter(row.cohort for row in Outcomes(work.path).preference_rows()).items()))
+    return dict(sorted(Counter(_cohort(row) for _, row in _raw(Outcomes(work.path).preferences)).items()))
 
 
 def policies_in(work: Work) -> list[str]:
@@ -226,6 +227,10 @@ def _source(kind: Kind, rows: Sequence[Row], words: str, folder: Path | None) ->
     how = Counter(str(row.get("selection", "")) for row in once.values())
     said = ", ".join(f"{count} {name}" for name, count in sorted(how.items()) if name in ("planned", "disputed"))
     return Source(kind, tuple(once.values()), words + (f": {said}" if said else ""), folder)
+
+
+def _cohort(row: Row) -> str:
+    return str(row.get("cohort") or "all")
 
 
 def _drawn(count: int, total: int, within_cohort: bool, *, single: bool) -> Selection:
