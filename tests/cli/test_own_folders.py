@@ -26,6 +26,7 @@ COMMANDS: dict[str, list[str]] = {
     "revise": ["revise", "one.jsonl", "--model", "scripted:random"],
     "estimate": ["estimate", "preferences.jsonl"],
     "trajectories": ["trajectories", "preferences.jsonl"],
+    "agreement": ["agreement", "rated.jsonl"],
     "compare": ["compare", "runs/a", "runs/b"],
     "sweep": ["sweep", "runs/a"],
     "train": ["train", "reward", "comparisons.jsonl"],
@@ -48,6 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("one", "two"):
         write(tmp_path / f"{name}.jsonl", [{"prompt": f"Q{i}?", "response": f"{name} {i}"} for i in range(4)])
     write(tmp_path / "preferences.jsonl", [PREFERENCE])
+    write(tmp_path / "rated.jsonl", [{"prompt": "q", "response_a": "x", "response_b": "y", "ratings": ["a", "b"]}])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -87,7 +89,7 @@ def test_an_empty_name_is_no_folder(
         assert "--out: expected a value, got an empty one" in err
 
 
-@pytest.mark.parametrize("command", ["label", "audit", "evaluate", "estimate", "trajectories"])
+@pytest.mark.parametrize("command", ["label", "audit", "evaluate", "estimate", "trajectories", "agreement"])
 def test_its_own_folder_is_gone_on_with_and_so_is_one_of_an_earlier_version(
     command: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,7 @@
 """What any page of a report must keep to, read from its HTML."""
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -32,7 +34,7 @@ class Page(HTMLParser):
             self.wrong.append(tag)
 
     def handle_data(self, data: str) -> None:
-        if not {"style", "title"} & set(self.open[-1:]):
+        if not {"style", "title", "script"} & set(self.open[-1:]):
             self.words.append(data)
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
@@ -40,16 +42,31 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+def hash_of_script(text: str) -> str:
+    """The only script of a page, as its policy names it."""
+    [script] = re.findall("<script>(.*?)</script>", text, flags=re.S)
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def without_script(text: str) -> str:
+    """A page without its own script, in which no other may be."""
+    return re.sub("<script>.*?</script>", "", text, count=1, flags=re.S)
+
+
 def check_page(text: str) -> Page:
     """Well-formed, self-contained, nothing that runs, headings in order, tables and figures that say what they are."""
     page = Page(text)
     assert page.wrong == []
     assert page.open == []
-    assert {"script", "iframe", "object", "link", "img"} & {name for name, _ in page.elements} == set()
+    assert {"iframe", "object", "link", "img", "form"} & {name for name, _ in page.elements} == set()
+    assert page.of("script") == [{}]
+    [allowed] = re.findall(r"script-src '([^']+)'", str(page.of("meta")).replace("\\", ""))
+    assert allowed == hash_of_script(text)
     assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
     assert not any(key in attributes for _, attributes in page.elements for key in ("src", "srcset", "action"))
     links = [attributes["href"] for _, attributes in page.elements if "href" in attributes]
-    assert all(link is not None and link.startswith("#") for link in links)
+    sections = {f"#{attributes['id']}" for name, attributes in page.elements if name == "h2" and "id" in attributes}
+    assert {link for link in links if not re.match("#[0-9a-f]{6}-", str(link))} == sections, "contents list them all"
     assert "default-src 'none'" in str(page.of("meta"))
     assert page.of("html") == [{"lang": "en"}]
     levels = [int(name[1]) for name, _ in page.elements if re.fullmatch("h[1-6]", name)]

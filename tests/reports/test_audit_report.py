@@ -5,6 +5,8 @@ import re
 from dataclasses import replace
 from typing import Literal
 
+from pages import check_page, without_script
+
 from preceptor.core.types import (
     Comparison,
     HumanLabel,
@@ -60,7 +62,7 @@ def test_all_text_is_escaped_and_nothing_comes_from_outside() -> None:
     page = render_audit(
         audit([judge_run(SCRIPT, 0.9), judge_run(f"other {SCRIPT}", 0.6)]), {"data": SCRIPT, "versions": {SCRIPT: 1}}
     )
-    assert "<script" not in page
+    assert "<script" not in without_script(page)
     assert page.count("&lt;script&gt;") > 10
     references = re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?(?!#)([^"\')\s>]+)', page.replace("&#34;", '"'))
     assert [r for r in references if r.startswith(("http", "//"))] == []
@@ -205,3 +207,14 @@ def test_a_page_is_there_even_where_there_is_nothing_to_show() -> None:
         assert "<svg" not in page
         assert "None" not in page
         assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", page)
+
+
+def test_every_pair_can_be_read_with_what_people_and_judges_said() -> None:
+    runs = [judge_run("weak", 0.75, failures=1), judge_run("strong", 0.95)]
+    page = check_page(render_audit(audit(runs), {"data": "d"}, runs))
+    assert len([1 for name, a in page.elements if (name, a.get("class")) == ("article", "example")]) == 120
+    said = " ".join(page.words)
+    assert "People: response a (a, a, a)." in said
+    assert "weak: failed (no answer)." in said
+    assert said.count("strong: response") == 120
+    assert "by 90%, as people." in said

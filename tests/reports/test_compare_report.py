@@ -87,7 +87,7 @@ def test_of_several_the_first_is_named_with_those_it_cannot_be_told_from() -> No
 
 def test_without_prompts_in_common_nothing_is_claimed() -> None:
     assert compared(differences=()).headline.startswith("These 2 cannot be compared")
-    assert len(check_page(render_compare(compared(differences=()))).of("svg")) == 1
+    assert len(check_page(render_compare(compared(differences=()))).of("svg")) == 2
 
 
 def test_settings_that_every_side_has_are_named_first() -> None:

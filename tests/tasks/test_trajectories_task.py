@@ -67,7 +67,7 @@ def test_labels_become_findings_and_a_report(labels: Path, tmp_path: Path) -> No
     assert found.path == tmp_path / "out"
     assert TrajectoriesResult.load(tmp_path / "out") == found
     shown = str(found)
-    assert "trajectories.md" in shown
+    assert "report.html" in shown
     assert "wins/ties/losses" in shown
 
 

@@ -29,7 +29,7 @@ def estimate(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder for estimate.json and for_people.jsonl.")
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for estimate.json, report.html and for_people.jsonl.")
     ] = None,
     *,
     output: o.Output,

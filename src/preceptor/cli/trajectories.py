@@ -22,7 +22,7 @@ def trajectories(
     ] = None,
     good_step: Annotated[float, typer.Option(help="Lowest score, 1 to 10, of a good step.")] = 7.0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Also write trajectories.md and .json there.")
+        Path | None, typer.Option(metavar="FOLDER", help="Also write report.html and trajectories.json there.")
     ] = None,
     *,
     output: o.Output,

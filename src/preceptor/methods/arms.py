@@ -174,7 +174,7 @@ def _run_arms(path: Path, recipe: ArmsRecipe, progress: Progress) -> ArmsResult:
     result, evaluation = compared(recipe, directories, data), against_each_other(recipe, data)
     write_json(path / result.FILE, result.model_dump(mode="json"))
     write_json(path / "evaluation.json", evaluation.model_dump(mode="json"))
-    write_text(path / "report.html", render_arms(result, evaluation))
+    write_text(path / "report.html", render_arms(result, evaluation, data))
     write_text(path / "report.md", render_markdown(evaluation))
     return result
 

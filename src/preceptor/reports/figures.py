@@ -21,16 +21,18 @@ from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from preceptor.core.numbers import Interval, percent
 from preceptor.core.text import printable
 
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
 GREY, GREEN, RED, OCHRE, BLUE = "#8a94a6", "#0f8b6d", "#c4553b", "#b07b19", "#5b6fc4"
-SERIES = (GREEN, RED, BLUE, OCHRE, "#8e4a9e", "#2a93c9", "#77803a", "#c0567f")
-"""Colours of the series, with `MARKERS` for readers who cannot tell the colours apart."""
+SERIES = (BLUE, OCHRE, "#8e4a9e", "#2a93c9", "#77803a", "#c0567f")
+"""Colours of the series, with `MARKERS` for readers who cannot tell the colours apart. Green and red are not among
+them: they mean better and worse."""
 MARKERS = "osD^vPX*"
-_VARIABLES = {colour: f"var(--figure-{i})" for i, colour in enumerate((GREY, *SERIES))}
+_VARIABLES = {colour: f"var(--figure-{i})" for i, colour in enumerate((GREY, GREEN, RED, *SERIES))}
 WIDTH = 4.8
 _LINE = 0.15  # inches between the series of one row
 _LABEL = 24  # characters of a row's name on one line
@@ -131,6 +133,11 @@ def row_points(axes: Axes, series: Series, shift: float) -> None:
 def as_percent(value: float, _position: float = 0) -> str:
     """A share on an axis."""
     return percent(value)
+
+
+def whole_steps(axes: Axes) -> None:
+    """Ticks of an axis of training steps at whole numbers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
 
 
 def wrapped(label: str, width: int = _LABEL, lines: int = 2) -> str:

@@ -1,15 +1,63 @@
-"""The report on a judge of whole trajectories, as Markdown."""
+"""The report on a judge of whole trajectories, as one HTML file that opens offline and as Markdown."""
+
+from markupsafe import Markup
 
 from preceptor.core.markdown import escaped, fenced
 from preceptor.core.numbers import estimate, number, share
-from preceptor.evaluation.policies.trajectories import TrajectoryFindings
+from preceptor.evaluation.policies.trajectories import Misled, TrajectoryFindings
 from preceptor.evaluation.policies.trajectory_words import headline, warnings, why_failed
+from preceptor.reports.figures import BLUE, Series, forest
+from preceptor.reports.headlines import of_trajectories
+from preceptor.reports.responses import Row, Side, fitting
+from preceptor.reports.templates import page
 
 _SHOWN = 5
-"""The largest number of trajectories shown in full."""
+"""The largest number of trajectories shown in full, in the page before the list of all."""
 
 
 def render_trajectories(findings: TrajectoryFindings, title: str) -> str:
+    """The report as HTML. All text is escaped.
+
+    Args:
+        title: name of the labels.
+    """
+    misled = [_row(one) for one in findings.misled]
+    return page(
+        "trajectories.html.jinja",
+        f=findings,
+        title=title,
+        short=of_trajectories(findings),
+        headline=headline(findings),
+        doubts=warnings(findings),
+        figure=_figure(findings) if findings.agreement else None,
+        picked=[("", misled[:_SHOWN])],
+        every=fitting(misled),
+    )
+
+
+def _row(misled: Misled) -> Row:
+    steps = ", ".join(number(step, 1) for step in misled.steps)
+    return Row(
+        tag=misled.cohort,
+        prompt=misled.prompt,
+        sides=(Side(f"{misled.policy} · steps {steps}", misled.text),),
+        notes=(why_failed(misled),),
+    )
+
+
+def _figure(findings: TrajectoryFindings) -> Markup:
+    said = "; ".join(f"{rule.by} {share(rule.share)}" for rule in findings.agreement)
+    return forest(
+        [rule.by for rule in findings.agreement],
+        [Series("prefers it", BLUE, [rule.share for rule in findings.agreement])],
+        title="Prefers what succeeded",
+        description=f"How often each way of judging prefers the trajectory that succeeded: {said}",
+        at=0.5,
+        percent=True,
+    )
+
+
+def render_markdown(findings: TrajectoryFindings, title: str) -> str:
     """The findings as Markdown. Texts of models and names from files are escaped or fenced.
 
     Args:

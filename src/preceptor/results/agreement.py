@@ -1,12 +1,14 @@
 """What a measurement of people's agreement returns."""
 
+from typing import ClassVar
+
 from preceptor.core.numbers import estimate, number, p_value, share
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.judges.raters import RaterAgreement
-from preceptor.results.base import Tabular
+from preceptor.results.base import ReportedResult
 
 
-class AgreementResult(Tabular):
+class AgreementResult(ReportedResult):
     """How far people agree with each other, and which rows could not be used.
 
     Examples:
@@ -14,6 +16,8 @@ class AgreementResult(Tabular):
         >>> round(agreement(rows).agreement.pairwise.value, 2)
         0.33
     """
+
+    FILE: ClassVar[str] = "agreement.json"
 
     agreement: RaterAgreement
     left_out: int
@@ -45,6 +49,7 @@ class AgreementResult(Tabular):
             rows.append(("Kendall's W, mean over rows", estimate(people.w)))
             rows.append(("p of ranks at random", p_value(people.w_p_value)))
         notes = [f"{self.left_out} rows are left out: {self.first_left_out}"] if self.left_out else []
+        notes += [] if self._output is None else [f"report {self.report}"]
         return Table((Column(""), Column("")), rows, warnings=self.warnings, notes=notes)
 
 

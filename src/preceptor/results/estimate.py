@@ -8,14 +8,15 @@ from preceptor.core.types import Frozen
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.prediction_powered import LEAST, LabelsForWidth, PredictionPowered
-from preceptor.results.base import Result
+from preceptor.results.base import ReportedResult
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 
-_CHOSEN = {
+CHOSEN = {
     "random": "drawn at random",
     "cohort": "drawn at random within cohorts",
     "planned": "drawn with known probabilities",
 }
+"""How comparisons that people labelled were chosen, in words."""
 
 
 class Matches(Frozen):
@@ -32,7 +33,7 @@ class Matches(Frozen):
     """Labels left out because their comparisons were chosen for judges' disagreement: these represent no others."""
 
 
-class EstimateResult(Result):
+class EstimateResult(ReportedResult):
     """How often people prefer a response, estimated from human labels, from the judge's labels, and from both.
 
     Examples:
@@ -78,6 +79,12 @@ class EstimateResult(Result):
         listed = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
         return (f"Labels left out: {listed}.",) if listed else ()
 
+    @property
+    def meaning(self) -> tuple[str, ...]:
+        """What the judge adds to people's labels, how many labels the wanted interval needs, how these were chosen."""
+        widths = _width(self.labels, self.estimates.judge_only.n)
+        return (_worth(self.estimates), *widths, *self._chosen())
+
     def table(self) -> Table:
         """The three estimates, in per cent, and what they mean."""
         estimates = self.estimates
@@ -94,9 +101,7 @@ class EstimateResult(Result):
             ],
             title=f"How often people prefer {self.preferred}, in %",
             notes=[
-                _worth(estimates),
-                *_width(self.labels, estimates.judge_only.n),
-                *self._chosen(),
+                *self.meaning,
                 *self.warnings,
                 *self._files(),
             ],
@@ -104,7 +109,7 @@ class EstimateResult(Result):
 
     def _chosen(self) -> Iterator[str]:
         if self.chosen:
-            how = " and ".join(f"{count} {_CHOSEN[name]}" for name, count in self.chosen.items())
+            how = " and ".join(f"{count} {CHOSEN[name]}" for name, count in self.chosen.items())
             yield f"Comparisons that people labelled: {how}."
 
     def _files(self) -> Iterator[str]:
@@ -112,7 +117,7 @@ class EstimateResult(Result):
             return
         if self.for_people is not None:
             yield f"for people to label: {self.for_people} in {self.path / FOR_PEOPLE}"
-        yield f"estimate {self.path / self.FILE}"
+        yield f"report {self.report}"
 
 
 def _cells(estimate: Estimate | None) -> tuple[str, str]:

@@ -6,12 +6,12 @@ from preceptor.core.numbers import estimate, share
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.policies.trajectories import TrajectoryFindings
 from preceptor.evaluation.policies.trajectory_words import headline, warnings
-from preceptor.results.base import Result
+from preceptor.results.base import ReportedResult
 
-REPORT = "trajectories.md"
+MARKDOWN = "trajectories.md"
 
 
-class TrajectoriesResult(TrajectoryFindings, Result):
+class TrajectoriesResult(TrajectoryFindings, ReportedResult):
     """`TrajectoryFindings` with their folder: the content of `trajectories.json`."""
 
     FILE: ClassVar[str] = "trajectories.json"
@@ -58,7 +58,7 @@ class TrajectoriesResult(TrajectoryFindings, Result):
             headline=self.headline,
             warnings=self.warnings,
             more=[table for table in tables if table.rows],
-            notes=[] if self._output is None else [f"report {self.path / REPORT}"],
+            notes=[] if self._output is None else [f"report {self.report}"],
         )
 
 

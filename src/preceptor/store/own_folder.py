@@ -16,7 +16,18 @@ from preceptor.core.errors import UsageError
 from preceptor.store.files import write_json, writing
 from preceptor.store.lock import LOCK, exclusive
 
-Work = Literal["labels", "audit", "evaluation", "estimate", "revision", "sweep", "comparison", "trajectories", "studio"]
+Work = Literal[
+    "labels",
+    "audit",
+    "evaluation",
+    "estimate",
+    "agreement",
+    "revision",
+    "sweep",
+    "comparison",
+    "trajectories",
+    "studio",
+]
 Training = Literal["run", "arms", "reward model"]
 Kind = Work | Training
 MARKER = ".preceptor.json"
@@ -25,6 +36,7 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "audit": ("audit.json",),
     "evaluation": ("evaluate.json",),
     "estimate": ("estimate.json",),
+    "agreement": ("agreement.json",),
     "revision": ("sft.jsonl",),
     "reward model": ("state",),
     "sweep": ("begun.json",),

@@ -9,9 +9,13 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.core.types import HumanLabel
 from preceptor.evaluation.judges.raters import Rankings, preference_agreement, ranking_agreement
+from preceptor.reports.agreement import render_agreement
 from preceptor.results.agreement import AgreementResult
 from preceptor.store.comparisons import read_comparisons
+from preceptor.store.files import write_text
 from preceptor.store.in_memory import name_of
+from preceptor.store.output import Output, output_folder
+from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.rows import Malformed, read_raw_rows
 from preceptor.store.selection import DISPUTED
 from preceptor.store.tabular import Rows, rows_as_file
@@ -30,7 +34,7 @@ class _LeftOut:
         self.first = self.first or f"{place}: {reason}"
 
 
-def agreement(rows: Rows) -> AgreementResult:
+def agreement(rows: Rows, *, out: str | Path | None = None) -> AgreementResult:
     """How far people agree with each other.
 
     Examples:
@@ -41,11 +45,23 @@ def agreement(rows: Rows) -> AgreementResult:
     Args:
         rows: comparisons with `ratings`, or rows with `rankings`: one list of ranks for each person, with null for an
             item that the person did not rank. The first row decides which.
+        out: folder for `agreement.json` and `report.html`; by default nothing is written.
 
     Raises: UsageError when the rows cannot be read or no row has the opinions of two people.
     """
+    if out is not None:
+        check_own(Path(out), "agreement")
     with TemporaryDirectory() as folder:
-        return _agreement(rows_as_file(rows, Path(folder)))
+        file = rows_as_file(rows, Path(folder))
+        result = _agreement(file)
+    return result if out is None else _written(result, output_folder(out), Path(name_of(file)).name)
+
+
+def _written(result: AgreementResult, output: Output, title: str) -> AgreementResult:
+    with working_in(output.path, "agreement"):
+        saved = result.save(output)
+        write_text(saved.report, render_agreement(saved, title))
+    return saved
 
 
 def _agreement(path: Path) -> AgreementResult:

@@ -1,5 +1,6 @@
 """Estimating how often people prefer a response, from a judge's labels of many comparisons and people's of a few."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,10 @@ from preceptor.evaluation.judges.prediction_powered import (
     prediction_powered,
     sampling_plan,
 )
+from preceptor.reports.estimate import render_estimate
 from preceptor.results.estimate import EstimateResult, Matches
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
-from preceptor.store.files import write_rows
+from preceptor.store.files import write_rows, write_text
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, question, selections
 from preceptor.store.in_memory import name_of
@@ -56,7 +58,8 @@ def estimate(
         half_width: half the width of the desired interval, between 0 and 0.5.
         plan: write this many comparisons to `for_people.jsonl` for people to label next; 0 writes none.
         sample: "random" if the labelled comparisons are a random sample and do not say so themselves.
-        out: folder for `estimate.json` and `for_people.jsonl`. Without it, only `plan` writes, to a temporary folder.
+        out: folder for `estimate.json`, `report.html` and `for_people.jsonl`. Without it, only `plan` writes, to a
+            temporary folder.
 
     Raises: UsageError on faulty input: no label matches, no response is by that policy, or labels would be overwritten.
     """
@@ -73,7 +76,7 @@ def estimate(
         given = "the rows given as people"
         labels = None if people is None else rows_as_file(people, Path(folder), name="people.jsonl", given=given)
         result, questions = _estimate(file, labels, policy, half_width, plan, sample, output)
-    return result if output is None else _written(result, questions, output)
+    return result if output is None else _written(result, questions, output, _title(judged))
 
 
 def _estimate(
@@ -118,9 +121,10 @@ def _in_order(plan: Sequence[int], rows: Sequence[JudgedRow]) -> list[int]:
     return sorted(plan, key=lambda i: unit_hash("order for people", rows[i].id))
 
 
-def _written(result: EstimateResult, questions: Sequence[Row], output: Output) -> EstimateResult:
+def _written(result: EstimateResult, questions: Sequence[Row], output: Output, title: str) -> EstimateResult:
     with working_in(output.path, "estimate"):
         result = result.save(output)
+        write_text(result.report, render_estimate(result, title))
         if questions:
             write_rows(output.path / FOR_PEOPLE, questions)
     return result
@@ -192,6 +196,11 @@ def read_people(path: Path) -> PeoplesLabels:
         unlabelled = f'{name_of(path)}: no row has a "label" or "ratings" of people'
         raise UsageError(f"{first.place}: {first.reason}" if first else unlabelled)
     return people
+
+
+def _title(judged: Rows) -> str:
+    """What the report calls the judged rows."""
+    return Path(judged).name if isinstance(judged, str | os.PathLike) else "rows in memory"
 
 
 def _asked(position: int, judged: PreferenceRow, policy: str | None, people: PeoplesLabels | None) -> Asked | None:

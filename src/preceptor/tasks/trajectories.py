@@ -14,9 +14,9 @@ from preceptor.evaluation.policies.trajectories import (
     trajectory_findings,
     trajectory_pair,
 )
-from preceptor.reports.trajectories import render_trajectories
+from preceptor.reports.trajectories import render_markdown, render_trajectories
 from preceptor.results.base import Result
-from preceptor.results.trajectories import REPORT, TrajectoriesResult
+from preceptor.results.trajectories import MARKDOWN, TrajectoriesResult
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_text
 from preceptor.store.in_memory import name_of
@@ -45,7 +45,7 @@ def trajectories(
         data: the comparisons with known success: `success_a` and `success_b` in the metadata, else the label. By
             default the label that the comparisons had when they were judged.
         good_step: the lowest score of a good step, 1 to 10.
-        out: folder for `trajectories.json` and `trajectories.md`; by default nothing is written.
+        out: folder for `trajectories.json`, `report.html` and `trajectories.md`; by default nothing is written.
 
     Raises: UsageError if there are no trajectories, or no row of `data` matches them.
     """
@@ -143,5 +143,6 @@ def _failures(labels: Path) -> dict[str, int]:
 def _written(result: TrajectoriesResult, output: Output, labels: Path) -> TrajectoriesResult:
     with working_in(output.path, "trajectories"):
         saved = result.save(output)
-        write_text(output.path / REPORT, render_trajectories(saved, labels.name))
+        write_text(output.path / MARKDOWN, render_markdown(saved, labels.name))
+        write_text(saved.report, render_trajectories(saved, labels.name))
     return saved

@@ -1,43 +1,11 @@
-"""A real Chromium, and a studio that a real server serves. Without Chromium these tests are skipped."""
+"""A studio that a real server serves, for tests in a real Chromium (`browser_fixtures`)."""
 
-import shutil
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from studio_browser import OpenScreen, Screen, Serve, Server
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Generator[Browser]:
-    """The browser of all tests of this process."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed (Debian's package: chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def screen(chromium: Browser) -> Generator[OpenScreen]:
-    """Opens a window: `screen(address, width=390, dark=True)`."""
-    contexts: list[BrowserContext] = []
-
-    def opened(address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Screen:
-        context = chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
-        )
-        contexts.append(context)
-        return Screen(context, address)
-
-    yield opened
-    for context in contexts:
-        context.close()
+from studio_browser import Serve, Server
 
 
 @pytest.fixture

@@ -35,6 +35,18 @@ def choose_examples(
     return tuple(_example(kind, comparison) for kind, chosen in kinds for comparison in _of_different_prompts(chosen))
 
 
+def every_example(comparisons: Sequence[JudgedComparison]) -> tuple[Example, ...]:
+    """Every comparison, for a report in which all can be searched."""
+    return tuple(_example(_kind(comparison), comparison) for comparison in comparisons)
+
+
+def _kind(comparison: JudgedComparison) -> ExampleKind:
+    if comparison.opinion is None:
+        return "failure"
+    p_a = comparison.opinion.p_a
+    return "win" if p_a > 0.5 else "loss" if p_a < 0.5 else "tie"
+
+
 def _sorted(
     judged: Sequence[tuple[JudgedComparison, Opinion]], key: Callable[[Opinion], float]
 ) -> list[JudgedComparison]:

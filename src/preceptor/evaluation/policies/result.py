@@ -78,7 +78,7 @@ class PointOfLength(Frozen):
     cohort: str
 
 
-ExampleKind = Literal["win", "loss", "disagreement", "failure", "regression"]
+ExampleKind = Literal["win", "loss", "tie", "disagreement", "failure", "regression"]
 
 
 class Example(Frozen):

@@ -8,6 +8,7 @@ from preceptor.evaluation.policies.cohorts import Change
 from preceptor.evaluation.policies.length_control import LengthControl
 from preceptor.evaluation.policies.result import Evaluation, JudgeFacts
 from preceptor.evaluation.policies.win_rate import SignificantDifference, WinRate
+from preceptor.evaluation.verdict import verdict_on
 
 Standing = Literal["better", "worse", "open"]
 NOT_CAPABILITY = ("win rate", "refusal", "no over-refusal", "harmless")
@@ -50,9 +51,8 @@ class PolicyPair:
 
 def standing(rate: Estimate) -> Standing:
     """On which side of one half the interval of a win rate lies."""
-    if rate.low is None or rate.high is None:
-        return "open"
-    return "better" if rate.low > 0.5 else "worse" if rate.high < 0.5 else "open"
+    found = verdict_on(rate, 0.5)
+    return "better" if found == "better" else "worse" if found == "worse" else "open"
 
 
 def all_pairs(evaluation: Evaluation) -> list[PolicyPair]:

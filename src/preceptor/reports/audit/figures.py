@@ -10,7 +10,19 @@ from matplotlib.figure import Figure
 from preceptor.evaluation.judges.agreement import ReliabilityBin
 from preceptor.evaluation.judges.judge_audit import JudgeAudit
 from preceptor.judging.warnings import POSITION_BOUND
-from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, Series, as_percent, row_points, to_svg
+from preceptor.reports.figures import (
+    BLUE,
+    GREY,
+    OCHRE,
+    RED,
+    SERIES,
+    STYLE,
+    WIDTH,
+    Series,
+    as_percent,
+    row_points,
+    to_svg,
+)
 
 _LABEL = 34  # characters of a judge's name on one line
 _COLUMNS = 3
@@ -23,13 +35,13 @@ def alignment(judges: Sequence[JudgeAudit]) -> Markup:
         axes = figure.subplots()
         both = [j.alignment for j in judges]
         single = [j.single_order_alignment for j in judges]
-        row_points(axes, Series("all orders combined", GREEN, both), -0.14)
+        row_points(axes, Series("all orders combined", BLUE, both), -0.14)
         row_points(axes, Series("first order alone", GREY, single), 0.14)
         _marks(axes, [j.longer_baseline for j in judges], OCHRE, "the longer one wins")
         axes.axvline(0.5, color=RED, linewidth=1, linestyle=":", label="chance")
         people = next((j.human_agreement for j in judges if j.human_agreement is not None), None)
         if people is not None:
-            axes.axvline(people, color=BLUE, linewidth=1.2, linestyle="--", label="two people agree")
+            axes.axvline(people, color=SERIES[2], linewidth=1.2, linestyle="--", label="two people agree")
         _judges(axes, judges)
         axes.set_title("Share of pairs on which the judge prefers what most people prefer")
         axes.xaxis.set_major_formatter(as_percent)
@@ -42,13 +54,13 @@ def biases(judges: Sequence[JudgeAudit]) -> Markup:
     with rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.95 + 0.5 * len(judges)), layout="constrained")
         swapped, first, length = figure.subplots(1, 3, sharey=True)
-        _marks(swapped, [j.position_bias for j in judges], GREEN, "", "o")
+        _marks(swapped, [j.position_bias for j in judges], BLUE, "", "o")
         swapped.axvline(POSITION_BOUND, color=RED, linewidth=1, linestyle="--")
         swapped.set_title("Same position after a swap")
-        _marks(first, [j.first_position_rate for j in judges], GREEN, "", "o")
+        _marks(first, [j.first_position_rate for j in judges], BLUE, "", "o")
         first.axvline(0.5, color=RED, linewidth=1, linestyle=":")
         first.set_title("First shown wins")
-        _marks(length, [j.longer_preferred_rate for j in judges], GREEN, "judge", "o")
+        _marks(length, [j.longer_preferred_rate for j in judges], BLUE, "judge", "o")
         _marks(length, [j.longer_baseline for j in judges], OCHRE, "people")
         length.set_title("Longer one preferred")
         length.legend(loc="best")
@@ -61,10 +73,11 @@ def biases(judges: Sequence[JudgeAudit]) -> Markup:
 
 def reliability(judges: Sequence[JudgeAudit]) -> Markup:
     """One panel per judge: its confidence against how often it is right, before and after calibration."""
-    rows = -(-len(judges) // _COLUMNS)
+    columns = min(len(judges), _COLUMNS)
+    rows = -(-len(judges) // columns)
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 0.3 + 3.1 * rows), layout="constrained")
-        panels = list(figure.subplots(rows, _COLUMNS, squeeze=False, sharex=True, sharey=True).flat)
+        figure = Figure(figsize=(WIDTH if columns == 1 else 2 * WIDTH, 0.3 + 3.1 * rows), layout="constrained")
+        panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
         for axes, judge in zip(panels, judges, strict=False):
             draw_reliability(axes, judge)
             axes.set_title(short(judge.label), fontsize=9)
@@ -82,7 +95,7 @@ def draw_reliability(axes: Axes, judge: JudgeAudit) -> None:
     axes.plot([0.5, 1], [0.5, 1], color=RED, linewidth=1, linestyle=":")
     _bins(axes, judge.reliability, GREY, "uncalibrated")
     if judge.calibrated is not None:
-        _bins(axes, judge.calibrated.reliability, GREEN, "calibrated, out of fold")
+        _bins(axes, judge.calibrated.reliability, BLUE, "calibrated, out of fold")
     axes.set_xlabel("confidence")
     axes.set_xlim(0.48, 1.02)
     axes.set_ylim(-0.04, 1.04)

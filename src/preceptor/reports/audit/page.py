@@ -1,19 +1,25 @@
 """The report of an audit of judges against people: one self-contained HTML file that opens offline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
-from preceptor.evaluation.judges.judge_audit import Audit
+from preceptor.evaluation.judges.judge_audit import Audit, JudgeRun
 from preceptor.reports.audit import figures
+from preceptor.reports.audit.rows import rows_of
+from preceptor.reports.headlines import of_audit
+from preceptor.reports.responses import fitting
 from preceptor.reports.templates import page
 
 
-def render_audit(audit: Audit, facts: Mapping[str, str | int | Mapping[str, str | int]]) -> str:
+def render_audit(
+    audit: Audit, facts: Mapping[str, str | int | Mapping[str, str | int]], runs: Sequence[JudgeRun] = ()
+) -> str:
     """The report as HTML. All text is escaped.
 
     Args:
         facts: the data and versions that the page lists; values are texts, numbers, or a dict of them. "data", the name
             of the data file, is also in the page's title.
+        runs: every judge's answers, in the order of the audit's judges, for reading.
     """
     audit = with_short_labels(audit)
     judges = ranked(audit)
@@ -27,6 +33,8 @@ def render_audit(audit: Audit, facts: Mapping[str, str | int | Mapping[str, str 
         only_model=models.pop() if len(judges) > 1 and len(models) == 1 else None,
         sample=sample(audit),
         headline=headline(audit),
+        short=of_audit(audit),
+        every=fitting(rows_of([judge.label for judge in audit.judges], runs)),
         context=context(audit),
         warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
         categories=list(dict.fromkeys(name for judge in judges for name in judge.by_category)),

@@ -9,8 +9,10 @@ from markupsafe import Markup
 
 from preceptor.core.numbers import estimate
 from preceptor.evaluation.policies import words
+from preceptor.evaluation.verdict import verdict_on
 from preceptor.reports.arms.figures import gain_against_kl
-from preceptor.reports.figures import GREEN, GREY, Series, forest
+from preceptor.reports.figures import GREEN, GREY, RED, Series, forest
+from preceptor.reports.headlines import of_comparison
 from preceptor.reports.templates import markdown, page
 from preceptor.results.comparison import ComparisonResult, ConstitutionVersion
 
@@ -23,8 +25,9 @@ def render_compare(compared: ComparisonResult) -> str:
     return page(
         "compare/compare.html.jinja",
         **_shared(compared),
+        short=of_comparison(compared),
         differences=_forest(compared),
-        against_kl=gain_against_kl(runs) if len(runs) > 1 else None,
+        against_kl=gain_against_kl(runs) if len(runs) > 1 else [],
     )
 
 
@@ -75,14 +78,25 @@ def _forest(compared: ComparisonResult) -> Markup | None:
         f"{row} {estimate(difference.difference, signed=True)}"
         for row, difference in zip(rows, compared.differences, strict=True)
     )
-    styles = (("beyond chance", GREEN, True, "D"), ("within chance", GREY, False, "o"))
+    better, worse = "the first is better", "the first is worse"
+    styles = ((better, GREEN, "^"), ("within chance", GREY, "o"), (worse, RED, "v"))
+    found = {"better": better, "worse": worse}
+    verdicts = [
+        found.get(verdict_on(d.difference, beyond_chance=d.significant), "within chance") for d in compared.differences
+    ]
     return forest(
         rows,
         [
             Series(
-                label, colour, [d.difference if d.significant == is_it else None for d in compared.differences], mark
+                label,
+                colour,
+                [
+                    d.difference if verdict == label else None
+                    for d, verdict in zip(compared.differences, verdicts, strict=True)
+                ],
+                mark,
             )
-            for label, colour, is_it, mark in styles
+            for label, colour, mark in styles
         ],
         title="Difference" if several else f"Difference of the {compared.differences[0].measure}",
         description=f"Differences between runs: {said}",

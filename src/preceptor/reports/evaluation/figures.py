@@ -55,8 +55,8 @@ def win_rates(evaluation: Evaluation) -> Markup | None:
     return draw.forest(
         rows,
         [
-            draw.Series("as it is", draw.GREEN, raw),
-            draw.Series("at equal length", draw.BLUE, equal, "s"),
+            draw.Series("as it is", draw.BLUE, raw),
+            draw.Series("at equal length", draw.SERIES[2], equal, "s"),
             draw.Series("by the training judge", draw.OCHRE, training, "D"),
         ],
         title=draw.wrapped(
@@ -146,7 +146,7 @@ def _group_means(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     groups = np.array_split(np.argsort(x, kind="stable"), _GROUPS)
     axes.plot(
         [float(x[group].mean()) for group in groups], [float(y[group].mean()) for group in groups],
-        linestyle="none", marker="o", markersize=7, color=draw.GREEN, label="share won, by sixths",
+        linestyle="none", marker="o", markersize=7, color=draw.OCHRE, label="share won, by sixths",
     )  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def position_bias(evaluation: Evaluation) -> Markup | None:
     with rc_context(draw.STYLE):
         figure = Figure(figsize=(draw.WIDTH, 1.1 + 0.62 * len(shown)), layout="constrained")
         axes = figure.subplots()
-        _bars(axes, [win.rate for win, _ in shown], -0.18, draw.GREEN, "both orders")
+        _bars(axes, [win.rate for win, _ in shown], -0.18, draw.BLUE, "both orders")
         _bars(axes, [single for _, single in shown], 0.18, draw.GREY, "shown first only")
         axes.axvline(0.5, color=draw.RED, linewidth=1, linestyle=":")
         axes.set_yticks(range(len(shown)), [draw.wrapped(win.policy) for win, _ in shown])
@@ -246,7 +246,7 @@ def ratings(evaluation: Evaluation) -> Markup | None:
     summary = "; ".join(f"{rating.policy} {estimate(rating.rating, signed=True)}" for rating in rated)
     return draw.forest(
         [rating.policy for rating in rated],
-        [draw.Series("rating", draw.GREEN, [rating.rating for rating in rated])],
+        [draw.Series("rating", draw.BLUE, [rating.rating for rating in rated])],
         title=draw.wrapped(f"Rating, log-odds of winning against {rated[0].policy}", width=42),
         description=f"Bradley-Terry ratings: {summary}",
         at=0.0,

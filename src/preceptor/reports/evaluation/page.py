@@ -1,15 +1,19 @@
 """The report of an evaluation, as one HTML file that opens offline and as Markdown."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preceptor.core.numbers import number, percent, points_interval, share_parts
 from preceptor.evaluation.judges.audit_words import doubts as audit_doubts
-from preceptor.evaluation.policies.result import Evaluation
+from preceptor.evaluation.policies.result import Evaluation, Example
 from preceptor.evaluation.policies.standings import PolicyPair, Standing, against_baseline, all_pairs, failures, judges
 from preceptor.evaluation.policies.words import MEANING_OF, headline, judge_doubts, warnings
 from preceptor.reports.evaluation import figures
+from preceptor.reports.evaluation.rows import picked, rows_of
 from preceptor.reports.evaluation.view import cohort_wins, examples_by_kind, matrix, rate_rows
+from preceptor.reports.headlines import of_evaluation
+from preceptor.reports.responses import fitting
 from preceptor.reports.templates import markdown, page
 
 STANDINGS: dict[Standing, str] = {"better": "preferred", "worse": "not preferred", "open": "within chance"}
@@ -47,14 +51,26 @@ class Card:
     standing: Standing = "open"
 
 
-def render_evaluation(evaluation: Evaluation) -> str:
-    """The report as HTML. All text is escaped; the page loads nothing and runs no script."""
-    return page("evaluation/evaluation.html.jinja", **_whole(evaluation), **sections(evaluation))
+def render_evaluation(evaluation: Evaluation, every: Sequence[Example] = ()) -> str:
+    """The report as HTML. All text is escaped; the page loads nothing and runs only its own script.
+
+    Args:
+        every: all comparisons, for searching.
+    """
+    return page(
+        "evaluation/evaluation.html.jinja",
+        short=of_evaluation(evaluation),
+        picked=picked(evaluation),
+        every=fitting(rows_of(every)),
+        **_whole(evaluation),
+        **sections(evaluation),
+    )
 
 
 def render_markdown(evaluation: Evaluation) -> str:
     """The report as Markdown, without figures. All text is escaped or fenced."""
-    return markdown("evaluation/evaluation.md.jinja", **_whole(evaluation), **_tables(evaluation))
+    examples = examples_by_kind(evaluation)
+    return markdown("evaluation/evaluation.md.jinja", examples=examples, **_whole(evaluation), **_tables(evaluation))
 
 
 def sections(evaluation: Evaluation) -> dict[str, object]:
@@ -109,7 +125,6 @@ def _whole(evaluation: Evaluation) -> dict[str, object]:
         "warnings": warnings(evaluation)[len(doubts) :],
         "shown_cards": cards(evaluation),
         "rates": rate_rows(evaluation),
-        "examples": examples_by_kind(evaluation),
         "meanings": MEANINGS,
     }
 

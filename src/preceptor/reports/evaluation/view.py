@@ -15,6 +15,7 @@ EXAMPLE_TITLES: dict[ExampleKind, str] = {
     "loss": "Clearest losses",
     "disagreement": "Where the judges disagree",
     "win": "Clearest wins",
+    "tie": "Undecided",
     "failure": "Without a verdict",
 }
 

@@ -11,7 +11,20 @@ from preceptor.core.progress import Facts
 from preceptor.evaluation.checkpoints.choose import OverOptimisation
 from preceptor.evaluation.checkpoints.snapshot import MeasureName, Measures
 from preceptor.evaluation.intervals import Estimate
-from preceptor.reports.figures import BLUE, GREEN, GREY, OCHRE, RED, STYLE, WIDTH, Series, forest, reach, to_svg
+from preceptor.reports.figures import (
+    BLUE,
+    GREY,
+    OCHRE,
+    RED,
+    SERIES,
+    STYLE,
+    WIDTH,
+    Series,
+    forest,
+    reach,
+    to_svg,
+    whole_steps,
+)
 from preceptor.reports.run.words import looked_at
 from preceptor.results.run import BeforeAndAfter, RunSummary
 
@@ -41,8 +54,9 @@ def curves(metrics: Sequence[Facts], summary: RunSummary) -> list[Markup]:
         if summary.heldout_score_is is None:
             del figures[1], panels[1]
         for figure, axes in zip(figures, panels, strict=True):
-            axes.axvline(summary.best_step, color=GREEN, linewidth=5, alpha=0.18)
+            axes.axvline(summary.best_step, color=GREY, linewidth=6, alpha=0.3)
             axes.set_xlabel("training step")
+            whole_steps(axes)
             labels = axes.get_legend_handles_labels()[1]
             if len(labels) > 1:  # side by side if that is not too wide
                 figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > _WIDE else 2)
@@ -72,7 +86,7 @@ def against_kl(metrics: Sequence[Facts], summary: RunSummary) -> Markup | None:
         known = points_against_kl(curve, "heldout_score")
         panels[-1].errorbar(
             [kl for _, kl, _ in known], [e.value for *_, e in known], yerr=reach([e for *_, e in known]),
-            fmt="o-", markersize=4.5, color=GREEN, linewidth=1.2, elinewidth=1.4,
+            fmt="o-", markersize=4.5, color=BLUE, linewidth=1.2, elinewidth=1.4,
         )  # fmt: skip
         for step, kl, e in known if len(known) <= _NUMBERED else ():
             panels[-1].annotate(str(step), (kl, e.value), (4, 4), textcoords="offset points", fontsize=8)
@@ -101,7 +115,7 @@ def cohorts(of_run: BeforeAndAfter, key: MeasureName, title: str) -> Markup:
     """One row per cohort: the measure before and after training, each with its 95% interval."""
     names = list(of_run.before.measure(key).by_cohort)
     series: list[Series] = []
-    for label, colour, measures in (("before", GREY, of_run.before), ("after", GREEN, of_run.after)):
+    for label, colour, measures in (("before", GREY, of_run.before), ("after", BLUE, of_run.after)):
         measure = measures.measure(key)
         points = [measure.overall, *(measure.by_cohort.get(name) for name in names)]
         series.append(Series(label, colour, points))
@@ -132,7 +146,7 @@ def _line(axes: Axes, metrics: Sequence[Facts], key: str, label: str) -> None:
 def _guards(axes: Axes, summary: RunSummary) -> None:
     """All guards relative to before training, so that they share one axis."""
     styles: tuple[tuple[MeasureName, str, str], ...] = (
-        ("reference_perplexity", "perplexity on references", BLUE),
+        ("reference_perplexity", "perplexity on references", SERIES[2]),
         ("distinct_2", "distinct-2", OCHRE),
         ("tokens_mean", "tokens per response", GREY),
     )
@@ -153,7 +167,7 @@ def _points(axes: Axes, curve: Sequence[Measures], key: MeasureName, label: str)
         return
     axes.errorbar(
         [step for step, _ in known], [e.value for _, e in known], yerr=reach([e for _, e in known]),
-        fmt="o-", markersize=4.5, color=GREEN, linewidth=1.4, elinewidth=1.4, label=label,
+        fmt="o-", markersize=4.5, color=BLUE, linewidth=1.4, elinewidth=1.4, label=label,
     )  # fmt: skip
 
 

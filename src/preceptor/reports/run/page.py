@@ -11,9 +11,13 @@ from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, MeasureN
 from preceptor.evaluation.policies import words as evaluation_words
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
 from preceptor.evaluation.policies.result import Evaluation
-from preceptor.evaluation.policies.standings import is_capability, regressions
-from preceptor.reports.evaluation.page import cards, sections
+from preceptor.evaluation.policies.standings import Standing, is_capability, regressions
+from preceptor.evaluation.verdict import verdict_on
+from preceptor.reports.evaluation.page import Card, cards, sections
+from preceptor.reports.headlines import of_run
+from preceptor.reports.responses import Row, fitting
 from preceptor.reports.run import figures, words
+from preceptor.reports.run.rows import row_of, rows_of
 from preceptor.reports.run.words import Words
 from preceptor.reports.templates import markdown, page
 from preceptor.results.run import RunSummary
@@ -60,7 +64,7 @@ class Example:
 
 def render_report(data: ReportData) -> str:
     """The report as HTML. Text from models and prompts is escaped."""
-    summary, of_run = data.summary, data.summary.evaluation
+    summary = data.summary
     score = MAIN if summary.heldout_score_is is not None else ("kl", "KL to the reference, nats per response")
     compared = {} if data.evaluation is None else sections(data.evaluation) | {"in_run": True}
     return page(
@@ -71,11 +75,13 @@ def render_report(data: ReportData) -> str:
         results=data.words.results,
         position=words.position(summary),
         tables=settings_tables(summary.recipe),
-        shown_cards=cards(data.evaluation)[:1] if data.evaluation else [],
+        short=of_run(summary, data.evaluation),
+        shown_cards=shown_cards(summary, data.evaluation),
         curves=figures.curves(data.metrics, summary),
         against_kl=figures.against_kl(data.metrics, summary),
-        cohorts=figures.cohorts(of_run, *score),
-        examples=examples(data.before, data.after),
+        cohorts=figures.cohorts(summary.evaluation, *score),
+        picked=_picked(data),
+        every=fitting(rows_of({"before": data.before, "after": data.after}, summary)),
         abstained=sum(row.get("abstained") or 0 for row in data.metrics),
         human_price=HUMAN_USD_PER_LABEL,
     )
@@ -245,6 +251,32 @@ def _of_judging(summary: RunSummary) -> Iterator[str]:
         )
     if summary.prompts.skipped:
         yield f"{summary.prompts.skipped} prompts did not fit the context window and were skipped."
+
+
+def shown_cards(summary: RunSummary, compared: Evaluation | None) -> list[Card]:
+    """The win rate, the held-out score, and what was paid for it."""
+    verdict = verdict_on(summary.heldout_change)
+    score = "better" if verdict == "better" else "worse" if verdict == "worse" else "open"
+    measures: list[tuple[MeasureName, str, int, Standing]] = [
+        ("kl", "KL to the base, nats", 1, "open"),
+        ("reference_perplexity", "Perplexity on references", 1, "open"),
+        ("distinct_2", "Distinct-2", 2, "open"),
+    ]
+    if summary.heldout_score_is is not None:
+        measures.insert(0, ("heldout_score", f"Held-out score ({summary.heldout_score_is})", 2, score))
+    return [*(cards(compared)[:1] if compared else []), *(_card(summary, *measure) for measure in measures)]
+
+
+def _card(summary: RunSummary, key: MeasureName, title: str, digits: int, standing: Standing) -> Card:
+    before, after = (m.measure(key).overall for m in (summary.evaluation.before, summary.evaluation.after))
+    lines = (f"before {estimate(before, digits)}", f"after {estimate(after, digits)}")
+    return Card(title, number(after and after.value, digits), lines, standing)
+
+
+def _picked(data: ReportData) -> list[tuple[str, list[Row]]]:
+    """The chosen examples, each with its kind as a tag."""
+    chosen = examples(data.before, data.after)
+    return [("", [row_of({"before": e.before, "after": e.after}, data.summary, e.kind) for e in chosen])]
 
 
 def settings_tables(recipe: JsonObject) -> dict[str, JsonObject]:

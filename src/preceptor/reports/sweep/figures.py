@@ -35,15 +35,20 @@ def curves(sweep: Sweep) -> list[Markup]:
     """
     panels: dict[str, list[_Line]] = {}
     if sweep.held_out is not None:
-        panels[f"Held-out score ({sweep.held_out})"] = [_Line(_known(sweep, lambda p: p.heldout.overall), draw.GREEN)]
+        panels[f"Held-out score ({sweep.held_out})"] = [_Line(_known(sweep, lambda p: p.heldout.overall), draw.BLUE)]
     if sweep.training_reward is not None:
         reward = _Line(_known(sweep, lambda p: p.training_reward.overall), draw.GREY)
         panels[sweep.training_reward[0].upper() + sweep.training_reward[1:]] = [reward]
     if sweep.start.perplexity.overall is not None:
-        panels[_PERPLEXITY] = [_Line(_known(sweep, lambda p: p.perplexity.overall), draw.BLUE)]
+        panels[_PERPLEXITY] = [_Line(_known(sweep, lambda p: p.perplexity.overall), draw.SERIES[2])]
     if sweep.start.rates:
         panels["Refusals and task scores"] = [
-            _Line(_known(sweep, lambda p, name=name: p.rates[name].overall), draw.SERIES[i], draw.MARKERS[i], name)
+            _Line(
+                _known(sweep, lambda p, name=name: p.rates[name].overall),
+                draw.SERIES[i % len(draw.SERIES)],
+                draw.MARKERS[i % len(draw.MARKERS)],
+                name,
+            )
             for i, name in enumerate(sweep.start.rates)
         ]
     return [
@@ -63,7 +68,7 @@ def by_cohort(sweep: Sweep) -> Markup | None:
     said = f"Change of the held-out score at step {sweep.best_step}: {estimate(gain.overall, signed=True)} overall"
     title = f"Change of the held-out score at step {sweep.best_step}"
     return draw.forest(
-        ["overall", *names], [draw.Series("change", draw.GREEN, points)], title=title, description=said, at=0.0
+        ["overall", *names], [draw.Series("change", draw.BLUE, points)], title=title, description=said, at=0.0
     )
 
 
@@ -79,6 +84,10 @@ def _figure(sweep: Sweep, title: str, lines: Sequence[_Line], axis: str, place: 
         _mark(axes, sweep, place)
         axes.set_title(draw.wrapped(title, _TITLE))
         axes.set_xlabel(axis)
+        if axis == _STEPS:
+            draw.whole_steps(axes)
+        else:
+            axes.locator_params(axis="x", nbins=6)
         figure.legend(loc="outside lower center", ncols=2)
         return draw.to_svg(
             figure, f"{title} against {axis}, {len(sweep.points)} checkpoints; the best is step {sweep.best_step}"
@@ -96,7 +105,7 @@ def _draw(axes: Axes, line: _Line, place: Place) -> None:
 def _mark(axes: Axes, sweep: Sweep, place: Place) -> None:
     """A band at the best checkpoint, and a line where over-optimisation begins."""
     if (x := place(sweep.best)) is not None:
-        axes.axvline(x, color=draw.GREEN, linewidth=5, alpha=0.22, label=f"best: step {sweep.best_step}")
+        axes.axvline(x, color=draw.GREY, linewidth=6, alpha=0.3, label=f"best: step {sweep.best_step}")
     over = sweep.over_optimisation
     begins = next((point for point in sweep.points if over.detected and point.step == over.step), None)
     if begins is not None and (x := place(begins)) is not None:

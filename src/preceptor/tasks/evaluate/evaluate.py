@@ -15,6 +15,7 @@ from preceptor.core.validation import check_count, check_dollars, check_keywords
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL
+from preceptor.evaluation.policies.examples import every_example
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
@@ -140,10 +141,11 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
     with working_in(job.out, "evaluation"):
         pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
         keep_constitutions(job.out, [load_constitution(spec.constitution) for spec in job.judges])
-        evaluation = EvaluationWork(job, prompts, trainer, progress).evaluate(audits)
+        work = EvaluationWork(job, prompts, trainer, progress)
+        evaluation = work.evaluate(audits)
     result = EvaluationResult.of(evaluation, output).save(output)
     write_text(job.out / "report.md", render_markdown(result))
-    write_text(result.report, render_evaluation(result))
+    write_text(result.report, render_evaluation(result, every_example(work.comparisons)))
     return result
 
 

@@ -19,6 +19,7 @@ from preceptor.core.types import Prompt
 from preceptor.evaluation.judges.judge_audit import JudgeAudit
 from preceptor.evaluation.policies.compute import EvaluationData, TextMeasure, compute_evaluation
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL, cost
+from preceptor.evaluation.policies.judged_comparisons import JudgedComparison
 from preceptor.evaluation.policies.result import CostPart, Evaluation
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
@@ -81,6 +82,8 @@ class EvaluationWork:
         self.trainer = trainer
         self.progress = progress
         self.parts: list[CostPart] = []
+        self.comparisons: list[JudgedComparison] = []
+        """Every comparison with its verdicts, once they are known."""
 
     def evaluate(self, audits: Sequence[JudgeAudit]) -> Evaluation:
         """Runs all parts in order."""
@@ -101,6 +104,7 @@ class EvaluationWork:
         facts = judge_facts(judge, job.judges, outcomes)
         constitutions = [load_constitution(spec.constitution) for spec in job.judges]
         principles = {constitution.hash: constitution.principles for constitution in constitutions}
+        self.comparisons = judged_comparisons(rows, outcomes, training and training[1], principles)
         return compute_evaluation(
             EvaluationData(
                 title=f"{names[1]} against {names[0]}" if len(names) == 2 else ", ".join(names),
@@ -117,7 +121,7 @@ class EvaluationWork:
                 ),
                 trained_on=trained_on(job.policies, self.prompts),
                 chosen_on=chosen_on(job.policies, self.prompts),
-                comparisons=judged_comparisons(rows, outcomes, training and training[1], principles),
+                comparisons=self.comparisons,
                 measures=[*rule_measures(answers), *rubrics],
                 audit=audit,
                 cost=cost([part for part in self.parts if part.calls], facts.compared, job.human_usd_per_label),

@@ -1,0 +1,39 @@
+"""A real Chromium for tests of pages. Without Chromium these tests are skipped."""
+
+import shutil
+from collections.abc import Generator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from studio_browser import OpenScreen, Screen
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Generator[Browser]:
+    """The browser of one module's tests, since Playwright's event loop runs as long as it is open."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (Debian's package: chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def screen(chromium: Browser) -> Generator[OpenScreen]:
+    """Opens a window: `screen(address, width=390, dark=True)`."""
+    contexts: list[BrowserContext] = []
+
+    def opened(address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Screen:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        contexts.append(context)
+        return Screen(context, address)
+
+    yield opened
+    for context in contexts:
+        context.close()
