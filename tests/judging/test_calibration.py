@@ -147,7 +147,7 @@ def test_a_calibration_survives_the_disk_and_a_broken_file_is_named(tmp_path: Pa
     with pytest.raises(UsageError, match="not a JSON file"):
         load(path)
     path.write_text('{"method": "platt"}')
-    with pytest.raises(UsageError, match="not a calibration: slope: Field required"):
+    with pytest.raises(UsageError, match='not a calibration: "slope" is missing; give a file'):
         load(path)
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         load(tmp_path / "absent.json")

@@ -104,7 +104,7 @@ def score(**change: Any) -> dict[str, Any]:
         ({"pairwise": {"exemplars": [{**EXEMPLAR, "rationale": ""}]}}, r"pairwise\.exemplars\.0\.rationale: "),
         ({"principles": []}, "principles: "),
         ({"principles": [""]}, r"principles\.0: "),
-        ({"extra": 1}, "extra: "),
+        ({"extra": 1}, 'unknown key "extra"'),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_name(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -78,7 +78,7 @@ def test_the_least_that_a_row_must_have() -> None:
     assert (few.p_a, few.human_p_a, few.cohort, few.verdicts) == (pytest.approx(0.175), None, "all", ())
     assert few.likeliest_answer == "b"
     for name in names:
-        with pytest.raises(UsageError, match=f"f:1: {name}: .*required.*preferences.jsonl"):
+        with pytest.raises(UsageError, match=f'f:1: "{name}" is missing .the columns are .*preferences.jsonl'):
             PreferenceRow.read({key: value for key, value in row.items() if key != name}, "f:1")
 
 

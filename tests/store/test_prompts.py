@@ -34,7 +34,7 @@ def test_both_forms_of_a_line(tmp_path: Path) -> None:
         ("[1]", r"p\.jsonl:1: expected a JSON object"),
         ('{"promt": "a"}', r'p\.jsonl:1: unknown key "promt"; did you mean "prompt"\?'),
         ('{"id": "a"}', 'expected either "prompt" or "conversation"'),
-        ('{"prompt": 3}', r"p\.jsonl:1: conversation\.0\.content: Input should be a valid string"),
+        ('{"prompt": 3}', r"p\.jsonl:1: conversation\.0\.content: expected a text, got 3"),
         ('{"prompt": "  "}', "a prompt ends with a message of the user that is not empty"),
         ('{"conversation": [{"role": "assistant", "content": "x"}]}', "a prompt ends with a message of the user"),
         ('{"prompt": "a", "id": "x"}\n{"prompt": "b", "id": "x"}', 'two prompts have the id "x"'),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from preceptor.core.errors import UsageError
+from preceptor.store.rows import Malformed
 from preceptor.store.training_pairs import TrainingPair, combine, hard, read_training_pairs, split
 
 ASKED = {"role": "user", "content": "Why?"}
@@ -21,7 +22,7 @@ OURS = {
 RATED = {"prompt": "Why?", "response_a": "No.", "response_b": "Because."}
 
 
-def read(tmp_path: Path, *rows: Any, **settings: Any) -> tuple[list[TrainingPair], list[str]]:
+def read(tmp_path: Path, *rows: Any, **settings: Any) -> tuple[list[TrainingPair], list[Malformed]]:
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
     return read_training_pairs(path, **settings)
@@ -66,7 +67,9 @@ def test_whose_labels(tmp_path: Path) -> None:
     pairs, left_out = read(tmp_path, OURS, RATED | {"label": "a"}, labels="human")
     assert [pair.source for pair in pairs] == ["human"]
     assert left_out == [
-        f'{tmp_path / "pairs.jsonl"}:1: no label of people; expected "label", "ratings" or "human_p_chosen"'
+        Malformed(
+            0, f"{tmp_path / 'pairs.jsonl'}:1", 'no label of people; expected "label", "ratings" or "human_p_chosen"'
+        )
     ]
     assert len(read(tmp_path, OURS, RATED | {"label": "a"}, labels="ai")[0]) == 1
 
@@ -75,7 +78,7 @@ def test_a_row_that_teaches_nothing_is_left_out_with_the_reason(tmp_path: Path) 
     same = {"prompt": "Why?", "chosen": "No.", "rejected": "No."}
     pairs, left_out = read(tmp_path, OURS | {"p_chosen": 0.5}, same, RATED, OURS | {"p_chosen": 1.5}, "{")
     assert [pair.p_chosen for pair in pairs] == [0.5]  # a tie is a soft label
-    reasons = [reason.removeprefix(f"{tmp_path / 'pairs.jsonl'}:") for reason in left_out]
+    reasons = [f"{row.place.removeprefix(f'{tmp_path}/pairs.jsonl:')}: {row.reason}" for row in left_out]
     assert reasons[0] == "2: both responses are the same"
     assert reasons[1] == '3: no label; expected "p_chosen", "label" or "ratings"'
     assert reasons[2] == "4: p_chosen: expected a probability in [0, 1], got '1.5'"
@@ -127,4 +130,4 @@ def test_a_row_has_a_weight_of_its_own(tmp_path: Path) -> None:
     pairs, left_out = read(tmp_path, {**OURS, "weight": 0}, {**OURS, "weight": "much"})
     assert not pairs
     assert len(left_out) == 2
-    assert all("weight: expected a number above 0" in each for each in left_out)
+    assert all("weight: expected a number above 0" in row.reason for row in left_out)

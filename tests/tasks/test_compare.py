@@ -232,7 +232,7 @@ def test_sides_may_be_given_names(runs: list[Path]) -> None:
 def test_mistakes_are_answered(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name two or more runs"):
         compare(runs[:1])
-    with pytest.raises(UsageError, match="the same run is named twice"):
+    with pytest.raises(UsageError, match="the same folder is named twice"):
         compare([runs[0], runs[0] / ".." / "slow"])
     with pytest.raises(UsageError, match=r"holds neither a run .* nor an evaluation"):
         compare([runs[0], tmp_path])

@@ -163,7 +163,7 @@ def test_labels_of_no_use_are_an_error(
 def test_what_cannot_be_asked_is_said(labels: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"half_width 5: expected a number between 0 and 0\.5"):
         estimate_of(labels, half_width=5)
-    with pytest.raises(UsageError, match=r"rows\.jsonl:1: prompt_id: .*as `preceptor label` writes them"):
+    with pytest.raises(UsageError, match=r'rows\.jsonl:1: "prompt_id" is missing .*as `preceptor label` writes it'):
         estimate_of(labels.parent / "rows.jsonl")
     with pytest.raises(UsageError, match="its rows name no policies"):
         rows = [
@@ -207,7 +207,10 @@ def test_agreement_of_opinions_and_of_rankings(tmp_path: Path) -> None:
     assert (found.agreement.kind, found.agreement.rows, found.left_out) == ("preferences", 2, 1)
     assert found.agreement.pairwise is not None
     assert found.agreement.pairwise.value == pytest.approx(2 / 3)
-    assert found.first_left_out == f'{tmp_path / "c.jsonl"}:3: fewer than two people\'s opinions in "ratings"'
+    assert (
+        found.first_left_out
+        == f'{tmp_path / "c.jsonl"}:3: expected "ratings" with the opinions of two people or more, as in ["a", "tie"]'
+    )
     disputed = [opinions[0] | {"selection": "disputed"}, opinions[1]]
     assert str(agreement_of(disputed)).startswith("! 1 of 2 rows")
     rankings = [
@@ -232,7 +235,7 @@ def test_agreement_of_opinions_and_of_rankings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([comparison(0, label="a")], r'x\.jsonl:1: fewer than two people\'s opinions in "ratings"'),
+        ([comparison(0, label="a")], r'x\.jsonl:1: expected "ratings" with the opinions of two people or more'),
         ([{"rankings": [[1, 2]]}], r"x\.jsonl:1: rankings: expected lists of ranks of two raters or more"),
         ([{"rankings": "1 2"}], r"x\.jsonl:1: rankings: expected lists of ranks"),
         ([{"rankings": [[1], [1]]}], "expected two items or more"),

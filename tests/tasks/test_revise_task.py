@@ -42,6 +42,6 @@ def test_without_a_folder_the_files_live_as_long_as_the_result() -> None:
 
 
 def test_nothing_to_revise(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no usable prompt: row 1 of the prompts given: "):
+    with pytest.raises(UsageError, match=r"row 1 of the prompts given: .*1 unusable rows in all"):
         revise([{"question": "x"}], model="scripted:random", out=tmp_path / "out", progress=Silence())
     assert revise(PROMPTS, model="scripted:random", out=tmp_path / "out", progress=Silence()).prompts == 3

@@ -33,7 +33,10 @@ MEMORY: dict[str, tuple[Callable[[], object], str]] = {
     "run": (lambda: pc.run("quickstart", prompts=[{"prompt": "q"}, {"text": "q"}]), "row 2 of the prompts given"),
     "few prompts": (lambda: pc.run("quickstart", prompts=["q"]), "the prompts given: "),
     "traces": (lambda: pc.cohort([{"messages": []}], out="cohort.jsonl"), "the traces given"),
-    "pairs": (lambda: pc.train_reward([WRONG], model="embedded"), "the rows given: no labelled pair"),
+    "pairs": (
+        lambda: pc.train_reward([WRONG], model="embedded"),
+        "no labelled pair to learn from: row 1 of the rows given: ",
+    ),
 }
 
 

@@ -95,7 +95,7 @@ def test_mistakes_are_answered(labels: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"1 rows but no trajectory"):
         rows = (labels / "preferences.jsonl").read_text().splitlines()
         trajectories(write(tmp_path / "plain.jsonl", [json.loads(rows[-1])]))
-    with pytest.raises(UsageError, match=r"data.jsonl:1: prompt_id: "):
+    with pytest.raises(UsageError, match=r'data.jsonl:1: "prompt_id" is missing '):
         trajectories(tmp_path / "data.jsonl")
     with pytest.raises(UsageError, match="none of its comparisons has the id of a row"):
         trajectories(labels, write(tmp_path / "other.jsonl", [comparison(0, id="another")]))

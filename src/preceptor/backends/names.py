@@ -55,6 +55,12 @@ def check_name(name: str) -> None:
         require_local(name)
 
 
+def holds_model(path: Path) -> bool:
+    """Whether a path is that of a model: a folder with a `config.json` or with adapters, or a `.gguf` file."""
+    held = any((path / file).is_file() for file in ("config.json", ADAPTERS))
+    return held or (path.is_file() and path.suffix == ".gguf")
+
+
 def _meant(name: str) -> str:
     return 'did you mean "embedded"? ' if difflib.get_close_matches(name, ["embedded"], cutoff=0.8) else ""
 
@@ -68,11 +74,7 @@ def _check_local(name: str) -> None:
     if name.startswith("hf:"):
         if not _ON_THE_HUB.fullmatch(name):
             raise UsageError(f'"{name}": expected hf:ORG/NAME or hf:ORG/NAME@REVISION')
-    elif (
-        name != "embedded"
-        and not any((path / file).is_file() for file in ("config.json", ADAPTERS))
-        and not (path.is_file() and path.suffix == ".gguf")
-    ):
+    elif name != "embedded" and not holds_model(path):
         raise UsageError(
             f'there is no model "{without_secrets(name)}"; {_meant(name)}expected embedded, '
             "hf:ORG/NAME[@REVISION], openai:NAME[@BASE_URL], scripted:NAME, a folder with a config.json, "

@@ -2,7 +2,9 @@
 
 import difflib
 import inspect
+import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar, get_args
@@ -15,7 +17,9 @@ Settings = TypeVar("Settings", bound=BaseModel)
 _NEARLY = 0.8
 """The similarity from which a name counts as a misspelling of another: "promts" and "prompts" have 0.92."""
 _SHOWN = 200
-"""Characters of a wrong value that an error shows."""
+"""Characters of a wrong value of a setting that an error shows."""
+_SHOWN_IN_ROWS = 40
+"""Characters of a wrong value in data, which may be private."""
 
 
 def check_dollars(name: str, dollars: float | None) -> float | None:
@@ -85,11 +89,21 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and value is not True and value is not False
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first problem on one line, as in `conversation.0.content: Input should be a valid string`."""
+def first_problem(error: ValidationError, within: str = "") -> str:
+    """The first problem on one line, as in `conversation.0.content: expected a text, got 3`.
+
+    Args:
+        within: the name of what was validated, if that is a part of something larger.
+    """
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {_words(first['msg'])}" if where else _words(first["msg"])
+    where = ".".join([*([within] if within else []), *map(str, first["loc"])])
+    if first["type"] == "missing":
+        return f'"{where}" is missing'
+    if first["type"] == "extra_forbidden":
+        return f'unknown key "{where}"'
+    said = _words(first["msg"])
+    got = f", got {_shown(first['input'])}" if said.startswith("expected ") and ", got" not in said else ""
+    return f"{where}: {said}{got}" if where else said
 
 
 def explain(error: ValidationError, settings: type[BaseModel]) -> str:
@@ -106,12 +120,41 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
         return f'"{where}" is missing'
     if not where:  # a problem of the settings as a whole
         return _words(first["msg"])
-    return f"{where} = {repr(first['input'])[:_SHOWN]}: {_words(first['msg']).lower()}"
+    said = _words(first["msg"]).replace("an object", "a table")
+    return f"{where} = {repr(first['input'])[:_SHOWN]}: {said[:1].lower()}{said[1:]}"
+
+
+_PLAIN = (
+    (r"^Value error, ", ""),
+    (r"^Input should be ", "expected "),
+    (r"^String should have (at (?:least|most) \d+ characters?)$", r"expected a text of \1"),
+    (r"^\w+ should have (at (?:least|most) \d+ items?).*$", r"expected \1"),
+    (r"^expected (greater|less) than", r"expected a number \1 than"),
+    (r"a valid dictionary or instance of \w+|a valid dictionary", "an object"),
+    (r"a valid string", "a text"),
+    (r"a valid (?:list|tuple|array)", "a list"),
+    (r"a valid integer", "a whole number"),
+    (r"a valid number", "a number"),
+    (r"a valid boolean", "true or false"),
+)
+"""Patterns in pydantic's messages, and what they say to people who know JSON or TOML but not Python."""
 
 
 def _words(message: str) -> str:
-    """The message without the prefix that pydantic adds to messages of validators."""
-    return message.removeprefix("Value error, ")
+    """A message of pydantic in plain words."""
+    for pattern, words in _PLAIN:
+        message = re.sub(pattern, words, message)
+    return message
+
+
+def _shown(value: object) -> str:
+    """A wrong value as JSON, shortened; of a list or an object only its kind."""
+    if isinstance(value, Mapping):
+        return "an object" if value else "an empty object"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_IN_ROWS else f"{text[:_SHOWN_IN_ROWS]}..."
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:

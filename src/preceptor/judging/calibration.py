@@ -22,7 +22,7 @@ from preceptor.core.types import Frozen, HumanLabel, Integer, JsonObject, Prefer
 from preceptor.core.validation import first_problem
 from preceptor.judging.combine import Combine, combine
 from preceptor.store.files import write_json
-from preceptor.store.reading import check_file, parse_json
+from preceptor.store.reading import check_file, parse_json, why
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,6 +159,9 @@ def check_replaceable(path: Path) -> None:
         raise UsageError(f"{path}: cannot be a calibration's file: {error.strerror or error}") from error
 
 
+_REMEDY = "give a file that `preceptor audit --save-calibration` wrote"
+
+
 def save(calibration: Calibration, path: Path) -> None:
     """Writes a calibration as JSON. Raises: PreceptorError when it cannot be written."""
     write_json(path, calibration.model_dump(mode="json"))
@@ -172,9 +175,9 @@ def load(path: Path) -> Calibration:
     except OSError as error:
         raise UsageError(f"{path}: the calibration cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
-        raise UsageError(f"{path}: not a calibration: {first_problem(error)}") from error
+        raise UsageError(f"{path}: not a calibration: {first_problem(error)}; {_REMEDY}") from error
     except ValueError as error:
-        raise UsageError(f"{path}: not a JSON file: {error}") from error
+        raise UsageError(f"{path}: not a calibration: not a JSON file: {why(error)}; {_REMEDY}") from error
 
 
 @dataclass(frozen=True)

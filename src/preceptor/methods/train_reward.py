@@ -23,6 +23,7 @@ from preceptor.store.files import check_folder, write_folder
 from preceptor.store.in_memory import name_of
 from preceptor.store.output import Output, output_folder
 from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.store.training_pairs import TrainingPair, combine, read_training_pairs, split
 from preceptor.training.processes import Processes
@@ -178,17 +179,18 @@ def _written(job: RewardJob, model: RewardModel, result: RewardModelResult) -> R
 
 def _read(paths: Sequence[Path]) -> tuple[list[TrainingPair], dict[str, int]]:
     sets: list[list[TrainingPair]] = []
-    left_out: Counter[str] = Counter()
+    left_out: list[Malformed] = []
     for path in paths:
-        pairs, reasons = read_training_pairs(path)
+        pairs, rows = read_training_pairs(path)
         sets.append(pairs)
-        left_out.update(reason.rpartition(": ")[2] for reason in reasons)
+        left_out += rows
     pairs = combine(sets)
+    if not pairs and left_out:
+        first = left_out[0]
+        raise UsageError(f"no labelled pair to learn from: {first.place}: {first.reason} ({len(left_out)} such rows)")
     if not pairs:
-        names = ", ".join(map(name_of, paths))
-        reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in left_out.most_common(3))
-        raise UsageError(f"{names}: no labelled pair to learn from: {reasons or 'there are no rows'}")
-    return pairs, dict(left_out)
+        raise UsageError(f"{', '.join(map(name_of, paths))}: no labelled pair to learn from: there are no rows")
+    return pairs, dict(Counter(row.reason for row in left_out))
 
 
 def _without(pairs: Sequence[TrainingPair], held_out: Sequence[TrainingPair]) -> list[TrainingPair]:

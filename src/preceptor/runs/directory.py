@@ -92,7 +92,7 @@ class RunDirectory:
         Raises: UsageError when there is none, or the folder also holds files that no run wrote.
         """
         if not (path / "recipe.toml").is_file():
-            raise UsageError(f"{path}: holds no run (there is no recipe.toml in it)")
+            raise UsageError(f"{path}: holds no run (there is no recipe.toml in it); give the folder of a run")
         check_own(path, "run")
         return cls(path, load_recipe(str(path / "recipe.toml")))
 

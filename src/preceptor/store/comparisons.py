@@ -259,7 +259,7 @@ def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None) ->
     try:
         messages = _MESSAGES.validate_python(tidy_messages(value))
     except ValidationError as error:
-        raise WrongRowError(f"{name}.{first_problem(error)}") from error
+        raise WrongRowError(first_problem(error, name)) from error
     if messages[0].role != "assistant":
         raise WrongRowError(
             f"{name}: expected the messages after the prompt, first one of the assistant, got {messages[0].role}"

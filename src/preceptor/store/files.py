@@ -12,6 +12,7 @@ from typing import Any
 
 from preceptor.core.errors import CheckpointError, PreceptorError
 from preceptor.core.types import JsonObject
+from preceptor.store.reading import why
 
 MANIFEST = "manifest.json"
 FULL_BELOW = 1 << 20
@@ -70,10 +71,14 @@ def read_json(path: Path) -> JsonObject:
     try:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise PreceptorError(f"{path}: cannot be read: {error}") from error
+        raise PreceptorError(f"{path}: cannot be read: {_why(error)}") from error
     if not isinstance(value, dict):
         raise PreceptorError(f"{path}: is damaged: expected a JSON object, got {type(value).__name__}; {REMEDY}")
     return value
+
+
+def _why(error: OSError | ValueError | RecursionError) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else why(error)
 
 
 def append_line(path: Path, value: Any) -> None:
@@ -97,7 +102,7 @@ def read_rows(path: Path) -> list[JsonObject]:
         lines = path.read_text(encoding="utf-8").split("\n")
         rows: list[Any] = [json.loads(line) for line in lines[:-1] if line]
     except (OSError, ValueError, RecursionError) as error:
-        raise PreceptorError(f"{path}: cannot be read: {error}; {REMEDY}") from error
+        raise PreceptorError(f"{path}: cannot be read: {_why(error)}; {REMEDY}") from error
     if any(not isinstance(row, dict) for row in rows):
         raise PreceptorError(f"{path}: is damaged: expected one JSON object on each line; {REMEDY}")
     return rows

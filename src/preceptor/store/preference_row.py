@@ -37,6 +37,8 @@ NO_POLICY: str = Response.model_fields["policy"].default
 Place = Literal["a", "b"]
 Messages = Annotated[tuple[Message, ...], Field(min_length=1), BeforeValidator(tidy_messages)]
 Share = Annotated[Real, Field(ge=0, le=1)]
+_COLUMNS = 12
+"""How many columns of a wrong row an error names."""
 _Rating = Annotated[Real, Field(ge=-1e6, le=1e6)]
 
 
@@ -186,9 +188,7 @@ class PreferenceRow(_ReadRow):
         except WrongSelectionError as error:
             raise UsageError(f"{place}: {error}") from error
         except ValidationError as error:
-            raise UsageError(
-                f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to preferences.jsonl"
-            ) from error
+            raise UsageError(f"{place}: {_not_of(error, row, 'preferences.jsonl')}") from error
         return read
 
     def wire(self) -> Row:
@@ -288,9 +288,7 @@ class FailureRow:
         try:
             return _FAILURE.validate_python({field.name: row.get(field.name) for field in fields(cls)})
         except ValidationError as error:
-            raise UsageError(
-                f"{place}: {first_problem(error)}; expected a row as `preceptor label` writes them to failures.jsonl"
-            ) from error
+            raise UsageError(f"{place}: {_not_of(error, row, 'failures.jsonl')}") from error
 
     def wire(self) -> Row:
         """The row as it is written."""
@@ -298,6 +296,17 @@ class FailureRow:
 
 
 _FAILURE = TypeAdapter(FailureRow)
+
+
+def _not_of(error: ValidationError, row: Mapping[str, Any], file: str) -> str:
+    """Why a row is not one of the file that `preceptor label` writes, and what to give instead."""
+    columns = ", ".join(f'"{name}"' for name in list(row)[:_COLUMNS]) or "none"
+    missing = any(problem["type"] == "missing" for problem in error.errors())
+    held = f" (the columns are {columns})" if missing else ""
+    return (
+        f"{first_problem(error)}{held}; expected a row of {file} as `preceptor label` writes it: label the comparisons "
+        "first, and give the folder of the labels"
+    )
 
 
 def response_of(

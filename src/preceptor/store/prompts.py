@@ -13,10 +13,11 @@ from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.types import JsonObject, Prompt
 from preceptor.core.validation import first_problem
 from preceptor.store.in_memory import name_of, place_of
-from preceptor.store.reading import check_file, parse_json
+from preceptor.store.reading import check_file, parse_json, why, why_not_json
 from preceptor.store.rows import Malformed, read_raw_rows
 
 _DATA = files("preceptor.data")
+_EXPECTED = "one JSON object with a prompt on each line"
 _KEYS = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
 
 
@@ -41,10 +42,10 @@ def read_prompts(source: str) -> list[Prompt]:
         if source.startswith("package:"):
             known = [f"package:{f.name.removesuffix('.jsonl')}" for f in _DATA.iterdir() if f.name.endswith(".jsonl")]
             raise UsageError(f'there is no packaged prompt set "{source}"; {nearest(source, known)}') from error
-        raise UsageError(f"{path}: the prompts file cannot be read: {getattr(error, 'strerror', error)}") from error
+        raise UsageError(f"{path}: the prompts file cannot be read: {why(error)}; expected {_EXPECTED}") from error
     prompts = [_parse(line, place_of(path, number)) for number, line in enumerate(lines, start=1) if line.strip()]
     if not prompts:
-        raise UsageError(f"{name_of(path)}: there is no prompt; expected one JSON object with a prompt on each line")
+        raise UsageError(f"{name_of(path)}: there is no prompt; expected {_EXPECTED}")
     _check_unique(prompts, name_of(path))
     return prompts
 
@@ -143,7 +144,7 @@ def _parse(line: str, place: str) -> Prompt:
     try:
         row: Any = parse_json(line)
     except ValueError as error:
-        raise UsageError(f"{place}: not a line of JSON ({error}); expected an object with a prompt") from error
+        raise UsageError(f"{place}: {why_not_json(error)}; expected an object with a prompt") from error
     if not isinstance(row, dict):
         raise UsageError(f"{place}: expected a JSON object with a prompt, got {type(row).__name__}")
     return parse_prompt({str(key): value for key, value in row.items()}, place)

@@ -45,6 +45,20 @@ def check_file(path: Path, what: str = "") -> None:
         raise UsageError(f"{place}: no file can have such a name") from error
 
 
+def why(error: OSError | ValueError) -> str:
+    """Why a file could not be read, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def why_not_json(error: ValueError) -> str:
+    """Why a line is not JSON, in words."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"not a line of JSON ({error.msg[:1].lower()}{error.msg[1:]} at character {error.pos + 1})"
+    return f"not a line of JSON ({why(error)})"
+
+
 def resolved(path: Path) -> Path:
     """The path with its links resolved; circular links, which lead to no file, are returned unchanged."""
     return Path(os.path.realpath(path))
@@ -63,7 +77,7 @@ def read_settings(path: Path, what: str) -> Settings:
     except OSError as error:
         raise UsageError(f"{path}: {what} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # broken UTF-8 too
-        raise UsageError(f"{path}: not a TOML file: {error}") from error
+        raise UsageError(f"{path}: not a TOML file: {why(error)}") from error
 
 
 def parse_toml(text: str) -> Settings:

@@ -14,7 +14,7 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require
 from preceptor.store.in_memory import place_of
-from preceptor.store.reading import check_file, parse_json
+from preceptor.store.reading import check_file, parse_json, why_not_json
 
 Row = dict[str, Any]
 _Read = Iterator[tuple[str, Row | str]]
@@ -106,7 +106,7 @@ def _parse(raw: bytes) -> Row | str:
     try:
         row: Any = parse_json(raw.decode("utf-8"))
     except ValueError as error:
-        return f"not a line of JSON ({error}); expected one JSON object"
+        return f"{why_not_json(error)}; expected one JSON object"
     if not isinstance(row, dict):
         return f"expected a JSON object, got {type(row).__name__}"
     if _SURROGATE.search(raw):  # an escaped surrogate; a lone one is not valid text

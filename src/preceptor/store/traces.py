@@ -14,7 +14,7 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Message
 from preceptor.store.in_memory import place_of
-from preceptor.store.reading import check_file, parse_json
+from preceptor.store.reading import check_file, parse_json, why_not_json
 from preceptor.store.rows import Malformed
 from preceptor.store.trace_messages import UnreadableError, as_text, dicts, read_messages
 from preceptor.store.trace_spans import (
@@ -268,7 +268,7 @@ def _parse(text: bytes) -> Any:
     try:
         return parse_json(text.decode("utf-8-sig"))
     except ValueError as error:
-        return Malformed(0, "", f"not a line of JSON ({error})")
+        return Malformed(0, "", why_not_json(error))
 
 
 def _time(value: Any) -> str | None:

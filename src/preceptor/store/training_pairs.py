@@ -34,7 +34,7 @@ class TrainingPair:
 
 def read_training_pairs(
     path: Path, *, weight: float = 1.0, labels: Literal["auto", "ai", "human"] = "auto"
-) -> tuple[list[TrainingPair], list[str]]:
+) -> tuple[list[TrainingPair], list[Malformed]]:
     """Reads labelled pairs: preference datasets of preceptor and of TRL, and comparisons that people rated.
 
     `chosen` is the response that the label prefers; at exactly 0.5 it is response a.
@@ -43,17 +43,17 @@ def read_training_pairs(
         weight: weight of every pair in the loss; multiplied by the row's own weight.
         labels: whose labels to learn from; `auto` takes an AI judge's if the row has one, otherwise people's.
 
-    Returns: the pairs, and the place of each row that was left out with the reason.
+    Returns: the pairs, and each row that was left out, with its place and the reason.
     Raises: UsageError when the dataset cannot be read; ValueError when the weight is not positive.
     """
     if not weight > 0.0:
         raise ValueError(f"a weight is positive, got {weight}")
     pairs: list[TrainingPair] = []
-    left_out: list[str] = []
+    left_out: list[Malformed] = []
     for row in read_comparisons(path):
         pair = row.reason if isinstance(row, Malformed) else _pair(row, weight, labels)
         if isinstance(pair, str):
-            left_out.append(f"{row.place}: {pair}")
+            left_out.append(Malformed(row.number, row.place, pair))
         else:
             pairs.append(pair)
     return pairs, left_out

@@ -87,10 +87,13 @@ def _opinions(path: Path, left_out: _LeftOut) -> Iterator[tuple[str, HumanLabel]
         if isinstance(row, Malformed):
             left_out.add(row.place, row.reason)
         elif row.human is None or len(row.human.ratings) < 2:
-            left_out.add(row.place, 'fewer than two people\'s opinions in "ratings"')
+            left_out.add(row.place, _TOO_FEW)
         else:
             left_out.disputed += row.selection == DISPUTED
             yield row.comparison.prompt.id, row.human
+
+
+_TOO_FEW = 'expected "ratings" with the opinions of two people or more, as in ["a", "tie"]'
 
 
 def _rankings(path: Path, left_out: _LeftOut) -> Iterator[Rankings]:

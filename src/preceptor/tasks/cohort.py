@@ -249,7 +249,7 @@ def _nothing(paths: Sequence[Path], traces: Traces) -> str:
     if traces.without_content:
         return f"{names}: no conversation; {_hint(traces)}"
     first = f"; {traces.malformed[0].place}: {traces.malformed[0].reason}" if traces.malformed else ""
-    return f"{names}: no conversation with a model; expected {FORMATS}{first}"
+    return f"{names}: no conversation with a model{first}" + ("" if FORMATS in first else f"; expected {FORMATS}")
 
 
 def _hint(traces: Traces) -> str:

@@ -73,9 +73,10 @@ def revise(
     rows = list(islice(read_prompt_rows(Path(prompts)), limit))
     usable = [row for row in rows if isinstance(row, Prompt)]
     if not usable:
-        empty = f"{name_of(prompts)}: there are no prompts"
-        malformed = (f"no usable prompt: {row.place}: {row.reason}" for row in rows if isinstance(row, Malformed))
-        raise UsageError(next(malformed, empty))
+        unusable = [row for row in rows if isinstance(row, Malformed)]
+        if not unusable:
+            raise UsageError(f"{name_of(prompts)}: there are no prompts")
+        raise UsageError(f"{unusable[0].place}: {unusable[0].reason} ({len(unusable)} unusable rows in all)")
     with (
         shown(progress) as display,
         working_in(folder, "revision"),

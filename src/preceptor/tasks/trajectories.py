@@ -72,6 +72,8 @@ def _findings(labels: Path, data: Path | None, good_step: float) -> TrajectoryFi
         matched += known is not None and row.id in known
         if (pair := trajectory_pair(row, None if known is None else _success(row, known))) is not None:
             pairs.append(pair)
+    if not rows:
+        raise UsageError(f"{name_of(file)}: there are no rows")
     if not pairs:
         raise UsageError(
             f"{name_of(file)}: {rows} rows but no trajectory; expected labels of comparisons whose responses have "

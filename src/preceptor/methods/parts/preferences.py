@@ -36,18 +36,19 @@ def gather_preferences(
         assert judge is not None  # the schema checks this
         path = _labels(session, judge, settings, prompts, policy)
         pairs, why = read_training_pairs(path, weight=settings.ai_weight, labels="ai")
-        left_out.update(reason.partition(": ")[2] for reason in why)
+        left_out.update(row.reason for row in why)
         sets.append(pairs)
     held_out = {prompt.text for prompt in prompts.held_out}
     for path in session.inputs.human:
         pairs, why = read_training_pairs(path, weight=settings.human_weight, labels="human")
         kept = [pair for pair in pairs if pair.prompt.text not in held_out]
-        left_out.update(reason.partition(": ")[2] for reason in why)
+        left_out.update(row.reason for row in why)
         left_out.update({"its prompt is held out": len(pairs) - len(kept)} if len(kept) < len(pairs) else {})
         sets.append(kept)
     gathered = combine(sets)
     if not gathered:
-        raise UsageError(f"there is no preference to learn: {dict(left_out) or 'the data holds none'}")
+        reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in left_out.most_common(3))
+        raise UsageError(f"there is no preference to learn: {reasons or 'the data holds none'}")
     counts = PreferenceRecord(
         pairs=len(gathered),
         by_source=dict(Counter(pair.source for pair in gathered)),

@@ -27,7 +27,7 @@ from preceptor.runs.directory import RunDirectory
 from preceptor.store.files import read_json, write_text
 from preceptor.store.output import is_temporary, output_folder
 from preceptor.store.own_folder import check_own, working_in
-from preceptor.store.reading import resolved
+from preceptor.store.reading import resolved, why
 from preceptor.tasks.compare.constitutions import constitution_text, constitution_versions
 
 _SAYS_NOTHING = ("description",)
@@ -68,7 +68,7 @@ def compare(
     output = output_folder(out)
     check_own(output.path, "comparison")
     if len({resolved(path) for path in folders}) < len(folders):
-        raise UsageError("the same run is named twice")
+        raise UsageError("the same folder is named twice; give two different ones")
     called = _names(folders) if names is None else list(names)
     if len(set(called)) != len(folders) or len(called) != len(folders):
         raise UsageError(f"{len(called)} names for {len(folders)} runs; give each a name of its own")
@@ -109,7 +109,10 @@ def _read(path: Path, name: str) -> _Read:
         raise UsageError(f"{path}: holds several runs; compare those in {path / 'arms'}")
     if not (path / "recipe.toml").is_file():
         if evaluation is None:
-            raise UsageError(f"{path}: holds neither a run (recipe.toml) nor an evaluation (evaluation.json)")
+            raise UsageError(
+                f"{path}: holds neither a run (recipe.toml) nor an evaluation (evaluation.json); give the folders of "
+                "two or more"
+            )
         return _Read(RunSide(name=name, summary=None, recipe=None, constitution=None, evaluation=evaluation), None)
     directory = RunDirectory.open(path)
     summary = directory.finished()
@@ -134,7 +137,7 @@ def _evaluation(path: Path) -> Evaluation | None:
     except ValidationError as error:
         raise PreceptorError(f"{path}: is damaged ({first_problem(error)}); evaluate again to rewrite it") from error
     except (OSError, ValueError) as error:
-        raise PreceptorError(f"{path}: cannot be read: {error}") from error
+        raise PreceptorError(f"{path}: cannot be read: {why(error)}") from error
 
 
 def _settings(sides: Sequence[RunSide]) -> tuple[Setting, ...]:

@@ -83,6 +83,8 @@ def read_audits(file: str | Path | None) -> list[JudgeAudit]:
         return []
     path = Path(file)
     path = path / "audit.json" if path.is_dir() else path
+    if path != Path(file) and not path.exists():
+        raise UsageError(f"{file}: holds no audit (there is no audit.json in it); give the folder of an audit")
     check_file(path, "the audit")
     try:
         return list(Audit.model_validate_json(path.read_text(encoding="utf-8")).judges)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from preceptor.backends.names import check_name
+from preceptor.backends.names import check_name, holds_model
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, NonEmpty
 from preceptor.runs.directory import RunDirectory, how_to_resume
@@ -96,5 +96,11 @@ def _check_source(policy: EvaluatedPolicy) -> None:
         raise UsageError(
             f"{policy.source}: this run is not finished and has no chosen checkpoint yet; resume it: "
             f"{how_to_resume(policy.source)}"
+        )
+    source = Path(policy.model)
+    if policy.model != "embedded" and source.exists() and not holds_model(source):
+        raise UsageError(
+            f"{policy.source}: is neither a run, nor a model (a folder with a config.json, or a .gguf file), nor a "
+            f"file of responses ({' or '.join(_FILES)})"
         )
     check_name(policy.model)
