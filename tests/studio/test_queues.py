@@ -152,6 +152,7 @@ def test_a_queue_of_another_tools_export_has_its_answers(studio: Studio, owner: 
         ({"source": "written", "folder": "/etc"}, {}, "choose a folder"),
         ({"source": "sample", "folder": "work/labels", "count": "0"}, {}, "1 or more"),
         ({"source": "sample", "folder": "work/labels", "seed": "x"}, {}, "whole number"),
+        ({"source": "sample", "folder": "work/labels", "seed": "-1"}, {}, "seed -1"),
         ({"source": "file"}, {}, "choose a file"),
         ({"source": "file"}, {"rows": ("../../x.exe", b"1")}, "ends in .jsonl"),
         ({"source": "file"}, {"rows": ("x.jsonl", b'{"prompt": "q"}\n')}, "row 1 of x.jsonl"),

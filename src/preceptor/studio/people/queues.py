@@ -114,6 +114,8 @@ def create(
         raise UsageError(f"{source}: holds no row to rate")
     if not 1 <= raters_per_row <= 100 or not 0.0 <= repeat_share <= 0.5:
         raise UsageError("expected 1 to 100 raters for each row, and a share of repeated rows from 0 to 0.5")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed {seed}: expected a number from 0 to 2^63 - 1")
     with people.transaction():
         if people.one("SELECT id FROM queues WHERE name = ?", name):
             raise UsageError(f'a queue named "{name}" exists; choose another name')
