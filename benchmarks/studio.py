@@ -1,6 +1,7 @@
 """`python -m benchmarks.studio [ROWS]`: how quickly the studio shows a large folder of labels, and the memory it takes.
 
-Makes a folder of that many synthetic rows (100,000 by default), indexes it, and opens pages as a browser would.
+Makes a folder of that many synthetic rows (100,000 by default), opens pages while it is indexed and afterwards, as a
+browser would, and exports all rows.
 """
 
 import json
@@ -10,13 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
 from starlette.testclient import TestClient
 
 import preceptor as pc
-from benchmarks.harness import this_kind
+from benchmarks.__main__ import machine
 from preceptor.core.types import Message
 from preceptor.store.preference_row import PreferenceRow
 from preceptor.studio.app import application
@@ -24,17 +26,22 @@ from preceptor.studio.context import Studio
 from preceptor.studio.database import Database
 from preceptor.studio.folders import Library
 from preceptor.studio.people.raters import ensure_owner
-from preceptor.studio.rows.index import Index
+from preceptor.studio.routes.rows import index_of
 
 PAGES = {
     "first page": "/rows",
-    "most disputed first": "/rows?sort=disputed",
-    "filter by cohort and people": "/rows?cohort=cohort+3&human=differs&sort=long",
-    "filter by probability": "/rows?p_from=0.45&p_to=0.55",
-    "search for one word": "/rows?words=word77",
-    "search for two words": "/rows?words=word77+word78",
     "page 1,000": "/rows?page=1000",
-    "one row": "/rows/row?of=work%2Flabels&file=preferences.jsonl&line=5&sort=disputed",
+    "page 1,000, most disputed first": "/rows?page=1000&sort=-disagreement",
+    "filter by cohort and people, longest first": "/rows?cohort=cohort+3&people=differ&sort=-length",
+    "filter by probability": "/rows?p_from=0.5&p_to=0.55",
+    "filter by position, by cohort": "/rows?flip=yes&sort=cohort",
+    "search for a rare word": "/rows?words=word4977",
+    "search for a word in half of the rows": "/rows?words=word0",
+    "search for a beginning that 111 words have": "/rows?words=word49*&sort=-p",
+    "search for a beginning that 1,111 words have": "/rows?words=word1*&sort=-p",
+    "search for a phrase": "/rows?words=%22word0+word1%22",
+    "one row, neighbours by disagreement": "/rows/row?of=work%2Flabels&id=x50000&sort=-disagreement",
+    "calls of a row": "/rows/calls?of=work%2Flabels&id=x50000",
 }
 _TIMES = 5
 _TOKEN = "the owner of a benchmark"  # noqa: S105
@@ -46,34 +53,77 @@ def main(rows: int) -> None:
         work, data = Path(folder) / "work", Path(folder) / "studio"
         data.mkdir()
         size = make(work / "labels", rows)
-        print(f"{rows:,} rows, {size / 1e6:.0f} MB, {this_kind()}")
+        facts = machine()
+        print(f"{rows:,} rows, {size / 1e6:.0f} MB; {facts['cpu']}, {facts['cores']} cores, load {facts['load']}")
         studio = Studio(Library([work]), Database(data / "people.sqlite"), data)
         ensure_owner(studio.people, _TOKEN)
-        seconds = timed(Index(data / "index.sqlite", studio.library).finish)
-        print(
-            f"indexed once, in the background: {seconds:.1f} s, {(data / 'index.sqlite').stat().st_size / 1e6:.0f} MB"
-        )
-        browser = TestClient(application(studio), base_url="http://127.0.0.1")
+        browser, index = TestClient(application(studio), base_url="http://127.0.0.1"), index_of(studio)
         browser.get(f"/enter/{_TOKEN}")
+        print(f"memory before: {_memory():.0f} MB")
+        begun, cpu = time.perf_counter(), time.process_time()
+        index.refresh()
+        while_indexing: list[float] = []
+        while index.progress().running:
+            while_indexing.append(timed(lambda: browser.get("/rows").raise_for_status()))
+            time.sleep(0.5)
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+        megabytes = (data / "index.sqlite").stat().st_size / 1e6
+        print(f"indexed in {seconds:.1f} s, {cpu:.1f} s of CPU: {megabytes:.0f} MB; memory at most {_memory():.0f} MB")
+        print(f"first page meanwhile: {_milliseconds(while_indexing)}")
+        print(f"nothing new, looked at again: {1000 * timed(index.update):.0f} ms")
         for name, path in PAGES.items():
+            begun = time.process_time()
             taken = [timed(lambda path=path: browser.get(path).raise_for_status()) for _ in range(_TIMES)]
-            print(f"{name}: {1000 * median(taken):.0f} ms")
-        print(f"export of one cohort: {timed(lambda: browser.get('/rows/export?cohort=cohort+3')):.1f} s")
-        print(f"memory at most: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+            of_cpu = 1000 * (time.process_time() - begun) / _TIMES
+            print(f"{name}: {_milliseconds(taken)}; {of_cpu:.0f} ms of CPU")
+        cpu = time.process_time()
+        print(f"export of all rows: {timed(lambda: _export(browser)):.1f} s, {time.process_time() - cpu:.1f} s of CPU")
+        print(f"memory at most: {_memory():.0f} MB")
         studio.people.close()
 
 
+def _export(browser: TestClient) -> None:
+    with browser.stream("GET", "/rows/export") as response:
+        for _ in response.iter_bytes():
+            pass
+
+
+def _memory() -> float:
+    """The most memory that this process had so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    return f"{1000 * median(seconds):.0f} ms, at most {1000 * max(seconds):.0f} ms"
+
+
 def make(folder: Path, rows: int) -> int:
-    """A folder of labels with synthetic rows. Returns the size of its file in bytes."""
+    """A folder of labels with synthetic rows, whose words are as unequally frequent as those of a language. Returns the
+    size of its file in bytes.
+    """
     first = [{"id": "x0", "prompt": "q", "response_a": "a", "response_b": "b"}]
     [example] = list(pc.label(first, judges="scripted:random", out=folder))
     draw = random.Random(0)  # noqa: S311  synthetic rows
-    words = [f"word{i}" for i in range(5000)]
+    words = Words(draw)
     path = folder / "preferences.jsonl"
     with path.open("w", encoding="utf-8") as stream:
         for number in range(rows):
-            stream.write(json.dumps(_row(example, number, draw, words).wire()) + "\n")
+            stream.write(json.dumps(_row(example, number, words).wire()) + "\n")
     return path.stat().st_size
+
+
+class Words:
+    """Draws words; the n-th most frequent is drawn in proportion to 1/n."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self.draw = draw
+        self._words = [f"word{i}" for i in range(5000)]
+        self._cumulative = list(accumulate(1 / (i + 1) for i in range(5000)))
+
+    def text(self, role: str, count: int) -> tuple[Message, ...]:
+        """A message of that many words."""
+        content = " ".join(self.draw.choices(self._words, cum_weights=self._cumulative, k=count))
+        return (Message.model_validate({"role": role, "content": content}),)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -83,24 +133,26 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def _row(example: PreferenceRow, number: int, draw: random.Random, words: list[str]) -> PreferenceRow:
-    def text(role: str, count: int) -> tuple[Message, ...]:
-        return (Message.model_validate({"role": role, "content": " ".join(draw.choices(words, k=count))}),)
-
-    p_a = draw.random()
+def _row(example: PreferenceRow, number: int, words: Words) -> PreferenceRow:
+    draw, both = words.draw, words.draw.random()
+    orders = (both, min(1.0, max(0.0, both + draw.gauss(0, 0.3))))
+    p_a = sum(orders) / 2
+    verdicts = [v.model_copy(update={"p_a": p}) for v, p in zip(example.verdicts, orders, strict=True)]
     return example.model_copy(
         update={
             "row": number,
             "id": f"x{number}",
             "prompt_id": f"p{number}",
             "cohort": f"cohort {number % 7}",
-            "prompt": text("user", 20),
-            "chosen": text("assistant", draw.randrange(10, 120)),
-            "rejected": text("assistant", draw.randrange(10, 120)),
+            "prompt": words.text("user", 20),
+            "chosen": words.text("assistant", draw.randrange(10, 120)),
+            "rejected": words.text("assistant", draw.randrange(10, 120)),
             "chosen_is": "a" if p_a >= 0.5 else "b",
             "p_chosen": max(p_a, 1 - p_a),
-            "disagreement": draw.random() / 4,
+            "disagreement": abs(orders[0] - orders[1]) / 2,
             "human_p_chosen": draw.choice([None, None, None, 0.0, 1.0, 0.5]),
+            "verdicts": tuple(verdicts),
+            "rationale": words.text("assistant", 30)[0].content,
         }
     )
 

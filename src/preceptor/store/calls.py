@@ -133,6 +133,7 @@ def _read(ledger: Path, query: str, *values: str, mode: str = "ro") -> list[tupl
 class RecordedCall(Frozen):
     """A call as the ledger has it, for reading."""
 
+    key: str
     operation: str
     model: str
     rater: JsonObject
@@ -153,12 +154,32 @@ def calls_with(ledger: Path, texts: Sequence[str], most: int = 50) -> list[Recor
 
     Raises: PreceptorError when it cannot be read.
     """
-    [(version,)] = _read(ledger, "PRAGMA user_version")
-    absent = {"estimated": "0", "cost_usd": "0.0"} if version < 2 else {"estimated": "0"} if version < 3 else {}
-    columns = ", ".join(absent.get(name, name) for name in RecordedCall.model_fields)
     condition = " AND ".join(["instr(request, ?)"] * len(texts)) or "1"
     fragments = [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]
-    rows = _read(ledger, f"SELECT {columns} FROM calls WHERE {condition} ORDER BY rowid LIMIT {most:d}", *fragments)
+    return _recorded_calls(ledger, f"{condition} ORDER BY rowid LIMIT {most:d}", fragments)
+
+
+def calls_by_key(ledger: Path, keys: Sequence[str]) -> dict[str, RecordedCall]:
+    """The recorded calls with these keys (`ledger.call_key`), by key; keys that are not on record are left out.
+
+    Raises: PreceptorError when it cannot be read.
+    """
+    found: dict[str, RecordedCall] = {}
+    for start in range(0, len(keys), 500):  # SQLite limits the number of parameters
+        part = keys[start : start + 500]
+        calls = _recorded_calls(ledger, f"key IN ({','.join('?' * len(part))})", part)
+        found |= {call.key: call for call in calls}
+    return found
+
+
+def _recorded_calls(ledger: Path, condition: str, values: Sequence[str]) -> list[RecordedCall]:
+    """Calls that fulfil a condition. Ledgers that an earlier version wrote lack columns, and stay as they are."""
+    # A reader leaves a write-ahead log behind where there was none, so a ledger that nobody writes is read without one.
+    mode = "ro" if ledger.with_name(f"{ledger.name}-wal").exists() else "ro&immutable=1"
+    [(version,)] = _read(ledger, "PRAGMA user_version", mode=mode)
+    absent = {"estimated": "0", "cost_usd": "0.0"} if version < 2 else {"estimated": "0"} if version < 3 else {}
+    columns = ", ".join(absent.get(name, name) for name in RecordedCall.model_fields)
+    rows = _read(ledger, f"SELECT {columns} FROM calls WHERE {condition}", *values, mode=mode)
     return [_recorded(dict(zip(RecordedCall.model_fields, row, strict=True))) for row in rows]
 
 

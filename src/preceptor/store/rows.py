@@ -99,10 +99,11 @@ def _json_lines(path: Path) -> _Read:
                     raw = stream.readline(LONGEST_LINE)
                 yield place, f"a line of more than {LONGEST_LINE >> 20} MiB; expected one JSON object on each line"
             elif raw.strip():
-                yield place, _parse(raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw)
+                yield place, parse_line(raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw)
 
 
-def _parse(raw: bytes) -> Row | str:
+def parse_line(raw: bytes) -> Row | str:
+    """The JSON object on a line; or what is wrong with the line, and what was expected."""
     try:
         row: Any = parse_json(raw.decode("utf-8"))
     except ValueError as error:

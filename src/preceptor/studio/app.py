@@ -40,7 +40,8 @@ ROUTES: tuple[BaseRoute, ...] = (
 
 
 def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starlette:
-    """The application, as a server runs it. While it is served, the files of people's rows follow their ratings.
+    """The application, as a server runs it. While it is served, the files of people's rows follow their ratings, and
+    the rows in the folders are indexed.
 
     Args:
         hosts: names under which it may be reached; None for any.
@@ -50,8 +51,10 @@ def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starle
     @asynccontextmanager
     async def serving(_app: Starlette) -> AsyncGenerator[None]:
         live.start()
+        rows.index_of(studio).refresh()
         yield
         await run_in_threadpool(live.stop)
+        await run_in_threadpool(rows.close_index, studio)
 
     app = Starlette(
         lifespan=serving,

@@ -1,130 +1,195 @@
-"""Labels, failures and judgements: found by filter and words, and each row by itself."""
+"""Labels, failures, judgements and scores: found by a filter, exported by it, and each row by itself."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from preceptor.store.calls import RecordedCall, calls_with
-from preceptor.store.preference_row import PreferenceRow
+from preceptor.core.errors import UsageError
+from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
+from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.studio.context import Studio, studio_of
 from preceptor.studio.pages import NotFoundError, owner_page, show
-from preceptor.studio.people.shown import ShownRow
-from preceptor.studio.rows.index import Index, text_of
-from preceptor.studio.rows.reading import line_at
-from preceptor.studio.rows.search import PAGE, SORTS, Filter, Found, choices, count, every, find, neighbours, page_of
+from preceptor.studio.people.shown import ShownRow, View
+from preceptor.studio.rows import browse
+from preceptor.studio.rows.browse import Found
+from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched
+from preceptor.studio.rows.filters import RANGES, Filter
+from preceptor.studio.rows.index import RowIndex
+from preceptor.studio.rows.said import said_of
 
-_INDEXES: dict[Path, Index] = {}
+_INDEXES: dict[Path, RowIndex] = {}
 _OPENING = Lock()
-_PART_OF_A_TEXT = 300
-"""Characters of the prompt and of each response by which its calls are found in the ledger."""
-_LEDGERS = ("ledger.sqlite", "held_out.sqlite")
+_POLLING_ENDS = 286
+"""The status that ends htmx's polling."""
+_EXCERPT = 160
+"""Characters of a prompt in the list."""
+_VIEWS: dict[str, View] = {"plain": "plain", "differences": "differences"}
 
 
 def rows(request: Request) -> Response:
-    """The rows that a filter finds."""
-    index, wanted = _index(request), Filter.of(request.query_params)
-    page = _whole(request.query_params.get("page", "1"))
-    total = count(index, wanted)
+    """A page of the rows that a filter leaves."""
+    chosen, number = Filter.read(request.query_params), _page_number(request)
+    studio, index = studio_of(request), _index(request)
+    progress = index.progress()
+    with index.reading() as connection:
+        total = browse.count(connection, chosen)
+        pages = max(1, -(-total // browse.PAGE))
+        found = browse.page(connection, chosen, min(number, pages))
+        choices = browse.choices(connection)
+        contents = browse.contents(studio.library, found)
     return show(
         request,
         "rows.html.jinja",
-        state=index.state(),
-        wanted=wanted,
-        choices=choices(index),
-        sorts={name: words for name, (words, _) in SORTS.items()},
-        found=page_of(index, wanted, page),
+        chosen=chosen,
+        ranged=any(bound is not None for name in RANGES for bound in chosen.bounds(name)),
+        choices=choices,
+        found=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in found],
         total=total,
-        page_number=page,
-        pages=max(1, -(-total // PAGE)),
+        page_number=min(number, pages),
+        pages=pages,
+        state=progress,
     )
 
 
 def progress(request: Request) -> Response:
-    """How far the index is."""
-    return show(request, "rows_progress.html.jinja", state=_index(request).state())
+    """How far the index is, as a part of the list's page."""
+    state = _index(request).progress()
+    status = 200 if state.running else _POLLING_ENDS
+    return show(request, "rows_progress.html.jinja", status=status, state=state, polled=True)
 
 
 def row(request: Request) -> Response:
-    """One row: what was compared, every verdict, and its neighbours within the filter."""
-    index, found = _index(request), _found(request)
-    wanted = Filter.of(request.query_params)
-    raw, content = line_at(Path(found.path), found.start)
-    before, after = neighbours(index, wanted, found)
-    shown = None
-    if isinstance(content, PreferenceRow):
-        view = "differences" if request.query_params.get("view") == "differences" else "markdown"
-        shown = ShownRow(content.prompt, content.responses, view)
+    """One row: what was compared, every verdict, what people said, and its neighbours within the filter."""
+    studio, index, chosen = studio_of(request), _index(request), Filter.read(request.query_params)
+    found, others = _found(request, index)
+    with index.reading() as connection:
+        before, after = browse.neighbours(connection, chosen, found)
+    content = browse.content(studio.library, found)[0]
     return show(
         request,
         "row.html.jinja",
         found=found,
+        link=Filter().query(**found.address),
+        others=others,
         row=content,
-        raw=raw,
-        shown=shown,
+        kind=found.kind,
+        shown=_shown(content, request.query_params.get("view", "")),
+        said=said_of(studio.people, found.row_id),
         before=before,
         after=after,
-        wanted=wanted,
+        chosen=chosen,
     )
 
 
 def calls(request: Request) -> Response:
     """The calls behind a row: the prompt as it was sent, what came back, tokens and cost."""
-    found = _found(request)
-    _, content = line_at(Path(found.path), found.start)
-    recorded = _calls(studio_of(request), found, content) if isinstance(content, PreferenceRow) else []
-    return show(request, "row_calls.html.jinja", calls=recorded)
-
-
-def export(request: Request) -> Response:
-    """All rows that a filter finds, as JSON lines in the form of their files."""
-    return StreamingResponse(
-        _export(_index(request), Filter.of(request.query_params)),
-        media_type="application/x-ndjson",
-        headers={"content-disposition": 'attachment; filename="rows.jsonl"'},
+    studio, index = studio_of(request), _index(request)
+    found, _ = _found(request, index)
+    content, work = browse.content(studio.library, found)[0], studio.library.find(found.folder)
+    if not isinstance(content, PreferenceRow) or work is None:
+        raise NotFoundError("This row has no calls.")
+    folder = (work.path / found.file).parent
+    whole = "whole" in request.query_params
+    return show(
+        request,
+        "row_calls.html.jinja",
+        found=found,
+        query=Filter().query(**found.address),
+        recorded=None if whole else calls_of(content, folder, work.path),
+        searched=searched(content, folder) if whole else [],
+        prompt_of=prompt_of,
+        answer_of=answer_of,
+        part="hx-request" in request.headers,
     )
 
 
-def _export(index: Index, wanted: Filter) -> Iterator[str]:
-    for found in every(index, wanted):
-        _, content = line_at(Path(found.path), found.start)
-        if content is not None:
-            yield json.dumps(content.wire(), ensure_ascii=False) + "\n"
+def export(request: Request) -> Response:
+    """All rows that a filter leaves, as JSON lines in the form of their files."""
+    chosen = Filter.read(request.query_params)
+    return StreamingResponse(
+        _lines(studio_of(request), _index(request), chosen),
+        media_type="application/x-ndjson",
+        headers={"content-disposition": f'attachment; filename="{chosen.what}.jsonl"'},
+    )
 
 
-def _calls(studio: Studio, found: Found, row: PreferenceRow) -> list[RecordedCall]:
-    work = studio.library.find(found.folder)
-    if work is None:
-        return []
-    texts = [text_of(messages).strip()[:_PART_OF_A_TEXT].rstrip() for messages in (row.prompt[-1:], *row.responses)]
-    ledgers = [work.path / name for name in _LEDGERS if (work.path / name).is_file()]
-    return [call for ledger in ledgers for call in calls_with(ledger, texts)]
+def _lines(studio: Studio, index: RowIndex, chosen: Filter) -> Iterator[str]:
+    """The lines of an export. Rows whose file has changed since are left out."""
+    with index.reading(first=False) as connection:
+        for batch in browse.every(connection, chosen):
+            by_id = browse.contents(studio.library, batch)
+            yield "".join(
+                json.dumps(browse.wire(by_id[found.id]), ensure_ascii=False, allow_nan=False) + "\n"
+                for found in batch
+                if found.id in by_id
+            )
 
 
-def _found(request: Request) -> Found:
+def _found(request: Request, index: RowIndex) -> tuple[Found, list[Found]]:
+    """The row that an address names, and other rows of the same id in its folder, such as other judges' verdicts."""
     query = request.query_params
-    found = find(_index(request), query.get("of", ""), query.get("file", ""), _whole(query.get("line", "0"), 0))
-    if found is None:
+    line = query.get("line", "")
+    with index.reading() as connection:
+        listed = browse.find(connection, query.get("of", ""), query.get("id", ""))
+    named = [row for row in listed if query.get("file", row.file) == row.file and line in ("", str(row.line))]
+    if not named:
         raise NotFoundError("There is no such row; its file may have changed, or is not indexed yet.")
-    return found
+    return named[0], [row for row in listed if row != named[0]]
 
 
-def _index(request: Request) -> Index:
+def _shown(content: Any, view: str) -> ShownRow | None:
+    """The conversation and the responses a and b as the page shows them."""
+    if not isinstance(content, PreferenceRow):
+        return None
+    return ShownRow(content.prompt, content.responses, _VIEWS.get(view, "markdown"))
+
+
+def _excerpt(content: Any) -> str:
+    """The beginning of a row's prompt, on one line; of a failure, what went wrong."""
+    text = ""
+    if isinstance(content, PreferenceRow):
+        text = content.prompt[-1].content
+    elif isinstance(content, MeasuredResponse):
+        text = content.prompt
+    elif isinstance(content, FailureRow):
+        text = content.detail
+    text = " ".join(text[: 4 * _EXCERPT].split())
+    return text if len(text) <= _EXCERPT else text[:_EXCERPT].rstrip() + "…"
+
+
+def _page_number(request: Request) -> int:
+    text = request.query_params.get("page", "1").strip() or "1"
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
+        raise UsageError(f'page "{text[:40]}": expected a whole number, 1 or more')
+    return int(text)
+
+
+def _index(request: Request) -> RowIndex:
     """The index of this studio, which looks for new rows whenever a page is opened."""
-    studio = studio_of(request)
-    with _OPENING:
-        index = _INDEXES.get(studio.data)
-        if index is None:
-            index = _INDEXES[studio.data] = Index(studio.data / "index.sqlite", studio.library)
-    index.look()
+    index = index_of(studio_of(request))
+    index.refresh()
     return index
 
 
-def _whole(text: str, least: int = 1) -> int:
-    return max(least, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else least
+def index_of(studio: Studio) -> RowIndex:
+    """The one index of a studio."""
+    with _OPENING:
+        if studio.data not in _INDEXES:
+            _INDEXES[studio.data] = RowIndex(studio.data / "index.sqlite", studio.library)
+        return _INDEXES[studio.data]
+
+
+def close_index(studio: Studio) -> None:
+    """Ends what indexes a studio's rows; the next start continues."""
+    with _OPENING:
+        index = _INDEXES.pop(studio.data, None)
+    if index is not None:
+        index.stop()
 
 
 ROUTES = (

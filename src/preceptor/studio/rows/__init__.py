@@ -1,1 +1,1 @@
-"""Every label, failure and judgement in the folders: an index to filter, search and sort, and each row by itself."""
+"""Rows that preceptor wrote into folders: an index to find them by, and everything that is known about one of them."""

@@ -1,43 +1,50 @@
-"""The schema of `index.sqlite`, as numbered steps. The file is a cache: it may be deleted, and is then made anew."""
+"""The schema of `index.sqlite`, as numbered steps. The file is a cache: it may be deleted, and is built anew."""
 
 STEPS: tuple[str, ...] = (
-    # 1: files that are indexed, their rows, the words of their texts
+    # 1: files, their rows with the columns to filter and sort by, and the words in them
     """
-    CREATE TABLE sources (
+    CREATE TABLE files (
         id INTEGER PRIMARY KEY,
-        folder TEXT NOT NULL,              -- name of the work in the library
-        part TEXT NOT NULL,                -- file within the folder
-        path TEXT NOT NULL UNIQUE,
-        read INTEGER NOT NULL DEFAULT 0,   -- bytes that are indexed
-        lines INTEGER NOT NULL DEFAULT 0,  -- lines that are indexed
-        head TEXT NOT NULL DEFAULT '',     -- hash of the beginning: another one means another file
-        unusable INTEGER NOT NULL DEFAULT 0
+        folder TEXT NOT NULL,            -- name of the work in the studio
+        place TEXT NOT NULL,             -- path within it
+        inode INTEGER NOT NULL,
+        size INTEGER NOT NULL,           -- bytes when it was last looked at
+        changed INTEGER NOT NULL,        -- its time of change then, in nanoseconds
+        read INTEGER NOT NULL,           -- bytes that are indexed: whole lines
+        lines INTEGER NOT NULL,          -- lines among them
+        skipped INTEGER NOT NULL,        -- lines that are damaged
+        beginning TEXT NOT NULL,         -- hash of the first bytes that were read
+        ending TEXT NOT NULL,            -- hash of the last bytes that were read
+        UNIQUE (folder, place)
+    ) STRICT;
+    CREATE TABLE names (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE        -- a cohort, a judge or a reason
     ) STRICT;
     CREATE TABLE rows (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, since the words of deleted rows stay
-        source INTEGER NOT NULL REFERENCES sources,
-        line INTEGER NOT NULL,             -- counted from 0
-        start INTEGER NOT NULL,            -- byte at which the line begins
-        name TEXT NOT NULL,                -- the row's id; empty for an unusable row of the input
-        cohort TEXT,
-        judge TEXT,
-        p_a REAL,                          -- NULL: a failure
-        sureness REAL,                     -- distance of p_a from one half
+        id INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice, since words of rows that are gone stay
+        file INTEGER NOT NULL REFERENCES files,
+        place INTEGER NOT NULL UNIQUE,   -- file << 40 | line: the order in which rows were written
+        start INTEGER NOT NULL,          -- offset of the line in bytes; of a measured response, its position
+        bytes INTEGER NOT NULL,          -- of the line; 0 for a measured response
+        row_id TEXT NOT NULL,
+        kind TEXT NOT NULL,              -- judgement, failure or score
+        cohort INTEGER REFERENCES names,
+        judge INTEGER REFERENCES names,
+        reason INTEGER REFERENCES names,
+        p REAL,                          -- probability of the chosen response
         disagreement REAL,
-        flipped INTEGER,                   -- 1: the same position wins in both orders; NULL: one order only
-        length INTEGER,                    -- characters of both responses
-        longer INTEGER,                    -- characters of a minus those of b
-        human REAL,                        -- share of people who prefer a; NULL: nobody was asked
-        agrees INTEGER,                    -- 1: judge and people prefer the same; NULL: one of them decides nothing
-        trajectory INTEGER,
-        score REAL,                        -- of the chosen response, where trajectories are scored
-        failure TEXT                       -- the reason
+        length INTEGER,                  -- characters of all responses
+        difference INTEGER,              -- characters of the chosen minus those of the rejected response
+        flip INTEGER,                    -- 1: the same position wins in both orders
+        people INTEGER,                  -- 1: agree with the judge, 0: differ, 2: one of them is undecided
+        score REAL,
+        steps INTEGER NOT NULL           -- messages of the longer trajectory; 0 for plain answers
     ) STRICT;
-    CREATE INDEX rows_of_source ON rows (source, line);
-    CREATE INDEX rows_by_disagreement ON rows (disagreement);
-    CREATE INDEX rows_by_sureness ON rows (sureness);
-    CREATE INDEX rows_by_length ON rows (length);
-    CREATE INDEX rows_by_difference ON rows (abs(longer));
-    CREATE VIRTUAL TABLE words USING fts5 (text, content = '', tokenize = 'unicode61');
+    CREATE INDEX rows_by_id ON rows (row_id);
+    CREATE INDEX rows_by_file ON rows (file);
+    CREATE VIRTUAL TABLE words USING fts5 (
+        prompt, responses, reasons, content = '', tokenize = 'unicode61 remove_diacritics 2'
+    );
     """,
 )

@@ -1,0 +1,101 @@
+"""The calls behind a row are found by asking its judge again; the ledger is only read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import preceptor as pc
+from preceptor.core.types import JsonObject, JsonValue
+from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched
+
+QUESTION: JsonObject = {"id": "r0", "prompt": "Why?", "response_a": 'He said "no"\n\\ ☃', "response_b": "Because."}
+AGENT: list[JsonValue] = [
+    {"role": "assistant", "content": "I look.", "tool_calls": [{"function": {"name": "look", "arguments": "{}"}}]},
+    {"role": "tool", "name": "look", "content": "nothing"},
+    {"role": "assistant", "content": "There is nothing."},
+]
+
+
+def label(folder: Path, rows: list[JsonObject], judges: Any, **settings: Any) -> pc.LabelResult:
+    return pc.label(rows, judges=judges, out=folder / "labels", **settings)
+
+
+@pytest.mark.parametrize(
+    ("variant", "constitution", "operations"),
+    [
+        ("detailed", "helpful", [["choose"]] * 2),
+        ("base+single", "helpful", [["choose"]]),
+        ("detailed+sc-2", "helpful", [["complete", "choose"]] * 4),
+        ("scored", "helpful", None),
+        ("2-shot", "harmless", [["choose"]] * 2),
+        ("each", "helpful", None),
+    ],
+)
+def test_each_presentation_has_its_calls(
+    tmp_path: Path, variant: str, constitution: str, operations: list[list[str]] | None
+) -> None:
+    judge = pc.Judge("scripted:random", constitution=constitution, variant=variant)
+    labels = label(tmp_path, [QUESTION], [judge])
+    [row] = labels
+    found = calls_of(row, labels.path, labels.path)
+    assert found.missing == []
+    assert [asked.verdict for asked in found.asked] == list(row.verdicts)
+    if operations is not None:
+        assert [[call.operation for call in asked.calls] for asked in found.asked] == operations
+    assert len(found.calls) == labels.ledger.calls
+    assert found.tokens == (labels.ledger.prompt_tokens, labels.ledger.completion_tokens)
+    assert found.cost_usd == pytest.approx(labels.ledger.cost_usd)
+    assert all('He said "no"\n\\ ☃' in prompt_of(call) or "Because." in prompt_of(call) for call in found.calls)
+    assert all(answer_of(call) for call in found.calls)
+
+
+def test_every_judge_of_an_ensemble_has_its_own_calls(tmp_path: Path) -> None:
+    judges = [pc.Judge("scripted:random", variant="detailed+cot"), pc.Judge("scripted:first", variant="base+single")]
+    labels = label(tmp_path, [QUESTION], judges)
+    [row] = labels
+    found = calls_of(row, labels.path, labels.path)
+    assert [(asked.verdict and asked.verdict.judge, len(asked.calls)) for asked in found.asked] == [
+        ("scripted:random", 2), ("scripted:random", 2), ("scripted:first", 1)
+    ]  # fmt: skip
+    assert found.missing == []
+
+
+def test_scores_of_steps_have_calls_too(tmp_path: Path) -> None:
+    labels = label(
+        tmp_path, [{"id": "t", "prompt": "Look.", "response_a": AGENT, "response_b": [*AGENT, *AGENT]}],
+        "scripted:random", steps=True,
+    )  # fmt: skip
+    [row] = labels
+    found = calls_of(row, labels.path, labels.path)
+    assert found.missing == []
+    assert [asked.response for asked in found.asked] == [None, None, "a", "b"]
+    assert len(found.asked[3].calls) - len(found.asked[2].calls) == 2  # b has two steps of the assistant more
+    assert len(found.calls) == labels.ledger.calls
+
+
+def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
+    labels = label(tmp_path, [QUESTION], "scripted:random")
+    [row] = labels
+    nowhere = calls_of(row, tmp_path, tmp_path)
+    assert (nowhere.calls, len(nowhere.missing)) == ([], 1)
+    unknown = row.model_copy(
+        update={"verdicts": tuple(verdict.model_copy(update={"constitution_hash": "gone"}) for verdict in row.verdicts)}
+    )
+    assert "gone" in calls_of(unknown, labels.path, labels.path).missing[0]
+    other = row.model_copy(update={"prompt": (row.prompt[0].model_copy(update={"content": "What?"}),)})
+    found = calls_of(other, labels.path, labels.path)
+    assert (found.asked, len(found.missing)) == ([], 1)
+    assert len(searched(row, labels.path)) == 2
+    assert searched(other, labels.path) == []
+    for settings in ("[]", "{", "1", '{"judges": 3}', '{"order": "sideways"}'):
+        broken = calls_of(row.model_copy(update={"settings": settings}), labels.path, labels.path)
+        assert broken.missing
+
+
+def test_reading_leaves_no_file_behind(tmp_path: Path) -> None:
+    labels = label(tmp_path, [QUESTION], "scripted:random")
+    before = {file: file.stat().st_mtime_ns for file in labels.path.iterdir()}
+    [row] = labels
+    assert calls_of(row, labels.path, labels.path).calls
+    assert {file: file.stat().st_mtime_ns for file in labels.path.iterdir()} == before
