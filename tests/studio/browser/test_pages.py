@@ -47,7 +47,7 @@ def test_every_page_of_the_owner(
         f"/queues/{queue.id}",
         "/raters",
         "/rows",
-        "/rows?words=question&sort=disputed",
+        "/rows?words=question&sort=-disagreement",
         f"/rows/row?{row}",
         "/constitutions",
         f"/constitutions/{version}",

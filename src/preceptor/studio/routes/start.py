@@ -10,7 +10,7 @@ from preceptor.studio.context import studio_of, visitor_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import rater_page, show
 from preceptor.studio.people.queues import progress, queues
-from preceptor.studio.rows.reading import FILES
+from preceptor.studio.rows.files import row_files
 from preceptor.studio.runs.state import report_of
 
 
@@ -35,8 +35,7 @@ def start(request: Request) -> Response:
 
 def _listed(work: Work) -> Listed:
     changed = datetime.fromtimestamp(work.changed, UTC)
-    has_rows = any((work.path / part).is_file() for part in FILES.get(work.kind, ()))
-    return Listed(work, f"{changed:%Y-%m-%d %H:%M}", has_rows, report_of(work) is not None)
+    return Listed(work, f"{changed:%Y-%m-%d %H:%M}", bool(row_files(work)), report_of(work) is not None)
 
 
 ROUTES = (rater_page("/", start),)
