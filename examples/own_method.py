@@ -1,4 +1,4 @@
-"""A method of your own: a schema of its recipes, a program, and the sentences of its report. preceptor is not changed.
+"""A method of your own: a program, and a schema of its recipes that also describes it. preceptor is not changed.
 
 Rejection sampling: the policy responds to every training prompt, a judge scores the responses, and the policy is
 fine-tuned on those with a score above a threshold.
@@ -7,7 +7,7 @@ fine-tuned on those with a score above a threshold.
     preceptor run examples/own_method.toml         the same, from a recipe file that names this class
     preceptor run --resume DIRECTORY               continues any run after Ctrl-C or a crash
 
-Copy it, and keep what the class `Method` requires: `schema`, `run`, `describe`. Each stage of `run` is done once: its
+Copy it, and keep what the class `Method` requires: `schema` and `run`. Each stage of `run` is done once: its
 result is saved, and a resumed run skips it.
 """
 
@@ -61,6 +61,17 @@ class RejectionRecipe(Recipe):
         """How the responses are sampled."""
         return Decoding(self.rejection.max_new_tokens)
 
+    def describe(self, summary: RunSummary) -> Iterator[str]:
+        """Describes the method for the report."""
+        settings = self.rejection
+        yield f"The policy answered each training prompt {settings.samples} times and a judge scored the answers."
+        yield f"The policy was fine-tuned on those with a score above {settings.threshold:g}."
+
+    def results(self, summary: RunSummary) -> dict[str, str]:
+        """The result of this method's own stage for the report."""
+        stage = summary.own_stages["rejection"]
+        return {"Kept": f"{stage['kept']} of {stage['responses']} responses"}
+
 
 class Rejection(Frozen):
     """How many responses were sampled, and how many of them are kept."""
@@ -94,17 +105,6 @@ class RejectionSampling(Method[RejectionRecipe]):
             ]
             fine_tune(session, "fine_tuning", recipe.policy, kept, recipe.fine_tuning)
             return end_fine_tuned(session, "fine_tuning", recipe.policy, before, prompts, judge, grader)
-
-    def describe(self, recipe: RejectionRecipe, summary: RunSummary) -> Iterator[str]:
-        """Describes the method for the report."""
-        settings = recipe.rejection
-        yield f"The policy answered each training prompt {settings.samples} times and a judge scored the answers."
-        yield f"The policy was fine-tuned on those with a score above {settings.threshold:g}."
-
-    def results(self, recipe: RejectionRecipe, summary: RunSummary) -> dict[str, str]:
-        """The results of the stages for the report: the shared stages, and this method's own."""
-        stage = summary.own_stages["rejection"]
-        return {"Kept": f"{stage['kept']} of {stage['responses']} responses", **super().results(recipe, summary)}
 
 
 def _sample(recipe: RejectionRecipe, policy: Policy, judge: RunJudge, prompts: list[Any], path: Path) -> Rejection:

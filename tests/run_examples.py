@@ -4,11 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, MeasuredResponse, Snapshot
-from preceptor.methods.base import find_method
-from preceptor.recipes.load import load_recipe
+from preceptor.recipes.load import load_recipe, schema_of
 from preceptor.reports.run.page import ReportData
-from preceptor.reports.run.words import Words
 from preceptor.results.run import RunSummary
+from preceptor.runs.report import words_of
 
 SCRIPT = "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title='taken over'\">"
 
@@ -73,10 +72,8 @@ def changed(run: ReportData, **changes: Any) -> ReportData:
 
 def in_words(run: ReportData) -> ReportData:
     """The run with what its method says of it."""
-    method = find_method(run.summary.method_name)
-    recipe = method.schema.model_validate(run.summary.recipe)
-    said = Words(tuple(method.what_was_done(recipe, run.summary)), method.results(recipe, run.summary))
-    return replace(run, words=said)
+    recipe = schema_of(run.summary.method_name).model_validate(run.summary.recipe)
+    return replace(run, words=words_of(recipe, run.summary))
 
 
 def afterwards(**changes: Any) -> dict[str, Any]:

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
     from preceptor.methods.arms import arms
-    from preceptor.methods.report import report
-    from preceptor.methods.run import load_run, resume, run
+    from preceptor.methods.run import resume, run
     from preceptor.methods.sweep import sweep
     from preceptor.methods.train_reward import train_reward
     from preceptor.recipes.base import Recipe
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from preceptor.results.shipped import InitResult, ModelsResult, RecipesResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
-    from preceptor.runs.result import RunResult
+    from preceptor.runs.result import RunResult, load_run
     from preceptor.store.preference_row import PreferenceRow
     from preceptor.studio.serve import open_studio
     from preceptor.tasks.agreement import agreement
@@ -65,6 +64,7 @@ if TYPE_CHECKING:
     from preceptor.tasks.init import init
     from preceptor.tasks.label import label, plan_label
     from preceptor.tasks.models import models
+    from preceptor.tasks.report import report
     from preceptor.tasks.revise import revise
     from preceptor.tasks.trajectories import trajectories
 
@@ -145,8 +145,7 @@ _PLACES = {
     "judging.settings": "PairwiseSettings",
     "judging.specs": "JudgeSpec",
     "methods.arms": "arms",
-    "methods.report": "report",
-    "methods.run": "load_run resume run",
+    "methods.run": "resume run",
     "methods.sweep": "sweep",
     "methods.train_reward": "train_reward",
     "recipes.base": "Recipe",
@@ -165,7 +164,7 @@ _PLACES = {
     "results.shipped": "InitResult ModelsResult RecipesResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
-    "runs.result": "RunResult",
+    "runs.result": "RunResult load_run",
     "store.preference_row": "PreferenceRow",
     "studio.serve": "open_studio",
     "tasks.agreement": "agreement",
@@ -178,6 +177,7 @@ _PLACES = {
     "tasks.init": "init",
     "tasks.label": "label plan_label",
     "tasks.models": "models",
+    "tasks.report": "report",
     "tasks.revise": "revise",
     "tasks.trajectories": "trajectories",
 }

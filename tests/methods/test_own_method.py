@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,13 @@ class ToyRecipe(Recipe):
     title = "toy"
     chooses_checkpoint = False
 
+    def describe(self, summary):
+        return ["Nothing was done."]
+
 class Toy(Method[ToyRecipe]):
     schema = ToyRecipe
     def run(self, session, recipe):
         raise NotImplementedError
-    def describe(self, recipe, summary):
-        return ["Nothing was done."]
 
 class Half(Method[ToyRecipe]):
     schema = ToyRecipe
@@ -137,7 +137,7 @@ def test_what_is_no_method_is_refused_when_the_recipe_is_read(
 
 def test_a_class_without_a_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(TOY)
-    with pytest.raises(UsageError, match="the class does not define describe, run"):
+    with pytest.raises(UsageError, match="the class does not define run"):
         find_method(f"{tmp_path / 'toy.py'}:Half")
 
 
@@ -171,6 +171,3 @@ class OwnMethod(Method[OwnRecipe]):
 
     def run(self, session: Session, recipe: OwnRecipe) -> RunSummary:
         raise NotImplementedError
-
-    def describe(self, recipe: OwnRecipe, summary: RunSummary) -> Iterator[str]:
-        yield "Nothing was done."

@@ -12,11 +12,11 @@ from preceptor.judging.judge import Judge
 from preceptor.judging.settings import PairwiseSettings, variant
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.judge_tables import judge_table, variant_of
-from preceptor.methods.report import report
-from preceptor.methods.run import load_run, resume, run, with_settings
+from preceptor.methods.run import resume, run, with_settings
 from preceptor.recipes.load import load_recipe
 from preceptor.runs.directory import RunDirectory
-from preceptor.runs.result import RunResult
+from preceptor.runs.result import RunResult, load_run
+from preceptor.tasks.report import report
 from preceptor.training.rl.settings import RLSettings
 from small import WORDS, Told, known, settings
 
@@ -86,7 +86,7 @@ def test_a_summary_of_another_kind_is_refused_with_the_field(finished: RunResult
     for name in ("recipe.toml", ".preceptor.json"):
         (tmp_path / name).write_bytes((finished.path / name).read_bytes())
     (tmp_path / "summary.json").write_text('{"status": "done", "method": "RLAIF"}')
-    with pytest.raises(PreceptorError, match=r"summary\.json: is damaged, or was written by .* \(wall_s: "):
+    with pytest.raises(PreceptorError, match=r'summary\.json: is damaged, or was written by .* \("wall_s" is missing'):
         load_run(tmp_path)
 
 

@@ -15,7 +15,7 @@ def report(
     output: o.Output,
 ) -> None:
     """Rewrite the report of a finished run and print its summary."""
-    from preceptor.methods.report import report as rewrite
+    from preceptor.tasks.report import report as rewrite
 
     result = rewrite(run)
     output.show(result.summary, lambda: str(result))

@@ -65,7 +65,7 @@ def run(
     # In a single process, mistakes are reported before torch is imported.
     directory = None if launched else prepare()
     from preceptor.methods.execute import execute
-    from preceptor.methods.run import load_run
+    from preceptor.runs.result import load_run
     from preceptor.training.processes import Processes
 
     processes = Processes()

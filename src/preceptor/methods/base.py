@@ -1,8 +1,9 @@
 """The base class of methods, and how a recipe's method is looked up.
 
-A method is one class: a program that aligns a policy, the schema of its recipes, and the sentences of its report. Its
-schema (`preceptor.recipes.base`) answers questions about the settings, such as which judge the policy learns from or
-whether training leaves checkpoints. The schema needs no torch and is asked before anything is loaded.
+A method is one class: a program that aligns a policy, and the schema of its recipes. The schema
+(`preceptor.recipes.base`) answers questions about the settings, such as which judge the policy learns from or whether
+training leaves checkpoints, and says in sentences what the method did. It needs no torch, since it is asked before
+anything is loaded, and when a report is written anew.
 
 A shipped method is a module of this package and a module of the same name in `preceptor.recipes`. Your own can be
 anywhere: a recipe names its class, as `method = "own_method.py:OwnMethod"`; see `examples/own_method.py`.
@@ -10,14 +11,12 @@ anywhere: a recipe names its class, as `method = "own_method.py:OwnMethod"`; see
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from preceptor.core.errors import UsageError
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.load import schema_of, validated
-from preceptor.reports.run.words import how_the_model_was_chosen, results_of_stages
 from preceptor.results.run import RunSummary
 from preceptor.store.named_objects import load_object, name_of
 
@@ -31,7 +30,7 @@ class Method(ABC, Generic[R]):
     """A way of aligning a policy."""
 
     schema: ClassVar[type[Recipe]]
-    """The schema of the method's recipes; its `title` is the method's name in sentences."""
+    """The schema of the method's recipes; it also describes a finished run in words."""
 
     @abstractmethod
     def run(self, session: "Session", recipe: R) -> RunSummary:
@@ -40,22 +39,6 @@ class Method(ABC, Generic[R]):
         Returns: the summary, as in `summary.json`, in every process.
         Raises: PreceptorError, among them UsageError for a recipe that cannot be run.
         """
-
-    @abstractmethod
-    def describe(self, recipe: R, summary: RunSummary) -> Iterable[str]:
-        """What the method did in a finished run, in sentences, step by step. Leaves out the fine-tuning before it
-        ([sft]) and how the model was chosen.
-        """
-
-    def results(self, recipe: R, summary: RunSummary) -> dict[str, str]:
-        """The results of a finished run's stages, in words, by title. This covers the shared stages; a method with its
-        own stages adds them.
-        """
-        return results_of_stages(summary)
-
-    def what_was_done(self, recipe: R, summary: RunSummary) -> list[str]:
-        """A whole finished run in sentences, for its report and its model card."""
-        return [*_beginning(recipe), *self.describe(recipe, summary), *_ending(recipe, summary)]
 
     @classmethod
     def name(cls) -> str:
@@ -93,15 +76,3 @@ def find_method(name: str) -> Method[Any]:
 
 def _is_defined_in(thing: Any, module: str) -> bool:
     return inspect.isclass(thing) and issubclass(thing, Method) and thing.__module__ == module
-
-
-def _beginning(recipe: Recipe) -> Iterator[str]:
-    if recipe.sft_first is not None:
-        yield "The policy was first fine-tuned on demonstrations; the fine-tuned model is the reference below."
-
-
-def _ending(recipe: Recipe, summary: RunSummary) -> Iterator[str]:
-    if recipe.chooses_checkpoint:
-        yield from how_the_model_was_chosen(summary)
-    else:
-        yield f"The model after all {summary.steps} updates was kept."

@@ -1,6 +1,6 @@
 """Best of n: the policy learns the best of its own responses (Nakano et al. 2021; RAFT, Dong et al. 2023)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -43,12 +43,6 @@ class BestOfN(Method[BestOfNRecipe]):
             best = _best(session, recipe, policy, prompts, rewards)
             fine_tune(session, "fine_tuning", base, best, recipe.fine_tuning)
             return end_fine_tuned(session, "fine_tuning", base, before, prompts, judge, grader)
-
-    def describe(self, recipe: BestOfNRecipe, summary: RunSummary) -> Iterator[str]:
-        """Describes sampling and choosing, then fine-tuning."""
-        who = "a reward model" if recipe.best_of_n.reward_model else "the judge"
-        yield f"The policy answered each training prompt {recipe.best_of_n.samples} times; {who} chose the best answer."
-        yield "The policy was fine-tuned on these. The KL is to the policy before."
 
 
 def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader]:

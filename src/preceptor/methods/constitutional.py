@@ -1,12 +1,10 @@
 """Constitutional AI (Bai et al. 2022): self-revision by a constitution, fine-tuning on it, then RLAIF."""
 
-from collections.abc import Iterator
-
 from preceptor.core.seeds import derive_seed
 from preceptor.methods.base import Method
 from preceptor.methods.parts.fine_tuning import fine_tune, fine_tuned_first
 from preceptor.methods.parts.preferences import check_unaltered, write_prompts
-from preceptor.methods.rlaif import rlaif_from, rlaif_in_words
+from preceptor.methods.rlaif import rlaif_from
 from preceptor.recipes.constitutional import ConstitutionalRecipe
 from preceptor.results.run import NamedConstitution, RevisionRecord, RunSummary
 from preceptor.runs.inputs import Split
@@ -28,15 +26,6 @@ class Constitutional(Method[ConstitutionalRecipe]):
         revisions = _revise(session, recipe, prompts, base)
         base = fine_tune(session, "fine_tuning", base, revisions, recipe.fine_tuning)
         return rlaif_from(session, recipe, prompts, base)
-
-    def describe(self, recipe: ConstitutionalRecipe, summary: RunSummary) -> Iterator[str]:
-        """Describes the revision, then RLAIF."""
-        revision = recipe.revision
-        yield (
-            f"The policy criticised and rewrote its own answers by the principles of {revision.constitution}, in "
-            f"{revision.rounds} rounds, and was fine-tuned on the result. The fine-tuned model is the reference below."
-        )
-        yield from rlaif_in_words(recipe)
 
 
 def _revise(session: Session, recipe: ConstitutionalRecipe, prompts: Split, policy: str) -> list[Demonstration]:

@@ -5,14 +5,14 @@ likely. There is no reward model. Online DPO is this method with another algorit
 a judge that compares siblings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Response
 from preceptor.methods.base import Method
 from preceptor.methods.parts.fine_tuning import fine_tuned_first
-from preceptor.methods.parts.reinforcement import rl_in_words, train_by_rl, whole_reward
+from preceptor.methods.parts.reinforcement import train_by_rl, whole_reward
 from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.ending import Alignment
@@ -42,19 +42,6 @@ class DirectRlaif(Method[DirectRlaifRecipe]):
             alignment.begin(recipe.rl.steps, recipe.rl.tokens_per_step)
             steps = train_by_rl(session, policy, rewards, prompts.training, recipe.rl, alignment.look)
             return alignment.end(steps)
-
-    def describe(self, recipe: DirectRlaifRecipe, summary: RunSummary) -> Iterator[str]:
-        """Describes sampling, judging and RL."""
-        judge, rl = recipe.judge, recipe.rl
-        yield f"The policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step."
-        kind = str(summary.reward_kind or judge.reward).replace("_", "-")
-        how, of_what = {
-            "score": ("read each answer and was asked for one of its choices", "their probabilities"),
-            "siblings": ("compared the answers to each prompt with each other", "its preferences"),
-            "reference": ("compared each answer with one of the reference policy", "its preference"),
-        }[judge.mode]
-        yield f"A judge {how}; the {kind} of {of_what} was the reward."
-        yield from rl_in_words(recipe.rewards, rl, recipe.tuning, "the judge's")
 
 
 def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:

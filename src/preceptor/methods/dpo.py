@@ -5,12 +5,12 @@ classification loss. There is no reward model, and training samples nothing.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from preceptor.methods.base import Method
 from preceptor.methods.parts.fine_tuning import fine_tuned_first
-from preceptor.methods.parts.preferences import gather_preferences, preferences_in_words
+from preceptor.methods.parts.preferences import gather_preferences
 from preceptor.recipes.dpo import DpoRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.ending import Alignment
@@ -41,13 +41,6 @@ class Dpo(Method[DpoRecipe]):
             alignment.begin(_steps(policy, pairs, recipe.dpo))
             steps = _train(session, policy, pairs, recipe.dpo, alignment.look)
             return alignment.end(steps)
-
-    def describe(self, recipe: DpoRecipe, summary: RunSummary) -> Iterator[str]:
-        """Describes the preferences and how the policy learnt them."""
-        yield from preferences_in_words(recipe.preferences)
-        dpo = recipe.dpo
-        how = f"with β = {dpo.beta} and {dpo.labels} labels, in batches of {dpo.batch_size}"
-        yield f"The policy learnt them by DPO {how}."
 
 
 def _steps(policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings) -> int:

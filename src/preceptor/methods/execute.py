@@ -50,7 +50,7 @@ def _execute(directory: RunDirectory, progress: Progress, processes: Processes, 
         if finished is not None:
             progress.note("this run is already finished")
             if merge:
-                processes.on_main(lambda: merge_best(directory, method, finished, progress))
+                processes.on_main(lambda: merge_best(directory, finished, progress))
             return finished
         processes.on_main(directory.check_resumable)
         if processes.is_main:
@@ -70,7 +70,7 @@ def _run(
     progress.plan(())  # drops the plan of the run before, if there are several
     write("running")
     try:
-        with closing(Session(directory, method, progress, processes, merge=merge)) as session:
+        with closing(Session(directory, progress, processes, merge=merge)) as session:
             return method.run(session, directory.recipe)
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended

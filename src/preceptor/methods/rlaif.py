@@ -4,12 +4,10 @@ The policy responds to prompts, a judge (or people) compare the responses, a rew
 RL makes responses with a high reward more likely.
 """
 
-from collections.abc import Iterator
-
 from preceptor.methods.base import Method
 from preceptor.methods.parts.fine_tuning import fine_tuned_first
-from preceptor.methods.parts.preferences import gather_preferences, preferences_in_words
-from preceptor.methods.parts.reinforcement import rl_in_words, train_by_rl, whole_reward
+from preceptor.methods.parts.preferences import gather_preferences
+from preceptor.methods.parts.reinforcement import train_by_rl, whole_reward
 from preceptor.methods.parts.reward_models import open_reward_model, train_reward_models
 from preceptor.recipes.rlaif import RlaifRecipe
 from preceptor.results.run import RunSummary
@@ -33,10 +31,6 @@ class Rlaif(Method[RlaifRecipe]):
         base = fine_tuned_first(session)
         return rlaif_from(session, recipe, prompts, base)
 
-    def describe(self, recipe: RlaifRecipe, summary: RunSummary) -> Iterator[str]:
-        """Describes the preferences, the reward model and RL."""
-        yield from rlaif_in_words(recipe)
-
 
 def rlaif_from(session: Session, recipe: RlaifRecipe, prompts: Split, base: str) -> RunSummary:
     """Runs RLAIF from a model that becomes the policy, its reference and the reward model.
@@ -57,15 +51,3 @@ def rlaif_from(session: Session, recipe: RlaifRecipe, prompts: Split, base: str)
         alignment.begin(recipe.rl.steps, recipe.rl.tokens_per_step)
         steps = train_by_rl(session, policy, rewards, prompts.training, recipe.rl, alignment.look)
         return alignment.end(steps)
-
-
-def rlaif_in_words(recipe: RlaifRecipe) -> Iterator[str]:
-    """Describes `rlaif_from`, in sentences."""
-    rl = recipe.rl
-    yield from preferences_in_words(recipe.preferences)
-    yield "A reward model learnt these preferences."
-    yield (
-        f"Then the policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step, and the "
-        "reward model's score was the reward."
-    )
-    yield from rl_in_words(recipe.rewards, rl, recipe.tuning, "the reward model's")

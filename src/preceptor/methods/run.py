@@ -81,14 +81,6 @@ def resume(path: str | Path, *, merge: bool = False, progress: Progress | None =
     return _run(lambda: RunDirectory.open(Path(path)), output_folder(path), merge=merge, progress=progress)
 
 
-def load_run(path: str | Path) -> RunResult:
-    """Loads the finished run in a directory.
-
-    Raises: UsageError when there is no run, or it is not finished; PreceptorError when it is damaged.
-    """
-    return RunResult.load(path)
-
-
 def with_settings(
     recipe: str | Path | Recipe,
     settings: Mapping[str, object],

@@ -1,7 +1,5 @@
 """Supervised fine-tuning on demonstrations, the baseline for the other methods."""
 
-from collections.abc import Iterator
-
 from preceptor.methods.base import Method
 from preceptor.methods.parts.fine_tuning import end_fine_tuned, fine_tune, measure_before
 from preceptor.recipes.sft import SftRecipe
@@ -22,7 +20,3 @@ class Sft(Method[SftRecipe]):
             before = measure_before(session, session.open_policy(recipe.policy), prompts, None)
             fine_tune(session, "sft", recipe.policy, session.inputs.demonstrations, recipe.sft.learning)
             return end_fine_tuned(session, "sft", recipe.policy, before, prompts, None, None)
-
-    def describe(self, recipe: SftRecipe, summary: RunSummary) -> Iterator[str]:
-        """One sentence."""
-        yield "The policy was fine-tuned on demonstrations. The KL is to the policy before."

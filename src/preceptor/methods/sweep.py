@@ -26,7 +26,6 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge
 from preceptor.judging.settings import ScoreSettings
 from preceptor.judging.specs import JudgeSpec
-from preceptor.methods.base import find_method
 from preceptor.methods.judge_tables import judge_spec
 from preceptor.methods.parts.reward_models import open_reward_model
 from preceptor.recipes.load import validated
@@ -168,7 +167,7 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
     steps = checkpoint_steps(directory)
     bounds, judge = _bounds(job, directory), _judge_settings(job, directory)
     given = read_prompt_sets(job.prompts)
-    session = Session(directory, find_method(directory.recipe.method), progress, Processes(), merge=False)
+    session = Session(directory, progress, Processes(), merge=False)
     with (
         working_in(job.out, "sweep"),
         Ledger(job.out / TRAINING_LEDGER) as ledger,

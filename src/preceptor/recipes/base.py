@@ -1,4 +1,4 @@
-"""The settings that every recipe has, and the questions that a run asks of any recipe.
+"""The settings that every recipe has, and the questions that a run and its report ask of any recipe.
 
 The schema of a method is a subclass of `Recipe` in its own file. It is composed of tables, mostly those of
 `settings.py`: a method that trains by RL has a field of type `RLSettings`, one that learns preferences has a field of
@@ -6,8 +6,9 @@ type `PreferenceSettings`. `Recipe` answers most questions from the tables that 
 overrides only the answers that differ.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -25,6 +26,9 @@ from preceptor.recipes.settings import (
 )
 from preceptor.training.rl.settings import RLSettings, check_algorithm
 from preceptor.training.tuning import TuningSettings
+
+if TYPE_CHECKING:
+    from preceptor.results.run import RunSummary
 
 Table = TypeVar("Table", bound=BaseModel)
 
@@ -65,6 +69,16 @@ class Recipe(Frozen):
     def table(self, kind: type[Table]) -> Table | None:
         """The recipe's table of this kind; None if its method has no such table, or the recipe leaves it out."""
         return next((value for _, value in self if isinstance(value, kind)), None)
+
+    def describe(self, summary: "RunSummary") -> Iterable[str]:
+        """What the method did in a finished run, in sentences, step by step. Leaves out the fine-tuning before it
+        ([sft]) and how the model was chosen.
+        """
+        return ()
+
+    def results(self, summary: "RunSummary") -> dict[str, str]:
+        """The results of stages that only this method has, in words, by title; those of shipped stages are known."""
+        return {}
 
     def check(self) -> None:
         """Checks that the tables are consistent with each other. Each table has been validated before.

@@ -1,11 +1,17 @@
 """The schema of best of n."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from preceptor.core.types import Frozen, Integer, Temperature, Tokens
 from preceptor.recipes.base import Decoding, Recipe
 from preceptor.recipes.settings import FileName, JudgeSettings, SftTable
 from preceptor.training.sft.settings import SftSettings
+
+if TYPE_CHECKING:
+    from preceptor.results.run import RunSummary
 
 
 class BestOfNSettings(Frozen):
@@ -48,3 +54,9 @@ class BestOfNRecipe(Recipe):
     def other_models(self) -> tuple[str, ...]:
         """The reward model that chooses, if there is one."""
         return () if self.best_of_n.reward_model is None else (self.best_of_n.reward_model,)
+
+    def describe(self, summary: "RunSummary") -> Iterator[str]:
+        """Describes sampling and choosing, then fine-tuning."""
+        who = "a reward model" if self.best_of_n.reward_model else "the judge"
+        yield f"The policy answered each training prompt {self.best_of_n.samples} times; {who} chose the best answer."
+        yield "The policy was fine-tuned on these. The KL is to the policy before."

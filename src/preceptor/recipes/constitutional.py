@@ -1,9 +1,15 @@
 """The schema of Constitutional AI."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from preceptor.judging.revision import RevisionSettings
 from preceptor.recipes.rlaif import RlaifRecipe
 from preceptor.recipes.settings import FileName, SftTable
 from preceptor.training.sft.settings import SftSettings
+
+if TYPE_CHECKING:
+    from preceptor.results.run import RunSummary
 
 
 class RevisionTable(RevisionSettings):
@@ -38,3 +44,12 @@ class ConstitutionalRecipe(RlaifRecipe):
     def other_constitutions(self) -> tuple[str, ...]:
         """The constitution that the critiques follow."""
         return (self.revision.constitution,)
+
+    def describe(self, summary: "RunSummary") -> Iterator[str]:
+        """Describes the revision, then RLAIF."""
+        revision = self.revision
+        yield (
+            f"The policy criticised and rewrote its own answers by the principles of {revision.constitution}, in "
+            f"{revision.rounds} rounds, and was fine-tuned on the result. The fine-tuned model is the reference below."
+        )
+        yield from super().describe(summary)

@@ -1,10 +1,17 @@
 """The schema of direct RLAIF."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from preceptor.core.errors import UsageError
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.settings import RewardFunctionSettings, RewardingJudgeSettings, SftTable
+from preceptor.recipes.words import rl_in_words
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.settings import RLSettings
+
+if TYPE_CHECKING:
+    from preceptor.results.run import RunSummary
 
 
 class DirectRlaifRecipe(Recipe):
@@ -27,3 +34,16 @@ class DirectRlaifRecipe(Recipe):
                 "and needs at least 2"
             )
         super().check()
+
+    def describe(self, summary: "RunSummary") -> Iterator[str]:
+        """Describes sampling, judging and RL."""
+        judge, rl = self.judge, self.rl
+        yield f"The policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step."
+        kind = str(summary.reward_kind or judge.reward).replace("_", "-")
+        how, of_what = {
+            "score": ("read each answer and was asked for one of its choices", "their probabilities"),
+            "siblings": ("compared the answers to each prompt with each other", "its preferences"),
+            "reference": ("compared each answer with one of the reference policy", "its preference"),
+        }[judge.mode]
+        yield f"A judge {how}; the {kind} of {of_what} was the reward."
+        yield from rl_in_words(self.rewards, rl, self.tuning, "the judge's")

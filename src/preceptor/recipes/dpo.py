@@ -1,5 +1,8 @@
 """The schema of direct preference optimisation."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from pydantic import model_validator
 
 from preceptor.recipes.base import Decoding, Recipe
@@ -10,6 +13,9 @@ from preceptor.recipes.settings import (
     with_judge_for_ai_preferences,
 )
 from preceptor.training.dpo.settings import DpoSettings
+
+if TYPE_CHECKING:
+    from preceptor.results.run import RunSummary
 
 
 class DpoRecipe(Recipe):
@@ -31,3 +37,10 @@ class DpoRecipe(Recipe):
         """How the candidates are sampled."""
         default, settings = Decoding(), self.preferences
         return Decoding(settings.max_new_tokens or default.max_new_tokens, settings.temperature or default.temperature)
+
+    def describe(self, summary: "RunSummary") -> Iterator[str]:
+        """Describes the preferences and how the policy learnt them."""
+        yield from self.preferences.describe()
+        dpo = self.dpo
+        how = f"with β = {dpo.beta} and {dpo.labels} labels, in batches of {dpo.batch_size}"
+        yield f"The policy learnt them by DPO {how}."

@@ -1,5 +1,6 @@
 """The tables that several methods have. Every setting has a default. A method's schema says which tables it has."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -144,6 +145,16 @@ class PreferenceSettings(Frozen):
     """Length limit of the candidates. When absent, as in [rl], or 128 if there is no [rl]."""
     max_failure_rate: Real = Field(default=0.1, ge=0, le=1)
     """Labelling stops when more than this share of the comparisons fails."""
+
+    def describe(self) -> Iterator[str]:
+        """Where the preferences came from, in sentences."""
+        if self.ai:
+            yield (
+                f"The policy answered each training prompt {self.samples_per_prompt} times and a judge compared the "
+                "answers."
+            )
+        if self.human:
+            yield f"{'People' if not self.ai else 'People, too,'} had compared responses."
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> "PreferenceSettings":

@@ -1,7 +1,13 @@
 """The schema of supervised fine-tuning."""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.settings import SftTable
+
+if TYPE_CHECKING:
+    from preceptor.results.run import RunSummary
 
 
 class SftRecipe(Recipe):
@@ -16,3 +22,7 @@ class SftRecipe(Recipe):
     def sft_first(self) -> None:
         """None: the fine-tuning is the method itself."""
         return None
+
+    def describe(self, summary: "RunSummary") -> Iterator[str]:
+        """One sentence."""
+        yield "The policy was fine-tuned on demonstrations. The KL is to the policy before."

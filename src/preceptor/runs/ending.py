@@ -149,8 +149,8 @@ def conclude(
     session.progress.stage("writing the model and the report")
     evaluation = evaluate_run(outcome.before, outcome.after, summary)
     summary = with_evaluation(summary, evaluation)
-    publish(directory, session.method, summary, save, save_merged, merge=session.merge)
-    write_report(directory, session.method, summary, evaluation)
+    publish(directory, summary, save, save_merged, merge=session.merge)
+    write_report(directory, summary, evaluation)
     directory.write_summary(summary)
     return summary
 

@@ -6,22 +6,21 @@ from preceptor.core.progress import Progress
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.publish import linked, publish
-from preceptor.runs.report import Describer
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 
 
-def merge_best(directory: RunDirectory, method: Describer, summary: RunSummary, progress: Progress) -> None:
+def merge_best(directory: RunDirectory, summary: RunSummary, progress: Progress) -> None:
     """Writes the merged model of a finished run, unless it exists. The summary is not changed."""
     if directory.merged.exists():
         return
     recipe = directory.recipe
     if not recipe.chooses_checkpoint:  # the result is already a whole model
-        publish(directory, method, summary, linked(directory.best), linked(directory.best), merge=True)
+        publish(directory, summary, linked(directory.best), linked(directory.best), merge=True)
         return
     progress.stage("merging the chosen checkpoint")
     base = LocalModel(load(directory.base, dtype_of(recipe.tuning)))
     policy = Policy(base, recipe.tuning, recipe.seed)
     directory.pin_inputs({"policy": policy.base.identity})
     RunFiles(directory.path).load_checkpoint(policy, summary.best_step)
-    publish(directory, method, summary, policy.save, policy.save_merged, merge=True)
+    publish(directory, summary, policy.save, policy.save_merged, merge=True)

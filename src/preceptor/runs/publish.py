@@ -10,14 +10,13 @@ from preceptor.reports.run import words
 from preceptor.reports.run.words import Words
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
-from preceptor.runs.report import Describer, words_of
+from preceptor.runs.report import words_of
 from preceptor.store.documents import document
 from preceptor.store.files import MANIFEST, check_folder, write_folder, write_text
 
 
 def publish(
     directory: RunDirectory,
-    method: Describer,
     summary: RunSummary,
     save: Callable[[Path], None],
     save_merged: Callable[[Path], None],
@@ -30,7 +29,7 @@ def publish(
     Args:
         save: writes the chosen model into a folder; `save_merged` writes it whole.
     """
-    said = words_of(directory, method, summary)
+    said = words_of(directory.recipe, summary)
     for folder, fill, wanted in ((directory.best, save, True), (directory.merged, save_merged, merge)):
         if folder.exists():
             check_folder(folder)

@@ -1,39 +1,39 @@
 """Writing the report of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Protocol
 
 from preceptor.evaluation.policies.result import Evaluation
+from preceptor.recipes.base import Recipe
 from preceptor.reports.run.page import render_report, render_run_markdown
-from preceptor.reports.run.words import Words
+from preceptor.reports.run.words import Words, how_the_model_was_chosen, results_of_stages
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.files import write_json, write_text
 
 
-class Describer(Protocol):
-    """Describes a run in words: its method (`preceptor.methods.base.Method`)."""
-
-    def what_was_done(self, recipe: Any, summary: RunSummary) -> Sequence[str]:
-        """A whole finished run in sentences."""
-        ...
-
-    def results(self, recipe: Any, summary: RunSummary) -> dict[str, str]:
-        """The results of its stages, by title."""
-        ...
+def words_of(recipe: Recipe, summary: RunSummary) -> Words:
+    """A finished run in sentences, for its report and its model card."""
+    done = [*_beginning(recipe), *recipe.describe(summary), *_ending(recipe, summary)]
+    return Words(tuple(done), {**recipe.results(summary), **results_of_stages(summary)})
 
 
-def words_of(directory: RunDirectory, method: Describer, summary: RunSummary) -> Words:
-    """A method's description of a finished run."""
-    recipe = directory.recipe
-    return Words(tuple(method.what_was_done(recipe, summary)), method.results(recipe, summary))
-
-
-def write_report(directory: RunDirectory, method: Describer, summary: RunSummary, evaluation: Evaluation) -> None:
+def write_report(directory: RunDirectory, summary: RunSummary, evaluation: Evaluation) -> None:
     """Writes `evaluation.json`, `report.html` and `report.md`."""
-    words = words_of(directory, method, summary)
+    words = words_of(directory.recipe, summary)
     data = replace(directory.report_data(summary), evaluation=evaluation, words=words)
     write_json(directory.path / "evaluation.json", evaluation.model_dump(mode="json"))
     write_text(directory.report, render_report(data))
     write_text(directory.report.with_suffix(".md"), render_run_markdown(data))
+
+
+def _beginning(recipe: Recipe) -> Iterator[str]:
+    if recipe.sft_first is not None:
+        yield "The policy was first fine-tuned on demonstrations; the fine-tuned model is the reference below."
+
+
+def _ending(recipe: Recipe, summary: RunSummary) -> Iterator[str]:
+    if recipe.chooses_checkpoint:
+        yield from how_the_model_was_chosen(summary)
+    else:
+        yield f"The model after all {summary.steps} updates was kept."

@@ -220,3 +220,11 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()  # pyright: ignore[reportPrivateUsage]
+
+
+def load_run(path: str | Path) -> RunResult:
+    """Loads the finished run in a directory.
+
+    Raises: UsageError when there is no run, or it is not finished; PreceptorError when it is damaged.
+    """
+    return RunResult.load(path)

@@ -19,7 +19,6 @@ from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut, held_out_measure
 from preceptor.runs.inputs import Inputs, Split, check_split, read_inputs
 from preceptor.runs.publish import checkpoint_card
-from preceptor.runs.report import Describer
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes
@@ -32,15 +31,11 @@ class Session:
     """A run in progress, in each of its processes.
 
     Args:
-        method: describes the run in words when it ends.
         merge: also write the chosen model with its adapters merged into the weights.
     """
 
-    def __init__(
-        self, directory: RunDirectory, method: Describer, progress: Progress, processes: Processes, *, merge: bool
-    ) -> None:
+    def __init__(self, directory: RunDirectory, progress: Progress, processes: Processes, *, merge: bool) -> None:
         self.directory = directory
-        self.method = method
         self.recipe: Recipe = directory.recipe
         self.progress = progress
         self.processes = processes

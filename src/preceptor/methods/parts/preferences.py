@@ -1,7 +1,7 @@
 """Gathering preferences: an AI judge's, on responses sampled by the policy; people's, from files; or both."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from preceptor.core.errors import CheckpointError, UsageError
@@ -58,17 +58,6 @@ def gather_preferences(
     )
     session.stage("preferences", "gathering preferences", PreferenceRecord, lambda: counts)
     return gathered
-
-
-def preferences_in_words(settings: PreferenceSettings) -> Iterator[str]:
-    """Where the preferences came from, in sentences."""
-    if settings.ai:
-        yield (
-            f"The policy answered each training prompt {settings.samples_per_prompt} times and a judge compared the "
-            "answers."
-        )
-    if settings.human:
-        yield f"{'People' if not settings.ai else 'People, too,'} had compared responses."
 
 
 def _labels(

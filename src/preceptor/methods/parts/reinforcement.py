@@ -1,6 +1,6 @@
 """Training a policy by RL inside a run, with any source of reward."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from preceptor.core.types import Prompt
@@ -20,7 +20,6 @@ from preceptor.training.rl.rewards import (
 )
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
-from preceptor.training.tuning import TuningSettings
 
 
 def whole_reward(
@@ -62,26 +61,3 @@ def train_by_rl(
             processes=session.processes,
             on_step=lambda step, facts: track(step, settings.steps, asdict(facts)),
         )
-
-
-def rl_in_words(
-    functions: RewardFunctionSettings, settings: RLSettings, tuning: TuningSettings, feedback: str
-) -> Iterator[str]:
-    """Describes the parts of the reward, if there was more than AI feedback, and how RL used it.
-
-    Args:
-        feedback: whose reward AI feedback is, in the report's words, such as "the judge's".
-    """
-    if functions.functions:
-        parts = [f"{weight:g} × {name}" for name, weight in functions.weighted]
-        if functions.feedback_weight:
-            parts = [f"{functions.feedback_weight:g} × {feedback}", *parts]
-        yield f"The reward of training was the sum of {', '.join(parts)}."
-    what = "LoRA adapters" if tuning.method == "lora" else "all weights"
-    if settings.algorithm == "online_dpo":
-        held = f"with β = {settings.kl_coefficient} in its loss"
-    else:
-        place = "subtracted from the reward" if settings.kl_in == "reward" else "added to the loss"
-        held = f"with {settings.kl_coefficient} times the KL to the reference (in nats) {place}"
-    name = settings.algorithm.replace("_", " ").upper()
-    yield f"{name} turned rewards into updates of {what}, {held}."

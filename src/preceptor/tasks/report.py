@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from preceptor.methods.base import find_method
 from preceptor.runs.evaluation import evaluate_run
 from preceptor.runs.report import write_report
 from preceptor.runs.result import RunResult
@@ -23,5 +22,5 @@ def report(run: RunResult | str | Path) -> RunResult:
     result = RunResult.load(run.path if isinstance(run, RunResult) else run)
     data = result.directory.report_data(result.summary)
     evaluation = evaluate_run(data.before, data.after, result.summary)
-    write_report(result.directory, find_method(result.directory.recipe.method), result.summary, evaluation)
+    write_report(result.directory, result.summary, evaluation)
     return result
