@@ -12,6 +12,7 @@ from evaluation_examples import (
     change,
     control,
     differs,
+    example,
     hostile,
     judge,
     minimal,
@@ -313,3 +314,12 @@ def test_contrast_is_that_of_wcag_aa_in_both_schemes() -> None:
         assert [pair for pair in text if contrast(scheme[pair[0]], scheme[pair[1]]) < 4.5] == []
         assert [pair for pair in drawn if contrast(scheme[pair[0]], scheme[pair[1]]) < 3.0] == []
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
+
+
+def test_a_page_with_too_much_text_holds_a_sample_and_says_so() -> None:
+    every = [example("win", "x" * 300_000, i) for i in range(8)]
+    found = check_page(render_evaluation(whole(examples=()), every))
+    said = " ".join(found.words)
+    assert "1 of 8, drawn at random (seed 0)" in said
+    assert "Search these 1" in said
+    assert len([1 for name, a in found.elements if name == "article"]) == 1

@@ -53,7 +53,7 @@ def of_evaluation(evaluation: Evaluation) -> Headline:
     if best is None:
         return Headline("not measured", "No two policies were compared.", worse=worse)
     rate = best.win.rate
-    line = f"{best.win.policy} preferred to {best.win.against} {share(rate)} of the time, {_prompts(rate.n)}"
+    line = f"{best.win.policy} preferred to {best.win.against} {share(rate)}, {_prompts(rate.n)}"
     if evaluation.judge_trained:
         return Headline("not measured", f"By the judge that trained it: {line}", worse=worse)
     significance = best.significance is None or best.significance.significant
