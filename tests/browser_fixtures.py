@@ -2,18 +2,23 @@
 
 import shutil
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from studio_browser import OpenScreen, Screen
+if TYPE_CHECKING:  # most tests need no browser
+    from playwright.sync_api import Browser, BrowserContext
+
+    from studio_browser import OpenScreen, Screen
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Generator[Browser]:
+def chromium() -> "Generator[Browser]":
     """The browser of one module's tests, since Playwright's event loop runs as long as it is open."""
+    from playwright.sync_api import sync_playwright
+
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (Debian's package: chromium)")
     with sync_playwright() as playwright:
@@ -23,11 +28,13 @@ def chromium() -> Generator[Browser]:
 
 
 @pytest.fixture
-def screen(chromium: Browser) -> Generator[OpenScreen]:
+def screen(chromium: "Browser") -> "Generator[OpenScreen]":
     """Opens a window: `screen(address, width=390, dark=True)`."""
+    from studio_browser import Screen
+
     contexts: list[BrowserContext] = []
 
-    def opened(address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> Screen:
+    def opened(address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> "Screen":
         context = chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
