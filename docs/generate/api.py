@@ -22,7 +22,7 @@ def page() -> str:
     places = {name: place.removeprefix("preceptor.") for name, place in preceptor._MODULES.items()}
     parts, left = [INTRODUCTION], dict(places)
     for title, prefixes in _SECTIONS.items():
-        found = [name for each in prefixes for name, place in left.items() if place.startswith(each)]
+        found = [name for prefix in prefixes for name, place in left.items() if place.startswith(prefix)]
         names = list(dict.fromkeys(found))
         parts += [f"## {title}", *(f"::: preceptor.{name}" for name in names)] if names else []
         left = {name: place for name, place in left.items() if name not in names}

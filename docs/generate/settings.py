@@ -118,7 +118,7 @@ def _accepted(schema: dict[str, Any], model: type[BaseModel], field: FieldInfo) 
     if "$ref" in schema:
         schema = model.model_json_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
-        return " or ".join(_accepted(each, model, field) for each in schema["anyOf"] if each.get("type") != "null")
+        return " or ".join(_accepted(form, model, field) for form in schema["anyOf"] if form.get("type") != "null")
     if "enum" in schema or "const" in schema:
         return ", ".join(f'`"{value}"`' for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from judging.judging_examples import compared, first_with, gives
-from preceptor.backends.scripted import ChooseScript, ScriptedModel
+from preceptor.backends.scripted import SCRIPTS, ChooseScript
 from preceptor.core.progress import Silence
 from preceptor.core.types import JudgeFailure, Preference, Presentation, Rater, Verdict, likeliest
 from preceptor.judging.conduct import ConductTally, RowsTally, conduct_of
@@ -179,8 +179,10 @@ def judged_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     """Labels the data by a function."""
 
     def labelled(script: ChooseScript, **more: Any) -> LabelResult:
-        monkeypatch.setattr("preceptor.tasks.label.open_model", lambda *_, **__: ScriptedModel("test", script))
-        return label(data(tmp_path), judges=JudgeSpec(**more), out=tmp_path / "out", progress=Silence())
+        monkeypatch.setitem(SCRIPTS, "test", script)
+        return label(
+            data(tmp_path), judges=JudgeSpec(model="scripted:test", **more), out=tmp_path / "out", progress=Silence()
+        )
 
     return labelled
 

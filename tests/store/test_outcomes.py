@@ -126,15 +126,11 @@ def test_cut_back_to_a_whole_chunk(tmp_path: Path) -> None:
     assert outcomes.resume(4) == 4
 
 
-def test_a_row_longer_than_any_reader_takes_is_cut_off_and_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_longer_than_any_reader_takes_is_cut_off_and_made_again(tmp_path: Path) -> None:
     """One such row used to make every later run fail."""
     outcomes = Outcomes(tmp_path)
     outcomes.append([Numbered(0), Numbered(1, {"rationale": "w" * 200}), Numbered(3)], numbered(2))
-    monkeypatch.setattr("preceptor.store.outcomes.LONGEST_LINE", 100)
-    monkeypatch.setattr("preceptor.store.rows.LONGEST_LINE", 100)
-    again = Outcomes(tmp_path)
+    again = Outcomes(tmp_path, longest_line=100)
     assert again.resume() == 1
     again.append(numbered(1), [])
     assert numbers(again.preferences) == [0, 1]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.store.rows import Malformed, read_raw_rows
+from preceptor.store.rows import Malformed, json_lines, read_raw_rows
 
 ROWS = [{"prompt": f"p{i}", "n": i} for i in range(150)]
 
@@ -67,14 +67,12 @@ def test_a_bad_line_keeps_its_place(tmp_path: Path, line: bytes, reason: str) ->
     assert "\n" not in bad.reason
 
 
-def test_a_line_without_end_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preceptor.store.rows.LONGEST_LINE", 8)
+def test_a_line_without_end_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     path.write_text('{"a":1}\n{"a":"xxxxxxxxxxxxxxxxxxxxx"}\n{"a":2}')
-    first, bad, last = read(path)
+    (_, first), (_, bad), (_, last) = json_lines(path, longest=8)
     assert (first, last) == ({"a": 1}, {"a": 2})
-    assert isinstance(bad, Malformed)
-    assert "a line of more than" in bad.reason
+    assert "a line of more than 8 bytes" in str(bad)
 
 
 def test_a_missing_path_is_said_to_be_missing_whatever_its_ending(tmp_path: Path) -> None:

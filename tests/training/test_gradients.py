@@ -1,14 +1,16 @@
 """Gradients of parts: side by side, one by one, and of the whole."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from preceptor.training import gradients
-from preceptor.training.gradients import accumulate
+from preceptor.training.gradients import MOST_PARAMETERS, accumulate
 
+threads: set[int] = set()
+"""Threads in which parts were computed."""
 PARTS = [range(0, 3), range(3, 4), range(4, 9), range(9, 10)]
 
 
@@ -26,15 +28,16 @@ def learners() -> tuple[torch.nn.Linear, torch.nn.Linear]:
     return torch.nn.Linear(4, 1), torch.nn.Linear(2, 2)
 
 
-def gradients_of(*, one_by_one: bool) -> tuple[list[int], list[Tensor | None]]:
+def gradients_of(*, one_by_one: bool, most_parameters: int = MOST_PARAMETERS) -> tuple[list[int], list[Tensor | None]]:
     layer, unused = learners()
     inputs = torch.randn(10, 4, generator=torch.Generator().manual_seed(1))
 
     def work(part: range) -> tuple[Tensor, int]:
+        threads.add(threading.get_ident())
         return layer(inputs[part.start : part.stop]).square().sum(), len(part)
 
     parameters = [*layer.parameters(), *unused.parameters()]
-    facts = accumulate(work, PARTS, parameters, one_by_one=one_by_one)
+    facts = accumulate(work, PARTS, parameters, one_by_one=one_by_one, most_parameters=most_parameters)
     return facts, [parameter.grad for parameter in parameters]
 
 
@@ -58,11 +61,13 @@ def test_the_sum_is_the_same_every_time() -> None:
         )
 
 
-def test_a_large_model_is_not_computed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_model_is_not_computed_side_by_side() -> None:
     _, expected = gradients_of(one_by_one=True)
-    monkeypatch.setattr(gradients, "MOST_PARAMETERS", 3)
-    monkeypatch.setattr(gradients, "side_by_side", None)  # not to be called
-    _, grads = gradients_of(one_by_one=False)
+    threads.clear()
+    _, grads = gradients_of(one_by_one=False, most_parameters=3)
+    assert threads == {threading.get_ident()}
+    gradients_of(one_by_one=False)
+    assert len(threads) > 1
     assert all(
         torch.equal(a, b) for a, b in zip(expected[:2], grads[:2], strict=True) if a is not None and b is not None
     )

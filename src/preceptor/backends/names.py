@@ -31,10 +31,10 @@ def same_model(identity: str, other: str) -> bool:
     """Whether two models' identities name the same weights, regardless of name, precision, and whether they answer by
     votes.
     """
-    hashes = [_HASH.search(each) for each in (identity, other)]
+    hashes = [_HASH.search(name) for name in (identity, other)]
     if hashes[0] and hashes[1]:
         return hashes[0][1] == hashes[1][1]
-    one, two = (_VOTES.sub("", _PRECISION.sub("", each)) for each in (identity, other))
+    one, two = (_VOTES.sub("", _PRECISION.sub("", name)) for name in (identity, other))
     return one == two
 
 

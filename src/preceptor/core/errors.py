@@ -36,4 +36,4 @@ def nearest(name: str, known: Iterable[str], other: str = "") -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f'did you mean "{close[0]}"?'
-    return "known: " + ", ".join(f'"{each}"' for each in names) + (f", or give {other}" if other else "")
+    return "known: " + ", ".join(f'"{known_name}"' for known_name in names) + (f", or give {other}" if other else "")

@@ -65,18 +65,18 @@ class Outlook:
             self._stage.done += 1
             if self._worked or not self._stage.part.tokens:
                 self._stage.seconds.append(now - self._since)
-        self._stage = next((each for each in self._parts if _is_of(each, name)), None)
+        self._stage = next((estimate for estimate in self._parts if _is_of(estimate, name)), None)
         self._since, self._worked = now, False
 
     def step(self, step: int, total: int) -> None:
         """Records that training step `step` of `total` is finished."""
         now = self._clock()
-        for each in self._parts:
-            if _is_steps(each):
-                each.done = step + each.part.times - total
-                each.seconds.append(now - self._since)
-            elif each.part.every:
-                each.done = max(each.done, step // each.part.every)
+        for estimate in self._parts:
+            if _is_steps(estimate):
+                estimate.done = step + estimate.part.times - total
+                estimate.seconds.append(now - self._since)
+            elif estimate.part.every:
+                estimate.done = max(estimate.done, step // estimate.part.every)
         self._since = now
 
     def sampled(self, done: int, total: int) -> None:
@@ -89,12 +89,12 @@ class Outlook:
         """Seconds until the plan is done; None if too little has been timed to say."""
         token = self._seconds_of_a_token()
         seconds = 0.0
-        for each in self._parts:
-            once = _once(each, token)
-            remaining = max(0, each.part.times - each.done)
+        for estimate in self._parts:
+            once = _once(estimate, token)
+            remaining = max(0, estimate.part.times - estimate.done)
             if once is None:
                 return None
-            under_way = each is self._stage and not _is_steps(each) and remaining > 0
+            under_way = estimate is self._stage and not _is_steps(estimate) and remaining > 0
             passed = min(once, self._clock() - self._since) if under_way else 0.0
             seconds += remaining * once - passed
         return seconds if self._parts else None
@@ -102,9 +102,9 @@ class Outlook:
     def _seconds_of_a_token(self) -> float | None:
         """Seconds per token that is only sampled: from finished parts, otherwise from the sampling under way."""
         timed = [
-            median(each.seconds) / each.part.tokens / each.part.cost
-            for each in self._parts
-            if each.seconds and each.part.tokens
+            median(estimate.seconds) / estimate.part.tokens / estimate.part.cost
+            for estimate in self._parts
+            if estimate.seconds and estimate.part.tokens
         ]
         return median(timed) if timed else self._sampled
 

@@ -221,9 +221,14 @@ def _data(pairs: Sequence[tuple[Preference, HumanLabel]]) -> _Data:
     import numpy as np
 
     rows = [
-        (log_odds(each.p_a), label.p_a, 1.0 if each.order == "ab" else -1.0, 1.0 / len(preference.presentations))
+        (
+            log_odds(presentation.p_a),
+            label.p_a,
+            1.0 if presentation.order == "ab" else -1.0,
+            1.0 / len(preference.presentations),
+        )
         for preference, label in pairs
-        for each in preference.presentations
+        for presentation in preference.presentations
     ]
     logits_a, targets_a, signs, weights = np.array(rows).T
     return _Data(logits_a * signs, np.where(signs > 0, targets_a, 1.0 - targets_a), weights)

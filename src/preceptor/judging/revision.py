@@ -94,7 +94,7 @@ class Reviser:
                     rounds[i].append(outcome)
         results: list[Revised | JudgeFailure] = []
         for i, draft in enumerate(drafts):
-            failed = next((each for each in (draft, latest[i]) if isinstance(each, JudgeFailure)), None)
+            failed = next((answer for answer in (draft, latest[i]) if isinstance(answer, JudgeFailure)), None)
             results.append(failed or Revised(prompts[i], str(draft), tuple(rounds[i])))
         return results
 

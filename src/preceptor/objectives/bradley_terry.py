@@ -30,7 +30,7 @@ def soft_preference_loss(
     Raises: ValueError when shapes disagree, or a label, a weight or κ is out of range.
     """
     weights_B = torch.ones_like(rewards_chosen_B) if weights_B is None else weights_B
-    shapes = [tuple(each.shape) for each in (rewards_chosen_B, rewards_rejected_B, p_chosen_B, weights_B)]
+    shapes = [tuple(values.shape) for values in (rewards_chosen_B, rewards_rejected_B, p_chosen_B, weights_B)]
     if rewards_chosen_B.ndim != 1 or len(set(shapes)) != 1:
         raise ValueError(f"expected arrays of one number per pair, got shapes {shapes}")
     if not bool(((p_chosen_B >= 0.0) & (p_chosen_B <= 1.0)).all()):

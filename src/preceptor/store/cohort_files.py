@@ -96,12 +96,12 @@ class Duplicates:
             self._signed[name] = self._sign(rest)
         other, other_bands = self._signed[name]
         keys = list(zip(range(_BANDS), asked_bands, other_bands, strict=True))
-        for known in {number for each in keys for number in self._buckets.get(each, ())}:
+        for known in {number for key in keys for number in self._buckets.get(key, ())}:
             if _alike(asked, self._parts[known][0]) and _alike(other, self._parts[known][1]):
                 return "near"
-        for each in keys:
-            if len(self._buckets[each]) < _MOST_IN_BUCKET:
-                self._buckets[each].append(len(self._parts))
+        for key in keys:
+            if len(self._buckets[key]) < _MOST_IN_BUCKET:
+                self._buckets[key].append(len(self._parts))
         self._parts.append((asked, other))
         return None
 

@@ -36,7 +36,9 @@ class OutcomeRow(Protocol):
 class Outcomes:
     """The outcomes in an existing folder, for one process at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, longest_line: int = LONGEST_LINE) -> None:
+        """longest_line: bytes of the longest row that any reader takes; a longer one counts as torn."""
+        self._longest_line = longest_line
         self.preferences = folder / "preferences.jsonl"
         self.failures = folder / "failures.jsonl"
         self._next: int | None = None
@@ -86,7 +88,7 @@ class Outcomes:
 
     def _accept(self, most: int | None) -> int:
         """Cuts off incomplete outcomes, and those beyond `most`. Returns how many are left."""
-        files = [_File(self.preferences), _File(self.failures)]
+        files = [_File(path, self._longest_line) for path in (self.preferences, self.failures)]
         number = 0
         while number != most and (holders := [file for file in files if file.head == number]):
             holders[0].advance()
@@ -106,9 +108,9 @@ class Outcomes:
 class _File:
     """One of the two files, read row by row up to the first line that is torn."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, longest_line: int) -> None:
         self._path = path
-        self._rows = _numbers(path)
+        self._rows = _numbers(path, longest_line)
         self._accepted = 0
         self._read = 0
         self.head: int | None = None
@@ -133,13 +135,13 @@ class _File:
                     os.fsync(stream.fileno())
 
 
-def _numbers(path: Path) -> Generator[tuple[int, int]]:
+def _numbers(path: Path, longest_line: int) -> Generator[tuple[int, int]]:
     """(number, offset of the byte after the row) of each complete row, up to the first one that is unreadable."""
     if not path.exists():
         return
     offset = 0
     with writing(path), path.open("rb") as stream:
-        while line := stream.readline(LONGEST_LINE):
+        while line := stream.readline(longest_line):
             offset += len(line)
             try:
                 number: Any = json.loads(line)["row"] if line.endswith(b"\n") else None

@@ -121,7 +121,7 @@ def tidy_messages(value: Any) -> Any:
 def _tidy(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    fields: JsonObject = {str(key): each for key, each in value.items() if each is not None}
+    fields: JsonObject = {str(key): field for key, field in value.items() if field is not None}
     if "tool_calls" in fields:
         fields["tool_calls"] = tidy_messages(fields["tool_calls"])
     if "function" in fields:

@@ -111,7 +111,7 @@ def parse_json(text: str) -> Any:
 def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(DEEPEST + 1):
-        level = [child for each in level for child in _children(each)]
+        level = [child for node in level for child in _children(node)]
         if not level:
             return
     raise ValueError(f"nested more than {DEEPEST} levels deep")

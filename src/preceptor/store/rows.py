@@ -88,16 +88,17 @@ def _folder(path: Path) -> _Read:
     return chain.from_iterable(map(_file, files))
 
 
-def _json_lines(path: Path) -> _Read:
+def json_lines(path: Path, longest: int = LONGEST_LINE) -> _Read:
+    """The rows of a file of JSON lines, or what is wrong with them. A line of more bytes than `longest` is skipped."""
     with path.open("rb") as stream:
         number = 0
-        while raw := stream.readline(LONGEST_LINE):
+        while raw := stream.readline(longest):
             number += 1
             place = place_of(path, number)
-            if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+            if len(raw) == longest and not raw.endswith(b"\n"):
                 while raw and not raw.endswith(b"\n"):
-                    raw = stream.readline(LONGEST_LINE)
-                yield place, f"a line of more than {LONGEST_LINE >> 20} MiB; expected one JSON object on each line"
+                    raw = stream.readline(longest)
+                yield place, f"a line of more than {longest:,} bytes; expected one JSON object on each line"
             elif raw.strip():
                 yield place, parse_line(raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw)
 
@@ -158,5 +159,5 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-_READERS: dict[str, Callable[[Path], _Read]] = {".jsonl": _json_lines, ".parquet": _parquet}
+_READERS: dict[str, Callable[[Path], _Read]] = {".jsonl": json_lines, ".parquet": _parquet}
 _EXPECTED = "a .jsonl or .parquet file, a folder of them, or a folder saved by `datasets`"

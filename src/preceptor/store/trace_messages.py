@@ -51,7 +51,7 @@ def as_text(value: Any) -> str:
 
 def dicts(value: Any) -> list[JsonObject]:
     """The objects in a list; an empty list for anything else."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def read_messages(value: Any, role: Role = "user") -> list[Message]:
@@ -65,7 +65,7 @@ def read_messages(value: Any, role: Role = "user") -> list[Message]:
     if isinstance(value, dict) and not {"role", "content", "parts", "message"} & value.keys():
         value = next((value[key] for key in _LISTS if value.get(key)), _json(value))
     listed: list[Any] = value if isinstance(value, list) else [] if value is None else [value]
-    return [message for each in listed for message in _messages(each, role)]
+    return [message for part in listed for message in _messages(part, role)]
 
 
 def read_instructions(value: Any) -> list[Message]:
@@ -86,7 +86,7 @@ def _messages(raw: Any, role: Role) -> list[Message]:
     role = _ROLES[named.casefold()]
     content = next((fields[key] for key in ("parts", "contents", "content", "refusal") if fields.get(key)), None)
     parts = _Parts(content)
-    calls = [*parts.calls, *(_call(each) for each in dicts(fields.get("tool_calls")))]
+    calls = [*parts.calls, *(_call(call) for call in dicts(fields.get("tool_calls")))]
     if parts.results and not (parts.text or calls):
         return parts.results
     main = Message(
@@ -108,7 +108,7 @@ class _Parts:
         if isinstance(content, str) and content.lstrip().startswith('[{"type":'):  # as OpenLLMetry writes parts
             content = decoded(content)
         listed: list[Any] = content if isinstance(content, list) else [] if content is None else [content]
-        self.text = "\n".join(text for each in listed if (text := self._part(each)))
+        self.text = "\n".join(text for part in listed if (text := self._part(part)))
 
     def _part(self, part: Any) -> str:
         """The text of a part; tool calls and results are collected separately."""
@@ -149,7 +149,7 @@ def _call(raw: dict[str, Any]) -> ToolCall:
 
 def _flat(value: Any) -> str:
     """A tool's result as text: the texts of a list of text parts, or the JSON of other data."""
-    texts = [each.get("text") for each in dicts(value)]
+    texts = [part.get("text") for part in dicts(value)]
     return "\n".join(map(as_text, texts)) if texts and all(isinstance(text, str) for text in texts) else as_text(value)
 
 

@@ -43,12 +43,12 @@ Event = tuple[str, Attributes]
 
 def read_attributes(raw: Any) -> Attributes:
     """The attributes of a span or event by name, from OTLP's list of keys and typed values."""
-    return {str(each["key"]): _value(each.get("value")) for each in dicts(raw) if "key" in each}
+    return {str(attribute["key"]): _value(attribute.get("value")) for attribute in dicts(raw) if "key" in attribute}
 
 
 def read_events(raw: Any) -> list[Event]:
     """The events of a span, in order."""
-    return [(str(each.get("name")), read_attributes(each.get("attributes"))) for each in dicts(raw)]
+    return [(str(event.get("name")), read_attributes(event.get("attributes"))) for event in dicts(raw)]
 
 
 def is_call(attributes: Attributes) -> bool:
@@ -102,13 +102,13 @@ def has_negative_feedback(attributes: Attributes, events: list[Event]) -> bool:
     given: list[dict[str, Any]] = []
     for form in ("annotation", "evaluation"):
         for prefix in (f"{form}s", f"trace.{form}s"):
-            given += dicts([each.get(form) for each in dicts(_nested(attributes, prefix))])
+            given += dicts([score.get(form) for score in dicts(_nested(attributes, prefix))])
     for name, fields in events:
         if name == "gen_ai.evaluation.result":
             score = {"score": fields.get("gen_ai.evaluation.score.value")}
             label = {"label": fields.get("gen_ai.evaluation.score.label")}
             given.append({"name": fields.get("gen_ai.evaluation.name")} | score | label)
-    return any(_is_negative(each) for each in given)
+    return any(_is_negative(score) for score in given)
 
 
 def is_down(value: Any) -> bool:
@@ -137,7 +137,7 @@ def _value(raw: Any) -> Any:
         return None
     kind, value = next(iter(raw.items()))
     if kind == "arrayValue":
-        return [_value(each) for each in dicts(value.get("values"))] if isinstance(value, dict) else None
+        return [_value(item) for item in dicts(value.get("values"))] if isinstance(value, dict) else None
     if kind == "kvlistValue":
         return read_attributes(value.get("values")) if isinstance(value, dict) else None
     if kind == "intValue" and isinstance(value, str):
@@ -238,7 +238,7 @@ def _nested(attributes: Attributes, prefix: str) -> Any:
 def _listed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    inner = {key: _listed(each) for key, each in value.items()}
+    inner = {key: _listed(inner_value) for key, inner_value in value.items()}
     if inner and all(key.isdecimal() and len(key) < 10 for key in inner):
         return [inner[key] for key in sorted(inner, key=int)]
     return inner

@@ -250,7 +250,7 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
             stream.seek(0)
             whole = _parse(stream.read())
             if isinstance(whole, list):
-                yield from ((f"{path}: item {number}", each) for number, each in enumerate(whole, start=1))
+                yield from ((f"{path}: item {number}", item) for number, item in enumerate(whole, start=1))
             elif isinstance(whole, dict):
                 yield str(path), whole
             else:  # JSON lines after all, the first of them torn

@@ -91,7 +91,7 @@ def _estimate(
     """The estimate and the comparisons for people to label next."""
     people = None if labels is None else read_people(labels)
     judged = enumerate(_judged(file))
-    asked = [row for position, each in judged if (row := _asked(position, each, policy, people)) is not None]
+    asked = [row for position, labelled in judged if (row := _asked(position, labelled, policy, people)) is not None]
     if not asked:
         raise UsageError(_nothing_asked(file, policy))
     matches = None if people is None or labels is None else people.matches(labels, file)

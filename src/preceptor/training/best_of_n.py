@@ -37,11 +37,11 @@ def choose_best(
             f"groups of {[len(group.responses) for group in groups_P]}"
         )
     outcomes = [_best(group, row) for group, row in zip(groups_P, rewards_PG, strict=True)]
-    counts = Counter(each for each in outcomes if isinstance(each, str))
+    counts = Counter(outcome for outcome in outcomes if isinstance(outcome, str))
     notes = [
         f"{counts[key]} of {len(groups_P)} prompts left out: {why}" for key, why in _REASONS.items() if counts[key]
     ]
-    return [None if isinstance(each, str) else each for each in outcomes], notes
+    return [None if isinstance(outcome, str) else outcome for outcome in outcomes], notes
 
 
 def _best(group: ResponseGroup, rewards_G: Sequence[float | None]) -> Demonstration | str:

@@ -27,18 +27,24 @@ def parts_to_learn(sizes: Sequence[int], at_once: int, device: torch.device, cou
 
 
 def accumulate(
-    work: Callable[[T], tuple[Tensor, R]], parts: Sequence[T], parameters: Sequence[Tensor], *, one_by_one: bool
+    work: Callable[[T], tuple[Tensor, R]],
+    parts: Sequence[T],
+    parameters: Sequence[Tensor],
+    *,
+    one_by_one: bool,
+    most_parameters: int = MOST_PARAMETERS,
 ) -> list[R]:
     """Adds up the gradients of the losses of a batch's parts, always in the parts' order, so the sum is reproducible.
 
     Args:
         work: returns a part's loss, and further results for the caller.
         one_by_one: computes no parts in parallel, to save memory.
+        most_parameters: of a model whose parts are computed in parallel; each part has gradients of its own.
 
     Returns: the further results of `work`, for each part.
     """
     device = parameters[0].device
-    large = sum(parameter.numel() for parameter in parameters) > MOST_PARAMETERS
+    large = sum(parameter.numel() for parameter in parameters) > most_parameters
     facts: list[R] = []
     if one_by_one or large or workers(device) == 1:
         for part in parts:

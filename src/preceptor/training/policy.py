@@ -241,7 +241,7 @@ class Policy:
         """Log π of each response, summed over its tokens, in nats: P lists of G numbers."""
         tokens_P = [group.tokens for group in groups_P]
         lengths = [len(ids) for group in tokens_P for ids in group.responses]
-        summed = iter([float(each.double().sum()) for each in self.log_probs(tokens_P, temperature).split(lengths)])
+        summed = iter([float(part.double().sum()) for part in self.log_probs(tokens_P, temperature).split(lengths)])
         return [[next(summed) for _ in group.responses] for group in tokens_P]
 
     @torch.no_grad()

@@ -175,7 +175,7 @@ def read_positions(log_probs: Any) -> list[Position]:
     except ValidationError:
         raise LogProbsError("the server gave no log-probabilities, or in an unknown form") from None
     if isinstance(form, _Content):
-        listed = [(each.token, [(top.token, top.logprob) for top in each.top_logprobs]) for each in form.content]
+        listed = [(token.token, [(top.token, top.logprob) for top in token.top_logprobs]) for token in form.content]
     else:
         listed = [(token, list(top.items())) for token, top in zip(form.tokens, form.top_logprobs, strict=False)]
     if not listed:

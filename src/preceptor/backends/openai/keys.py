@@ -53,9 +53,9 @@ def masked(value: Any, key: str) -> Any:
     if isinstance(value, str):
         return value.replace(key, MASK)
     if isinstance(value, list):
-        return [masked(each, key) for each in value]
+        return [masked(inner, key) for inner in value]
     if isinstance(value, dict):
-        return {masked(name, key): masked(each, key) for name, each in value.items()}
+        return {masked(name, key): masked(inner, key) for name, inner in value.items()}
     return value
 
 

@@ -121,7 +121,7 @@ class _Part:
     ) -> None:
         self._shape = G, L, S = (len(segments), *lengths)
         self._keys_of_head = prefix + row
-        self._seen_by_all = 0 if window else min(_seen_before(each, prefix) for each in segments)
+        self._seen_by_all = 0 if window else min(_seen_before(segment, prefix) for segment in segments)
         self._queries_GL = torch.full((G, L), row - 1)
         self._keys_GS = torch.full((G, S), prefix + row - 1)
         self._bias_GLR = torch.full((G, L, S - self._seen_by_all), -torch.inf)

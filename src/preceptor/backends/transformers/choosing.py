@@ -139,8 +139,8 @@ def _logits(model: Any, rows: Sequence[Read], prefix_cache: PrefixCache) -> Sequ
         layout = lay_out(model, [rows[i][0] for i in part], len(prefix))
         reads = [places[rows[i][1] - len(prefix) :] for places, i in zip(layout.places, part, strict=True)]
         known = {"past_key_values": prefix_cache.expanded(model, prefix, 1)} if prefix else {}
-        logits_RV, _ = read(model, layout.arguments | known, [place for each in reads for place in each])
-        return logits_RV.split([len(each) for each in reads])
+        logits_RV, _ = read(model, layout.arguments | known, [place for places in reads for place in places])
+        return logits_RV.split([len(places) for places in reads])
 
     before: list[tuple[int, ...]] = [prefix, *(text if forest else () for text, _ in rows[:-1])]
     sizes = [len(text) - common_length(text, other) for (text, _), other in zip(rows, before, strict=True)]

@@ -41,11 +41,11 @@ def side_by_side(device: torch.device, work: Callable[[T], R], items: Sequence[T
     there = _as_here(work)
     begun = [_pool(at_once, threads // at_once).submit(there, item) for item in items]
     try:
-        for each in begun:
-            yield each.result()
+        for future in begun:
+            yield future.result()
     finally:
-        for each in begun:
-            each.cancel()
+        for future in begun:
+            future.cancel()
         wait(begun)
         torch.set_num_threads(threads)  # a worker's setting becomes the default of later threads
 

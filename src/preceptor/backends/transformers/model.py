@@ -81,11 +81,11 @@ class LocalModel:
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """Exact log-probabilities. A request fails alone if it exceeds the window or the chat template refuses it."""
         encoded = [self._encoded_choice(request) for request in requests]
-        fits = [(i, each) for i, each in enumerate(encoded) if isinstance(each, EncodedChoice)]
-        if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
+        fits = [(i, choice) for i, choice in enumerate(encoded) if isinstance(choice, EncodedChoice)]
+        if failed := [(i, choice) for i, choice in enumerate(encoded) if isinstance(choice, JudgeFailure)]:
             yield [(i, failure) for i, failure in failed]
         at_once = self.tokens_at_once * workers(self.model.device)
-        for batch in batches([each for _, each in fits], at_once, forest=traits(self.model).forest):
+        for batch in batches([choice for _, choice in fits], at_once, forest=traits(self.model).forest):
             chosen = [fits[i][1] for i in batch]
             results = choice_log_probs(self.model, chosen, self._prefix_cache)
             yield [
@@ -101,9 +101,9 @@ class LocalModel:
         `stop` is applied to the finished text: tokens after it were computed, so the usage counts them.
         """
         encoded = [self._encoded(r.prompt, r.prefill, r.max_new_tokens) for r in requests]
-        if failed := [(i, each) for i, each in enumerate(encoded) if isinstance(each, JudgeFailure)]:
+        if failed := [(i, choice) for i, choice in enumerate(encoded) if isinstance(choice, JudgeFailure)]:
             yield [(i, failure) for i, failure in failed]
-        fits = {i: each for i, each in enumerate(encoded) if not isinstance(each, JudgeFailure)}
+        fits = {i: choice for i, choice in enumerate(encoded) if not isinstance(choice, JudgeFailure)}
         for batch in _completion_batches(requests, fits):
             first = requests[batch[0]]
             sampled = sample_each(

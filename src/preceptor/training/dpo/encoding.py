@@ -33,8 +33,8 @@ def pack_pairs(
     Raises: UsageError when the policy's tokenizer has no chat template, or its template drops messages.
     """
     packed = [_pack(policy, pair, max_length) for pair in pairs]
-    reasons = Counter(each for each in packed if isinstance(each, str))
-    encoded = [each for each in packed if isinstance(each, PackedPair)]
+    reasons = Counter(pair for pair in packed if isinstance(pair, str))
+    encoded = [pair for pair in packed if isinstance(pair, PackedPair)]
     encoded.sort(key=lambda pair: (pair.id, pair.tokens.prompt, pair.tokens.responses, pair.p_chosen, pair.weight))
     return encoded, dict(reasons)
 

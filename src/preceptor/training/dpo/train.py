@@ -145,20 +145,20 @@ class DpoUpdater:
                 self._policy.trainable,
                 one_by_one=self._policy.recomputes,
             )
-        everyone = self._processes.gather([each for part in seen for each in part])
-        loss = sum(each.loss for each in everyone) / len(batch)
+        everyone = self._processes.gather([pair for part in seen for pair in part])
+        loss = sum(pair.loss for pair in everyone) / len(batch)
         stepped = self._optimizer.step(loss, f"step {self._policy.step + 1}")
-        labelled = [each for each in everyone if each.p_chosen != 0.5]
+        labelled = [pair for pair in everyone if pair.p_chosen != 0.5]
         agree = [
-            0.5 if abs(each.margin) < ROUNDING else float((each.margin > 0.0) == (each.p_chosen > 0.5))
-            for each in labelled
+            0.5 if abs(pair.margin) < ROUNDING else float((pair.margin > 0.0) == (pair.p_chosen > 0.5))
+            for pair in labelled
         ]
         return DpoFacts(
             loss=loss,
             accuracy=sum(agree) / len(agree) if agree else None,
-            margin=sum(each.margin for each in everyone) / len(batch),
-            chosen_log_prob=sum(each.chosen for each in everyone) / len(batch),
-            rejected_log_prob=sum(each.rejected for each in everyone) / len(batch),
+            margin=sum(pair.margin for pair in everyone) / len(batch),
+            chosen_log_prob=sum(pair.chosen for pair in everyone) / len(batch),
+            rejected_log_prob=sum(pair.rejected for pair in everyone) / len(batch),
             pairs=len(batch),
             grad_norm=stepped.grad_norm,
             learning_rate=stepped.learning_rate,

@@ -232,21 +232,21 @@ def _step(
             model.trainable,
             one_by_one=model.recomputes,
         )
-    scored = processes.gather([each for part in by_part for each in part])
-    loss = math.fsum(each.loss for each in scored) / len(scored)
+    scored = processes.gather([pair for part in by_part for pair in part])
+    loss = math.fsum(pair.loss for pair in scored) / len(scored)
     stepped = optimizer.step(loss, f"step {place.step} of the reward model")
-    margins = [each.chosen - each.rejected for each in scored]
+    margins = [pair.chosen - pair.rejected for pair in scored]
     decided = [
-        0.5 if margin == 0.0 else float((margin > 0.0) == (each.p_chosen > 0.5))
-        for margin, each in zip(margins, scored, strict=True)
-        if each.p_chosen != 0.5
+        0.5 if margin == 0.0 else float((margin > 0.0) == (pair.p_chosen > 0.5))
+        for margin, pair in zip(margins, scored, strict=True)
+        if pair.p_chosen != 0.5
     ]
     return RewardStepFacts(
         epoch=place.epoch,
         loss=loss,
         accuracy=math.fsum(decided) / len(decided) if decided else None,
         margin=math.fsum(margins) / len(scored),
-        reward=math.fsum(each.chosen + each.rejected for each in scored) / (2 * len(scored)),
+        reward=math.fsum(pair.chosen + pair.rejected for pair in scored) / (2 * len(scored)),
         grad_norm=stepped.grad_norm,
         learning_rate=stepped.learning_rate,
     )

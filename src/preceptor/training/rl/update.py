@@ -137,11 +137,11 @@ class Updater:
         device = rewards_PG.device
         tokens = [group.tokens for group in groups]
         gather = self._processes.gather
-        log_probs = gather([each.log_probs_N.detach().cpu() for each in passes])
+        log_probs = gather([part.log_probs_N.detach().cpu() for part in passes])
         reference = gather(
             [self._policy.reference_log_probs(tokens, self._settings.temperature).cpu()] if tokens else []
         )
-        values = gather([each.values_N.detach().cpu() for each in passes if each.values_N is not None])
+        values = gather([part.values_N.detach().cpu() for part in passes if part.values_N is not None])
         lengths = gather([len(ids) for group in tokens for ids in group.responses])
         return Batch(
             rewards_PG=rewards_PG,

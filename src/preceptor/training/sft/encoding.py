@@ -25,8 +25,8 @@ def encode_demonstrations(
     """
     rows: list[dict[str, list[int]]] = []
     reasons: Counter[str] = Counter()
-    for each in demonstrations:
-        encoded = _encode(tokenizer, each, max_length)
+    for demonstration in demonstrations:
+        encoded = _encode(tokenizer, demonstration, max_length)
         if isinstance(encoded, str):
             reasons[encoded] += 1
         else:

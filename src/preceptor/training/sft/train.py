@@ -114,8 +114,12 @@ def _made_from(
     base: str, demonstrations: Sequence[Demonstration], tuning: TuningSettings, settings: SftSettings, seed: int
 ) -> JsonObject:
     listed = [
-        [[message.wire() for message in each.prompt.conversation], each.answer, each.finished]
-        for each in demonstrations
+        [
+            [message.wire() for message in demonstration.prompt.conversation],
+            demonstration.answer,
+            demonstration.finished,
+        ]
+        for demonstration in demonstrations
     ]
     return {
         "method": "supervised fine-tuning",

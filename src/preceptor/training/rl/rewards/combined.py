@@ -39,7 +39,8 @@ class WeightedReward:
         weights = [weight for _, weight in self._parts]
         by_source = [source(groups_P) for source, _ in self._parts]
         sums = [
-            [_weighted(each, weights) for each in zip(*rows_G, strict=True)] for rows_G in zip(*by_source, strict=True)
+            [_weighted(by_source_here, weights) for by_source_here in zip(*rows_G, strict=True)]
+            for rows_G in zip(*by_source, strict=True)
         ]
         if all(reward is None for row in sums for reward in row):
             raise PreceptorError(f"no response of a step has a reward from all {len(weights)} sources that are summed")

@@ -60,8 +60,8 @@ class CallableReward:
         rewards = self._numbers(self._called(arguments), count)
         if all(reward is None for reward in rewards):
             raise PreceptorError(f"the reward function {self.name} has no number for any of a step's {count} responses")
-        each = iter(rewards)
-        return [[next(each) for _ in group.responses] for group in groups_P]
+        remaining = iter(rewards)
+        return [[next(remaining) for _ in group.responses] for group in groups_P]
 
     def _arguments(self, groups_P: "Sequence[ResponseGroup]") -> dict[str, Any]:
         responses = [(group.prompt, response) for group in groups_P for response in group.responses]
