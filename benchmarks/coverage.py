@@ -93,7 +93,7 @@ def _uneven(rng: Rng, n: int) -> Interval:
     share = share_by_prompt(
         [(f"{i}", float(rng.random() < of_prompt_P[i])) for i, rows in enumerate(rows_P) for _ in range(rows)]
     )
-    return share and (share.low, share.high)
+    return _ends(share)
 
 
 def _truth(draw: Callable[[Rng, int], np.ndarray]) -> float:

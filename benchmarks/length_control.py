@@ -156,7 +156,15 @@ def simulate_fit(pairs: Sequence[JudgedPair], trials: int, models: int, prompts:
         chosen = rng.choice(len(names), models, replace=False)
         drawn = rng.choice(len(numbers), prompts)
         sample = [
-            JudgedPair(f"{place}", "all", names[m], BASELINE, float(rng.random() < p_N[n]), *map(int, lengths[n]))
+            JudgedPair(
+                f"{place}",
+                "all",
+                names[m],
+                BASELINE,
+                float(rng.random() < p_N[n]),
+                int(lengths[n][0]),
+                int(lengths[n][1]),
+            )
             for m in chosen
             for place, i in enumerate(drawn)
             if (n := at.get((int(m), int(i)))) is not None

@@ -101,7 +101,8 @@ class RejectionSampling(Method[RejectionRecipe]):
             session.stage("rejection", "sampling and judging responses", Rejection, sample)
             by_id = {prompt.id: prompt for prompt in prompts.training}
             kept = [
-                Demonstration(by_id[row["prompt"]], row["text"], finished=row["finished"]) for row in read_rows(path)
+                Demonstration(by_id[str(row["prompt"])], str(row["text"]), finished=bool(row["finished"]))
+                for row in read_rows(path)
             ]
             fine_tune(session, "fine_tuning", recipe.policy, kept, recipe.fine_tuning)
             return end_fine_tuned(session, "fine_tuning", recipe.policy, before, prompts, judge, grader)

@@ -168,7 +168,7 @@ def test_a_run_is_held_to_the_prompts_it_began_with(tmp_path: Path, tiny_folder:
     with (tmp_path / "prompts.jsonl").open("a") as stream:
         stream.write(json.dumps({"prompt": "one more"}) + "\n")
     log = (directory.path / "log.txt").read_text()
-    with pytest.raises(UsageError, match="the prompts changed since this run began"):
+    with pytest.raises(UsageError, match="holds a run made with other prompts"):
         execute(directory, Told())
     assert (directory.path / "log.txt").read_text() == log
     assert not (directory.path / "summary.json").exists()
@@ -300,7 +300,7 @@ def test_an_edited_recipe_is_another_run(tmp_path: Path, tiny_folder: Path) -> N
     (directory.path / "summary.json").unlink()
     path = directory.path / "recipe.toml"
     path.write_text(path.read_text().replace("learning_rate = 0.001", "learning_rate = 0.002"))
-    with pytest.raises(UsageError, match="the recipe changed since this run began"):
+    with pytest.raises(UsageError, match="holds a run made with other recipe"):
         execute(RunDirectory.open(directory.path), Told())
 
 

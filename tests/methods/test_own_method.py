@@ -111,7 +111,7 @@ def test_a_method_that_changed_is_not_gone_on_with(tmp_path: Path, tiny_folder: 
     with pytest.raises(NotImplementedError):
         execute(directory, Told())
     (tmp_path / "toy.py").write_text(TOY.replace("Nothing", "Little"))
-    with pytest.raises(UsageError, match=r"the method toy\.py changed since this run began"):
+    with pytest.raises(UsageError, match=r"holds a run made with other method toy\.py"):
         execute(RunDirectory.open(directory.path), Told())
 
 

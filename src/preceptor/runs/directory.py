@@ -31,6 +31,7 @@ from preceptor.store.files import (
 )
 from preceptor.store.in_memory import name_of, remember
 from preceptor.store.own_folder import check_own, check_unused, mark
+from preceptor.store.pinned import pin
 
 Kept = TypeVar("Kept", bound=Frozen)
 PROMPTS = "prompts.jsonl"
@@ -131,19 +132,7 @@ class RunDirectory:
 
         Raises: UsageError naming the input that has changed.
         """
-        path = self.path / "inputs.json"
-        if not path.exists():
-            write_json(path, inputs)
-            return
-        pinned = read_json(path)
-        for name, value in inputs.items():
-            if pinned.get(name, value) != value:
-                raise UsageError(
-                    f"{self.path}: the {name} changed since this run began (was {pinned.get(name)}, is {value}); "
-                    "bring back the old one, or start a new run"
-                )
-        if inputs.keys() - pinned.keys():
-            write_json(path, pinned | inputs)
+        pin(self.path / "inputs.json", inputs, "a run", in_stages=True)
 
     def stage_result(self, name: str, kind: type[Kept]) -> Kept | None:
         """The result of a stage; None if it is not finished.
