@@ -1,6 +1,7 @@
 """Adapters computed in one product against peft's own forward pass."""
 
 import copy
+import warnings
 from typing import Any
 
 import pytest
@@ -56,3 +57,10 @@ def test_switched_off_or_merged_adapters_are_pefts() -> None:
     ours.merge_adapter()
     theirs.merge_adapter()
     torch.testing.assert_close(ours(IDS).logits, theirs(IDS).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_adding_adapters_shows_users_no_advice_to_developers() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        model = adapted(make_model().model, lora_config(TuningSettings(rank=4), "CAUSAL_LM"), 0)
+    assert any("lora_" in name for name, _ in model.named_parameters())

@@ -1,5 +1,6 @@
 """LoRA adapters (Hu et al. 2021) for all trainers, computed with fewer passes over memory than in peft."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -60,7 +61,9 @@ def adapted(model: Any, config: LoraConfig, seed: int) -> Any:
     Unusual linear layers, such as GPT-2's with transposed weights, keep peft's forward pass.
     """
     torch.manual_seed(derive_seed(seed, "lora"))  # for the adapters' initial weights
-    under: Any = get_peft_model(model, suited(config, model))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks for a property that transformers has renamed
+        under: Any = get_peft_model(model, suited(config, model))
     for layer in under.modules():
         if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
             layer.forward = partial(_forward, layer, layer.forward)
