@@ -12,7 +12,7 @@ from run_examples import data
 
 def test_an_evaluation_is_better_or_worse_by_the_interval_of_its_win_rate() -> None:
     found = of_evaluation(whole())
-    assert (found.verdict, found.badge, found.worse) == ("better", "better", "")
+    assert (found.verdict, found.badge, found.worse) == ("better", "better", ())
     assert "64% [58, 70]" in found.line
     assert "200 prompts" in found.line
     assert of_evaluation(whole(win_rates=(win(about(0.3)),))).verdict == "worse"
@@ -32,8 +32,13 @@ def test_what_got_worse_has_a_badge_of_its_own() -> None:
     regressed = (change("chat", "exact match", -0.2, "regressed"), change("history", "win rate", -0.1, "regressed"))
     found = of_evaluation(whole(changes=regressed))
     assert found.verdict == "better"
-    assert "exact match in chat" in found.worse
-    assert "1 more" in found.worse
+    [worse] = found.worse
+    assert "exact match in chat" in worse
+    assert "1 more" in worse
+    run = data(kept_breaks_bound="KL 18.2 is above 15", unreadable={"before": 0.0, "after": 0.31}).summary
+    assert [badge.split()[0] for badge in of_run(run, whole(changes=regressed)).worse] == [
+        "breaks", "unreadable", "worse:",
+    ]  # fmt: skip
 
 
 def test_a_run_says_its_gain_or_that_there_are_too_few_prompts() -> None:

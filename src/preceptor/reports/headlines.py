@@ -28,8 +28,8 @@ class Headline:
     line: str
     said: str = ""
     """The badge's text where it is more precise than the verdict: "better than chance"."""
-    worse: str = ""
-    """What got worse beside the main number, for a second badge; empty if nothing did."""
+    worse: tuple[str, ...] = ()
+    """What speaks against the main number, a badge each: a bound that is broken, a measure that got worse."""
 
     @property
     def badge(self) -> str:
@@ -39,7 +39,9 @@ class Headline:
 
 def of_run(summary: RunSummary, compared: Evaluation | None) -> Headline:
     """The change of the held-out score on the test prompts."""
-    worse = "" if compared is None else _regressed(compared)
+    broken = ("breaks a bound",) if summary.kept_breaks_bound else ()
+    unreadable = ("unreadable responses",) if summary.too_unreadable else ()
+    worse = (*broken, *unreadable, *(() if compared is None else _regressed(compared)))
     gain = summary.heldout_change
     if summary.heldout_score_is is None or summary.heldout_judge_trained or gain is None:
         return Headline("not measured", "Nothing independent measured what changed.", worse=worse)
@@ -94,13 +96,14 @@ def of_comparison(compared: ComparisonResult) -> Headline:
     return _with_few(Headline(verdict, line), first.difference)
 
 
-def of_arms(arms: ArmsResult) -> Headline:
-    """The gain of the best arm."""
+def of_arms(arms: ArmsResult, compared: Evaluation) -> Headline:
+    """The gain of the best arm, and what got worse in any arm."""
+    worse = _regressed(compared)
     best = arms.best_arm
     if best is None or best.gain is None or any(run.heldout_judge_trained for run in arms.runs.values()):
-        return Headline("not measured", "Nothing independent measured these arms.")
+        return Headline("not measured", "Nothing independent measured these arms.", worse=worse)
     line = f"{best.name} gains most: held-out score {estimate(best.gain, signed=True)} on {_prompts(best.gain.n)}"
-    return _with_few(Headline(verdict_on(best.gain), line), best.gain)
+    return _with_few(Headline(verdict_on(best.gain), line, worse=worse), best.gain)
 
 
 def of_estimate(result: EstimateResult) -> Headline:
@@ -122,12 +125,13 @@ def of_trajectories(findings: TrajectoryFindings) -> Headline:
     return _with_few(Headline(verdict, line, _of_chance(verdict)), compared)
 
 
-def _regressed(evaluation: Evaluation) -> str:
+def _regressed(evaluation: Evaluation) -> tuple[str, ...]:
     regressed = regressions(evaluation)
     if not regressed:
-        return ""
-    first = f"worse: {regressed[0].measure} in {regressed[0].cohort}"
-    return first if len(regressed) == 1 else f"{first}, and {len(regressed) - 1} more"
+        return ()
+    who = f" for {regressed[0].policy}" if len(evaluation.policies) > 2 else ""
+    more = f", and {len(regressed) - 1} more" if len(regressed) > 1 else ""
+    return (f"worse: {regressed[0].measure} in {regressed[0].cohort}{who}{more}",)
 
 
 def _with_few(headline: Headline, found: Interval) -> Headline:

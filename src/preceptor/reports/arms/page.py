@@ -25,7 +25,7 @@ def render_arms(summary: ArmsResult, compared: Evaluation, runs: Sequence[Report
         "arms/arms.html.jinja",
         s=summary,
         headline=summary.headline,
-        short=of_arms(summary),
+        short=of_arms(summary, compared),
         every=fitting(_rows(summary, runs)),
         unchosen=without_choice(summary.runs),
         warnings=summary.warnings,
