@@ -135,6 +135,16 @@ def test_a_judge_of_length_is_not_crowned() -> None:
     assert "prefers the longer response in 100" in " ".join(doubts(judge)).replace("\u00a0", " ")
 
 
+def test_far_above_the_longer_response_on_few_pairs_is_not_called_as_good_as_it() -> None:
+    """Right on all 8 pairs, where the rule is right on half of them: 8 pairs do not prove the judge better."""
+    found = audit([judge_run("lucky", 1.0, n=8)])
+    [judge] = found.judges
+    assert judge.alignment is not None
+    assert (judge.alignment.value, judge.longer_baseline, judge.unfit) == (1.0, 0.5, "longer")
+    assert "too few pairs" in headline(found)
+    assert "as well" not in headline(found)
+
+
 def test_disputed_rows_are_said_before_anything_else() -> None:
     rows = [judge_run("strong", 0.95)]
     page = render_audit(audit(rows, [Selection("disputed")] * 50 + [Selection()] * 70), {})

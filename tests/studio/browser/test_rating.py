@@ -7,7 +7,9 @@ import pytest
 from playwright.sync_api import Page
 
 from preceptor.core.types import JsonObject
+from preceptor.judging.constitution import load_constitution
 from preceptor.studio.database import Database
+from preceptor.studio.people.guidelines import guidelines_of
 from preceptor.studio.people.queues import Guidelines, NewItem, Queue, create, progress
 from preceptor.studio.people.raters import invite
 from studio_browser import OpenScreen, Screen, Serve
@@ -62,6 +64,22 @@ def test_ten_rows_by_keyboard_through_a_killed_server(tmp_path: Path, serve: Ser
     assert [given[2], given[3], given[8], given[9]] == ["tie", "cannot_tell", "tie", "skip"]
     assert set(given[:2]) <= {"a", "b"}
     assert ada.errors == again.errors == []
+
+
+def test_long_guidelines_leave_room_for_both_responses(tmp_path: Path, serve: Serve, screen: OpenScreen) -> None:
+    studio = make_studio(tmp_path / "studio")
+    items = [NewItem(row) for row in comparisons(1)]
+    guidelines = guidelines_of(load_constitution("helpful"))
+    queue = create(studio.people, "guided", "compare", items, source="a test", guidelines=guidelines)
+    ada = screen(serve().address).sign_in(invite(studio.people, "Ada"))
+    ada.page.set_viewport_size({"width": 1280, "height": 900})
+    ada.open(f"/rate/{queue.id}")
+    responses = [response.bounding_box() for response in ada.page.locator(".response").all()]
+    buttons = ada.page.locator(".verdict").bounding_box()
+    assert len(responses) == 2 and buttons is not None
+    for response in responses:
+        assert response is not None and response["y"] + 80 < buttons["y"]  # its heading and first lines are in sight
+    assert ada.barriers() == []
 
 
 def test_an_answer_is_taken_back_and_remarks_are_kept(tmp_path: Path, serve: Serve, screen: OpenScreen) -> None:

@@ -11,6 +11,7 @@ from preceptor.judging.warnings import judge_warnings
 _HASH = re.compile(r"([0-9a-f]{8})[0-9a-f]{4,}")
 ECE_BOUND = 0.1
 FEW_ROWS = 100
+AS_WELL = 0.05  # two shares of agreement that differ by no more are said to be about the same
 
 
 def with_short_labels(audit: Audit) -> Audit:
@@ -128,9 +129,11 @@ def _unfit(judge: JudgeAudit) -> str:
 
 def _longer(judge: JudgeAudit) -> str:
     """How it compares with the rule that always prefers the longer response."""
-    rule = f"always preferring the longer response does {{}} ({percent(judge.longer_baseline)})"
-    below = judge.alignment is not None and judge.alignment.value < (judge.longer_baseline or 0.0)
-    return rule.format("better" if below else "about as well")
+    rule = f"always preferring the longer response{{}} ({percent(judge.longer_baseline)})"
+    above = (_aligned(judge) or 0.0) - (judge.longer_baseline or 0.0)
+    if above > AS_WELL:
+        return "there are too few pairs to tell whether it beats " + rule.format("")
+    return rule.format(" does better" if above < 0 else " does about as well")
 
 
 def context(audit: Audit) -> list[str]:
