@@ -1,7 +1,8 @@
-"""A real Chromium for tests of pages. Without Chromium these tests are skipped."""
+"""A real Chromium for tests of pages, and a studio that a server serves. Without Chromium these tests are skipped."""
 
 import shutil
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 if TYPE_CHECKING:  # most tests need no browser
     from playwright.sync_api import Browser, BrowserContext
 
-    from studio_browser import OpenScreen, Screen
+    from studio_browser import OpenScreen, Screen, Serve, Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -44,3 +45,20 @@ def screen(chromium: "Browser") -> "Generator[OpenScreen]":
     yield opened
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> "Generator[Serve]":
+    """Starts a studio with the data folder `tmp_path / "studio"`: `serve(*folders)`."""
+    from studio_browser import Server
+
+    servers: list[Server] = []
+
+    def started(*folders: Path) -> "Server":
+        servers.append(Server(tmp_path / "studio", *(folders or (tmp_path,))))
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()

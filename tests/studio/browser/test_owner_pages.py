@@ -38,7 +38,7 @@ def test_every_page_of_the_owner(
     studio = make_studio(tmp_path / "studio")
     queue = make_queue(studio.people, comparisons(3))
     owner = screen(serve(work).address, width=width, dark=dark).sign_in()
-    row = "of=work%2Flabels&file=preferences.jsonl&line=0"
+    row = "of=work%2Flabels&id=r0"
     version = pc.load_constitution("helpful").hash
     for path in (
         "/",
@@ -49,6 +49,7 @@ def test_every_page_of_the_owner(
         "/rows",
         "/rows?words=question&sort=-disagreement",
         f"/rows/row?{row}",
+        f"/rows/row?{row}&view=differences",
         "/constitutions",
         f"/constitutions/{version}",
         f"/constitutions/{version}/edit",
