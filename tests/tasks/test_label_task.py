@@ -77,7 +77,7 @@ def test_malformed_rows_are_reported_with_their_line(tmp_path: Path, job: Job) -
     assert labels.counts.preferences == 2
     assert labels.counts.malformed == 2
     assert [row["place"] for row in read(job["out"] / "failures.jsonl")] == [f"{data}:2", f"{data}:3"]
-    with pytest.raises(UsageError, match=r"mixed\.jsonl:2: .*2 malformed"):
+    with pytest.raises(UsageError, match=r"mixed\.jsonl:2: .*2 unusable"):
         labelled(job, rows=data, strict=True, out=tmp_path / "strict")
     with pytest.raises(UsageError, match="there are no rows"):
         labelled(job, rows=write(tmp_path / "empty.jsonl", []), out=tmp_path / "empty")
@@ -324,7 +324,7 @@ def test_rows_in_memory_are_labelled_as_the_file_would_be(job: Job, tmp_path: Pa
 
 
 def test_rows_in_memory_that_were_wrong_may_be_corrected(job: Job) -> None:
-    with pytest.raises(UsageError, match=r"row 2 of the rows given: .*1 malformed"):
+    with pytest.raises(UsageError, match=r"row 2 of the rows given: .*1 unusable"):
         labelled(job, rows=[ROWS[0], {"prompt": "no responses"}], strict=True)
     assert labelled(job, rows=ROWS[:2], strict=True).counts.preferences == 2
 

@@ -20,7 +20,7 @@ def label(
         typer.Option(metavar="FOLDER", help="Folder of the dataset; give it again to resume. Not needed to --dry-run."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Label only the first N rows.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse malformed rows instead of skipping them.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse unusable rows instead of skipping them.")] = False,
     max_failure_rate: Annotated[
         float, typer.Option(min=0, max=1, help="Stop when more than this share of judgements fails.")
     ] = 0.1,

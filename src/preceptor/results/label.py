@@ -23,7 +23,7 @@ PARQUET = "preferences.parquet"
 class LabelResult(Result):
     """A preference dataset.
 
-    `len` is the number of comparisons that got a preference; those that failed or were malformed are in `failures` and
+    `len` is the number of comparisons that got a preference; those that failed or are unusable are in `failures` and
     `malformed`. Iterating gives the `PreferenceRow`s, read from the file one at a time.
 
     Examples:
@@ -111,7 +111,7 @@ class LabelResult(Result):
         rows = [
             ("preferences", str(counts.preferences)),
             ("failures", f"{counts.failures} ({reasons})" if reasons else str(counts.failures)),
-            ("malformed rows", str(counts.malformed)),
+            ("unusable rows", str(counts.malformed)),
         ]
         if self.for_people is not None:
             rows.append(("for people to label", f"{self.for_people} in for_people.jsonl"))
@@ -152,7 +152,7 @@ class LabelPlan(Tabular):
     def table(self) -> Table:
         """Calls, tokens and dollars."""
         rows = [
-            ("rows", f"{self.rows}, {self.malformed} malformed"),
+            ("rows", f"{self.rows}, {self.malformed} unusable"),
             ("calls", str(self.calls)),
             ("prompt tokens", f"about {self.prompt_tokens:,}"),
             ("completion tokens", f"at most {self.completion_tokens:,}"),

@@ -72,7 +72,7 @@ class RevisionResult(Result):
         rows = [
             ("revised", f"{self.revised}, {self.unchanged} of them unchanged"),
             ("failed", str(self.failed)),
-            ("malformed rows", str(self.malformed)),
+            ("unusable rows", str(self.malformed)),
             ("pairs", str(self.path / PAIRS)),
             ("fine-tuning data", str(self.path / DEMONSTRATIONS)),
         ]

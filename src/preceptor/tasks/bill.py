@@ -41,7 +41,7 @@ def plan(
 
     Args:
         usable: the comparisons, of which the first are counted.
-        rows: of the input, the malformed ones included.
+        rows: of the input, the unusable ones included.
         policy: samples the responses as `sampling` says; None if the input has them.
     """
     comparisons = list(islice(usable, ESTIMATED_ON))

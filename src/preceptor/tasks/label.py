@@ -48,7 +48,7 @@ from preceptor.tasks.candidates import Sampling, candidate_rater, expected_compa
 PINNED = "label.json"
 """The file that records the settings of a folder of labels."""
 _SHOWN = 3
-"""How many malformed rows a note names."""
+"""How many unusable rows a note names."""
 
 
 def label(
@@ -79,7 +79,7 @@ def label(
         sampling: sample candidates for the prompts in `rows`; a `Sampling`, or a dict of its settings.
         design: which pairs are compared if a row has several responses.
         limit: how many rows to label, from the first; a later call may raise it.
-        strict: refuse malformed rows instead of skipping them.
+        strict: refuse unusable rows instead of skipping them.
         max_failure_rate: stop when a larger share of comparisons fails, from 0 to 1.
         budget: the most dollars that all calls of this folder may cost; by default the judges' budget.
         steps: also score trajectories, as a whole and step by step, with the first judge's model and constitution.
@@ -106,7 +106,7 @@ def label(
         job = _LabelJob(_data(rows, out, sampling), specs, sampling, design, limit, strict, steps, budget, connection)
         census = take_census(job)
         if census.malformed:
-            display.note(f"skipping {census.malformed} malformed rows: {census.described}")
+            display.note(f"skipping {census.malformed} unusable rows: {census.described}")
         outcomes = Outcomes(out)
         path = out / "ledger.sqlite"
         settings = {**vars(job), "data": source(rows)}
@@ -228,19 +228,19 @@ class Census:
     rows: int
     malformed: int
     examples: list[Malformed]
-    """The first malformed rows."""
+    """The first unusable rows."""
 
     @property
     def described(self) -> str:
-        """The first malformed rows in words."""
+        """The first unusable rows in words."""
         listed = "; ".join(f"{row.place}: {row.reason}" for row in self.examples)
         return f"{listed} ..." if self.malformed > len(self.examples) else listed
 
 
 def take_census(job: _LabelJob) -> Census:
-    """Reads the whole input once, so that its length is known and malformed rows are reported before any call.
+    """Reads the whole input once, so that its length is known and unusable rows are reported before any call.
 
-    Raises: UsageError when there is nothing to label, and on a malformed row if the job is strict.
+    Raises: UsageError when there is nothing to label, and on an unusable row if the job is strict.
     """
     rows = malformed = 0
     examples: list[Malformed] = []
@@ -251,7 +251,7 @@ def take_census(job: _LabelJob) -> Census:
             if len(examples) < _SHOWN:
                 examples.append(row)
     if examples and (job.strict or malformed == rows):
-        raise UsageError(f"{examples[0].place}: {examples[0].reason} ({malformed} malformed rows in all)")
+        raise UsageError(f"{examples[0].place}: {examples[0].reason} ({malformed} unusable rows in all)")
     if rows == 0:
         raise UsageError(f"{name_of(job.data)}: there are no rows")
     return Census(rows, malformed, examples)
