@@ -40,8 +40,8 @@ PAGES = {
     "search for a beginning that 111 words have": "/rows?words=word49*&sort=-p",
     "search for a beginning that 1,111 words have": "/rows?words=word1*&sort=-p",
     "search for a phrase": "/rows?words=%22word0+word1%22",
-    "one row, neighbours by disagreement": "/rows/row?of=work%2Flabels&id=x50000&sort=-disagreement",
-    "calls of a row": "/rows/calls?of=work%2Flabels&id=x50000",
+    "one row, neighbours by disagreement": "/rows/row?of=work%2Flabels&id=x5&sort=-disagreement",
+    "calls of a row": "/rows/calls?of=work%2Flabels&id=x5",
 }
 _TIMES = 5
 _TOKEN = "the owner of a benchmark"  # noqa: S105

@@ -1,5 +1,7 @@
 """Several judges as one, and calibrated ones."""
 
+from typing import Any
+
 import pytest
 from judging_examples import CONSTITUTION, WITH_TIES, compared, failed, fresh_ledger, gives, likes, preferred
 
@@ -64,7 +66,8 @@ def test_the_rater_names_all_of_them() -> None:
     assert ensemble.rater.constitution == "n 1"
     assert ensemble.rater.constitution_hash == CONSTITUTION.hash
     assert ensemble.rater.settings["weights"] == [3.0, 1.0]
-    assert [s["rationale"] for s in ensemble.rater.settings["judges"]] == [False, True]
+    judges: Any = ensemble.rater.settings["judges"]
+    assert [settings["rationale"] for settings in judges] == [False, True]
     assert [m.rater.model for m in ensemble.members] == ["scripted:one", "scripted:two"]
 
 
@@ -91,7 +94,8 @@ def test_a_calibrated_judge_in_an_ensemble() -> None:
     ensemble = EnsembleJudge([CalibratedJudge(judge, calibration(judge)), member("two", 0.5)], [1.0, 1.0])
     preference = preferred(ensemble.compare([COMPARED])[0])
     assert preference.p_a == pytest.approx(0.625)
-    assert ensemble.rater.settings["judges"][0]["calibration"] == calibration(judge).hash
+    judges: Any = ensemble.rater.settings["judges"]
+    assert judges[0]["calibration"] == calibration(judge).hash
 
 
 def test_a_failure_stays_one_under_calibration() -> None:

@@ -184,7 +184,8 @@ def test_direct_rlaif_by_comparisons(run: Runner, mode: str) -> None:
 def test_online_dpo_is_direct_rlaif_by_siblings(run: Runner) -> None:
     _, summary, _ = run("online_dpo", *JUDGE, *RL, "rl.steps=2", "rl.group_size=2", ONE_PART)
     assert summary.steps == 2
-    assert summary.recipe["judge"]["mode"] == "siblings"
+    settings: Any = summary.recipe["judge"]
+    assert settings["mode"] == "siblings"
 
 
 def test_fine_tuning_first_makes_the_policy_and_its_reference(run: Runner, tmp_path: Path) -> None:

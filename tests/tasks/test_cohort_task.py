@@ -11,7 +11,7 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
-from preceptor.core.types import Message
+from preceptor.core.types import Message, Prompt
 from preceptor.results.cohort import CohortResult
 from preceptor.store.prompts import read_prompts
 from preceptor.store.traces import Chat
@@ -32,6 +32,12 @@ class CohortJob:
     failures_first: bool = False
     mask: bool = True
     seed: int = 0
+
+
+def origin(prompt: Prompt) -> dict[str, Any]:
+    """Where a prompt is from."""
+    value: Any = prompt.metadata["origin"]
+    return value
 
 
 def run(job: CohortJob) -> CohortResult:
@@ -61,7 +67,7 @@ def test_the_example_becomes_a_cohort(tmp_path: Path) -> None:
     assert "names, postal addresses and dates of birth are not masked" in result.not_masked
     prompts = read_prompts(str(job.out))
     assert {prompt.cohort for prompt in prompts} == {"shop"}
-    assert [len(prompt.metadata["origin"]["signals"]) for prompt in prompts] == [2, 1, 1, 1, 1, 1, 0]
+    assert [len(origin(prompt)["signals"]) for prompt in prompts] == [2, 1, 1, 1, 1, 1, 0]
     assert prompts[0].metadata["origin"] == {
         "source": "traces.json",
         "trace_id": "a104" * 8,
@@ -70,11 +76,11 @@ def test_the_example_becomes_a_cohort(tmp_path: Path) -> None:
         "model": "gpt-4o-mini-2024-07-18",
         "signals": ["error", "retry"],
     }
-    assert prompts[0].metadata["answered"].startswith("Dear customers")
+    assert str(prompts[0].metadata["answered"]).startswith("Dear customers")
     last = prompts[-1]
     assert last.text == "Where is my order? You can write to [EMAIL 1] or call [PHONE 1]."
-    assert last.metadata["answered"].endswith("I have written to [EMAIL 1].")
-    by_trace = {prompt.metadata["origin"]["trace_id"][:4]: prompt.metadata["origin"]["signals"] for prompt in prompts}
+    assert str(last.metadata["answered"]).endswith("I have written to [EMAIL 1].")
+    by_trace = {origin(prompt)["trace_id"][:4]: origin(prompt)["signals"] for prompt in prompts}
     assert (by_trace["a102"], by_trace["a103"], by_trace["a106"]) == (["complaint"], ["complaint"], ["refusal"])
 
 
@@ -138,7 +144,7 @@ def test_prompts_that_differ_in_personal_data_are_the_same_masked_or_not(tmp_pat
     job = logs(tmp_path, *rows)
     result = run(job)
     assert (result.added, result.duplicates, texts(job)) == (1, 1, ["Write to [EMAIL 1]!"])
-    assert read_prompts(str(job.out))[0].metadata["origin"]["id"] == "[EMAIL 1]"
+    assert origin(read_prompts(str(job.out))[0])["id"] == "[EMAIL 1]"
     bare = replace(job, out=tmp_path / "bare.jsonl", mask=False)
     result = run(bare)
     assert texts(bare)[0] in {row["prompt"] for row in rows}
