@@ -35,25 +35,23 @@ def rows(request: Request) -> Response:
     """A page of the rows that a filter leaves."""
     chosen, number = Filter.read(request.query_params), _page_number(request)
     studio, index = studio_of(request), _index(request)
-    progress = index.progress()
-    with index.reading() as connection:
+    with index.reading() as connection:  # until the page is made, since indexing would slow that down
         total = browse.count(connection, chosen)
         pages = max(1, -(-total // browse.PAGE))
         found = browse.page(connection, chosen, min(number, pages))
-        choices = browse.choices(connection)
         contents = browse.contents(studio.library, found)
-    return show(
-        request,
-        "rows.html.jinja",
-        chosen=chosen,
-        ranged=any(bound is not None for name in RANGES for bound in chosen.bounds(name)),
-        choices=choices,
-        found=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in found],
-        total=total,
-        page_number=min(number, pages),
-        pages=pages,
-        state=progress,
-    )
+        return show(
+            request,
+            "rows.html.jinja",
+            chosen=chosen,
+            ranged=any(bound is not None for name in RANGES for bound in chosen.bounds(name)),
+            choices=browse.choices(connection),
+            found=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in found],
+            total=total,
+            page_number=min(number, pages),
+            pages=pages,
+            state=index.progress(),
+        )
 
 
 def progress(request: Request) -> Response:
