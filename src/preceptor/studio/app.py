@@ -19,7 +19,7 @@ from preceptor.studio.context import Studio
 from preceptor.studio.pages import NotFoundError, problem
 from preceptor.studio.people.live import LiveFiles
 from preceptor.studio.people.measured import Measurements
-from preceptor.studio.routes import constitutions, entrance, exchange, queues, rate, raters, rows, runs, start
+from preceptor.studio.routes import cohorts, constitutions, entrance, exchange, queues, rate, raters, rows, runs, start
 from preceptor.studio.security import BodyTooLargeError, Guard
 from preceptor.studio.text import code_styles
 
@@ -35,6 +35,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     *runs.ROUTES,
     *constitutions.ROUTES,
     *rows.ROUTES,
+    *cohorts.ROUTES,
 )
 """Every page. The groups come from `routes/`."""
 

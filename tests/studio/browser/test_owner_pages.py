@@ -16,7 +16,7 @@ from studio_small import comparisons, make_queue, make_studio
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """A folder of labels and a run that trains."""
+    """A folder of labels, a run that trains, and a cohort in which a model regressed."""
     folder = tmp_path / "work"
     pc.label([*comparisons(12), {"id": "bad"}], judges="scripted:random", out=folder / "labels")
     run = RunDirectory.create(folder / "run", load_recipe("quickstart"))
@@ -28,6 +28,13 @@ def work(tmp_path: Path) -> Path:
         judge_score=0.3, choice_mass=0.9, heldout_score=0.2,
     )  # fmt: skip
     run.snapshot("step-000001", lambda: Snapshot(step=1, responses=(response,), references=()))
+    traces = [
+        {"prompt": f"Where is parcel {i} of {day} {i * day}?", "response": "Here.", "time": f"2026-03-{day:02}",
+         "model": model, "finish_reason": "length" if i < failed else "stop"}
+        for day, model, failed in ((3, "old", 2), (10, "old", 3), (17, "new", 19))
+        for i in range(20)
+    ]  # fmt: skip
+    pc.cohort(traces, out=folder / "production.jsonl")
     return folder
 
 
@@ -60,6 +67,9 @@ def test_every_page_of_the_owner(
         "/runs/one?name=work%2Frun",
         "/runs/samples?name=work%2Frun",
         "/runs/overlay?name=work%2Frun",
+        "/cohorts",
+        "/cohorts/one?of=work%2Fproduction.jsonl",
+        "/cohorts/failing?of=work%2Fproduction.jsonl",
     ):
         answer = owner.page.goto(owner.address + path)
         assert answer is not None

@@ -94,8 +94,17 @@ def _trend(cohort: str | None, rows: Sequence[TimedOutcome], length: Length) -> 
     )
     before, last = [value for start in starts[:-1] for value in by_start[start]], by_start[starts[-1]]
     change = _mean(last) - _mean(before) if before else None
-    p_value = _rise(before, last) if before else None
+    p_value = p_of_rise(before, last) if before else None
     return FailTrend(cohort=cohort, windows=windows, change=change, p_value=p_value, p_holm=None, worse=None)
+
+
+def in_utc(time: str) -> datetime:
+    """A time that was read, in UTC unless it names a time zone.
+
+    Raises: ValueError for a time that is not ISO 8601.
+    """
+    moment = datetime.fromisoformat(time)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def window_start(time: str, length: Length) -> date:
@@ -103,17 +112,26 @@ def window_start(time: str, length: Length) -> date:
 
     Raises: ValueError for a time that is not ISO 8601.
     """
-    moment = datetime.fromisoformat(time)
-    day = (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).date()
+    day = in_utc(time).date()
     if length == "week":
         return day - timedelta(days=day.weekday())
     return day if length == "day" else day.replace(day=1)
 
 
-def _rise(before: list[tuple[str, float]], last: list[tuple[str, float]]) -> float | None:
-    """The p-value of a rise; the rows of each side count as one trial per prompt."""
-    trials = [_prompts(last), _prompts(before)]
-    failed = [_mean(last) * trials[0], _mean(before) * trials[1]]
+def p_of_rise(before: Sequence[tuple[str, float]], after: Sequence[tuple[str, float]]) -> float | None:
+    """The one-sided p-value of a rise between two sets of rows: a test of two proportions with pooled variance. The
+    rows of each side count as one trial per prompt.
+
+    Args:
+        before: (prompt id, 1 if it failed, else 0) of each row.
+        after: the same, of the rows in which a rise is looked for.
+
+    Returns: None if there is too little data for the test.
+    """
+    trials = [_prompts(after), _prompts(before)]
+    if not all(trials):
+        return None
+    failed = [_mean(after) * trials[0], _mean(before) * trials[1]]
     pooled = sum(failed) / sum(trials)
     if min(trials) * min(pooled, 1 - pooled) < _LEAST_EXPECTED:
         return None

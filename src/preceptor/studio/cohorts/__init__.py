@@ -1,0 +1,1 @@
+"""Failures in production over time: by cohort and week, before and after each deployed model."""

@@ -1,0 +1,160 @@
+"""The share of production's responses that failed: by cohort and time, and for each model beside the one before it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from preceptor.evaluation.intervals import LEAST, Estimate
+from preceptor.evaluation.judges.agreement import share_by_prompt
+from preceptor.evaluation.policies.windows import (
+    FailTrend,
+    Length,
+    TimedOutcome,
+    fail_trends,
+    fitting_length,
+    in_utc,
+    p_of_rise,
+    window_start,
+)
+from preceptor.evaluation.signs import ALPHA, holm
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A response that production gave, and whether it failed."""
+
+    prompt_id: str
+    cohort: str
+    prompt: str
+    """The beginning of what the user asked."""
+    time: str
+    """ISO 8601."""
+    model: str | None
+    failed: bool
+    why: str
+    """Signs of failure in words, or the judge's preference."""
+    row_id: str = ""
+    """Id of the judged comparison; empty for a prompt of a cohort file."""
+    line: int = 0
+    """Line of the judged comparison in its file, counted from 0."""
+
+    @property
+    def asked(self) -> str:
+        """When it was asked, to the minute, in UTC."""
+        return f"{in_utc(self.time):%Y-%m-%d %H:%M}"
+
+
+@dataclass(frozen=True)
+class Side:
+    """The responses of one model."""
+
+    model: str
+    failing: Estimate
+    prompts: int
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A model beside the one that answered before it."""
+
+    cohort: str | None
+    """None for all cohorts together."""
+    since: date
+    """The day of its first response in the data, in UTC."""
+    before: Side
+    after: Side
+    p_value: float | None
+    """One-sided: the probability of such a rise if both models failed equally often; None if there is too little
+    data."""
+    p_holm: float | None = None
+    """After Holm's correction over all models and cohorts of the same source."""
+
+    @property
+    def change(self) -> float:
+        """Share of failures after minus before."""
+        return self.after.failing.value - self.before.failing.value
+
+    @property
+    def worse(self) -> bool | None:
+        """Whether it regressed; None if there is too little data. False does not mean that nothing changed."""
+        return None if self.p_holm is None else self.p_holm < ALPHA
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """What a source shows over time."""
+
+    length: Length
+    trends: Sequence[FailTrend]
+    """All cohorts together, then each if there are several."""
+    deployments: Sequence[Deployment]
+    """In order of time; all cohorts together first."""
+
+    @property
+    def worse(self) -> bool:
+        """Whether the last window, or a model, is worse than what was before it."""
+        return any(part.worse for part in (*self.trends, *self.deployments))
+
+
+def over_time(seen: Sequence[Seen]) -> OverTime:
+    """Computes trends and compares models. Of responses without a model only the time counts."""
+    length = fitting_length([row.time for row in seen])
+    rows = [TimedOutcome(row.cohort, row.time, row.failed, row.prompt_id) for row in seen]
+    return OverTime(length, fail_trends(rows, length), deployments(seen))
+
+
+def deployments(seen: Sequence[Seen]) -> tuple[Deployment, ...]:
+    """Each model beside the one whose first response came before its own.
+
+    All responses of a model count, whenever they were given, so that a model that is brought back, or two that answer
+    side by side, are compared rightly. A model with fewer than ten prompts is no model to compare a later one with,
+    unless there is no other.
+    """
+    known = sorted((row for row in seen if row.model is not None), key=lambda row: in_utc(row.time))
+    first: dict[str, Seen] = {}
+    for row in known:
+        first.setdefault(str(row.model), row)
+    models, cohorts = list(first), tuple(dict.fromkeys(row.cohort for row in seen))
+    counts = {name: len({row.prompt_id for row in known if row.model == name}) for name in models}
+    found: list[Deployment] = []
+    for place, model in enumerate(models[1:], start=1):
+        enough = [name for name in models[:place] if counts[name] >= LEAST]
+        before = enough[-1] if enough else models[place - 1]
+        for cohort in (None, *cohorts) if len(cohorts) > 1 else (None,):
+            part = [row for row in known if cohort in (None, row.cohort)]
+            pair = _compared(part, before, model, cohort, window_start(first[model].time, "day"))
+            found += [] if pair is None else [pair]
+    corrected = holm([pair.p_value for pair in found])
+    return tuple(replace(pair, p_holm=p) for pair, p in zip(found, corrected, strict=True))
+
+
+def failing_rows(
+    seen: Sequence[Seen], cohort: str | None = None, model: str | None = None, since: date | None = None
+) -> list[Seen]:
+    """The responses that failed, the latest first.
+
+    Args:
+        since: the first day, in UTC.
+    """
+    kept = [
+        row
+        for row in seen
+        if row.failed
+        and cohort in (None, row.cohort)
+        and model in (None, row.model)
+        and (since is None or window_start(row.time, "day") >= since)
+    ]
+    return sorted(kept, key=lambda row: in_utc(row.time), reverse=True)
+
+
+def _compared(rows: Sequence[Seen], before: str, after: str, cohort: str | None, since: date) -> Deployment | None:
+    """Two models on these rows; None if one of them answered none."""
+    outcomes = [[(row.prompt_id, float(row.failed)) for row in rows if row.model == name] for name in (before, after)]
+    shares = [share_by_prompt(values) for values in outcomes]
+    if shares[0] is None or shares[1] is None:
+        return None
+    sides = [
+        Side(name, share, len({prompt for prompt, _ in values}))
+        for name, share, values in zip((before, after), (shares[0], shares[1]), outcomes, strict=True)
+    ]
+    return Deployment(cohort, since, sides[0], sides[1], p_of_rise(*outcomes))

@@ -1,0 +1,177 @@
+"""What is known of production's failures: signs in cohort files, and comparisons in which a judge preferred another."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Literal, TypeVar, cast
+
+from preceptor.core.errors import PreceptorError
+from preceptor.results.evaluation import EvaluationResult
+from preceptor.store.outcomes import Outcomes
+from preceptor.studio.cohorts.files import Asked, CohortFile, paths_of_cohorts, read_cohort_file
+from preceptor.studio.cohorts.over_time import OverTime, Seen, over_time
+from preceptor.studio.folders import Library, Work
+from preceptor.studio.rows.files import row_files
+from preceptor.tasks.evaluate.policies import ANSWERED
+
+JUDGED = "judged/preferences.jsonl"
+T = TypeVar("T")
+_KEPT = 800
+"""Results of reading that are kept in memory."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Production's responses with a time, and whether they failed; from one cohort file or one evaluation."""
+
+    kind: Literal["signs", "judged"]
+    name: str
+    """Of the file or the folder."""
+    against: str
+    """The policy that responses were compared with; empty for a cohort file."""
+    seen: Sequence[Seen]
+    untimed: int
+    """Responses left out because no time is known."""
+    unjudged: int = 0
+    """Comparisons of the evaluation without a verdict."""
+    file: CohortFile | None = None
+    judge: str = ""
+
+    @property
+    def address(self) -> dict[str, str]:
+        """What names the source, as parameters of a page's address."""
+        return {"of": self.name, "against": self.against} if self.against else {"of": self.name}
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file or folder that cannot be read, and why."""
+
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A verdict on production's response to a prompt, before its time is known."""
+
+    prompt_id: str
+    cohort: str
+    row_id: str
+    against: str
+    p: float
+    """Probability that production's response is the better one."""
+    line: int
+
+
+class Sources:
+    """Reads sources, and keeps what has not changed since."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, tuple[object, object]] = {}
+        self._lock = Lock()
+
+    def all(self, library: Library) -> tuple[list[Source], list[Unreadable]]:
+        """All sources: evaluations first, then cohort files."""
+        files: list[CohortFile] = []
+        judged: list[Source] = []
+        failed: list[Unreadable] = []
+        for name, path in paths_of_cohorts(library).items():
+            try:
+                files.append(self._file(name, path))
+            except PreceptorError as error:
+                failed.append(Unreadable(name, str(error)))
+        asked = {prompt.id: prompt for file in reversed(files) for prompt in file.prompts}
+        for work in library.works("evaluation"):
+            try:
+                judged += self._evaluation(work, asked)
+            except PreceptorError as error:
+                failed.append(Unreadable(work.name, str(error)))
+        return [*judged, *map(self._signs, files)], failed
+
+    def shown(self, source: Source) -> OverTime | None:
+        """What a source shows over time; None without a response that has a time."""
+        if not source.seen:
+            return None
+        return self._keep(
+            ("over time", source.name, source.against), tuple(source.seen), lambda: over_time(source.seen)
+        )
+
+    def _file(self, name: str, path: Path) -> CohortFile:
+        return self._keep(("file", name), _mark(path), lambda: read_cohort_file(name, path))
+
+    def _signs(self, file: CohortFile) -> Source:
+        return self._keep(("signs", file.name), file, lambda: _signs(file))
+
+    def _evaluation(self, work: Work, asked: Mapping[str, Asked]) -> list[Source]:
+        """The comparisons of production's answers with each other policy."""
+        if (
+            not any(file.place == JUDGED for file in row_files(work))
+            or not (work.path / EvaluationResult.FILE).exists()
+        ):
+            return []
+        written = work.path / EvaluationResult.FILE
+        result = self._keep(("result", work.path), _mark(written), lambda: EvaluationResult.load(work.path))
+        names = [policy.name for policy in result.policies if policy.source == ANSWERED]
+        if not names:
+            return []
+        rows = self._keep(("judged", work.path), _mark(work.path / JUDGED), lambda: _judged(work, names[0]))
+        sources: list[Source] = []
+        for against in dict.fromkeys(row.against for row in rows):
+            part = [row for row in rows if row.against == against]
+            seen = tuple(_seen(row, asked[row.prompt_id]) for row in part if row.prompt_id in asked)
+            unjudged = sum(result.judge.failures.values())
+            sources.append(
+                Source("judged", work.name, against, seen, len(part) - len(seen), unjudged, judge=result.judge.name)
+            )
+        return sources
+
+    def _keep(self, key: object, mark: object, make: Callable[[], T]) -> T:
+        """What was made for a key, made anew when its mark changed."""
+        with self._lock:
+            known = self._kept.get(key)
+        if known is not None and known[0] == mark:
+            return cast("T", known[1])
+        made = make()
+        with self._lock:
+            self._kept[key] = (mark, made)
+            while len(self._kept) > _KEPT:
+                self._kept.pop(next(iter(self._kept)))
+        return made
+
+
+def _signs(file: CohortFile) -> Source:
+    seen = tuple(Seen(p.id, p.cohort, p.text, p.time, p.model, bool(p.signs), ", ".join(p.signs)) for p in file.prompts)
+    return Source("signs", file.name, "", seen, file.untimed, file=file)
+
+
+def _judged(work: Work, answered: str) -> list[_Judged]:
+    """Raises: PreceptorError if the file is damaged."""
+    found: list[_Judged] = []
+    for line, row in enumerate(Outcomes(work.path / "judged").preference_rows()):
+        is_a = row.a_is_by(answered)
+        if is_a is not None:
+            p, against = row.p_a if is_a else 1 - row.p_a, row.policies[1 if is_a else 0]
+            found.append(_Judged(row.prompt_id, row.cohort, row.id, against, p, line))
+    return found
+
+
+def _seen(judged: _Judged, asked: Asked) -> Seen:
+    why = f"P(better than {judged.against}) = {judged.p:.2f}"
+    return Seen(
+        judged.prompt_id, judged.cohort, asked.text, asked.time, asked.model, judged.p < 0.5, why, judged.row_id,
+        judged.line,
+    )  # fmt: skip
+
+
+def _mark(path: Path) -> Hashable:
+    """Time and size of a file; they change whenever it does.
+
+    Raises: PreceptorError if it is not there any more.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise PreceptorError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
