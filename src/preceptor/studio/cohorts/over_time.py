@@ -1,5 +1,6 @@
 """The share of production's responses that failed: by cohort and time, and for each model beside the one before it."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -110,20 +111,24 @@ def deployments(seen: Sequence[Seen]) -> tuple[Deployment, ...]:
     side by side, are compared rightly. A model with fewer than ten prompts is no model to compare a later one with,
     unless there is no other.
     """
-    known = sorted((row for row in seen if row.model is not None), key=lambda row: in_utc(row.time))
-    first: dict[str, Seen] = {}
-    for row in known:
-        first.setdefault(str(row.model), row)
+    first: dict[str, str] = {}
+    values: defaultdict[tuple[str | None, str], list[tuple[str, float]]] = defaultdict(list)
+    for row in sorted((row for row in seen if row.model is not None), key=lambda row: in_utc(row.time)):
+        model = str(row.model)
+        first.setdefault(model, row.time)
+        for cohort in (None, row.cohort):
+            values[cohort, model].append((row.prompt_id, float(row.failed)))
+    sides = {key: _side(key[1], rows) for key, rows in values.items()}
     models, cohorts = list(first), tuple(dict.fromkeys(row.cohort for row in seen))
-    counts = {name: len({row.prompt_id for row in known if row.model == name}) for name in models}
     found: list[Deployment] = []
     for place, model in enumerate(models[1:], start=1):
-        enough = [name for name in models[:place] if counts[name] >= LEAST]
-        before = enough[-1] if enough else models[place - 1]
+        enough = [name for name in models[:place] if sides[None, name].prompts >= LEAST]
+        before, since = enough[-1] if enough else models[place - 1], window_start(first[model], "day")
         for cohort in (None, *cohorts) if len(cohorts) > 1 else (None,):
-            part = [row for row in known if cohort in (None, row.cohort)]
-            pair = _compared(part, before, model, cohort, window_start(first[model].time, "day"))
-            found += [] if pair is None else [pair]
+            keys = (cohort, before), (cohort, model)
+            if keys[0] in sides and keys[1] in sides:
+                p = p_of_rise(values[keys[0]], values[keys[1]])
+                found.append(Deployment(cohort, since, sides[keys[0]], sides[keys[1]], p))
     corrected = holm([pair.p_value for pair in found])
     return tuple(replace(pair, p_holm=p) for pair, p in zip(found, corrected, strict=True))
 
@@ -147,14 +152,7 @@ def failing_rows(
     return sorted(kept, key=lambda row: in_utc(row.time), reverse=True)
 
 
-def _compared(rows: Sequence[Seen], before: str, after: str, cohort: str | None, since: date) -> Deployment | None:
-    """Two models on these rows; None if one of them answered none."""
-    outcomes = [[(row.prompt_id, float(row.failed)) for row in rows if row.model == name] for name in (before, after)]
-    shares = [share_by_prompt(values) for values in outcomes]
-    if shares[0] is None or shares[1] is None:
-        return None
-    sides = [
-        Side(name, share, len({prompt for prompt, _ in values}))
-        for name, share, values in zip((before, after), (shares[0], shares[1]), outcomes, strict=True)
-    ]
-    return Deployment(cohort, since, sides[0], sides[1], p_of_rise(*outcomes))
+def _side(model: str, values: Sequence[tuple[str, float]]) -> Side:
+    share = share_by_prompt(values)
+    assert share is not None  # a model is known by its responses
+    return Side(model, share, len({prompt for prompt, _ in values}))
