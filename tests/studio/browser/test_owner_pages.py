@@ -84,7 +84,7 @@ def test_curves_grow_while_a_run_trains(work: Path, serve: Serve, screen: OpenSc
     owner = screen(serve(work).address).sign_in().open("/runs/one?name=work%2Frun")
     assert "step 1 " in owner.page.inner_text("main")
     append_line(work / "run" / "metrics.jsonl", {"step": 2, "reward": 0.7, "kl": 0.2})
-    owner.page.get_by_text("step 2 ").wait_for()
+    owner.page.get_by_text("step 2 ").wait_for(timeout=60_000)  # a busy machine draws slowly
     RunDirectory.open(work / "run").write_summary(RunStatus(status="failed", error="the judge is gone"))
-    owner.page.get_by_text("the judge is gone").wait_for()
+    owner.page.get_by_text("the judge is gone").wait_for(timeout=60_000)
     assert owner.errors == []
