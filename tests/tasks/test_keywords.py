@@ -1,4 +1,4 @@
-"""Misspelt keywords of the functions that take any are not taken for policies or settings."""
+"""A misspelt keyword is not mistaken for the name of a policy or a setting."""
 
 from collections.abc import Callable
 

@@ -10,9 +10,8 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from preceptor.core.text import printable
 from preceptor.reports.responses import SEED
-from preceptor.store.documents import document, environment
+from preceptor.store.documents import document, html_environment
 
 _PACKAGE = "preceptor.reports"
 _CONTENTS = "<!--contents-->"
@@ -38,7 +37,7 @@ def _contents(sections: list[tuple[str, str]]) -> str:
 @cache
 def _pages() -> Environment:
     script = (files(_PACKAGE) / "page.js").read_text(encoding="utf-8")
-    pages = environment(_PACKAGE, _shown, html=True)
+    pages = html_environment(_PACKAGE)
     hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     shared: dict[str, Any] = {
         "script": Markup(script),  # our own file
@@ -48,8 +47,3 @@ def _pages() -> Environment:
     }
     pages.globals.update(shared)  # so that no page has to pass them on
     return pages
-
-
-def _shown(value: Any) -> Any:
-    """A value before it is escaped for HTML: hidden characters in a text are made visible."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

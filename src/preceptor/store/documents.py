@@ -6,9 +6,11 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from preceptor.core.markdown import code, escaped, fenced, yaml
 from preceptor.core.numbers import for_templates
+from preceptor.core.text import printable
 
 _QUOTED_OR_EMPTY = re.compile(r"^((`{3,})\w+\n.*?\n\2)$|\n{3,}", re.DOTALL | re.MULTILINE)
 
@@ -43,6 +45,15 @@ def environment(package: str, finalize: Callable[[Any], Any], *, html: bool) -> 
     functions: dict[str, Any] = for_templates()
     templates.globals.update(functions)
     return templates
+
+
+def html_environment(package: str) -> Environment:
+    """The HTML templates of a package. Values are escaped, and hidden characters in them are made visible."""
+    return environment(package, _visible, html=True)
+
+
+def _visible(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache

@@ -29,5 +29,5 @@ def studio_of(request: Request) -> Studio:
 
 
 def visitor_of(request: Request) -> Visitor:
-    """Who is asking; a route that `pages.route` made has checked that somebody is signed in."""
+    """Who is asking; every route that `pages.py` makes has checked that somebody is signed in."""
     return cast("Visitor", request.state.visitor)

@@ -1,24 +1,27 @@
 """How a page is made: routes that check who is asking, templates that escape every value, errors in words."""
 
+import hmac
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
 from jinja2 import Environment
 from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from preceptor.core.errors import UsageError
-from preceptor.core.text import printable
-from preceptor.store.documents import environment
+from preceptor.store.documents import html_environment
 from preceptor.studio.context import studio_of, visitor_of
 from preceptor.studio.people.raters import Visitor, visitor
 from preceptor.studio.text import plain, rendered
 
 COOKIE = "preceptor_studio"
+POLLING_ENDS = 286
+"""The status that ends htmx's polling."""
 Page = Callable[[Request], Response]
 Form = Callable[[Request, FormData], Response]
 
@@ -101,8 +104,6 @@ def _getting(page: Page, who: Literal["owner", "rater"]) -> Page:
 
 def _posting(form: Form, who: Literal["owner", "rater"]) -> Any:
     async def post(request: Request) -> Response:
-        from starlette.concurrency import run_in_threadpool
-
         refusal = await run_in_threadpool(_refusal, request, who)
         if refusal is not None:
             return refusal
@@ -132,19 +133,12 @@ def problem(request: Request, status: int, message: str) -> Response:
 
 
 def _same(given: str, expected: str) -> bool:
-    import hmac
-
     return hmac.compare_digest(given.encode(), expected.encode())
 
 
 @cache
 def _templates() -> Environment:
-    made = environment("preceptor.studio.templates", _shown, html=True)
+    made = html_environment("preceptor.studio.templates")
     filters: dict[str, Callable[[str], Markup]] = {"rendered": rendered, "plain": plain}
     made.filters.update(filters)
     return made
-
-
-def _shown(value: Any) -> Any:
-    """A value before it is escaped: hidden characters in a text are made visible."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,5 +1,5 @@
-"""What every request and response passes: hosts, sizes, forms from this site only, and headers that keep a page from
-loading or running anything but the studio's own files.
+"""Checks every request (its host, its size, that a form comes from this site) and gives every response the headers that
+keep a page from loading or running anything but the studio's own files.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Every version of a constitution that is known: from files, from copies kept beside work, from what work recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -9,7 +9,7 @@ from pathlib import Path
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import ConstitutionName
 from preceptor.judging.constitution import Constitution, load_constitution, shipped_constitutions
-from preceptor.judging.kept import FOLDER, kept_constitutions
+from preceptor.judging.kept import FOLDER, constitution_toml, kept_constitutions
 from preceptor.results.label import LabelResult
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
@@ -84,10 +84,10 @@ def versions(library: Library, own: Path) -> list[Version]:
         for path, constitution in _in_folder(folder):
             known.text(constitution, str(path))
     for work in library.works():
-        for constitution in kept_constitutions(work.path):
+        kept = kept_constitutions(work.path)
+        for constitution in kept:
             known.text(constitution, f"{work.name}/{FOLDER}")
-    for work in library.works():
-        _uses(work, known)
+        _uses(work, kept, known)
     return sorted(known.versions.values(), key=lambda version: (not version.uses, version.name, version.version))
 
 
@@ -116,7 +116,7 @@ def _read(path: Path, _changed: int) -> Constitution | None:
         return None
 
 
-def _uses(work: Work, known: _Known) -> None:
+def _uses(work: Work, kept: Sequence[Constitution], known: _Known) -> None:
     """Records what a folder used, as far as it says so."""
     try:
         if work.kind == "labels":
@@ -131,8 +131,8 @@ def _uses(work: Work, known: _Known) -> None:
                 facts = ConstitutionName(name=recorded.name, version=recorded.version, hash=recorded.hash)
                 known.used(facts, Use(work, "trained a policy", summary), recorded.summary)
         elif work.kind in ("audit", "evaluation"):
-            what = "was audited" if work.kind == "audit" else "judged an evaluation"
-            for constitution in kept_constitutions(work.path):
+            what = "judged in an audit" if work.kind == "audit" else "judged an evaluation"
+            for constitution in kept:
                 known.used(_name(constitution), Use(work, what), constitution.summary)
     except PreceptorError:  # unfinished or damaged work is shown where it is listed
         return
@@ -144,8 +144,6 @@ def _name(constitution: Constitution) -> ConstitutionName:
 
 def toml_of(version: Version) -> str | None:
     """The text of a version as its author wrote it, if that file is still there; else as preceptor kept it."""
-    from preceptor.judging.kept import constitution_toml
-
     if version.constitution is None:
         return None
     for place in version.places:

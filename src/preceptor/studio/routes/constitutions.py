@@ -17,6 +17,7 @@ from preceptor.studio.constitutions.versions import Version, toml_of, versions
 from preceptor.studio.context import Studio, studio_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import (
+    POLLING_ENDS,
     NotFoundError,
     go,
     integer_in,
@@ -29,7 +30,6 @@ from preceptor.studio.pages import (
 
 _TRIALS: dict[Path, Trials] = {}
 _FEW_ROWS = 20
-_POLLING_ENDS = 286
 
 
 def constitutions(request: Request) -> Response:
@@ -39,8 +39,9 @@ def constitutions(request: Request) -> Response:
 
 def constitution(request: Request) -> Response:
     """One version: its text, what used it, and the versions that it can be compared with."""
-    version = _version(request, str(request.path_params["hash"]))
-    others = [other for other in _versions(request) if other.name == version.name and other.hash != version.hash]
+    known = _versions(request)
+    version = _of_hash(known, str(request.path_params["hash"]))
+    others = [other for other in known if other.name == version.name and other.hash != version.hash]
     return show(request, "constitution.html.jinja", version=version, text=toml_of(version), others=others)
 
 
@@ -48,7 +49,8 @@ def compare(request: Request) -> Response:
     """Two versions: how their texts differ, and what they gave on the same rows."""
     from preceptor.reports.compare.page import diff
 
-    before, after = (_version(request, request.query_params.get(side, "")) for side in ("before", "after"))
+    known = _versions(request)
+    before, after = (_of_hash(known, request.query_params.get(side, "")) for side in ("before", "after"))
     folders = [(_labels(version), request.query_params.get(side, "")) for version, side in
                ((before, "before_labels"), (after, "after_labels"))]  # fmt: skip
     chosen = [_chosen(works, name) for works, name in folders]
@@ -68,7 +70,7 @@ def compare(request: Request) -> Response:
 
 def edit(request: Request) -> Response:
     """A copy of a version, to be edited, tried and saved."""
-    version = _version(request, str(request.path_params["hash"]))
+    version = _of_hash(_versions(request), str(request.path_params["hash"]))
     text = toml_of(version)
     if text is None:
         raise NotFoundError("The text of this version is in no file any more.")
@@ -114,7 +116,7 @@ def trial(request: Request) -> Response:
 def trial_progress(request: Request) -> Response:
     """The part of a trial's page that changes while rows are judged."""
     found = _trial(request)
-    status = 200 if found.status == "running" else _POLLING_ENDS
+    status = 200 if found.status == "running" else POLLING_ENDS
     base = str(request.path_params["hash"])
     return show(request, "trial_result.html.jinja", status=status, base=base, **_shown(found))
 
@@ -176,11 +178,11 @@ def _versions(request: Request) -> list[Version]:
     return versions(studio_of(request).library, _own(request))
 
 
-def _version(request: Request, hash_: str) -> Version:
-    known = next((version for version in _versions(request) if version.hash == hash_), None)
-    if known is None:
+def _of_hash(known: list[Version], hash_: str) -> Version:
+    version = next((version for version in known if version.hash == hash_), None)
+    if version is None:
         raise NotFoundError("There is no such version of a constitution.")
-    return known
+    return version
 
 
 def _labels(version: Version) -> list[Work]:

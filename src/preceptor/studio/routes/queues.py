@@ -21,7 +21,17 @@ from preceptor.studio.constitutions.versions import versions
 from preceptor.studio.context import Studio, studio_of
 from preceptor.studio.figures import Curve, Point, curves
 from preceptor.studio.folders import Work
-from preceptor.studio.pages import NotFoundError, go, integer_in, number_in, owner_form, owner_page, show, text_in
+from preceptor.studio.pages import (
+    POLLING_ENDS,
+    NotFoundError,
+    go,
+    integer_in,
+    number_in,
+    owner_form,
+    owner_page,
+    show,
+    text_in,
+)
 from preceptor.studio.people import queues, sources
 from preceptor.studio.people.export import asked_share, file_name, write_beside
 from preceptor.studio.people.guidelines import guidelines_of
@@ -43,8 +53,6 @@ SOURCES = {
 }
 """Where rows can be from, and what the page calls it."""
 _FILE_ENDINGS = (".jsonl", ".parquet")
-_POLLING_ENDS = 286
-"""The status that ends htmx's polling."""
 _MOST_POINTS = 12
 
 
@@ -119,7 +127,7 @@ def live(request: Request) -> Response:
     queue = _queue(request)
     if not queue.closed and _measured(request, queue).mark == request.query_params.get("mark"):
         return Response(status_code=204)
-    status = _POLLING_ENDS if queue.closed else 200
+    status = POLLING_ENDS if queue.closed else 200
     return show(request, "queue_live.html.jinja", status=status, queue=queue, **_live_values(request, queue))
 
 
@@ -162,7 +170,7 @@ def beside(request: Request, _form: FormData) -> Response:
 
 
 def _done(request: Request, name: str) -> str:
-    """What the last form did, in words of this page: an address from elsewhere cannot put others here."""
+    """What the last form did. The words are this page's own, so that a link from elsewhere cannot bring others."""
     done = request.query_params.get("done")
     if done == "known":
         return "A row with a known answer is added."

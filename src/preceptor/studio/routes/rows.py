@@ -13,7 +13,7 @@ from preceptor.core.errors import UsageError
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
 from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.studio.context import Studio, studio_of
-from preceptor.studio.pages import NotFoundError, owner_page, show
+from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
 from preceptor.studio.people.shown import ShownRow, View
 from preceptor.studio.rows import browse
 from preceptor.studio.rows.browse import Found
@@ -24,8 +24,6 @@ from preceptor.studio.rows.said import said_of
 
 _INDEXES: dict[Path, RowIndex] = {}
 _OPENING = Lock()
-_POLLING_ENDS = 286
-"""The status that ends htmx's polling."""
 _EXCERPT = 160
 """Characters of a prompt in the list."""
 _VIEWS: dict[str, View] = {"plain": "plain", "differences": "differences"}
@@ -57,7 +55,7 @@ def rows(request: Request) -> Response:
 def progress(request: Request) -> Response:
     """How far the index is, as a part of the list's page."""
     state = _index(request).progress()
-    status = 200 if state.running else _POLLING_ENDS
+    status = 200 if state.running else POLLING_ENDS
     return show(request, "rows_progress.html.jinja", status=status, state=state, polled=True)
 
 

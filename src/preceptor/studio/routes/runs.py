@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 from preceptor.core.errors import PreceptorError
 from preceptor.studio.context import studio_of
 from preceptor.studio.folders import Work
-from preceptor.studio.pages import NotFoundError, owner_page, show
+from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
 from preceptor.studio.runs import figures
 from preceptor.studio.runs.samples import MOST_STEPS, PAGE, sample_page, usual_steps
 from preceptor.studio.runs.state import Runs, RunState, report_of
@@ -20,8 +20,6 @@ _REPORT_POLICY = (
 )
 """Reports have their styles and scripts in the page. The sandbox gives them an origin of their own, so that they reach
 nothing of the studio."""
-_POLLING_ENDS = 286
-"""The status that ends htmx's polling."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def run(request: Request) -> Response:
 def live(request: Request) -> Response:
     """The part of a run's page that changes while it trains. Polling ends once the run has ended."""
     state = _RUNS.state(_work(request))
-    status = 200 if state.status in ("running", "begun") else _POLLING_ENDS
+    status = 200 if state.status in ("running", "begun") else POLLING_ENDS
     return show(request, "run_live.html.jinja", status=status, state=state, figures=figures.of_one(state))
 
 
