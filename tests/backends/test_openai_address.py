@@ -8,12 +8,10 @@ import pytest
 
 from backends.fault_server import FaultServer, Script
 from preceptor.backends.base import FREE, Price
-from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import ModelCard
-from preceptor.backends.openai.client import Client
-from preceptor.backends.openai.keys import key_for
+from preceptor.backends.openai.keys import key_for, words_without
 from preceptor.backends.openai.prices import price_of
 from preceptor.backends.openai.wire import question
 from preceptor.backends.resolve import open_model
@@ -58,7 +56,7 @@ def test_a_key_is_masked_in_every_form_it_is_quoted_in(monkeypatch: pytest.Monke
     monkeypatch.setenv("PRECEPTOR_API_KEY", f" {key}\n")
     address = Address("m", "http://localhost:1/v1")
     assert key_for(address) == key
-    shown = Client(address, Connection()).shown(f"{key} {key!r} {json.dumps(key)} {key.encode()!r}")
+    shown = words_without(key, f"{key} {key!r} {json.dumps(key)} {key.encode()!r}")
     assert "token" not in shown
     assert shown.count("***") == 4
 

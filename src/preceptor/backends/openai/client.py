@@ -3,19 +3,22 @@
 import asyncio
 import random
 import re
-import time
-from email.utils import parsedate_to_datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 from aiolimiter import AsyncLimiter
-from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, Timeout
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
-from preceptor.backends.openai.keys import NO_KEY, headers_elsewhere, key_for, masked, words_without
-from preceptor.backends.openai.transport import BoundedClient, RedirectedError, UnreadableError
+from preceptor.backends.openai.keys import NO_KEY, masked, words_without
+from preceptor.backends.openai.transport import (
+    NoAnswerError,
+    RedirectedError,
+    StatusError,
+    Transport,
+    UnreadableError,
+)
 from preceptor.core.errors import PreceptorError
 from preceptor.core.types import JsonObject, JudgeFailure
 from preceptor.core.validation import first_problem
@@ -89,36 +92,30 @@ class Spending(Protocol):
 
 
 class Client:
-    """A pool of connections to one server.
+    """Calls to one server.
 
     Calls do not wait for a server that is gone: after `LOST_ROUNDS` times `concurrency` calls in a row without a
     connection, all further calls fail at once with the same message, until a call in flight is answered or a new client
     is made. Calls with `patient=False` (the first to a server) neither count nor fail this way.
     """
 
-    def __init__(self, address: Address, connection: Connection) -> None:
+    def __init__(self, address: Address, connection: Connection, key: str, transport: Transport) -> None:
+        """Args:
+        key: the secret that is sent, which is masked wherever a server repeats it; `NO_KEY` if there is none.
+        transport: carries each attempt.
+        """
         self._address = address
+        self._transport = transport
         self._retries = connection.retries
-        self._timeout_s = connection.timeout_s
         self._first_wait_s = connection.first_wait_s
-        self._key = key_for(address) or NO_KEY
+        self._key = key
         self._most_lost_calls = LOST_ROUNDS * connection.concurrency
         self._lost_calls = 0
         self._lost_words = ""
-        # Retries are made here: the library retries no unusable answers, and ignores the rate limits.
-        self._openai = AsyncOpenAI(
-            api_key=self._key,
-            base_url=address.base_url,
-            max_retries=0,
-            timeout=Timeout(connection.timeout_s, connect=min(10.0, 0.9 * connection.timeout_s)),
-            default_headers=None if address.hosted else cast("dict[str, str]", headers_elsewhere(self._key)),
-            # A proxy is used only for other machines.
-            http_client=BoundedClient(headers={"Accept-Encoding": "gzip"}, trust_env=not address.loopback),
-        )
         per_minute, tokens = connection.requests_per_minute, connection.tokens_per_minute
         self._requests = AsyncLimiter(1, 60.0 / per_minute) if per_minute else None
         self._tokens = AsyncLimiter(tokens, 60.0) if tokens else None
-        self.close = self._openai.close
+        self.close = transport.close
 
     async def call(
         self,
@@ -169,28 +166,21 @@ class Client:
 
     async def _attempt(self, path: str, shape: type[Shape], body: JsonObject | None) -> Shape:
         try:
-            async with asyncio.timeout(
-                self._timeout_s
-            ):  # httpx limits each pause, not the total: a body could trickle in for ever
-                if body is None:
-                    text = await self._openai.get(path, cast_to=str)
-                else:
-                    text = await self._openai.post(path, cast_to=str, body=body)
-        except TimeoutError:
-            raise UnavailableError(f"no whole answer within {self._timeout_s:g} s", answer="") from None
-        except APIConnectionError as error:
-            raise self._connection_trouble(error) from None
-        except APIStatusError as error:
+            text = await self._transport.send(path, body)
+        except NoAnswerError as error:
+            words = self.shown(str(error))[:140]
+            raise UnavailableError(words, reached=error.reached, answer="" if error.sent else None) from None
+        except StatusError as error:
             self._lost_calls = 0
             raise self._status_trouble(error) from None
         except RedirectedError as error:
             self._lost_calls = 0
-            place = f"{self.shown(str(error))[:200]}, which is not followed; name that server instead"
-            raise RefusedError(error.status, place.removeprefix(f"{error.status}: ")) from None
+            words = f"{self.shown(str(error))[:200]}, which is not followed; name that server instead"
+            raise RefusedError(error.status, words) from None
         except UnreadableError as error:
             raise UnavailableError(str(error), status=200, answer="") from None
         self._lost_calls = 0
-        return self._read(text, shape)
+        return self._read(text.decode("utf-8", "replace"), shape)
 
     def _read(self, text: str, shape: type[Shape]) -> Shape:
         """Parses an answer, with the key masked, so the key is never recorded."""
@@ -212,22 +202,13 @@ class Client:
         if self._tokens:
             await self._tokens.acquire(min(float(tokens), self._tokens.max_rate))
 
-    def _connection_trouble(self, error: APIConnectionError) -> UnavailableError:
-        kind = type(error.__cause__).__name__  # of httpx or httpx2, depending on the version of openai
-        reached = kind not in ("ConnectError", "ConnectTimeout")
-        answer = "" if reached and kind not in ("PoolTimeout", "WriteError", "WriteTimeout") else None
-        if isinstance(error, APITimeoutError) and reached:
-            return UnavailableError(f"no whole answer within {self._timeout_s:g} s", answer=answer)
-        words = self.shown(str(error.__cause__ or error))[:120] or kind
-        return UnavailableError(f"no connection: {words}", reached=reached, answer=answer)
-
-    def _status_trouble(self, error: APIStatusError) -> UnavailableError:
+    def _status_trouble(self, error: StatusError) -> UnavailableError:
         """The failure behind a status that may be temporary.
 
         Raises: RefusedError if retrying cannot help; PreceptorError if every call would fail.
         """
-        status = error.status_code
-        words = self.shown(_words(error))[:200]
+        status, wait_s = error.status, error.wait_s
+        words = self.shown(error.words)[:200]
         if status == 401:  # the message may quote a part of the key
             raise PreceptorError(
                 f"{self._address.base_url} refuses the key ({status}); "
@@ -240,7 +221,6 @@ class Client:
             raise PreceptorError(f"{self._address.base_url} asks for payment: {words}")
         if status not in (408, 409, 429) and (status < 500 or status == 501):  # 501: not implemented
             raise RefusedError(status, words)
-        wait_s = _asked_wait(error)
         if wait_s and wait_s > LONGEST_WAIT_S:
             words += f" (the server asks to wait {wait_s:.0f} s)"
         return UnavailableError(f"{status}: {words}", status=status, wait_s=wait_s)
@@ -248,25 +228,3 @@ class Client:
     def shown(self, text: str) -> str:
         """A server's message on one line, without the key."""
         return words_without(self._key, text)
-
-
-def _words(error: APIStatusError) -> str:
-    body: Any = error.body
-    if isinstance(body, dict):
-        return " ".join(str(body[key]) for key in ("message", "code") if body.get(key)) or str(body)
-    return str(body or error.response.reason_phrase)
-
-
-def _asked_wait(error: APIStatusError) -> float | None:
-    """Seconds to wait according to the header Retry-After: a number, or a date."""
-    asked = error.response.headers.get("retry-after")
-    if asked is None:
-        return None
-    try:
-        seconds = float(asked)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(asked).timestamp() - time.time()
-        except (ValueError, OverflowError, TypeError):
-            return None
-    return seconds if seconds > 0 else None  # excludes NaN

@@ -23,7 +23,10 @@ from preceptor.backends.openai.background import Background
 from preceptor.backends.openai.choosing import by_log_probs, by_votes, places
 from preceptor.backends.openai.client import Client, RefusedError, UnavailableError
 from preceptor.backends.openai.exchange import Exchange, estimated_tokens
+from preceptor.backends.openai.http import HttpTransport
+from preceptor.backends.openai.keys import NO_KEY, key_for
 from preceptor.backends.openai.prices import price_of
+from preceptor.backends.openai.transport import Transport
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Conversation, JsonObject, JudgeFailure
 
@@ -40,10 +43,15 @@ class OpenAIModel:
     """
 
     def __init__(
-        self, address: Address, connection: Connection | None = None, abilities: Abilities | None = None
+        self,
+        address: Address,
+        connection: Connection | None = None,
+        abilities: Abilities | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """Args:
             abilities: what to assume that the server supports; None to ask it.
+            transport: carries each attempt at a call; HTTP by default.
 
         Raises: UsageError for a malformed key, or one that would be sent in clear text.
         """
@@ -51,7 +59,9 @@ class OpenAIModel:
         self.connection = connection or Connection()
         self.concurrency = self.connection.concurrency
         self.price: Price | None = price_of(address, self.connection.prices)
-        self._client = Client(address, self.connection)
+        key = key_for(address) or NO_KEY
+        carried = transport or HttpTransport(address, self.connection, key)
+        self._client = Client(address, self.connection, key, carried)
         self._background = Background(self._client.close)
         self._abilities = abilities
 

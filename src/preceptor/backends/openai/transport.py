@@ -1,15 +1,54 @@
-"""HTTP with limits: on the size of a body, and on redirects, which must not leave the server."""
+"""How one attempt at a call reaches a model: the way there, and what can go wrong on it."""
 
-import zlib
-from typing import Any
+from typing import Protocol
 
-from openai import DefaultAsyncHttpxClient
+from preceptor.core.types import JsonObject
 
-MOST_BYTES = 4 << 20
-"""Limit of one answer, decompressed. A usual answer has a few thousand bytes; a long list of models about a million."""
-MOST_REDIRECTS = 3
-_COMPRESSED = ("gzip", "x-gzip", "deflate")
-_KEPT_HEADERS = ("retry-after", "x-request-id")
+
+class Transport(Protocol):
+    """Carries one attempt at a call. Retries, rate limits, spending and masking of the key are not its business.
+
+    It is used from one event loop. HTTP is one transport; others may turn the body into another provider's form.
+    """
+
+    async def send(self, path: str, body: JsonObject | None) -> bytes:
+        """The body of an answer with status 200, in the form of the OpenAI API.
+
+        Args:
+            path: `/chat/completions`, `/completions` or `/models`.
+            body: sent by POST; None for a GET.
+
+        Raises: StatusError, NoAnswerError, UnreadableError, RedirectedError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections. Nothing is sent afterwards."""
+        ...
+
+
+class StatusError(Exception):
+    """The server answers with an error."""
+
+    def __init__(self, status: int, words: str, wait_s: float | None = None) -> None:
+        super().__init__(f"{status}: {words}")
+        self.status = status
+        """The HTTP status."""
+        self.words = words
+        """The server's message, with its code if it gives one. The key may be in it."""
+        self.wait_s = wait_s
+        """Seconds that the server asks to wait; None if it does not ask."""
+
+
+class NoAnswerError(Exception):
+    """There is no whole answer: no connection, one that ended early, or too little time."""
+
+    def __init__(self, words: str, *, reached: bool = True, sent: bool = True) -> None:
+        super().__init__(words)
+        self.reached = reached
+        """Whether a connection was made."""
+        self.sent = reached and sent
+        """Whether the whole request may have arrived, so that it may be billed."""
 
 
 class UnreadableError(Exception):
@@ -20,62 +59,5 @@ class RedirectedError(Exception):
     """The server redirects in a way that is not followed."""
 
     def __init__(self, status: int, place: str) -> None:
-        super().__init__(f"{status}: the server redirects to {place}")
+        super().__init__(f"the server redirects to {place}")
         self.status = status
-
-
-class BoundedClient(DefaultAsyncHttpxClient):
-    """The library's HTTP client, except that every body is read here, including those of errors.
-
-    A redirect is followed only if it stays on the same server (scheme, host and port) and keeps the method: a POST that
-    becomes a GET is a different request. Only the headers that are used are kept. Others could do harm, such as a
-    character set that names a decompressor.
-    """
-
-    async def send(self, request: Any, **options: Any) -> Any:
-        """As in httpx, but reads the whole body.
-
-        Raises: UnreadableError, RedirectedError; also whatever httpx raises.
-        """
-        options |= {"stream": True, "follow_redirects": False}
-        redirects = 0
-        while True:
-            response: Any = await super().send(request, **options)
-            try:
-                following: Any = response.next_request
-                if following is None:
-                    return _rebuilt(response, await _body(response), request)
-            finally:
-                await response.aclose()
-            elsewhere = _origin(following.url) != _origin(request.url) or following.method != request.method
-            if elsewhere or redirects == MOST_REDIRECTS:
-                raise RedirectedError(response.status_code, f"{_origin(following.url)}{following.url.path}")
-            request, redirects = following, redirects + 1
-
-
-def _origin(url: Any) -> str:
-    return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
-
-
-async def _body(response: Any) -> bytes:
-    """The body, decompressed as it comes, so that it is never larger than the limit in memory."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity", *_COMPRESSED):
-        raise UnreadableError(f"the answer is compressed as {encoding!r}; gzip was offered")
-    decoder = zlib.decompressobj(wbits=47) if encoding in _COMPRESSED else None  # 47: gzip or zlib, whichever it is
-    body = bytearray()
-    async for raw in response.aiter_raw():
-        try:
-            body += decoder.decompress(raw, MOST_BYTES + 1 - len(body)) if decoder else raw
-        except zlib.error:
-            raise UnreadableError("the answer cannot be decompressed") from None
-        if len(body) > MOST_BYTES:
-            raise UnreadableError(f"the answer has more than {MOST_BYTES >> 20} MiB")
-    return bytes(body)
-
-
-def _rebuilt(response: Any, body: bytes, request: Any) -> Any:
-    """The response with its body, which is read as JSON in UTF-8 whatever its headers say."""
-    kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    headers = {**kept, "content-type": "application/json"}
-    return type(response)(response.status_code, headers=headers, content=body, request=request)
