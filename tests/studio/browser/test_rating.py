@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import FloatRect, Page
 
 from preceptor.core.types import JsonObject
 from preceptor.judging.constitution import load_constitution
@@ -66,19 +66,49 @@ def test_ten_rows_by_keyboard_through_a_killed_server(tmp_path: Path, serve: Ser
     assert ada.errors == again.errors == []
 
 
-def test_long_guidelines_leave_room_for_both_responses(tmp_path: Path, serve: Serve, screen: OpenScreen) -> None:
+def _guided(tmp_path: Path) -> tuple[str, str]:
+    """Makes a queue with the guidelines of a constitution. Returns its page and a rater's token."""
     studio = make_studio(tmp_path / "studio")
     items = [NewItem(row) for row in comparisons(1)]
     guidelines = guidelines_of(load_constitution("helpful"))
     queue = create(studio.people, "guided", "compare", items, source="a test", guidelines=guidelines)
-    ada = screen(serve().address).sign_in(invite(studio.people, "Ada"))
-    ada.page.set_viewport_size({"width": 1280, "height": 900})
-    ada.open(f"/rate/{queue.id}")
-    responses = [response.bounding_box() for response in ada.page.locator(".response").all()]
-    buttons = ada.page.locator(".verdict").bounding_box()
-    assert len(responses) == 2 and buttons is not None
-    for response in responses:
-        assert response is not None and response["y"] + 80 < buttons["y"]  # its heading and first lines are in sight
+    return f"/rate/{queue.id}", invite(studio.people, "Ada")
+
+
+def _box(screen: Screen, selector: str) -> FloatRect:
+    box = screen.page.locator(selector).first.bounding_box()
+    assert box is not None
+    return box
+
+
+def test_guidelines_stand_beside_the_responses_until_they_are_folded(
+    tmp_path: Path, serve: Serve, screen: OpenScreen
+) -> None:
+    page, token = _guided(tmp_path)
+    ada = screen(serve().address).sign_in(token).open(page)
+    second, guide = _box(ada, ".response:last-child"), _box(ada, ".guide")
+    assert guide["x"] > second["x"] + second["width"]
+    assert guide["y"] < second["y"] < guide["y"] + guide["height"] <= 900
+    assert ada.barriers() == []
+    ada.page.keyboard.press("g")
+    assert _box(ada, ".response:last-child")["width"] > 1.2 * second["width"]
+    assert _box(ada.open(page), ".guide")["height"] < 60  # it stays folded
+    ada.page.locator(".guide > summary").click()
+    assert _box(ada.open(page), ".guide")["height"] > 300
+    assert ada.errors == []
+
+
+@pytest.mark.parametrize(("width", "open_at_first"), [(900, True), (390, False)])
+def test_on_a_narrow_screen_guidelines_leave_room_for_the_responses(
+    tmp_path: Path, serve: Serve, screen: OpenScreen, width: int, open_at_first: bool
+) -> None:
+    page, token = _guided(tmp_path)
+    ada = screen(serve().address, width=width).sign_in(token).open(page)
+    for _ in range(2):  # what the page folded by itself is not remembered as the rater's wish
+        assert (ada.page.locator(".guide[open]").count() == 1) == open_at_first
+        assert _box(ada, ".response")["y"] + 80 < _box(ada, ".verdict")["y"]  # its heading and first lines are in sight
+        assert ada.page.evaluate("localStorage.length") == 0
+        ada.open(page)
     assert ada.barriers() == []
 
 

@@ -6,7 +6,8 @@ const fold = (details) => {
   const kept = localStorage.getItem(name);
   if (kept === null && details.open && matchMedia("(max-width: 46rem)").matches) details.open = false;
   else if (kept !== null && !details.querySelector("textarea:not(:placeholder-shown)")?.value) details.open = kept === "open";
-  details.addEventListener("toggle", () => localStorage.setItem(name, details.open ? "open" : "shut"));
+  // The click comes before its effect, and also from the keyboard; what the page folds by itself is not remembered.
+  details.querySelector("summary").addEventListener("click", () => localStorage.setItem(name, details.open ? "shut" : "open"));
 };
 
 const openAround = (element) => {
@@ -19,10 +20,6 @@ const keys = (event) => {
   const inField = event.target.matches("textarea, input:not([type=radio]):not([type=checkbox]), select");
   if (event.key === "Escape" && inField) return event.target.blur();
   if (inField) return;
-  if (event.key === "g") {
-    const guide = document.querySelector('[data-remember="guide"]');
-    if (guide) guide.open = !guide.open;
-  }
   const field = document.querySelector(`[data-focus="${CSS.escape(event.key)}"]`);
   if (field) {
     event.preventDefault();
