@@ -47,6 +47,8 @@ class Script:
     """The same of plain text; None where it is the same."""
     strict: bool = False
     """Whether it refuses settings that are not in the API."""
+    schemas: bool = True
+    """Whether it takes a JSON schema for its answer."""
     strips: bool = False
     """Whether the chat template strips the begun answer."""
     echoes: bool = False
@@ -236,6 +238,8 @@ def _continued(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int
         return 400, {"error": {"message": "no chat template" if chat else "this model takes conversations only"}}
     if script.strict and {"top_k", "continue_final_message"} & body.keys():
         return 400, {"error": {"message": "unrecognized request argument"}}
+    if not script.schemas and "response_format" in body:
+        return 400, {"error": {"message": "response_format is not supported"}}
     most = script.most_listed if chat or script.most_listed_text is None else script.most_listed_text
     if most and listed > most:
         return 400, {"error": {"message": f"top_logprobs must be at most {most}"}}

@@ -6,7 +6,7 @@ from typing import Annotated, Protocol, TypeAlias, TypeVar
 
 from pydantic import Field
 
-from preceptor.core.types import Conversation, JudgeFailure, Usage
+from preceptor.core.types import Conversation, JsonObject, JudgeFailure, Usage
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class CompleteRequest:
     stop: tuple[str, ...] = ()
     """The completion ends before the first of these strings."""
     seed: int = 0
+    schema: JsonObject | None = None
+    """JSON schema of the answer, enforced where the model's server can; the prompt asks for the form in words too."""
 
 
 @dataclass(frozen=True)

@@ -140,8 +140,16 @@ def _unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+_LATER = ("schema",)
+"""Fields that requests did not always have. Unset, they are left out, so that calls in older ledgers are found."""
+
+
 def _request_json(request: ChooseRequest | CompleteRequest) -> JSON:
-    content: JSON = {key: list(value) if key in ("choices", "stop") else value for key, value in vars(request).items()}
+    content: JSON = {
+        key: list(value) if key in ("choices", "stop") else value
+        for key, value in vars(request).items()
+        if not (key in _LATER and value is None)
+    }
     if not isinstance(request.prompt, str):
         content["prompt"] = [message.wire() for message in request.prompt]
     return content

@@ -81,9 +81,22 @@ def comparison_text(prompt: str, first: str, second: str) -> str:
 
 def criterion_text(criterion: Criterion, prompt: str, response: str) -> str:
     """A prompt and a response, with the question and the anchors of one criterion."""
+    return f"{_response_item(prompt, response)}\n\n{_criterion(criterion)}"
+
+
+def criteria_text(criteria: Sequence[Criterion], prompt: str, response: str) -> str:
+    """A prompt and a response, with the name, the question and the anchors of every criterion."""
+    asked = [f"{criterion.name}: {_criterion(criterion)}" for criterion in criteria]
+    return "\n\n".join((_response_item(prompt, response), *asked))
+
+
+def _response_item(prompt: str, response: str) -> str:
+    return "\n".join((tagged("prompt", prompt), tagged("response", response)))
+
+
+def _criterion(criterion: Criterion) -> str:
     anchors = "\n".join(f"{score}: {anchor}" for score, anchor in criterion.anchors.items())
-    item = "\n".join((tagged("prompt", prompt), tagged("response", response)))
-    return f"{item}\n\n{criterion.question} Score it from 1 to 10, where\n{anchors}"
+    return f"{criterion.question} Score it from 1 to 10, where\n{anchors}"
 
 
 def render_item_prompt(constitution: Constitution, prompt: Prompt, response_text: str) -> str:

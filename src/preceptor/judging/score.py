@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from preceptor.backends.base import ChooseRequest, LanguageModel, in_order, plain_identity
+from preceptor.backends.base import ChooseRequest, CompleteRequest, LanguageModel, in_order, plain_identity
+from preceptor.core.errors import UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score, Usage, Verdict, total_usage
 from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
 from preceptor.judging.constitution import SCALE, Constitution, Criterion
+from preceptor.judging.one_call import demand_of_requests, read_scores, scores_request
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import criterion_text, preamble, prompt_text, render_item_prompt
@@ -23,7 +25,9 @@ class ScoreJudge:
 
     The score is read from the probabilities of the choices as the model's next words (Lee et al. 2023, section 2.2),
     not from sampled text, so it is soft, and a candidate cannot forge the judge's answer. The criteria of a rubric are
-    asked one by one; if one of them fails, there is no score.
+    asked one by one, or in one call if the settings say so (`judging/one_call.py`); if one fails, there is no score.
+
+    Raises: UsageError when a model that takes no conversations is to answer all criteria in one call.
     """
 
     def __init__(
@@ -35,6 +39,11 @@ class ScoreJudge:
         identity = model.identity if constitution.score.criteria else plain_identity(model)
         self.rater = constitution.rater(identity, self.settings.for_rater())
         self.model = RecordedModel(model, ledger, self.rater)
+        if self._one_call and not model.chat:
+            raise UsageError(
+                f"{model.identity} continues plain text only, and a call for all criteria is answered in a "
+                'conversation; ask with criteria = "each"'
+            )
 
     @property
     def ledger_hits(self) -> int:
@@ -46,11 +55,15 @@ class ScoreJudge:
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """
-        return self._by_criteria(items) if self.constitution.score.criteria else self._by_item(items)
+        if not self.constitution.score.criteria:
+            return self._by_item(items)
+        return self._in_one_call(items) if self._one_call else self._by_criteria(items)
 
     def demand(self, items: Sequence[tuple[Prompt, Response]]) -> Demand:
         """The cost of scoring the responses if none is on record."""
         model = self.model.model
+        if self._one_call:
+            return demand_of_requests(model, self._scores_requests(items))
         if self.constitution.score.criteria:
             return demand_of(model, self._questions(items), self.settings.reasoning)
         requests = self._item_requests(items)
@@ -70,6 +83,51 @@ class ScoreJudge:
             ChooseRequest(render_item_prompt(self.constitution, prompt, response_text(response)), answers)
             for prompt, response in items
         ]
+
+    @property
+    def _one_call(self) -> bool:
+        return bool(self.constitution.score.criteria) and self.settings.criteria == "one_call"
+
+    def _in_one_call(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
+        criteria = self.constitution.score.criteria
+        requests = self._scores_requests(items)
+        answers = [read_scores(criteria, answer) for answer in in_order(self.model.complete(requests), len(requests))]
+        samples = self.settings.samples
+        return [self._sampled(answers[i : i + samples]) for i in range(0, len(answers), samples)]
+
+    def _scores_requests(self, items: Sequence[tuple[Prompt, Response]]) -> list[CompleteRequest]:
+        """One request for each response and sample, in this order."""
+        return [
+            self._scores_request(prompt, response, sample)
+            for prompt, response in items
+            for sample in range(self.settings.samples)
+        ]
+
+    def _scores_request(self, prompt: Prompt, response: Response, sample: int) -> CompleteRequest:
+        model, reasoning, criteria = self.model.model, self.settings.reasoning, self.constitution.score.criteria
+        opening, asked = preamble(self.constitution), prompt_text(prompt.conversation)
+        seed = derive_seed(self.settings.seed, "rationale", prompt.id, response.text, sample)
+
+        def whole(limit: int | None) -> CompleteRequest:
+            shown = response_text(response, limit)
+            return scores_request(opening, criteria, asked, shown, reasoning, seed)
+
+        if not response.trajectory:
+            return whole(None)
+        return fit(whole, lambda r: model.count_tokens(r.prompt) + r.max_new_tokens, model.context_window)
+
+    def _sampled(self, answers_S: Sequence[dict[str, Verdict] | JudgeFailure]) -> Score | JudgeFailure:
+        """The score of a response from its sampled answers; a failure if one of them is."""
+        given = [answer for answer in answers_S if not isinstance(answer, JudgeFailure)]
+        if len(given) < len(answers_S):
+            return next(answer for answer in answers_S if isinstance(answer, JudgeFailure))
+        votes = {"votes": len(given)}
+        criteria = {
+            name: mixture([answer[name] for answer in given], [1.0] * len(given)).model_copy(update=votes)
+            for name in given[0]
+        }
+        weights = [criterion.weight for criterion in self.constitution.score.criteria]
+        return self._score(mixture(list(criteria.values()), weights), criteria)
 
     def _by_criteria(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
         criteria, samples = self.constitution.score.criteria, range(self.settings.samples)

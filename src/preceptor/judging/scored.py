@@ -122,6 +122,11 @@ def check_scoring(constitution: Constitution, settings: PairwiseSettings) -> Non
 
     Raises: UsageError that says why not.
     """
+    if settings.criteria == "one_call" and not constitution.score.criteria:
+        raise UsageError(
+            f'the constitution "{constitution.name}" scores by an item of its own form, which has no criteria to put '
+            "into one call; leave out one-call, or give it criteria"
+        )
     if settings.rationale and not constitution.score.criteria:
         raise UsageError(
             f'the constitution "{constitution.name}" scores by an item of its own form, which has no place for a '

@@ -29,6 +29,9 @@ class JudgingSettings(Settings):
     require."""
     seed: Seed = 0
     """Seed of sampled rationales and sampled principles."""
+    criteria: Literal["each", "one_call"] = "each"
+    """Ask for each criterion of the score rubric in a call of its own, whose probabilities are exact; or for all of
+    them in one call, which costs less and gives whole scores. Applies where a response is scored."""
 
     @model_validator(mode="after")
     def _samples_need_a_rationale(self) -> "JudgingSettings":
@@ -55,6 +58,8 @@ class JudgingSettings(Settings):
             settings = {k: v for k, v in settings.items() if k not in ("temperature", "top_k")}
         if self.samples == 1 and settings.get("principles") != "sampled":
             del settings["seed"]
+        if self.criteria == "each":
+            del settings["criteria"]  # raters that were recorded before this setting existed stay the same
         return settings
 
 
@@ -86,6 +91,8 @@ class PairwiseSettings(JudgingSettings):
             for name in _TOGETHER:
                 if getattr(self, name) != PairwiseSettings.model_fields[name].default:
                     raise ValueError(f'{name} has no meaning with shown = "alone"')
+        elif self.criteria != "each":
+            raise ValueError('criteria has no meaning with shown = "together": two responses are compared as a whole')
         return self
 
     @property
@@ -115,7 +122,7 @@ def variant(name: str) -> PairwiseSettings:
 
     Parts joined by +: `base` or `detailed`, `cot` (chain of thought), `K-shot` (exemplars), `sc-N` (N sampled
     rationales), `single` (one order), `log-odds`, `each`, `sampled`, `scored` (each response alone, by the score
-    rubric). For instance `detailed+cot+2-shot`.
+    rubric), `one-call` (with `scored`: all criteria in one call). For instance `detailed+cot+2-shot`.
 
     Raises: UsageError for an unknown part or parts that exclude each other.
     """
@@ -125,7 +132,7 @@ def variant(name: str) -> PairwiseSettings:
         if chosen is None:
             raise UsageError(
                 f'"{part}" in the variant "{name}": expected base, detailed, cot, K-shot, sc-N, single, log-odds, '
-                "sampled, each or scored, joined by +"
+                "sampled, each, scored or one-call, joined by +"
             )
         for key, value in chosen.items():
             if settings.setdefault(key, value) != value:
@@ -147,6 +154,7 @@ def _part(part: str) -> JsonObject | None:
         "each": {"principles": "each"},
         "sampled": {"principles": "sampled"},
         "scored": {"shown": "alone"},
+        "one-call": {"criteria": "one_call"},
     }
     if shots := re.fullmatch(r"(\d+)-shot", part):
         return {"exemplars": _number(shots[1])}

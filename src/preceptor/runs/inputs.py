@@ -199,6 +199,11 @@ def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> 
             f'{table}.reward = "log_odds" needs a constitution with two choices, {judge.constitution} has '
             f'{len(constitution.score.values)}; leave {table}.reward out, or set it to "expectation"'
         )
+    if judge.asking.criteria == "one_call" and not constitution.score.criteria:
+        raise UsageError(
+            f"{table}.asking.criteria: {judge.constitution} scores by completing a text and has no criteria to put "
+            "into one call; leave the key out, or name a constitution with criteria"
+        )
     if judge.asking.rationale and not constitution.score.criteria:
         raise UsageError(
             f"{table}.asking.rationale: {judge.constitution} scores by completing a text, which has no place for a "

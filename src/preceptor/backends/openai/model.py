@@ -19,6 +19,7 @@ from preceptor.backends.base import (
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import Abilities, Endpoint, probe
 from preceptor.backends.openai.address import Address
+from preceptor.backends.openai.answers import Answer
 from preceptor.backends.openai.background import Background
 from preceptor.backends.openai.choosing import by_log_probs, by_votes, places
 from preceptor.backends.openai.client import Client, RefusedError, UnavailableError
@@ -27,6 +28,7 @@ from preceptor.backends.openai.http import HttpTransport
 from preceptor.backends.openai.keys import NO_KEY, key_for
 from preceptor.backends.openai.prices import price_of
 from preceptor.backends.openai.transport import Transport
+from preceptor.backends.openai.wire import response_format
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Conversation, JsonObject, JudgeFailure
 
@@ -64,6 +66,8 @@ class OpenAIModel:
         self._client = Client(address, self.connection, key, carried)
         self._background = Background(self._client.close)
         self._abilities = abilities
+        self._enforces_schemas = True
+        """Whether the server takes JSON schemas; False once it has answered a request only without one."""
 
     def preflight(self) -> Abilities:
         """Asks the server, once, what it supports.
@@ -216,13 +220,31 @@ class OpenAIModel:
             return await by_log_probs(exchange, request.choices)
         return await by_votes(exchange, request.choices, self.connection.votes, self.connection.vote_tokens)
 
+    async def _structured(
+        self, schema: JsonObject | None, exchange: Exchange, max_tokens: int, settings: JsonObject
+    ) -> Answer:
+        """An answer with the schema enforced; without, once the server has refused a request because of the schema.
+
+        Raises: RefusedError, UnavailableError, PreceptorError.
+        """
+        if schema is None or not self._enforces_schemas:
+            return await exchange.sample(max_tokens, settings)
+        try:
+            return await exchange.sample(max_tokens, settings | response_format(schema))
+        except RefusedError as error:
+            if error.status == 404 or error.failure.reason == "prompt_too_long":
+                raise
+        answer = await exchange.sample(max_tokens, settings)  # refused again if the schema was not the reason
+        self._enforces_schemas = False
+        return answer
+
     async def _complete(self, request: CompleteRequest, exchange: Exchange) -> Completion | JudgeFailure:
         settings: JsonObject = {"temperature": request.temperature, "top_p": 1.0, "seed": request.seed}
         if request.top_k is not None:
             settings["top_k"] = request.top_k
         if request.stop:
             settings["stop"] = list(request.stop)
-        answer = await exchange.sample(request.max_new_tokens, settings)
+        answer = await self._structured(request.schema, exchange, request.max_new_tokens, settings)
         if answer.text is None:
             return JudgeFailure(reason="no_answer", detail="the model answered without text")
         return Completion(answer.text, answer.finished, exchange.usage)

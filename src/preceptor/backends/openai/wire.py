@@ -53,3 +53,10 @@ def most_probable(path: str, count: int) -> JsonObject:
         {"logprobs": True, "top_logprobs": count} if path == "/chat/completions" else {"logprobs": count}
     )
     return wanted | {"temperature": 0.0}
+
+
+def response_format(schema: JsonObject) -> JsonObject:
+    """The field that makes a server enforce a JSON schema on the answer to a conversation."""
+    return {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+    }

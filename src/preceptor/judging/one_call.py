@@ -1,0 +1,129 @@
+"""All criteria of a score rubric in one call: the judge answers with a JSON object of whole scores.
+
+A call for each criterion reads exact probabilities, and sends prompt and response once for each criterion. One call
+sends them once, and its scores are single answers, not distributions: with k samples, the share of each score among k
+answers. The answer's JSON schema is enforced where the server can; elsewhere the judge is asked for it in words. An
+answer that lacks a criterion, or gives one something other than a score from 1 to 10, is a failure.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+from pydantic_core import from_json
+
+from preceptor.backends.base import CompleteRequest, Completion, LanguageModel
+from preceptor.core.types import JsonObject, JudgeFailure, Message, Usage, Verdict
+from preceptor.judging.ask import Demand, Reasoning
+from preceptor.judging.constitution import SCALE, Criterion
+from preceptor.judging.render import criteria_text
+
+RATIONALE = "rationale"
+"""The key of the judge's reasoning, which comes before the scores."""
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_OVERHEAD = 16
+"""Tokens of the braces and of white space; as many are allowed for each criterion beyond its name."""
+
+
+def schema_of(criteria: Sequence[Criterion], *, reasoned: bool) -> JsonObject:
+    """The JSON schema of an answer: a score from 1 to 10 for each criterion, by name.
+
+    Args:
+        reasoned: whether the answer begins with a rationale.
+    """
+    score: JsonObject = {"type": "integer", "enum": [int(value) for value in SCALE]}
+    properties: JsonObject = {RATIONALE: {"type": "string"}} if reasoned else {}
+    properties |= {criterion.name: dict(score) for criterion in criteria}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def scores_request(
+    opening: str,
+    criteria: Sequence[Criterion],
+    prompt: str,
+    response: str,
+    reasoning: Reasoning | None,
+    seed: int,
+) -> CompleteRequest:
+    """The request for all scores of a response.
+
+    Args:
+        opening: instruction and principles.
+        seed: used where answers are sampled.
+    """
+    reasoned, way = reasoning is not None, reasoning or Reasoning(0)
+    text = f"{opening}\n\n{criteria_text(criteria, prompt, response)}\n\n{_demanded(criteria, reasoned=reasoned)}"
+    return CompleteRequest(
+        (Message(role="user", content=text),),
+        max_new_tokens=_most_tokens(criteria) + way.max_tokens,
+        temperature=way.temperature,
+        top_k=way.top_k,
+        seed=seed if way.temperature > 0 else 0,
+        schema=schema_of(criteria, reasoned=reasoned),
+    )
+
+
+def read_scores(criteria: Sequence[Criterion], answer: Completion | JudgeFailure) -> dict[str, Verdict] | JudgeFailure:
+    """The verdict on each criterion, all probability on the score that was given; or why there is none.
+
+    The usage of the call is that of the first criterion's verdict, so that it is counted once.
+    """
+    if isinstance(answer, JudgeFailure):
+        return answer
+    try:
+        given = from_json(fenced[1] if (fenced := _FENCE.fullmatch(answer.text)) else answer.text)
+    except ValueError:
+        return _failure("cut off by the token limit" if not answer.finished else "not JSON", answer)
+    if not isinstance(given, dict):
+        return _failure("not a JSON object", answer)
+    scores: dict[str, str] = {}
+    for criterion in criteria:
+        score: object = given.get(criterion.name)
+        if isinstance(score, bool) or str(score) not in SCALE:
+            return _failure(f"no score from 1 to 10 for {criterion.name}", answer)
+        scores[criterion.name] = str(score)
+    rationale = str(given.get(RATIONALE) or "").strip()
+    usages = [answer.usage, *[Usage()] * (len(criteria) - 1)]
+    return {
+        name: Verdict(
+            probabilities={value: float(value == score) for value in SCALE},
+            choice_mass=1.0,
+            rationale=rationale,
+            votes=1,
+            usage=usage,
+        )
+        for (name, score), usage in zip(scores.items(), usages, strict=True)
+    }
+
+
+def demand_of_requests(model: LanguageModel, requests: Sequence[CompleteRequest]) -> Demand:
+    """The cost of the calls if none is on record; an answer counts at its full length."""
+    return Demand(
+        len(requests),
+        Usage(
+            prompt_tokens=sum(model.count_tokens(request.prompt) for request in requests),
+            completion_tokens=sum(request.max_new_tokens for request in requests),
+        ),
+    )
+
+
+def _demanded(criteria: Sequence[Criterion], *, reasoned: bool) -> str:
+    """How the answer is asked for, with its form."""
+    form: dict[str, object] = {RATIONALE: "two to four sentences"} if reasoned else {}
+    form |= {criterion.name: "a whole number from 1 to 10" for criterion in criteria}
+    return f"Answer with one JSON object of this form and nothing else:\n{json.dumps(form, ensure_ascii=False)}"
+
+
+def _most_tokens(criteria: Sequence[Criterion]) -> int:
+    """Length limit of an answer: a name's bytes are more than its tokens."""
+    return _OVERHEAD + sum(len(criterion.name.encode()) + _OVERHEAD for criterion in criteria)
+
+
+def _failure(what: str, answer: Completion) -> JudgeFailure:
+    detail = f"the judge was asked for JSON scores, and its answer is unusable ({what}): {answer.text[:80]!r}"
+    return JudgeFailure(reason="no_answer", detail=detail, usage=answer.usage)
