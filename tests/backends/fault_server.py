@@ -166,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.isdigit():
             message = {"message": f"{fault} for {self.headers['Authorization']}", "code": "a_code"}
             self._json({"error": message}, int(fault), {"Retry-After": "0.01"} if fault == "429" else {})
+        elif fault.startswith("400 "):
+            self._json(json.loads(fault.removeprefix("400 ")), 400)
         elif fault == "tomorrow":
             self._json({"error": {"message": "enough for today"}}, 429, {"Retry-After": "86400"})
         elif fault == "quota":

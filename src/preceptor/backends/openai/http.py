@@ -1,78 +1,122 @@
-"""HTTP with limits: on the size of a body, and on redirects, which must not leave the server."""
+"""HTTP with limits: on the size of a body, on time, and on redirects, which must not leave the server."""
 
 import asyncio
+import json
 import time
 import zlib
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from openai import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AsyncOpenAI,
-    DefaultAsyncHttpxClient,
-    Timeout,
-)
+import aiohttp
+from pydantic_core import from_json, to_json
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
-from preceptor.backends.openai.keys import headers_elsewhere
+from preceptor.backends.openai.keys import headers_for
 from preceptor.backends.openai.transport import NoAnswerError, RedirectedError, StatusError, UnreadableError
+from preceptor.core.errors import UsageError
 from preceptor.core.types import JsonObject
 
 MOST_BYTES = 4 << 20
 """Limit of one answer, decompressed. A usual answer has a few thousand bytes; a long list of models about a million."""
 MOST_REDIRECTS = 3
+LONGEST_CONNECTING_S = 10.0
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
-_KEPT_HEADERS = ("retry-after", "x-request-id")
+_REDIRECTS = (301, 302, 303, 307, 308)
+_KEEP_METHOD = (307, 308)
+_PORTS = {"http": 80, "https": 443}
 
 
 class HttpTransport:
-    """A pool of HTTP connections to one server."""
+    """A pool of HTTP connections to one server. How many are open at once is the caller's business.
+
+    No cookies are kept, nothing is read from `.netrc`, and of an answer's headers only those are read that are named
+    here. Certificates are checked against those of the system.
+    """
 
     def __init__(self, address: Address, connection: Connection, key: str) -> None:
+        """Raises: UsageError for a proxy of an unknown kind."""
+        self._base_url = address.base_url
         self._timeout_s = connection.timeout_s
-        # Retries are made by the caller: the library retries no unusable answers, and ignores the rate limits.
-        self._openai = AsyncOpenAI(
-            api_key=key,
-            base_url=address.base_url,
-            max_retries=0,
-            timeout=Timeout(connection.timeout_s, connect=min(10.0, 0.9 * connection.timeout_s)),
-            default_headers=None if address.hosted else cast("dict[str, str]", headers_elsewhere(key)),
-            # A proxy is used only for other machines.
-            http_client=BoundedClient(headers={"Accept-Encoding": "gzip"}, trust_env=not address.loopback),
-        )
-        self.close = self._openai.close
+        self._headers = headers_for(address, key)
+        self._proxy = proxy_for(address)
+        self._opened: aiohttp.ClientSession | None = None
 
     async def send(self, path: str, body: JsonObject | None) -> bytes:
         """As `Transport.send`."""
         try:
-            # httpx limits each pause, not the total: a body could trickle in for ever.
-            async with asyncio.timeout(self._timeout_s):
-                if body is None:
-                    text = await self._openai.get(path, cast_to=str)
-                else:
-                    text = await self._openai.post(path, cast_to=str, body=body)
+            async with asyncio.timeout(self._timeout_s):  # the whole of it: a body could trickle in for ever
+                return await self._followed(self._base_url + path, None if body is None else _encoded(body))
+        except aiohttp.ConnectionTimeoutError as error:
+            raise NoAnswerError(f"no connection: {error}", reached=False) from None
         except TimeoutError:
-            raise self._late(sent=True) from None
-        except APIConnectionError as error:
-            raise self._connection_trouble(error) from None
-        except APIStatusError as error:
-            wait_s = asked_wait(error.response.headers.get("retry-after"))
-            raise StatusError(error.status_code, _words(error), wait_s) from None
-        return text.encode("utf-8", "replace")
+            raise NoAnswerError(f"no whole answer within {self._timeout_s:g} s") from None
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            cause = getattr(error, "os_error", error)
+            raise NoAnswerError(f"no connection: {cause}", reached=False) from None
+        except (aiohttp.ClientError, ValueError) as error:
+            sent = not isinstance(error, aiohttp.ClientConnectionResetError)
+            raise NoAnswerError(f"no connection: {error or type(error).__name__}", sent=sent) from None
 
-    def _late(self, *, sent: bool) -> NoAnswerError:
-        return NoAnswerError(f"no whole answer within {self._timeout_s:g} s", sent=sent)
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._opened is not None:
+            await self._opened.close()
 
-    def _connection_trouble(self, error: APIConnectionError) -> NoAnswerError:
-        kind = type(error.__cause__).__name__  # of httpx or httpx2, depending on the version of openai
-        reached = kind not in ("ConnectError", "ConnectTimeout")
-        sent = kind not in ("PoolTimeout", "WriteError", "WriteTimeout")
-        if isinstance(error, APITimeoutError) and reached:
-            return self._late(sent=sent)
-        return NoAnswerError(f"no connection: {error.__cause__ or error or kind}", reached=reached, sent=sent)
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """The session, which belongs to the running event loop."""
+        if self._opened is None:
+            connecting = min(LONGEST_CONNECTING_S, 0.9 * self._timeout_s)
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, connect=connecting),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._opened
+
+    async def _followed(self, url: str, content: bytes | None) -> bytes:
+        """The body behind redirects. A redirect is followed only if it stays on the same server (scheme, host and port)
+        and keeps the method: a POST that becomes a GET is a different request.
+        """
+        method, start, status = "GET" if content is None else "POST", url, 0
+        for _ in range(MOST_REDIRECTS + 1):
+            request = self._session.request(method, url, data=content, allow_redirects=False, proxy=self._proxy)
+            async with request as response:
+                status = response.status
+                place = response.headers.get("location") if status in _REDIRECTS else None
+                answer = await _body(response)
+                if place is None:
+                    if 200 <= status < 300:
+                        return answer
+                    wait_s = asked_wait(response.headers.get("retry-after"))
+                    raise StatusError(status, _words(answer) or str(response.reason), wait_s)
+            url = urljoin(url, place)
+            if _origin(url) != _origin(start) or not (content is None or status in _KEEP_METHOD):
+                break
+        raise RedirectedError(status, urlsplit(url)._replace(query="", fragment="").geturl())
+
+
+def proxy_for(address: Address) -> str | None:
+    """The proxy that the environment names for a server; none for a server on this machine.
+
+    Raises: UsageError for one that does not speak HTTP.
+    """
+    url = urlsplit(address.base_url)
+    if address.loopback or proxy_bypass(url.hostname or ""):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if proxy and urlsplit(proxy).scheme not in _PORTS:
+        raise UsageError(
+            f"the environment names a {urlsplit(proxy).scheme or 'nameless'} proxy for {address.base_url}; expected "
+            f"http://HOST:PORT in {url.scheme.upper()}_PROXY, or the server in NO_PROXY"
+        )
+    return proxy or None
 
 
 def asked_wait(header: str | None) -> float | None:
@@ -89,54 +133,38 @@ def asked_wait(header: str | None) -> float | None:
     return seconds if seconds > 0 else None  # excludes NaN
 
 
-def _words(error: APIStatusError) -> str:
-    body: Any = error.body
-    if isinstance(body, dict):
-        return " ".join(str(body[key]) for key in ("message", "code") if body.get(key)) or str(body)
-    return str(body or error.response.reason_phrase)
+def _encoded(body: JsonObject) -> bytes:
+    try:
+        return to_json(body, inf_nan_mode="constants")
+    except ValueError:  # half of a surrogate pair, which JSON can hold only as an escape
+        return json.dumps(body).encode()
 
 
-class BoundedClient(DefaultAsyncHttpxClient):
-    """The library's HTTP client, except that every body is read here, including those of errors.
-
-    A redirect is followed only if it stays on the same server (scheme, host and port) and keeps the method: a POST that
-    becomes a GET is a different request. Only the headers that are used are kept. Others could do harm, such as a
-    character set that names a decompressor.
-    """
-
-    async def send(self, request: Any, **options: Any) -> Any:
-        """As in httpx, but reads the whole body.
-
-        Raises: UnreadableError, RedirectedError; also whatever httpx raises.
-        """
-        options |= {"stream": True, "follow_redirects": False}
-        redirects = 0
-        while True:
-            response: Any = await super().send(request, **options)
-            try:
-                following: Any = response.next_request
-                if following is None:
-                    return _rebuilt(response, await _body(response), request)
-            finally:
-                await response.aclose()
-            elsewhere = _origin(following.url) != _origin(request.url) or following.method != request.method
-            if elsewhere or redirects == MOST_REDIRECTS:
-                raise RedirectedError(response.status_code, f"{_origin(following.url)}{following.url.path}")
-            request, redirects = following, redirects + 1
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-def _origin(url: Any) -> str:
-    return f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
+def _words(content: bytes) -> str:
+    """The message of an error, with its code."""
+    try:
+        body: Any = from_json(content)
+    except ValueError:
+        return content.decode("utf-8", "replace").strip()
+    error: Any = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(error, dict):
+        return " ".join(str(error[key]) for key in ("message", "code") if error.get(key)) or str(error)
+    return str(error or "")
 
 
-async def _body(response: Any) -> bytes:
+async def _body(response: aiohttp.ClientResponse) -> bytes:
     """The body, decompressed as it comes, so that it is never larger than the limit in memory."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", *_COMPRESSED):
         raise UnreadableError(f"the answer is compressed as {encoding!r}; gzip was offered")
     decoder = zlib.decompressobj(wbits=47) if encoding in _COMPRESSED else None  # 47: gzip or zlib, whichever it is
     body = bytearray()
-    async for raw in response.aiter_raw():
+    async for raw in response.content.iter_any():
         try:
             body += decoder.decompress(raw, MOST_BYTES + 1 - len(body)) if decoder else raw
         except zlib.error:
@@ -144,10 +172,3 @@ async def _body(response: Any) -> bytes:
         if len(body) > MOST_BYTES:
             raise UnreadableError(f"the answer has more than {MOST_BYTES >> 20} MiB")
     return bytes(body)
-
-
-def _rebuilt(response: Any, body: bytes, request: Any) -> Any:
-    """The response with its body, which is read as JSON in UTF-8 whatever its headers say."""
-    kept = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    headers = {**kept, "content-type": "application/json"}
-    return type(response)(response.status_code, headers=headers, content=body, request=request)

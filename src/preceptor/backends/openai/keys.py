@@ -4,14 +4,13 @@ import os
 import re
 from typing import Any
 
-from openai import Omit
-
 from preceptor.backends.openai.address import Address
 from preceptor.core.errors import UsageError
 from preceptor.core.secrets import MASK, SHORTEST_SECRET, without_secret
 
 NO_KEY = "none"
 """Sent if there is no key: local servers need none."""
+_BILLED_TO = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
 
 
 def key_for(address: Address) -> str:
@@ -35,12 +34,21 @@ def key_for(address: Address) -> str:
     return key
 
 
-def headers_elsewhere(key: str) -> dict[str, str | Omit]:
-    """Headers that keep the library from sending what OPENAI_* variables hold to a server that is not OpenAI's."""
-    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
-    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
-    withheld = [name for name in names if name.lower() != "authorization"] + ["OpenAI-Organization", "OpenAI-Project"]
-    return {**dict.fromkeys(withheld, Omit()), "Authorization": f"Bearer {key}"}
+def headers_for(address: Address, key: str) -> dict[str, str]:
+    """The headers of every request. OpenAI's own server also learns the organisation and the project that OPENAI_ORG_ID
+    and OPENAI_PROJECT_ID name; nothing that OPENAI_* variables hold goes to any other server.
+    """
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip",
+        "Authorization": f"Bearer {key}",
+        "Content-Type": "application/json",
+        "User-Agent": "preceptor",
+    }
+    if address.hosted:
+        named = {header: os.environ.get(variable, "").strip() for header, variable in _BILLED_TO.items()}
+        headers |= {header: name for header, name in named.items() if name}
+    return headers
 
 
 def masked(value: Any, key: str) -> Any:
