@@ -39,7 +39,11 @@ PAGES = {
     "search for a word in half of the rows": "/rows?words=word0",
     "search for a beginning that 111 words have": "/rows?words=word49*&sort=-p",
     "search for a beginning that 1,111 words have": "/rows?words=word1*&sort=-p",
-    "search for a phrase": "/rows?words=%22word0+word1%22",
+    "search for a beginning that all words have": "/rows?words=w*&sort=-p",
+    "search for the most frequent phrase": "/rows?words=%22word0+word0%22&sort=-p",
+    "search for five frequent phrases": "/rows?words=%22word0+word1%22+%22word1+word0%22+%22word0+word0%22"
+    "+%22word0+word2%22+%22word2+word0%22",
+    "one row, neighbours within a search": "/rows/row?of=work%2Flabels&id=x5&words=%22word0+word1%22+word1*&sort=-p",
     "one row, neighbours by disagreement": "/rows/row?of=work%2Flabels&id=x5&sort=-disagreement",
     "calls of a row": "/rows/calls?of=work%2Flabels&id=x5",
 }

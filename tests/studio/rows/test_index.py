@@ -69,9 +69,9 @@ def index(tmp_path: Path) -> RowIndex:
 def ids(index: RowIndex, **query: str) -> list[str]:
     """The rows that a filter leaves, which are as many as it counts."""
     with index.reading() as connection:
-        found = [one.row_id for one in browse.page(connection, Filter.read(query), 1)]
-        assert browse.count(connection, Filter.read(query)) == len(found)
-    return found
+        page = browse.page(connection, Filter.read(query), 1)
+    assert page.total == len(page.rows)
+    return [one.row_id for one in page.rows]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,10 @@ def ids(index: RowIndex, **query: str) -> list[str]:
         ({"words": "worse"}, ["r0", "r1", "r2", HOSTILE]),
         ({"words": "good 2"}, ["r2"]),
         ({"words": "doubt*"}, ["r1"]),
+        ({"words": "w* g*"}, ["r0", "r1", "r2"]),
+        ({"words": 'whale* "good 0"'}, ["r0"]),
+        ({"words": "good wha* goo*"}, ["r0"]),
+        ({"words": "whalesong*"}, []),
         ({"what": "failures", "words": "maybe"}, ["r4"]),
         ({"words": "--"}, []),
         ({"sort": "-disagreement"}, ["r1", "r2", "r0", HOSTILE]),
@@ -120,7 +124,7 @@ def test_rows_are_found_and_sorted_by_what_they_hold(
 def test_a_row_has_neighbours_in_the_order_of_the_filter(index: RowIndex) -> None:
     chosen = Filter(sort="-disagreement")
     with index.reading() as connection:
-        listed = browse.page(connection, chosen, 1)
+        listed = browse.page(connection, chosen, 1).rows
         for number, one in enumerate(listed):
             before, after = browse.neighbours(connection, chosen, one)
             assert before == (listed[number - 1] if number else None)
@@ -215,7 +219,7 @@ def test_an_index_that_is_deleted_while_the_studio_runs_is_built_anew(index: Row
 def test_the_row_itself_is_read_from_its_file(index: RowIndex, tmp_path: Path) -> None:
     library = Library([tmp_path / "work"])
     with index.reading() as connection:
-        found = browse.page(connection, Filter(what="all"), 1)
+        found = browse.page(connection, Filter(what="all"), 1).rows
         [hostile] = browse.find(connection, "work/labels", HOSTILE)
     assert browse.content(library, hostile)[0] == ROWS[3]
     contents = browse.contents(library, found)
@@ -250,7 +254,7 @@ def test_scores_of_runs_and_verdicts_of_several_judges_are_found(index: RowIndex
     assert ids(fresh, judge="x, helpful, cot", what="all") == ["r0", "r1"]
     with fresh.reading() as connection:
         assert [one.line for one in browse.find(connection, "work/audit", "r0")] == [0, 2]
-        [best, _] = browse.page(connection, Filter(what="scores", sort="-score"), 1)
+        [best, _] = browse.page(connection, Filter(what="scores", sort="-score"), 1).rows
     read = browse.contents(Library([tmp_path / "work"]), [best])[best.id]
     assert isinstance(read, MeasuredResponse)
     assert (read.judge_score, best.file) == (0.75, "evaluations/graded-000010.json")
@@ -260,9 +264,12 @@ def test_pages_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
     write(tmp_path / "work" / "labels", [row(i, 0.9, 0.7) for i in range(120)])
     made = RowIndex(tmp_path / "index.sqlite", Library([tmp_path / "work"]))
     made.update()
-    with made.reading() as connection:
-        pages = [[one.line for one in browse.page(connection, Filter(), number)] for number in (1, 2, 3, 4)]
-    assert pages == [list(range(50)), list(range(50, 100)), list(range(100, 120)), []]
+    for chosen in (Filter(), Filter(words="good"), Filter(words="wors*")):
+        with made.reading() as connection:
+            pages = [browse.page(connection, chosen, number) for number in (1, 2, 3, 4)]
+        lines = [[one.line for one in page.rows] for page in pages]
+        assert lines == [list(range(50)), list(range(50, 100)), list(range(100, 120)), list(range(100, 120))]
+        assert [(page.number, page.total, page.pages) for page in pages[2:]] == [(3, 120, 3), (3, 120, 3)]
     write(tmp_path / "work" / "labels", [])
     made.update()
     assert ids(made) == []

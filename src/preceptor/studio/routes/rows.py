@@ -34,20 +34,18 @@ def rows(request: Request) -> Response:
     chosen, number = Filter.read(request.query_params), _page_number(request)
     studio, index = studio_of(request), _index(request)
     with index.reading() as connection:  # until the page is made, since indexing would slow that down
-        total = browse.count(connection, chosen)
-        pages = max(1, -(-total // browse.PAGE))
-        found = browse.page(connection, chosen, min(number, pages))
-        contents = browse.contents(studio.library, found)
+        page = browse.page(connection, chosen, number)
+        contents = browse.contents(studio.library, page.rows)
         return show(
             request,
             "rows.html.jinja",
             chosen=chosen,
             ranged=any(bound is not None for name in RANGES for bound in chosen.bounds(name)),
             choices=browse.choices(connection),
-            found=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in found],
-            total=total,
-            page_number=min(number, pages),
-            pages=pages,
+            found=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in page.rows],
+            total=page.total,
+            page_number=page.number,
+            pages=page.pages,
             state=index.progress(),
         )
 

@@ -66,6 +66,22 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Page:
+    """Rows that stand on one page."""
+
+    rows: Sequence[Found]
+    number: int
+    """Counted from 1."""
+    total: int
+    """Rows on all pages."""
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are; one where there is no row."""
+        return max(1, -(-self.total // PAGE))
+
+
+@dataclass(frozen=True)
 class Choices:
     """What the fields of a filter offer."""
 
@@ -75,24 +91,28 @@ class Choices:
     reasons: Sequence[str]
 
 
-def count(index: sqlite3.Connection, chosen: Filter) -> int:
-    """How many rows a filter leaves."""
+def page(index: sqlite3.Connection, chosen: Filter, number: int) -> Page:
+    """A page of rows; the last one if there are not so many."""
+    if chosen.words:  # a search is made once for both
+        records = _ids(index, chosen, number, "count(*) OVER ()")
+        if records:
+            return Page(_by_ids(index, [id_ for id_, _ in records]), number, int(records[0][1]))
+    total = _count(index, chosen)
+    number = min(number, max(1, -(-total // PAGE)))
+    return Page(_by_ids(index, [id_ for id_, _ in _ids(index, chosen, number, "0")]), number, total)
+
+
+def _count(index: sqlite3.Connection, chosen: Filter) -> int:
     condition = chosen.condition()
     [(rows,)] = index.execute(f"SELECT count(*) FROM rows WHERE {condition.sql}", condition.values)
     return int(rows)
 
 
-def page(index: sqlite3.Connection, chosen: Filter, number: int) -> list[Found]:
-    """A page of rows. `number` is counted from 1."""
+def _ids(index: sqlite3.Connection, chosen: Filter, number: int, beside: str) -> list[tuple[int, int]]:
+    """The rows on a page, each with the value of an expression."""
     condition, (key, way) = chosen.condition(), chosen.order
-    ids = [
-        id_
-        for (id_,) in index.execute(
-            f"SELECT id FROM rows WHERE {condition.sql} ORDER BY {key} {way}, place {way} LIMIT ? OFFSET ?",
-            [*condition.values, PAGE, PAGE * (number - 1)],
-        )
-    ]
-    return _by_ids(index, ids)
+    query = f"SELECT id, {beside} FROM rows WHERE {condition.sql} ORDER BY {key} {way}, place {way} LIMIT ? OFFSET ?"
+    return [(id_, value) for id_, value in index.execute(query, [*condition.values, PAGE, PAGE * (number - 1)])]
 
 
 def every(index: sqlite3.Connection, chosen: Filter) -> Iterator[list[Found]]:

@@ -36,6 +36,8 @@ SORTS = {
 }
 """By what rows can be sorted, and its expression."""
 _MOST_WORDS = 24
+_ONE_WORD = re.compile(r"(?:(?![\u0900-\U0010ffff])[^\W_])+")
+"""What every version of SQLite takes for one word; in some later scripts it knows other letters than Python."""
 _LAST = 9e300
 """Where rows without a value stand: behind all others."""
 
@@ -143,25 +145,26 @@ class Filter:
         return Condition(" AND ".join(part.sql for part in parts), values)
 
 
-def match(words: str) -> str | None:
-    """A search as FTS5 takes it; None if it has no word.
+def matches(words: str) -> dict[str, str]:
+    """A search as FTS5 takes it, by the table that is searched; empty if it has no word. What stands in every one of
+    the tables is found.
 
     All words must occur. Words within quotation marks must follow each other; a word that ends with `*` stands for all
     that begin with it. Everything else in the text is an ordinary character: no operator of FTS5 is one here.
     """
-    found: list[str] = []
-    for quoted, single in re.findall(r'"([^"]*)"|([^\s"]+)', words.replace("\0", " ")):
-        if re.search(r"[^\W_]", quoted or single):
-            star = "*" if single.endswith("*") else ""
-            found.append(f'"{quoted or single.rstrip("*")}"{star}')
-    return " ".join(found[:_MOST_WORDS]) or None
+    found: dict[str, list[str]] = {}
+    for quoted, single in re.findall(r'"([^"]*)"|([^\s"]+)', words.replace("\0", " "))[: 2 * _MOST_WORDS]:
+        text, star = quoted or single.rstrip("*"), "*" if single.endswith("*") else ""
+        if re.search(r"[^\W_]", text):
+            table = "beginnings" if star and _ONE_WORD.fullmatch(text) else "words"
+            found.setdefault(table, []).append(f'"{text}"{star}')
+    return {table: " ".join(queries[:_MOST_WORDS]) for table, queries in found.items()}
 
 
 def _containing(words: str) -> Condition:
-    query = match(words)
-    if query is None:
-        return Condition("0")
-    return Condition("id IN (SELECT rowid FROM words WHERE words MATCH ?)", (query,))
+    queries = matches(words)
+    parts = [f"id IN (SELECT rowid FROM {table} WHERE {table} MATCH ?)" for table in queries]
+    return Condition(" AND ".join(parts) or "0", tuple(queries.values()))
 
 
 def _number(name: str, end: str, text: str) -> float | None:

@@ -47,4 +47,14 @@ STEPS: tuple[str, ...] = (
         prompt, responses, reasons, content = '', tokenize = 'unicode61 remove_diacritics 2'
     );
     """,
+    # 2: each row's words once, without their places, so that all words with a common beginning are found at once
+    """
+    CREATE VIRTUAL TABLE beginnings USING fts5 (
+        words, content = '', columnsize = 0, detail = none, prefix = '1 2 3 4 5 6',
+        tokenize = 'unicode61 remove_diacritics 2'
+    );
+    INSERT INTO words (words) VALUES ('delete-all');
+    DELETE FROM rows;
+    DELETE FROM files;
+    """,
 )

@@ -68,7 +68,8 @@ class IndexWriter:
         with self._writing():
             self._connection.execute("DELETE FROM rows")
             self._connection.execute("DELETE FROM files")
-            self._connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+            for table in ("words", "beginnings"):
+                self._connection.execute(f"INSERT INTO {table} ({table}) VALUES ('delete-all')")
         return True
 
     def read_on(self, file: RowFile, known: Record | None, advance: Callable[[int], bool]) -> None:
@@ -143,6 +144,10 @@ class IndexWriter:
                 "INSERT INTO words (rowid, prompt, responses, reasons) VALUES (?, ?, ?, ?)",
                 [(id_, e.prompt, e.responses, e.reasons) for id_, (*_, e) in zip(ids, entries, strict=True)],
             )
+            self._connection.executemany(
+                "INSERT INTO beginnings (rowid, words) VALUES (?, ?)",
+                [(id_, _each_once(entry)) for id_, (*_, entry) in zip(ids, entries, strict=True)],
+            )
             self._connection.execute(
                 "UPDATE files SET inode = ?, size = ?, changed = ?, read = ?, lines = ?, skipped = ?, beginning = ?, "
                 "ending = ? WHERE id = ?",
@@ -201,6 +206,11 @@ def _fingerprints(stream: BinaryIO, read: int) -> tuple[str, str]:
     first = os.pread(descriptor, min(read, _BEGINNING), 0)
     last = os.pread(descriptor, min(read, _ENDING), max(0, read - _ENDING))
     return hashlib.sha256(first).hexdigest(), hashlib.sha256(last).hexdigest()
+
+
+def _each_once(entry: Entry) -> str:
+    """The words of a row, each once."""
+    return " ".join({word for text in (entry.prompt, entry.responses, entry.reasons) for word in text.split()})
 
 
 def _opened(path: Path) -> sqlite3.Connection:
