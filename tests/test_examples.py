@@ -1,9 +1,11 @@
 """The programs in `examples/` run as they are."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -34,3 +36,12 @@ def test_trl_reward(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     out = capsys.readouterr().out
     assert "step 2: mean reward" in out
     assert "calls of the judge" in out
+
+
+def test_verl_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "train.parquet"
+    run("verl_rows.py", monkeypatch, str(EXAMPLES / "prompts.jsonl"), str(rows))
+    first = pq.read_table(rows).to_pylist()[0]
+    asked = json.loads((EXAMPLES / "prompts.jsonl").read_text().splitlines()[0])["prompt"]
+    assert first["extra_info"]["question"] == first["prompt"] == [{"role": "user", "content": asked}]
+    assert "rows in" in capsys.readouterr().out

@@ -200,6 +200,7 @@ def test_the_reward_follows_from_the_constitution() -> None:
     assert isinstance(score, Score)
     assert isinstance(other, Score)
     assert two_choices.reward([SKY], ["x"]) == [score.log_odds]
+    assert asyncio.run(two_choices.areward(SKY, "x")) == score.log_odds
     assert ten.reward([SKY], ["x"]) == [other.rescaled]
     conversational = ten.reward(
         prompts=[[{"role": "user", "content": SKY}]],
@@ -222,6 +223,7 @@ def test_a_failure_is_no_reward(tiny_folder: Path, caplog: pytest.LogCaptureFixt
     assert failure.reason == "prompt_too_long"
     with caplog.at_level(logging.WARNING, "preceptor.judge"):
         assert judge.reward([SKY], [too_long]) == [None]
+        assert isinstance(asyncio.run(judge.areward(SKY, too_long)), JudgeFailure)
     assert "1 of 1" in caplog.text
     assert "prompt_too_long" in caplog.text
 

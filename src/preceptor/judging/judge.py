@@ -167,6 +167,14 @@ class Judge:
         [outcome] = await self._scoring.ask_async([prompt_and_response(prompt, response)], self._pool)
         return outcome
 
+    async def areward(self, prompt: PromptLike, response: ResponseLike) -> float | JudgeFailure:
+        """The reward for one response, as `reward` gives it, or the reason why the judge failed. Asks as `ascore` does.
+
+        Raises: as `compare`.
+        """
+        score = await self.ascore(prompt, response)
+        return score if isinstance(score, JudgeFailure) else reward_of(score, self.reward.kind)
+
     @property
     def reward(self) -> "TrlReward":
         """The judge as a reward function for TRL: `GRPOTrainer(..., reward_funcs=[judge.reward])`."""

@@ -1,6 +1,6 @@
 """How a judge's score becomes the reward of training."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, overload
 
 from preceptor.core.types import JudgeFailure, Score
 from preceptor.judging.constitution import Constitution
@@ -16,6 +16,10 @@ def reward_kind(named: RewardKind | None, constitution: Constitution) -> RewardK
     return named or ("log_odds" if len(constitution.score.values) == 2 else "expectation")
 
 
+@overload
+def reward_of(score: Score, kind: RewardKind) -> float: ...
+@overload
+def reward_of(score: Score | JudgeFailure, kind: RewardKind) -> float | None: ...
 def reward_of(score: Score | JudgeFailure, kind: RewardKind) -> float | None:
     """The reward for a score: its expectation rescaled to [-1, 1], or its log-odds; None for a failure."""
     if isinstance(score, JudgeFailure):
