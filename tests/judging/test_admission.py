@@ -3,6 +3,8 @@
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,52 @@ def test_reservations() -> None:
         ledger.record([Call("choose", "m", {}, {}, {}, False, 4, 0, cost_usd=4.0)])
         admission.settle([(0, Usage(prompt_tokens=4)), (1, Usage())])  # twice what was estimated, for the two
         assert admission.admit([(5, Usage(prompt_tokens=1))]) == 0  # 4 are spent, 6 reserved, and 1 counts double
+
+
+def test_several_callers_share_one_budget() -> None:
+    def sent(index: int, usage: Usage, dollars: float | None) -> Sent:
+        return Sent(f"key {index}", "choose", "m", {}, usage.prompt_tokens, usage.completion_tokens, dollars)
+
+    with Ledger(Path(":memory:"), budget=10.0) as ledger:
+        one, other = (BudgetedAdmission(ledger, Price(1e6, 0.0), sent) for _ in range(2))
+        six, four = Usage(prompt_tokens=6), Usage(prompt_tokens=4)
+        assert one.admit([(0, six)]) == 1
+        assert other.admit([(0, six)]) == 0
+        assert other.admit([(1, four)]) == 1
+        assert one.abandon() == [0]
+        assert other.admit([(2, six)]) == 1
+
+
+def test_threads_that_ask_the_same_pay_once(tmp_path: Path) -> None:
+    model = ScriptedModel("s", random_choice)
+    with Ledger(tmp_path / "l.sqlite") as ledger, ThreadPoolExecutor(8) as pool:
+        judges = [RecordedModel(model, ledger, RATER) for _ in range(8)]
+        answers = list(pool.map(lambda judge: in_order(judge.choose(questions(30)), 30), judges))
+    assert len(model.asked) == 30
+    assert all(answer == answers[0] for answer in answers)
+    assert sum(judge.hits for judge in judges) == 7 * 30
+
+
+def test_when_one_thread_gives_up_the_other_asks(tmp_path: Path) -> None:
+    begun, given_up = threading.Event(), threading.Event()
+
+    def answer(request: ChooseRequest) -> ChoiceLogProbs:
+        if not begun.is_set():
+            begun.set()
+            assert given_up.wait(10)
+            raise PreceptorError("gone")
+        return random_choice(request)
+
+    model = ScriptedModel("s", answer)
+    with Ledger(tmp_path / "l.sqlite") as ledger, ThreadPoolExecutor(2) as pool:
+        ask = lambda: in_order(RecordedModel(model, ledger, RATER).choose(questions(1)), 1)  # noqa: E731
+        first = pool.submit(ask)
+        assert begun.wait(10)
+        second = pool.submit(ask)
+        given_up.set()
+        with pytest.raises(PreceptorError, match="gone"):
+            first.result(10)
+        assert isinstance(second.result(10)[0], ChoiceLogProbs)
 
 
 # ---- Calls that were in flight

@@ -14,9 +14,9 @@ import pytest
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.resolve import open_model
+from preceptor.core.batching import Batcher
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Comparison, JudgeFailure, Message, Preference, Prompt, Response, Score
-from preceptor.judging.batching import Batcher
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge
 from preceptor.judging.judges import judge_specs, shared_budget, shared_connection

@@ -1,10 +1,11 @@
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from preceptor.core.errors import PreceptorError
-from preceptor.store.ledger import Call, Ledger
+from preceptor.store.ledger import Call, Ledger, Sent
 from preceptor.store.migrations import MIGRATIONS
 
 
@@ -69,3 +70,27 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(PreceptorError, match="schema version"):
         Ledger(path)
+
+
+def test_many_threads_write_and_read(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.sqlite") as ledger, ThreadPoolExecutor(8) as pool:
+
+        def write(number: int) -> bool:
+            one = call(str(number))
+            ledger.begin([Sent(one.key, "choose", "m", {}, 7, 0, 0.5)])
+            ledger.record([Call("choose", "m", {}, one.request, {}, False, 7, 0, cost_usd=0.5)])
+            return one.key in ledger.find([one.key])
+
+        assert all(pool.map(write, range(200)))
+        assert (ledger.totals().calls, ledger.totals().cost_usd, ledger.spent) == (200, 100.0, 100.0)
+    with sqlite3.connect(tmp_path / "l.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM in_flight").fetchone() == (0,)
+
+
+def test_one_thread_that_stops_leaves_the_calls_of_others_in_flight(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.begin([Sent(key, "choose", "m", {}, 7, 0, 0.5) for key in ("one", "other")])
+        ledger.interrupt(["one", "never sent"])
+        assert (ledger.totals().interrupted, ledger.spent) == (1, 0.5)
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert (ledger.totals().interrupted, ledger.spent) == (2, 1.0)

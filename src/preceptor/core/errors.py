@@ -20,6 +20,10 @@ class UsageError(PreceptorError):
     exit_code = 2
 
 
+class BudgetError(PreceptorError):
+    """The budget allows no further call."""
+
+
 class CheckpointError(PreceptorError):
     """A checkpoint is incomplete, truncated or altered."""
 

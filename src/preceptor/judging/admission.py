@@ -2,10 +2,19 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from preceptor.backends.base import FREE, Price
 from preceptor.core.types import Usage
 from preceptor.store.ledger import Ledger, Sent
+
+
+@dataclass
+class Estimating:
+    """What a judge's calls have shown about the estimates of their cost."""
+
+    factor: float = 1.0
+    """The most that a call has cost, in multiples of its estimate; at least 1. Later estimates are raised by it."""
 
 
 class BudgetedAdmission:
@@ -15,19 +24,25 @@ class BudgetedAdmission:
     was too low, later ones are raised by the same factor.
     """
 
-    def __init__(self, ledger: Ledger, price: Price | None, sent: Callable[[int, Usage, float | None], Sent]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        price: Price | None,
+        sent: Callable[[int, Usage, float | None], Sent],
+        estimating: Estimating | None = None,
+    ) -> None:
         """Args:
         price: None if unknown; then nothing is reserved.
         sent: makes the record of a request about to be sent, from its index, estimated usage and reserved dollars.
+        estimating: what earlier calls have shown; changed by these.
         """
         self._ledger = ledger
         self._price = price or FREE
         self._known = price is not None
         self._sent = sent
-        self._reserved: dict[int, float] = {}
         self._estimated: dict[int, float] = {}
-        """Reserved amounts, before the factor is applied."""
-        self._factor = 1.0
+        """Reserved amounts, before the factor is applied, of the requests whose outcome is not on record."""
+        self._estimating = estimating or Estimating()
         self._lock = threading.Lock()
         self.refused: float | None = None
         """Dollars of the last request that the budget did not allow; requests settled since may have left enough."""
@@ -44,11 +59,11 @@ class BudgetedAdmission:
         admitted: list[Sent] = []
         with self._lock:
             for index, usage in estimates:
-                dollars = self._factor * self._price.cost(usage)
-                if not self._allows(dollars):
+                dollars = self._estimating.factor * self._price.cost(usage)
+                if not self._ledger.reserve((self, index), dollars):
                     self.refused = dollars
                     break
-                self._reserved[index], self._estimated[index] = dollars, self._price.cost(usage)
+                self._estimated[index] = self._price.cost(usage)
                 admitted.append(self._sent(index, usage, dollars if self._known else None))
         if admitted:
             self._ledger.begin(admitted)
@@ -57,11 +72,10 @@ class BudgetedAdmission:
     def extend(self, index: int, more: Usage) -> bool:
         """As `Admission.extend`."""
         with self._lock:
-            dollars = self._factor * self._price.cost(more)
-            if not self._allows(dollars):
+            dollars = self._estimating.factor * self._price.cost(more)
+            if not self._ledger.reserve((self, index), dollars):
                 self.failed = dollars
                 return False
-            self._reserved[index] += dollars
             self._estimated[index] += self._price.cost(more)
             return True
 
@@ -69,14 +83,16 @@ class BudgetedAdmission:
         """Releases the reservations of requests whose outcomes are on record."""
         with self._lock:
             for index, usage in usages:
-                self._reserved.pop(index, None)
+                self._ledger.release((self, index))
                 if (estimated := self._estimated.pop(index, 0.0)) > 0.0:
-                    self._factor = max(self._factor, self._price.cost(usage) / estimated)
+                    factor = self._price.cost(usage) / estimated
+                    self._estimating.factor = max(self._estimating.factor, factor)
 
-    @property
-    def open(self) -> bool:
-        """Whether any admitted request has no outcome on record yet."""
-        return bool(self._reserved)
-
-    def _allows(self, dollars: float) -> bool:
-        return self._ledger.affords(sum(self._reserved.values()) + dollars)
+    def abandon(self) -> list[int]:
+        """Releases the reservations of all other requests. Returns the indices of those that were admitted."""
+        with self._lock:
+            indices = list(self._estimated)
+            for index in indices:
+                self._ledger.release((self, index))
+            self._estimated.clear()
+            return indices

@@ -17,11 +17,11 @@ from pydantic import ValidationError
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
 from preceptor.backends.resolve import open_model
+from preceptor.core.batching import Batcher
 from preceptor.core.errors import UsageError
 from preceptor.core.text import printable_line
 from preceptor.core.types import Comparison, JudgeFailure, Preference, Prompt, Response, Score, Usage
 from preceptor.core.validation import check_dollars, explain, settings_of
-from preceptor.judging.batching import Batcher
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.inputs import PromptLike, ResponseLike, comparison, parts_of, prompt_and_response

@@ -1,7 +1,7 @@
 """A language model whose calls are all recorded in the ledger before their results are used."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from preceptor.backends.base import (
@@ -15,7 +15,7 @@ from preceptor.backends.base import (
 )
 from preceptor.core.ticks import tick
 from preceptor.core.types import JudgeFailure, Rater, Usage
-from preceptor.judging.admission import BudgetedAdmission
+from preceptor.judging.admission import BudgetedAdmission, Estimating
 from preceptor.store.ledger import JSON, Call, Ledger, Sent, call_key
 
 CHARACTERS_PER_TOKEN = 1024
@@ -30,6 +30,16 @@ Request = TypeVar("Request", ChooseRequest, CompleteRequest)
 Answer = TypeVar("Answer", ChoiceLogProbs, Completion)
 
 
+@dataclass(frozen=True)
+class _Calls:
+    """Calls that are asked of the model."""
+
+    operation: str
+    keys: Sequence[str]
+    contents: Sequence[JSON]
+    """Their requests, as they are recorded."""
+
+
 class RecordedModel:
     """Answers requests from the ledger if it can, asks the model the others, and records each batch as it completes."""
 
@@ -39,8 +49,10 @@ class RecordedModel:
         self._rater = rater.model_dump(mode="json")
         self.identity = rater.model
         """The identity of the model as it is asked here. With the request, it is the key of a recorded call."""
+        self._estimating = Estimating()
         self.hits = 0
-        """Requests answered from the ledger, or by an identical request of the same batch, in this process."""
+        """Requests answered from the ledger, or by an identical request that was asked at the same time, in this
+        process."""
         self.asked = 0
         """Requests that were sent to the model in this process."""
 
@@ -69,34 +81,64 @@ class RecordedModel:
         places: dict[str, list[int]] = {}
         for index, content in enumerate(contents):
             places.setdefault(call_key(operation, self.identity, content), []).append(index)
-        known = self._ledger.find(list(places))
-        if known:
-            yield [
-                (i, _valid(requests[i], _from_json(outcome, from_json)))
-                for key, outcome in known.items()
-                for i in places[key]
-            ]
-        missing = [key for key in places if key not in known]
-        self.hits += len(requests) - len(missing)
+        with self._ledger.claims.take(places) as claimed:
+            known = self._ledger.find(claimed.own)
+            missing = [key for key in claimed.own if key not in known]
+            self.hits += len(requests) - len(missing)
+            found = [(key, _valid(requests[places[key][0]], _from_json(o, from_json))) for key, o in known.items()]
+            if found:
+                yield [(i, result) for key, result in found for i in places[key]]
+            for key, result in found:
+                claimed.end(key, result)
+            calls = _Calls(operation, missing, [contents[places[key][0]] for key in missing])
+            asked = [requests[places[key][0]] for key in missing]
+            for batch in self._ask(calls, asked, ask):
+                for key, result in batch:
+                    claimed.end(key, result)
+                yield [(index, result) for key, result in batch for index in places[key]]
+        # Last, so that no thread that waits here keeps others waiting for its own calls.
+        given_up: list[int] = []
+        for key, waited in claimed.others.items():
+            result: Answer | JudgeFailure | None = waited.result()
+            if result is None:
+                given_up += places[key]
+            else:
+                yield [(index, result) for index in places[key]]
+        if given_up:
+            for batch in self._recorded(operation, [requests[i] for i in given_up], ask, from_json):
+                yield [(given_up[i], result) for i, result in batch]
 
-        asked, price = [requests[places[key][0]] for key in missing], self.model.price
+    def _ask(
+        self,
+        calls: "_Calls",
+        requests: Sequence[Request],
+        ask: Callable[[Sequence[Request], Admission], Iterator[Indexed[Answer | JudgeFailure]]],
+    ) -> Iterator[list[tuple[str, Answer | JudgeFailure]]]:
+        """Asks the model. Yields batches of results by the keys of their calls, once they are on record.
+
+        Raises: PreceptorError when the budget allows no further call.
+        """
         admission = BudgetedAdmission(
-            self._ledger, price, lambda i, usage, dollars: self._sent(operation, missing[i], usage, dollars)
+            self._ledger,
+            self.model.price,
+            lambda i, usage, dollars: self._sent(calls.operation, calls.keys[i], usage, dollars),
+            self._estimating,
         )
         answered = 0
         try:
-            for answers in ask(asked, admission):
-                batch = [(i, _valid(asked[i], result)) for i, result in answers]
-                self._ledger.record(self._call(operation, contents[places[missing[i]][0]], r) for i, r in batch)
+            for answers in ask(requests, admission):
+                batch = [(i, _valid(requests[i], result)) for i, result in answers]
+                self._ledger.record(self._call(calls.operation, calls.contents[i], result) for i, result in batch)
                 admission.settle([(i, result.usage) for i, result in batch])
                 answered += len(batch)
                 self.asked += len(batch)
-                tick("answers", answered, len(missing))
-                yield [(index, result) for i, result in batch for index in places[missing[i]]]
+                tick("answers", answered, len(requests))
+                yield [(calls.keys[i], result) for i, result in batch]
         finally:
-            if admission.open:  # iteration ended early: by an error, or because the caller stopped
-                self._ledger.interrupt()
-        lacking = admission.refused if answered < len(missing) else admission.failed
+            # Some are left where iteration ended early: by an error, or because the caller stopped.
+            if left := admission.abandon():
+                self._ledger.interrupt([calls.keys[i] for i in left])
+        lacking = admission.refused if answered < len(requests) else admission.failed
         if lacking is not None:
             raise self._ledger.refuse(lacking)
 

@@ -6,25 +6,32 @@ the ledger and never paid for twice.
 
 A call that costs something is recorded before it is sent (`begin`). If the process ends before the answer is recorded,
 the next process finds the call, counts what it may have cost, and sends it again.
+
+Several threads may use a ledger. What they write at the same time is written in one transaction, so that they share
+the wait for the disk; what they may spend is reserved in one place.
 """
 
+import itertools
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import add
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from preceptor.core.errors import PreceptorError
+from preceptor.core.batching import Batcher
+from preceptor.core.errors import BudgetError, PreceptorError
 from preceptor.core.hashing import canonical_json, content_hash
 from preceptor.core.types import Frozen
 from preceptor.core.validation import check_dollars
 from preceptor.store.calls import notes
+from preceptor.store.claims import Claims
 from preceptor.store.migrations import migrate
 
 JSON = dict[str, object]
@@ -100,6 +107,19 @@ class Sent:
     cost_usd: float | None
 
 
+@dataclass
+class _Change:
+    """Rows of one caller that are written together with those of others."""
+
+    begun: list[tuple[Any, ...]] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    attempts: list[tuple[Any, ...]] = field(default_factory=list)
+    ended: list[tuple[int]] = field(default_factory=list)
+    dollars: float = 0.0
+    durable: bool = False
+    """Whether the caller waits for the disk."""
+
+
 def call_key(operation: str, model: str, request: JSON) -> str:
     """Content address of a call that asks `request` of `model`."""
     return content_hash({"operation": operation, "model": model, "request": request})
@@ -114,7 +134,6 @@ class Ledger:
     def __init__(self, path: Path, budget: float | None = None) -> None:
         check_dollars("budget", budget)
         try:
-            # Several threads may use it, one at a time: the `Judge` of the public API holds a lock.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA journal_mode = WAL")
             migrate(self._connection)
@@ -122,13 +141,25 @@ class Ledger:
             raise PreceptorError(f"{path}: this ledger cannot be opened: {error}") from error
         self._path = path
         self.budget = budget
+        self.claims: Claims[Any] = Claims()
+        """The calls that this process is making."""
+        self._lock = threading.Lock()
+        """Held by the thread that uses the connection."""
+        self._writing = Batcher(self._write, self._lock)
         self._in_flight: dict[str, int] = {}
         """Ids of this process's rows of `in_flight`, by key."""
+        self._reserved: dict[object, float] = {}
+        self._reserving = threading.Lock()
         self._closed = False
-        self._last_id = time.time_ns()
+        self._ids = itertools.count(time.time_ns())
         self._spent = 0.0
-        self.interrupt()
+        self._interrupt("true")  # calls that a process which has ended left
         self._spent = self.totals().cost_usd
+
+    @property
+    def spent(self) -> float:
+        """Dollars of all calls and failed attempts on record."""
+        return self._spent
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
         """The recorded outcomes by key; keys without an outcome are left out."""
@@ -142,19 +173,17 @@ class Ledger:
         return outcomes
 
     def begin(self, calls: Sequence[Sent]) -> None:
-        """Records calls that are about to be sent. The record survives a killed process, but perhaps not a power cut.
+        """Records calls that are about to be sent. The record survives a killed process, but perhaps not a power cut:
+        every call would wait milliseconds for the disk instead of microseconds.
 
         Raises: PreceptorError when it cannot be written.
         """
         now, rows = _now(), []
         for call in calls:
-            self._last_id += 1
-            self._in_flight[call.key] = self._last_id
+            self._in_flight[call.key] = number = next(self._ids)
             rater, tokens = canonical_json(call.rater), (call.prompt_tokens, call.completion_tokens)
-            rows.append((self._last_id, call.key, call.operation, call.model, rater, *tokens, call.cost_usd, now))
-        # Not synchronised: every call would wait milliseconds for the disk instead of microseconds.
-        with self._writing("NORMAL"):
-            self._connection.executemany("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?,?)", rows)
+            rows.append((number, call.key, call.operation, call.model, rater, *tokens, call.cost_usd, now))
+        self._writing.ask([_Change(begun=rows)])
 
     def record(self, calls: Iterable[Call]) -> None:
         """Writes a batch of calls, all or none. A call that is already recorded keeps its first outcome.
@@ -162,47 +191,83 @@ class Ledger:
         Raises: PreceptorError when the batch cannot be written (a full disk, for instance).
         """
         listed, now = list(calls), _now()
-        rows = [_row(call, now) for call in listed if not call.transient]
-        attempts = [_attempt(call, now) for call in listed if call.transient]
         ended = [(self._in_flight[call.key],) for call in listed if call.key in self._in_flight]
-        with self._writing("FULL"):
-            self._connection.executemany(f"INSERT OR IGNORE INTO calls VALUES ({','.join('?' * 12)})", rows)
-            self._connection.executemany(
-                f"INSERT INTO failed_attempts ({_ATTEMPT}) VALUES ({','.join('?' * 11)})", attempts
-            )
-            self._connection.executemany("DELETE FROM in_flight WHERE id = ?", ended)
+        self._writing.ask(
+            [
+                _Change(
+                    calls=[_row(call, now) for call in listed if not call.transient],
+                    attempts=[_attempt(call, now) for call in listed if call.transient],
+                    ended=ended,
+                    dollars=sum(call.cost_usd or 0.0 for call in listed),
+                    durable=True,
+                )
+            ]
+        )
         for call in listed:
             self._in_flight.pop(call.key, None)
-        self._spent += sum(call.cost_usd or 0.0 for call in listed)
 
-    def interrupt(self) -> None:
-        """Records all calls in flight as failed attempts, with what they may have cost. Does nothing if the ledger is
-        closed: the next one to open it does this.
+    def _write(self, changes: Sequence[_Change]) -> list[None]:
+        """Writes the changes of several threads in one transaction. The caller holds the lock."""
+        execute = self._connection.executemany
+        with self._transaction("FULL" if any(change.durable for change in changes) else "NORMAL"):
+            for change in changes:
+                execute("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?,?)", change.begun)
+                execute(f"INSERT OR IGNORE INTO calls VALUES ({','.join('?' * 12)})", change.calls)
+                execute(f"INSERT INTO failed_attempts ({_ATTEMPT}) VALUES ({','.join('?' * 11)})", change.attempts)
+                execute("DELETE FROM in_flight WHERE id = ?", change.ended)
+        self._spent += sum(change.dollars for change in changes)
+        return [None] * len(changes)
+
+    def interrupt(self, keys: Iterable[str]) -> None:
+        """Records calls in flight as failed attempts, with what they may have cost. Does nothing if the ledger is
+        closed: the next one to open it does this for all.
         """
-        if self._closed:
-            return
-        with self._reading():
-            count, cost = self._connection.execute("SELECT count(*), total(cost_usd) FROM in_flight").fetchone()
+        numbers = [self._in_flight.pop(key) for key in keys if key in self._in_flight]
+        with self._lock:
+            if not self._closed:
+                self._interrupt(f"id IN ({','.join(map(str, numbers))})")
+
+    def _interrupt(self, condition: str) -> None:
+        try:
+            count, cost = self._connection.execute(
+                f"SELECT count(*), total(cost_usd) FROM in_flight WHERE {condition}"
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
         if not count:
             return
         outcome = canonical_json({"failure": {"reason": "backend_error", "detail": "in flight when the process ended"}})
-        with self._writing("FULL"):
+        with self._transaction("FULL"):
             self._connection.execute(
                 f"INSERT INTO failed_attempts ({_ATTEMPT}, interrupted) SELECT key, operation, model, '{{}}', ?, "
-                "created_at, rater, prompt_tokens, completion_tokens, cost_usd, 1, 1 FROM in_flight ORDER BY id",
+                "created_at, rater, prompt_tokens, completion_tokens, cost_usd, 1, 1 FROM in_flight "
+                f"WHERE {condition} ORDER BY id",
                 [outcome],
             )
-            self._connection.execute("DELETE FROM in_flight")
-        self._in_flight.clear()
+            self._connection.execute(f"DELETE FROM in_flight WHERE {condition}")
         self._spent += cost
 
-    def affords(self, dollars: float) -> bool:
-        """Whether the budget allows this many dollars more."""
-        return self.budget is None or self._spent + dollars <= self.budget
+    def reserve(self, place: object, dollars: float) -> bool:
+        """Reserves dollars for a call, on top of what is reserved for it, if the budget allows that.
 
-    def refuse(self, dollars: float) -> PreceptorError:
+        Args:
+            place: by which they are released.
+        """
+        with self._reserving:
+            reserved = sum(self._reserved.values())
+            allowed = self.budget is None or self._spent + reserved + dollars <= self.budget
+            if allowed and dollars:
+                self._reserved[place] = self._reserved.get(place, 0.0) + dollars
+            return allowed
+
+    def release(self, place: object) -> None:
+        """Releases what is reserved for a call."""
+        with self._reserving:
+            self._reserved.pop(place, None)
+
+    def refuse(self, dollars: float) -> BudgetError:
         """The error for a call that the budget does not allow."""
-        return PreceptorError(
+        return BudgetError(
             f"the budget of ${self.budget or 0.0:g} allows no further call: the calls in {self._path} cost "
             f"${self._spent:.4f}, and the next may cost ${dollars:.4f}. Nothing paid for is lost: the same work "
             "with a larger budget continues from here"
@@ -239,7 +304,7 @@ class Ledger:
         return notes(totals.estimated, totals.interrupted)
 
     @contextmanager
-    def _writing(self, synchronous: str) -> Generator[None]:
+    def _transaction(self, synchronous: str) -> Generator[None]:
         """A transaction, all or nothing; `synchronous` FULL waits for the disk.
 
         Raises: PreceptorError when it cannot be written.
@@ -257,15 +322,20 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.Error, ValueError) as error:
-            raise PreceptorError(f"{self._path}: the ledger cannot be read: {error}") from error
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.Error, ValueError) as error:
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> PreceptorError:
+        return PreceptorError(f"{self._path}: the ledger cannot be read: {error}")
 
     def close(self) -> None:
         """Closes the file, with the write-ahead log merged into it."""
-        self._closed = True
-        self._connection.close()
+        with self._lock:
+            self._closed = True
+            self._connection.close()
 
     def __enter__(self) -> "Ledger":
         return self

@@ -1,4 +1,4 @@
-"""Batches from callers on several threads, for models and ledgers that serve one caller at a time."""
+"""Batches from callers on several threads, for what serves one caller at a time: a local model, a file."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ class Batcher(Generic[Item, Result]):
 
     Args:
         answer: returns one result for each item, in order.
-        lock: held during a batch. Batchers that share a model share it.
+        lock: held during a batch. Batchers that share a model or a file share it.
     """
 
     def __init__(self, answer: Callable[[Sequence[Item]], list[Result]], lock: threading.Lock) -> None:
