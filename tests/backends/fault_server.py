@@ -66,6 +66,8 @@ class Script:
     dies_after: int | None = None
     """Questions it answers before it is gone."""
     bytes_per_token: int = 1
+    most_at_once: int | None = None
+    """Questions that it answers at once; more get a 429."""
     gathers: int = 0
     """Holds answers back, for a moment, until so many requests are there."""
 
@@ -133,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
             server.changed.notify_all()
             server.changed.wait_for(lambda: server.in_flight >= server.script.gathers, timeout=0.3)
             fault = self._next_fault(json.dumps(body))
+            if server.script.most_at_once and server.in_flight > server.script.most_at_once:
+                fault = "429"
         try:
             if server.gone:
                 server.socket.close()

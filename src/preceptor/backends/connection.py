@@ -16,8 +16,10 @@ class Connection(Settings):
     network.
     """
 
-    concurrency: int = Field(default=8, ge=1, le=1024)
-    """Most requests in flight at once."""
+    concurrency: int | None = Field(default=None, ge=1, le=1024)
+    """Most requests in flight at once, of all that use the model in this process; by default as many as the server
+    answers well, from 1 to 128: more while they are answered as fast as few are, fewer when it refuses (status 429),
+    does not answer in time, or answers slowly."""
     requests_per_minute: float | None = Field(default=None, ge=0.01, le=1e6)
     """Most calls in a minute, retries included, spaced evenly; None for no limit."""
     tokens_per_minute: float | None = Field(default=None, ge=1, le=1e12)

@@ -116,8 +116,13 @@ def judges(
 
 def connection(
     concurrency: Annotated[
-        int, typer.Option(help="Concurrent requests to a model server.", rich_help_panel=SERVERS)
-    ] = 8,
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Concurrent requests to a model server; by default as many as it answers well.",
+            rich_help_panel=SERVERS,
+        ),
+    ] = None,
     requests_per_minute: Annotated[
         float | None,
         typer.Option(metavar="N", help="Maximum requests per minute to a model server.", rich_help_panel=SERVERS),

@@ -3,11 +3,14 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
+Starter: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
+"""Makes a coroutine, in the loop."""
 
 
 class Background:
@@ -23,6 +26,73 @@ class Background:
     def start(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
         """Starts a coroutine; cancelling the future cancels it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def group(self) -> "Group[Any]":
+        """A group of coroutines of one caller."""
+        return Group(self._loop)
+
+
+class Group(Generic[T]):
+    """Coroutines of one caller. They are handed to the loop many at a time, and so are their results to the caller.
+
+    Each hop between the threads takes longer than most of what is done with a result, and while the caller works, the
+    loop waits for the interpreter's lock. So results are collected in the loop until the caller asks for them. Its
+    methods belong to the caller's thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: dict[asyncio.Task[T], int] = {}
+        self._ended: deque[tuple[int, T | BaseException]] = deque()
+        self._news = threading.Event()
+        self._announced = False
+        self.flying = 0
+        """Coroutines whose results have not been taken yet."""
+
+    def start(self, starters: Sequence[tuple[int, Starter[T]]]) -> None:
+        """Starts coroutines, each with the number by which its result is known."""
+        if starters:
+            self._loop.call_soon_threadsafe(self._begin, starters)
+            self.flying += len(starters)
+
+    def take(self) -> list[tuple[int, T | BaseException]]:
+        """All results, or errors, that have come since the last time. Waits for the first."""
+        taken: list[tuple[int, T | BaseException]] = []
+        while not taken:
+            self._news.wait()
+            self._news.clear()
+            while self._ended:
+                taken.append(self._ended.popleft())
+        self.flying -= len(taken)
+        return taken
+
+    def cancel(self) -> None:
+        """Cancels what is still running, unless the loop has ended."""
+        if self.flying and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    # -- in the loop
+
+    def _begin(self, starters: Sequence[tuple[int, Starter[T]]]) -> None:
+        for number, starter in starters:
+            task = self._loop.create_task(starter())
+            self._tasks[task] = number
+            task.add_done_callback(self._collect)
+
+    def _collect(self, task: "asyncio.Task[T]") -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._ended.append((self._tasks.pop(task), task.result() if error is None else error))
+        if not self._announced:
+            self._announced = True
+            self._loop.call_soon(self._announce)  # once for all that end in this round of the loop
+
+    def _announce(self) -> None:
+        self._announced = False
+        self._news.set()
+
+    def _cancel(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.keys import NO_KEY, masked, words_without
+from preceptor.backends.openai.limit import Limit
 from preceptor.backends.openai.transport import (
     NoAnswerError,
     RedirectedError,
@@ -29,6 +30,11 @@ LOST_ROUNDS = 2
 """The server is given up after this many times `concurrency` calls in a row without a connection."""
 UNREADABLE_RETRIES = 1
 """Retries after an unusable answer, which was paid for; the next one is seldom better."""
+
+LENGTHS = ("max_tokens", "max_completion_tokens")
+"""Fields that limit the length of an answer, on which its time depends."""
+OVERLOADED = (408, 429, 503, 504, 529)
+"""Statuses of a server that has too much to do."""
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -59,8 +65,11 @@ class UnavailableError(Exception):
         reached: bool = True,
         wait_s: float | None = None,
         answer: str | None = None,
+        late: bool = False,
     ) -> None:
         super().__init__(words)
+        self.overloaded = late or status in OVERLOADED
+        """Whether fewer attempts at once would help."""
         self.status = status
         """The HTTP status; None if no answer came, 200 for an unusable answer."""
         self.answer = answer
@@ -109,7 +118,7 @@ class Client:
         self._retries = connection.retries
         self._first_wait_s = connection.first_wait_s
         self._key = key
-        self._most_lost_calls = LOST_ROUNDS * connection.concurrency
+        self.limit = Limit(connection.concurrency)
         self._lost_calls = 0
         self._lost_words = ""
         per_minute, tokens = connection.requests_per_minute, connection.tokens_per_minute
@@ -140,15 +149,11 @@ class Client:
         """
         trouble, broken, unreadable = UnavailableError(""), 0, 0
         for attempt in range(self._retries + 1):
-            if patient and self._lost_calls >= self._most_lost_calls:
-                raise UnavailableError(self._lost_words)
             await self._within_limits(tokens)
-            if spending:
-                spending.begin()
-            try:
-                return await self._attempt(path, shape, body)
-            except UnavailableError as error:
-                trouble = error
+            outcome = await self._once(path, shape, body, spending, patient=patient)
+            if not isinstance(outcome, UnavailableError):
+                return outcome
+            trouble = outcome
             if spending and trouble.answer is not None:
                 spending.lose(trouble.answer)
             unreadable += trouble.status == 200
@@ -164,12 +169,37 @@ class Client:
             self._lost_calls, self._lost_words = self._lost_calls + 1, str(trouble)
         raise trouble
 
+    async def _once(
+        self, path: str, shape: type[Shape], body: JsonObject | None, spending: Spending | None, *, patient: bool
+    ) -> Shape | UnavailableError:
+        """The outcome of one attempt, which another one may better.
+
+        Raises: as `call`; UnavailableError if nothing may be sent.
+        """
+        entered = await self.limit.enter()
+        try:
+            if patient and self._lost_calls >= LOST_ROUNDS * self.limit.now:
+                raise UnavailableError(self._lost_words)
+            if spending:
+                spending.begin()
+            try:
+                answer = await self._attempt(path, shape, body)
+            except UnavailableError as trouble:
+                if trouble.overloaded:
+                    self.limit.refused(entered)
+                return trouble
+            self.limit.answered((path, *((body or {}).get(name) for name in LENGTHS)), entered)
+            return answer
+        finally:
+            self.limit.leave()
+
     async def _attempt(self, path: str, shape: type[Shape], body: JsonObject | None) -> Shape:
         try:
             text = await self._transport.send(path, body)
         except NoAnswerError as error:
             words = self.shown(str(error))[:140]
-            raise UnavailableError(words, reached=error.reached, answer="" if error.sent else None) from None
+            billed = "" if error.sent else None
+            raise UnavailableError(words, reached=error.reached, answer=billed, late=error.late) from None
         except StatusError as error:
             self._lost_calls = 0
             raise self._status_trouble(error) from None

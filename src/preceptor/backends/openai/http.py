@@ -52,7 +52,7 @@ class HttpTransport:
         except aiohttp.ConnectionTimeoutError as error:
             raise NoAnswerError(f"no connection: {error}", reached=False) from None
         except TimeoutError:
-            raise NoAnswerError(f"no whole answer within {self._timeout_s:g} s") from None
+            raise NoAnswerError(f"no whole answer within {self._timeout_s:g} s", late=True) from None
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
             cause = getattr(error, "os_error", error)
             raise NoAnswerError(f"no connection: {cause}", reached=False) from None

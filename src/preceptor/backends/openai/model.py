@@ -1,8 +1,9 @@
 """A model behind an OpenAI-compatible server as a `LanguageModel`."""
 
+import threading
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import Abilities, Endpoint, probe
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import Answer
-from preceptor.backends.openai.background import Background
+from preceptor.backends.openai.background import Background, Group
 from preceptor.backends.openai.choosing import by_log_probs, by_votes, places
 from preceptor.backends.openai.client import Client, RefusedError, UnavailableError
 from preceptor.backends.openai.exchange import Exchange, estimated_tokens
@@ -32,6 +33,8 @@ from preceptor.backends.openai.wire import response_format
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Conversation, JsonObject, JudgeFailure
 
+USUAL_CONCURRENCY = 64
+"""Requests to pass at once where the number in flight adapts to the server."""
 RequestT = TypeVar("RequestT", ChooseRequest, CompleteRequest)
 ResultT = TypeVar("ResultT")
 
@@ -59,13 +62,14 @@ class OpenAIModel:
         """
         self.address = address
         self.connection = connection or Connection()
-        self.concurrency = self.connection.concurrency
+        self.concurrency = self.connection.concurrency or USUAL_CONCURRENCY
         self.price: Price | None = price_of(address, self.connection.prices)
         key = key_for(address) or NO_KEY
         carried = transport or HttpTransport(address, self.connection, key)
         self._client = Client(address, self.connection, key, carried)
         self._background = Background(self._client.close)
         self._abilities = abilities
+        self._probing = threading.Lock()
         self._enforces_schemas = True
         """Whether the server takes JSON schemas; False once it has answered a request only without one."""
 
@@ -75,8 +79,10 @@ class OpenAIModel:
         Raises: PreceptorError, in one line, when there is no such server or model, or the key is wrong.
         """
         if self._abilities is None:
-            asked = probe(self._client, self.address, self.connection.vote_tokens)
-            self._abilities = self._background.start(asked).result()
+            with self._probing:
+                if self._abilities is None:
+                    asked = probe(self._client, self.address, self.connection.vote_tokens)
+                    self._abilities = self._background.start(asked).result()
         return self._abilities
 
     @property
@@ -146,37 +152,41 @@ class OpenAIModel:
         ask: Callable[[RequestT, Exchange], Coroutine[Any, Any, ResultT]],
         admission: Admission | None,
     ) -> Iterator[Indexed[ResultT | JudgeFailure]]:
-        """Keeps at most `concurrency` requests in flight; new ones start only while the caller consumes results.
+        """Keeps at most as many requests in flight as the limit allows; new ones start only while the caller consumes
+        results.
 
         A batch holds all results that have arrived. The next requests are in flight before the batch is yielded, so the
         caller waits for the disk once per batch, and no request waits for the caller. If the budget allows no further
-        request, those in flight may use less than was reserved for them; iteration ends when none is left.
+        request, those in flight may use less than was reserved for them; iteration ends when none is left. Results are
+        yielded before an error ends the iteration.
         """
         exchanges = [self._exchange(index, request, admission) for index, request in enumerate(requests)]
         waiting = deque(range(len(requests)))  # all exchanges are made before anything is spent
-        flying: dict[Future[ResultT | JudgeFailure], int] = {}
+        group: Group[ResultT | JudgeFailure] = self._background.group()
         batch: Indexed[ResultT | JudgeFailure] = []
         try:
             while True:
-                following = list(islice(waiting, self.concurrency - len(flying)))
+                following = list(islice(waiting, max(0, self._client.limit.now - group.flying)))
                 if admission and following:
                     following = following[: admission.admit([(i, exchanges[i].estimate) for i in following])]
-                for index in following:
+                for _ in following:
                     waiting.popleft()
-                    flying[self._background.start(self._one(ask, requests[index], exchanges[index]))] = index
+                group.start([(i, partial(self._one, ask, requests[i], exchanges[i])) for i in following])
                 if batch:
                     yield batch
                     batch = []
                     continue  # its cost is known now
-                if not flying:
+                if not group.flying:
                     return
-                done = wait(flying, return_when=FIRST_COMPLETED).done
-                # Answers are yielded before an error ends the iteration.
-                answered = [future for future in done if future.exception() is None]
-                batch = [(flying.pop(future), future.result()) for future in answered or done]
+                taken = group.take()
+                batch = [(index, result) for index, result in taken if not isinstance(result, BaseException)]
+                if error := next((result for _, result in taken if isinstance(result, BaseException)), None):
+                    if batch:
+                        yield batch
+                    closed = PreceptorError(f"{self.address} was closed while it was asked")
+                    raise closed if isinstance(error, CancelledError) else error
         finally:
-            for future in flying:
-                future.cancel()
+            group.cancel()
 
     def _exchange(self, index: int, request: ChooseRequest | CompleteRequest, admission: Admission | None) -> Exchange:
         abilities = self.preflight()

@@ -43,12 +43,14 @@ class StatusError(Exception):
 class NoAnswerError(Exception):
     """There is no whole answer: no connection, one that ended early, or too little time."""
 
-    def __init__(self, words: str, *, reached: bool = True, sent: bool = True) -> None:
+    def __init__(self, words: str, *, reached: bool = True, sent: bool = True, late: bool = False) -> None:
         super().__init__(words)
         self.reached = reached
         """Whether a connection was made."""
         self.sent = reached and sent
         """Whether the whole request may have arrived, so that it may be billed."""
+        self.late = late
+        """Whether it took too long."""
 
 
 class UnreadableError(Exception):
