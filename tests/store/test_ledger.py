@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import PreceptorError
-from preceptor.store.ledger import Call, Ledger, Sent
+from preceptor.core.hashing import canonical_json, content_hash
+from preceptor.store.ledger import Call, Ledger, Sent, call_key
 from preceptor.store.migrations import MIGRATIONS
 
 
@@ -94,3 +95,10 @@ def test_one_thread_that_stops_leaves_the_calls_of_others_in_flight(tmp_path: Pa
         assert (ledger.totals().interrupted, ledger.spent) == (1, 0.5)
     with Ledger(tmp_path / "l.sqlite") as ledger:
         assert (ledger.totals().interrupted, ledger.spent) == (2, 1.0)
+
+
+def test_the_key_of_a_call_is_the_hash_of_model_operation_and_request() -> None:
+    request: dict[str, object] = {"prompt": 'half \ud83d of "it"', "choices": ["1", "ü"]}
+    whole = content_hash({"operation": "choose", "model": 'm"é', "request": request})
+    assert call_key("choose", 'm"é', request) == call_key("choose", 'm"é', canonical_json(request)) == whole
+    assert Call("choose", 'm"é', {}, request, {}, False, 0, 0).key == whole

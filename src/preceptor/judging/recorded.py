@@ -13,6 +13,7 @@ from preceptor.backends.base import (
     Indexed,
     LanguageModel,
 )
+from preceptor.core.hashing import canonical_json
 from preceptor.core.ticks import tick
 from preceptor.core.types import JudgeFailure, Rater, Usage
 from preceptor.judging.admission import BudgetedAdmission, Estimating
@@ -36,8 +37,8 @@ class _Calls:
 
     operation: str
     keys: Sequence[str]
-    contents: Sequence[JSON]
-    """Their requests, as they are recorded."""
+    contents: Sequence[str]
+    """Their requests in canonical JSON."""
 
 
 class RecordedModel:
@@ -46,7 +47,7 @@ class RecordedModel:
     def __init__(self, model: LanguageModel, ledger: Ledger, rater: Rater) -> None:
         self.model = model
         self._ledger = ledger
-        self._rater = rater.model_dump(mode="json")
+        self._rater = canonical_json(rater.model_dump(mode="json"))
         self.identity = rater.model
         """The identity of the model as it is asked here. With the request, it is the key of a recorded call."""
         self._estimating = Estimating()
@@ -77,7 +78,7 @@ class RecordedModel:
         ask: Callable[[Sequence[Request], Admission], Iterator[Indexed[Answer | JudgeFailure]]],
         from_json: Callable[[JSON], Answer],
     ) -> Iterator[Indexed[Answer | JudgeFailure]]:
-        contents = [_request_json(request) for request in requests]
+        contents = [canonical_json(_request_json(request)) for request in requests]
         places: dict[str, list[int]] = {}
         for index, content in enumerate(contents):
             places.setdefault(call_key(operation, self.identity, content), []).append(index)
@@ -128,7 +129,7 @@ class RecordedModel:
         try:
             for answers in ask(requests, admission):
                 batch = [(i, _valid(requests[i], result)) for i, result in answers]
-                self._ledger.record(self._call(calls.operation, calls.contents[i], result) for i, result in batch)
+                self._ledger.record(self._call(calls, i, result) for i, result in batch)
                 admission.settle([(i, result.usage) for i, result in batch])
                 answered += len(batch)
                 self.asked += len(batch)
@@ -146,13 +147,14 @@ class RecordedModel:
         tokens = (usage.prompt_tokens, usage.completion_tokens)
         return Sent(key, operation, self.identity, self._rater, *tokens, dollars)
 
-    def _call(self, operation: str, request: JSON, result: Result) -> Call:
+    def _call(self, calls: "_Calls", index: int, result: Result) -> Call:
         failure, usage, price = isinstance(result, JudgeFailure) and result, result.usage, self.model.price
         return Call(
-            operation=operation,
+            operation=calls.operation,
+            key=calls.keys[index],
             model=self.identity,
             rater=self._rater,
-            request=request,
+            request=calls.contents[index],
             outcome=_to_json(result),
             failed=bool(failure),
             transient=failure and failure.transient,

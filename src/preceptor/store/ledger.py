@@ -27,7 +27,7 @@ from typing import Any
 
 from preceptor.core.batching import Batcher
 from preceptor.core.errors import BudgetError, PreceptorError
-from preceptor.core.hashing import canonical_json, content_hash
+from preceptor.core.hashing import canonical_json, text_hash
 from preceptor.core.types import Frozen
 from preceptor.core.validation import check_dollars
 from preceptor.store.calls import notes
@@ -75,8 +75,10 @@ class Call:
 
     operation: str
     model: str
-    rater: JSON
-    request: JSON
+    rater: JSON | str
+    """An object, or its canonical JSON."""
+    request: JSON | str
+    """An object, or its canonical JSON."""
     outcome: JSON
     failed: bool
     prompt_tokens: int
@@ -87,11 +89,12 @@ class Call:
     """Dollars; None where the price is unknown."""
     estimated: bool = False
     """Whether tokens, and therefore dollars, are estimates."""
+    key: str = ""
+    """Content address of the call; computed if it is not given."""
 
-    @property
-    def key(self) -> str:
-        """Content address of the call."""
-        return call_key(self.operation, self.model, self.request)
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", call_key(self.operation, self.model, self.request))
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ class Sent:
     key: str
     operation: str
     model: str
-    rater: JSON
+    rater: JSON | str
+    """An object, or its canonical JSON."""
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
@@ -120,9 +124,18 @@ class _Change:
     """Whether the caller waits for the disk."""
 
 
-def call_key(operation: str, model: str, request: JSON) -> str:
-    """Content address of a call that asks `request` of `model`."""
-    return content_hash({"operation": operation, "model": model, "request": request})
+def call_key(operation: str, model: str, request: JSON | str) -> str:
+    """Content address of a call that asks `request` of `model`: the hash of the canonical JSON of the three.
+
+    Args:
+        request: an object, or its canonical JSON.
+    """
+    asked = f'"operation":{canonical_json(operation)},"request":{_text(request)}'
+    return text_hash(f'{{"model":{canonical_json(model)},{asked}}}')
+
+
+def _text(value: JSON | str) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
 
 
 class Ledger:
@@ -181,7 +194,7 @@ class Ledger:
         now, rows = _now(), []
         for call in calls:
             self._in_flight[call.key] = number = next(self._ids)
-            rater, tokens = canonical_json(call.rater), (call.prompt_tokens, call.completion_tokens)
+            rater, tokens = _text(call.rater), (call.prompt_tokens, call.completion_tokens)
             rows.append((number, call.key, call.operation, call.model, rater, *tokens, call.cost_usd, now))
         self._writing.ask([_Change(begun=rows)])
 
@@ -357,13 +370,13 @@ def _now() -> str:
 
 def _row(call: Call, now: str) -> tuple[Any, ...]:
     """A row of `calls`."""
-    contents = (canonical_json(call.rater), canonical_json(call.request), canonical_json(call.outcome))
+    contents = (_text(call.rater), _text(call.request), canonical_json(call.outcome))
     counts = (int(call.failed), call.prompt_tokens, call.completion_tokens)
     return (call.key, call.operation, call.model, *contents, *counts, now, call.cost_usd, int(call.estimated))
 
 
 def _attempt(call: Call, now: str) -> tuple[Any, ...]:
     """A row of `failed_attempts`, the columns of `_ATTEMPT`."""
-    contents = (canonical_json(call.request), canonical_json(call.outcome), now, canonical_json(call.rater))
+    contents = (_text(call.request), canonical_json(call.outcome), now, _text(call.rater))
     tokens = (call.prompt_tokens, call.completion_tokens)
     return (call.key, call.operation, call.model, *contents, *tokens, call.cost_usd, int(call.estimated))
