@@ -1,12 +1,14 @@
 """The one class that reads and writes labelled rows, against files that 0.1.0 wrote."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from preceptor.core.errors import UsageError
+from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.store.rows import Malformed, read_raw_rows
@@ -22,9 +24,16 @@ def read() -> list[PreferenceRow]:
     return [PreferenceRow.read(row, place) for place, row in read_raw_rows(PREFERENCES_0_1_0)]
 
 
+def without_texts(row: FailureRow) -> FailureRow:
+    """The row as versions wrote it that left texts out."""
+    return replace(row, cohort=None, prompt=None, response_a=None, response_b=None)
+
+
 def test_the_files_are_byte_for_byte_those_of_0_1_0(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path)
-    outcomes.append([PreferenceRow.of(*each) for each in labelled()], [FailureRow.of(*each) for each in failed()])
+    outcomes.append(
+        [PreferenceRow.of(*each) for each in labelled()], [without_texts(FailureRow.of(*each)) for each in failed()]
+    )
     assert outcomes.preferences.read_bytes() == PREFERENCES_0_1_0.read_bytes()
     assert outcomes.failures.read_bytes() == FAILURES_0_1_0.read_bytes()
 
@@ -33,7 +42,19 @@ def test_what_is_read_is_what_was_written() -> None:
     assert [row.wire() for row in read()] == raw()
     assert read() == [PreferenceRow.of(*each) for each in labelled()]
     failures = [FailureRow.read(row, place) for place, row in read_raw_rows(FAILURES_0_1_0)]
-    assert failures == [FailureRow.of(*each) for each in failed()]
+    assert failures == [without_texts(FailureRow.of(*each)) for each in failed()]
+
+
+def test_a_failure_keeps_what_was_compared() -> None:
+    malformed, judged, unanswered = (FailureRow.of(*each) for each in failed())
+    assert (malformed.prompt, unanswered.prompt, unanswered.cohort) == (None, None, None)
+    given = failed()[1][0]
+    assert isinstance(given, ComparisonRow)
+    compared = given.comparison
+    assert judged.cohort == compared.prompt.cohort
+    assert judged.prompt == compared.prompt.conversation
+    assert (judged.response_a, judged.response_b) == (compared.a.messages, compared.b.messages)
+    assert FailureRow.read(json.loads(json.dumps(judged.wire())), "f:1") == judged
 
 
 def test_what_belongs_to_a_and_b_is_what_was_compared() -> None:

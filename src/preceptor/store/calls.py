@@ -147,16 +147,21 @@ class RecordedCall(Frozen):
     estimated: bool
     """Whether the tokens are an estimate."""
     created_at: str
+    attempt: bool
+    """Whether it is an attempt that failed and was, or may be, made again."""
 
 
 def calls_with(ledger: Path, texts: Sequence[str], most: int = 50) -> list[RecordedCall]:
-    """The recorded calls whose request contains all of these texts, the earliest first. The whole ledger is searched.
+    """The recorded calls and failed attempts whose request contains all of these texts, the earliest first. The whole
+    ledger is searched.
 
     Raises: PreceptorError when it cannot be read.
     """
     condition = " AND ".join(["instr(request, ?)"] * len(texts)) or "1"
     fragments = [json.dumps(text, ensure_ascii=False)[1:-1] for text in texts]
-    return _recorded_calls(ledger, f"{condition} ORDER BY rowid LIMIT {most:d}", fragments)
+    condition = f"{condition} ORDER BY rowid LIMIT {most:d}"
+    found = _recorded(ledger, "calls", condition, fragments) + _recorded(ledger, _ATTEMPTED, condition, fragments)
+    return sorted(found, key=lambda call: call.created_at)[:most]
 
 
 def calls_by_key(ledger: Path, keys: Sequence[str]) -> dict[str, RecordedCall]:
@@ -164,26 +169,54 @@ def calls_by_key(ledger: Path, keys: Sequence[str]) -> dict[str, RecordedCall]:
 
     Raises: PreceptorError when it cannot be read.
     """
-    found: dict[str, RecordedCall] = {}
+    return {call.key: call for call in _of_keys(ledger, "calls", keys)}
+
+
+def attempts_by_key(ledger: Path, keys: Sequence[str]) -> list[RecordedCall]:
+    """The failed attempts at the calls with these keys; those that were in flight when a process ended have no request.
+
+    Raises: PreceptorError when it cannot be read.
+    """
+    return _of_keys(ledger, _ATTEMPTED, keys)
+
+
+_ATTEMPTED = "failed_attempts"
+_ABSENT: dict[str, tuple[dict[str, str], ...]] = {
+    "calls": ({"estimated": "0", "cost_usd": "0.0"}, {"estimated": "0", "cost_usd": "0.0"}, {"estimated": "0"}),
+    _ATTEMPTED: (
+        {},
+        {},
+        {"estimated": "0", "cost_usd": "0.0", "rater": "'{}'", "prompt_tokens": "0", "completion_tokens": "0"},
+    ),
+}
+"""The columns that a table lacks, by the version of the ledger, and what stands for them."""
+
+
+def _of_keys(ledger: Path, table: str, keys: Sequence[str]) -> list[RecordedCall]:
+    found: list[RecordedCall] = []
     for start in range(0, len(keys), 500):  # SQLite limits the number of parameters
         part = keys[start : start + 500]
-        calls = _recorded_calls(ledger, f"key IN ({','.join('?' * len(part))})", part)
-        found |= {call.key: call for call in calls}
+        found += _recorded(ledger, table, f"key IN ({','.join('?' * len(part))})", part)
     return found
 
 
-def _recorded_calls(ledger: Path, condition: str, values: Sequence[str]) -> list[RecordedCall]:
-    """Calls that fulfil a condition. Ledgers that an earlier version wrote lack columns, and stay as they are."""
+def _recorded(ledger: Path, table: str, condition: str, values: Sequence[str]) -> list[RecordedCall]:
+    """Calls or attempts that fulfil a condition. Ledgers that an earlier version wrote lack columns, and stay as they
+    are.
+    """
     # A reader leaves a write-ahead log behind where there was none, so a ledger that nobody writes is read without one.
     mode = "ro" if ledger.with_name(f"{ledger.name}-wal").exists() else "ro&immutable=1"
     [(version,)] = _read(ledger, "PRAGMA user_version", mode=mode)
-    absent = {"estimated": "0", "cost_usd": "0.0"} if version < 2 else {"estimated": "0"} if version < 3 else {}
+    if table == _ATTEMPTED and version < 2:
+        return []
+    of_table = {"attempt": "1", "failed": "1"} if table == _ATTEMPTED else {"attempt": "0"}
+    absent = of_table | (_ABSENT[table][version] if version < len(_ABSENT[table]) else {})
     columns = ", ".join(absent.get(name, name) for name in RecordedCall.model_fields)
-    rows = _read(ledger, f"SELECT {columns} FROM calls WHERE {condition}", *values, mode=mode)
-    return [_recorded(dict(zip(RecordedCall.model_fields, row, strict=True))) for row in rows]
+    rows = _read(ledger, f"SELECT {columns} FROM {table} WHERE {condition}", *values, mode=mode)
+    return [_parsed(dict(zip(RecordedCall.model_fields, row, strict=True))) for row in rows]
 
 
-def _recorded(columns: dict[str, Any]) -> RecordedCall:
+def _parsed(columns: dict[str, Any]) -> RecordedCall:
     parsed = {name: json.loads(columns[name]) for name in ("rater", "request", "outcome")}
-    flags = {name: bool(columns[name]) for name in ("failed", "estimated")}
+    flags = {name: bool(columns[name]) for name in ("failed", "estimated", "attempt")}
     return RecordedCall.model_validate(columns | parsed | flags)

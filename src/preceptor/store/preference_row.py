@@ -267,6 +267,11 @@ class FailureRow:
     reason: str
     """The reason of the judge's failure, or `malformed`."""
     detail: str
+    cohort: str | None = None
+    """This and the texts are None for a malformed row, one that the policy did not answer, and in older files."""
+    prompt: Messages | None = None
+    response_a: Messages | None = None
+    response_b: Messages | None = None
 
     @classmethod
     def of(cls, row: ComparisonRow | Malformed | Unanswered, failure: JudgeFailure | None = None) -> "FailureRow":
@@ -275,7 +280,11 @@ class FailureRow:
             return cls(row.number, row.place, None, MALFORMED, row.reason)
         reason, name = (row.failure, row.id) if isinstance(row, Unanswered) else (failure, row.comparison.id)
         assert reason is not None
-        return cls(row.number, row.place, name, reason.reason, reason.detail)
+        if isinstance(row, Unanswered):
+            return cls(row.number, row.place, name, reason.reason, reason.detail)
+        asked = row.comparison
+        texts = (asked.prompt.conversation, asked.a.messages, asked.b.messages)
+        return cls(row.number, row.place, name, reason.reason, reason.detail, asked.prompt.cohort, *texts)
 
     @classmethod
     def read(cls, row: Mapping[str, Any] | Malformed, place: str) -> "FailureRow":
@@ -291,11 +300,15 @@ class FailureRow:
             raise UsageError(f"{place}: {_not_of(error, row, 'failures.jsonl')}") from error
 
     def wire(self) -> Row:
-        """The row as it is written."""
-        return dict(self.__dict__)
+        """The row as it is written; texts that it lacks are left out."""
+        columns = dict(self.__dict__)
+        for name in ("prompt", "response_a", "response_b"):
+            columns[name] = columns[name] and [message.wire() for message in columns[name]]
+        return {name: value for name, value in columns.items() if value is not None or name not in _TEXTS}
 
 
 _FAILURE = TypeAdapter(FailureRow)
+_TEXTS = ("cohort", "prompt", "response_a", "response_b")
 
 
 def _not_of(error: ValidationError, row: Mapping[str, Any], file: str) -> str:

@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 
 import preceptor as pc
-from preceptor.core.types import JsonObject
+from preceptor.core.types import JsonObject, Message
+from preceptor.store.preference_row import FailureRow
 from preceptor.studio.context import Studio
 from preceptor.studio.people import assign, ratings
 from preceptor.studio.people.raters import invite, sign_in, visitor
@@ -17,6 +18,10 @@ from preceptor.studio.routes.rows import index_of
 from studio_small import Person, make_queue, make_studio, owner, rater
 
 HOSTILE = "a/b?c=<d>&\"e'☃"
+
+
+def said(text: str, role: str = "assistant") -> tuple[Message, ...]:
+    return (Message.model_validate({"role": role, "content": text}),)
 
 
 def _rows() -> list[JsonObject]:
@@ -88,6 +93,23 @@ def test_a_failure_says_why(person: Person) -> None:
     page = person.see("/rows?what=failures")
     [link] = re.findall(r'href="(/rows/row[^"]+)"', page)
     assert "malformed" in person.see(html.unescape(link))
+
+
+def test_a_failure_has_its_texts_and_a_cohort(person: Person, labels: pc.LabelResult, studio: Studio) -> None:
+    texts = {"prompt": said("Why <i>?", "user"), "response_a": said("a <b>"), "response_b": said("**loud**")}
+    failed = FailureRow(7, "data:8", "r7", "no_answer", "neither 1 nor 2", cohort="c1", **texts)
+    with (labels.path / "failures.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(failed.wire()) + "\n")
+    index_of(studio).update()
+    assert "1 row<" in person.see("/rows?what=failures&cohort=c1&words=loud")
+    page = person.see("/rows/row?of=work/labels&id=r7&file=failures.jsonl&line=1")
+    assert "no_answer" in page
+    assert "Why &lt;i&gt;?" in page
+    assert "<strong>loud</strong>" in page
+    assert "/rows/calls?" in page
+    assert "No call" in person.see("/rows/calls?of=work/labels&id=r7&file=failures.jsonl&line=1")
+    [malformed] = re.findall(r'href="(/rows/row[^"]+)"', person.see("/rows?what=failures&words=expected"))
+    assert "/rows/calls?" not in person.see(html.unescape(malformed))  # there is no text
 
 
 @pytest.mark.parametrize(

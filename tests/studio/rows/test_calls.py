@@ -1,13 +1,15 @@
 """The calls behind a row are found by asking its judge again; the ledger is only read."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import preceptor as pc
+from backends.fault_server import TABLE, FaultServer, Script
 from preceptor.core.types import JsonObject, JsonValue
-from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched
+from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, taken
 
 QUESTION: JsonObject = {"id": "r0", "prompt": "Why?", "response_a": 'He said "no"\n\\ ☃', "response_b": "Because."}
 AGENT: list[JsonValue] = [
@@ -44,10 +46,40 @@ def test_each_presentation_has_its_calls(
     if operations is not None:
         assert [[call.operation for call in asked.calls] for asked in found.asked] == operations
     assert len(found.calls) == labels.ledger.calls
-    assert found.tokens == (labels.ledger.prompt_tokens, labels.ledger.completion_tokens)
-    assert found.cost_usd == pytest.approx(labels.ledger.cost_usd)
+    all_ = taken(found.calls)
+    assert (all_.prompt_tokens, all_.completion_tokens) == (
+        labels.ledger.prompt_tokens,
+        labels.ledger.completion_tokens,
+    )
+    assert all_.cost_usd == pytest.approx(labels.ledger.cost_usd)
+    assert all_.attempts == 0
     assert all('He said "no"\n\\ ☃' in prompt_of(call) or "Because." in prompt_of(call) for call in found.calls)
     assert all(answer_of(call) for call in found.calls)
+
+
+def test_failures_have_calls_and_failed_attempts_count(tmp_path: Path) -> None:
+    rows: list[JsonObject] = [QUESTION | {"id": f"r{i}", "prompt": f"Number {i}?"} for i in range(3)]
+    table = {**TABLE, "Preferred response:": {" 1": 0.6, " 2": 0.4}}
+    faults = {"Number 1?": ["500"] * 2, "Number 2?": ["400"] * 2}  # one may work when it is asked again, one never does
+    (tmp_path / "prices.toml").write_text("[tiny]\nprompt = 1.0\ncompletion = 2.0\n")
+    connection = {"retries": 0, "concurrency": 1, "prices": tmp_path / "prices.toml"}
+    with FaultServer(Script(table=table, faults=faults)) as server:
+        begun = label(tmp_path, rows, f"openai:tiny@{server.url}", connection=connection, max_failure_rate=1.0)
+        failed = {row.id: row for row in begun.failures}
+        assert set(failed) == {"r1", "r2"}
+        refused, broken = searched(failed["r2"], begun.path), searched(failed["r1"], begun.path)
+        assert {(call.failed, call.attempt) for call in refused} == {(True, False)}
+        assert {(call.failed, call.attempt) for call in broken} == {(True, True)}
+        assert all("Number 1?" in prompt_of(call) and "500" in answer_of(call) for call in broken)
+        labels = label(
+            tmp_path, rows, f"openai:tiny@{server.url}", connection=connection, max_failure_rate=1.0, retry_failed=True
+        )
+    one = next(row for row in labels if row.id == "r1")
+    found = calls_of(one, labels.path, labels.path)
+    all_ = taken(found.calls + found.attempts)
+    assert (all_.calls, all_.attempts) == (2, len(broken))
+    assert all_.cost_usd == pytest.approx(sum(call.cost_usd or 0.0 for call in (*found.calls, *found.attempts)))
+    assert searched(replace(failed["r2"], prompt=None, response_a=None, response_b=None), labels.path) == []
 
 
 def test_every_judge_of_an_ensemble_has_its_own_calls(tmp_path: Path) -> None:

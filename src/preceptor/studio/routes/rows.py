@@ -17,7 +17,7 @@ from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
 from preceptor.studio.people.shown import ShownRow, View
 from preceptor.studio.rows import browse
 from preceptor.studio.rows.browse import Found
-from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched
+from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, taken
 from preceptor.studio.rows.filters import RANGES, Filter
 from preceptor.studio.rows.index import RowIndex
 from preceptor.studio.rows.said import said_of
@@ -85,17 +85,19 @@ def calls(request: Request) -> Response:
     studio, index = studio_of(request), _index(request)
     found, _ = _found(request, index)
     content, work = browse.content(studio.library, found)[0], studio.library.find(found.folder)
-    if not isinstance(content, PreferenceRow) or work is None:
+    if isinstance(content, MeasuredResponse) or work is None:
         raise NotFoundError("This row has no calls.")
     folder = (work.path / found.file).parent
-    whole = "whole" in request.query_params
+    # A failure does not say how its judge was asked, so its calls are those that have its texts.
+    whole = isinstance(content, FailureRow) or "whole" in request.query_params
     return show(
         request,
         "row_calls.html.jinja",
         found=found,
         query=Filter().query(**found.address),
-        recorded=None if whole else calls_of(content, folder, work.path),
+        recorded=None if isinstance(content, FailureRow) or whole else calls_of(content, folder, work.path),
         searched=searched(content, folder) if whole else [],
+        taken=taken,
         prompt_of=prompt_of,
         answer_of=answer_of,
         part="hx-request" in request.headers,
@@ -138,20 +140,23 @@ def _found(request: Request, index: RowIndex) -> tuple[Found, list[Found]]:
 
 def _shown(content: Any, view: str) -> ShownRow | None:
     """The conversation and the responses a and b as the page shows them."""
-    if not isinstance(content, PreferenceRow):
-        return None
-    return ShownRow(content.prompt, content.responses, _VIEWS.get(view, "markdown"))
+    chosen = _VIEWS.get(view, "markdown")
+    if isinstance(content, PreferenceRow):
+        return ShownRow(content.prompt, content.responses, chosen)
+    if isinstance(content, FailureRow) and content.prompt and content.response_a and content.response_b:
+        return ShownRow(content.prompt, (content.response_a, content.response_b), chosen)
+    return None
 
 
 def _excerpt(content: Any) -> str:
-    """The beginning of a row's prompt, on one line; of a failure, what went wrong."""
+    """The beginning of a row's prompt, on one line; of a failure without texts, what went wrong."""
     text = ""
     if isinstance(content, PreferenceRow):
         text = content.prompt[-1].content
     elif isinstance(content, MeasuredResponse):
         text = content.prompt
     elif isinstance(content, FailureRow):
-        text = content.detail
+        text = content.prompt[-1].content if content.prompt else content.detail
     text = " ".join(text[: 4 * _EXCERPT].split())
     return text if len(text) <= _EXCERPT else text[:_EXCERPT].rstrip() + "…"
 

@@ -32,9 +32,9 @@ from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.judging.steps import TrajectoryJudge
-from preceptor.store.calls import RecordedCall, calls_by_key, calls_with
+from preceptor.store.calls import RecordedCall, attempts_by_key, calls_by_key, calls_with
 from preceptor.store.ledger import JSON, Call, Ledger
-from preceptor.store.preference_row import PreferenceRow, VerdictRow
+from preceptor.store.preference_row import FailureRow, PreferenceRow, VerdictRow
 from preceptor.studio.rows.entries import texts
 
 _SHAPES = ((True, True), (True, False), (False, False))
@@ -69,21 +69,42 @@ class CallsOfRow:
     missing: list[str] = field(default_factory=list[str])
     """What could not be found, and why."""
 
+    attempts: list[RecordedCall] = field(default_factory=list[RecordedCall])
+    """Attempts at the calls that failed and were made again."""
+
     @property
     def calls(self) -> list[RecordedCall]:
-        """All calls, each once."""
+        """All calls, each once; no failed attempts."""
         return list({call.key: call for asked in self.asked for call in asked.calls}.values())
 
-    @property
-    def tokens(self) -> tuple[int, int]:
-        """Tokens of all prompts and of all completions."""
-        return sum(call.prompt_tokens for call in self.calls), sum(call.completion_tokens for call in self.calls)
 
-    @property
-    def cost_usd(self) -> float | None:
-        """Dollars of all calls; None if the price of one is unknown."""
-        costs = [call.cost_usd for call in self.calls]
-        return None if None in costs else sum(cost or 0.0 for cost in costs)
+@dataclass(frozen=True)
+class Taken:
+    """What calls took together."""
+
+    calls: int
+    attempts: int
+    """Failed attempts, which are none of the calls."""
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    """Dollars; None if the price of one is unknown."""
+    attempts_usd: float
+    """Dollars of the failed attempts whose price is known."""
+
+
+def taken(calls: Sequence[RecordedCall]) -> Taken:
+    """What calls and failed attempts took together."""
+    costs = [call.cost_usd for call in calls]
+    attempts = [call for call in calls if call.attempt]
+    return Taken(
+        calls=len(calls) - len(attempts),
+        attempts=len(attempts),
+        prompt_tokens=sum(call.prompt_tokens for call in calls),
+        completion_tokens=sum(call.completion_tokens for call in calls),
+        cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
+        attempts_usd=sum(call.cost_usd or 0.0 for call in attempts),
+    )
 
 
 def calls_of(row: PreferenceRow, folder: Path, root: Path) -> CallsOfRow:
@@ -105,6 +126,7 @@ def calls_of(row: PreferenceRow, folder: Path, root: Path) -> CallsOfRow:
             if verdicts:
                 verdicts = verdicts[_add(found, row, verdicts, settings, known, ledger) :]
         _add_scores(found, row, known, ledger)
+        found.attempts += attempts_by_key(ledger, [call.key for call in found.calls])
     except (PreceptorError, ValidationError) as error:
         found.missing.append(str(error).splitlines()[0])
     return found
@@ -116,20 +138,23 @@ def ledger_in(folder: Path) -> Path | None:
     return ledger if ledger.is_file() and not ledger.is_symlink() else None
 
 
-def searched(row: PreferenceRow, folder: Path) -> list[RecordedCall]:
-    """Calls that contain the beginnings of the prompt and of both responses. The whole ledger is searched, which takes
-    seconds for a large one.
+def searched(row: PreferenceRow | FailureRow, folder: Path) -> list[RecordedCall]:
+    """Calls and failed attempts that contain the beginnings of the prompt and of both responses; none for a failure
+    whose texts are not known. The whole ledger is searched, which takes seconds for a large one.
 
     Raises: PreceptorError if it cannot be read.
     """
+    responses = row.responses if isinstance(row, PreferenceRow) else (row.response_a, row.response_b)
+    said = [texts(messages or ()).strip()[:_BEGINNING].rstrip() for messages in ((row.prompt or ())[-1:], *responses)]
     ledger = ledger_in(folder)
-    said = [texts(messages).strip()[:_BEGINNING].rstrip() for messages in (row.prompt[-1:], *row.responses)]
-    return [] if ledger is None else calls_with(ledger, said)
+    return [] if ledger is None or not any(said) else calls_with(ledger, said)
 
 
 def prompt_of(call: RecordedCall) -> str:
     """The prompt as it was sent, a conversation with its roles, and the beginning of the answer that was given."""
     prompt: Any = call.request.get("prompt")
+    if prompt is None:
+        return "(what was in flight when a process ended is recorded without its text)"
     text = prompt if isinstance(prompt, str) else "\n\n".join(f"[{m['role']}]\n{m.get('content', '')}" for m in prompt)
     return text + (f"\n\n[assistant, begun]\n{call.request['prefill']}" if call.request.get("prefill") else "")
 

@@ -62,9 +62,7 @@ def entry_of(row: AnyRow, raw: Row) -> Entry:
     if isinstance(row, MeasuredResponse):
         return _measured(row)
     if isinstance(row, FailureRow):
-        judge = judge_name(raw, "", "") if raw.get("judge") else None
-        reasons = f"{row.place}\n{row.detail}"[:MOST_CHARACTERS]
-        return Entry(row_name(row), "failure", judge=judge, reason=row.reason, reasons=reasons)
+        return _failed(row, raw)
     return _judged(row, raw)
 
 
@@ -113,6 +111,21 @@ def _way(asked: dict[str, Any]) -> str:
     parts += ["single"] if asked.get("order") == "single" else []
     parts += ["log-odds"] if asked.get("combine") == "log_odds" else []
     return "+".join(parts) + (", calibrated" if "calibration" in asked else "")
+
+
+def _failed(row: FailureRow, raw: Row) -> Entry:
+    said = [texts(messages) for messages in (row.response_a, row.response_b) if messages]
+    return Entry(
+        row_name(row),
+        "failure",
+        cohort=row.cohort,
+        judge=judge_name(raw, "", "") if raw.get("judge") else None,
+        reason=row.reason,
+        length=sum(map(len, said)) if said else None,
+        prompt=texts(row.prompt or ())[:MOST_CHARACTERS],
+        responses="\n".join(said)[:MOST_CHARACTERS],
+        reasons=f"{row.place}\n{row.detail}"[:MOST_CHARACTERS],
+    )
 
 
 def _judged(row: PreferenceRow, raw: Row) -> Entry:
