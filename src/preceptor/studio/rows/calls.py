@@ -211,14 +211,16 @@ def _presented(
     """The calls of each presentation, in the order of the verdicts in a row."""
     if settings.shown == "alone":
         for response in (comparison.a, comparison.b):
-            replay = _Replay(ledger)
-            ScoreJudge(model, constitution, replay, settings.scoring).score([(comparison.prompt, response)])
+            with _Replay(ledger) as replay:
+                ScoreJudge(model, constitution, replay, settings.scoring).score([(comparison.prompt, response)])
             yield replay.calls
         return
-    judge = PairwiseJudge(model, constitution, settings, _Replay(ledger))
-    for question in judge.questions(comparison):
-        replay = _Replay(ledger)
-        ask(RecordedModel(model, replay, judge.rater), [question], settings.reasoning)
+    with _Replay(ledger) as nothing:
+        judge = PairwiseJudge(model, constitution, settings, nothing)
+        questions = list(judge.questions(comparison))
+    for question in questions:
+        with _Replay(ledger) as replay:
+            ask(RecordedModel(model, replay, judge.rater), [question], settings.reasoning)
         yield replay.calls
 
 
@@ -231,9 +233,9 @@ def _add_scores(found: CallsOfRow, row: PreferenceRow, known: dict[str, Constitu
     for place, response in places:
         calls: tuple[RecordedCall, ...] = ()
         for shape in _SHAPES:
-            replay = _Replay(ledger)
-            judge = TrajectoryJudge(_Silent(row.verdicts[0].judge, *shape), constitution, replay)
-            judge.score([(comparison.prompt, response)])
+            with _Replay(ledger) as replay:
+                judge = TrajectoryJudge(_Silent(row.verdicts[0].judge, *shape), constitution, replay)
+                judge.score([(comparison.prompt, response)])
             calls = tuple(call for call in replay.calls if call)
             if calls:
                 found.asked.append(Asked(None, place, calls))
@@ -269,8 +271,8 @@ class _Replay(Ledger):
     """A ledger that answers from what is on record, notes what was asked, and records nothing."""
 
     def __init__(self, ledger: Path) -> None:
+        super().__init__(Path(":memory:"))
         self._file = ledger
-        self.budget = None
         self.calls: _Calls = []
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
