@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from operator import add
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from preceptor.core.batching import Batcher
 from preceptor.core.errors import BudgetError, PreceptorError
@@ -350,7 +350,7 @@ class Ledger:
             self._closed = True
             self._connection.close()
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
