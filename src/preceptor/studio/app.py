@@ -20,6 +20,7 @@ from preceptor.studio.pages import NotFoundError, problem
 from preceptor.studio.people.live import LiveFiles
 from preceptor.studio.people.measured import Measurements
 from preceptor.studio.routes import cohorts, constitutions, entrance, exchange, queues, rate, raters, rows, runs, start
+from preceptor.studio.rows.said import RatedRows
 from preceptor.studio.security import BodyTooLargeError, Guard
 from preceptor.studio.text import code_styles
 
@@ -72,6 +73,7 @@ def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starle
     )
     app.state.studio = studio
     app.state.live = live
+    app.state.rated = RatedRows(studio.people)
     app.state.measurements = Measurements(studio.people, studio.library)
     return app
 

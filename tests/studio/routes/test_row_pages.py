@@ -10,11 +10,14 @@ import pytest
 
 import preceptor as pc
 from preceptor.core.types import JsonObject, Message
+from preceptor.store.for_people import question as question_for_people
 from preceptor.store.preference_row import FailureRow
+from preceptor.store.selection import NOT_SAID
 from preceptor.studio.context import Studio
 from preceptor.studio.people import assign, ratings
 from preceptor.studio.people.raters import invite, sign_in, visitor
 from preceptor.studio.routes.rows import index_of
+from studio_people import rate
 from studio_small import Person, make_queue, make_studio, owner, rater
 
 HOSTILE = "a/b?c=<d>&\"e'☃"
@@ -159,6 +162,23 @@ def test_what_people_said_in_a_queue_stands_beside_the_row(studio: Studio) -> No
     assert "equally good" in page
     assert "Both &lt;b&gt;fine&lt;/b&gt;." in page
     assert "Ada" not in owner(studio).see("/rows/row?of=work/labels&id=r1")
+
+
+def test_rows_are_filtered_by_what_raters_of_the_studio_said(studio: Studio, labels: pc.LabelResult) -> None:
+    ada = owner(studio)
+    assert "Rated in the studio" not in ada.see("/rows")
+    row = next(row for row in labels if row.id == "r2")
+    question = question_for_people(row, NOT_SAID) | {"id": "another"}
+    queue = make_queue(studio.people, [question])
+    rate(studio.people, queue, "Ada", {"another": "b" if row.chosen_is == "a" else "a"})
+    page = ada.see("/rows?rated=differ")
+    assert "1 row<" in page
+    assert "id=r2" in page
+    assert "raters differ" in page
+    assert "id=r2" not in ada.see("/rows?rated=agree")
+    assert "5 rows<" in ada.see("/rows?rated=not+rated")
+    assert [json.loads(line)["id"] for line in ada.client.get("/rows/export?rated=rated").text.splitlines()] == ["r2"]
+    assert "rated=differ" in ada.see("/rows/row?of=work/labels&id=r2&rated=differ")
 
 
 def test_raters_do_not_see_rows(studio: Studio) -> None:

@@ -45,13 +45,13 @@ def shown_row(assignment: Assignment, view: str = "markdown") -> ShownRow:
     known: dict[str, View] = {"plain": "plain", "differences": "differences"}
     chosen = known.get(view, "markdown")
     return ShownRow(
-        conversation=_messages(row.get("prompt", row.get("conversation")), "user"),
-        responses=[_messages(responses[position], "assistant") for position in order],
+        conversation=as_messages(row.get("prompt", row.get("conversation")), "user"),
+        responses=[as_messages(responses[position], "assistant") for position in order],
         view="plain" if chosen == "differences" and len(order) != 2 else chosen,
     )
 
 
-def _messages(value: Any, role: Literal["user", "assistant"]) -> Sequence[Message]:
+def as_messages(value: Any, role: Literal["user", "assistant"]) -> Sequence[Message]:
     """A text as one message, or messages as they are; what is neither is shown as it stands."""
     if isinstance(value, list):
         try:

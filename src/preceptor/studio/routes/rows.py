@@ -1,10 +1,12 @@
 """Labels, failures, judgements and scores: found by a filter, exported by it, and each row by itself."""
 
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -18,9 +20,10 @@ from preceptor.studio.people.shown import ShownRow, View
 from preceptor.studio.rows import browse
 from preceptor.studio.rows.browse import Found
 from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, taken
+from preceptor.studio.rows.entries import UNDECIDED
 from preceptor.studio.rows.filters import RANGES, Filter
 from preceptor.studio.rows.index import RowIndex
-from preceptor.studio.rows.said import said_of
+from preceptor.studio.rows.said import RatedRows, said_of
 
 _INDEXES: dict[Path, RowIndex] = {}
 _OPENING = Lock()
@@ -33,7 +36,8 @@ def rows(request: Request) -> Response:
     """A page of the rows that a filter leaves."""
     chosen, number = Filter.read(request.query_params), _page_number(request)
     studio, index = studio_of(request), _index(request)
-    with index.reading() as connection:  # until the page is made, since indexing would slow that down
+    rated = _rated(request).said()
+    with _reading(request, chosen) as connection:  # until the page is made, since indexing would slow that down
         page = browse.page(connection, chosen, number)
         contents = browse.contents(studio.library, page.rows)
         return show(
@@ -43,6 +47,8 @@ def rows(request: Request) -> Response:
             ranged=any(bound is not None for name in RANGES for bound in chosen.bounds(name)),
             choices=browse.choices(connection),
             found=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in page.rows],
+            rated={row.id: code for row in page.rows if (code := _rated_as(row, rated)) is not None},
+            any_rated=bool(rated),
             total=page.total,
             page_number=page.number,
             pages=page.pages,
@@ -61,7 +67,7 @@ def row(request: Request) -> Response:
     """One row: what was compared, every verdict, what people said, and its neighbours within the filter."""
     studio, index, chosen = studio_of(request), _index(request), Filter.read(request.query_params)
     found, others = _found(request, index)
-    with index.reading() as connection:
+    with _reading(request, chosen) as connection:
         before, after = browse.neighbours(connection, chosen, found)
     content = browse.content(studio.library, found)[0]
     return show(
@@ -108,15 +114,16 @@ def export(request: Request) -> Response:
     """All rows that a filter leaves, as JSON lines in the form of their files."""
     chosen = Filter.read(request.query_params)
     return StreamingResponse(
-        _lines(studio_of(request), _index(request), chosen),
+        _lines(request, chosen),
         media_type="application/x-ndjson",
         headers={"content-disposition": f'attachment; filename="{chosen.what}.jsonl"'},
     )
 
 
-def _lines(studio: Studio, index: RowIndex, chosen: Filter) -> Iterator[str]:
+def _lines(request: Request, chosen: Filter) -> Iterator[str]:
     """The lines of an export. Rows whose file has changed since are left out."""
-    with index.reading(first=False) as connection:
+    studio = studio_of(request)
+    with _reading(request, chosen, first=False) as connection:
         for batch in browse.every(connection, chosen):
             by_id = browse.contents(studio.library, batch)
             yield "".join(
@@ -124,6 +131,25 @@ def _lines(studio: Studio, index: RowIndex, chosen: Filter) -> Iterator[str]:
                 for found in batch
                 if found.id in by_id
             )
+
+
+@contextmanager
+def _reading(request: Request, chosen: Filter, *, first: bool = True) -> Generator[sqlite3.Connection]:
+    """A connection that reads the index, with what the filter needs; `first` as in `RowIndex.reading`."""
+    with _index(request).reading(first=first) as connection:
+        if chosen.rated:
+            _rated(request).attach(connection)
+        yield connection
+
+
+def _rated(request: Request) -> RatedRows:
+    return cast("RatedRows", request.app.state.rated)
+
+
+def _rated_as(row: Found, rated: Mapping[int, int]) -> int | None:
+    """How the raters of a row see its judge; None if nobody rated it."""
+    code = None if row.compared is None else rated.get(row.compared)
+    return UNDECIDED if code is not None and row.p == 0.5 else code
 
 
 def _found(request: Request, index: RowIndex) -> tuple[Found, list[Found]]:

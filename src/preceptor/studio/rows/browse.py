@@ -57,6 +57,8 @@ class Found:
     people: int | None
     score: float | None
     steps: int
+    compared: int | None
+    """`entries.comparison_key` of what was judged."""
 
     @property
     def address(self) -> dict[str, str | int]:
@@ -215,7 +217,7 @@ def _read(index: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[
             judge=row["judge_name"], reason=row["reason_name"], p=row["p"], disagreement=row["disagreement"],
             length=row["length"], difference=row["difference"],
             flip=None if row["flip"] is None else bool(row["flip"]),
-            people=row["people"], score=row["score"], steps=row["steps"],
+            people=row["people"], score=row["score"], steps=row["steps"], compared=row["compared"],
         )
         for row in index.execute(query, values)
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from preceptor.core.hashing import text_hash
 from preceptor.core.types import Message
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
 from preceptor.judging.position import same_position_wins
@@ -43,6 +44,8 @@ class Entry:
     score: float | None = None
     steps: int = 0
     """Messages of the longer trajectory; 0 for plain answers."""
+    compared: int | None = None
+    """`comparison_key` of what was judged."""
     prompt: str = ""
     responses: str = ""
     reasons: str = ""
@@ -99,6 +102,15 @@ def texts(messages: Iterable[Message]) -> str:
     )
 
 
+def comparison_key(prompt: Sequence[Message], chosen: Sequence[Message], rejected: Sequence[Message]) -> int:
+    """A number that the same comparison has in every file with the same response chosen, whatever its id there."""
+    said = [
+        [(m.role, m.content, [(c.function.name, c.function.arguments) for c in m.tool_calls]) for m in messages]
+        for messages in (prompt, chosen, rejected)
+    ]
+    return int(text_hash(json.dumps(said, ensure_ascii=False))[:15], 16)
+
+
 def _way(asked: dict[str, Any]) -> str:
     if "judges" in asked:
         return f"{len(asked['judges'])} judges"
@@ -144,6 +156,7 @@ def _judged(row: PreferenceRow, raw: Row) -> Entry:
         people=against_people(row.p_a, row.human_p_a),
         score=row.chosen_score,
         steps=max(_steps(row.chosen), _steps(row.rejected)),
+        compared=comparison_key(row.prompt, row.chosen, row.rejected),
         prompt=texts(row.prompt)[:MOST_CHARACTERS],
         responses="\n".join(said)[:MOST_CHARACTERS],
         reasons="\n".join(filter(None, rationales))[:MOST_CHARACTERS],

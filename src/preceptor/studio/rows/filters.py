@@ -24,6 +24,15 @@ PEOPLE = {
     "undecided": "people = 2",
     "not asked": "people IS NULL",
 }
+_RATED = "compared IN (SELECT compared FROM temp.rated)"
+RATED = {
+    "rated": _RATED,
+    "agree": "p > 0.5 AND compared IN (SELECT compared FROM temp.rated WHERE people = 1)",
+    "differ": "p > 0.5 AND compared IN (SELECT compared FROM temp.rated WHERE people = 0)",
+    "undecided": f"{_RATED} AND (p = 0.5 OR compared IN (SELECT compared FROM temp.rated WHERE people = 2))",
+    "not rated": f"compared IS NOT NULL AND NOT {_RATED}",
+}
+"""What raters of the studio said; `said.RatedRows.attach` makes the table."""
 FLIP = {"yes": "flip = 1", "no": "flip = 0"}
 _NAMED = ("cohort", "judge", "reason")
 RANGES = ("p", "disagreement", "length", "difference", "score")
@@ -60,6 +69,8 @@ class Filter:
     judge: str = ""
     reason: str = ""
     people: str = ""
+    """What the input's labels of people say."""
+    rated: str = ""
     flip: str = ""
     words: str = ""
     p_from: str = ""
@@ -83,7 +94,7 @@ class Filter:
         """
         given = {field.name: query[field.name].strip() for field in fields(cls) if query.get(field.name, "").strip()}
         made = cls(**given)
-        for name, known in (("what", WHAT), ("people", PEOPLE), ("flip", FLIP), ("sort", SORTS)):
+        for name, known in (("what", WHAT), ("people", PEOPLE), ("rated", RATED), ("flip", FLIP), ("sort", SORTS)):
             value = getattr(made, name).removeprefix("-" if name == "sort" else "\0")
             if value and value not in known:
                 raise UsageError(f'{name} "{value[:40]}": {nearest(value, known)}')
@@ -134,6 +145,7 @@ class Filter:
             if value := getattr(self, name):
                 parts.append(Condition(f"{name} = (SELECT id FROM names WHERE name = ?)", (value,)))
         parts += [Condition(PEOPLE[self.people])] if self.people else []
+        parts += [Condition(RATED[self.rated])] if self.rated else []
         parts += [Condition(FLIP[self.flip])] if self.flip else []
         for name in RANGES:
             low, high = self.bounds(name)

@@ -57,4 +57,12 @@ STEPS: tuple[str, ...] = (
     DELETE FROM rows;
     DELETE FROM files;
     """,
+    # 3: what was compared, so that ratings of the same comparison in the studio are found
+    """
+    ALTER TABLE rows ADD COLUMN compared INTEGER;   -- hash of prompt, chosen and rejected response
+    INSERT INTO words (words) VALUES ('delete-all');
+    INSERT INTO beginnings (beginnings) VALUES ('delete-all');
+    DELETE FROM rows;
+    DELETE FROM files;
+    """,
 )

@@ -21,7 +21,7 @@ _BEGINNING, _ENDING = 1 << 16, 1 << 12
 """Bytes by which a file is recognised as the one that was read before."""
 _COLUMNS = (
     "id, file, place, start, bytes, row_id, kind, cohort, judge, reason, p, disagreement, length, difference, flip, "
-    "people, score, steps"
+    "people, score, steps, compared"
 )
 _Numbered = tuple[int, int, int, Entry]
 """Line, offset and length of a row, and what the index holds of it."""
@@ -159,7 +159,8 @@ class IndexWriter:
         names = [self._name(name) for name in (entry.cohort, entry.judge, entry.reason)]
         flip = None if entry.flip is None else int(entry.flip)
         shown = (entry.p, entry.disagreement, entry.length, entry.difference, flip, entry.people, entry.score)
-        return (id_, file, file << 40 | line, start, length, entry.row_id, entry.kind, *names, *shown, entry.steps)
+        last = (entry.steps, entry.compared)
+        return (id_, file, file << 40 | line, start, length, entry.row_id, entry.kind, *names, *shown, *last)
 
     def _name(self, name: str | None) -> int | None:
         if name is None:
