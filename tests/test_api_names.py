@@ -51,7 +51,11 @@ def test_messages_name_options_only_inside_a_whole_command_or_beside_the_keyword
 
 
 def test_whatever_a_command_does_a_function_does() -> None:
-    named = {"recipes": "list_recipes", "studio": "open_studio"}  # `preceptor.recipes` is a package
+    named = {
+        "recipes": "list_recipes",
+        "studio": "open_studio",
+        "serve": "open_service",
+    }  # `preceptor.recipes` is a package
     commands = [command.__name__ for panel in PANELS.values() for command in panel]
     assert {"report", "init", "recipes", "models", "label"} <= set(commands)
     assert [name for name in commands if named.get(name, name) not in preceptor.__all__] == []

@@ -10,7 +10,7 @@ over these functions: whatever a command can do, they can.
 """
 _SECTIONS = {
     "Judges and constitutions": ("judging.judge", "judging.", "backends."),
-    "Work": ("tasks.", "methods.", "recipes.", "studio."),
+    "Work": ("tasks.", "methods.", "recipes.", "studio.", "serve."),
     "Results": ("results.", "runs.result"),
     "Types": ("core.types", "store.", "evaluation."),
     "Errors": ("core.errors",),

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult, load_run
+    from preceptor.serve.service import open_service
     from preceptor.store.preference_row import PreferenceRow
     from preceptor.studio.serve import open_studio
     from preceptor.tasks.agreement import agreement
@@ -124,6 +125,7 @@ __all__ = [
     "load_recipe",
     "load_run",
     "models",
+    "open_service",
     "open_studio",
     "plan_label",
     "report",
@@ -165,6 +167,7 @@ _PLACES = {
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
     "runs.result": "RunResult load_run",
+    "serve.service": "open_service",
     "store.preference_row": "PreferenceRow",
     "studio.serve": "open_studio",
     "tasks.agreement": "agreement",

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import LOCAL, STUDIO, TRAIN, require
+from preceptor.core.extras import LOCAL, OTEL, SERVE, STUDIO, TRAIN, require
 
-_IMPORTED = {"markdown-it-py": "markdown_it", "python-multipart": "python_multipart"}
+_IMPORTED = {
+    "markdown-it-py": "markdown_it",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter.otlp.proto.http",
+    "opentelemetry-sdk": "opentelemetry.sdk",
+    "prometheus-client": "prometheus_client",
+    "python-multipart": "python_multipart",
+}
 """Names that are imported, where they differ from those that are installed."""
 PYPROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"
 
@@ -22,9 +28,11 @@ def test_the_extras_are_those_of_the_package() -> None:
     assert sorted(extras["local"]) == sorted(LOCAL)
     assert sorted(extras["train"]) == sorted(["preceptor[local]", *TRAIN])
     assert sorted(_IMPORTED.get(name) or name for name in extras["studio"]) == sorted(STUDIO)
-    assert extras["all"] == ["preceptor[train,studio]"]
+    assert sorted(_IMPORTED.get(name) or name for name in extras["serve"]) == sorted(SERVE)
+    assert sorted(_IMPORTED[name] for name in extras["otel"]) == sorted(OTEL)
+    assert extras["all"] == ["preceptor[train,studio,serve,otel]"]
     core = {line.partition(">=")[0] for line in project["dependencies"]}
-    assert not core & {*LOCAL, *TRAIN, *extras["studio"]}
+    assert not core & {*LOCAL, *TRAIN, *extras["studio"], *extras["serve"], *extras["otel"]}
 
 
 def test_the_extra_that_brings_the_missing_packages_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

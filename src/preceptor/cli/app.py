@@ -27,6 +27,7 @@ from preceptor.cli import (
     report,
     revise,
     run,
+    serve,
     stopping,
     studio,
     sweep,
@@ -109,6 +110,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Train": (run.run, arms.arms, revise.revise),
     "Evaluate": (evaluate.evaluate, sweep.sweep, compare.compare, trajectories.trajectories),
     "People": (studio.studio,),
+    "Serve": (serve.serve,),
     "Data": (cohort.cohort,),
     "Info": (recipes.recipes, models.models, report.report),
 }

@@ -2,7 +2,7 @@
 
 `pip install preceptor` installs what judging over a server, labelling, audits, estimates, evaluations and reports need.
 Local models and training need large packages, which come with the extras `local` and `train`; the web application comes
-with `studio`.
+with `studio`, judges over HTTP with `serve`, spans for OpenTelemetry with `otel`.
 """
 
 from importlib.util import find_spec
@@ -17,7 +17,12 @@ STUDIO = ("starlette", "uvicorn", "python_multipart", "nh3", "markdown_it", "pyg
 """Packages of the extra `studio`."""
 
 
-_EXTRAS = {"local": LOCAL, "studio": STUDIO}
+SERVE = ("prometheus_client", "starlette", "uvicorn")
+"""Packages of the extra `serve`."""
+OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+"""Modules of the extra `otel`."""
+
+_EXTRAS = {"local": LOCAL, "studio": STUDIO, "serve": SERVE, "otel": OTEL}
 
 
 def require(purpose: str, *packages: str, instead: str = "") -> None:
@@ -32,11 +37,18 @@ def require(purpose: str, *packages: str, instead: str = "") -> None:
     Examples:
         >>> require("reading numbers needs", "json")
     """
-    missing = [package for package in packages if find_spec(package) is None]
+    missing = [package for package in packages if not _is_installed(package)]
     if missing:
         extra = next((name for name, held in _EXTRAS.items() if set(missing) <= set(held)), "train")
         remedy = f'pip install "preceptor[{extra}]"' + (f", {instead}" if instead else "")
         raise UsageError(f"{purpose} {_listed(missing)}: {remedy}")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # what it belongs to is missing
+        return False
 
 
 def require_local(model: str) -> None:

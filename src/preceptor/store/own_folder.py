@@ -27,6 +27,7 @@ Work = Literal[
     "comparison",
     "trajectories",
     "studio",
+    "service",
 ]
 Training = Literal["run", "arms", "reward model"]
 Kind = Work | Training
@@ -43,6 +44,7 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "comparison": ("compare.json",),
     "trajectories": ("trajectories.json",),
     "studio": ("people.sqlite",),
+    "service": ("service.json",),
     "run": ("inputs.json",),
     "arms": ("arms",),
 }

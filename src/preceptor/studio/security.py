@@ -8,6 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from preceptor.core.listening import without_port
+
 LARGEST_BODY = 32 << 20
 """Bytes of a request; rows that are imported are the largest."""
 POLICY = "; ".join(
@@ -61,7 +63,7 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host = headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
+        if self._hosts is not None and without_port(host) not in self._hosts:
             return "The studio is not reached under this name."
         if method in ("GET", "HEAD"):
             return None
@@ -75,11 +77,6 @@ class Guard:
 
 class BodyTooLargeError(Exception):
     """A body without a length in its headers turned out too large."""
-
-
-def _name(host: str) -> str:
-    """A host without its port; an IPv6 address keeps its brackets."""
-    return host if host.endswith("]") else host.rsplit(":", 1)[0]
 
 
 def _limited(receive: Receive) -> Receive:

@@ -1,19 +1,15 @@
 """Runs the studio: opens its folder, prints the owner's link, and serves until it is stopped."""
 
-import os
 import secrets
-import socket
 from pathlib import Path
 
-from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.extras import STUDIO, require
+from preceptor.core.listening import LOCAL_NAMES, in_a_link, is_local, listening, token_in
 from preceptor.display.terminal import say
 from preceptor.store.own_folder import working_in
 
 TOKEN_VARIABLE = "PRECEPTOR_STUDIO_TOKEN"  # noqa: S105  the name, not the token
 """Environment variable with the owner's token; without it, every start makes a new one."""
-_SHORTEST = 16
-_LOCAL = ("127.0.0.1", "localhost", "[::1]")
 
 
 def open_studio(
@@ -49,48 +45,19 @@ def open_studio(
 
     given, trials = [Path(folder) for folder in folders or (".",)], Path(data) / "trials"
     Library(given)  # a folder that does not exist is refused before anything is written
-    token = _token()
-    with working_in(Path(data), "studio"), _listening(host, port) as listener:
+    token = token_in(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
+    with working_in(Path(data), "studio"), listening(host, port) as listener:
         trials.mkdir(exist_ok=True)
         library = Library([*given, trials])
         people = Database(Path(data) / "people.sqlite")
         try:
             ensure_owner(people, token)
-            at = f"https://{host_name}" if host_name else f"http://{_address(host)}:{listener.getsockname()[1]}"
+            at = f"https://{host_name}" if host_name else f"http://{in_a_link(host)}:{listener.getsockname()[1]}"
             say(f"The studio runs at {at}. Sign in as its owner: {at}/enter/{token}")
-            hosts = (*_LOCAL, *([host_name] if host_name else [])) if host in _LOCAL else None
+            hosts = (*LOCAL_NAMES, *([host_name] if host_name else [])) if is_local(host) else None
             app = application(Studio(library, people, Path(data)), hosts=hosts)
             # Access logs would contain the tokens of invitation links.
             config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             people.close()
-
-
-def _token() -> str:
-    token = os.environ.get(TOKEN_VARIABLE)
-    if token is not None and len(token) < _SHORTEST:
-        raise UsageError(f"{TOKEN_VARIABLE} has {len(token)} characters; expected {_SHORTEST} or more")
-    return token or secrets.token_urlsafe(24)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(128)  # from here on connections wait for the server in place of being refused
-    except OSError as error:
-        listener.close()
-        raise PreceptorError(
-            f"{host}:{port}: cannot be listened on: {error.strerror or error}; name another --port"
-        ) from error
-    return listener
-
-
-def _address(host: str) -> str:
-    """The host as it stands in a link."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104  all addresses: the machine's name reaches one of them
-        return socket.gethostname()
-    return f"[{host}]" if ":" in host else host
