@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.harness import ROOT, this_kind
 
-CASES = ("startup", "roofline", "growth", "labelling", "rl_step", "pairs", "kinds")
+CASES = ("startup", "roofline", "growth", "client", "labelling", "rl_step", "pairs", "kinds")
 RESULTS = ROOT / "benchmarks" / "results"
 QUICK_RESULTS = Path(tempfile.gettempdir()) / "preceptor-bench" / "results"
 """Quick runs only try the benchmarks out and do not overwrite measurements."""

@@ -28,6 +28,22 @@ def labelling_peer_python() -> str:
     return _python("labelling", [_requirements("labelling")])
 
 
+PEER_ENVIRONMENTS = {
+    "LiteLLM": "litellm",
+    "inspect_ai": "inspect",
+    "Verdict": "labelling",
+    "OpenJudge": "openjudge",
+    "distilabel": "distilabel",
+}
+"""Environments of the libraries that ask model servers, by the library."""
+
+
+def peer_python(library: str) -> str:
+    """The Python of a library that asks model servers. Raises: as `servers_python`."""
+    name = PEER_ENVIRONMENTS[library]
+    return _python(name, [_requirements(name)])
+
+
 def training_peer_python() -> str:
     """The Python of the other trainers. Raises: as `servers_python`."""
     return _python("training", [[TORCH], _requirements("training")])

