@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any, Literal
 
 from jinja2 import Environment
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -17,7 +16,7 @@ from preceptor.core.errors import UsageError
 from preceptor.store.documents import html_environment
 from preceptor.studio.context import studio_of, visitor_of
 from preceptor.studio.people.raters import Visitor, visitor
-from preceptor.studio.text import plain, rendered
+from preceptor.studio.text import Renderer, plain
 
 COOKIE = "preceptor_studio"
 POLLING_ENDS = 286
@@ -53,11 +52,11 @@ def rater_form(path: str, form: Form) -> Route:
 def show(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page from a template of `studio/templates`. Every value is escaped, unless it is Markup.
 
-    Beside the given values, the template knows `visitor` (None if nobody is signed in), `csrf`, and `here`, the page's
-    path.
+    Beside the given values, the template knows `visitor` (None if nobody is signed in), `csrf`, `here`, the page's
+    path, and `rendered`, which renders Markdown.
     """
     who: Visitor | None = getattr(request.state, "visitor", None)
-    common = {"visitor": who, "csrf": who.csrf if who else "", "here": request.url.path}
+    common = {"visitor": who, "csrf": who.csrf if who else "", "here": request.url.path, "rendered": Renderer()}
     return HTMLResponse(_templates().get_template(template).render(common | values), status_code=status)
 
 
@@ -139,6 +138,5 @@ def _same(given: str, expected: str) -> bool:
 @cache
 def _templates() -> Environment:
     made = html_environment("preceptor.studio.templates")
-    filters: dict[str, Callable[[str], Markup]] = {"rendered": rendered, "plain": plain}
-    made.filters.update(filters)
+    made.filters["plain"] = plain
     return made

@@ -17,6 +17,8 @@ from preceptor.reports.templates import markdown, page
 from preceptor.results.comparison import ComparisonResult, ConstitutionVersion
 
 DiffLine: TypeAlias = tuple[Literal["added", "removed", "same", "place"], str]
+MOST_LINES = 5_000
+"""Lines of a text that is compared with another."""
 
 
 def render_compare(compared: ComparisonResult) -> str:
@@ -37,7 +39,9 @@ def render_compare_markdown(compared: ComparisonResult) -> str:
 
 
 def diff(before: str, after: str) -> list[DiffLine]:
-    """The lines of a unified diff, two lines around each change."""
+    """The lines of a unified diff, two lines around each change; of texts with too many lines, only that they have."""
+    if max(before.count("\n"), after.count("\n")) >= MOST_LINES:
+        return [("place", f"@@ more than {MOST_LINES:,} lines: not compared @@")]
     lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
     kinds: dict[str, Literal["added", "removed", "place"]] = {"+": "added", "-": "removed", "@": "place"}
     return [(kinds.get(line[:1], "same"), line) for line in lines]

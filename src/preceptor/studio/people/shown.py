@@ -1,14 +1,15 @@
 """A row as its rater sees it: the conversation, and the responses by their place on the screen, without any name."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from preceptor.core.types import Message
 from preceptor.studio.people.assign import Assignment
-from preceptor.studio.text import differences, plain, rendered
+from preceptor.studio.text import Renderer, differences, plain
 
 View = Literal["markdown", "plain", "differences"]
 _MESSAGES = TypeAdapter(tuple[Message, ...])
@@ -22,15 +23,16 @@ class ShownRow:
     responses: Sequence[Sequence[Message]]
     """In the order of the screen."""
     view: View
+    _rendered: Renderer = field(default_factory=Renderer, compare=False)
 
-    @property
+    @cached_property
     def compared_texts(self) -> tuple[Any, ...]:
         """For the view of differences, both texts with what the other does not have marked."""
         return differences(*("\n\n".join(message.content for message in response) for response in self.responses))
 
     def text(self, message: Message) -> Any:
         """A message's text as the view shows it."""
-        return rendered(message.content) if self.view == "markdown" else plain(message.content)
+        return self._rendered(message.content) if self.view == "markdown" else plain(message.content)
 
 
 def shown_row(assignment: Assignment, view: str = "markdown") -> ShownRow:
