@@ -14,7 +14,9 @@ import preceptor as pc
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest
 from preceptor.backends.scripted import SCRIPTS
 from preceptor.core.types import JsonObject
+from preceptor.store.preference_row import FailureRow
 from preceptor.studio.cohorts.files import paths_of_cohorts, read_cohort_file
+from preceptor.studio.cohorts.sources import Sources
 from preceptor.studio.context import Studio
 from preceptor.studio.folders import Library
 from preceptor.studio.routes.rows import index_of
@@ -88,16 +90,24 @@ def person(studio: Studio) -> Person:
     return owner(studio)
 
 
+def see(person: Person, path: str) -> str:
+    """A page, once what it shows is read."""
+    page = person.see(path)
+    while "look again" in page:
+        page = person.see(path)
+    return page
+
+
 def words(page: str) -> str:
     """A page's text without tags."""
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page)))
 
 
 def test_a_regression_is_marked_and_leads_to_its_rows(person: Person) -> None:
-    listed = person.see("/cohorts")
+    listed = see(person, "/cohorts")
     assert "work/data/production.jsonl" in listed
     assert "badge worse" in listed
-    page = person.see("/cohorts/one?of=work/data/production.jsonl")
+    page = see(person, "/cohorts/one?of=work/data/production.jsonl")
     text = words(page)
     assert "new-2<b> 2026-03-17 all together old-1" in text
     assert re.search(r"old-1 17% \[\d+, \d+\] 60 prompts 60% \[\d+, \d+\] 30 prompts \+43", text)
@@ -106,7 +116,7 @@ def test_a_regression_is_marked_and_leads_to_its_rows(person: Person) -> None:
     assert "not of all requests in production" in text
     link = re.search(r'href="(/cohorts/failing\?[^"]*model=[^"]+)"', page)
     assert link is not None
-    rows = person.see(unescape(link[1]))
+    rows = see(person, unescape(link[1]))
     assert rows.count('<th scope="row"') == 18
     assert "the answer was cut off" in rows
 
@@ -114,23 +124,23 @@ def test_a_regression_is_marked_and_leads_to_its_rows(person: Person) -> None:
 def test_a_judges_verdicts_are_joined_with_times_and_lead_to_the_judged_rows(
     evaluated: Path, studio: Studio, person: Person
 ) -> None:
-    page = person.see("/cohorts/one?of=work/judged&against=mine")
+    page = see(person, "/cohorts/one?of=work/judged&against=mine")
     assert re.search(r"old-1 17% \[\d+, \d+\] 60 prompts 60% \[\d+, \d+\] 30 prompts \+43", words(page))
-    rows = person.see("/cohorts/failing?of=work/judged&against=mine&since=2026-03-16")
+    rows = see(person, "/cohorts/failing?of=work/judged&against=mine&since=2026-03-16")
     assert rows.count('<th scope="row"') == 18
     found = re.search(r'href="(/rows/row\?[^"]+)"', rows)
     assert found is not None
     shown = re.search(r'<span class="soft id">(\w+)</span>', rows)
     assert shown is not None
     index_of(studio).update()
-    judged = person.see(unescape(found[1]))
+    judged = see(person, unescape(found[1]))
     asked = next(row for row in prompts_in(evaluated) if row["id"] == shown[1])["conversation"][0]["content"]
     assert asked in unescape(judged)
 
 
 def test_without_the_cohort_file_nothing_is_measured(evaluated: Path, person: Person) -> None:
     (evaluated / "data" / "production.jsonl").rename(evaluated.parent / "elsewhere.jsonl")
-    page = words(person.see("/cohorts/one?of=work/judged&against=mine"))
+    page = words(see(person, "/cohorts/one?of=work/judged&against=mine"))
     assert "Not measured" in page
     assert "90 responses whose prompt is in no cohort file" in page
     assert "%" not in page
@@ -170,7 +180,7 @@ def test_rows_that_cannot_be_placed_in_time_are_said_and_not_counted(folder: Pat
 def test_too_little_is_called_too_few(tmp_path: Path) -> None:
     work = tmp_path / "few"
     pc.cohort([_log("2026-03-03", "old", 0, True), _log("2026-03-04", "new", 1, True)], out=work / "few.jsonl")
-    page = words(owner(make_studio(tmp_path / "studio", work)).see("/cohorts/one?of=few/few.jsonl"))
+    page = words(see(owner(make_studio(tmp_path / "studio", work)), "/cohorts/one?of=few/few.jsonl"))
     assert page.count("too few (1 prompt)") >= 4
     assert "100%" not in page
     assert "regressed" not in page.split("What the numbers mean")[0]
@@ -182,9 +192,37 @@ def test_the_pages_are_the_owners_and_hostile_addresses_are_refused(person: Pers
         assert ada.client.get(path).status_code == 403
     assert person.client.get("/cohorts/one?of=../../etc/passwd").status_code == 404
     assert person.client.get("/cohorts/failing?of=work/data/production.jsonl&since=<b>").status_code == 400
-    assert "0 responses" in words(person.see("/cohorts/failing?of=work/data/production.jsonl&model=none"))
+    assert "0 responses" in words(see(person, "/cohorts/failing?of=work/data/production.jsonl&model=none"))
 
 
 def test_without_a_cohort_the_page_says_how_to_make_one(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "preceptor cohort" in owner(make_studio(tmp_path / "studio", tmp_path / "empty")).see("/cohorts")
+    assert "preceptor cohort" in see(owner(make_studio(tmp_path / "studio", tmp_path / "empty")), "/cohorts")
+
+
+def test_what_takes_long_to_read_is_said_and_comes_by_itself(folder: Path) -> None:
+    sources, library = Sources(), Library([folder])
+    said: list[float] = []
+    path = folder / "data" / "production.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") * 20, encoding="utf-8")  # 1,800 lines
+    read_cohort_file("production", path, said.append)
+    assert len(said) == 1
+    assert 0.5 < said[0] < 0.6
+    sources.ready(library, within_s=0)
+    while not sources.ready(library):
+        assert "production" in sources.doing
+    [source] = sources.all(library)[0]
+    assert len(source.seen) == 90
+
+
+def test_comparisons_without_a_verdict_are_counted_by_cohort(evaluated: Path, person: Person) -> None:
+    text = (evaluated / "judged" / "evaluation.json").read_text(encoding="utf-8")
+    result = json.loads(text)
+    result["judge"]["failures"] = {"no_answer": 3}
+    (evaluated / "judged" / "evaluation.json").write_text(json.dumps(result), encoding="utf-8")
+    failed = evaluated / "judged" / "judged" / "failures.jsonl"
+    rows = [FailureRow(i, "p", "i", "no_answer", "none", cohort=cohort).wire() for i, cohort in enumerate("aab")]
+    failed.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert "3 comparisons without a verdict, in the whole evaluation (a 2, b 1)" in words(
+        see(person, "/cohorts/one?of=work/judged&against=mine")
+    )

@@ -1,6 +1,6 @@
 """Cohort files: prompts from production as `preceptor cohort` writes them, with time, model and signs of failure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ LARGEST = 1 << 26
 MOST_PROMPTS = 100_000
 """Prompts of a file that are read, from the first."""
 _EXCERPT = 160
+_OFTEN = 1000
+"""Lines between two words on how far reading is."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,11 @@ def paths_of_cohorts(library: Library) -> dict[str, Path]:
     return found
 
 
-def read_cohort_file(name: str, path: Path) -> CohortFile:
+def read_cohort_file(name: str, path: Path, advance: Callable[[float], None] = lambda _share: None) -> CohortFile:
     """Reads a file; of prompts with the same id only the first counts.
+
+    Args:
+        advance: called now and then with the share of the file that is read.
 
     Raises: PreceptorError if it cannot be read.
     """
@@ -80,8 +85,11 @@ def read_cohort_file(name: str, path: Path) -> CohortFile:
     lines = untimed = unusable = 0
     try:
         with opened(path) as stream:
-            for _, _, line in lines_from(stream, 0):
+            size = max(1, path.stat().st_size)
+            for start, _, line in lines_from(stream, 0):
                 lines += 1
+                if lines % _OFTEN == 0:
+                    advance(min(1.0, start / size))
                 if lines > MOST_PROMPTS:
                     break
                 prompt = _prompt(line)

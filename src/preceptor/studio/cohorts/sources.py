@@ -1,9 +1,10 @@
 """What is known of production's failures: signs in cohort files, and comparisons in which a judge preferred another."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Literal, TypeVar, cast
 
 from preceptor.core.errors import PreceptorError
@@ -34,7 +35,9 @@ class Source:
     untimed: int
     """Responses left out because no time is known."""
     unjudged: int = 0
-    """Comparisons of the evaluation without a verdict."""
+    """Comparisons of the whole evaluation, with every policy, without a verdict."""
+    unjudged_in: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many of them each cohort has, as far as the evaluation says so."""
     file: CohortFile | None = None
     judge: str = ""
 
@@ -71,6 +74,28 @@ class Sources:
     def __init__(self) -> None:
         self._kept: dict[object, tuple[object, object]] = {}
         self._lock = Lock()
+        self._thread: Thread | None = None
+        self.doing = ""
+        """What is being read, in words."""
+
+    def ready(self, library: Library, within_s: float = 0.4) -> bool:
+        """Whether everything is read, so that `all` and `shown` answer at once. What is not is read in the background.
+
+        Args:
+            within_s: seconds that this may wait.
+        """
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = Thread(target=self._read, args=[library], name="cohorts", daemon=True)
+                self._thread.start()
+            thread = self._thread
+        thread.join(within_s)
+        return not thread.is_alive()
+
+    def _read(self, library: Library) -> None:
+        for source in self.all(library)[0]:
+            self.doing = f"Counting {source.name} by time and model."
+            self.shown(source)
 
     def all(self, library: Library) -> tuple[list[Source], list[Unreadable]]:
         """All sources: evaluations first, then cohort files."""
@@ -99,7 +124,11 @@ class Sources:
         )
 
     def _file(self, name: str, path: Path) -> CohortFile:
-        return self._keep(("file", name), _mark(path), lambda: read_cohort_file(name, path))
+        def said(share: float) -> None:
+            self.doing = f"Reading {name}: {share:.0%}."
+
+        said(0)
+        return self._keep(("file", name), _mark(path), lambda: read_cohort_file(name, path, said))
 
     def _signs(self, file: CohortFile) -> Source:
         return self._keep(("signs", file.name), file, lambda: _signs(file))
@@ -116,14 +145,17 @@ class Sources:
         names = [policy.name for policy in result.policies if policy.source == ANSWERED]
         if not names:
             return []
+        self.doing = f"Reading {work.name}."
         rows = self._keep(("judged", work.path), _mark(work.path / JUDGED), lambda: _judged(work, names[0]))
+        unjudged = sum(result.judge.failures.values())
+        where = self._keep(("unjudged", work.path), _mark(written), lambda: _unjudged(work)) if unjudged else {}
         sources: list[Source] = []
         for against in dict.fromkeys(row.against for row in rows):
             part = [row for row in rows if row.against == against]
             seen = tuple(_seen(row, asked[row.prompt_id]) for row in part if row.prompt_id in asked)
-            unjudged = sum(result.judge.failures.values())
+            untimed = len(part) - len(seen)
             sources.append(
-                Source("judged", work.name, against, seen, len(part) - len(seen), unjudged, judge=result.judge.name)
+                Source("judged", work.name, against, seen, untimed, unjudged, where, judge=result.judge.name)
             )
         return sources
 
@@ -155,6 +187,15 @@ def _judged(work: Work, answered: str) -> list[_Judged]:
             p, against = row.p_a if is_a else 1 - row.p_a, row.policies[1 if is_a else 0]
             found.append(_Judged(row.prompt_id, row.cohort, row.id, against, p, line))
     return found
+
+
+def _unjudged(work: Work) -> dict[str, int]:
+    """Comparisons without a verdict by cohort; none where the evaluation does not say which cohort each is in.
+
+    Raises: PreceptorError if the file is damaged.
+    """
+    cohorts = [row.cohort for row in Outcomes(work.path / "judged").failure_rows()]
+    return {} if None in cohorts else dict(Counter(str(cohort) for cohort in cohorts).most_common())
 
 
 def _seen(judged: _Judged, asked: Asked) -> Seen:

@@ -31,6 +31,8 @@ class Listed:
 
 def cohorts(request: Request) -> Response:
     """All sources, those with something worse first."""
+    if not _SOURCES.ready(studio_of(request).library):
+        return _waiting(request)
     sources, failed = _SOURCES.all(studio_of(request).library)
     listed = [Listed(source, _SOURCES.shown(source), Link(source.address)) for source in sources]
     listed.sort(key=lambda entry: entry.shown is None or not entry.shown.worse)
@@ -39,6 +41,8 @@ def cohorts(request: Request) -> Response:
 
 def cohort(request: Request) -> Response:
     """One source: failures over time by cohort, and each model beside the one before it."""
+    if not _SOURCES.ready(studio_of(request).library):
+        return _waiting(request)
     source = _source(request)
     shown = _SOURCES.shown(source)
     title = f"Lost to {source.against}" if source.against else "Signs of failure"
@@ -56,6 +60,8 @@ def cohort(request: Request) -> Response:
 
 def failing(request: Request) -> Response:
     """The responses of a source that failed, the latest first; of one cohort, of one model, since a day."""
+    if not _SOURCES.ready(studio_of(request).library):
+        return _waiting(request)
     source, query = _source(request), request.query_params
     chosen, model, since = query.get("cohort") or None, query.get("model") or None, _day(query.get("since", ""))
     rows = failing_rows(source.seen, chosen, model, since)
@@ -70,6 +76,11 @@ def failing(request: Request) -> Response:
         since=since,
         link=Link(source.address),
     )
+
+
+def _waiting(request: Request) -> Response:
+    """A page that says what is being read, and becomes the page that was asked for."""
+    return show(request, "cohorts_reading.html.jinja", doing=_SOURCES.doing, address=str(request.url.query))
 
 
 def _source(request: Request) -> Source:
