@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.text import printable_line
 from preceptor.studio.context import Studio
 from preceptor.studio.pages import NotFoundError, problem
 from preceptor.studio.people.live import LiveFiles
@@ -67,6 +68,7 @@ def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starle
             HTTPException: _refused,
             UsageError: _wrong,
             PreceptorError: _failed,
+            OSError: _unusable,
             BodyTooLargeError: _large,
             Exception: _fault,
         },
@@ -111,8 +113,15 @@ def _wrong(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    LOG.error("%s", error)
-    return problem(request, 500, f"{error}. Nothing that was saved before is lost.")
+    LOG.error("%s", printable_line(str(error)))
+    lost = "What you sent is not saved: go back and send it again. " if request.method == "POST" else ""
+    return problem(request, 500, f"{error}. {lost}Nothing that was saved before is lost.")
+
+
+def _unusable(request: Request, error: Exception) -> Response:
+    """A disk that is full, for instance, while a file is uploaded."""
+    assert isinstance(error, OSError)
+    return _failed(request, PreceptorError(f"a file cannot be read or written: {error.strerror or error}"))
 
 
 def _large(request: Request, error: Exception) -> Response:

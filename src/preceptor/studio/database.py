@@ -15,6 +15,15 @@ from preceptor.store.migrations import migrate
 from preceptor.studio.migrations import STEPS
 
 Record = sqlite3.Row
+_PATIENCE_S = 5.0
+"""Seconds to wait for another program that has locked the file; everybody waits meanwhile."""
+_WHY = {
+    "SQLITE_FULL": "the disk is full; free some space",
+    "SQLITE_BUSY": "another program has locked it; close that program",
+    "SQLITE_READONLY": "it cannot be written",
+    "SQLITE_IOERR": "the disk cannot be read or written",
+}
+"""What a person is told, by the beginning of SQLite's name for an error."""
 
 
 class Database:
@@ -28,7 +37,7 @@ class Database:
         self.path = path
         self._lock = RLock()
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S)
             self._connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
@@ -66,13 +75,8 @@ class Database:
             if self._connection.in_transaction:
                 yield
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with all_or_nothing(self._connection):
                 yield
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
 
     @property
     def changes(self) -> int:
@@ -91,8 +95,25 @@ class Database:
             yield
         except sqlite3.IntegrityError:
             raise
-        except (sqlite3.Error, OverflowError) as error:
-            raise PreceptorError(f"{self.path}: the database cannot be used: {error}") from error
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            raise PreceptorError(f"{self.path}: the database cannot be used: {_why(error)}") from error
+
+
+@contextmanager
+def all_or_nothing(connection: sqlite3.Connection) -> Generator[None]:
+    """A transaction: all statements within it, or none of them if one fails."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _why(error: Exception) -> str:
+    name = str(getattr(error, "sqlite_errorname", ""))
+    return next((words for beginning, words in _WHY.items() if name.startswith(beginning)), str(error))
 
 
 def now() -> str:

@@ -67,13 +67,17 @@ class Library:
                 if path in seen:
                     continue
                 seen.add(path)
-                name = path.relative_to(folder.parent).as_posix()
-                number = 2
+                plain = name_of(path, folder)
+                name, number = plain, 2
                 while name in names:
-                    name = f"{path.relative_to(folder.parent).as_posix()} ({number})"
-                    number += 1
+                    name, number = f"{plain} ({number})", number + 1
                 names.add(name)
                 yield Work(name, path, kind)
+
+
+def name_of(path: Path, folder: Path) -> str:
+    """The path from the parent of a given folder; what is no Unicode in it is replaced."""
+    return path.relative_to(folder.parent).as_posix().encode("utf-8", "replace").decode()
 
 
 def _below(folder: Path, depth: int, left: list[int]) -> Iterator[tuple[Path, Kind]]:

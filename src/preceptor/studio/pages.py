@@ -18,7 +18,6 @@ from preceptor.studio.context import studio_of, visitor_of
 from preceptor.studio.people.raters import Visitor, visitor
 from preceptor.studio.text import Renderer, plain
 
-COOKIE = "preceptor_studio"
 POLLING_ENDS = 286
 """The status that ends htmx's polling."""
 Page = Callable[[Request], Response]
@@ -57,7 +56,8 @@ def show(request: Request, template: str, *, status: int = 200, **values: Any) -
     """
     who: Visitor | None = getattr(request.state, "visitor", None)
     common = {"visitor": who, "csrf": who.csrf if who else "", "here": request.url.path, "rendered": Renderer()}
-    return HTMLResponse(_templates().get_template(template).render(common | values), status_code=status)
+    page = _templates().get_template(template).render(common | values)
+    return HTMLResponse(page.encode("utf-8", "replace"), status_code=status)  # a file's name need not be text
 
 
 def go(path: str) -> RedirectResponse:
@@ -77,9 +77,9 @@ def number_in(request: Request, name: str) -> int:
 
 
 def text_in(form: FormData, name: str, default: str = "") -> str:
-    """The text of a field."""
+    """The text of a field; what is no Unicode in it is replaced."""
     value = form.get(name, default)
-    return value if isinstance(value, str) else default
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else default
 
 
 def integer_in(form: FormData, name: str, default: int) -> int:
@@ -89,7 +89,7 @@ def integer_in(form: FormData, name: str, default: int) -> int:
     """
     text = text_in(form, name).strip() or str(default)
     try:
-        return int(text)
+        return int(text if len(text) < 20 else "")
     except ValueError:
         raise UsageError(f"{name.replace('_', ' ')}: expected a whole number, got {text[:40]!r}") from None
 
@@ -117,13 +117,20 @@ def _posting(form: Form, who: Literal["owner", "rater"]) -> Any:
 
 def _refusal(request: Request, who: Literal["owner", "rater"]) -> Response | None:
     """Why this visitor does not see a page; None if they do. Remembers who is asking."""
-    session = request.cookies.get(COOKIE)
+    session = request.cookies.get(cookie(request))
     request.state.visitor = visitor(studio_of(request).people, session) if session else None
     if request.state.visitor is None:
         return problem(request, 401, "Sign in with your invitation link. The owner's link is in the studio's terminal.")
     if who == "owner" and not request.state.visitor.owner:
         return problem(request, 403, "Only the owner of this studio sees this page.")
     return None
+
+
+def cookie(request: Request) -> str:
+    """The name of the cookie that holds the session. Browsers send a cookie to every port of a machine, so it has the
+    port in it, for several studios at once.
+    """
+    return f"preceptor_studio_{request.url.port or ''}"
 
 
 def problem(request: Request, status: int, message: str) -> Response:

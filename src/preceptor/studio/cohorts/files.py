@@ -11,7 +11,7 @@ from preceptor.evaluation.policies.windows import in_utc
 from preceptor.results.cohort import CohortResult, summary_of
 from preceptor.store.prompts import parse_prompt
 from preceptor.store.rows import LONGEST_LINE, parse_line
-from preceptor.studio.folders import Library
+from preceptor.studio.folders import Library, name_of
 from preceptor.studio.rows.files import lines_from, opened
 from preceptor.tasks.cohort import SIGNALS
 from preceptor.tasks.evaluate.comparisons import asked_at
@@ -114,7 +114,7 @@ def _candidates(library: Library) -> Iterator[tuple[str, Path]]:
                 left -= 1
                 if left < 0:
                     return
-                yield path.relative_to(folder.parent).as_posix(), path
+                yield name_of(path, folder), path
 
 
 def _entries(folder: Path, *, folders: bool) -> list[Path]:

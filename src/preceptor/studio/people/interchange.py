@@ -20,6 +20,7 @@ from preceptor.studio.database import Database, now
 from preceptor.studio.people.assign import Assignment, screen_order
 from preceptor.studio.people.opinions import Item, Opinions, Said, opinions
 from preceptor.studio.people.queues import Kind, Queue
+from preceptor.studio.people.raters import called
 from preceptor.studio.people.ratings import Answer, Choice, Ranking, Remarks, record
 
 QUESTION = "preference"
@@ -28,6 +29,8 @@ _PLACES = (("1", "a", "left"), ("2", "b", "right"))
 """What an answer may call the first and the second response that was shown, beside the name of its field."""
 _OTHERS = ("tie", "cannot_tell")
 _PROMPTS = ("prompt", "instruction", "question")
+_LONGEST_S = 1e7
+"""Seconds of an answer that are believed."""
 _RESPONSES = ("response", "answer", "completion", "text")
 """How names of fields with a prompt, or with responses, are or begin."""
 
@@ -247,7 +250,7 @@ def _ranking(value: Any, order: Sequence[int], names: Sequence[str]) -> Ranking 
     listed: list[Any] = value
     entries = [entry if isinstance(entry, dict) else {"value": entry} for entry in listed]
     ranks: dict[str, Any] = {str(e.get("value")): e.get("rank", place) for place, e in enumerate(entries, start=1)}
-    if sorted(ranks) != sorted(names) or not all(isinstance(rank, int) and rank > 0 for rank in ranks.values()):
+    if sorted(ranks) != sorted(names) or not all(rank in range(1, len(names) + 1) for rank in ranks.values()):
         return None
     by_position = {position: int(ranks[name]) for position, name in zip(order, names, strict=True)}
     return Ranking(ranks=tuple(by_position[position] for position in range(len(order))))
@@ -262,23 +265,22 @@ def _store(
     answer: Answer,
     seconds: float | None,
 ) -> str:
-    people.write("INSERT INTO raters (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", person, now())
-    rater = people.one("SELECT id FROM raters WHERE name = ?", person)
-    assert rater is not None
+    rater = called(people, person)
     people.write(
         "INSERT INTO assignments (item, rater, repeat, reserved_until, created_at) VALUES (?, ?, 0, ?, ?) "
         "ON CONFLICT (item, rater, repeat) DO NOTHING",
-        item.id, rater["id"], now(), now(),
+        item.id, rater, now(), now(),
     )  # fmt: skip
-    held = people.one("SELECT id FROM assignments WHERE item = ? AND rater = ? AND NOT repeat", item.id, rater["id"])
+    held = people.one("SELECT id FROM assignments WHERE item = ? AND rater = ? AND NOT repeat", item.id, rater)
     assert held is not None
-    asked = Assignment(held["id"], rater["id"], queue.id, item.row, False, order, now())
+    asked = Assignment(held["id"], rater, queue.id, item.row, False, order, now())
     return "answers" if record(people, asked, answer, Remarks(seconds=seconds)) else "known"
 
 
 def _records(text: str) -> Iterator[_Given]:
     try:
         listed: Any = parse_json(text)
+        json.dumps(listed, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is no text
     except ValueError as error:
         raise UsageError(f"the file is not JSON ({error}); expected an export of Argilla or Label Studio") from error
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
@@ -306,7 +308,7 @@ def _of_argilla(entry: Mapping[str, Any]) -> _Given:
 
 def _of_label_studio(entry: Mapping[str, Any]) -> _Given:
     answers = [
-        (_person(annotation), _said(annotation["result"]), annotation.get("lead_time"))
+        (_person(annotation), _said(annotation["result"]), _seconds(annotation.get("lead_time")))
         for annotation in entry.get("annotations") or ()
         if not annotation.get("was_cancelled")
     ]
@@ -343,6 +345,11 @@ def _person(annotation: Mapping[str, Any]) -> str:
     by: Any = annotation.get("completed_by")
     email = by.get("email") or by.get("id") if isinstance(by, dict) else by
     return name or f"label studio {email}"
+
+
+def _seconds(value: Any) -> float | None:
+    """Seconds of an answer; None if another tool says something else."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < _LONGEST_S else None
 
 
 def _said(results: Sequence[Mapping[str, Any]]) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from preceptor.core.errors import UsageError
 from preceptor.store.for_people import text_or_messages
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.preference_row import PreferenceRow
@@ -112,7 +113,10 @@ def _read(file: Path, work: str, asked: Mapping[_Ends, list[_Asked]]) -> Verdict
         meant = asked.get(_ends(row.get("prompt"), row.get("chosen"), row.get("rejected")), ())
         if not meant:
             continue
-        judged = PreferenceRow.read(row, place)
+        try:
+            judged = PreferenceRow.read(row, place)
+        except UsageError:  # a damaged row says nothing
+            continue
         judge = judge or ", ".join(filter(None, (judged.judge.partition("#")[0], judged.constitution)))
         values = {(one.item, one.pair): _p_a(judged, one) for one in meant}
         p_a |= {key: value for key, value in values.items() if value is not None}

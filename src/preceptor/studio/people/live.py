@@ -35,6 +35,7 @@ class LiveFiles:
 
     def start(self) -> None:
         """Writes all files, and goes on whenever ratings change."""
+        self._stopping.clear()
         self._thread = Thread(target=self._run, name="people's rows", daemon=True)
         self._thread.start()
 
@@ -57,6 +58,9 @@ class LiveFiles:
             except PreceptorError as error:
                 self.problem = str(error)
                 LOG.error("%s", error)
+            except Exception as error:  # the thread goes on, and the page says so
+                self.problem = f"a bug in preceptor: {type(error).__name__}"
+                LOG.exception("people's rows")
 
     def _write_changed(self) -> None:
         counts = {

@@ -3,12 +3,15 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from preceptor.core.errors import UsageError
-from preceptor.studio.database import Database, Record, now
+from preceptor.studio.database import Database, Record, now, stamp
 
 OWNER = "owner"
 """The owner's name as a rater."""
+SESSION = timedelta(days=365)
+"""How long a session lasts."""
 _LONGEST_NAME = 60
 
 
@@ -47,7 +50,8 @@ def ensure_owner(people: Database, token: str) -> None:
 
 
 def invite(people: Database, name: str) -> str:
-    """Adds a rater, or gives one a new link; an earlier link no longer signs in. Returns the token of the link.
+    """Adds a rater, or gives one a new link; an earlier link, and sessions that it began, end. Returns the token of the
+    link.
 
     Raises: UsageError for a name that is empty, too long or the owner's.
     """
@@ -55,12 +59,26 @@ def invite(people: Database, name: str) -> str:
     if not name or len(name) > _LONGEST_NAME or name.lower() == OWNER:
         raise UsageError(f'a rater\'s name has 1 to {_LONGEST_NAME} characters and is not "{OWNER}", got "{name[:80]}"')
     token = secrets.token_urlsafe(32)
-    people.write(
-        "INSERT INTO raters (name, token_hash, created_at) VALUES (?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET token_hash = excluded.token_hash, revoked_at = NULL",
-        name, hashed(token), now(),
-    )  # fmt: skip
+    with people.transaction():
+        people.write(
+            "INSERT INTO raters (name, token_hash, created_at) VALUES (?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET token_hash = excluded.token_hash, revoked_at = NULL",
+            name, hashed(token), now(),
+        )  # fmt: skip
+        people.write("DELETE FROM sessions WHERE rater = (SELECT id FROM raters WHERE name = ?)", name)
     return token
+
+
+def called(people: Database, name: str) -> int:
+    """The id of the rater of this name in another tool, who is added without a link if need be. Nobody there is the
+    owner of this studio.
+    """
+    name = " ".join(name.split())[:_LONGEST_NAME] or "nobody"
+    name = f"{name} elsewhere" if name.lower() == OWNER else name
+    people.write("INSERT INTO raters (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", name, now())
+    rater = people.one("SELECT id FROM raters WHERE name = ?", name)
+    assert rater is not None
+    return rater["id"]
 
 
 def revoke(people: Database, rater: int) -> None:
@@ -78,17 +96,22 @@ def raters(people: Database) -> list[Record]:
     )
 
 
-def sign_in(people: Database, token: str) -> str | None:
-    """Begins a session for whoever holds an invitation's token. Returns the session's token, or None for a token that
-    is nobody's.
+def sign_in(people: Database, token: str, earlier: str | None = None) -> str | None:
+    """Begins a session for whoever holds an invitation's token, and ends the one that the same browser had. Returns the
+    session's token, or None for a token that is nobody's.
+
+    Args:
+        earlier: the token of the browser's session so far.
     """
     rater = people.one("SELECT id FROM raters WHERE token_hash = ? AND revoked_at IS NULL", hashed(token))
     if rater is None:
         return None
     session = secrets.token_urlsafe(32)
-    people.write(
-        "INSERT INTO sessions VALUES (?, ?, ?, ?)", hashed(session), rater["id"], secrets.token_urlsafe(32), now()
-    )
+    with people.transaction():
+        people.write("DELETE FROM sessions WHERE created_at <= ? OR token_hash = ?", _expired(), hashed(earlier or ""))
+        people.write(
+            "INSERT INTO sessions VALUES (?, ?, ?, ?)", hashed(session), rater["id"], secrets.token_urlsafe(32), now()
+        )
     return session
 
 
@@ -96,8 +119,9 @@ def visitor(people: Database, session: str) -> Visitor | None:
     """Who a session belongs to; None if it has ended or never began."""
     record = people.one(
         "SELECT raters.id, name, owner, csrf FROM sessions JOIN raters ON raters.id = rater "
-        "WHERE sessions.token_hash = ? AND revoked_at IS NULL",
+        "WHERE sessions.token_hash = ? AND sessions.created_at > ? AND revoked_at IS NULL",
         hashed(session),
+        _expired(),
     )
     return None if record is None else Visitor(record["id"], record["name"], bool(record["owner"]), record["csrf"])
 
@@ -105,3 +129,8 @@ def visitor(people: Database, session: str) -> Visitor | None:
 def sign_out(people: Database, session: str) -> None:
     """Ends a session."""
     people.write("DELETE FROM sessions WHERE token_hash = ?", hashed(session))
+
+
+def _expired() -> str:
+    """When sessions began that end now."""
+    return stamp(datetime.now(UTC) - SESSION)

@@ -71,7 +71,9 @@ def record(people: Database, assignment: Assignment, answer: Answer, remarks: Re
             remarks.seconds,
             now(),
         )
-    except sqlite3.IntegrityError:
+    except sqlite3.IntegrityError as error:
+        if error.sqlite_errorname != "SQLITE_CONSTRAINT_UNIQUE":
+            raise
         return False
     return True
 

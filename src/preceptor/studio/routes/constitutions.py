@@ -1,5 +1,6 @@
 """Constitutions: every version and what used it, two versions compared on the same rows, drafts tried and saved."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def try_draft(request: Request, form: FormData) -> Response:
         )
         check_judges([judge])
         budget = float(text_in(form, "budget").strip() or "1")
+        if not math.isfinite(budget):
+            raise UsageError("budget: expected a number of dollars")
         trial = _trials(studio).start(draft, judge, source, integer_in(form, "rows", _FEW_ROWS), budget)
     except (UsageError, ValueError) as error:
         return _editor(request, base, text, problem=str(error), status=400)

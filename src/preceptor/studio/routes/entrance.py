@@ -6,28 +6,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from preceptor.studio.context import studio_of
-from preceptor.studio.pages import COOKIE, go, problem, rater_form
-from preceptor.studio.people.raters import sign_in, sign_out
-
-_YEAR = 365 * 24 * 3600
+from preceptor.studio.pages import cookie, go, problem, rater_form
+from preceptor.studio.people.raters import SESSION, sign_in, sign_out
 
 
 def enter(request: Request) -> Response:
     """Signs in whoever has the link."""
-    session = sign_in(studio_of(request).people, str(request.path_params["token"]))
+    token, earlier = str(request.path_params["token"]), request.cookies.get(cookie(request))
+    session = sign_in(studio_of(request).people, token, earlier)
     if session is None:
         return problem(request, 403, "This link is not valid, or no longer. Ask the owner for a new one.")
     response = go("/")
     secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, session, max_age=_YEAR, httponly=True, samesite="lax", secure=secure)
+    lasting = int(SESSION.total_seconds())
+    response.set_cookie(cookie(request), session, max_age=lasting, httponly=True, samesite="lax", secure=secure)
     return response
 
 
 def leave(request: Request, _form: FormData) -> Response:
     """Signs out."""
-    sign_out(studio_of(request).people, request.cookies[COOKIE])
+    sign_out(studio_of(request).people, request.cookies[cookie(request)])
     response = problem(request, 200, "You are signed out. Your invitation link signs you in again.")
-    response.delete_cookie(COOKIE)
+    response.delete_cookie(cookie(request))
     return response
 
 

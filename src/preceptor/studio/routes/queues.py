@@ -86,19 +86,21 @@ def make(request: Request, form: FormData) -> Response:
         with TemporaryDirectory() as folder:
             source = _source(studio, form, Path(folder))
             items = [NewItem(row) for row in source.rows] + _known(form, source, Path(folder))
-            queue = queues.create(
-                studio.people,
-                text_in(form, "name"),
-                source.kind,
-                items,
-                source=source.words,
-                folder=None if source.folder is None else str(source.folder),
-                guidelines=_guidelines(studio, form, Path(folder)),
-                raters_per_row=integer_in(form, "raters_per_row", 1),
-                repeat_share=integer_in(form, "repeat_percent", 0) / 100,
-                seed=integer_in(form, "seed", 0),
-            )
-            _with_answers(studio, queue, form)
+            guidelines = _guidelines(studio, form, Path(folder))
+            with studio.people.transaction():
+                queue = queues.create(
+                    studio.people,
+                    text_in(form, "name"),
+                    source.kind,
+                    items,
+                    source=source.words,
+                    folder=None if source.folder is None else str(source.folder),
+                    guidelines=guidelines,
+                    raters_per_row=integer_in(form, "raters_per_row", 1),
+                    repeat_share=integer_in(form, "repeat_percent", 0) / 100,
+                    seed=integer_in(form, "seed", 0),
+                )
+                _with_answers(studio, queue, form)
     except UsageError as error:
         given = {name: value for name, value in form.items() if isinstance(value, str)}
         return _form(request, given, str(error))

@@ -9,6 +9,7 @@ from preceptor.core.errors import PreceptorError
 from preceptor.studio.context import studio_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
+from preceptor.studio.rows.files import opened
 from preceptor.studio.runs import figures
 from preceptor.studio.runs.samples import MOST_STEPS, PAGE, sample_page, usual_steps
 from preceptor.studio.runs.state import Runs, RunState, report_of
@@ -53,7 +54,9 @@ def live(request: Request) -> Response:
 def samples(request: Request) -> Response:
     """What the policy answered to the same prompts at some checkpoints, side by side."""
     state = _RUNS.state(_work(request))
-    asked = [int(step) for step in request.query_params.getlist("step") if step.isdecimal()][:MOST_STEPS]
+    asked = [int(step) for step in request.query_params.getlist("step") if step.isdecimal() and len(step) < 19][
+        :MOST_STEPS
+    ]
     words, number = request.query_params.get("words", ""), request.query_params.get("page", "1")
     page = int(number) if number.isdecimal() and len(number) < 9 else 1
     found = sample_page(state.snapshots, asked or usual_steps(state.snapshots), words, page)
@@ -75,7 +78,8 @@ def report(request: Request) -> Response:
     if path is None:
         raise NotFoundError("This folder has no report yet.")
     try:
-        text = path.read_text(encoding="utf-8")
+        with opened(path) as stream:
+            text = stream.read().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PreceptorError(f"{path}: cannot be read: {error}") from error
     return HTMLResponse(text, headers={"content-security-policy": _REPORT_POLICY, "x-frame-options": "SAMEORIGIN"})

@@ -85,6 +85,7 @@ class RowIndex:
         self._stopping = True
         self._nobody_reads.set()
         self.wait()
+        self._stopping = False
 
     def progress(self) -> Progress:
         """How far the index is."""
@@ -142,6 +143,9 @@ class RowIndex:
         except (sqlite3.Error, OSError, PreceptorError) as error:
             self._problem = f"{self.path}: {error}"
             LOG.error("the index of rows: %s", self._problem)
+        except Exception as error:  # the page says so, and the next look tries again
+            self._problem = f"a bug in preceptor: {type(error).__name__}"
+            LOG.exception("the index of rows")
         finally:
             self._left, self._looked = 0, time.monotonic()
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from preceptor.core.errors import UsageError
 from preceptor.store.migrations import migrate
+from preceptor.studio.database import all_or_nothing
 from preceptor.studio.rows.entries import Entry, entry_of
 from preceptor.studio.rows.files import RowFile, lines_from, opened, read_line, read_snapshot
 from preceptor.studio.rows.schema import STEPS
@@ -172,14 +173,12 @@ class IndexWriter:
 
     @contextmanager
     def _writing(self) -> Generator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            yield
-            self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-                self._names.clear()
+            with all_or_nothing(self._connection):
+                yield
+        except BaseException:
+            self._names.clear()
+            raise
 
 
 class _Part:
