@@ -45,3 +45,9 @@ def test_verl_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     asked = json.loads((EXAMPLES / "prompts.jsonl").read_text().splitlines()[0])["prompt"]
     assert first["extra_info"]["question"] == first["prompt"] == [{"role": "user", "content": asked}]
     assert "rows in" in capsys.readouterr().out
+
+
+def test_verifiers_judge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("verifiers.v1", reason="verifiers 0.4 is not installed")
+    run("verifiers_judge.py", monkeypatch)
+    assert "reward 0.9" in capsys.readouterr().out
