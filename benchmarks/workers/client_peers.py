@@ -19,6 +19,8 @@ from benchmarks.worker import serve
 Asked = Callable[[list[str]], int]
 """Asks all prompts; returns how many were answered."""
 LISTED = 20
+PORTION = 100
+"""Prompts for Verdict at a time: with 400, its threads interfere with each other and it gives up."""
 
 
 def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -106,9 +108,12 @@ def verdict(settings: dict[str, Any]) -> Asked:
     def ask(prompts: list[str]) -> int:
         unit = JudgeUnit(DiscreteScale((1, 2))).prompt("{source.text}").extract(WeightedSummedScoreExtractor())
         judge = Pipeline() >> unit.via(model, temperature=0.0, max_tokens=1)
-        asked = [Schema.of(text=prompt) for prompt in prompts]
-        table, columns = judge.run_from_list(asked, max_workers=settings["concurrency"])
-        return int(table[columns[0]].notna().sum())
+        answered = 0
+        for start in range(0, len(prompts), PORTION):
+            asked = [Schema.of(text=prompt) for prompt in prompts[start : start + PORTION]]
+            table, columns = judge.run_from_list(asked, max_workers=settings["concurrency"])
+            answered += int(table[columns[0]].notna().sum())
+        return answered
 
     return ask
 
@@ -117,15 +122,17 @@ def openjudge(settings: dict[str, Any]) -> Asked:
     """Its chat model, which its graders call; without parsing a grade."""
     from openjudge.models.openai_chat_model import OpenAIChatModel
 
-    model = OpenAIChatModel(model=settings["name"], api_key="none", base_url=settings["url"])
+    options: dict[str, Any] = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": LISTED}
 
-    async def ask(prompt: str) -> bool:
-        answer: Any = await model.achat(
-            [{"role": "user", "content": prompt}], max_tokens=1, temperature=0.0, logprobs=True, top_logprobs=LISTED
-        )
-        return bool(answer.content)
+    async def all_of(prompts: list[str]) -> int:
+        model = OpenAIChatModel(model=settings["name"], api_key="none", base_url=settings["url"])
 
-    return lambda prompts: asyncio.run(_spread(ask, prompts, settings["concurrency"]))
+        async def ask(prompt: str) -> bool:
+            return bool((await model.achat([{"role": "user", "content": prompt}], **options)).content)
+
+        return await _spread(ask, prompts, settings["concurrency"])
+
+    return lambda prompts: asyncio.run(all_of(prompts))
 
 
 def distilabel(settings: dict[str, Any]) -> Asked:

@@ -69,6 +69,11 @@ def test_where_answers_queue_the_limit_stays_near_what_the_server_serves_at_once
     assert limit.most <= 2 * 2 * 2 * 20
 
 
+def test_answers_within_milliseconds_are_not_called_slow() -> None:
+    _, average = settled(Simulated(slots=1, seconds=0.001))  # 50 in a queue take 50 ms
+    assert 40 <= average <= 64
+
+
 @pytest.mark.parametrize("most", [2, 5, 30])
 def test_refusals_bring_it_below_what_the_server_takes(most: int) -> None:
     server = Simulated(slots=1000, most=most)

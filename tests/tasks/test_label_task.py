@@ -204,6 +204,12 @@ def test_faults_on_the_way_lose_nothing(job: Job) -> None:
     assert not any(faults.values())
 
 
+def test_a_pace_that_adapts_is_in_the_log(job: Job) -> None:
+    with FaultServer(Script(table=JUDGE)) as server:
+        labelled(served(job, server, limit=12, connection=Connection()))
+    assert "requests in flight" in (job["out"] / "log.txt").read_text()
+
+
 def test_what_does_not_get_through_is_reported_and_can_be_asked_again(job: Job) -> None:
     faults = {"answer 3\\": ["500"] * 6, "answer 7\\": ["400"] * 2}
     with FaultServer(Script(table=JUDGE, faults=faults)) as server:

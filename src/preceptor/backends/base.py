@@ -178,6 +178,11 @@ def plain_identity(model: LanguageModel) -> str:
     return str(getattr(model, "plain_identity", model.identity))
 
 
+def pace_in_words(model: LanguageModel) -> str | None:
+    """How many requests of a served model were in flight, if their number adapts to the server; None if it does not."""
+    return getattr(model, "pace", None)
+
+
 def in_order(batches: Iterable[Indexed[T]], count: int) -> list[T]:
     """All results of an operation in the order of their `count` requests.
 

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from preceptor.backends.base import pace_in_words
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
 from preceptor.backends.resolve import open_model
@@ -129,6 +130,8 @@ def label(
                     progress=log,
                     trajectory_judge=models.trajectory_judge,
                 )
+                for words in dict.fromkeys(filter(None, (pace_in_words(each.model) for each in models.recorded))):
+                    log.event(words)
                 log.stage("writing the dataset")
                 for_people = write_for_people(outcomes, out / FOR_PEOPLE, to_people) if to_people else None
                 result = _result(job, models, ledger, outcomes, for_people, time.perf_counter() - begun)

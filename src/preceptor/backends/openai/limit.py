@@ -14,6 +14,8 @@ CALM = 4
 """Slow answers alone never bring the limit below this; refusals can bring it to 1."""
 SLOWER = 2.0
 """Answers that take this many times as long as those of a few attempts wait in a queue, where more do not help."""
+FAST_S = 0.05
+"""Answers within this time are never slow: much of it passes in this process."""
 MEASURED_AGAIN = 64
 """Windows after which it is measured again how fast the server can be."""
 AFTER_SLOW, AFTER_REFUSED = 0.8, 0.5
@@ -120,7 +122,7 @@ class Limit:
     def _compared(self, window: "_Window") -> None:
         assert window.usual is not None
         used = 2 * window.busiest > self.now  # otherwise a higher limit would change nothing
-        slow = window.close(self.now) > SLOWER * window.usual
+        slow = window.close(self.now) > max(FAST_S, SLOWER * window.usual)
         window.compared += 1
         if slow:
             self._lower(AFTER_SLOW, min(CALM, self._limit))

@@ -108,6 +108,14 @@ class OpenAIModel:
         )
 
     @property
+    def pace(self) -> str | None:
+        """How many requests were in flight, in words; None if their number is fixed."""
+        if self.connection.concurrency is not None:
+            return None
+        limit = self._client.limit
+        return f"{self.address}: at most {limit.most} requests in flight, {limit.now} at the end"
+
+    @property
     def chat(self) -> bool:
         """Whether the server takes conversations with this model."""
         return self.preflight().chat is not None
