@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import LOCAL, OTEL, SERVE, STUDIO, TRAIN, require
+from preceptor.core.extras import LITELLM, LOCAL, OTEL, SERVE, STUDIO, TRAIN, require
 
 _IMPORTED = {
     "markdown-it-py": "markdown_it",
@@ -30,9 +30,10 @@ def test_the_extras_are_those_of_the_package() -> None:
     assert sorted(_IMPORTED.get(name) or name for name in extras["studio"]) == sorted(STUDIO)
     assert sorted(_IMPORTED.get(name) or name for name in extras["serve"]) == sorted(SERVE)
     assert sorted(_IMPORTED[name] for name in extras["otel"]) == sorted(OTEL)
-    assert extras["all"] == ["preceptor[train,studio,serve,otel]"]
+    assert extras["litellm"] == list(LITELLM)
+    assert extras["all"] == ["preceptor[train,studio,serve,litellm,otel]"]
     core = {line.partition(">=")[0] for line in project["dependencies"]}
-    assert not core & {*LOCAL, *TRAIN, *extras["studio"], *extras["serve"], *extras["otel"]}
+    assert not core & {*LOCAL, *TRAIN, *extras["studio"], *extras["serve"], *LITELLM, *extras["otel"]}
 
 
 def test_the_extra_that_brings_the_missing_packages_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,17 @@ import difflib
 import re
 from pathlib import Path
 
+from preceptor.backends.litellm.address import ProviderAddress
 from preceptor.backends.openai.address import Address, without_secrets
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import require_local
+from preceptor.core.extras import require, require_local
 
 _HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
 _ON_THE_HUB = re.compile(r"hf:[\w.-]+/[\w.-]+(@[^\s@]+)?")
 _PRECISION = re.compile(r":(bfloat16|float16|float32)$")
 _VOTES = re.compile(r"#votes\d+x\d+$")
+_SERVED = ("openai:", "ollama:", "litellm:")
 ADAPTERS = "adapter_config.json"
 """The file that marks a folder as LoRA adapters."""
 FORMS = {
@@ -21,10 +23,23 @@ FORMS = {
     "FOLDER": "a local folder in Hugging Face format; LoRA adapters too, which name their base model",
     "FILE.gguf": "a local GGUF file, dequantised in memory; as a judge, it cannot be trained",
     "openai:NAME[@BASE_URL]": "an OpenAI-compatible server; key in OPENAI_API_KEY (OpenAI) or PRECEPTOR_API_KEY",
+    "ollama:NAME": "a model that Ollama serves on this machine: openai:NAME@http://localhost:11434/v1",
+    "litellm:PROVIDER/NAME[@BASE_URL]": "Anthropic, Gemini, Bedrock, ...; key in the provider's own variable, such as "
+    "ANTHROPIC_API_KEY; needs preceptor[litellm]",
     "scripted:random": "a judge that knows nothing: a control",
     "scripted:first": "a judge that always prefers the first choice: a control",
 }
 """Every form of a model string, with its meaning."""
+
+
+def is_served(name: str) -> bool:
+    """Whether a model string names a model behind a server, which cannot be trained here."""
+    return name.startswith(_SERVED)
+
+
+def without_server(name: str) -> str:
+    """The model's own name in the string of a served model; other strings as they are."""
+    return name.partition(":")[2].partition("@")[0] if is_served(name) else name
 
 
 def same_model(identity: str, other: str) -> bool:
@@ -48,7 +63,10 @@ def check_name(name: str) -> None:
         raise UsageError(f'expected a model string, such as "embedded", got {type(name).__name__}')
     if name.startswith("scripted:"):
         ScriptedModel.named(name.removeprefix("scripted:"))
-    elif name.startswith("openai:"):
+    elif name.startswith("litellm:"):
+        ProviderAddress.parse(name)
+        require("models of other providers need", "litellm")
+    elif is_served(name):
         Address.parse(name)
     else:
         _check_local(name)
@@ -77,6 +95,6 @@ def _check_local(name: str) -> None:
     elif name != "embedded" and not holds_model(path):
         raise UsageError(
             f'there is no model "{without_secrets(name)}"; {_meant(name)}expected embedded, '
-            "hf:ORG/NAME[@REVISION], openai:NAME[@BASE_URL], scripted:NAME, a folder with a config.json, "
-            "or a .gguf file"
+            "hf:ORG/NAME[@REVISION], openai:NAME[@BASE_URL], ollama:NAME, litellm:PROVIDER/NAME[@BASE_URL], "
+            "scripted:NAME, a folder with a config.json, or a .gguf file"
         )

@@ -2,6 +2,7 @@
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
+from preceptor.backends.names import is_served
 from preceptor.backends.openai.address import Address
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.extras import require_local
@@ -21,7 +22,11 @@ def open_model(name: str, connection: Connection | None = None, *, unasked: bool
     """
     if name.startswith("scripted:"):
         return ScriptedModel.named(name.removeprefix("scripted:"))
-    if name.startswith("openai:"):
+    if name.startswith("litellm:"):
+        from preceptor.backends.litellm.opening import open_provider
+
+        return open_provider(name, connection, unasked=unasked)
+    if is_served(name):
         from preceptor.backends.openai.abilities import ASSUMED
         from preceptor.backends.openai.model import OpenAIModel
 

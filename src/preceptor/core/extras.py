@@ -2,7 +2,8 @@
 
 `pip install preceptor` installs what judging over a server, labelling, audits, estimates, evaluations and reports need.
 Local models and training need large packages, which come with the extras `local` and `train`; the web application comes
-with `studio`, judges over HTTP with `serve`, spans for OpenTelemetry with `otel`.
+with `studio`, judges over HTTP with `serve`, models of other providers with `litellm`, spans for
+OpenTelemetry with `otel`.
 """
 
 from importlib.util import find_spec
@@ -17,12 +18,14 @@ STUDIO = ("starlette", "uvicorn", "python_multipart", "nh3", "markdown_it", "pyg
 """Packages of the extra `studio`."""
 
 
+LITELLM = ("litellm",)
+"""Packages of the extra `litellm`."""
 SERVE = ("prometheus_client", "starlette", "uvicorn")
 """Packages of the extra `serve`."""
 OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 """Modules of the extra `otel`."""
 
-_EXTRAS = {"local": LOCAL, "studio": STUDIO, "serve": SERVE, "otel": OTEL}
+_EXTRAS = {"local": LOCAL, "studio": STUDIO, "litellm": LITELLM, "serve": SERVE, "otel": OTEL}
 
 
 def require(purpose: str, *packages: str, instead: str = "") -> None:

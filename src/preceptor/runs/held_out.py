@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from preceptor.backends.names import without_server
 from preceptor.backends.resolve import open_model
 from preceptor.core.types import Prompt, Response
 from preceptor.evaluation.checkpoints.text import vader
@@ -86,7 +87,7 @@ class HeldOutJudge:
     @property
     def name(self) -> str:
         """The last part of the model's name, with the constitution."""
-        model = Path(self.settings.model.removeprefix("openai:").partition("@")[0]).name
+        model = Path(without_server(self.settings.model)).name
         return f"{model} by {self.constitution.name}"
 
     @property

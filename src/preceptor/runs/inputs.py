@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from preceptor.backends.names import ADAPTERS, check_name
+from preceptor.backends.names import ADAPTERS, check_name, is_served
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
@@ -163,7 +163,7 @@ def _limited(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
 
 def _check_models(recipe: Recipe) -> None:
     check_name(recipe.policy)
-    if recipe.policy.startswith(("scripted:", "openai:")) or recipe.policy.endswith(".gguf"):
+    if recipe.policy.startswith("scripted:") or is_served(recipe.policy) or recipe.policy.endswith(".gguf"):
         raise UsageError(f'policy = "{recipe.policy}": this form cannot be trained; name a folder, hf:... or embedded')
     if (Path(recipe.policy) / ADAPTERS).is_file():
         raise UsageError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from preceptor.backends.base import LanguageModel
+from preceptor.backends.names import is_served
 from preceptor.core.types import Comparison, Usage
 from preceptor.judging.ensemble import MemberJudge
 from preceptor.results.label import LabelPlan
@@ -58,7 +59,7 @@ def plan(
         completion_tokens=round(scale * sum(bill.usage.completion_tokens for bill in bills)),
         cost_usd=scale * sum(costs) if len(costs) == len(bills) else None,
         estimated_on=len(comparisons),
-        assumed=ASSUMED if any(judge.model.identity.startswith("openai:") for judge in judges) else None,
+        assumed=ASSUMED if any(is_served(judge.model.identity) for judge in judges) else None,
     )
 
 

@@ -78,10 +78,10 @@ async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities
     try:
         card = await _card(client, address)
         chat, text = await _endpoints(client, address, vote_tokens)
-        prefill = await _prefill(client, address) if chat else None
+        prefill = await _prefill(client, address) if chat and address.begins else None
     except UnavailableError as error:
         raise PreceptorError(
-            f"no model server answers at {address.base_url}: {error}; start it, or correct the address"
+            f"no model server answers at {address.place}: {error}; start it, or correct the address"
         ) from None
     return Abilities(chat, text, prefill, card.context_window)
 
@@ -95,7 +95,7 @@ async def _card(client: Client, address: Address) -> ModelCard:
     cards = {card.id: card for card in models}
     if address.name not in cards:
         raise PreceptorError(
-            f'{address.base_url} has no model "{address.name}"; '
+            f'{address.place} has no model "{address.name}"; '
             + (nearest(address.name, cards)[:300] if cards else "it has none")
         )
     return cards[address.name]

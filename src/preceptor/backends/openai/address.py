@@ -1,13 +1,17 @@
-"""Model strings of the form `openai:NAME[@BASE_URL]`."""
+"""Model strings of the form `openai:NAME[@BASE_URL]`, and `ollama:NAME`, which is short for one."""
 
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
 from preceptor.core.errors import UsageError
 
 HOSTED_URL = "https://api.openai.com/v1"
+OLLAMA = "ollama:"
+OLLAMA_URL = "http://localhost:11434/v1"
+"""Where Ollama serves the OpenAI API unless it is told otherwise."""
 FORM = "openai:NAME@BASE_URL, for instance openai:llama@http://localhost:8000/v1"
 _HOST = re.compile(r"[\w.-]{1,253}|\[[0-9a-fA-F:.%\w]+\]", re.ASCII)
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*\.?")
@@ -26,39 +30,58 @@ class Address:
 
     name: str
     base_url: str = HOSTED_URL
+    scheme: ClassVar[str] = "openai"
+    form: ClassVar[str] = FORM
+    begins: ClassVar[bool] = True
+    """Whether the server may continue a begun answer, which is found out by asking."""
 
     @classmethod
-    def parse(cls, text: str) -> "Address":
+    def parse(cls, text: str) -> Self:
         """Reads a model string; without `@BASE_URL` the server is OpenAI's own.
 
         Raises: UsageError when it does not have this form, or holds a password: model strings are recorded and shown.
         """
-        name, at, rest = text.removeprefix("openai:").partition("@http")
-        base_url = f"http{rest}".rstrip("/") if at else HOSTED_URL
+        if text.startswith(OLLAMA):
+            if "@" in text:
+                raise UsageError(f'"{without_secrets(text)}": expected ollama:NAME, or {FORM}')
+            text = f"openai:{text.removeprefix(OLLAMA)}@{OLLAMA_URL}"
+        name, at, rest = text.removeprefix(f"{cls.scheme}:").partition("@http")
         if not text.isprintable() or "://" in name:
-            raise UsageError(f"{without_secrets(text)!r}: expected {FORM}")
+            raise UsageError(f"{without_secrets(text)!r}: expected {cls.form}")
+        if not name:
+            raise UsageError(f'"{without_secrets(text)}": expected {cls.form}')
+        return cls._at(name, f"http{rest}".rstrip("/")) if at else cls(name)
+
+    @classmethod
+    def _at(cls, name: str, base_url: str) -> Self:
+        """The address of a named server.
+
+        Raises: UsageError when the URL is malformed or holds a secret.
+        """
         try:
             url = urlsplit(base_url)
             port, host = url.port, url.hostname
         except ValueError:  # a port that is not a number, unclosed brackets
-            raise UsageError(f'"openai:{name}@...": the address after @ is not a URL; expected {FORM}') from None
+            raise UsageError(
+                f'"{cls.scheme}:{name}@...": the address after @ is not a URL; expected {cls.form}'
+            ) from None
         if "@" in url.netloc:
             raise UsageError(
-                f'"openai:{name}@...": an address must not hold a user name or a password; '
+                f'"{cls.scheme}:{name}@...": an address must not hold a user name or a password; '
                 f"put the key into the environment variable {cls(name, base_url).key_variable}"
             )
         if "?" in base_url or "#" in base_url:
             raise UsageError(
-                f'"openai:{name}@{without_secrets(base_url)}": an address ends before "?"; put the key into the '
+                f'"{cls.scheme}:{name}@{without_secrets(base_url)}": an address ends before "?"; put the key into the '
                 f"environment variable {cls(name, base_url).key_variable}"
             )
-        if not (name and url.scheme in ("http", "https") and host) or port == 0:
-            raise UsageError(f'"openai:{name}@{base_url}": expected {FORM}')
+        if not (url.scheme in ("http", "https") and host) or port == 0:
+            raise UsageError(f'"{cls.scheme}:{name}@{base_url}": expected {cls.form}')
         written = url.netloc if port is None else url.netloc.rpartition(":")[0]
         if not _HOST.fullmatch(written.removesuffix(":")) or any(len(label) > 63 for label in host.split(".")):
             raise UsageError(
-                f'"openai:{name}@{base_url}": the host name is malformed; expected letters, digits, "-" and "." (an '
-                "international name in its form that begins with xn--)"
+                f'"{cls.scheme}:{name}@{base_url}": the host name is malformed; expected letters, digits, "-" and "." '
+                "(an international name in its form that begins with xn--)"
             )
         return cls(name, base_url)
 
@@ -68,7 +91,17 @@ class Address:
         return "OPENAI_API_KEY" if self.hosted else "PRECEPTOR_API_KEY"
 
     def __str__(self) -> str:
-        return f"openai:{self.name}@{self.base_url}"
+        return f"{self.scheme}:{self.name}@{self.base_url}"
+
+    @property
+    def place(self) -> str:
+        """Where the model is, for people."""
+        return self.base_url
+
+    @property
+    def free(self) -> bool:
+        """Whether tokens cost nothing unless the user says otherwise."""
+        return self.private
 
     @property
     def hosted(self) -> bool:

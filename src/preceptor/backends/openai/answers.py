@@ -88,6 +88,11 @@ class Answer(_Strict):
         choice = self.choices[0]
         return choice.text if choice.message is None else choice.message.content
 
+    @property
+    def silence(self) -> str:
+        """Why there is no text, in words; empty if that is not known."""
+        return "(stopped by a safety filter)" if self.choices[0].finish_reason == "content_filter" else ""
+
     def without(self, begun: str) -> "Answer":
         """The answer without the given beginning, which some servers repeat."""
         if self.text is None:

@@ -129,7 +129,7 @@ async def by_votes(
     answers: list[str] = []
     for seed in range(votes):
         answer = await exchange.sample(vote_tokens, WHOLE_DISTRIBUTION | {"seed": seed})
-        answers.append(_bare(answer.text or ""))
+        answers.append(_bare(answer.text or "") or answer.silence)
     counts = Counter(answer for answer in answers if answer in names)
     valid = counts.total()
     if 2 * valid < votes:

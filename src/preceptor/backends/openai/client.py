@@ -49,7 +49,11 @@ class RefusedError(Exception):
     @property
     def failure(self) -> JudgeFailure:
         """The failure of the request."""
-        too_long = re.search(r"context.{0,40}(length|size|window)|too long|max_model_len", str(self), re.IGNORECASE)
+        too_long = re.search(
+            r"context.{0,40}(length|size|window)|too long|max_model_len|maximum number of tokens",
+            str(self),
+            re.IGNORECASE,
+        )
         too_long = too_long or self.status == 413
         return JudgeFailure(reason="prompt_too_long" if too_long else "refused", detail=str(self)[:300])
 
@@ -241,14 +245,14 @@ class Client:
         words = self.shown(error.words)[:200]
         if status == 401:  # the message may quote a part of the key
             raise PreceptorError(
-                f"{self._address.base_url} refuses the key ({status}); "
+                f"{self._address.place} refuses the key ({status}); "
                 + ("set" if self._key == NO_KEY else "check")
                 + f" the environment variable {self._address.key_variable}"
             )
         if status == 403:
-            raise PreceptorError(f"{self._address.base_url} forbids this key the use of {self._address.name}: {words}")
+            raise PreceptorError(f"{self._address.place} forbids this key the use of {self._address.name}: {words}")
         if status == 402 or "insufficient_quota" in words:
-            raise PreceptorError(f"{self._address.base_url} asks for payment: {words}")
+            raise PreceptorError(f"{self._address.place} asks for payment: {words}")
         if status not in (408, 409, 429) and (status < 500 or status == 501):  # 501: not implemented
             raise RefusedError(status, words)
         if wait_s and wait_s > LONGEST_WAIT_S:

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import time
 import zlib
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -30,25 +32,44 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class HttpTransport:
-    """A pool of HTTP connections to one server. How many are open at once is the caller's business.
+    """One server over HTTP."""
+
+    def __init__(self, address: Address, connection: Connection, key: str) -> None:
+        """Raises: UsageError for a proxy of an unknown kind."""
+        self._base_url = address.base_url
+        self._headers = headers_for(address, key)
+        self._proxy = proxy_for(address)
+        self._connections = Connections(connection.timeout_s)
+        self.close = self._connections.close
+
+    async def send(self, path: str, body: JsonObject | None) -> bytes:
+        """As `Transport.send`."""
+        content = None if body is None else _encoded(body)
+        return await self._connections.fetch(self._base_url + path, content, self._headers, self._proxy)
+
+
+class Connections:
+    """A pool of HTTP connections. How many are open at once is the caller's business.
 
     No cookies are kept, nothing is read from `.netrc`, and of an answer's headers only those are read that are named
     here. Certificates are checked against those of the system.
     """
 
-    def __init__(self, address: Address, connection: Connection, key: str) -> None:
-        """Raises: UsageError for a proxy of an unknown kind."""
-        self._base_url = address.base_url
-        self._timeout_s = connection.timeout_s
-        self._headers = headers_for(address, key)
-        self._proxy = proxy_for(address)
+    def __init__(self, timeout_s: float) -> None:
+        """Args:
+        timeout_s: seconds for one attempt, from connecting to the end of the answer.
+        """
+        self._timeout_s = timeout_s
         self._opened: aiohttp.ClientSession | None = None
 
-    async def send(self, path: str, body: JsonObject | None) -> bytes:
-        """As `Transport.send`."""
+    async def fetch(self, url: str, content: bytes | None, headers: Mapping[str, str], proxy: str | None) -> bytes:
+        """The body of an answer with status 2xx: of a POST of the content, or of a GET if there is none.
+
+        Raises: StatusError, NoAnswerError, UnreadableError, RedirectedError.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):  # the whole of it: a body could trickle in for ever
-                return await self._followed(self._base_url + path, None if body is None else _encoded(body))
+                return await self._followed(url, content, headers, proxy)
         except aiohttp.ConnectionTimeoutError as error:
             raise NoAnswerError(f"no connection: {error}", reached=False) from None
         except TimeoutError:
@@ -72,20 +93,21 @@ class HttpTransport:
             connecting = min(LONGEST_CONNECTING_S, 0.9 * self._timeout_s)
             self._opened = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
-                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, connect=connecting),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )
         return self._opened
 
-    async def _followed(self, url: str, content: bytes | None) -> bytes:
+    async def _followed(self, url: str, content: bytes | None, headers: Mapping[str, str], proxy: str | None) -> bytes:
         """The body behind redirects. A redirect is followed only if it stays on the same server (scheme, host and port)
         and keeps the method: a POST that becomes a GET is a different request.
         """
         method, start, status = "GET" if content is None else "POST", url, 0
         for _ in range(MOST_REDIRECTS + 1):
-            request = self._session.request(method, url, data=content, allow_redirects=False, proxy=self._proxy)
+            request = self._session.request(
+                method, url, data=content, headers=headers, allow_redirects=False, proxy=proxy
+            )
             async with request as response:
                 status = response.status
                 place = response.headers.get("location") if status in _REDIRECTS else None
@@ -93,7 +115,7 @@ class HttpTransport:
                 if place is None:
                     if 200 <= status < 300:
                         return answer
-                    wait_s = asked_wait(response.headers.get("retry-after"))
+                    wait_s = asked_wait(response.headers.get("retry-after")) or _retry_delay(answer)
                     raise StatusError(status, _words(answer) or str(response.reason), wait_s)
             url = urljoin(url, place)
             if _origin(url) != _origin(start) or not (content is None or status in _KEEP_METHOD):
@@ -131,6 +153,12 @@ def asked_wait(header: str | None) -> float | None:
         except (ValueError, OverflowError, TypeError):
             return None
     return seconds if seconds > 0 else None  # excludes NaN
+
+
+def _retry_delay(content: bytes) -> float | None:
+    """Seconds to wait according to the body of a Google API's error."""
+    found = re.search(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d+)?)s"', content)
+    return float(found[1]) or None if found else None
 
 
 def _encoded(body: JsonObject) -> bytes:

@@ -28,7 +28,7 @@ def key_for(address: Address) -> str:
         )
     if key and not address.encrypted and (address.hosted or not address.private):
         raise UsageError(
-            f"{address.base_url}: the key in {address.key_variable} would be sent in clear text; write https://, or "
+            f"{address.place}: the key in {address.key_variable} would be sent in clear text; write https://, or "
             f"unset {address.key_variable} if the server needs no key"
         )
     return key

@@ -53,17 +53,19 @@ class OpenAIModel:
         connection: Connection | None = None,
         abilities: Abilities | None = None,
         transport: Transport | None = None,
+        listed: Price | None = None,
     ) -> None:
         """Args:
             abilities: what to assume that the server supports; None to ask it.
             transport: carries each attempt at a call; HTTP by default.
+            listed: the list price, where it is not one of OpenAI's own.
 
         Raises: UsageError for a malformed key, or one that would be sent in clear text.
         """
         self.address = address
         self.connection = connection or Connection()
         self.concurrency = self.connection.concurrency or USUAL_CONCURRENCY
-        self.price: Price | None = price_of(address, self.connection.prices)
+        self.price: Price | None = price_of(address, self.connection.prices, listed)
         key = key_for(address) or NO_KEY
         carried = transport or HttpTransport(address, self.connection, key)
         self._client = Client(address, self.connection, key, carried)
@@ -227,7 +229,7 @@ class OpenAIModel:
             result = error.failure
         except RefusedError as error:
             if error.status == 404:
-                raise PreceptorError(f"{self.address.base_url} has the model {self.address.name} no longer") from None
+                raise PreceptorError(f"{self.address.place} has the model {self.address.name} no longer") from None
             result = error.failure
         if isinstance(result, JudgeFailure):  # its calls were paid for nevertheless
             return result.model_copy(update={"usage": exchange.usage})
@@ -264,5 +266,5 @@ class OpenAIModel:
             settings["stop"] = list(request.stop)
         answer = await self._structured(request.schema, exchange, request.max_new_tokens, settings)
         if answer.text is None:
-            return JudgeFailure(reason="no_answer", detail="the model answered without text")
+            return JudgeFailure(reason="no_answer", detail=f"the model answered without text {answer.silence}".strip())
         return Completion(answer.text, answer.finished, exchange.usage)

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import torch
 from safetensors import SafetensorError
 
-from preceptor.backends.names import ADAPTERS, check_name
+from preceptor.backends.names import ADAPTERS, check_name, is_served
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.extras import require
@@ -106,7 +106,7 @@ def load_reward_model(name: str, dtype: torch.dtype | None = None) -> LoadedMode
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     remedy = "name a folder that `RewardModel.save` wrote, or a sequence classifier with one output"
-    if name == "embedded" or name.startswith(("openai:", "scripted:")) or name.endswith(".gguf"):
+    if name == "embedded" or name.startswith("scripted:") or is_served(name) or name.endswith(".gguf"):
         raise UsageError(f'"{name}" is not a reward model; {remedy}')
     located = _locate(name)
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from preceptor.backends.names import check_name, holds_model
+from preceptor.backends.names import check_name, holds_model, without_server
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, NonEmpty
 from preceptor.runs.directory import RunDirectory, how_to_resume
@@ -79,7 +79,7 @@ def check_policies(policies: Sequence[EvaluatedPolicy]) -> tuple[EvaluatedPolicy
 def _parse(text: str) -> EvaluatedPolicy:
     name, equals, source = text.partition("=")
     if text and (not equals or Path(text).exists()):
-        model = text.removeprefix("openai:").partition("@")[0] if text.startswith("openai:") else text
+        model = without_server(text)
         return EvaluatedPolicy(name=resolved(Path(model)).name.removesuffix(".jsonl"), source=text)
     if not name or not source:
         raise UsageError(f'"{text}": expected NAME=SOURCE or SOURCE')

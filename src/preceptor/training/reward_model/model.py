@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from preceptor.backends.names import is_served
 from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
@@ -68,7 +69,7 @@ class RewardModel:
 
         Raises: UsageError when the model has no chat template or its architecture allows no reward model; as `load`.
         """
-        if name.startswith(("openai:", "scripted:")):
+        if name.startswith("scripted:") or is_served(name):
             raise UsageError(f'"{name}" cannot be trained; a reward model is made of a local model')
         precision = dtype_of(tuning)
         base = load(name, torch.float32 if tuning.method == "full" else precision)
