@@ -100,6 +100,10 @@ Indexed: TypeAlias = list[tuple[int, T]]
 """Results with the position of their request."""
 
 
+UNWANTED = JudgeFailure(reason="backend_error", detail="nobody waits for the answer any more")
+"""The result of a request that was dropped because its work was abandoned (`core/abandoning.py`)."""
+
+
 class Admission(Protocol):
     """Decides which requests a model may send. Models whose calls leave this process or cost money ask first."""
 

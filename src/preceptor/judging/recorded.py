@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from preceptor.backends.base import (
+    UNWANTED,
     Admission,
     ChoiceLogProbs,
     ChooseRequest,
@@ -95,7 +96,8 @@ class RecordedModel:
             asked = [requests[places[key][0]] for key in missing]
             for batch in self._ask(calls, asked, ask):
                 for key, result in batch:
-                    claimed.end(key, result)
+                    if not _unwanted(result):  # others may still want it
+                        claimed.end(key, result)
                 yield [(index, result) for key, result in batch for index in places[key]]
         # Last, so that no thread that waits here keeps others waiting for its own calls.
         given_up: list[int] = []
@@ -163,6 +165,10 @@ class RecordedModel:
             cost_usd=None if price is None else price.cost(usage),
             estimated=usage.estimated,
         )
+
+
+def _unwanted(result: Result) -> bool:
+    return isinstance(result, JudgeFailure) and result.detail == UNWANTED.detail
 
 
 def _valid(request: Request, result: Answer | JudgeFailure) -> Answer | JudgeFailure:

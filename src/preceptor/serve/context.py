@@ -58,12 +58,12 @@ class Service:
         desk = self.desks[judge.spec.model]
         if len(items) > desk.room:
             raise RefusedError(422, f"{len(items)} responses in one request; the queue holds {desk.room}")
-        waiting = [asyncio.wrap_future(result) for result in desk.add(ask, items)]
+        jobs = desk.add(ask, items)
         try:
-            return list(await asyncio.gather(*waiting))
+            return list(await asyncio.gather(*(asyncio.wrap_future(job.result) for job in jobs)))
         except (asyncio.CancelledError, PreceptorError):
-            for result in waiting:
-                result.cancel()
+            for job in jobs:
+                job.abandon()
             raise
 
     def close(self) -> None:

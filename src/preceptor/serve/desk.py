@@ -1,8 +1,9 @@
 """Items from many clients wait here for a judge's threads, in the order in which they came.
 
 A model behind a server is asked by many threads, one item each, so that a slow answer holds up nobody else. A local
-model is asked by one thread, which takes all waiting items of one kind as a batch. A client that goes away cancels what
-has not begun; what is with the judge is finished and recorded.
+model is asked by one thread, which takes all waiting items of one kind as a batch. A client that goes away takes back
+what has not begun, and abandons the rest: of that, what has been sent is answered and recorded, and nothing more is
+sent.
 """
 
 import math
@@ -11,9 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeAlias
+
+from preceptor.core.abandoning import Work
 
 Ask: TypeAlias = Callable[[Sequence[Any]], list[Any]]
 """Answers items of one kind: one result for each, in order."""
@@ -32,10 +36,18 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
+    """An item and how it is answered."""
+
     ask: Ask
     item: Any
     result: "Future[Any]" = field(default_factory=Future)
+    work: Work = field(default_factory=Work)
+
+    def abandon(self) -> None:
+        """Takes the item back, or tells the thread that has it."""
+        if not self.result.cancel():
+            self.work.abandon()
 
 
 class Desk:
@@ -53,7 +65,7 @@ class Desk:
         """Items that are with the judge."""
         self._at_once = at_once
         self._clock = clock
-        self._jobs: dict[int, _Job] = {}
+        self._jobs: dict[int, Job] = {}
         self._numbers = count()
         self._changed = threading.Condition()
         self._closed = False
@@ -70,12 +82,12 @@ class Desk:
         """Items that no thread has taken yet."""
         return len(self._jobs)
 
-    def add(self, ask: Ask, items: Sequence[Any]) -> "list[Future[Any]]":
-        """Adds all items, or none. Cancelling a future takes its item back, unless a thread has it.
+    def add(self, ask: Ask, items: Sequence[Any]) -> list[Job]:
+        """Adds all items, or none.
 
         Raises: BusyError when there is not enough room.
         """
-        jobs = [_Job(ask, item) for item in items]
+        jobs = [Job(ask, item) for item in items]
         with self._changed:
             if len(self._jobs) + len(jobs) > self.room:
                 raise BusyError(self._wait_s())
@@ -84,7 +96,7 @@ class Desk:
                 self._jobs[number] = job
                 job.result.add_done_callback(lambda result, number=number: self._cancelled(result, number))
             self._changed.notify(len(jobs))
-        return [job.result for job in jobs]
+        return jobs
 
     def close(self) -> None:
         """Ends the threads, once they have answered what is waiting."""
@@ -111,12 +123,12 @@ class Desk:
         while batch := self._next():
             self._answer(batch)
 
-    def _next(self) -> list[_Job]:
+    def _next(self) -> list[Job]:
         """The next items of one kind; empty once the desk is closed and nothing is left."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
-                batch: list[_Job] = []
+                batch: list[Job] = []
                 while self._jobs and len(batch) < self._at_once:
                     number, job = next(iter(self._jobs.items()))
                     if batch and job.ask != batch[0].ask:
@@ -128,9 +140,11 @@ class Desk:
                     self.busy += len(batch)
                     return batch
 
-    def _answer(self, batch: Sequence[_Job]) -> None:
+    def _answer(self, batch: Sequence[Job]) -> None:
         try:
-            results = batch[0].ask([job.item for job in batch])
+            # A batch is of several clients, so none of them can abandon it.
+            with batch[0].work.under_way() if len(batch) == 1 else nullcontext():
+                results = batch[0].ask([job.item for job in batch])
             for job, result in zip(batch, results, strict=True):
                 job.result.set_result(result)
         except Exception as error:

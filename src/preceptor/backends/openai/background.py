@@ -4,7 +4,7 @@ import asyncio
 import threading
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -71,6 +71,11 @@ class Group(Generic[T]):
         if self.flying and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel)
 
+    def drop(self, spared: Collection["asyncio.Task[Any]"]) -> None:
+        """Cancels what is still running, except for some tasks. May be called from any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel, spared)
+
     # -- in the loop
 
     def _begin(self, starters: Sequence[tuple[int, Starter[T]]]) -> None:
@@ -90,9 +95,10 @@ class Group(Generic[T]):
         self._announced = False
         self._news.set()
 
-    def _cancel(self) -> None:
+    def _cancel(self, spared: Collection["asyncio.Task[Any]"] = ()) -> None:
         for task in list(self._tasks):
-            task.cancel()
+            if task not in spared:
+                task.cancel()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import re
-from typing import Protocol, TypeVar
+import time
+from typing import Any, Protocol, TypeVar
 
 from aiolimiter import AsyncLimiter
 from pydantic import BaseModel, ValidationError
@@ -28,6 +29,8 @@ LONGEST_WAIT_S = 120.0
 """A call is given up if the server asks to wait longer than this."""
 LOST_ROUNDS = 2
 """The server is given up after this many times `concurrency` calls in a row without a connection."""
+LOST_S = 10.0
+"""Seconds between calls to a server that was given up."""
 UNREADABLE_RETRIES = 1
 """Retries after an unusable answer, which was paid for; the next one is seldom better."""
 
@@ -92,6 +95,11 @@ class UnavailableError(Exception):
 class Spending(Protocol):
     """Records every attempt at a call, because failed attempts may be billed too."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still waits for the answer."""
+        ...
+
     def begin(self) -> None:
         """Records that an attempt is about to be sent.
 
@@ -108,8 +116,9 @@ class Client:
     """Calls to one server.
 
     Calls do not wait for a server that is gone: after `LOST_ROUNDS` times `concurrency` calls in a row without a
-    connection, all further calls fail at once with the same message, until a call in flight is answered or a new client
-    is made. Calls with `patient=False` (the first to a server) neither count nor fail this way.
+    connection, all further calls fail at once with the same message, until a call is answered. Every `LOST_S` seconds
+    one call is let through to see whether the server is back. Calls with `patient=False` (the first to a server)
+    neither count nor fail this way.
     """
 
     def __init__(self, address: Address, connection: Connection, key: str, transport: Transport) -> None:
@@ -123,8 +132,11 @@ class Client:
         self._first_wait_s = connection.first_wait_s
         self._key = key
         self.limit = Limit(connection.concurrency)
+        self.sending: set[asyncio.Task[Any]] = set()
+        """Tasks whose attempt is with the server."""
         self._lost_calls = 0
         self._lost_words = ""
+        self._lost_at = 0.0
         per_minute, tokens = connection.requests_per_minute, connection.tokens_per_minute
         self._requests = AsyncLimiter(1, 60.0 / per_minute) if per_minute else None
         self._tokens = AsyncLimiter(tokens, 60.0) if tokens else None
@@ -165,12 +177,14 @@ class Client:
             hopeless = broken_retries is not None and broken > broken_retries
             hopeless |= trouble.status is None and not patient
             hopeless |= unreadable > UNREADABLE_RETRIES
+            hopeless |= spending is not None and not spending.wanted
             if hopeless or attempt == self._retries or trouble.wait_s > LONGEST_WAIT_S:
                 break
             backoff_s = min(self._first_wait_s * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
             await asyncio.sleep(trouble.wait_s or backoff_s)
         if patient and not trouble.reached:
             self._lost_calls, self._lost_words = self._lost_calls + 1, str(trouble)
+            self._lost_at = time.monotonic()
         raise trouble
 
     async def _once(
@@ -181,11 +195,14 @@ class Client:
         Raises: as `call`; UnavailableError if nothing may be sent.
         """
         entered = await self.limit.enter()
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            if patient and self._lost_calls >= LOST_ROUNDS * self.limit.now:
+            if patient and self._given_up():
                 raise UnavailableError(self._lost_words)
             if spending:
                 spending.begin()
+            self.sending.add(task)
             try:
                 answer = await self._attempt(path, shape, body)
             except UnavailableError as trouble:
@@ -195,7 +212,17 @@ class Client:
             self.limit.answered((path, *((body or {}).get(name) for name in LENGTHS)), entered)
             return answer
         finally:
+            self.sending.discard(task)
             self.limit.leave()
+
+    def _given_up(self) -> bool:
+        """Whether the server is gone. From time to time one call is let through, which may find it back."""
+        if self._lost_calls < LOST_ROUNDS * self.limit.now:
+            return False
+        if time.monotonic() - self._lost_at < LOST_S:
+            return True
+        self._lost_at = time.monotonic()
+        return False
 
     async def _attempt(self, path: str, shape: type[Shape], body: JsonObject | None) -> Shape:
         try:

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Callable
 
+from preceptor.backends.base import UNWANTED
 from preceptor.backends.openai.abilities import Abilities, Endpoint, length
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import Answer
 from preceptor.backends.openai.client import Client, UnavailableError
 from preceptor.backends.openai.wire import most_probable, question
+from preceptor.core.abandoning import current_work
 from preceptor.core.control_tokens import defused
 from preceptor.core.types import Conversation, JsonObject, Usage, total_usage
 
@@ -43,6 +45,7 @@ class Exchange:
         """The usage of each attempt that was or may have been billed."""
         self.expected = 1
         self._expected_tokens = 0
+        self.work = current_work()
         self.may_exceed: Callable[[Usage], bool] | None = None
         """Whether the budget allows this much more than the estimate; None if there is no budget."""
 
@@ -105,12 +108,20 @@ class _Bill:
         self._prompt_tokens = prompt_tokens
         self._max_tokens = max_tokens
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody still waits for the answer."""
+        return self._exchange.work.wanted
+
     def begin(self) -> None:
         """Records that an attempt is about to be sent.
 
-        Raises: UnavailableError for a call beyond the expected ones that the budget does not allow.
+        Raises: UnavailableError for a call that nobody waits for, and for one beyond the expected ones that the budget
+            does not allow.
         """
         exchange = self._exchange
+        if not self.wanted:
+            raise UnavailableError(UNWANTED.detail)
         if exchange.may_exceed and len(exchange.usages) >= exchange.expected:
             if not exchange.may_exceed(self.estimate("")):
                 raise UnavailableError("the budget does not allow the calls that this request needs")

@@ -4,11 +4,13 @@ import threading
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
 from preceptor.backends.base import (
+    UNWANTED,
     Admission,
     ChoiceLogProbs,
     ChooseRequest,
@@ -30,6 +32,7 @@ from preceptor.backends.openai.keys import NO_KEY, key_for
 from preceptor.backends.openai.prices import price_of
 from preceptor.backends.openai.transport import Transport
 from preceptor.backends.openai.wire import response_format
+from preceptor.core.abandoning import current_work
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Conversation, JsonObject, JudgeFailure
 
@@ -174,8 +177,14 @@ class OpenAIModel:
         waiting = deque(range(len(requests)))  # all exchanges are made before anything is spent
         group: Group[ResultT | JudgeFailure] = self._background.group()
         batch: Indexed[ResultT | JudgeFailure] = []
-        try:
+        work = current_work()
+        with ExitStack() as ending:
+            ending.callback(group.cancel)
+            ending.enter_context(work.telling(lambda: group.drop(self._client.sending)))
             while True:
+                if not work.wanted:
+                    batch += [(index, UNWANTED) for index in waiting]
+                    waiting.clear()
                 following = list(islice(waiting, max(0, self._client.limit.now - group.flying)))
                 if admission and following:
                     following = following[: admission.admit([(i, exchanges[i].estimate) for i in following])]
@@ -195,8 +204,6 @@ class OpenAIModel:
                         yield batch
                     closed = PreceptorError(f"{self.address} was closed while it was asked")
                     raise closed if isinstance(error, CancelledError) else error
-        finally:
-            group.cancel()
 
     def _exchange(self, index: int, request: ChooseRequest | CompleteRequest, admission: Admission | None) -> Exchange:
         abilities = self.preflight()
@@ -225,6 +232,10 @@ class OpenAIModel:
     ) -> ResultT | JudgeFailure:
         try:
             result = await ask(request, exchange)
+        except CancelledError:
+            if exchange.work.wanted:
+                raise
+            result = UNWANTED
         except UnavailableError as error:
             result = error.failure
         except RefusedError as error:
