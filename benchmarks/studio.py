@@ -26,7 +26,6 @@ from preceptor.studio.context import Studio
 from preceptor.studio.database import Database
 from preceptor.studio.folders import Library
 from preceptor.studio.people.raters import ensure_owner
-from preceptor.studio.routes.rows import index_of
 
 PAGES = {
     "first page": "/rows",
@@ -61,7 +60,7 @@ def main(rows: int) -> None:
         print(f"{rows:,} rows, {size / 1e6:.0f} MB; {facts['cpu']}, {facts['cores']} cores, load {facts['load']}")
         studio = Studio(Library([work]), Database(data / "people.sqlite"), data)
         ensure_owner(studio.people, _TOKEN)
-        browser, index = TestClient(application(studio), base_url="http://127.0.0.1"), index_of(studio)
+        browser, index = TestClient(application(studio), base_url="http://127.0.0.1"), studio.index
         browser.get(f"/enter/{_TOKEN}")
         print(f"memory before: {_memory():.0f} MB")
         begun, cpu = time.perf_counter(), time.process_time()

@@ -65,7 +65,7 @@ def test_the_loop_gives_what_rows_written_by_hand_give(tmp_path: Path) -> None:
     for person, name in ((ada, "Ada"), (ben, "Ben")):
         while rows_rated(studio, name) < 20:
             assert rate(person, name, 1) == 1
-    app.state.live.write()
+    app.state.studio.live.write()
     part = read(file)
     assert len(part) == 20
     assert {row["selection_probability"] for row in part} == {round(0.2 * 21 / 60, 9)}
@@ -73,7 +73,7 @@ def test_the_loop_gives_what_rows_written_by_hand_give(tmp_path: Path) -> None:
 
     assert rate(ada, "Ada") > 40  # some rows are shown twice
     assert rate(ben, "Ben") > 40
-    app.state.live.write()
+    app.state.studio.live.write()
     planned = read(work / "plan" / "for_people.jsonl")
     numbers = [int(row["id"][1:]) for row in planned]
     by_hand = [

@@ -21,6 +21,7 @@ from preceptor.studio.people.queues import progress
 from preceptor.studio.people.raters import invite, sign_in, visitor
 from preceptor.studio.people.ratings import Choice
 from preceptor.studio.serve import open_studio
+from studio_people import rate
 from studio_small import OWNER_TOKEN, Person, comparisons, make_queue, make_studio, owner, rater
 
 PAGES = [route for route in ROUTES if isinstance(route, Route)]
@@ -230,3 +231,23 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
         people.write("INSERT INTO nothing VALUES (1)")
     assert people.all("SELECT * FROM raters") == []
     assert OWNER_TOKEN.encode() not in (tmp_path / "people.sqlite").read_bytes()
+
+
+def test_two_studios_in_one_process_share_nothing_and_one_can_be_started_again(tmp_path: Path) -> None:
+    given = tmp_path / "given" / "labels"
+    given.mkdir(parents=True)
+    mark(given, "labels")
+    one, other = make_studio(tmp_path / "studio", tmp_path / "given"), make_studio(tmp_path / "other")
+    for _ in range(2):
+        with TestClient(application(one), base_url="http://127.0.0.1"), TestClient(application(other)):
+            one.index.update()
+    assert (one.index.path, other.index.path) == (
+        tmp_path / "studio" / "index.sqlite",
+        tmp_path / "other" / "index.sqlite",
+    )
+    assert one.index.progress().problem is None
+    rate(one.people, make_queue(one.people, comparisons(1)), "Ada", {"r0": "a"})
+    with TestClient(application(one)):
+        one.live.write()
+    assert [path.name for path in (tmp_path / "studio" / "people").iterdir()] == ["first.jsonl"]
+    assert not (tmp_path / "other" / "people").exists()

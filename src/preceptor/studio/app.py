@@ -18,10 +18,7 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.text import printable_line
 from preceptor.studio.context import Studio
 from preceptor.studio.pages import NotFoundError, problem
-from preceptor.studio.people.live import LiveFiles
-from preceptor.studio.people.measured import Measurements
 from preceptor.studio.routes import cohorts, constitutions, entrance, exchange, queues, rate, raters, rows, runs, start
-from preceptor.studio.rows.said import RatedRows
 from preceptor.studio.security import BodyTooLargeError, Guard
 from preceptor.studio.text import code_styles
 
@@ -49,15 +46,12 @@ def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starle
     Args:
         hosts: names under which it may be reached; None for any.
     """
-    live = LiveFiles(studio.people, studio.data / "people")
 
     @asynccontextmanager
     async def serving(_app: Starlette) -> AsyncGenerator[None]:
-        live.start()
-        rows.index_of(studio).refresh()
+        studio.start()
         yield
-        await run_in_threadpool(live.stop)
-        await run_in_threadpool(rows.close_index, studio)
+        await run_in_threadpool(studio.stop)
 
     app = Starlette(
         lifespan=serving,
@@ -74,9 +68,6 @@ def application(studio: Studio, *, hosts: Sequence[str] | None = None) -> Starle
         },
     )
     app.state.studio = studio
-    app.state.live = live
-    app.state.rated = RatedRows(studio.people)
-    app.state.measurements = Measurements(studio.people, studio.library)
     return app
 
 

@@ -1,26 +1,53 @@
 """What every page can use: the folders, what people say, and who is asking."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from starlette.requests import Request
 
+from preceptor.studio.cohorts.sources import Sources
+from preceptor.studio.constitutions.drafts import Trials
 from preceptor.studio.database import Database
 from preceptor.studio.folders import Library
+from preceptor.studio.people.live import LiveFiles
+from preceptor.studio.people.measured import Measurements
 from preceptor.studio.people.raters import Visitor
+from preceptor.studio.rows.index import RowIndex
+from preceptor.studio.rows.said import RatedRows
+from preceptor.studio.runs.state import Runs
 
 
-@dataclass(frozen=True)
 class Studio:
-    """The application's state."""
+    """The application's state. Two studios in one process share none of it."""
 
-    library: Library
-    """The folders that preceptor wrote."""
-    people: Database
-    """What people say."""
-    data: Path
-    """The studio's own folder."""
+    def __init__(self, library: Library, people: Database, data: Path) -> None:
+        """A studio that does nothing until it is started.
+
+        Args:
+            library: the folders that preceptor wrote.
+            people: what people say.
+            data: the studio's own folder.
+        """
+        self.library = library
+        self.people = people
+        self.data = data
+        self.live = LiveFiles(people, data / "people")
+        self.measurements = Measurements(people, library)
+        self.rated = RatedRows(people)
+        self.index = RowIndex(data / "index.sqlite", library)
+        self.runs = Runs()
+        self.trials = Trials(data / "trials")
+        self.cohorts = Sources()
+
+    def start(self) -> None:
+        """Begins what runs in the background: the files of people's rows follow their ratings, rows are indexed."""
+        self.live.start()
+        self.index.refresh()
+
+    def stop(self) -> None:
+        """Ends it, once what people said is written."""
+        self.live.stop()
+        self.index.stop()
 
 
 def studio_of(request: Request) -> Studio:

@@ -19,7 +19,6 @@ from preceptor.studio.cohorts.files import paths_of_cohorts, read_cohort_file
 from preceptor.studio.cohorts.sources import Sources
 from preceptor.studio.context import Studio
 from preceptor.studio.folders import Library
-from preceptor.studio.routes.rows import index_of
 from studio_small import Person, make_studio, owner, rater
 
 WEEKS = (("2026-03-03", "old-1", 6), ("2026-03-10", "old-1", 4), ("2026-03-17", "new-2<b>", 18))
@@ -132,7 +131,7 @@ def test_a_judges_verdicts_are_joined_with_times_and_lead_to_the_judged_rows(
     assert found is not None
     shown = re.search(r'<span class="soft id">(\w+)</span>', rows)
     assert shown is not None
-    index_of(studio).update()
+    studio.index.update()
     judged = see(person, unescape(found[1]))
     asked = next(row for row in prompts_in(evaluated) if row["id"] == shown[1])["conversation"][0]["content"]
     assert asked in unescape(judged)
@@ -190,6 +189,7 @@ def test_the_pages_are_the_owners_and_hostile_addresses_are_refused(person: Pers
     ada = rater(studio)
     for path in ("/cohorts", "/cohorts/one?of=work/data/production.jsonl", "/cohorts/failing?of=x"):
         assert ada.client.get(path).status_code == 403
+    see(person, "/cohorts")
     assert person.client.get("/cohorts/one?of=../../etc/passwd").status_code == 404
     assert person.client.get("/cohorts/failing?of=work/data/production.jsonl&since=<b>").status_code == 400
     assert "0 responses" in words(see(person, "/cohorts/failing?of=work/data/production.jsonl&model=none"))

@@ -16,7 +16,6 @@ from preceptor.store.selection import NOT_SAID
 from preceptor.studio.context import Studio
 from preceptor.studio.people import assign, ratings
 from preceptor.studio.people.raters import invite, sign_in, visitor
-from preceptor.studio.routes.rows import index_of
 from studio_people import rate
 from studio_small import Person, make_queue, make_studio, owner, rater
 
@@ -48,7 +47,7 @@ def labels(tmp_path: Path) -> pc.LabelResult:
 @pytest.fixture
 def studio(tmp_path: Path, labels: pc.LabelResult) -> Studio:
     made = make_studio(tmp_path / "studio", tmp_path / "work")
-    index_of(made).update()
+    made.index.update()
     return made
 
 
@@ -103,7 +102,7 @@ def test_a_failure_has_its_texts_and_a_cohort(person: Person, labels: pc.LabelRe
     failed = FailureRow(7, "data:8", "r7", "no_answer", "neither 1 nor 2", cohort="c1", **texts)
     with (labels.path / "failures.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(failed.wire()) + "\n")
-    index_of(studio).update()
+    studio.index.update()
     assert "1 row<" in person.see("/rows?what=failures&cohort=c1&words=loud")
     page = person.see("/rows/row?of=work/labels&id=r7&file=failures.jsonl&line=1")
     assert "no_answer" in page

@@ -11,11 +11,10 @@ from preceptor.core.errors import UsageError
 from preceptor.evaluation.intervals import LEAST_FOR_RATE
 from preceptor.studio.cohorts.figures import MOST_COHORTS, figure
 from preceptor.studio.cohorts.over_time import OverTime, failing_rows
-from preceptor.studio.cohorts.sources import JUDGED, Source, Sources
+from preceptor.studio.cohorts.sources import JUDGED, Source
 from preceptor.studio.context import studio_of
 from preceptor.studio.pages import NotFoundError, owner_page, show
 
-_SOURCES = Sources()
 _MOST_ROWS = 200
 """Failing rows on one page."""
 
@@ -31,20 +30,20 @@ class Listed:
 
 def cohorts(request: Request) -> Response:
     """All sources, those with something worse first."""
-    if not _SOURCES.ready(studio_of(request).library):
+    if not studio_of(request).cohorts.ready(studio_of(request).library):
         return _waiting(request)
-    sources, failed = _SOURCES.all(studio_of(request).library)
-    listed = [Listed(source, _SOURCES.shown(source), Link(source.address)) for source in sources]
+    sources, failed = studio_of(request).cohorts.all(studio_of(request).library)
+    listed = [Listed(source, studio_of(request).cohorts.shown(source), Link(source.address)) for source in sources]
     listed.sort(key=lambda entry: entry.shown is None or not entry.shown.worse)
     return show(request, "cohorts.html.jinja", listed=listed, failed=failed, least=LEAST_FOR_RATE)
 
 
 def cohort(request: Request) -> Response:
     """One source: failures over time by cohort, and each model beside the one before it."""
-    if not _SOURCES.ready(studio_of(request).library):
+    if not studio_of(request).cohorts.ready(studio_of(request).library):
         return _waiting(request)
     source = _source(request)
-    shown = _SOURCES.shown(source)
+    shown = studio_of(request).cohorts.shown(source)
     title = f"Lost to {source.against}" if source.against else "Signs of failure"
     return show(
         request,
@@ -60,7 +59,7 @@ def cohort(request: Request) -> Response:
 
 def failing(request: Request) -> Response:
     """The responses of a source that failed, the latest first; of one cohort, of one model, since a day."""
-    if not _SOURCES.ready(studio_of(request).library):
+    if not studio_of(request).cohorts.ready(studio_of(request).library):
         return _waiting(request)
     source, query = _source(request), request.query_params
     chosen, model, since = query.get("cohort") or None, query.get("model") or None, _day(query.get("since", ""))
@@ -80,13 +79,15 @@ def failing(request: Request) -> Response:
 
 def _waiting(request: Request) -> Response:
     """A page that says what is being read, and becomes the page that was asked for."""
-    return show(request, "cohorts_reading.html.jinja", doing=_SOURCES.doing, address=str(request.url.query))
+    return show(
+        request, "cohorts_reading.html.jinja", doing=studio_of(request).cohorts.doing, address=str(request.url.query)
+    )
 
 
 def _source(request: Request) -> Source:
     query = request.query_params
     named = query.get("of", ""), query.get("against", "")
-    sources, failed = _SOURCES.all(studio_of(request).library)
+    sources, failed = studio_of(request).cohorts.all(studio_of(request).library)
     found = next((source for source in sources if (source.name, source.against) == named), None)
     if found is None:
         problem = next((entry.problem for entry in failed if entry.name == named[0]), None)

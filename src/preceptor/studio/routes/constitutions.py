@@ -13,9 +13,9 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.specs import JudgeSpec, check_judges
 from preceptor.results.label import LabelResult
 from preceptor.studio.constitutions.compared import compared
-from preceptor.studio.constitutions.drafts import MOST_ROWS, Trial, Trials, check_draft, save_version
+from preceptor.studio.constitutions.drafts import MOST_ROWS, Trial, check_draft, save_version
 from preceptor.studio.constitutions.versions import Version, toml_of, versions
-from preceptor.studio.context import Studio, studio_of
+from preceptor.studio.context import studio_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import (
     POLLING_ENDS,
@@ -29,7 +29,6 @@ from preceptor.studio.pages import (
     text_in,
 )
 
-_TRIALS: dict[Path, Trials] = {}
 _FEW_ROWS = 20
 
 
@@ -93,7 +92,7 @@ def try_draft(request: Request, form: FormData) -> Response:
         budget = float(text_in(form, "budget").strip() or "1")
         if not math.isfinite(budget):
             raise UsageError("budget: expected a number of dollars")
-        trial = _trials(studio).start(draft, judge, source, integer_in(form, "rows", _FEW_ROWS), budget)
+        trial = studio.trials.start(draft, judge, source, integer_in(form, "rows", _FEW_ROWS), budget)
     except (UsageError, ValueError) as error:
         return _editor(request, base, text, problem=str(error), status=400)
     return go(f"/constitutions/{base}/trials/{trial.number}")
@@ -162,14 +161,10 @@ def _model_of(works: tuple[Work, ...]) -> str:
 
 
 def _trial(request: Request) -> Trial:
-    found = _trials(studio_of(request)).find(number_in(request, "trial"))
+    found = studio_of(request).trials.find(number_in(request, "trial"))
     if found is None:
         raise NotFoundError("This trial belongs to an earlier start of the studio; its labels are in the list of rows.")
     return found
-
-
-def _trials(studio: Studio) -> Trials:
-    return _TRIALS.setdefault(studio.data, Trials(studio.data / "trials"))
 
 
 def _own(request: Request) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 from markupsafe import Markup
 from starlette.datastructures import FormData, UploadFile
@@ -37,7 +37,7 @@ from preceptor.studio.people.export import asked_share, file_name, write_beside
 from preceptor.studio.people.guidelines import guidelines_of
 from preceptor.studio.people.interchange import take_in
 from preceptor.studio.people.live import LiveFiles
-from preceptor.studio.people.measured import Measured, Measurements
+from preceptor.studio.people.measured import Measured
 from preceptor.studio.people.opinions import opinions
 from preceptor.studio.people.quality import prompt_text
 from preceptor.studio.people.queues import Guidelines, NewItem, Queue
@@ -359,11 +359,11 @@ def _work_of(studio: Studio, queue: Queue) -> Work | None:
 
 
 def _measured(request: Request, queue: Queue) -> Measured:
-    return cast("Measurements", request.app.state.measurements).of(queue)
+    return studio_of(request).measurements.of(queue)
 
 
 def _live(request: Request) -> LiveFiles:
-    return cast("LiveFiles", request.app.state.live)
+    return studio_of(request).live
 
 
 ROUTES = (

@@ -1,7 +1,6 @@
 """Raters for the owner: invitations, and who rated how much."""
 
 from collections.abc import Sequence
-from typing import cast
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -13,7 +12,6 @@ from preceptor.studio.context import studio_of
 from preceptor.studio.pages import NotFoundError, go, number_in, owner_form, owner_page, show, text_in
 from preceptor.studio.people import raters
 from preceptor.studio.people.activity import Activity, activity
-from preceptor.studio.people.measured import Measurements
 from preceptor.studio.people.queues import Queue, queues
 
 _MOST_QUEUES = 10
@@ -56,7 +54,7 @@ def _page(request: Request, invited: str = "", token: str | None = None) -> Resp
 
 def _agreeing(request: Request, listed: Sequence[Queue]) -> dict[tuple[int, int], Estimate]:
     """How often each rater agrees with the majority of the others, by rater and queue."""
-    measurements = cast("Measurements", request.app.state.measurements)
+    measurements = studio_of(request).measurements
     rated = [(queue, measurements.of(queue).quality.raters) for queue in listed]
     return {
         (rater.rater, queue.id): rater.with_others

@@ -4,9 +4,7 @@ import json
 import sqlite3
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -14,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
 from preceptor.store.preference_row import FailureRow, PreferenceRow
-from preceptor.studio.context import Studio, studio_of
+from preceptor.studio.context import studio_of
 from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
 from preceptor.studio.people.shown import ShownRow, View
 from preceptor.studio.rows import browse
@@ -25,8 +23,6 @@ from preceptor.studio.rows.filters import RANGES, Filter
 from preceptor.studio.rows.index import RowIndex
 from preceptor.studio.rows.said import RatedRows, said_of
 
-_INDEXES: dict[Path, RowIndex] = {}
-_OPENING = Lock()
 _EXCERPT = 160
 """Characters of a prompt in the list."""
 _VIEWS: dict[str, View] = {"plain": "plain", "differences": "differences"}
@@ -143,7 +139,7 @@ def _reading(request: Request, chosen: Filter, *, first: bool = True) -> Generat
 
 
 def _rated(request: Request) -> RatedRows:
-    return cast("RatedRows", request.app.state.rated)
+    return studio_of(request).rated
 
 
 def _rated_as(row: Found, rated: Mapping[int, int]) -> int | None:
@@ -196,25 +192,9 @@ def _page_number(request: Request) -> int:
 
 def _index(request: Request) -> RowIndex:
     """The index of this studio, which looks for new rows whenever a page is opened."""
-    index = index_of(studio_of(request))
+    index = studio_of(request).index
     index.refresh()
     return index
-
-
-def index_of(studio: Studio) -> RowIndex:
-    """The one index of a studio."""
-    with _OPENING:
-        if studio.data not in _INDEXES:
-            _INDEXES[studio.data] = RowIndex(studio.data / "index.sqlite", studio.library)
-        return _INDEXES[studio.data]
-
-
-def close_index(studio: Studio) -> None:
-    """Ends what indexes a studio's rows; the next start continues."""
-    with _OPENING:
-        index = _INDEXES.pop(studio.data, None)
-    if index is not None:
-        index.stop()
 
 
 ROUTES = (

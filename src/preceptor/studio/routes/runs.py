@@ -6,15 +6,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from preceptor.core.errors import PreceptorError
-from preceptor.studio.context import studio_of
+from preceptor.studio.context import Studio, studio_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
 from preceptor.studio.rows.files import opened
 from preceptor.studio.runs import figures
 from preceptor.studio.runs.samples import MOST_STEPS, PAGE, sample_page, usual_steps
-from preceptor.studio.runs.state import Runs, RunState, report_of
+from preceptor.studio.runs.state import RunState, report_of
 
-_RUNS = Runs()
 _REPORT_POLICY = (
     "sandbox allow-scripts allow-downloads; default-src 'none'; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
@@ -35,25 +34,25 @@ class Listed:
 def runs(request: Request) -> Response:
     """All runs, those that changed last first."""
     works = sorted(studio_of(request).library.works("run"), key=lambda work: -work.changed)
-    return show(request, "runs.html.jinja", runs=[_listed(work) for work in works])
+    return show(request, "runs.html.jinja", runs=[_listed(studio_of(request), work) for work in works])
 
 
 def run(request: Request) -> Response:
     """One run: its status, curves and results so far."""
-    state = _RUNS.state(_work(request))
+    state = studio_of(request).runs.state(_work(request))
     return show(request, "run.html.jinja", state=state, figures=figures.of_one(state), report=report_of(state.work))
 
 
 def live(request: Request) -> Response:
     """The part of a run's page that changes while it trains. Polling ends once the run has ended."""
-    state = _RUNS.state(_work(request))
+    state = studio_of(request).runs.state(_work(request))
     status = 200 if state.status in ("running", "begun") else POLLING_ENDS
     return show(request, "run_live.html.jinja", status=status, state=state, figures=figures.of_one(state))
 
 
 def samples(request: Request) -> Response:
     """What the policy answered to the same prompts at some checkpoints, side by side."""
-    state = _RUNS.state(_work(request))
+    state = studio_of(request).runs.state(_work(request))
     asked = [int(step) for step in request.query_params.getlist("step") if step.isdecimal() and len(step) < 19][
         :MOST_STEPS
     ]
@@ -66,7 +65,7 @@ def samples(request: Request) -> Response:
 
 def overlay(request: Request) -> Response:
     """Several runs on top of each other."""
-    states = [_RUNS.state(_named(request, name)) for name in request.query_params.getlist("name")[:8]]
+    states = [studio_of(request).runs.state(_named(request, name)) for name in request.query_params.getlist("name")[:8]]
     if not states:
         raise NotFoundError("No run is chosen; tick some in the list of runs.")
     return show(request, "runs_overlay.html.jinja", states=states, figures=figures.overlaid(states))
@@ -85,9 +84,9 @@ def report(request: Request) -> Response:
     return HTMLResponse(text, headers={"content-security-policy": _REPORT_POLICY, "x-frame-options": "SAMEORIGIN"})
 
 
-def _listed(work: Work) -> Listed:
+def _listed(studio: Studio, work: Work) -> Listed:
     try:
-        return Listed(work, _RUNS.state(work))
+        return Listed(work, studio.runs.state(work))
     except PreceptorError as error:
         return Listed(work, None, str(error))
 
