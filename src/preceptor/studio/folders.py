@@ -1,18 +1,20 @@
 """The folders that the studio shows. Pages name a folder by its name in this list, never by a path."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar, cast
 
-from preceptor.core.errors import UsageError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.store.own_folder import Kind, kind_of
 
+T = TypeVar("T")
 _DEPTH = 5
 """How deep below a given folder work is looked for."""
 _MOST = 2000
-"""Folders looked at below a given one, so that naming a home directory by mistake ends."""
+"""Folders looked at below a given one, so that naming a home directory by mistake ends; also files remembered."""
 _FRESH_S = 5.0
 
 
@@ -46,6 +48,8 @@ class Library:
         self._lock = Lock()
         self._looked = -_FRESH_S
         self._works: tuple[Work, ...] = ()
+        self._read: dict[tuple[str, Path], tuple[object, object]] = {}
+        """What was read from files, and their state then; the latest last."""
 
     def works(self, *kinds: Kind) -> tuple[Work, ...]:
         """All work of these kinds, or of every kind, by name. Looks again when the last look is 5 seconds old."""
@@ -58,6 +62,32 @@ class Library:
     def find(self, name: str) -> Work | None:
         """The work of this name; None if there is none."""
         return next((work for work in self.works() if work.name == name), None)
+
+    def remembered(self, what: str, file: Path, read: Callable[[], T]) -> T:
+        """What is read from a file; read again once the file's time, size or inode has changed.
+
+        Args:
+            what: names what is read, since one file may be read for several purposes.
+            read: reads it; an error is raised and not remembered.
+
+        Raises: PreceptorError if the file is not there.
+        """
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise PreceptorError(f"{file}: cannot be read: {error.strerror or error}") from error
+        key, mark = (what, file), (status.st_mtime_ns, status.st_size, status.st_ino)
+        with self._lock:
+            known = self._read.get(key)
+        if known is not None and known[0] == mark:
+            return cast("T", known[1])
+        made = read()
+        with self._lock:
+            self._read.pop(key, None)
+            self._read[key] = (mark, made)
+            while len(self._read) > _MOST:
+                self._read.pop(next(iter(self._read)))
+        return made
 
     def _look(self) -> Iterator[Work]:
         seen: set[Path] = set()

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import ConstitutionName
 from preceptor.judging.constitution import Constitution, load_constitution, shipped_constitutions
-from preceptor.judging.kept import FOLDER, constitution_toml, kept_constitutions
+from preceptor.judging.kept import FOLDER, constitution_toml
 from preceptor.results.label import LabelResult
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
@@ -78,16 +78,16 @@ def versions(library: Library, own: Path) -> list[Version]:
         own: the studio's folder of saved versions.
     """
     known = _Known()
-    for name in shipped_constitutions():
-        known.text(load_constitution(name), SHIPPED)
+    for constitution in _shipped():
+        known.text(constitution, SHIPPED)
     for folder in (*library.folders, *(folder / FOLDER for folder in library.folders), own):
         for path, constitution in _in_folder(folder):
             known.text(constitution, str(path))
     for work in library.works():
-        kept = kept_constitutions(work.path)
+        kept = [constitution for path, constitution in _in_folder(work.path / FOLDER) if constitution.hash == path.stem]
         for constitution in kept:
             known.text(constitution, f"{work.name}/{FOLDER}")
-        _uses(work, kept, known)
+        _uses(library, work, kept, known)
     return sorted(known.versions.values(), key=lambda version: (not version.uses, version.name, version.version))
 
 
@@ -116,16 +116,23 @@ def _read(path: Path, _changed: int) -> Constitution | None:
         return None
 
 
-def _uses(work: Work, kept: Sequence[Constitution], known: _Known) -> None:
+@cache
+def _shipped() -> tuple[Constitution, ...]:
+    return tuple(map(load_constitution, shipped_constitutions()))
+
+
+def _uses(library: Library, work: Work, kept: Sequence[Constitution], known: _Known) -> None:
     """Records what a folder used, as far as it says so."""
     try:
         if work.kind == "labels":
-            labels = LabelResult.load(work.path)
+            file = work.path / LabelResult.FILE
+            labels = library.remembered("labels", file, lambda: LabelResult.load(work.path))
             for facts in labels.constitutions:
                 use = Use(work, f"labelled {labels.counts.preferences:,} comparisons")
                 known.used(facts, use, facts.summary)
         elif work.kind == "run":
-            summary = RunDirectory.open(work.path).finished()
+            file = work.path / "summary.json"  # missing until the run is finished
+            summary = library.remembered("run", file, lambda: RunDirectory.open(work.path).finished())
             if summary is not None and summary.constitution is not None:
                 recorded = summary.constitution
                 facts = ConstitutionName(name=recorded.name, version=recorded.version, hash=recorded.hash)
