@@ -82,7 +82,7 @@ def judges(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, "
+            help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, one-call, "
             "joined by +.",
             show_default="detailed",
             rich_help_panel=JUDGES,
