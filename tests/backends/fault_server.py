@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, in_order
 from preceptor.backends.connection import Connection
@@ -80,8 +80,8 @@ class FaultServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, script: Script) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, script: Script, handler: "type[FaultHandler] | None" = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or FaultHandler)
         self.script = script
         self.asked: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
@@ -95,7 +95,7 @@ class FaultServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
 
-    def __enter__(self) -> "FaultServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -108,7 +108,9 @@ class FaultServer(ThreadingHTTPServer):
         """A client that went away is no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class FaultHandler(BaseHTTPRequestHandler):
+    """Answers as its server's script says."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: FaultServer  # type: ignore[assignment]
@@ -199,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(b'{"choices": [', 200, {"Content-Length": "1000"})
             self._drop()
         else:
-            status, content = _continued(self.server.script, body, chat="chat" in self.path)
+            status, content = answered(self.server.script, body, chat="chat" in self.path)
             self._spoil(content, fault, status)
 
     def _spoil(self, content: Any, fault: str, status: int) -> None:
@@ -237,8 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-def _continued(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int, Any]:
-    """The model's answer, or a refusal."""
+def answered(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int, Any]:
+    """The status and the model's answer, or a refusal."""
     listed = int(body.get("top_logprobs" if chat else "logprobs", 0))
     if not (script.has_chat if chat else script.has_text):
         return 400, {"error": {"message": "no chat template" if chat else "this model takes conversations only"}}

@@ -87,6 +87,10 @@ class Price:
             if not 0.0 <= price <= DEAREST:  # NaN is in no range
                 raise ValueError(f"a price is a number of dollars from 0 to {DEAREST:g}, got {price}")
 
+    def times(self, share: float) -> "Price":
+        """The price with a discount: `times(0.5)` is half of it."""
+        return Price(share * self.prompt, share * self.completion)
+
     def cost(self, usage: Usage) -> float:
         """Dollars for the tokens of a call."""
         return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
@@ -185,6 +189,11 @@ def plain_identity(model: LanguageModel) -> str:
 def pace_in_words(model: LanguageModel) -> str | None:
     """How many requests of a served model were in flight, if their number adapts to the server; None if it does not."""
     return getattr(model, "pace", None)
+
+
+def is_recoverable(model: LanguageModel) -> bool:
+    """Whether calls in flight when a process ends are found again by the next one (a batch endpoint's are)."""
+    return bool(getattr(model, "recoverable", False))
 
 
 def in_order(batches: Iterable[Indexed[T]], count: int) -> list[T]:

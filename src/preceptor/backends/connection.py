@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from preceptor.core.settings import Settings
+from preceptor.core.types import Flag
 
 
 class Connection(Settings):
@@ -36,6 +37,9 @@ class Connection(Settings):
     """Answers sampled for each question if the server gives no log-probabilities."""
     vote_tokens: int = Field(default=16, ge=1, le=100_000)
     """Most tokens of such an answer. Raise it for a model that reasons before it answers."""
+    batch: Flag = False
+    """Whether to send calls to the server's batch endpoint: for half the price, within a day. For `label`, `audit` and
+    `evaluate`, which keep the batches in their folder."""
     prices: Path | None = None
     """A TOML file of prices in the form of `backends/openai/prices.toml`, which takes precedence over it. A server on
     this machine or a private network that is in neither file is free."""

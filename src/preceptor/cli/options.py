@@ -82,8 +82,8 @@ def judges(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, one-call, "
-            "joined by +.",
+            help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, "
+            "one-call, joined by +.",
             show_default="detailed",
             rich_help_panel=JUDGES,
         ),
@@ -135,6 +135,12 @@ def connection(
         float,
         typer.Option(metavar="SECONDS", help="Time limit for one attempt at a call.", rich_help_panel=SERVERS),
     ] = 120.0,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch", help="Use the server's batch endpoint: half price, within a day.", rich_help_panel=SERVERS
+        ),
+    ] = False,
     prices: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Prices of models; they replace the built-in ones.", rich_help_panel=SERVERS),
@@ -152,6 +158,7 @@ def connection(
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
         timeout_s=timeout,
+        batch=batch,
         prices=prices,
     )
 

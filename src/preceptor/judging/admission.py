@@ -30,12 +30,16 @@ class BudgetedAdmission:
         price: Price | None,
         sent: Callable[[int, Usage, float | None], Sent],
         estimating: Estimating | None = None,
+        *,
+        recoverable: bool = False,
     ) -> None:
         """Args:
         price: None if unknown; then nothing is reserved.
         sent: makes the record of a request about to be sent, from its index, estimated usage and reserved dollars.
         estimating: what earlier calls have shown; changed by these.
+        recoverable: whether the model keeps its own record of what is in flight, so that none is lost and counted.
         """
+        self._recoverable = recoverable
         self._ledger = ledger
         self._price = price or FREE
         self._known = price is not None
@@ -65,7 +69,7 @@ class BudgetedAdmission:
                     break
                 self._estimated[index] = self._price.cost(usage)
                 admitted.append(self._sent(index, usage, dollars if self._known else None))
-        if admitted:
+        if admitted and not self._recoverable:
             self._ledger.begin(admitted)
         return len(admitted)
 

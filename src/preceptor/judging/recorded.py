@@ -13,6 +13,7 @@ from preceptor.backends.base import (
     Completion,
     Indexed,
     LanguageModel,
+    is_recoverable,
 )
 from preceptor.core.hashing import canonical_json
 from preceptor.core.ticks import tick
@@ -126,6 +127,7 @@ class RecordedModel:
             self.model.price,
             lambda i, usage, dollars: self._sent(calls.operation, calls.keys[i], usage, dollars),
             self._estimating,
+            recoverable=is_recoverable(self.model),
         )
         answered = 0
         try:

@@ -35,6 +35,8 @@ from preceptor.store.claims import Claims
 from preceptor.store.migrations import migrate
 
 JSON = dict[str, object]
+IN_MEMORY = Path(":memory:")
+"""The path of a ledger that is kept in memory."""
 
 
 class LedgerTotals(Frozen):
@@ -173,6 +175,10 @@ class Ledger:
     def spent(self) -> float:
         """Dollars of all calls and failed attempts on record."""
         return self._spent
+
+    def beside(self, name: str) -> Path | None:
+        """A path beside the ledger; None if it is in memory."""
+        return None if self._path == IN_MEMORY else self._path.with_name(name)
 
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
         """The recorded outcomes by key; keys without an outcome are left out."""

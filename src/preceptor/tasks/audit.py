@@ -12,7 +12,7 @@ from typing import Any
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
-from preceptor.backends.resolve import open_model
+from preceptor.backends.resolve import BATCHES, check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
@@ -124,11 +124,12 @@ def _all_judged(
     ensemble: bool,
 ) -> list[JudgeRun]:
     """Every judge's answers for the rows, in the judges' order. Each model is opened once."""
+    check_batch(connection, [spec.model for spec in specs])
     runs: dict[int, JudgeRun] = {}
     raters: dict[int, Rater] = {}
     for name in dict.fromkeys(spec.model for spec in specs):
         progress.stage(f"opening {Path(name).name}")
-        model = open_model(name, connection)
+        model = open_model(name, connection, batches=ledger.beside(BATCHES))
         check_prices(ledger.budget, [model])
         for position, spec in enumerate(specs):
             if spec.model == name:

@@ -11,7 +11,7 @@ from typing import Any
 from preceptor.backends.base import pace_in_words
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
-from preceptor.backends.resolve import open_model
+from preceptor.backends.resolve import BATCHES, check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
@@ -291,7 +291,9 @@ def open_models(job: _LabelJob, ledger: Ledger, *, unasked: bool = False) -> Ope
     Raises: UsageError, PreceptorError when a model cannot be opened, or has no price and there is a budget.
     """
     names = [spec.model for spec in job.judges] + ([job.sampling.policy] if job.sampling else [])
-    models = {name: open_model(name, job.connection, unasked=unasked) for name in dict.fromkeys(names)}
+    check_batch(job.connection, names)
+    batches = ledger.beside(BATCHES)
+    models = {name: open_model(name, job.connection, unasked=unasked, batches=batches) for name in dict.fromkeys(names)}
     check_prices(job.budget, list(models.values()))
     judge = build_judge(job.judges, models, ledger)
     policy = trajectory_judge = None

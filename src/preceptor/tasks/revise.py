@@ -7,7 +7,7 @@ from typing import Any
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
-from preceptor.backends.resolve import open_model
+from preceptor.backends.resolve import BATCHES, check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Progress
@@ -83,7 +83,8 @@ def revise(
         Ledger(folder / "ledger.sqlite", budget) as ledger,
     ):
         display.stage("opening the model")
-        opened = open_model(model, connection)
+        check_batch(connection, [model])
+        opened = open_model(model, connection, batches=ledger.beside(BATCHES))
         check_prices(budget, [opened])
         reviser = Reviser(opened, principles, settings, ledger)
         display.stage("revising")

@@ -5,8 +5,10 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -23,9 +25,14 @@ from preceptor.core.types import JsonObject
 
 MOST_BYTES = 4 << 20
 """Limit of one answer, decompressed. A usual answer has a few thousand bytes; a long list of models about a million."""
+MOST_TRANSFERRED = 2 << 30
+"""Limit of a downloaded file."""
+TRANSFER_S = 1800.0
+"""Time limit of sending or fetching a file of hundreds of megabytes."""
 MOST_REDIRECTS = 3
 LONGEST_CONNECTING_S = 10.0
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
+_JSON = {"Content-Type": "application/json"}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _KEEP_METHOD = (307, 308)
 _PORTS = {"http": 80, "https": 443}
@@ -45,7 +52,15 @@ class HttpTransport:
     async def send(self, path: str, body: JsonObject | None) -> bytes:
         """As `Transport.send`."""
         content = None if body is None else _encoded(body)
-        return await self._connections.fetch(self._base_url + path, content, self._headers, self._proxy)
+        return await self._connections.fetch(self._base_url + path, content, self._headers | _JSON, self._proxy)
+
+    async def upload(self, path: str, fields: dict[str, str], file: Path) -> bytes:
+        """Sends a form with a file. Raises: as `send`."""
+        return await self._connections.upload(self._base_url + path, fields, file, self._headers, self._proxy)
+
+    async def download(self, path: str, file: Path) -> None:
+        """Writes what the server answers into a file. Raises: as `send`."""
+        await self._connections.download(self._base_url + path, file, self._headers, self._proxy)
 
 
 class Connections:
@@ -67,19 +82,31 @@ class Connections:
 
         Raises: StatusError, NoAnswerError, UnreadableError, RedirectedError.
         """
-        try:
+        with _faults(self._timeout_s):
             async with asyncio.timeout(self._timeout_s):  # the whole of it: a body could trickle in for ever
                 return await self._followed(url, content, headers, proxy)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise NoAnswerError(f"no connection: {error}", reached=False) from None
-        except TimeoutError:
-            raise NoAnswerError(f"no whole answer within {self._timeout_s:g} s", late=True) from None
-        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
-            cause = getattr(error, "os_error", error)
-            raise NoAnswerError(f"no connection: {cause}", reached=False) from None
-        except (aiohttp.ClientError, ValueError) as error:
-            sent = not isinstance(error, aiohttp.ClientConnectionResetError)
-            raise NoAnswerError(f"no connection: {error or type(error).__name__}", sent=sent) from None
+
+    async def upload(
+        self, url: str, fields: Mapping[str, str], file: Path, headers: Mapping[str, str], proxy: str | None
+    ) -> bytes:
+        """Sends a form with a file. Raises: as `fetch`."""
+        with _faults(TRANSFER_S), file.open("rb") as stream:
+            form = aiohttp.FormData(fields)
+            form.add_field("file", stream, filename=file.name, content_type="application/jsonl")
+            async with asyncio.timeout(TRANSFER_S):
+                return await self._followed(url, form, headers, proxy)
+
+    async def download(self, url: str, file: Path, headers: Mapping[str, str], proxy: str | None) -> None:
+        """Writes the body of an answer into a file. Redirects are not followed. Raises: as `fetch`."""
+        with _faults(TRANSFER_S):
+            request = self._session.get(url, headers=headers, allow_redirects=False, proxy=proxy)
+            async with asyncio.timeout(TRANSFER_S), request as response:
+                if response.status != 200:
+                    words = _words(await _body(response))
+                    raise StatusError(response.status, words, asked_wait(response.headers.get("retry-after")))
+                with file.open("wb") as stream:
+                    async for part in _decompressed(response, MOST_TRANSFERRED):
+                        stream.write(part)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -99,7 +126,9 @@ class Connections:
             )
         return self._opened
 
-    async def _followed(self, url: str, content: bytes | None, headers: Mapping[str, str], proxy: str | None) -> bytes:
+    async def _followed(
+        self, url: str, content: bytes | aiohttp.FormData | None, headers: Mapping[str, str], proxy: str | None
+    ) -> bytes:
         """The body behind redirects. A redirect is followed only if it stays on the same server (scheme, host and port)
         and keeps the method: a POST that becomes a GET is a different request.
         """
@@ -118,9 +147,27 @@ class Connections:
                     wait_s = asked_wait(response.headers.get("retry-after")) or _retry_delay(answer)
                     raise StatusError(status, _words(answer) or str(response.reason), wait_s)
             url = urljoin(url, place)
-            if _origin(url) != _origin(start) or not (content is None or status in _KEEP_METHOD):
+            again = content is None or (isinstance(content, bytes) and status in _KEEP_METHOD)
+            if _origin(url) != _origin(start) or not again:
                 break
         raise RedirectedError(status, urlsplit(url)._replace(query="", fragment="").geturl())
+
+
+@contextmanager
+def _faults(limit_s: float) -> Generator[None]:
+    """Within the context, faults of the connection are raised as `NoAnswerError`."""
+    try:
+        yield
+    except aiohttp.ConnectionTimeoutError as error:
+        raise NoAnswerError(f"no connection: {error}", reached=False) from None
+    except TimeoutError:
+        raise NoAnswerError(f"no whole answer within {limit_s:g} s", late=True) from None
+    except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+        cause = getattr(error, "os_error", error)
+        raise NoAnswerError(f"no connection: {cause}", reached=False) from None
+    except (aiohttp.ClientError, ValueError) as error:
+        sent = not isinstance(error, aiohttp.ClientConnectionResetError)
+        raise NoAnswerError(f"no connection: {error or type(error).__name__}", sent=sent) from None
 
 
 def proxy_for(address: Address) -> str | None:
@@ -187,16 +234,25 @@ def _words(content: bytes) -> str:
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     """The body, decompressed as it comes, so that it is never larger than the limit in memory."""
+    return b"".join([part async for part in _decompressed(response, MOST_BYTES)])
+
+
+async def _decompressed(response: aiohttp.ClientResponse, most: int) -> AsyncGenerator[bytes]:
+    """The parts of a body, decompressed as they come.
+
+    Raises: UnreadableError when they have more than `most` bytes, or cannot be decompressed.
+    """
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", *_COMPRESSED):
         raise UnreadableError(f"the answer is compressed as {encoding!r}; gzip was offered")
     decoder = zlib.decompressobj(wbits=47) if encoding in _COMPRESSED else None  # 47: gzip or zlib, whichever it is
-    body = bytearray()
+    size = 0
     async for raw in response.content.iter_any():
         try:
-            body += decoder.decompress(raw, MOST_BYTES + 1 - len(body)) if decoder else raw
+            part = decoder.decompress(raw, most + 1 - size) if decoder else raw
         except zlib.error:
             raise UnreadableError("the answer cannot be decompressed") from None
-        if len(body) > MOST_BYTES:
-            raise UnreadableError(f"the answer has more than {MOST_BYTES >> 20} MiB")
-    return bytes(body)
+        size += len(part)
+        if size > most:
+            raise UnreadableError(f"the answer has more than {most >> 20} MiB")
+        yield part

@@ -42,7 +42,6 @@ def headers_for(address: Address, key: str) -> dict[str, str]:
         "Accept": "application/json",
         "Accept-Encoding": "gzip",
         "Authorization": f"Bearer {key}",
-        "Content-Type": "application/json",
         "User-Agent": "preceptor",
     }
     if address.hosted:

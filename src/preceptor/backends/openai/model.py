@@ -72,11 +72,18 @@ class OpenAIModel:
         key = key_for(address) or NO_KEY
         carried = transport or HttpTransport(address, self.connection, key)
         self._client = Client(address, self.connection, key, carried)
+        self._asking = self._client
+        """Makes the calls that answer requests; what the server supports is asked by `_client`."""
         self._background = Background(self._client.close)
         self._abilities = abilities
         self._probing = threading.Lock()
         self._enforces_schemas = True
         """Whether the server takes JSON schemas; False once it has answered a request only without one."""
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether calls in flight when the process ends are found again by the next one, so that none is lost."""
+        return False
 
     def preflight(self) -> Abilities:
         """Asks the server, once, what it supports.
@@ -117,7 +124,7 @@ class OpenAIModel:
         """How many requests were in flight, in words; None if their number is fixed."""
         if self.connection.concurrency is not None:
             return None
-        limit = self._client.limit
+        limit = self._asking.limit
         return f"{self.address}: at most {limit.most} requests in flight, {limit.now} at the end"
 
     @property
@@ -180,12 +187,12 @@ class OpenAIModel:
         work = current_work()
         with ExitStack() as ending:
             ending.callback(group.cancel)
-            ending.enter_context(work.telling(lambda: group.drop(self._client.sending)))
+            ending.enter_context(work.telling(lambda: group.drop(self._asking.sending)))
             while True:
                 if not work.wanted:
                     batch += [(index, UNWANTED) for index in waiting]
                     waiting.clear()
-                following = list(islice(waiting, max(0, self._client.limit.now - group.flying)))
+                following = list(islice(waiting, max(0, self._asking.limit.now - group.flying)))
                 if admission and following:
                     following = following[: admission.admit([(i, exchanges[i].estimate) for i in following])]
                 for _ in following:
@@ -216,7 +223,7 @@ class OpenAIModel:
         if top_k and "top_k" not in abilities.sampling(request.prompt):
             raise UsageError(f"{self.address} samples from all tokens: set top_k = 0 in the judge's settings")
         tokens = self.count_tokens(request.prompt)
-        exchange = Exchange(self._client, self.address, abilities, request.prompt, request.prefill, tokens)
+        exchange = Exchange(self._asking, self.address, abilities, request.prompt, request.prefill, tokens)
         if isinstance(request, CompleteRequest):
             exchange.expect(1, request.max_new_tokens)
         elif exchange.endpoint.listed:

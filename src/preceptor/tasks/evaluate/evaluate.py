@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from preceptor.backends.connection import Connection
+from preceptor.backends.resolve import check_batch
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.progress import Progress
@@ -124,6 +125,8 @@ def evaluate(
         budget=shared_budget(judge, budget),
         connection=shared_connection(judge, connection),
     )
+    asked = [spec.model for spec in judges] + [policy.model for policy in job.policies if policy.model]
+    check_batch(job.connection, asked)
     audits = list(audit.judges) if isinstance(audit, Audit) else read_audits(audit)
     with shown(progress) as display:
         return _evaluate(job, audits, output, display)

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import same_model
-from preceptor.backends.resolve import open_model
+from preceptor.backends.resolve import BATCHES, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
@@ -159,9 +159,10 @@ class EvaluationWork:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
         self.progress.stage("opening the judge" if part == "judging" else "opening the training judge")
-        models = {name: open_model(name, job.connection) for name in dict.fromkeys(spec.model for spec in specs)}
-        check_prices(job.budget, list(models.values()))
         with self._ledger(f"{folder}/ledger.sqlite") as ledger:
+            names, batches = dict.fromkeys(spec.model for spec in specs), ledger.beside(BATCHES)
+            models = {name: open_model(name, job.connection, batches=batches) for name in names}
+            check_prices(job.budget, list(models.values()))
             judge = build_judge(specs, models, ledger)
             audit = audit_of(judge, specs, audits)
             identities = [[name, of_policy.identity] for name, of_policy in responses.items()]
