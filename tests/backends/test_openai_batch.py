@@ -20,6 +20,7 @@ from preceptor.backends.openai.batched import BatchedModel
 from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Message
+from preceptor.store.batches import BatchFolder
 from preceptor.store.ledger import Ledger
 
 ANSWER_A = {"": {"A": 0.7, "B": 0.3}}
@@ -29,7 +30,7 @@ ANSWER_A = {"": {"A": 0.7, "B": 0.3}}
 def batched(server: BatchServer, folder: Path, **settings: object) -> Generator[BatchedModel]:
     connection = Connection.model_validate({"batch": True, "retries": 3, "first_wait_s": 0.001} | settings)
     address = Address.parse(f"openai:tiny@{server.url}")
-    model = BatchedModel(address, connection, None, folder, gather_s=0.05, poll_s=0.01)
+    model = BatchedModel(address, connection, None, BatchFolder(folder), gather_s=0.05, poll_s=0.01)
     try:
         yield model
     finally:

@@ -1,7 +1,7 @@
 """Opens the model named by a model string. A backend is imported only when one of its models is opened."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
@@ -11,8 +11,8 @@ from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require_local
 
-BATCHES = "batches"
-"""The folder beside a ledger that keeps the batches of a batch endpoint."""
+if TYPE_CHECKING:
+    from preceptor.backends.openai.batch import BatchStore
 
 
 def check_batch(connection: Connection | None, names: Iterable[str]) -> None:
@@ -24,7 +24,7 @@ def check_batch(connection: Connection | None, names: Iterable[str]) -> None:
 
 
 def open_model(
-    name: str, connection: Connection | None = None, *, unasked: bool = False, batches: Path | None = None
+    name: str, connection: Connection | None = None, *, unasked: bool = False, batches: "BatchStore | None" = None
 ) -> LanguageModel:
     """Opens the model behind a model string (`backends/names.py` has the forms).
 
@@ -33,7 +33,7 @@ def open_model(
     Args:
         connection: settings of the connection to a model server.
         unasked: do not ask a server what it supports; assume the abilities of OpenAI's, which suffices to count calls.
-        batches: folder for the batches of a connection that sends calls to a batch endpoint.
+        batches: keeps the batches of a connection that sends calls to a batch endpoint.
 
     Raises: UsageError when there is no such model or a package that it needs is not installed, PreceptorError when it
         cannot be opened.

@@ -12,7 +12,7 @@ from typing import Any
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
-from preceptor.backends.resolve import BATCHES, check_batch, open_model
+from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
@@ -31,6 +31,7 @@ from preceptor.judging.label import Tally
 from preceptor.judging.specs import JudgeSpec, check_prices, make_judge
 from preceptor.reports.audit.page import render_audit
 from preceptor.results.audit import AuditResult
+from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows, write_text, writing
@@ -129,7 +130,7 @@ def _all_judged(
     raters: dict[int, Rater] = {}
     for name in dict.fromkeys(spec.model for spec in specs):
         progress.stage(f"opening {Path(name).name}")
-        model = open_model(name, connection, batches=ledger.beside(BATCHES))
+        model = open_model(name, connection, batches=BatchFolder.beside(ledger))
         check_prices(ledger.budget, [model])
         for position, spec in enumerate(specs):
             if spec.model == name:

@@ -11,7 +11,7 @@ from typing import Any
 from preceptor.backends.base import pace_in_words
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
-from preceptor.backends.resolve import BATCHES, check_batch, open_model
+from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
@@ -29,6 +29,7 @@ from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
+from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, Design, read_comparisons
 from preceptor.store.files import content_of
@@ -292,7 +293,7 @@ def open_models(job: _LabelJob, ledger: Ledger, *, unasked: bool = False) -> Ope
     """
     names = [spec.model for spec in job.judges] + ([job.sampling.policy] if job.sampling else [])
     check_batch(job.connection, names)
-    batches = ledger.beside(BATCHES)
+    batches = BatchFolder.beside(ledger)
     models = {name: open_model(name, job.connection, unasked=unasked, batches=batches) for name in dict.fromkeys(names)}
     check_prices(job.budget, list(models.values()))
     judge = build_judge(job.judges, models, ledger)

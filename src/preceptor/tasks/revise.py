@@ -7,7 +7,7 @@ from typing import Any
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import check_name
-from preceptor.backends.resolve import BATCHES, check_batch, open_model
+from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Progress
@@ -18,6 +18,7 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.revision import Revised, Reviser, RevisionSettings
 from preceptor.judging.specs import check_prices
 from preceptor.results.revision import DEMONSTRATIONS, FAILURES, PAIRS, RevisionResult
+from preceptor.store.batches import BatchFolder
 from preceptor.store.files import write_rows
 from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
@@ -84,7 +85,7 @@ def revise(
     ):
         display.stage("opening the model")
         check_batch(connection, [model])
-        opened = open_model(model, connection, batches=ledger.beside(BATCHES))
+        opened = open_model(model, connection, batches=BatchFolder.beside(ledger))
         check_prices(budget, [opened])
         reviser = Reviser(opened, principles, settings, ledger)
         display.stage("revising")

@@ -1,23 +1,17 @@
 """Answers from a provider's batch endpoint: half the price, within a day.
 
 Calls that wait at the same time are uploaded as one file. All that is needed to find their answers again is on disk
-before anything is paid for, so that a killed process, started again, takes up the batches that are under way:
-
-    0001.requests.jsonl   the calls, each with an id made from its content
-    0001.json             the batch: its id at the server, and how it ended
-    0001.answers.jsonl    the answers, as the server gave them
+before anything is paid for (`store/batches.py`), so that a killed process, started again, takes up the batches that are
+under way.
 
 A call that the batch did not answer (expired, failed) is an error that the client asks again, in the next batch.
 """
 
 import asyncio
 import hashlib
-import json
 import logging
-import os
-import shutil
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -29,7 +23,6 @@ from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import content_hash
 from preceptor.core.ticks import tick
 from preceptor.core.types import JsonObject
-from preceptor.store.files import read_json, write_json, write_text, writing
 
 MOST_CALLS = 50_000
 """Most calls of one batch (OpenAI's limit)."""
@@ -55,6 +48,50 @@ class BatchServer(Transport, Protocol):
 
     async def download(self, path: str, file: Path) -> None:
         """Writes what the server answers into a file. Raises: as `send`."""
+        ...
+
+
+class BatchStore(Protocol):
+    """Keeps batches beyond the end of a process; see `store/batches.py`."""
+
+    def inner(self, name: str) -> "BatchStore":
+        """The batches of one model of several."""
+        ...
+
+    def states(self) -> dict[int, JsonObject]:
+        """What is known of every batch, by its number."""
+        ...
+
+    def write(self, calls: Iterable[bytes], state: JsonObject) -> int:
+        """Puts the calls of a further batch on disk, and returns its number."""
+        ...
+
+    def save(self, number: int, state: JsonObject) -> None:
+        """Writes down what is known of a batch."""
+        ...
+
+    def requests(self, number: int) -> Path:
+        """The file of a batch's calls."""
+        ...
+
+    def download(self, number: int, part: int) -> Path:
+        """Where a part of the answers is put until all are there."""
+        ...
+
+    def join(self, number: int, parts: int) -> None:
+        """Makes one file of all parts of the answers."""
+        ...
+
+    def calls(self, number: int) -> list[str]:
+        """The ids of a batch's calls."""
+        ...
+
+    def answers(self, number: int) -> dict[str, tuple[int, int]]:
+        """The place and length of each answer, by the call's id."""
+        ...
+
+    def answer(self, number: int, place: tuple[int, int]) -> JsonObject:
+        """The answer at a place."""
         ...
 
 
@@ -88,7 +125,7 @@ class BatchTransport:
 
     Args:
         server: takes files and batches.
-        folder: of this model's batches; made when the first is sent.
+        store: keeps this model's batches.
         shown: makes a server's words fit to be shown: on one line, without the key.
         gather_s: seconds without a further call after which those that wait are sent.
         poll_s: seconds before a batch is asked about again; half as much more each time, up to `LONGEST_POLL_S`.
@@ -97,14 +134,14 @@ class BatchTransport:
     def __init__(
         self,
         server: BatchServer,
-        folder: Path,
+        store: BatchStore,
         shown: Callable[[str], str],
         *,
         gather_s: float = 2.0,
         poll_s: float = 1.0,
     ) -> None:
         self._server = server
-        self._folder = folder
+        self._store = store
         self._shown = shown
         self._gather_s = gather_s
         self._poll_s = poll_s
@@ -184,18 +221,17 @@ class BatchTransport:
 
     def _write(self, batch: _Batch) -> None:
         """Puts the calls on disk, before anything is sent."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        batch.number = 1 + max((int(file.stem) for file in self._folder.glob("[0-9]*.json")), default=0)
+        batch.status = "written"
         lines = (
-            to_json({"custom_id": call, "method": "POST", "url": f"/v1{batch.path}", "body": body}).decode()
+            to_json({"custom_id": call, "method": "POST", "url": f"/v1{batch.path}", "body": body})
             for call, body in batch.calls.items()
         )
-        write_text(self._file(batch, "requests.jsonl"), "\n".join(lines) + "\n")
-        self._save(batch, "written")
+        batch.number = self._store.write(lines, batch.state)
+        batch.calls = {}
 
     async def _submit(self, batch: _Batch) -> None:
         """Uploads the calls and creates the batch, unless an earlier process did and could not write it down."""
-        requests = self._file(batch, "requests.jsonl")
+        requests = self._store.requests(batch.number)
         mark = hashlib.sha256(requests.read_bytes()).hexdigest()
         batch.id = await self._created_before(mark)
         if batch.id is None:
@@ -208,7 +244,7 @@ class BatchTransport:
             }
             batch.id = str(from_json(await self._patiently(self._server.send, "/batches", wanted))["id"])
         self._save(batch, "validating")
-        _LOG.info("batch %s: %d calls sent", batch.id, sum(1 for _ in _lines(requests)))
+        _LOG.info("batch %s: %d calls sent", batch.id, len(self._store.calls(batch.number)))
 
     async def _created_before(self, mark: str) -> str | None:
         """The id of the batch that was made from the same file; None if there is none."""
@@ -224,9 +260,13 @@ class BatchTransport:
         waits = _growing(self._poll_s)
         while (served := await self._served(batch))["status"] in _UNDER_WAY:
             await asyncio.sleep(next(waits))
-        await self._fetch(batch, [str(served[k]) for k in ("output_file_id", "error_file_id") if served.get(k)])
+        files = [str(served[key]) for key in ("output_file_id", "error_file_id") if served.get(key)]
+        for part, file in enumerate(files):
+            place = self._store.download(batch.number, part)
+            await self._patiently(self._server.download, f"/files/{file}/content", place)
+        self._store.join(batch.number, len(files))
         self._save(batch, str(served["status"]))
-        self._index(batch)
+        batch.answers = self._store.answers(batch.number)
         _LOG.info("batch %s: %s, %d answers", batch.id, batch.status, len(batch.answers))
         if batch.status == "failed":
             errors = (served.get("errors") or {}).get("data") or [{}]
@@ -241,20 +281,6 @@ class BatchTransport:
         counts = served.get("request_counts") or {}
         tick("answers of the batch", int(counts.get("completed") or 0), int(counts.get("total") or 0))
         return served
-
-    async def _fetch(self, batch: _Batch, files: list[str]) -> None:
-        """Writes the answers and the errors into one file, whole or not at all."""
-        whole, part = self._file(batch, "answers.partial"), self._file(batch, "download.partial")
-        with writing(whole), whole.open("wb") as stream:
-            for file in files:
-                await self._patiently(self._server.download, f"/files/{file}/content", part)
-                with part.open("rb") as downloaded:
-                    shutil.copyfileobj(downloaded, stream)
-                stream.write(b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.unlink(missing_ok=True)
-        whole.replace(self._file(batch, "answers.jsonl"))
 
     async def _patiently(
         self, ask: Callable[Given, Awaitable[Answer]], *arguments: Given.args, **named: Given.kwargs
@@ -280,32 +306,21 @@ class BatchTransport:
     def _restore(self) -> None:
         """Takes up the batches of earlier processes: those that ended give their answers, the others are awaited."""
         self._restored = True
-        for file in sorted(self._folder.glob("[0-9]*.json")):
-            state = read_json(file)
+        for number, state in self._store.states().items():
             known = None if state["id"] is None else str(state["id"])
-            batch = _Batch(str(state["path"]), int(file.stem), known, str(state["status"]))
+            batch = _Batch(str(state["path"]), number, known, str(state["status"]))
             if batch.status in ("written", *_UNDER_WAY):
-                calls = [str(line["custom_id"]) for _, line in _lines(self._file(batch, "requests.jsonl"))]
+                calls = self._store.calls(number)
                 self._start(batch)
             else:  # what it left without an answer is asked again
-                self._index(batch)
+                batch.answers = self._store.answers(number)
                 calls = list(batch.answers)
                 batch.ended.set()
             self._by_call |= dict.fromkeys(calls, batch)
 
     def _save(self, batch: _Batch, status: str) -> None:
         batch.status = status
-        batch.calls = {}
-        write_json(self._folder / f"{batch.number:04}.json", batch.state)
-
-    def _file(self, batch: _Batch, kind: str) -> Path:
-        return self._folder / f"{batch.number:04}.{kind}"
-
-    def _index(self, batch: _Batch) -> None:
-        """Reads where each answer is."""
-        file = self._file(batch, "answers.jsonl")
-        for (start, length), line in _lines(file) if file.exists() else ():
-            batch.answers[str(line.get("custom_id"))] = (start, length)
+        self._store.save(batch.number, batch.state)
 
     def _answer(self, batch: _Batch, call: str) -> bytes:
         """The answer to a call.
@@ -319,10 +334,7 @@ class BatchTransport:
                     "missing: its answers are kept"
                 )
             raise StatusError(408, f"the batch {batch.id} has ended ({batch.status}) without this answer")
-        start, length = batch.answers[call]
-        with self._file(batch, "answers.jsonl").open("rb") as stream:
-            stream.seek(start)
-            line: dict[str, Any] = from_json(stream.read(length))
+        line: dict[str, Any] = self._store.answer(batch.number, batch.answers[call])
         response, error = line.get("response") or {}, line.get("error") or {}
         if response.get("status_code") == 200:
             return to_json(response.get("body"))
@@ -340,17 +352,3 @@ def _growing(wait_s: float) -> Iterator[float]:
     while True:
         yield wait_s
         wait_s = min(1.5 * wait_s, LONGEST_POLL_S)
-
-
-def _lines(file: Path) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
-    """The JSON objects of a file, each with its place and length; a line that holds none is left out."""
-    place = 0
-    with file.open("rb") as stream:
-        for line in stream:
-            try:
-                value = json.loads(line)
-            except ValueError:
-                value = None
-            if isinstance(value, dict):
-                yield (place, len(line)), value
-            place += len(line)

@@ -2,12 +2,11 @@
 
 import re
 from functools import partial
-from pathlib import Path
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import Abilities
 from preceptor.backends.openai.address import Address
-from preceptor.backends.openai.batch import MOST_CALLS, ROWS_AT_ONCE, SHARE_OF_PRICE, BatchTransport
+from preceptor.backends.openai.batch import MOST_CALLS, ROWS_AT_ONCE, SHARE_OF_PRICE, BatchStore, BatchTransport
 from preceptor.backends.openai.client import Client
 from preceptor.backends.openai.http import HttpTransport
 from preceptor.backends.openai.keys import NO_KEY, key_for, words_without
@@ -26,29 +25,29 @@ class BatchedModel(OpenAIModel):
         address: Address,
         connection: Connection,
         abilities: Abilities | None,
-        folder: Path | None,
+        store: BatchStore | None,
         *,
         gather_s: float = 2.0,
         poll_s: float = 1.0,
     ) -> None:
         """Args:
-            folder: holds the batches of one or several models; None to count calls without making any.
+            store: keeps the batches of one or several models; None to count calls without making any.
             gather_s, poll_s: see `BatchTransport`.
 
-        Raises: UsageError for a rate limit, which a batch has no use for, and where there is no folder.
+        Raises: UsageError for a rate limit, which a batch has no use for, and where there is no store.
         """
         for limit in ("requests_per_minute", "tokens_per_minute"):
             if getattr(connection, limit) is not None:
                 raise UsageError(f"{limit} has no meaning with batches: the server works through them as it likes")
-        if folder is None and abilities is None:
+        if store is None and abilities is None:
             raise UsageError("batches need a folder that keeps them; use them in label, audit and evaluate")
         key = key_for(address) or NO_KEY
         http = HttpTransport(address, connection, key)
         super().__init__(address, connection, abilities, http)
         self.price = self.price and self.price.times(SHARE_OF_PRICE)
         self.concurrency = ROWS_AT_ONCE
-        if folder is not None:
-            own = folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', address.name)[:60]}-{content_hash(str(address))[:8]}"
+        if store is not None:
+            own = store.inner(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', address.name)[:60]}-{content_hash(str(address))[:8]}")
             shown = partial(words_without, key)
             sending = BatchTransport(http, own, shown, gather_s=gather_s, poll_s=poll_s)
             self._asking = Client(address, connection.model_copy(update={"concurrency": MOST_CALLS}), key, sending)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.backends.connection import Connection
-from preceptor.backends.resolve import BATCHES, open_model
+from preceptor.backends.resolve import open_model
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.numbers import percent
@@ -15,6 +15,7 @@ from preceptor.core.progress import Progress
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.specs import check_prices
+from preceptor.store.batches import BatchFolder
 from preceptor.store.files import content_of, write_rows, writing
 from preceptor.store.ledger import Ledger
 from preceptor.store.responses import ResponseRow, read_responses
@@ -62,7 +63,7 @@ def collect_responses(
         return _from_prompts(policy, prompts)
     if policy.model is None:
         return _from_file(policy, prompts)
-    model = open_model(policy.model, connection, batches=ledger.beside(BATCHES))
+    model = open_model(policy.model, connection, batches=BatchFolder.beside(ledger))
     check_prices(ledger.budget, [model])
     recorded = RecordedModel(model, ledger, candidate_rater(model.identity))
     by_prompt: dict[str, list[Response | JudgeFailure]] = {}

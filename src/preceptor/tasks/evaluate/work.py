@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import same_model
-from preceptor.backends.resolve import BATCHES, open_model
+from preceptor.backends.resolve import open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
@@ -25,6 +25,7 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import label_rows
 from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
+from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import JUDGE, calls_by_role, notes_of
 from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.files import writing
@@ -160,7 +161,7 @@ class EvaluationWork:
             path.mkdir(parents=True, exist_ok=True)
         self.progress.stage("opening the judge" if part == "judging" else "opening the training judge")
         with self._ledger(f"{folder}/ledger.sqlite") as ledger:
-            names, batches = dict.fromkeys(spec.model for spec in specs), ledger.beside(BATCHES)
+            names, batches = dict.fromkeys(spec.model for spec in specs), BatchFolder.beside(ledger)
             models = {name: open_model(name, job.connection, batches=batches) for name in names}
             check_prices(job.budget, list(models.values()))
             judge = build_judge(specs, models, ledger)

@@ -1,0 +1,118 @@
+"""Batches of calls on disk, so that a process that is started again finds those under way and their answers.
+
+0001.requests.jsonl   the calls, each with an id made from its content
+0001.json             the batch: its path and its id at the server, and how it ended
+0001.answers.jsonl    the answers and errors, as the server gave them
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from preceptor.core.types import JsonObject
+from preceptor.store.files import read_json, write_json, writing
+from preceptor.store.ledger import Ledger
+
+FOLDER = "batches"
+"""The folder beside a ledger that keeps its batches."""
+
+
+class BatchFolder:
+    """A folder of batches, numbered from 1. It is made when the first batch is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def beside(cls, ledger: Ledger) -> "BatchFolder | None":
+        """The batches of a ledger's calls; None if the ledger is kept in memory."""
+        path = ledger.beside(FOLDER)
+        return None if path is None else cls(path)
+
+    def inner(self, name: str) -> "BatchFolder":
+        """The batches of one model of several."""
+        return BatchFolder(self._path / name)
+
+    def states(self) -> dict[int, JsonObject]:
+        """What is known of every batch, by its number."""
+        return {int(file.stem): read_json(file) for file in sorted(self._path.glob("[0-9]*.json"))}
+
+    def write(self, calls: Iterable[bytes], state: JsonObject) -> int:
+        """Puts the calls of a further batch on disk, a line each, and returns its number.
+
+        Raises: PreceptorError when they cannot be written.
+        """
+        with writing(self._path):
+            self._path.mkdir(parents=True, exist_ok=True)
+            number = 1 + max(self.states(), default=0)
+            with self.requests(number).open("wb") as stream:
+                stream.writelines(call + b"\n" for call in calls)
+                stream.flush()
+                os.fsync(stream.fileno())
+        self.save(number, state)
+        return number
+
+    def save(self, number: int, state: JsonObject) -> None:
+        """Writes down what is known of a batch."""
+        write_json(self._path / f"{number:04}.json", state)
+
+    def requests(self, number: int) -> Path:
+        """The file of a batch's calls."""
+        return self._file(number, "requests.jsonl")
+
+    def download(self, number: int, part: int) -> Path:
+        """Where a part of the answers is put until all are there."""
+        return self._file(number, f"{part}.partial")
+
+    def join(self, number: int, parts: int) -> None:
+        """Makes one file of all parts of the answers, whole or not at all.
+
+        Raises: PreceptorError when it cannot be written.
+        """
+        whole = self._file(number, "answers.partial")
+        with writing(whole), whole.open("wb") as stream:
+            for part in range(parts):
+                with self.download(number, part).open("rb") as downloaded:
+                    shutil.copyfileobj(downloaded, stream)
+                stream.write(b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        whole.replace(self._file(number, "answers.jsonl"))
+        for part in range(parts):
+            self.download(number, part).unlink()
+
+    def calls(self, number: int) -> list[str]:
+        """The ids of a batch's calls."""
+        return [str(line["custom_id"]) for _, line in _lines(self.requests(number))]
+
+    def answers(self, number: int) -> dict[str, tuple[int, int]]:
+        """The place and the length of each answer, by the call's id; empty if there is none yet."""
+        file = self._file(number, "answers.jsonl")
+        if not file.exists():
+            return {}
+        return {str(line.get("custom_id")): place for place, line in _lines(file)}
+
+    def answer(self, number: int, place: tuple[int, int]) -> JsonObject:
+        """The answer at a place."""
+        with self._file(number, "answers.jsonl").open("rb") as stream:
+            stream.seek(place[0])
+            return json.loads(stream.read(place[1]))
+
+    def _file(self, number: int, kind: str) -> Path:
+        return self._path / f"{number:04}.{kind}"
+
+
+def _lines(file: Path) -> Iterator[tuple[tuple[int, int], JsonObject]]:
+    """The JSON objects of a file, each with its place and length; a line that holds none is left out."""
+    start = 0
+    with file.open("rb") as stream:
+        for line in stream:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                value = None
+            if isinstance(value, dict):
+                yield (start, len(line)), value
+            start += len(line)
