@@ -43,6 +43,8 @@ def open_model(
     if name.startswith("litellm:"):
         from preceptor.backends.litellm.opening import open_provider
 
+        if connection and connection.batch:
+            raise UsageError(f"{name}: batches are sent to OpenAI's form of a batch endpoint only; leave out --batch")
         return open_provider(name, connection, unasked=unasked)
     if is_served(name):
         from preceptor.backends.openai.abilities import ASSUMED
