@@ -1,10 +1,8 @@
 """Sign-flip tests of paired differences, and the correction for multiple tests."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 ALPHA = 0.05
 _ENUMERATED = 14  # 14 differences have 16,384 patterns of signs
@@ -56,6 +54,9 @@ def _reaches(patterns_RP: np.ndarray, differences_P: np.ndarray, far: float) -> 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """The p-values after Holm's correction over those that are not None, which stay None (Holm 1979)."""
-    known = [p for p in p_values if p is not None]
-    corrected = iter(cast("Sequence[float]", multipletests(known, method="holm")[1]) if known else ())
-    return [None if p is None else float(next(corrected)) for p in p_values]
+    corrected: list[float | None] = [None] * len(p_values)
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = corrected[place] = max(highest, min(1.0, (len(known) - rank) * p))
+    return corrected

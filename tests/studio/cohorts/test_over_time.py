@@ -1,7 +1,9 @@
 """Production's failures: counted by week, and each model beside the one before it, on numbers counted by hand."""
 
+from collections.abc import Callable
 from datetime import date
 from math import erfc, sqrt
+from random import Random
 
 import pytest
 
@@ -75,3 +77,37 @@ def test_times_centuries_apart_are_drawn_without_what_lies_between() -> None:
     drawn = figure("Signs", over_time(seen("0002-03-02", "old", 1, 20) + seen("9999-12-31", "new", 4, 20)))
     assert drawn is not None
     assert drawn.count("9999-12") == 1
+
+
+def traffic(draw: Random, failing: Callable[[int, str], float]) -> list[Seen]:
+    """Four weeks of 60 prompts in three cohorts, answered by a new model from the third week on.
+
+    Args:
+        failing: the probability of a failure in a week of a cohort.
+    """
+    return [
+        Seen(f"{week} {i}", cohort, "?", f"2026-03-{2 + 7 * week:02}", f"model {week // 2}",
+             draw.random() < failing(week, cohort), "sign")
+        for week in range(4) for i in range(60) for cohort in (("shop", "desk", "help")[i % 3],)
+    ]  # fmt: skip
+
+
+def test_without_a_change_regressions_are_marked_as_rarely_as_stated() -> None:
+    draw, times = Random(0), 120
+    shown = [over_time(traffic(draw, lambda _week, _cohort: 0.3)) for _ in range(times)]
+    by_model = sum(any(pair.worse for pair in one.deployments) for one in shown)
+    by_week = sum(any(trend.worse for trend in one.trends) for one in shown)
+    most = 0.05 * times + 3 * sqrt(0.05 * 0.95 * times)  # three standard errors above 5 in 100
+    assert by_model <= most
+    assert by_week <= most
+
+
+def test_a_planted_regression_is_found_where_it_is() -> None:
+    draw, times = Random(0), 40
+    shown = [
+        over_time(traffic(draw, lambda week, cohort: 0.6 if week >= 2 and cohort == "shop" else 0.15))
+        for _ in range(times)
+    ]
+    marked = [{pair.cohort for pair in one.deployments if pair.worse} for one in shown]
+    assert sum("shop" in cohorts for cohorts in marked) >= 0.9 * times
+    assert sum(bool(cohorts & {"desk", "help"}) for cohorts in marked) <= 6
