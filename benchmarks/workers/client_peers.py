@@ -19,8 +19,8 @@ from benchmarks.worker import serve
 Asked = Callable[[list[str]], int]
 """Asks all prompts; returns how many were answered."""
 LISTED = 20
-PORTION = 100
-"""Prompts for Verdict at a time: with 400, its threads interfere with each other and it gives up."""
+PORTION = 50
+"""Prompts for Verdict at a time: with more, its threads interfere with each other, and it gives up."""
 
 
 def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
