@@ -165,7 +165,7 @@ def _faults(limit_s: float) -> Generator[None]:
     except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
         cause = getattr(error, "os_error", error)
         raise NoAnswerError(f"no connection: {cause}", reached=False) from None
-    except (aiohttp.ClientError, ValueError) as error:
+    except (aiohttp.ClientError, ConnectionError, ValueError) as error:
         sent = not isinstance(error, aiohttp.ClientConnectionResetError)
         raise NoAnswerError(f"no connection: {error or type(error).__name__}", sent=sent) from None
 
