@@ -20,7 +20,7 @@ STUDIO = ("starlette", "uvicorn", "python_multipart", "nh3", "markdown_it", "pyg
 
 LITELLM = ("litellm",)
 """Packages of the extra `litellm`."""
-SERVE = ("prometheus_client", "starlette", "uvicorn")
+SERVE = ("httptools", "prometheus_client", "starlette", "uvicorn")
 """Packages of the extra `serve`."""
 OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 """Modules of the extra `otel`."""
