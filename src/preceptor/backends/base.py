@@ -2,11 +2,36 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import Field
 
-from preceptor.core.types import Conversation, JsonObject, JudgeFailure, Usage
+from preceptor.core.errors import UsageError
+from preceptor.core.types import Conversation, JsonObject, JudgeFailure, Tokens, Usage
+
+ThinkingLevel: TypeAlias = Literal["off", "low", "medium", "high"] | Tokens
+"""How long a model may think before it answers: not at all, to some degree, or at most so many tokens."""
+LEVEL_TOKENS = {"off": 0, "low": 1024, "medium": 4096, "high": 8192}
+"""Most tokens of a thought at each level."""
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """How a model thinks before it answers, in the form for which it was trained (`<think>`, channels, effort)."""
+
+    level: ThinkingLevel
+    seed: int = 0
+    """Seed of the thought, which is sampled; 0 if there is none."""
+
+    @property
+    def tokens(self) -> int:
+        """Most tokens of the thought."""
+        return LEVEL_TOKENS[self.level] if isinstance(self.level, str) else self.level
+
+    @property
+    def on(self) -> bool:
+        """Whether the model thinks."""
+        return self.level != "off"
 
 
 @dataclass(frozen=True)
@@ -20,6 +45,8 @@ class ChooseRequest:
     """The continuations, exactly as they would follow the prompt, with a leading space where one belongs."""
     prefill: str = ""
     """How the assistant's answer to a conversation begins."""
+    thinking: Thinking | None = None
+    """How the model thinks before it answers; None to say nothing of it."""
 
     def __post_init__(self) -> None:
         if len(self.choices) < 2 or len(set(self.choices)) != len(self.choices) or not all(self.choices):
@@ -40,6 +67,11 @@ class ChoiceLogProbs:
     usage: Usage = field(default_factory=Usage)
     votes: int | None = None
     """Number of sampled answers behind the probabilities; None if the model gives log-probabilities."""
+    thought: str = ""
+    """What the model thought before it answered; of several sampled answers, the first one's thought. Empty if it did
+    not think, or does not show what it thought."""
+    thought_cut: bool = False
+    """Whether the thought reached its length limit and was closed there."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +91,8 @@ class CompleteRequest:
     seed: int = 0
     schema: JsonObject | None = None
     """JSON schema of the answer, enforced where the model's server can; the prompt asks for the form in words too."""
+    thinking: Thinking | None = None
+    """As in `ChooseRequest`. `max_new_tokens` does not count the thought."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +103,9 @@ class Completion:
     finished: bool
     """False when the length limit cut it off."""
     usage: Usage = field(default_factory=Usage)
+    thought: str = ""
+    """As in `ChoiceLogProbs`."""
+    thought_cut: bool = False
 
 
 DEAREST = 1e6
@@ -194,6 +231,31 @@ def pace_in_words(model: LanguageModel) -> str | None:
 def is_recoverable(model: LanguageModel) -> bool:
     """Whether calls in flight when a process ends are found again by the next one (a batch endpoint's are)."""
     return bool(getattr(model, "recoverable", False))
+
+
+def asked_identity(model: LanguageModel, thinking: ThinkingLevel | None, *, plain: bool = False) -> str:
+    """The identity of a model as it is asked: a server may need votes for plain text or after a thought only.
+
+    Args:
+        thinking: how long it thinks; None if nothing is said of it.
+        plain: whether it is asked in plain text.
+
+    Raises: UsageError when the model cannot be asked to think so.
+    """
+    if thinking is None:
+        return plain_identity(model) if plain else model.identity
+    ask = getattr(model, "thinking_identity", None)
+    if ask is None:
+        raise UsageError(f"{model.identity} cannot think before it answers; leave out thinking")
+    return str(ask(thinking))
+
+
+def calls_of(model: LanguageModel, thinking: Thinking | None) -> int:
+    """Calls that one question is expected to take: a server that gives no log-probabilities after a thought is asked
+    for several answers.
+    """
+    count = getattr(model, "thinking_calls", None)
+    return 1 if count is None or thinking is None or not thinking.on else int(count(thinking.level))
 
 
 def in_order(batches: Iterable[Indexed[T]], count: int) -> list[T]:

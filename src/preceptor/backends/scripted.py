@@ -12,6 +12,7 @@ from preceptor.backends.base import (
     CompleteRequest,
     Completion,
     Indexed,
+    ThinkingLevel,
 )
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import unit_hash
@@ -62,14 +63,25 @@ class ScriptedModel:
         batch_size: int = 8,
         chat: bool = True,
         context_window: int | None = None,
+        thinks: bool = False,
     ) -> None:
         self.identity = f"scripted:{name}"
         self.chat = chat
         self.context_window = context_window
+        self._thinks = thinks
         self.asked: list[ChooseRequest | CompleteRequest] = []
         self._choose = choose
         self._complete = complete
         self._batch_size = batch_size
+
+    def thinking_identity(self, level: ThinkingLevel) -> str:
+        """The identity.
+
+        Raises: UsageError unless the model was made to think: its functions then give thoughts.
+        """
+        if not self._thinks and level != "off":
+            raise UsageError(f"{self.identity} cannot think before it answers; leave out thinking")
+        return self.identity
 
     def count_tokens(self, prompt: str | Conversation) -> int:
         """One token per word."""

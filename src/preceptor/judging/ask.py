@@ -9,14 +9,24 @@ same beginning of the answer (Lee et al. 2023, section 2.1).
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from preceptor.backends.base import ChooseRequest, CompleteRequest, Completion, LanguageModel, in_order
+from preceptor.backends.base import (
+    ChooseRequest,
+    CompleteRequest,
+    Completion,
+    LanguageModel,
+    Thinking,
+    calls_of,
+    in_order,
+)
 from preceptor.core.types import Conversation, JudgeFailure, Message, Usage, Verdict, total_usage
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import PLAIN_STOP, without_tags
 
+CLOSING_TOKENS = 16
+"""More tokens than any template needs to open and close a thought."""
 REASONING = "Reasoning:"
 """Opens a rationale in plain text."""
 
@@ -33,7 +43,9 @@ class Question:
     reason: str
     """How a rationale is asked for."""
     seed: int = 0
-    """Seed of the rationale."""
+    """Seed of the rationale, or of the thought."""
+    thinking: Thinking | None = None
+    """How the model thinks before it answers; None to say nothing of it."""
 
     @property
     def answers(self) -> str:
@@ -80,21 +92,24 @@ def longest_request(model: LanguageModel, question: Question, reasoning: Reasoni
     final = _final_request(model, question, None if reasoning is None else "")
     answer = final.prefill + max(final.choices, key=len)
     asked = model.count_tokens(final.prompt) + model.count_tokens(answer) + 8
+    asked += question.thinking.tokens + CLOSING_TOKENS if question.thinking else 0
     return asked + (0 if reasoning is None else reasoning.max_tokens)
 
 
 def demand_of(model: LanguageModel, questions: Sequence[Question], reasoning: Reasoning | None) -> Demand:
     """The cost of asking all questions if none is on record; a rationale counts at its full length."""
     usage = total_usage(request_tokens(model, question, reasoning) for question in questions)
-    return Demand(len(questions) * (1 if reasoning is None else 2), usage)
+    calls = sum(calls_of(model, question.thinking) for question in questions)
+    return Demand(calls + (0 if reasoning is None else len(questions)), usage)
 
 
 def request_tokens(model: LanguageModel, question: Question, reasoning: Reasoning | None) -> Usage:
-    """Tokens that all calls of a question are billed for, a rationale at its full length."""
+    """Tokens that all calls of a question are billed for, a rationale or a thought at its full length."""
     final = _final_request(model, question, None if reasoning is None else "")
     prompt = model.count_tokens(final.prompt)
     if reasoning is None:
-        return Usage(prompt_tokens=prompt, completion_tokens=1)
+        calls, thought = calls_of(model, final.thinking), final.thinking.tokens if final.thinking else 0
+        return Usage(prompt_tokens=calls * prompt, completion_tokens=calls * (thought + 1))
     return Usage(prompt_tokens=2 * prompt + reasoning.max_tokens, completion_tokens=reasoning.max_tokens + 1)
 
 
@@ -129,11 +144,26 @@ def _reasoning_request(model: LanguageModel, question: Question, reasoning: Reas
         top_k=reasoning.top_k if reasoning.temperature > 0 else None,
         stop=() if model.chat else PLAIN_STOP,
         seed=question.seed if reasoning.temperature > 0 else 0,
+        thinking=question.thinking,
     )
 
 
 def _final_request(model: LanguageModel, question: Question, rationale: str | None) -> ChooseRequest:
     """The request whose answer is the verdict; `rationale` is None if none was asked for."""
+    thinking = question.thinking
+    if thinking is None or not thinking.on:
+        return replace(_request_at_once(model, question, rationale), thinking=thinking)
+    # The same for every model: a server that thinks and answers in one call takes no beginning of the answer.
+    turns = (Message(role="user", content=f"{question.text}\n\n{_alone(question)}"),)
+    return ChooseRequest(turns, question.choices, thinking=replace(thinking, seed=question.seed))
+
+
+def _alone(question: Question) -> str:
+    return f"Answer with {question.answers} and nothing else."
+
+
+def _request_at_once(model: LanguageModel, question: Question, rationale: str | None) -> ChooseRequest:
+    """The request whose next words are the verdict."""
     words = None if rationale is None else _without_verdict(without_tags(rationale), question.ending)
     spaced = tuple(f" {choice}" for choice in question.choices)
     request = f"Answer with {question.answers}." if words is None else question.reason
@@ -144,7 +174,7 @@ def _final_request(model: LanguageModel, question: Question, rationale: str | No
     if model.prefill:
         begun = question.ending if not words else f"{words}\n\n{question.ending}"
         return ChooseRequest(turns, spaced, prefill=begun)
-    alone = f"Answer with {question.answers} and nothing else."
+    alone = _alone(question)
     if words is None:
         turns = (Message(role="user", content=f"{question.text}\n\n{alone}"),)
     else:

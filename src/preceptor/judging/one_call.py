@@ -9,13 +9,15 @@ answer that lacks a criterion, or gives one something other than a score from 1 
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic_core import from_json
 
-from preceptor.backends.base import CompleteRequest, Completion, LanguageModel
+from preceptor.backends.base import CompleteRequest, Completion, LanguageModel, Thinking
 from preceptor.core.types import JsonObject, JudgeFailure, Message, Usage, Verdict
 from preceptor.judging.ask import Demand, Reasoning
 from preceptor.judging.constitution import SCALE, Criterion
+from preceptor.judging.parsing import shown_thought
 from preceptor.judging.render import criteria_text
 
 RATIONALE = "rationale"
@@ -49,12 +51,13 @@ def scores_request(
     response: str,
     reasoning: Reasoning | None,
     seed: int,
+    thinking: Thinking | None = None,
 ) -> CompleteRequest:
     """The request for all scores of a response.
 
     Args:
         opening: instruction and principles.
-        seed: used where answers are sampled.
+        seed: used where answers or thoughts are sampled.
     """
     reasoned, way = reasoning is not None, reasoning or Reasoning(0)
     text = f"{opening}\n\n{criteria_text(criteria, prompt, response)}\n\n{_demanded(criteria, reasoned=reasoned)}"
@@ -65,6 +68,7 @@ def scores_request(
         top_k=way.top_k,
         seed=seed if way.temperature > 0 else 0,
         schema=schema_of(criteria, reasoned=reasoned),
+        thinking=replace(thinking, seed=seed) if thinking and thinking.on else thinking,
     )
 
 
@@ -87,7 +91,7 @@ def read_scores(criteria: Sequence[Criterion], answer: Completion | JudgeFailure
         if isinstance(score, bool) or str(score) not in SCALE:
             return _failure(f"no score from 1 to 10 for {criterion.name}", answer)
         scores[criterion.name] = str(score)
-    rationale = str(given.get(RATIONALE) or "").strip()
+    rationale = str(given.get(RATIONALE) or "").strip() or shown_thought(answer)
     usages = [answer.usage, *[Usage()] * (len(criteria) - 1)]
     return {
         name: Verdict(
@@ -107,7 +111,9 @@ def demand_of_requests(model: LanguageModel, requests: Sequence[CompleteRequest]
         len(requests),
         Usage(
             prompt_tokens=sum(model.count_tokens(request.prompt) for request in requests),
-            completion_tokens=sum(request.max_new_tokens for request in requests),
+            completion_tokens=sum(
+                request.max_new_tokens + (request.thinking.tokens if request.thinking else 0) for request in requests
+            ),
         ),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from preceptor.backends.base import LanguageModel
+from preceptor.backends.base import LanguageModel, asked_identity
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
@@ -53,7 +53,8 @@ class PairwiseJudge:
             raise ValueError("responses that are shown alone are judged by a ScoredPairJudge")
         self.constitution = constitution
         self.settings = settings
-        self.rater = constitution.rater(model.identity, settings.for_rater())
+        identity = asked_identity(model, settings.thinking)
+        self.rater = constitution.rater(identity, settings.for_rater())
         self.model = RecordedModel(model, ledger, self.rater)
         self.members = (self,)
         self._check_exemplars()
@@ -105,6 +106,7 @@ class PairwiseJudge:
             reason=BASE_REASON if base else REASON,
             # The same seed for both orders, so that chance in a rationale does not look like position bias.
             seed=derive_seed(self.settings.seed, "rationale", planned.comparison.id, planned.sample),
+            thinking=self.settings.thought,
         )
 
     def _opening(self, principles: tuple[int, ...], exemplars: int) -> str:
@@ -171,7 +173,9 @@ class PairwiseJudge:
         for number in range(1, wanted + 1):
             empty = comparison_text("", "", "")
             text = f"{self._opening((), number)}\n\n{empty}\n\n{self.constitution.pairwise.question}"
-            question = Question(text, ENDING, self.constitution.pairwise.choices, REASON)
+            question = Question(
+                text, ENDING, self.constitution.pairwise.choices, REASON, thinking=self.settings.thought
+            )
             tokens = longest_request(self.model.model, question, self.settings.reasoning)
             if tokens >= window:
                 raise UsageError(

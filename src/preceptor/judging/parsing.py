@@ -3,8 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from preceptor.backends.base import ChoiceLogProbs
+from preceptor.backends.base import ChoiceLogProbs, Completion
 from preceptor.core.types import JudgeFailure, Verdict
+
+CUT = "[... cut at the limit of its tokens]"
+"""Ends a thought that was closed before its own end."""
 
 
 def parse_choice(choices: Sequence[str], answer: ChoiceLogProbs | JudgeFailure) -> Verdict | JudgeFailure:
@@ -30,7 +33,18 @@ def parse_choice(choices: Sequence[str], answer: ChoiceLogProbs | JudgeFailure) 
     total = sum(weights)
     mass = min(1.0, math.exp(top) * total)
     probabilities = {choice: weight / total for choice, weight in zip(choices, weights, strict=True)}
-    return Verdict(probabilities=probabilities, choice_mass=mass, usage=answer.usage, votes=answer.votes)
+    return Verdict(
+        probabilities=probabilities,
+        choice_mass=mass,
+        rationale=shown_thought(answer),
+        votes=answer.votes,
+        usage=answer.usage,
+    )
+
+
+def shown_thought(answer: ChoiceLogProbs | Completion) -> str:
+    """What the model thought, and whether its length limit cut the thought."""
+    return f"{answer.thought} {CUT}".strip() if answer.thought_cut else answer.thought
 
 
 def _invalid(detail: str) -> JudgeFailure:

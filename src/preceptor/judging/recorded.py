@@ -1,7 +1,7 @@
 """A language model whose calls are all recorded in the ledger before their results are used."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from preceptor.backends.base import (
@@ -13,6 +13,7 @@ from preceptor.backends.base import (
     Completion,
     Indexed,
     LanguageModel,
+    Thinking,
     is_recoverable,
 )
 from preceptor.core.hashing import canonical_json
@@ -175,30 +176,38 @@ def _unwanted(result: Result) -> bool:
 
 def _valid(request: Request, result: Answer | JudgeFailure) -> Answer | JudgeFailure:
     """A result in a form that can be recorded: lone surrogates, which no file can hold, become question marks; a
-    completion that is longer than its tokens allow becomes a failure.
+    completion or a thought that is longer than its tokens allow becomes a failure.
     """
     if isinstance(result, JudgeFailure):
         return result.model_copy(update={"detail": _unicode(result.detail)})
-    if not (isinstance(result, Completion) and isinstance(request, CompleteRequest)):
-        return result
-    most = min(CHARACTERS_PER_TOKEN * request.max_new_tokens, MOST_CHARACTERS)
-    if len(result.text) > most:
-        detail = f"{len(result.text):,} characters, more than the {most:,} allowed for {request.max_new_tokens} tokens"
-        return JudgeFailure(reason="no_answer", detail=detail, usage=result.usage)
-    return replace(result, text=_unicode(result.text))
+    thinking = request.thinking.tokens if request.thinking else 0
+    too_long = _too_long(result.thought, max(thinking, 1))
+    if isinstance(result, Completion) and isinstance(request, CompleteRequest):
+        too_long = too_long or _too_long(result.text, request.max_new_tokens)
+    if too_long:
+        return JudgeFailure(reason="no_answer", detail=too_long, usage=result.usage)
+    if isinstance(result, Completion):
+        return replace(result, text=_unicode(result.text), thought=_unicode(result.thought))
+    return replace(result, thought=_unicode(result.thought)) if result.thought else result
+
+
+def _too_long(text: str, tokens: int) -> str:
+    """What is wrong with a text that is longer than its tokens allow; otherwise empty."""
+    most = min(CHARACTERS_PER_TOKEN * tokens, MOST_CHARACTERS)
+    return f"{len(text):,} characters, more than the {most:,} allowed for {tokens} tokens" if len(text) > most else ""
 
 
 def _unicode(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-_LATER = ("schema",)
+_LATER = ("schema", "thinking")
 """Fields that requests did not always have. Unset, they are left out, so that calls in older ledgers are found."""
 
 
 def _request_json(request: ChooseRequest | CompleteRequest) -> JSON:
     content: JSON = {
-        key: list(value) if key in ("choices", "stop") else value
+        key: list(value) if key in ("choices", "stop") else asdict(value) if isinstance(value, Thinking) else value
         for key, value in vars(request).items()
         if not (key in _LATER and value is None)
     }
@@ -211,11 +220,13 @@ def _to_json(result: Result) -> JSON:
     if isinstance(result, JudgeFailure):
         return {"failure": result.model_dump(mode="json")}
     usage = result.usage.model_dump(mode="json")
+    thought: JSON = {"thought": result.thought} if result.thought else {}
+    thought |= {"thought_cut": True} if result.thought_cut else {}
     if isinstance(result, Completion):
-        return {"text": result.text, "finished": result.finished, "usage": usage}
+        return {"text": result.text, "finished": result.finished, "usage": usage} | thought
     # As text: JSON has no NaN or infinity, and a backend's numbers are kept exactly.
     log_probs = [repr(lp) for lp in result.log_probs]
-    outcome: JSON = {"log_probs": log_probs, "usage": usage}
+    outcome: JSON = {"log_probs": log_probs, "usage": usage} | thought
     return outcome if result.votes is None else {**outcome, "votes": result.votes}
 
 
@@ -232,8 +243,14 @@ def _choice_from_json(outcome: JSON) -> ChoiceLogProbs:
     log_probs, votes = outcome["log_probs"], outcome.get("votes")
     assert isinstance(log_probs, list)
     assert votes is None or isinstance(votes, int)
-    return ChoiceLogProbs(tuple(float(lp) for lp in log_probs), Usage.model_validate(outcome["usage"]), votes)
+    usage = Usage.model_validate(outcome["usage"])
+    return ChoiceLogProbs(tuple(float(lp) for lp in log_probs), usage, votes, *_thought_from_json(outcome))
 
 
 def _completion_from_json(outcome: JSON) -> Completion:
-    return Completion(str(outcome["text"]), bool(outcome["finished"]), Usage.model_validate(outcome["usage"]))
+    usage = Usage.model_validate(outcome["usage"])
+    return Completion(str(outcome["text"]), bool(outcome["finished"]), usage, *_thought_from_json(outcome))
+
+
+def _thought_from_json(outcome: JSON) -> tuple[str, bool]:
+    return str(outcome.get("thought", "")), bool(outcome.get("thought_cut", False))

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from preceptor.backends.base import ChooseRequest, CompleteRequest, LanguageModel, in_order, plain_identity
+from preceptor.backends.base import ChooseRequest, CompleteRequest, LanguageModel, asked_identity, in_order
 from preceptor.core.errors import UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score, Usage, Verdict, total_usage
-from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
+from preceptor.judging.ask import CLOSING_TOKENS, Demand, Question, ask, demand_of, longest_request
 from preceptor.judging.constitution import SCALE, Constitution, Criterion
 from preceptor.judging.one_call import demand_of_requests, read_scores, scores_request
 from preceptor.judging.parsing import parse_choice
@@ -36,7 +36,7 @@ class ScoreJudge:
         self.constitution = constitution
         self.settings = settings or ScoreSettings()
         # A rubric in a custom format is plain text; criteria are asked in a conversation if the model takes them.
-        identity = model.identity if constitution.score.criteria else plain_identity(model)
+        identity = asked_identity(model, self.settings.thinking, plain=not constitution.score.criteria)
         self.rater = constitution.rater(identity, self.settings.for_rater())
         self.model = RecordedModel(model, ledger, self.rater)
         if self._one_call and not model.chat:
@@ -110,11 +110,12 @@ class ScoreJudge:
 
         def whole(limit: int | None) -> CompleteRequest:
             shown = response_text(response, limit)
-            return scores_request(opening, criteria, asked, shown, reasoning, seed)
+            return scores_request(opening, criteria, asked, shown, reasoning, seed, self.settings.thought)
 
         if not response.trajectory:
             return whole(None)
-        return fit(whole, lambda r: model.count_tokens(r.prompt) + r.max_new_tokens, model.context_window)
+        thinking = self.settings.thought.tokens + CLOSING_TOKENS if self.settings.thought else 0
+        return fit(whole, lambda r: model.count_tokens(r.prompt) + r.max_new_tokens + thinking, model.context_window)
 
     def _sampled(self, answers_S: Sequence[dict[str, Verdict] | JudgeFailure]) -> Score | JudgeFailure:
         """The score of a response from its sampled answers; a failure if one of them is."""
@@ -149,7 +150,7 @@ class ScoreJudge:
         def whole(limit: int | None) -> Question:
             item = criterion_text(criterion, asked, response_text(response, limit))
             seed = derive_seed(self.settings.seed, "rationale", prompt.id, response.text, criterion.name, sample)
-            return Question(f"{opening}\n\n{item}", ENDING, SCALE, REASON, seed)
+            return Question(f"{opening}\n\n{item}", ENDING, SCALE, REASON, seed, self.settings.thought)
 
         if not response.trajectory:
             return whole(None)

@@ -127,6 +127,11 @@ def check_scoring(constitution: Constitution, settings: PairwiseSettings) -> Non
             f'the constitution "{constitution.name}" scores by an item of its own form, which has no criteria to put '
             "into one call; leave out one-call, or give it criteria"
         )
+    if settings.thinking is not None and not constitution.score.criteria:
+        raise UsageError(
+            f'the constitution "{constitution.name}" scores by completing a plain text, in which no model thinks; '
+            "leave out think-LEVEL, or give it criteria"
+        )
     if settings.rationale and not constitution.score.criteria:
         raise UsageError(
             f'the constitution "{constitution.name}" scores by an item of its own form, which has no place for a '

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from preceptor.backends.base import Thinking, ThinkingLevel
 from preceptor.core.errors import UsageError
 from preceptor.core.settings import Settings
 from preceptor.core.types import Flag, Integer, JsonObject, Seed, Temperature, Tokens
@@ -17,27 +18,50 @@ class JudgingSettings(Settings):
     """Settings that all judges have in common."""
 
     rationale: Flag = False
-    """Whether the judge reasons before it answers (chain of thought)."""
+    """Whether the judge is asked to write down its reasons before it answers (chain of thought)."""
+    thinking: ThinkingLevel | None = None
+    """How long a model that was trained to think may think before it answers: `off`; `low`, `medium` or `high`, which
+    are at most 1,024, 4,096 and 8,192 tokens; or a number of tokens. Its thought is kept as the rationale. If unset,
+    nothing is said of it, and a model that thinks by itself may fail to answer."""
     rationale_tokens: Tokens = Field(default=160, ge=8)
     """Length limit of a rationale, in tokens."""
     samples: Integer = Field(default=1, ge=1, le=1_000)
-    """Rationales sampled for each presentation; preferences are averaged (self-consistency). 1: a greedy rationale."""
+    """Rationales or thoughts sampled for each presentation; preferences are averaged (self-consistency). One rationale
+    is greedy; a thought is always sampled."""
     temperature: Temperature = 0.7
     """Sampling temperature of the rationales, if several are sampled."""
     top_k: Integer = Field(default=40, ge=0, le=1_000_000)
     """Number of most probable tokens to sample from, if several rationales are sampled; 0 for all, which some servers
     require."""
     seed: Seed = 0
-    """Seed of sampled rationales and sampled principles."""
+    """Seed of sampled rationales, thoughts and principles."""
     criteria: Literal["each", "one_call"] = "each"
     """Ask for each criterion of the score rubric in a call of its own, whose probabilities are exact; or for all of
     them in one call, which costs less and gives whole scores. Applies where a response is scored."""
 
     @model_validator(mode="after")
     def _samples_need_a_rationale(self) -> "JudgingSettings":
-        if self.samples > 1 and not self.rationale:
-            raise ValueError("samples > 1 needs rationale = true: without one every sample is the same")
+        if self.samples > 1 and not (self.rationale or self._thinks):
+            raise ValueError("samples > 1 needs rationale = true or thinking: without one every sample is the same")
         return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_reasoning(self) -> "JudgingSettings":
+        if self.rationale and self._thinks:
+            raise ValueError(
+                "a judge that thinks gives its thought as the rationale; leave out rationale (cot, sc-N), or set "
+                'thinking = "off"'
+            )
+        return self
+
+    @property
+    def _thinks(self) -> bool:
+        return self.thinking not in (None, "off")
+
+    @property
+    def thought(self) -> Thinking | None:
+        """How the judge thinks, without a seed; None if nothing is said of it."""
+        return None if self.thinking is None else Thinking(self.thinking)
 
     @property
     def reasoning(self) -> Reasoning | None:
@@ -52,12 +76,16 @@ class JudgingSettings(Settings):
     def for_rater(self) -> JsonObject:
         """The settings that can change an opinion, for a rater; sampling settings only if anything is sampled."""
         settings = self.model_dump(mode="json")
+        unused: set[str] = set()
         if not self.rationale:
-            settings = {k: v for k, v in settings.items() if k not in ("rationale_tokens", "samples")}
-        if self.samples == 1:
-            settings = {k: v for k, v in settings.items() if k not in ("temperature", "top_k")}
-        if self.samples == 1 and settings.get("principles") != "sampled":
-            del settings["seed"]
+            unused |= {"rationale_tokens"} if self._thinks else {"rationale_tokens", "samples"}
+        if self.samples == 1 or not self.rationale:
+            unused |= {"temperature", "top_k"}
+        if self.samples == 1 and not self._thinks and settings.get("principles") != "sampled":
+            unused |= {"seed"}
+        if self.thinking is None:  # raters that were recorded before this setting existed stay the same
+            unused |= {"thinking"}
+        settings = {name: value for name, value in settings.items() if name not in unused}
         if self.criteria == "each":
             del settings["criteria"]  # raters that were recorded before this setting existed stay the same
         return settings
@@ -122,7 +150,8 @@ def variant(name: str) -> PairwiseSettings:
 
     Parts joined by +: `base` or `detailed`, `cot` (chain of thought), `K-shot` (exemplars), `sc-N` (N sampled
     rationales), `single` (one order), `log-odds`, `each`, `sampled`, `scored` (each response alone, by the score
-    rubric), `one-call` (with `scored`: all criteria in one call). For instance `detailed+cot+2-shot`.
+    rubric), `one-call` (with `scored`: all criteria in one call), `think-LEVEL` (off, low, medium, high or a number of
+    tokens). For instance `detailed+cot+2-shot`.
 
     Raises: UsageError for an unknown part or parts that exclude each other.
     """
@@ -132,7 +161,7 @@ def variant(name: str) -> PairwiseSettings:
         if chosen is None:
             raise UsageError(
                 f'"{part}" in the variant "{name}": expected base, detailed, cot, K-shot, sc-N, single, log-odds, '
-                "sampled, each, scored or one-call, joined by +"
+                "sampled, each, scored, one-call or think-LEVEL, joined by +"
             )
         for key, value in chosen.items():
             if settings.setdefault(key, value) != value:
@@ -160,6 +189,8 @@ def _part(part: str) -> JsonObject | None:
         return {"exemplars": _number(shots[1])}
     if samples := re.fullmatch(r"sc-(\d+)", part):
         return {"rationale": True, "samples": _number(samples[1])}
+    if thinking := re.fullmatch(r"think-(off|low|medium|high|\d+)", part):
+        return {"thinking": _number(thinking[1]) if thinking[1].isdigit() else thinking[1]}
     return fixed.get(part)
 
 

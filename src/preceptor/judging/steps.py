@@ -6,7 +6,7 @@ the whole trajectory and never replace it.
 
 from collections.abc import Sequence
 
-from preceptor.backends.base import LanguageModel
+from preceptor.backends.base import LanguageModel, asked_identity
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Score, TrajectoryScore
 from preceptor.judging.ask import Question, ask, longest_request
@@ -35,7 +35,7 @@ class StepJudge:
         self.constitution = constitution
         self.settings = settings or ScoreSettings()
         self.rater = Rater(
-            model=model.identity,
+            model=asked_identity(model, self.settings.thinking),
             constitution=f"{constitution.name} {constitution.version}",
             constitution_hash=constitution.hash,
             settings=self.settings.for_rater() | {"judged": "steps"},
@@ -75,7 +75,7 @@ class StepJudge:
             shown = tagged("response", known or "(nothing yet)")
             text = f"{opening}\n\n{asked}\n{shown}\n{tagged('step', step_text(step + 1, judged, limit))}\n\n{QUESTION}"
             seed = derive_seed(self.settings.seed, "rationale", prompt.id, response.text, step)
-            return Question(text, ENDING, SCALE, REASON, seed)
+            return Question(text, ENDING, SCALE, REASON, seed, self.settings.thought)
 
         model, reasoning = self.model.model, self.settings.reasoning
         return fit(whole, lambda question: longest_request(model, question, reasoning), model.context_window)

@@ -82,6 +82,7 @@ def variant_of(settings: PairwiseSettings) -> str:
         *(["cot"] if settings.rationale else []),
         *([f"{settings.exemplars}-shot"] if settings.exemplars else []),
         *([f"sc-{settings.samples}"] if settings.samples > 1 else []),
+        *([f"think-{settings.thinking}"] if settings.thinking is not None else []),
         *(["single"] if settings.order == "single" else []),
         *(["log-odds"] if settings.combine == "log_odds" else []),
         *([settings.principles] if settings.principles != "all" else []),

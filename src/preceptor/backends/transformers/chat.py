@@ -7,6 +7,7 @@ too: these get a space inside, unless the assistant itself wrote them.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -30,8 +31,19 @@ def encode_text(tokenizer: Any, text: str) -> list[int]:
     return [int(i) for i in ids]
 
 
-def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str = "") -> list[int]:
+def encode_frame(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a chat template's own text, control tokens included. Never call this with text from elsewhere."""
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return [int(i) for i in ids]
+
+
+def encode_conversation(
+    tokenizer: Any, conversation: Conversation, prefill: str = "", settings: Mapping[str, object] | None = None
+) -> list[int]:
     """Token ids of a conversation in the model's chat template, ready for the assistant's answer.
+
+    Args:
+        settings: variables of the template, such as `enable_thinking`.
 
     Raises: UsageError when the tokenizer has no chat template, when its template drops or repeats a message, or when
         the conversation holds tool calls; TemplateRefusalError when the template refuses the conversation.
@@ -42,7 +54,9 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
         raise UsageError(f"{tokenizer.name_or_path}: this model has no chat template; name an instruct model")
     marked = [{"role": m.role, "content": _MARK.format(i)} for i, m in enumerate(conversation)]
     try:
-        frame: str = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+        frame: str = tokenizer.apply_chat_template(
+            marked, tokenize=False, add_generation_prompt=True, **(settings or {})
+        )
     except TemplateError as error:  # some templates raise for a system message, for instance
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TemplateRefusalError(
@@ -54,10 +68,15 @@ def encode_conversation(tokenizer: Any, conversation: Conversation, prefill: str
     ids: list[int] = []
     for position, piece in enumerate(pieces):
         if position % 2 == 0:
-            ids += [int(i) for i in tokenizer(piece, add_special_tokens=False, verbose=False)["input_ids"]]
+            ids += encode_frame(tokenizer, piece)
         else:
             ids += encode_text(tokenizer, content_of(tokenizer, conversation[int(piece)]))
-    return ids + (encode_text(tokenizer, _inert(tokenizer, prefill)) if prefill else [])
+    return ids + (encode_answer(tokenizer, prefill) if prefill else [])
+
+
+def encode_answer(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a given beginning of the assistant's answer, or of its thought: either may quote a candidate."""
+    return encode_text(tokenizer, _inert(tokenizer, text))
 
 
 def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "") -> list[int]:

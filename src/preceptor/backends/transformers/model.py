@@ -10,6 +10,8 @@ from preceptor.backends.base import (
     CompleteRequest,
     Completion,
     Indexed,
+    Thinking,
+    ThinkingLevel,
 )
 from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.chat import encode_prompt, encode_text
@@ -20,17 +22,14 @@ from preceptor.backends.transformers.choosing import (
     choice_log_probs,
     shared_prefix,
 )
+from preceptor.backends.transformers.contexts import Context, ContextMaker, decoding_batches
 from preceptor.backends.transformers.cores import workers
 from preceptor.backends.transformers.loading import LoadedModel, context_window
 from preceptor.backends.transformers.sampling import SampledResponse, sample_each
+from preceptor.backends.transformers.thinking import thinking_template
 from preceptor.backends.transformers.traits import traits
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation, JudgeFailure, Usage
-
-COMPLETIONS_AT_ONCE = 32
-"""Most continuations decoded together."""
-COMPLETION_TOKENS_AT_ONCE = 1 << 15
-"""Most tokens decoded together, prompts included; bounds the memory of the key-value cache."""
 
 
 class LocalModel:
@@ -68,6 +67,26 @@ class LocalModel:
         eos = self.tokenizer.eos_token_id if eos is None else eos
         return [int(i) for i in (eos if isinstance(eos, list) else [eos])]
 
+    def thinking_identity(self, level: ThinkingLevel) -> str:
+        """The model's identity, which its chat template is part of.
+
+        Raises: UsageError when the model cannot think, or its window does not hold such a thought.
+        """
+        thinking = Thinking(level)
+        if thinking.on and not self.chat:
+            raise UsageError(f"{self.identity} has no chat template and cannot think; leave out thinking")
+        if thinking.on and thinking_template(self.tokenizer) is None:
+            raise UsageError(
+                f"the chat template of {self.identity} has no place for a thought: the model was not trained to think; "
+                "leave out thinking, or have it write down its reasons (rationale = true, cot)"
+            )
+        if thinking.tokens >= self.context_window:
+            raise UsageError(
+                f"{self.identity} has a window of {self.context_window:,} tokens, which does not hold a thought of up "
+                f"to {thinking.tokens:,}; give a smaller number of tokens"
+            )
+        return self.identity
+
     def count_tokens(self, prompt: str | Conversation) -> int:
         """Exact number of tokens of a prompt."""
         return len(encode_prompt(self.tokenizer, prompt))
@@ -80,17 +99,24 @@ class LocalModel:
         self, requests: Sequence[ChooseRequest], admission: Admission | None = None
     ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
         """Exact log-probabilities. A request fails alone if it exceeds the window or the chat template refuses it."""
-        encoded = [self._encoded_choice(request) for request in requests]
-        fits = [(i, choice) for i, choice in enumerate(encoded) if isinstance(choice, EncodedChoice)]
-        if failed := [(i, choice) for i, choice in enumerate(encoded) if isinstance(choice, JudgeFailure)]:
-            yield [(i, failure) for i, failure in failed]
+        choices = [tuple(tuple(encode_text(self.tokenizer, c)) for c in request.choices) for request in requests]
+        rooms = [max(map(len, of_one)) - 1 for of_one in choices]
+        for contexts in self._contexts(requests, rooms):
+            if failed := [(i, context) for i, context in contexts.items() if isinstance(context, JudgeFailure)]:
+                yield [(i, failure) for i, failure in failed]
+            yield from self._chosen({i: c for i, c in contexts.items() if isinstance(c, Context)}, choices)
+
+    def _chosen(
+        self, contexts: Mapping[int, Context], choices: Sequence[tuple[tuple[int, ...], ...]]
+    ) -> Iterator[Indexed[ChoiceLogProbs | JudgeFailure]]:
+        indices = list(contexts)
+        encoded = [EncodedChoice(contexts[i].ids, choices[i]) for i in indices]
         at_once = self.tokens_at_once * workers(self.model.device)
-        for batch in batches([choice for _, choice in fits], at_once, forest=traits(self.model).forest):
-            chosen = [fits[i][1] for i in batch]
-            results = choice_log_probs(self.model, chosen, self._prefix_cache)
+        for batch in batches(encoded, at_once, forest=traits(self.model).forest):
+            results = choice_log_probs(self.model, [encoded[place] for place in batch], self._prefix_cache)
             yield [
-                (fits[i][0], ChoiceLogProbs(tuple(log_probs), Usage(prompt_tokens=len(request.context))))
-                for i, request, log_probs in zip(batch, chosen, results, strict=True)
+                (indices[place], _choice(contexts[indices[place]], log_probs))
+                for place, log_probs in zip(batch, results, strict=True)
             ]
 
     def complete(
@@ -100,61 +126,46 @@ class LocalModel:
 
         `stop` is applied to the finished text: tokens after it were computed, so the usage counts them.
         """
-        encoded = [self._encoded(r.prompt, r.prefill, r.max_new_tokens) for r in requests]
-        if failed := [(i, choice) for i, choice in enumerate(encoded) if isinstance(choice, JudgeFailure)]:
-            yield [(i, failure) for i, failure in failed]
-        fits = {i: choice for i, choice in enumerate(encoded) if not isinstance(choice, JudgeFailure)}
-        for batch in _completion_batches(requests, fits):
+        for contexts in self._contexts(requests, [request.max_new_tokens for request in requests]):
+            if failed := [(i, context) for i, context in contexts.items() if isinstance(context, JudgeFailure)]:
+                yield [(i, failure) for i, failure in failed]
+            yield from self._completed({i: c for i, c in contexts.items() if isinstance(c, Context)}, requests)
+
+    def _completed(
+        self, contexts: Mapping[int, Context], requests: Sequence[CompleteRequest]
+    ) -> Iterator[Indexed[Completion | JudgeFailure]]:
+        prompts = {i: context.ids for i, context in contexts.items()}
+        settings = {i: (requests[i].max_new_tokens, requests[i].temperature, requests[i].top_k) for i in contexts}
+        for batch in decoding_batches(prompts, {i: requests[i].seed for i in contexts}, settings):
             first = requests[batch[0]]
             sampled = sample_each(
                 self.model,
-                [fits[i] for i in batch],
+                [prompts[i] for i in batch],
                 seeds_B=[requests[i].seed for i in batch],
                 max_new_tokens=first.max_new_tokens,
                 temperature=first.temperature,
                 top_k=first.top_k,
                 eos_ids=self.eos_ids,
-                prefix=shared_prefix([fits[i] for i in batch]) if traits(self.model).kept_prefixes else (),
+                prefix=shared_prefix([prompts[i] for i in batch]) if traits(self.model).kept_prefixes else (),
                 prefix_cache=self._prefix_cache,
             )
-            yield [(i, self._completion(requests[i], len(fits[i]), s)) for i, s in zip(batch, sampled, strict=True)]
+            yield [(i, self._completion(requests[i], contexts[i], s)) for i, s in zip(batch, sampled, strict=True)]
 
-    def _encoded(self, prompt: str | Conversation, prefill: str, new_tokens: int) -> tuple[int, ...] | JudgeFailure:
-        """Token ids of a prompt that leaves room for the answer in the window, or a failure."""
-        try:
-            ids = tuple(encode_prompt(self.tokenizer, prompt, prefill))
-        except UsageError as error:
-            return JudgeFailure(reason="refused", detail=str(error).splitlines()[0][:300])
-        if len(ids) + new_tokens > self.context_window:
-            detail = f"{len(ids) + new_tokens} tokens, the window holds {self.context_window}"
-            return JudgeFailure(reason="prompt_too_long", detail=detail)
-        return ids
+    def _contexts(
+        self, requests: Sequence[ChooseRequest] | Sequence[CompleteRequest], rooms: Sequence[int]
+    ) -> Iterator[dict[int, Context | JudgeFailure]]:
+        maker = ContextMaker(self.model, self.tokenizer, self.context_window, self.eos_ids)
+        return maker.contexts(requests, rooms)
 
-    def _encoded_choice(self, request: ChooseRequest) -> EncodedChoice | JudgeFailure:
-        choices = tuple(tuple(encode_text(self.tokenizer, choice)) for choice in request.choices)
-        context = self._encoded(request.prompt, request.prefill, max(len(choice) for choice in choices) - 1)
-        return context if isinstance(context, JudgeFailure) else EncodedChoice(context, choices)
-
-    def _completion(self, request: CompleteRequest, prompt_tokens: int, sampled: SampledResponse) -> Completion:
+    def _completion(self, request: CompleteRequest, context: Context, sampled: SampledResponse) -> Completion:
         text, finished = self.decode(sampled), sampled.finished
         for stop in request.stop:
             if stop in text:
                 text, finished = text[: text.index(stop)], True
-        return Completion(text, finished, Usage(prompt_tokens=prompt_tokens, completion_tokens=len(sampled.token_ids)))
+        usage = Usage(prompt_tokens=context.read, completion_tokens=context.written + len(sampled.token_ids))
+        return Completion(text, finished, usage, context.thought, context.cut)
 
 
-def _completion_batches(
-    requests: Sequence[CompleteRequest], prompts: Mapping[int, tuple[int, ...]]
-) -> Iterator[list[int]]:
-    """Indices of requests to decode together: with equal settings, the longest first, within the bounds on memory."""
-    alike: dict[tuple[int, float, int | None], list[int]] = {}
-    for i in sorted(prompts, key=lambda i: (-len(prompts[i]), prompts[i], requests[i].seed)):
-        settings = (requests[i].max_new_tokens, requests[i].temperature, requests[i].top_k)
-        alike.setdefault(settings, []).append(i)
-    for (new_tokens, _, _), indices in alike.items():
-        start = 0
-        while start < len(indices):
-            longest = len(prompts[indices[start]]) + new_tokens
-            at_once = max(1, min(COMPLETIONS_AT_ONCE, COMPLETION_TOKENS_AT_ONCE // longest))
-            yield indices[start : start + at_once]
-            start += at_once
+def _choice(context: Context, log_probs: Sequence[float]) -> ChoiceLogProbs:
+    usage = Usage(prompt_tokens=context.read, completion_tokens=context.written)
+    return ChoiceLogProbs(tuple(log_probs), usage, thought=context.thought, thought_cut=context.cut)

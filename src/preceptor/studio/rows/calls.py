@@ -21,6 +21,7 @@ from preceptor.backends.base import (
     Completion,
     Indexed,
     Price,
+    ThinkingLevel,
 )
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Comparison, Conversation, JudgeFailure, Response
@@ -293,6 +294,9 @@ class _Silent:
 
     def __init__(self, identity: str, chat: bool, prefill: bool) -> None:
         self.identity, self.chat, self.prefill = identity, chat, prefill
+
+    def thinking_identity(self, level: ThinkingLevel) -> str:
+        return self.identity
 
     def count_tokens(self, prompt: str | Conversation) -> int:
         return 0

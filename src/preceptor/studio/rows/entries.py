@@ -118,6 +118,8 @@ def _way(asked: dict[str, Any]) -> str:
     samples, exemplars = asked.get("samples", 1), asked.get("exemplars", 0)
     if asked.get("rationale"):
         parts.append(f"sc-{samples}" if samples > 1 else "cot")
+    if "thinking" in asked:
+        parts.append(f"think-{asked['thinking']}" + (f", {samples} samples" if samples > 1 else ""))
     parts += [f"{exemplars}-shot"] if exemplars else []
     parts += [name for name in ("each", "sampled") if asked.get("principles") == name]
     parts += ["single"] if asked.get("order") == "single" else []
