@@ -137,10 +137,10 @@ def test_the_keys_of_calls_without_thinking_are_those_of_older_ledgers() -> None
     recorded = RecordedModel(model, ledger, judge("detailed").rater)
     list(recorded.choose([ChooseRequest("p", ("1", "2"))]))
     list(recorded.complete([CompleteRequest("p", 4)]))
-    before = {"prompt": "p", "choices": ["1", "2"], "prefill": ""}
+    before: dict[str, object] = {"prompt": "p", "choices": ["1", "2"], "prefill": ""}
     assert ledger.find([call_key("choose", recorded.identity, before)])
     list(recorded.choose([ChooseRequest("p", ("1", "2"), thinking=Thinking("low", 5))]))
-    now = before | {"thinking": {"level": "low", "seed": 5}}
+    now: dict[str, object] = before | {"thinking": {"level": "low", "seed": 5}}
     assert not ledger.find([call_key("choose", recorded.identity, now | {"seed": 5})])
     assert ledger.find([call_key("choose", recorded.identity, now)])
 
