@@ -156,7 +156,7 @@ class LabelPlan(Tabular):
             ("calls", str(self.calls)),
             ("prompt tokens", f"about {self.prompt_tokens:,}"),
             ("completion tokens", f"at most {self.completion_tokens:,}"),
-            ("cost", "not known: give prices" if self.cost_usd is None else dollars(self.cost_usd)),
+            ("cost", "not known: give prices" if self.cost_usd is None else dollars(self.cost_usd, 4)),
         ]
         notes = [f"Tokens are estimated on {self.estimated_on} comparisons."]
         return pairs(rows, notes=[*notes, *([f"note: {self.assumed}"] if self.assumed else [])])
