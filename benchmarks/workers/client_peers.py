@@ -19,7 +19,7 @@ from benchmarks.worker import serve
 Asked = Callable[[list[str]], int]
 """Asks all prompts; returns how many were answered."""
 LISTED = 20
-PORTION = 50
+PORTION = 25
 """Prompts for Verdict at a time: with more, its threads interfere with each other, and it gives up."""
 
 

@@ -66,6 +66,8 @@ class Message(Frozen):
 
     def wire(self) -> JsonObject:
         """The message as the OpenAI chat API takes it: unused fields left out."""
+        if not self.tool_calls and self.tool_call_id is None and self.name is None:
+            return {"role": self.role, "content": self.content}
         unused = {"tool_calls"} if not self.tool_calls else None
         return self.model_dump(mode="json", exclude_none=True, exclude=unused)
 

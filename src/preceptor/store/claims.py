@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -14,7 +14,8 @@ Result = TypeVar("Result")
 class _Claim(Generic[Result]):
     thread: int
     """The thread that makes the call."""
-    result: "Future[Result | None]" = field(default_factory=Future)
+    result: "Future[Result | None] | None" = None
+    """Made by the first thread that waits for it: few calls are waited for."""
 
 
 class Claims(Generic[Result]):
@@ -35,6 +36,7 @@ class Claims(Generic[Result]):
                 if claim is None:
                     self._claims[key] = _Claim(thread)
                 elif claim.thread != thread:  # a thread that waited for itself would wait for ever
+                    claim.result = claim.result or Future()
                     others[key] = claim.result
                     continue
                 own.append(key)
@@ -44,7 +46,7 @@ class Claims(Generic[Result]):
         """Hands the result to whoever waits for it; None where there is none, so that they make the call."""
         with self._lock:
             claim = self._claims.pop(key, None)
-        if claim is not None:
+        if claim is not None and claim.result is not None:
             claim.result.set_result(result)
 
 

@@ -163,13 +163,12 @@ class Client:
 
         Raises: RefusedError, UnavailableError; PreceptorError when the server refuses every call with this key.
         """
-        trouble, broken, unreadable = UnavailableError(""), 0, 0
-        for attempt in range(self._retries + 1):
+        attempt = broken = unreadable = 0
+        while True:
             await self._within_limits(tokens)
-            outcome = await self._once(path, shape, body, spending, patient=patient)
-            if not isinstance(outcome, UnavailableError):
-                return outcome
-            trouble = outcome
+            trouble = await self._once(path, shape, body, spending, patient=patient)
+            if not isinstance(trouble, UnavailableError):
+                return trouble
             if spending and trouble.answer is not None:
                 spending.lose(trouble.answer)
             unreadable += trouble.status == 200
@@ -182,6 +181,7 @@ class Client:
                 break
             backoff_s = min(self._first_wait_s * 2**attempt, LONGEST_WAIT_S) * random.uniform(0.5, 1.0)  # noqa: S311
             await asyncio.sleep(trouble.wait_s or backoff_s)
+            attempt += 1
         if patient and not trouble.reached:
             self._lost_calls, self._lost_words = self._lost_calls + 1, str(trouble)
             self._lost_at = time.monotonic()
