@@ -105,7 +105,7 @@ class Soak:
             self.outcomes["vanished"] += 1
 
     async def _ask(self, session: aiohttp.ClientSession, body: dict[str, Any], wanted: int = 200) -> None:
-        begun = time.perf_counter()
+        begun, status, content = time.perf_counter(), 0, dict[str, Any]()
         for _ in range(ATTEMPTS):
             try:
                 async with session.post(f"{self._url}/v1/compare", json=body) as answer:
