@@ -62,7 +62,7 @@ def test_a_key_is_masked_in_every_form_it_is_quoted_in(monkeypatch: pytest.Monke
 
 
 def test_nothing_that_is_for_openai_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library would send all of these to any server, the custom Authorization in place of the key."""
+    """Other clients of this API send all of these to any server, the custom Authorization in place of the key."""
     custom = "authorization: Bearer for-openai-a\nX-Token: for-openai-b\n"
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", custom)
     for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"):
