@@ -6,7 +6,7 @@ this was written.
 
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,8 +34,8 @@ class Provider:
     """Prompt tokens that are written to the cache."""
     log_probs: dict[str, float] | None = None
     """Gemini: the log-probabilities of the first token."""
-    gathers: threading.Event | None = None
-    """Holds back all answers until it is set."""
+    at_request: Callable[[int], None] | None = None
+    """Called with the number of each request, before it is answered."""
 
 
 class ProviderServer(ThreadingHTTPServer):
@@ -87,8 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             server.asked.append((self.path, headers, body))
             number = len(server.asked)
             fault = next((f.pop(0) for part, f in provider.faults.items() if f and part in json.dumps(body)), "")
-        if provider.gathers:
-            provider.gathers.wait(20.0)
+        if provider.at_request:
+            provider.at_request(number)
         key = headers.get("x-api-key") or headers.get("x-goog-api-key")
         google = ":generateContent" in self.path
         if provider.key is not None and key != provider.key:

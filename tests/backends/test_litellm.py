@@ -246,7 +246,9 @@ def test_an_unknown_provider_has_a_nearest_name() -> None:
 
 
 def test_prices_are_those_of_the_table_unless_the_user_says_otherwise(tmp_path: Path) -> None:
-    assert open_model("litellm:anthropic/claude-haiku-4-5", unasked=True).price == Price(1.0, 5.0)
+    assert open_model("litellm:anthropic/claude-haiku-4-5", unasked=True).price == Price(
+        1.0, 5.0, cached=0.1, cache_write=1.25
+    )
     assert open_model("litellm:anthropic/no-such-model", unasked=True).price is None
     assert open_model("litellm:ollama/llama3", unasked=True).price == FREE
     own = tmp_path / "prices.toml"

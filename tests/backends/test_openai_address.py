@@ -86,12 +86,12 @@ def test_the_window_is_the_one_that_a_server_runs_with() -> None:
 
 def test_prices(tmp_path: Path) -> None:
     listed, elsewhere = Address("gpt-4o-mini-2024-07-18"), Address("gpt-4o-mini", "https://example.com/v1")
-    assert price_of(listed, None) == Price(0.15, 0.6)
+    assert price_of(listed, None) == Price(0.15, 0.6, cached=0.075)
     assert price_of(elsewhere, None) is None
     for private in ("localhost", "127.0.0.1", "192.168.1.2", "gpu-box", "[::1]"):
         assert price_of(Address("m", f"http://{private}:8000/v1"), None) == FREE
     may, august = Address("gpt-4o-2024-05-13"), Address("gpt-4o-2024-08-06")
-    assert (price_of(may, None), price_of(august, None)) == (Price(5.0, 15.0), Price(2.5, 10.0))
+    assert (price_of(may, None), price_of(august, None)) == (Price(5.0, 15.0), Price(2.5, 10.0, cached=1.25))
     for unknown in ("gpt-4o-audio-preview-2024-12-17", "gpt-3.5-turbo-0125", "gpt-4o-2024-08"):
         assert price_of(Address(unknown), None) is None
     own = tmp_path / "prices.toml"

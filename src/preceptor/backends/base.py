@@ -118,9 +118,14 @@ class Price:
 
     prompt: Annotated[float, Field(strict=True)]
     completion: Annotated[float, Field(strict=True)]
+    cached: Annotated[float | None, Field(strict=True)] = None
+    """Of prompt tokens that the provider reads from its cache; None if they cost what others do."""
+    cache_write: Annotated[float | None, Field(strict=True)] = None
+    """Of prompt tokens that the provider writes to its cache; None if they cost what others do."""
 
     def __post_init__(self) -> None:
-        for price in (self.prompt, self.completion):
+        cached = [price for price in (self.cached, self.cache_write) if price is not None]
+        for price in (self.prompt, self.completion, *cached):
             if not 0.0 <= price <= DEAREST:  # NaN is in no range
                 raise ValueError(f"a price is a number of dollars from 0 to {DEAREST:g}, got {price}")
 
@@ -130,7 +135,11 @@ class Price:
 
     def cost(self, usage: Usage) -> float:
         """Dollars for the tokens of a call."""
-        return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
+        cached = self.prompt if self.cached is None else self.cached
+        written = self.prompt if self.cache_write is None else self.cache_write
+        plain = usage.prompt_tokens - usage.cached_tokens - usage.cache_writes
+        prompt = plain * self.prompt + usage.cached_tokens * cached + usage.cache_writes * written
+        return (prompt + usage.completion_tokens * self.completion) / 1e6
 
 
 FREE = Price(0.0, 0.0)

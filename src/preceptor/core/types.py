@@ -178,6 +178,10 @@ class Usage(Frozen):
     completion_tokens: int = Field(default=0, ge=0)
     estimated: bool = False
     """Whether some of the tokens are estimates of preceptor, because the model did not count them."""
+    cached_tokens: int = Field(default=0, ge=0)
+    """Of the prompt tokens, those that the provider read from its cache."""
+    cache_writes: int = Field(default=0, ge=0)
+    """Of the prompt tokens, those that the provider wrote to its cache, where it says so and they have their price."""
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
@@ -187,6 +191,8 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
         prompt_tokens=sum(usage.prompt_tokens for usage in listed),
         completion_tokens=sum(usage.completion_tokens for usage in listed),
         estimated=any(usage.estimated for usage in listed),
+        cached_tokens=sum(usage.cached_tokens for usage in listed),
+        cache_writes=sum(usage.cache_writes for usage in listed),
     )
 
 

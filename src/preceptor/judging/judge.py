@@ -213,6 +213,7 @@ class Judge:
             prompt_tokens=totals.prompt_tokens,
             completion_tokens=totals.completion_tokens,
             estimated=totals.estimated > 0,
+            cached_tokens=totals.cached_tokens,
         )
 
     @property

@@ -167,6 +167,7 @@ class RecordedModel:
             completion_tokens=usage.completion_tokens,
             cost_usd=None if price is None else price.cost(usage),
             estimated=usage.estimated,
+            cached_tokens=usage.cached_tokens,
         )
 
 

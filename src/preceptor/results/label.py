@@ -125,12 +125,16 @@ class LabelResult(Result):
             ("first shown wins", percent(counts.first_position_rate)),
             ("same position wins after the swap", percent(counts.position_bias)),
             ("calls", f"{self.calls_in_this_process} now, {ledger.calls} in all"),
-            ("tokens", f"{ledger.prompt_tokens:,} + {ledger.completion_tokens:,}"),
+            ("tokens", f"{ledger.prompt_tokens:,} + {ledger.completion_tokens:,}{_cached(ledger)}"),
             ("cost", cost),
         ]
         warnings = [f"{warning.sentence}." for warning in self.judge_warnings]
         notes = [*(f"note: {note}" for note in self.notes), f"dataset {self.path}"]
         return Table((Column(""), Column("")), rows, warnings=warnings, notes=notes)
+
+
+def _cached(ledger: LedgerTotals) -> str:
+    return f" ({ledger.cached_tokens:,} from a cache)" if ledger.cached_tokens else ""
 
 
 class LabelPlan(Tabular):

@@ -28,6 +28,8 @@ class Calls(Frozen):
     """Calls and failed attempts whose tokens, and therefore cost, are estimates."""
     interrupted: int = 0
     """Calls that were in flight when a process ended; they may have been paid for, and were sent again."""
+    cached_tokens: int = 0
+    """Of the tokens, those of prompts that providers read from their caches."""
 
     def __add__(self, other: "Calls") -> "Calls":
         return Calls(
@@ -38,6 +40,7 @@ class Calls(Frozen):
             unpriced=self.unpriced + other.unpriced,
             estimated=self.estimated + other.estimated,
             interrupted=self.interrupted + other.interrupted,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
         )
 
 
@@ -86,7 +89,8 @@ def in_words(ledger: Path, budget: float | None = None) -> str:
     failed = f"{calls.failures} failed ({reasons})" if calls.failures else "none failed"
     unpriced = f" without {calls.unpriced} that have no price" if calls.unpriced else ""
     of = "" if budget is None else f" of a budget of ${budget:,.2f}"
-    return f"{calls.calls} calls, {failed}, {calls.tokens:,} tokens, ${calls.cost_usd:,.4f}{unpriced}{of}"
+    cached = f" ({calls.cached_tokens:,} from a cache)" if calls.cached_tokens else ""
+    return f"{calls.calls} calls, {failed}, {calls.tokens:,} tokens{cached}, ${calls.cost_usd:,.4f}{unpriced}{of}"
 
 
 _REASONS = (
@@ -96,9 +100,12 @@ _ROLE = "coalesce(json_extract(rater, '$.settings.role'), ?)"
 _TAKEN = "cast(total(prompt_tokens) + total(completion_tokens) AS INTEGER), total(cost_usd)"
 _CALLS = (
     f"SELECT {_ROLE}, count(*), sum(failed), {_TAKEN}, count(*) - count(cost_usd), "
-    "cast(total({}) AS INTEGER), 0 FROM calls GROUP BY 1"
+    "cast(total({}) AS INTEGER), 0, cast(total({}) AS INTEGER) FROM calls GROUP BY 1"
 )
-_ATTEMPTS = f"SELECT {_ROLE}, 0, 0, {_TAKEN}, 0, sum(estimated), sum(interrupted) FROM failed_attempts GROUP BY 1"
+_ATTEMPTS = (
+    f"SELECT {_ROLE}, 0, 0, {_TAKEN}, 0, sum(estimated), sum(interrupted), cast(total({{}}) AS INTEGER) "
+    "FROM failed_attempts GROUP BY 1"
+)
 
 
 def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
@@ -110,9 +117,10 @@ def calls_by_role(ledgers: Iterable[Path]) -> dict[str, Calls]:
     by_role: dict[str, Calls] = {JUDGE: Calls()}
     for path in ledgers:
         [(version,)] = _read(path, "PRAGMA user_version")
-        rows = _read(path, _CALLS.format("estimated" if version >= 3 else "0"), JUDGE)
+        cached = "cached_tokens" if version >= 4 else "0"
+        rows = _read(path, _CALLS.format("estimated" if version >= 3 else "0", cached), JUDGE)
         if version >= 3:
-            rows += _read(path, _ATTEMPTS, JUDGE)
+            rows += _read(path, _ATTEMPTS.format(cached), JUDGE)
         for role, *counts in rows:
             by_role[role] = by_role.get(role, Calls()) + Calls(**dict(zip(Calls.model_fields, counts, strict=True)))
     return by_role

@@ -55,6 +55,8 @@ class LedgerTotals(Frozen):
     failed_attempts: int
     interrupted: int
     """Failed attempts that were in flight when a process ended."""
+    cached_tokens: int = 0
+    """Of the prompt tokens, those that providers read from their caches."""
 
 
 NO_CALLS = LedgerTotals(
@@ -91,6 +93,8 @@ class Call:
     """Dollars; None where the price is unknown."""
     estimated: bool = False
     """Whether tokens, and therefore dollars, are estimates."""
+    cached_tokens: int = 0
+    """Of the prompt tokens, those that the provider read from its cache."""
     key: str = ""
     """Content address of the call; computed if it is not given."""
 
@@ -231,8 +235,11 @@ class Ledger:
         with self._transaction("FULL" if any(change.durable for change in changes) else "NORMAL"):
             for change in changes:
                 execute("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?,?)", change.begun)
-                execute(f"INSERT OR IGNORE INTO calls VALUES ({','.join('?' * 12)})", change.calls)
-                execute(f"INSERT INTO failed_attempts ({_ATTEMPT}) VALUES ({','.join('?' * 11)})", change.attempts)
+                execute(f"INSERT OR IGNORE INTO calls VALUES ({','.join('?' * 13)})", change.calls)
+                execute(
+                    f"INSERT INTO failed_attempts ({_ATTEMPT}, cached_tokens) VALUES ({','.join('?' * 12)})",
+                    change.attempts,
+                )
                 execute("DELETE FROM in_flight WHERE id = ?", change.ended)
         self._spent += sum(change.dollars for change in changes)
         return [None] * len(changes)
@@ -298,13 +305,13 @@ class Ledger:
         with self._reading():
             calls, failures, unpriced, *taken = self._connection.execute(
                 f"SELECT count(*), cast(total(failed) AS INTEGER), count(*) - count(cost_usd), {sums}, "
-                "cast(total(estimated) AS INTEGER) FROM calls"
+                "cast(total(estimated) AS INTEGER), cast(total(cached_tokens) AS INTEGER) FROM calls"
             ).fetchone()
             attempts, interrupted, *lost = self._connection.execute(
                 f"SELECT count(*), cast(total(interrupted) AS INTEGER), {sums}, "
-                "cast(total(estimated) AS INTEGER) FROM failed_attempts"
+                "cast(total(estimated) AS INTEGER), cast(total(cached_tokens) AS INTEGER) FROM failed_attempts"
             ).fetchone()
-        prompt_tokens, completion_tokens, cost_usd, estimated = map(add, taken, lost)
+        prompt_tokens, completion_tokens, cost_usd, estimated, cached_tokens = map(add, taken, lost)
         return LedgerTotals(
             calls=calls,
             failures=failures,
@@ -315,6 +322,7 @@ class Ledger:
             unpriced=unpriced,
             failed_attempts=attempts,
             interrupted=interrupted,
+            cached_tokens=cached_tokens,
         )
 
     def notes(self) -> list[str]:
@@ -378,11 +386,15 @@ def _row(call: Call, now: str) -> tuple[Any, ...]:
     """A row of `calls`."""
     contents = (_text(call.rater), _text(call.request), canonical_json(call.outcome))
     counts = (int(call.failed), call.prompt_tokens, call.completion_tokens)
-    return (call.key, call.operation, call.model, *contents, *counts, now, call.cost_usd, int(call.estimated))
+    return (call.key, call.operation, call.model, *contents, *counts, now, *_billed(call))
 
 
 def _attempt(call: Call, now: str) -> tuple[Any, ...]:
     """A row of `failed_attempts`, the columns of `_ATTEMPT`."""
     contents = (_text(call.request), canonical_json(call.outcome), now, _text(call.rater))
     tokens = (call.prompt_tokens, call.completion_tokens)
-    return (call.key, call.operation, call.model, *contents, *tokens, call.cost_usd, int(call.estimated))
+    return (call.key, call.operation, call.model, *contents, *tokens, *_billed(call))
+
+
+def _billed(call: Call) -> tuple[Any, ...]:
+    return call.cost_usd, int(call.estimated), call.cached_tokens

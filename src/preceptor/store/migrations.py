@@ -55,6 +55,11 @@ MIGRATIONS: tuple[str, ...] = (
         created_at TEXT NOT NULL
     ) STRICT;
     """,
+    # 4: which prompt tokens a provider read from its cache
+    """
+    ALTER TABLE calls ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE failed_attempts ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

@@ -92,6 +92,11 @@ class ProviderAddress(Address):
         return super().private if self.base_url else self.provider in LOCAL
 
     @property
+    def caches_marked(self) -> bool:
+        """Whether the provider caches the beginnings that are marked, and no others: Anthropic's models."""
+        return "claude" in self.model
+
+    @property
     def free(self) -> bool:
         """Whether tokens cost nothing unless the user says otherwise. A gateway in the local network asks a provider
         that is paid.

@@ -49,13 +49,20 @@ def price_of(address: ProviderAddress) -> Price | None:
     if address.free:
         return FREE
     entry = _entry(address)
-    prompt, completion = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
-    if not (isinstance(prompt, int | float) and isinstance(completion, int | float)):
+    prompt, completion = _dollars(entry, "input_cost_per_token"), _dollars(entry, "output_cost_per_token")
+    if prompt is None or completion is None:
         return None
+    cached, written = (_dollars(entry, f"cache_{way}_input_token_cost") for way in ("read", "creation"))
     try:
-        return Price(1e6 * prompt, 1e6 * completion)
+        return Price(prompt, completion, cached, written or None)  # some entries have 0 for unknown
     except ValueError:
         return None
+
+
+def _dollars(entry: JsonObject, name: str) -> float | None:
+    """Dollars for a million tokens; None where the table does not say."""
+    price = entry.get(name)
+    return round(1e6 * price, 9) if isinstance(price, int | float) else None
 
 
 def window_of(address: ProviderAddress) -> int | None:

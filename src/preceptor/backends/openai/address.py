@@ -99,6 +99,11 @@ class Address:
         return self.base_url
 
     @property
+    def caches_marked(self) -> bool:
+        """Whether the provider caches the beginnings that are marked, and no others."""
+        return False
+
+    @property
     def free(self) -> bool:
         """Whether tokens cost nothing unless the user says otherwise."""
         return self.private

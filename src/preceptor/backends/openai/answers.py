@@ -71,9 +71,30 @@ class _Choice(_Strict):
         return self
 
 
+def _count(value: Any) -> int:
+    """A count of tokens, or 0 if the server's value cannot be one."""
+    return value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else 0
+
+
+Count = Annotated[int, BeforeValidator(_count)]
+
+
+class _PromptTokens(BaseModel):
+    """How the prompt tokens were served."""
+
+    cached_tokens: Count = 0
+    cache_creation_tokens: Count = 0
+    """LiteLLM, for Anthropic."""
+
+
+def _details(value: Any) -> Any:
+    return value if isinstance(value, dict) else {}
+
+
 class _Usage(_Strict):
     prompt_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     completion_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
+    prompt_tokens_details: Annotated[_PromptTokens, BeforeValidator(_details)] = _PromptTokens()
 
 
 class Answer(_Strict):
@@ -117,10 +138,14 @@ class Answer(_Strict):
         """
         completion = self.served_usage and self.served_usage.completion_tokens
         completion = None if self.text and not completion else completion
+        details = self.served_usage.prompt_tokens_details if self.served_usage else _PromptTokens()
+        cached = min(details.cached_tokens, self.prompt_tokens)
         return Usage(
             prompt_tokens=self.prompt_tokens or estimate.prompt_tokens,
             completion_tokens=estimate.completion_tokens if completion is None else completion,
             estimated=not self.prompt_tokens or completion is None,
+            cached_tokens=cached,
+            cache_writes=min(details.cache_creation_tokens, self.prompt_tokens - cached),
         )
 
     @property

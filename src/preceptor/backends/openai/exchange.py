@@ -8,7 +8,7 @@ from preceptor.backends.openai.abilities import Abilities, Endpoint, length
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.answers import Answer
 from preceptor.backends.openai.client import Client, UnavailableError
-from preceptor.backends.openai.wire import most_probable, question
+from preceptor.backends.openai.wire import marked, most_probable, question
 from preceptor.core.abandoning import current_work
 from preceptor.core.control_tokens import defused
 from preceptor.core.types import Conversation, JsonObject, Usage, total_usage
@@ -86,6 +86,8 @@ class Exchange:
     async def _ask(self, begun: str, max_tokens: int, answering: Callable[[str], JsonObject]) -> Answer:
         prefill = self._abilities.prefill
         path, body = question(self._address.name, self._prompt, self._prefill + begun, prefill.flags if prefill else {})
+        if self._address.caches_marked and "messages" in body:
+            body["messages"] = marked(body["messages"], whole=self.expected > 1)
         bill = _Bill(self, self._prompt_tokens + estimated_tokens(self._prefill + begun), max_tokens)
         answer = await self._client.call(
             path,

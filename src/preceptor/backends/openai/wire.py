@@ -42,6 +42,38 @@ def _harmless(message: Message) -> JsonObject:
     return wired
 
 
+ITEM = "\n\n<prompt>\n"
+"""With this begins what is judged, behind constitution and exemplars, in a judge's question (`judging/render.py`). No
+candidate can write it.
+"""
+_CACHED: JsonObject = {"type": "ephemeral"}
+
+
+def marked(messages: JsonValue, *, whole: bool) -> list[JsonValue]:
+    """The messages, with marks for a provider that caches only marked beginnings: one where what is judged begins.
+
+    Args:
+        whole: whether to mark the end too, because the same is asked again.
+    """
+    assert isinstance(messages, list)
+    marked: list[JsonValue] = []
+    for number, message in enumerate(messages, start=1):
+        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(message, dict) or not isinstance(content, str):
+            marked.append(message)
+            continue
+        beginning, item, rest = content.rpartition(ITEM) if number == 1 else ("", "", content)
+        parts = [(beginning, True), (item + rest, whole and number == len(messages))]
+        blocks: list[JsonValue] = [_block(text, cached=cached) for text, cached in parts if text]
+        marked.append({**message, "content": blocks or content})
+    return marked
+
+
+def _block(text: str, *, cached: bool) -> JsonObject:
+    block: JsonObject = {"type": "text", "text": text}
+    return block | {"cache_control": dict(_CACHED)} if cached else block
+
+
 def most_probable(path: str, count: int) -> JsonObject:
     """The second half of the body: greedy decoding, with the `count` most probable tokens at each place.
 
