@@ -72,8 +72,9 @@ def test_anthropic_s_cache_is_marked_counted_and_paid_for() -> None:
         blocks = server.bodies[-1]["messages"][0]["content"]
     # Each of the 4 votes: 20 plain tokens, 30 from the cache, 50 to it.
     assert usage == Usage(prompt_tokens=400, completion_tokens=4, cached_tokens=120, cache_writes=200)
-    assert model.price == Price(3.0, 15.0, cached=0.3, cache_write=3.75)
-    assert model.price.cost(usage) == pytest.approx((80 * 3.0 + 120 * 0.3 + 200 * 3.75 + 4 * 15.0) / 1e6)
+    price = Price(3.0, 15.0, cached=0.3, cache_write=3.75)
+    assert model.price == price
+    assert price.cost(usage) == pytest.approx((80 * 3.0 + 120 * 0.3 + 200 * 3.75 + 4 * 15.0) / 1e6)
     assert [block["text"] for block in blocks] == ["Rules", "\n\n<prompt>\nWhich?\n</prompt>"]
     assert all(block["cache_control"] == {"type": "ephemeral"} for block in blocks)  # the votes repeat the whole
 

@@ -130,7 +130,7 @@ class Price:
                 raise ValueError(f"a price is a number of dollars from 0 to {DEAREST:g}, got {price}")
 
     def times(self, share: float) -> "Price":
-        """The price with a discount: `times(0.5)` is half of it."""
+        """The price with a discount: `times(0.5)` is half of it. Discounts for cached tokens are not added to it."""
         return Price(share * self.prompt, share * self.completion)
 
     def cost(self, usage: Usage) -> float:

@@ -56,22 +56,25 @@ def marked(messages: JsonValue, *, whole: bool) -> list[JsonValue]:
         whole: whether to mark the end too, because the same is asked again.
     """
     assert isinstance(messages, list)
-    marked: list[JsonValue] = []
-    for number, message in enumerate(messages, start=1):
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(message, dict) or not isinstance(content, str):
-            marked.append(message)
-            continue
-        beginning, item, rest = content.rpartition(ITEM) if number == 1 else ("", "", content)
-        parts = [(beginning, True), (item + rest, whole and number == len(messages))]
-        blocks: list[JsonValue] = [_block(text, cached=cached) for text, cached in parts if text]
-        marked.append({**message, "content": blocks or content})
-    return marked
+    last = len(messages) - 1
+    return [_marked(message, first=i == 0, end=whole and i == last) for i, message in enumerate(messages)]
+
+
+def _marked(message: JsonValue, *, first: bool, end: bool) -> JsonValue:
+    if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+        return message
+    content = str(message["content"])
+    beginning, item, rest = content.rpartition(ITEM) if first else ("", "", content)
+    parts = ((beginning, True), (item + rest, end))
+    blocks: list[JsonValue] = [_block(text, cached=cached) for text, cached in parts if text]
+    return {**message, "content": blocks or content}
 
 
 def _block(text: str, *, cached: bool) -> JsonObject:
     block: JsonObject = {"type": "text", "text": text}
-    return block | {"cache_control": dict(_CACHED)} if cached else block
+    if cached:
+        block["cache_control"] = dict(_CACHED)
+    return block
 
 
 def most_probable(path: str, count: int) -> JsonObject:
