@@ -116,6 +116,20 @@ def test_long_answers_are_no_sign_of_a_busy_server() -> None:
     assert limit.now == MOST
 
 
+def test_a_kind_of_answer_that_comes_seldom_does_not_keep_the_limit_low() -> None:
+    server = Simulated(slots=1000)
+    limit = Limit(None, clock=lambda: server.clock)
+
+    async def run() -> None:
+        await server.rounds(limit, 20)
+        await server.rounds(limit, 2, kind="new")  # enough to be measured, but then no more of them
+        assert limit.now == START
+        await server.rounds(limit, 10)
+
+    asyncio.run(run())
+    assert limit.now == MOST
+
+
 def test_a_limit_that_is_not_used_is_not_raised() -> None:
     limit = Limit(None)
 

@@ -18,6 +18,8 @@ FAST_S = 0.05
 """Answers within this time are never slow: much of it passes in this process."""
 MEASURED_AGAIN = 64
 """Windows after which it is measured again how fast the server can be."""
+PATIENCE = 32
+"""Answers of other kinds after which a measurement is given up."""
 AFTER_SLOW, AFTER_REFUSED = 0.8, 0.5
 """By what the limit is multiplied."""
 
@@ -47,6 +49,8 @@ class Limit:
         self._measuring: _Window | None = None
         self._before = 0.0
         """The limit before it was lowered to measure."""
+        self._patience = 0
+        """How many of these are left."""
         self.in_flight = 0
         """Attempts in flight."""
         self.most = self.now
@@ -91,17 +95,22 @@ class Limit:
         if not self._adaptive or entered <= self._changed_at:
             return
         window = self._windows.setdefault(kind, _Window(self.now))
-        if window.usual is None and self._measuring is None and self.now > START:
-            self._measure(window)
-            return
         window.seconds.append(self._clock() - entered)
         window.busiest = max(window.busiest, self.in_flight)
+        if self._measuring not in (None, window):
+            self._patience -= 1
+            if not self._patience:
+                self._measured()
         if len(window.seconds) < window.size:
             return
-        if self._measuring is window or window.usual is None:
-            self._measured(window)
-        else:
-            self._compared(window)
+        if self._measuring is window:
+            self._measured()
+        elif window.usual is not None:
+            self._compared(window, window.usual)
+        elif self.now <= START:
+            window.begin_with(window.close(self.now))
+        elif self._measuring is None:
+            self._measure(window)
 
     def refused(self, entered: float) -> None:
         """Takes into account that the server had too much to do: it said so, or did not answer in time."""
@@ -110,19 +119,20 @@ class Limit:
 
     def _measure(self, window: "_Window") -> None:
         """Lowers the limit for one window, to see how long answers take if few are in flight."""
-        self._measuring, self._before = window, self._limit
+        self._measuring, self._before, self._patience = window, self._limit, PATIENCE
         self._change(min(self._limit, float(START)))
 
-    def _measured(self, window: "_Window") -> None:
-        window.usual, window.compared = window.close(START), 0
-        if self._measuring is window:
-            self._measuring = None
-            self._set(self._before)
+    def _measured(self) -> None:
+        """Ends the measurement, also if other kinds of answers came instead."""
+        window = self._measuring
+        if window is not None and len(window.seconds) >= START:
+            window.begin_with(window.close(START))
+        self._measuring = None
+        self._set(self._before)
 
-    def _compared(self, window: "_Window") -> None:
-        assert window.usual is not None
+    def _compared(self, window: "_Window", usual: float) -> None:
         used = 2 * window.busiest > self.now  # otherwise a higher limit would change nothing
-        slow = window.close(self.now) > max(FAST_S, SLOWER * window.usual)
+        slow = window.close(self.now) > max(FAST_S, SLOWER * usual)
         window.compared += 1
         if slow:
             self._lower(AFTER_SLOW, min(CALM, self._limit))
@@ -164,6 +174,10 @@ class _Window:
         """Windows that were compared with it."""
         self.busiest = 0
         """Most attempts in flight when one of these answers came."""
+
+    def begin_with(self, usual: float) -> None:
+        """Sets the time that later windows are compared with."""
+        self.usual, self.compared = usual, 0
 
     def close(self, size: int) -> float:
         """Begins another window, of as many answers. Returns the median of this one; 0 if it is empty."""
