@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from serve_small import service_process
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -51,3 +53,11 @@ def test_verifiers_judge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     pytest.importorskip("verifiers.v1", reason="verifiers 0.4 is not installed")
     run("verifiers_judge.py", monkeypatch)
     assert "reward 0.9" in capsys.readouterr().out
+
+
+def test_trl_reward_from_a_service(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with service_process(tmp_path, "scripted:random:warm_tone") as url:
+        run("trl_reward.py", monkeypatch, str(tiny_folder), url)
+    assert "step 2: mean reward" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from typing import Any
 
 import preceptor as pc
 from preceptor.integrations.judges import judge_of
+from preceptor.integrations.remote import RemoteReward
 
 
 async def compute_score(
@@ -34,7 +35,8 @@ async def compute_score(
         data_source: what verl passes; not used, and neither is `ground_truth`.
         solution_str: the response.
         extra_info: the row's `extra_info`, which has the prompt.
-        judge: the arguments of `preceptor.Judge` by name.
+        judge: the arguments of `preceptor.Judge` by name; or those of `RemoteReward`, `url` among them, for a judge in
+            a service.
         prompt_key: the key of the prompt in `extra_info`: a text, or a list of messages.
         failure_score: reward for a response that the judge failed on; None to raise an error.
 
@@ -43,7 +45,9 @@ async def compute_score(
     Raises: UsageError when `extra_info` has no prompt; PreceptorError when the judge failed and no `failure_score` is
         set, and as `preceptor.Judge.ascore`.
     """
-    reward = await judge_of(judge or {}).areward(_prompt(extra_info or {}, prompt_key), solution_str)
+    settings = judge or {}
+    source = RemoteReward(**settings) if "url" in settings else judge_of(settings)
+    reward = await source.areward(_prompt(extra_info or {}, prompt_key), solution_str)
     if not isinstance(reward, pc.JudgeFailure):
         return {"score": reward, "judge_failed": 0.0}
     if failure_score is None:
