@@ -117,7 +117,9 @@ class Soak:
                 break
             self.outcomes["told to come again"] += 1
             await asyncio.sleep(float(wait))
-        if status != wanted:
+        if status == 429:
+            self.outcomes["turned away each time"] += 1
+        elif status != wanted:
             self.lost[f"{status} {str(content)[:60]}"] += 1
         elif wanted != 200:
             self.outcomes["refused, as they should be"] += 1

@@ -183,3 +183,17 @@ def test_a_file_of_judges(tmp_path: Path) -> None:
     path.write_text('[[judges]]\nname = "kind"\nmodle = "scripted:random"\n')
     with pytest.raises(UsageError, match=r'judges\.toml: unknown key "judges.0.modle"; did you mean "model"'):
         named_judges(path)
+
+
+def test_beyond_all_queues_requests_are_not_even_read(tmp_path: Path) -> None:
+    async def ask(app: object) -> list[int]:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as asked:
+            answers = await asyncio.gather(*(asked.post("/v1/compare", content=b"no JSON") for _ in range(300)))
+            assert (await asked.get("/health")).status_code == 200
+            return [answer.status_code for answer in answers]
+
+    with service(tmp_path, "scripted:random", queue=1) as opened:
+        codes = asyncio.run(ask(application(opened)))
+    assert set(codes) == {415, 429}
+    assert codes.count(415) >= 257

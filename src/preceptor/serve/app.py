@@ -59,6 +59,7 @@ class Guard:
         self._service = service
         self._hosts = None if hosts is None else frozenset(hosts)
         self._paths = {route.path for route in ROUTES}
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers or refuses one request."""
@@ -75,20 +76,30 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope["path"], Headers(scope=scope))
+        self._under_way += 1
         try:
             await (self._app if refusal is None else refusal)(scope, receive, counted)
         finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
-            self._service.metrics.requests.labels(path, str(status or 499)).inc()
+            self._under_way -= 1
+            path = self._known(scope["path"])
+            self._service.metrics.requests.labels(path, str(status or 500)).inc()
             self._service.metrics.seconds.labels(path).observe(time.monotonic() - begun)
+
+    def _known(self, path: str) -> str:
+        """The path as a label of metrics: there are few of them, whatever clients ask for."""
+        path = "/v1/openrlhf" if path.startswith("/v1/openrlhf/") else path
+        return path if path in self._paths else "other"
 
     def _refusal(self, path: str, headers: Headers) -> Response | None:
         if self._hosts is not None and without_port(headers.get("host", "")) not in self._hosts:
             return problem(403, "the service is not reached under this name")
         token = self._service.token
-        if token is None or path in OPEN_PATHS or _carries(headers.get("authorization", ""), token):
-            return None
-        return problem(401, "expected the header Authorization: Bearer TOKEN", headers={"www-authenticate": "Bearer"})
+        if not (token is None or path in OPEN_PATHS or _carries(headers.get("authorization", ""), token)):
+            expected = "expected the header Authorization: Bearer TOKEN"
+            return problem(401, expected, headers={"www-authenticate": "Bearer"})
+        if path.startswith("/v1/") and self._under_way >= self._service.most_requests:
+            return _busy_for(max(desk.wait_s() for desk in self._service.desks.values()))
+        return None
 
 
 def _carries(authorization: str, token: str) -> bool:
@@ -120,7 +131,12 @@ def _refused(_request: Request, error: Exception) -> Response:
 
 def _busy(_request: Request, error: Exception) -> Response:
     assert isinstance(error, BusyError)
-    return problem(429, str(error), headers={"retry-after": str(error.wait_s)})
+    return _busy_for(error.wait_s)
+
+
+def _busy_for(seconds: int) -> Response:
+    said = f"the queue is full; ask again in {seconds} s"
+    return problem(429, said, headers={"retry-after": str(seconds)})
 
 
 def _spent(_request: Request, _error: Exception) -> Response:

@@ -13,6 +13,9 @@ from preceptor.serve.judges import ServedJudge
 from preceptor.serve.metrics import Metrics
 from preceptor.store.ledger import Ledger
 
+_BEYOND_QUEUES = 256
+"""Requests that are being read, judged or answered while the queues are full."""
+
 
 class RefusedError(Exception):
     """A request that is not carried out."""
@@ -65,6 +68,11 @@ class Service:
             for job in jobs:
                 job.abandon()
             raise
+
+    @property
+    def most_requests(self) -> int:
+        """Requests that may be under way at once: beyond them the queues are full, so that none needs to be read."""
+        return _BEYOND_QUEUES + sum(desk.room for desk in self.desks.values())
 
     def close(self) -> None:
         """Ends the threads once what they have taken is answered."""

@@ -90,7 +90,7 @@ class Desk:
         jobs = [Job(ask, item) for item in items]
         with self._changed:
             if len(self._jobs) + len(jobs) > self.room:
-                raise BusyError(self._wait_s())
+                raise BusyError(self.wait_s())
             for job in jobs:
                 number = next(self._numbers)
                 self._jobs[number] = job
@@ -111,13 +111,13 @@ class Desk:
             with self._changed:
                 self._jobs.pop(number, None)
 
-    def _wait_s(self) -> int:
-        """Seconds until half of the items that wait now should be answered."""
+    def wait_s(self) -> int:
+        """Seconds until the items that wait now should be answered."""
         recent = list(self._answered)
         if len(recent) < 2:
             return 1
         each = (recent[-1] - recent[0]) / (len(recent) - 1)
-        return min(_LONGEST_WAIT_S, max(1, math.ceil(each * len(self._jobs) / 2)))
+        return min(_LONGEST_WAIT_S, max(1, math.ceil(each * len(self._jobs))))
 
     def _work(self) -> None:
         while batch := self._next():
