@@ -5,7 +5,7 @@ import json
 import math
 import re
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,6 +63,8 @@ class Script:
     """The key that it wants."""
     faults: dict[str, list[str]] = field(default_factory=lambda: {})
     """By a part of the prompt: what goes wrong at the first attempts."""
+    thinker: Callable[[dict[str, Any]], tuple[int, Any]] | None = None
+    """Answers conversations in place of the table."""
     dies_after: int | None = None
     """Questions it answers before it is gone."""
     bytes_per_token: int = 1
@@ -241,6 +243,8 @@ class FaultHandler(BaseHTTPRequestHandler):
 
 def answered(script: Script, body: dict[str, Any], *, chat: bool) -> tuple[int, Any]:
     """The status and the model's answer, or a refusal."""
+    if script.thinker and chat:
+        return script.thinker(body)
     listed = int(body.get("top_logprobs" if chat else "logprobs", 0))
     if not (script.has_chat if chat else script.has_text):
         return 400, {"error": {"message": "no chat template" if chat else "this model takes conversations only"}}

@@ -13,7 +13,7 @@ from preceptor.core.extras import require, require_local
 _HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
 _ON_THE_HUB = re.compile(r"hf:[\w.-]+/[\w.-]+(@[^\s@]+)?")
 _PRECISION = re.compile(r":(bfloat16|float16|float32)$")
-_VOTES = re.compile(r"#votes\d+x\d+$")
+_VOTES = re.compile(r"(#thinks-[a-z-]+)?(#votes\d+x\d+)?$")
 _SERVED = ("openai:", "ollama:", "litellm:")
 ADAPTERS = "adapter_config.json"
 """The file that marks a folder as LoRA adapters."""

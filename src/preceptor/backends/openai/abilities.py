@@ -1,6 +1,7 @@
 """Detects what a server supports: once, before the first request, in about eight calls of one token."""
 
 import itertools
+import re
 from dataclasses import dataclass
 
 from preceptor.backends.openai.address import Address
@@ -30,6 +31,8 @@ class Endpoint:
     """How many of the most probable tokens it lists; 0 if it gives no log-probabilities."""
     sampling: JsonObject
     """Settings that keep it from changing the model's distribution."""
+    bare: bool = False
+    """Whether it refuses every setting of sampling, as some models that think do; then none is sent."""
 
 
 @dataclass(frozen=True)
@@ -137,19 +140,24 @@ async def _endpoint(
     path, body = question(address.name, prompt, "", {})
     refusal = ""
     neutral: JsonObject = dict(NEUTRAL_SAMPLING)
-    for count, sampling in itertools.product((MOST_LISTED, FEWER_LISTED, 0), (neutral, {})):
-        answering = most_probable(path, count) if count else WHOLE_DISTRIBUTION
+    ways = [*itertools.product((MOST_LISTED, FEWER_LISTED, 0), (neutral, {}), (False,)), (0, JsonObject(), True)]
+    for count, sampling, bare in ways:
+        if bare and not re.search("temperature|top_p", refusal):
+            break
+        answering = {} if bare else most_probable(path, count) if count else WHOLE_DISTRIBUTION
         try:
             limit = length(address, path, 1 if count else vote_tokens)
             whole = body | sampling | answering | limit
             answer = await client.call(path, Answer, whole, broken_retries=broken_retries)
         except RefusedError as error:
             refusal = str(error)
+            if not count and "output limit was reached" in refusal:  # it accepted the request, and thought too long
+                return Endpoint(0, sampling, bare), ""
             continue
         try:
             return Endpoint(count if len(answer.positions[0].top) > 1 else 0, sampling), ""
         except LogProbsError:  # some servers silently leave out log-probabilities that they cannot give
-            return Endpoint(0, sampling), ""
+            return Endpoint(0, sampling, bare), ""
     return None, refusal
 
 

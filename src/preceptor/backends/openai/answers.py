@@ -12,6 +12,10 @@ MOST_CHOICES, MOST_PLACES, MOST_LISTED = 128, 4096, 1024
 """Most entries of an answer's lists. Requests ask for one choice, three places and twenty tokens; a million entries
 would take gigabytes as objects.
 """
+MOST_THOUGHT_PLACES = 16_384
+"""Most places of an answer with a thought; requests ask for lists at half as many."""
+THOUGHT_TAGS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<|channel>thought", "<channel|>"))
+"""What stands around a thought in the text of servers that do not take it out."""
 MOST_TOKENS = 100_000_000
 """Most tokens of one call; a server that reports more has miscounted."""
 
@@ -54,8 +58,16 @@ class _Strict(BaseModel, strict=True):
     """Strict about numbers: neither strings nor booleans are accepted."""
 
 
+def _text(value: Any) -> str | None:
+    """A text, or None if the server has something else there."""
+    return value if isinstance(value, str) else None
+
+
 class _Message(_Strict):
     content: str | None = None
+    reasoning_content: Annotated[str | None, BeforeValidator(_text)] = None
+    reasoning: Annotated[str | None, BeforeValidator(_text)] = None
+    """The thought, by its two names."""
 
 
 class _Choice(_Strict):
@@ -87,6 +99,12 @@ class _PromptTokens(BaseModel):
     """LiteLLM, for Anthropic."""
 
 
+class _AnswerTokens(BaseModel):
+    """What the tokens of an answer are."""
+
+    reasoning_tokens: Count = 0
+
+
 def _details(value: Any) -> Any:
     return value if isinstance(value, dict) else {}
 
@@ -95,6 +113,20 @@ class _Usage(_Strict):
     prompt_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     completion_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     prompt_tokens_details: Annotated[_PromptTokens, BeforeValidator(_details)] = _PromptTokens()
+    completion_tokens_details: Annotated[_AnswerTokens, BeforeValidator(_details)] = _AnswerTokens()
+    total_tokens: Count = 0
+
+    @property
+    def written(self) -> int | None:
+        """Tokens of the answer. Some servers leave those of the thought out, and count them in the total only."""
+        thought, prompt, answer = (
+            self.completion_tokens_details.reasoning_tokens,
+            self.prompt_tokens,
+            self.completion_tokens,
+        )
+        if prompt is None or answer is None:
+            return answer
+        return max(answer, min(self.total_tokens - prompt, answer + thought))
 
 
 class Answer(_Strict):
@@ -113,6 +145,41 @@ class Answer(_Strict):
     def silence(self) -> str:
         """Why there is no text, in words; empty if that is not known."""
         return "(stopped by a safety filter)" if self.choices[0].finish_reason == "content_filter" else ""
+
+    @property
+    def thought(self) -> str:
+        """What the model thought, where the server shows it: in a field of its own, or between tags in the text."""
+        message = self.choices[0].message
+        apart = message and (message.reasoning_content or message.reasoning)
+        return (apart or _divided(self.text or "")[0]).strip()
+
+    @property
+    def said(self) -> str | None:
+        """The text without a thought; None if there is none, or only a thought."""
+        return self.text and _divided(self.text)[1]
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model thought, as far as the answer tells."""
+        counted = self.served_usage and self.served_usage.completion_tokens_details.reasoning_tokens
+        return bool(self.thought or counted)
+
+    @property
+    def finish(self) -> str | None:
+        """Why the answer ended, in the server's word."""
+        return self.choices[0].finish_reason
+
+    @property
+    def ended(self) -> bool:
+        """Whether the model said something after its thought, and was not cut off."""
+        return bool((self.said or "").strip()) and self.finish != "length"
+
+    @property
+    def written(self) -> str:
+        """Everything that the model wrote, its thought included."""
+        message = self.choices[0].message
+        apart = message and (message.reasoning_content or message.reasoning)
+        return (apart or "") + (self.text or "")
 
     def without(self, begun: str) -> "Answer":
         """The answer without the given beginning, which some servers repeat."""
@@ -136,7 +203,7 @@ class Answer(_Strict):
         """Tokens as the server counted them, with the estimate for those that it did not count. A count of 0 means that
         the server did not count: no prompt and no text has 0 tokens.
         """
-        completion = self.served_usage and self.served_usage.completion_tokens
+        completion = self.served_usage and self.served_usage.written
         completion = None if self.text and not completion else completion
         details = self.served_usage.prompt_tokens_details if self.served_usage else _PromptTokens()
         cached = min(details.cached_tokens, self.prompt_tokens)
@@ -211,6 +278,35 @@ def read_positions(log_probs: Any) -> list[Position]:
     if not listed:
         raise LogProbsError("the server gave no log-probabilities")
     return [Position(token, _probabilities(top)) for token, top in listed]
+
+
+def positions_of(answer: Answer, said: str, count: int) -> list[Position]:
+    """The first places of what the model said last: of its answer, in log-probabilities that cover its thought too.
+
+    Raises: LogProbsError when they are missing or impossible.
+    """
+    log_probs: Any = answer.choices[0].logprobs
+    listed: Any = log_probs.get("content") if isinstance(log_probs, dict) else None
+    if not said or not isinstance(listed, list) or len(listed) > MOST_THOUGHT_PLACES:
+        raise LogProbsError("the server gave no log-probabilities after the thought")
+    tokens = [str(entry.get("token")) if isinstance(entry, dict) else "" for entry in listed]
+    start, seen = "".join(tokens).rfind(said), 0
+    for place, token in enumerate(tokens if start >= 0 else ()):
+        seen += len(token)
+        if seen > start:
+            return read_positions({"content": listed[place : place + count]})
+    raise LogProbsError("the server's log-probabilities do not cover the answer after the thought")
+
+
+def _divided(text: str) -> tuple[str, str | None]:
+    """The thought that stands in a text between tags, and what is said after it; None if the thought does not end."""
+    for opening, closing in THOUGHT_TAGS:
+        if closing in text:
+            thought, _, said = text.rpartition(closing)
+            return thought.strip().removeprefix(opening), said
+        if text.lstrip().startswith(opening):
+            return text.strip().removeprefix(opening), None
+    return "", text
 
 
 def _probabilities(top: list[tuple[str, float]]) -> dict[str, float]:

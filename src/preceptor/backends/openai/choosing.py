@@ -3,12 +3,13 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from preceptor.backends.base import ChoiceLogProbs
 from preceptor.backends.openai.answers import LogProbsError
 from preceptor.backends.openai.exchange import Exchange
 from preceptor.backends.openai.wire import WHOLE_DISTRIBUTION
-from preceptor.core.types import JudgeFailure
+from preceptor.core.types import JsonObject, JudgeFailure
 
 PLACES = 3
 """Tokens generated at a time: choices such as " 10" often have three, so one call covers the greedy choice."""
@@ -33,9 +34,10 @@ class TokenWalk:
 
     def __init__(self, exchange: Exchange, choices: tuple[str, ...]) -> None:
         self._exchange = exchange
-        self._choices = choices
+        self.choices = choices
         self._places = places(choices)
-        self._top: dict[str, dict[str, float]] = {}
+        self.known: dict[str, dict[str, float]] = {}
+        """The most probable tokens after each beginning."""
         self.said: str = ""
         """What the model would say by itself."""
         self.probability = dict.fromkeys(choices, 0.0)
@@ -47,8 +49,8 @@ class TokenWalk:
 
     async def visit(self, text: str = "", reach: float = 1.0) -> None:
         """Adds the choices that begin with `text`, which the model says with probability `reach`."""
-        beyond = [choice for choice in self._choices if choice.startswith(text) and choice != text]
-        top = await self._top_after(text)
+        beyond = [choice for choice in self.choices if choice.startswith(text) and choice != text]
+        top = await self.top_after(text)
         if top is None:
             self.lost += reach
             return
@@ -68,17 +70,18 @@ class TokenWalk:
         if begun in self.probability:
             self.probability[begun] -= sum(self.probability[choice] for choice in longer) - before
 
-    async def _top_after(self, text: str) -> dict[str, float] | None:
-        if text not in self._top:
+    async def top_after(self, text: str) -> dict[str, float] | None:
+        """The most probable tokens after a beginning; None if the server cannot continue it."""
+        if text not in self.known:
             if not self._exchange.can_begin(text):
                 return None
             answer = await self._exchange.list_tokens(text, self._places)
             self.said = self.said or answer.text or ""
             place = text
             for position in answer.positions:
-                self._top.setdefault(place, position.top)
+                self.known.setdefault(place, position.top)
                 place += position.token
-        return self._top[text]
+        return self.known[text]
 
 
 async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLogProbs | JudgeFailure:
@@ -91,7 +94,12 @@ async def by_log_probs(exchange: Exchange, choices: tuple[str, ...]) -> ChoiceLo
         await walk.visit()
     except LogProbsError as error:
         return JudgeFailure(reason="invalid_log_probs", detail=str(error))
-    total = sum(walk.probability.values())
+    return distribution(exchange, walk)
+
+
+def distribution(exchange: Exchange, walk: TokenWalk) -> ChoiceLogProbs | JudgeFailure:
+    """What a finished walk found; a failure if too little of it is known."""
+    choices, total = walk.choices, sum(walk.probability.values())
     unseen = {choice: walk.unseen[choice] for choice in choices if walk.probability[choice] <= 0.0}
     if walk.lost > UNSEEN * (total or 1.0):
         return JudgeFailure(
@@ -123,13 +131,24 @@ async def by_votes(
 
     Raises: ValueError when choices differ only in these; RefusedError, UnavailableError, PreceptorError.
     """
-    names = [_bare(choice) for choice in choices]
-    if len(set(names)) != len(names):
-        raise ValueError(f"choices must differ in more than white space and stops, got {choices}")
-    answers: list[str] = []
-    for seed in range(votes):
-        answer = await exchange.sample(vote_tokens, WHOLE_DISTRIBUTION | {"seed": seed})
-        answers.append(_bare(answer.text or "") or answer.silence)
+    _names(choices)
+    whole = JsonObject() if exchange.endpoint.bare else WHOLE_DISTRIBUTION
+    settings = [whole | ({"seed": seed} if whole else {}) for seed in range(votes)]
+    answers = [await exchange.sample(vote_tokens, each) for each in settings]
+    result = of_votes(exchange, choices, [bare(answer.text or "") or answer.silence for answer in answers])
+    if isinstance(result, JudgeFailure) and any(answer.thinks for answer in answers):
+        hint = f"{result.detail}; the model thinks before it answers: set thinking (think-low)"
+        return result.model_copy(update={"detail": hint})
+    return result
+
+
+def of_votes(exchange: Exchange, choices: tuple[str, ...], texts: Sequence[str]) -> ChoiceLogProbs | JudgeFailure:
+    """The share of each choice among answers; as `by_votes`.
+
+    Raises: ValueError when choices differ only in white space and stops.
+    """
+    names = _names(choices)
+    answers, votes = [bare(text) for text in texts], len(texts)
     counts = Counter(answer for answer in answers if answer in names)
     valid = counts.total()
     if 2 * valid < votes:
@@ -145,5 +164,13 @@ async def by_votes(
     )
 
 
-def _bare(text: str) -> str:
+def _names(choices: tuple[str, ...]) -> list[str]:
+    names = [bare(choice) for choice in choices]
+    if len(set(names)) != len(names):
+        raise ValueError(f"choices must differ in more than white space and stops, got {choices}")
+    return names
+
+
+def bare(text: str) -> str:
+    """An answer without white space, bold type and a full stop around it."""
     return re.sub(r"^[\s*]+|[\s*.]+$", "", text)

@@ -46,6 +46,8 @@ class Exchange:
         self.expected = 1
         self._expected_tokens = 0
         self.work = current_work()
+        self.added: JsonObject = {}
+        """Fields of every request, such as those that keep the model from thinking."""
         self.may_exceed: Callable[[Usage], bool] | None = None
         """Whether the budget allows this much more than the estimate; None if there is no budget."""
 
@@ -83,7 +85,18 @@ class Exchange:
         """A continuation under the API's sampling settings."""
         return await self._ask("", max_tokens, lambda _: settings)
 
-    async def _ask(self, begun: str, max_tokens: int, answering: Callable[[str], JsonObject]) -> Answer:
+    async def think(self, max_tokens: int, settings: JsonObject) -> Answer:
+        """A thought and an answer, with these settings and no others: models that think refuse many."""
+        return await self._ask("", max_tokens, lambda _: settings, {})
+
+    async def _ask(
+        self,
+        begun: str,
+        max_tokens: int,
+        answering: Callable[[str], JsonObject],
+        sampling: JsonObject | None = None,
+    ) -> Answer:
+        sampling = self.endpoint.sampling if sampling is None else sampling
         prefill = self._abilities.prefill
         path, body = question(self._address.name, self._prompt, self._prefill + begun, prefill.flags if prefill else {})
         if self._address.caches_marked and "messages" in body:
@@ -92,11 +105,11 @@ class Exchange:
         answer = await self._client.call(
             path,
             Answer,
-            body | self.endpoint.sampling | length(self._address, path, max_tokens) | answering(path),
+            body | sampling | length(self._address, path, max_tokens) | self.added | answering(path),
             tokens=self._prompt_tokens + max_tokens,
             spending=bill,
         )
-        self.usages.append(answer.usage(bill.estimate(answer.text or "")))
+        self.usages.append(answer.usage(bill.estimate(answer.written)))
         if prefill and prefill.echoes and not isinstance(self._prompt, str):
             return answer.without(self._prefill + begun)
         return answer

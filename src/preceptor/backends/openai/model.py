@@ -3,7 +3,7 @@
 import threading
 from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -18,6 +18,8 @@ from preceptor.backends.base import (
     Completion,
     Indexed,
     Price,
+    Thinking,
+    ThinkingLevel,
 )
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import Abilities, Endpoint, probe
@@ -30,6 +32,14 @@ from preceptor.backends.openai.exchange import Exchange, estimated_tokens
 from preceptor.backends.openai.http import HttpTransport
 from preceptor.backends.openai.keys import NO_KEY, key_for
 from preceptor.backends.openai.prices import price_of
+from preceptor.backends.openai.thinking import (
+    ASSUMED_THINKING,
+    ThinkingWay,
+    by_thinking,
+    probe_thinking,
+    request_fields,
+    unfinished,
+)
 from preceptor.backends.openai.transport import Transport
 from preceptor.backends.openai.wire import response_format
 from preceptor.core.abandoning import current_work
@@ -76,6 +86,9 @@ class OpenAIModel:
         """Makes the calls that answer requests; what the server supports is asked by `_client`."""
         self._background = Background(self._client.close)
         self._abilities = abilities
+        self._unasked = abilities is not None
+        self._ways: dict[ThinkingLevel, ThinkingWay] = {}
+        """How the server is asked to think, by level."""
         self._probing = threading.Lock()
         self._enforces_schemas = True
         """Whether the server takes JSON schemas; False once it has answered a request only without one."""
@@ -111,13 +124,10 @@ class OpenAIModel:
         abilities = self.preflight()
         return self._identity(abilities.text or abilities.chat)
 
-    def _identity(self, endpoint: Endpoint | None) -> str:
+    def _identity(self, endpoint: Endpoint | None, way: str = "") -> str:
         voting = endpoint is not None and endpoint.listed == 0
-        return (
-            f"{self.address}#votes{self.connection.votes}x{self.connection.vote_tokens}"
-            if voting
-            else str(self.address)
-        )
+        votes = f"#votes{self.connection.votes}x{self.connection.vote_tokens}" if voting else ""
+        return f"{self.address}{way}{votes}"
 
     @property
     def pace(self) -> str | None:
@@ -126,6 +136,42 @@ class OpenAIModel:
             return None
         limit = self._asking.limit
         return f"{self.address}: at most {limit.most} requests in flight, {limit.now} at the end"
+
+    def thinking_identity(self, level: ThinkingLevel) -> str:
+        """The identity as the model is asked to think, or not to: with the way of asking, which the server is tried
+        for, and with the number of votes if the server gives no log-probabilities after a thought.
+
+        Raises: UsageError when the model cannot think, or cannot be kept from thinking; PreceptorError as `preflight`.
+        """
+        way, tokens = self._way(level), Thinking(level).tokens
+        if level == "off":
+            return self._identity(self.preflight().chat, f"#thinks-not-{way.name}")
+        window = self.context_window
+        if window is not None and tokens >= window:
+            raise UsageError(
+                f"{self.address} has a window of {window:,} tokens, which does not hold a thought of up to {tokens:,}; "
+                "give a smaller number of tokens"
+            )
+        return self._identity(Endpoint(way.listed, {}), f"#thinks-{way.name}")
+
+    def thinking_calls(self, level: ThinkingLevel) -> int:
+        """Calls for one verdict after a thought.
+
+        Raises: as `thinking_identity`.
+        """
+        return 1 if self._way(level).listed else self.connection.votes
+
+    def _way(self, level: ThinkingLevel) -> ThinkingWay:
+        abilities = self.preflight()
+        with self._probing:
+            if level not in self._ways:
+                self._ways[level] = self._probed(abilities, level)
+            return self._ways[level]
+
+    def _probed(self, abilities: Abilities, level: ThinkingLevel) -> ThinkingWay:
+        if self._unasked:
+            return ASSUMED_THINKING
+        return self._background.start(probe_thinking(self._client, self.address, abilities, level)).result()
 
     @property
     def chat(self) -> bool:
@@ -224,7 +270,16 @@ class OpenAIModel:
             raise UsageError(f"{self.address} samples from all tokens: set top_k = 0 in the judge's settings")
         tokens = self.count_tokens(request.prompt)
         exchange = Exchange(self._asking, self.address, abilities, request.prompt, request.prefill, tokens)
-        if isinstance(request, CompleteRequest):
+        thinking = request.thinking
+        if thinking is not None and not thinking.on:
+            exchange.added = self._way(thinking.level).fields
+        if thinking is not None and thinking.on:
+            votes, answer = self.thinking_calls(thinking.level), self.connection.vote_tokens
+            completes = isinstance(request, CompleteRequest)
+            exchange.expect(
+                1 if completes else votes, thinking.tokens + (request.max_new_tokens if completes else answer)
+            )
+        elif isinstance(request, CompleteRequest):
             exchange.expect(1, request.max_new_tokens)
         elif exchange.endpoint.listed:
             exchange.expect(1, places(request.choices))
@@ -254,35 +309,59 @@ class OpenAIModel:
         return result
 
     async def _choose(self, request: ChooseRequest, exchange: Exchange) -> ChoiceLogProbs | JudgeFailure:
+        if request.thinking is not None and request.thinking.on:
+            way, connection = self._way(request.thinking.level), self.connection
+            return await by_thinking(
+                exchange, way, request.choices, request.thinking, connection.votes, connection.vote_tokens
+            )
         if exchange.endpoint.listed:
             return await by_log_probs(exchange, request.choices)
         return await by_votes(exchange, request.choices, self.connection.votes, self.connection.vote_tokens)
 
     async def _structured(
-        self, schema: JsonObject | None, exchange: Exchange, max_tokens: int, settings: JsonObject
+        self,
+        schema: JsonObject | None,
+        ask: Callable[[int, JsonObject], Awaitable[Answer]],
+        max_tokens: int,
+        settings: JsonObject,
     ) -> Answer:
         """An answer with the schema enforced; without, once the server has refused a request because of the schema.
 
         Raises: RefusedError, UnavailableError, PreceptorError.
         """
         if schema is None or not self._enforces_schemas:
-            return await exchange.sample(max_tokens, settings)
+            return await ask(max_tokens, settings)
         try:
-            return await exchange.sample(max_tokens, settings | response_format(schema))
+            return await ask(max_tokens, settings | response_format(schema))
         except RefusedError as error:
             if error.status == 404 or error.failure.reason == "prompt_too_long":
                 raise
-        answer = await exchange.sample(max_tokens, settings)  # refused again if the schema was not the reason
+        answer = await ask(max_tokens, settings)  # refused again if the schema was not the reason
         self._enforces_schemas = False
         return answer
 
     async def _complete(self, request: CompleteRequest, exchange: Exchange) -> Completion | JudgeFailure:
+        if request.thinking is not None and request.thinking.on:
+            return await self._complete_thinking(request, request.thinking, exchange)
         settings: JsonObject = {"temperature": request.temperature, "top_p": 1.0, "seed": request.seed}
+        if exchange.endpoint.bare:
+            settings = {}
         if request.top_k is not None:
             settings["top_k"] = request.top_k
         if request.stop:
             settings["stop"] = list(request.stop)
-        answer = await self._structured(request.schema, exchange, request.max_new_tokens, settings)
+        answer = await self._structured(request.schema, exchange.sample, request.max_new_tokens, settings)
         if answer.text is None:
             return JudgeFailure(reason="no_answer", detail=f"the model answered without text {answer.silence}".strip())
         return Completion(answer.text, answer.finished, exchange.usage)
+
+    async def _complete_thinking(
+        self, request: CompleteRequest, thinking: Thinking, exchange: Exchange
+    ) -> Completion | JudgeFailure:
+        """A thought and a continuation in one answer, sampled as `by_thinking` samples."""
+        most_tokens = thinking.tokens + request.max_new_tokens
+        settings = request_fields(self._way(thinking.level), thinking.seed)
+        answer = await self._structured(request.schema, exchange.think, most_tokens, settings)
+        if problem := unfinished(answer, most_tokens):
+            return problem
+        return Completion((answer.said or "").strip(), answer.finished, exchange.usage, answer.thought)
