@@ -177,6 +177,15 @@ def test_a_redirect_does_not_take_the_key_elsewhere(name: str) -> None:
         assert not elsewhere.asked
 
 
+@both
+def test_a_model_that_the_provider_does_not_have_is_refused_with_its_words(name: str) -> None:
+    with (
+        provided(name, Provider(faults={"Hi": ["404"]})) as (model, _),
+        pytest.raises(PreceptorError, match=r"refuses .*(claude|gemini).*: 404: 404 prompt"),
+    ):
+        model.preflight()
+
+
 def test_no_server() -> None:
     with ProviderServer(Provider()) as server:
         url = server.url

@@ -32,7 +32,7 @@ class ProviderAddress(Address):
     """Empty for the provider's own server."""
     scheme: ClassVar[str] = "litellm"
     form: ClassVar[str] = FORM
-    begins: ClassVar[bool] = False
+    turns_only: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, text: str) -> Self:

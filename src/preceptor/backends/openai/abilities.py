@@ -81,7 +81,7 @@ async def probe(client: Client, address: Address, vote_tokens: int) -> Abilities
     try:
         card = await _card(client, address)
         chat, text = await _endpoints(client, address, vote_tokens)
-        prefill = await _prefill(client, address) if chat and address.begins else None
+        prefill = await _prefill(client, address) if chat and not address.turns_only else None
     except UnavailableError as error:
         raise PreceptorError(
             f"no model server answers at {address.place}: {error}; start it, or correct the address"
@@ -114,7 +114,7 @@ async def _endpoints(client: Client, address: Address, vote_tokens: int) -> tupl
     refusals: list[str] = []
     broken: UnavailableError | None = None
     prompts: tuple[str | Conversation, ...] = (_GREETING, "Hi")
-    for prompt in prompts:
+    for prompt in prompts[:1] if address.turns_only else prompts:
         retries = BROKEN_RETRIES if any(endpoints) else None
         try:
             endpoint, refusal = await _endpoint(client, address, prompt, vote_tokens, retries)
@@ -124,7 +124,9 @@ async def _endpoints(client: Client, address: Address, vote_tokens: int) -> tupl
             endpoint, refusal, broken = None, str(error), error
         endpoints.append(endpoint)
         refusals.append(refusal)
-    chat, text = endpoints
+    if address.turns_only and not any(endpoints):
+        raise broken or PreceptorError(f"{address.place} refuses {address.name}: {refusals[0][:200]}")
+    chat, text = (*endpoints, None)[:2]
     if chat is None and text is None:
         raise broken or PreceptorError(
             f"{address} takes neither conversations ({refusals[0]}) nor plain text ({refusals[1]}); "

@@ -32,8 +32,10 @@ class Address:
     base_url: str = HOSTED_URL
     scheme: ClassVar[str] = "openai"
     form: ClassVar[str] = FORM
-    begins: ClassVar[bool] = True
-    """Whether the server may continue a begun answer, which is found out by asking."""
+    turns_only: ClassVar[bool] = False
+    """Whether the server is known to take whole conversations only, neither plain text nor a begun answer. What others
+    take is found out by asking.
+    """
 
     @classmethod
     def parse(cls, text: str) -> Self:
