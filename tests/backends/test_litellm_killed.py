@@ -49,5 +49,7 @@ def test_no_answered_call_is_lost_or_paid_for_twice(tmp_path: Path) -> None:
     assert set(before) <= set(after)
     assert again == 1 + (CALLS - len(before)) * VOTES  # finding out what it can do takes one
     assert paid <= 1 + (len(before) + CONCURRENCY) * VOTES  # what was in flight, and only that, was asked twice
-    assert len(rows.read(out / "preferences.jsonl")) == ROWS
+    preferences = rows.read(out / "preferences.jsonl")
+    assert {verdict["votes"] for row in preferences for verdict in row["verdicts"]} == {VOTES}
+    assert len(preferences) == ROWS
     assert "in flight when an earlier process ended" in " ".join(said.split())
