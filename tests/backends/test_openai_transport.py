@@ -1,16 +1,21 @@
 """A model over a transport that is not HTTP: retries, spending and masking are the same."""
 
+import asyncio
 import json
 
 import pytest
+from pydantic import BaseModel
 
 from backends.fault_server import choose, failure, probabilities
-from preceptor.backends.base import ChooseRequest
+from preceptor.backends.base import UNWANTED, ChooseRequest
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import ASSUMED
 from preceptor.backends.openai.address import Address
+from preceptor.backends.openai.client import Client, UnavailableError
+from preceptor.backends.openai.keys import NO_KEY
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.openai.transport import NoAnswerError, StatusError
+from preceptor.core.abandoning import Work
 from preceptor.core.errors import PreceptorError
 from preceptor.core.types import JsonObject, Message
 
@@ -21,6 +26,10 @@ ANSWER = {
     "choices": [{"message": {"content": "1"}, "logprobs": {"content": [{"token": "1", "top_logprobs": LISTED}]}}],
     "usage": {"prompt_tokens": 7, "completion_tokens": 1},
 }
+
+
+class Listed(BaseModel):
+    object: str
 
 
 class Scripted:
@@ -73,4 +82,44 @@ def test_a_server_that_asks_to_wait_too_long_is_not_waited_for(monkeypatch: pyte
     transport = Scripted(StatusError(429, "enough for today", wait_s=86_400.0))
     (result,) = choose(model_over(transport, monkeypatch), ASKED)
     assert "86400 s" in failure(result).detail
+    assert len(transport.sent) == 1
+
+
+def test_a_server_that_was_gone_is_tried_again_from_time_to_time() -> None:
+    now, gone = [0.0], NoAnswerError("no way", reached=False)
+    transport = Scripted(gone, gone, gone, {"object": "list"}, {"object": "list"})
+    address = Address.parse("openai:tiny@http://localhost:1/v1")
+    client = Client(address, Connection(retries=0, concurrency=1), NO_KEY, transport, clock=lambda: now[0])
+
+    async def ask() -> bool:
+        try:
+            await client.call("/models", Listed)
+        except UnavailableError:
+            return False
+        return True
+
+    async def ask_at(*seconds: float) -> list[tuple[bool, int]]:
+        outcomes: list[tuple[bool, int]] = []
+        for now[0] in seconds:
+            outcomes.append((await ask(), len(transport.sent)))
+        return outcomes
+
+    lost = [(False, 1), (False, 2), (False, 2), (False, 2)]  # given up after two in a row
+    found = [(False, 3), (False, 3), (True, 4), (True, 5)]
+    assert asyncio.run(ask_at(0, 1, 2, 10, 11, 12, 21, 22)) == lost + found
+
+
+def test_what_nobody_waits_for_any_more_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work()
+
+    class Leaving(Scripted):
+        async def send(self, path: str, body: JsonObject | None) -> bytes:
+            work.abandon()  # while the first attempt is with the server
+            return await super().send(path, body)
+
+    transport = Leaving(ANSWER)
+    with work.under_way():
+        first, *others = choose(model_over(transport, monkeypatch), *[ASKED] * 20)
+    assert probabilities(first) == pytest.approx([0.6065, 0.3679], abs=1e-4)
+    assert {failure(other).detail for other in others} == {UNWANTED.detail}
     assert len(transport.sent) == 1

@@ -34,13 +34,13 @@ _POSTS: dict[str, tuple[str, type[BaseModel], type[BaseModel], dict[str, Any]]] 
         {"prompt": "Why is the sky blue?", "response": "Rayleigh scattering."},
     ),
     "/v1/reward": (
-        "Rewards for the responses of a training step, in groups by prompt",
+        "Rewards for the responses of a training step: each group gets rewards and failures, response by response",
         RewardBody,
         Rewarded,
         {"groups": [{"prompt": "Why is the sky blue?", "responses": ["Rayleigh scattering.", "Because."]}]},
     ),
     "/v1/openrlhf/{judge}": (
-        "Rewards in OpenRLHF's protocol; without a judge, by the only one",
+        "Rewards in OpenRLHF's protocol; /v1/openrlhf asks the only judge there is",
         OpenRlhfBody,
         OpenRlhfRewards,
         {"query": ["Why is the sky blue? Because."], "prompts": ["Why is the sky blue?"], "labels": [None]},
@@ -56,9 +56,11 @@ ERRORS = {
     402: "The budget is spent.",
     404: "There is no such judge.",
     413: "The body is too large.",
-    422: "The body is malformed; `field` says where.",
+    415: "The body is not of the type application/json.",
+    422: "The body is malformed; the answer names the field.",
     429: "The queue is full; ask again after the seconds in Retry-After.",
     502: "The judge's model cannot be asked.",
+    503: "OpenRLHF's protocol only: the judge failed, and asking again may help.",
 }
 """The statuses of answers without a result."""
 

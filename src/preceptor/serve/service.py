@@ -1,5 +1,6 @@
 """Runs the service: opens judges and ledger, and serves until it is stopped."""
 
+import socket
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,8 @@ from preceptor.store.ledger import Ledger
 from preceptor.store.own_folder import working_in
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from preceptor.serve.context import Service
     from preceptor.serve.desk import Desk
 
@@ -61,8 +64,6 @@ def open_service(
         address is in use, a model cannot be opened, or the folder cannot be written.
     """
     require("the service needs", *SERVE)
-    import uvicorn
-
     from preceptor.serve import spans
     from preceptor.serve.app import application
     from preceptor.serve.judges import named_judges
@@ -71,12 +72,7 @@ def open_service(
     reached = settings_of("connection", Connection, connection)
     check_dollars("budget", budget)
     check_count("queue", queue)
-    token = token_in(TOKEN_VARIABLE)
-    if token is None and not is_local(host):
-        raise UsageError(
-            f"{host} can be reached from other machines: set {TOKEN_VARIABLE} to a token that clients send, such as "
-            "$(openssl rand -hex 24), or leave out --host"
-        )
+    token = _token(host)
     with ExitStack() as open_until_the_end:
         enter = open_until_the_end.enter_context
         enter(working_in(Path(data), "service"))
@@ -89,16 +85,36 @@ def open_service(
         at = f"http://{in_a_link(host)}:{listener.getsockname()[1]}"
         say(f"The service runs at {at} with the judges {', '.join(specs)}.")
         sys.stdout.flush()  # now, also where the output goes to a file
-        app = application(service, hosts=LOCAL_NAMES if is_local(host) else None)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEPT_OPEN_S,
-            lifespan="off",
+        _serve(application(service, hosts=LOCAL_NAMES if is_local(host) else None), listener)
+
+
+def _token(host: str) -> str | None:
+    """The token that clients must send; None where only this machine reaches the service.
+
+    Raises: UsageError where it is needed and not set.
+    """
+    token = token_in(TOKEN_VARIABLE)
+    if token is None and not is_local(host):
+        raise UsageError(
+            f"{host} can be reached from other machines: set {TOKEN_VARIABLE} to a token that clients send, such as "
+            "$(openssl rand -hex 24), or leave out --host"
         )
-        uvicorn.Server(config).run(sockets=[listener])
+    return token
+
+
+def _serve(app: "Starlette", listener: socket.socket) -> None:
+    """Answers requests until a signal; what has been accepted is answered before this returns."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEPT_OPEN_S,
+        lifespan="off",
+    )
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 @contextmanager

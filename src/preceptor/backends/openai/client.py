@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from aiolimiter import AsyncLimiter
@@ -121,11 +122,20 @@ class Client:
     neither count nor fail this way.
     """
 
-    def __init__(self, address: Address, connection: Connection, key: str, transport: Transport) -> None:
+    def __init__(
+        self,
+        address: Address,
+        connection: Connection,
+        key: str,
+        transport: Transport,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Args:
         key: the secret that is sent, which is masked wherever a server repeats it; `NO_KEY` if there is none.
         transport: carries each attempt.
+        clock: seconds.
         """
+        self._clock = clock
         self._address = address
         self._transport = transport
         self._retries = connection.retries
@@ -184,7 +194,7 @@ class Client:
             attempt += 1
         if patient and not trouble.reached:
             self._lost_calls, self._lost_words = self._lost_calls + 1, str(trouble)
-            self._lost_at = time.monotonic()
+            self._lost_at = self._clock()
         raise trouble
 
     async def _once(
@@ -219,9 +229,9 @@ class Client:
         """Whether the server is gone. From time to time one call is let through, which may find it back."""
         if self._lost_calls < LOST_ROUNDS * self.limit.now:
             return False
-        if time.monotonic() - self._lost_at < LOST_S:
+        if self._clock() - self._lost_at < LOST_S:
             return True
-        self._lost_at = time.monotonic()
+        self._lost_at = self._clock()
         return False
 
     async def _attempt(self, path: str, shape: type[Shape], body: JsonObject | None) -> Shape:
