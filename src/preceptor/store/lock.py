@@ -23,6 +23,8 @@ def exclusive(folder: Path) -> Generator[None]:
         try:
             held = FileLock(folder / LOCK, blocking=False, thread_local=False).acquire()
         except Timeout as error:
-            raise PreceptorError(f"{folder}: another process is working in this folder; wait for it or stop it") from error
+            raise PreceptorError(
+                f"{folder}: another process is working in this folder; wait for it or stop it"
+            ) from error
     with held:
         yield
