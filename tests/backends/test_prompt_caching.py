@@ -14,8 +14,9 @@ from preceptor.backends.openai.answers import Answer
 from preceptor.core.types import Message, Usage, total_usage
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.settings import variant
+from preceptor.store.call_rows import Call
 from preceptor.store.calls import calls_by_role, in_words
-from preceptor.store.ledger import Call, Ledger
+from preceptor.store.ledger import Ledger
 from preceptor.store.migrations import MIGRATIONS, migrate
 
 ASKED = ChooseRequest((Message(role="user", content="Rules\n\n<prompt>\nWhich?\n</prompt>"),), ("1", "2"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import LITELLM, LOCAL, OTEL, SERVE, STUDIO, TRAIN, require
+from preceptor.core.extras import LITELLM, LOCAL, OTEL, RAY, SERVE, STUDIO, TRAIN, require
 
 _IMPORTED = {
     "markdown-it-py": "markdown_it",
@@ -31,6 +31,7 @@ def test_the_extras_are_those_of_the_package() -> None:
     assert sorted(_IMPORTED.get(name) or name for name in extras["serve"]) == sorted(SERVE)
     assert sorted(_IMPORTED[name] for name in extras["otel"]) == sorted(OTEL)
     assert extras["litellm"] == list(LITELLM)
+    assert extras["ray"] == [f"{name}[data]" for name in RAY]
     assert extras["all"] == ["preceptor[train,studio,serve,litellm,otel]"]
     core = {line.partition(">=")[0] for line in project["dependencies"]}
     assert not core & {*LOCAL, *TRAIN, *extras["studio"], *extras["serve"], *LITELLM, *extras["otel"]}

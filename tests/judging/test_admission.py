@@ -19,8 +19,9 @@ from preceptor.core.errors import PreceptorError
 from preceptor.core.types import Rater, Usage
 from preceptor.judging.admission import BudgetedAdmission
 from preceptor.judging.recorded import RecordedModel
+from preceptor.store.call_rows import Call, Sent
 from preceptor.store.calls import calls_by_role, notes
-from preceptor.store.ledger import Call, Ledger, Sent
+from preceptor.store.ledger import Ledger
 from preceptor.store.migrations import MIGRATIONS
 
 RATER = Rater(model="m", constitution="c", constitution_hash="h")

@@ -18,7 +18,7 @@ from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import ScoredPairJudge
 from preceptor.judging.settings import PairwiseSettings, ScoreSettings, variant
-from preceptor.store.ledger import call_key
+from preceptor.store.call_rows import call_key
 
 TWO = Constitution.model_validate(
     {

@@ -23,7 +23,8 @@ from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import check_scoring
 from preceptor.judging.settings import PairwiseSettings, ScoreSettings, variant
-from preceptor.store.ledger import Ledger, call_key
+from preceptor.store.call_rows import call_key
+from preceptor.store.ledger import Ledger
 
 COMPARED = compared("a", "b")
 

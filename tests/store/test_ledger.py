@@ -6,7 +6,8 @@ import pytest
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import canonical_json, content_hash
-from preceptor.store.ledger import Call, Ledger, Sent, call_key
+from preceptor.store.call_rows import Call, Sent, call_key
+from preceptor.store.ledger import Ledger
 from preceptor.store.migrations import MIGRATIONS
 
 

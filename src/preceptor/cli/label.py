@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from preceptor.backends.connection import Connection
     from preceptor.judging.specs import JudgeSpec
 
+RAY = "Workers"
+"""The panel of their options in `--help`."""
+
 
 @o.with_options(judges=o.judges, connection=o.connection, output=o.output)
 def label(
@@ -56,6 +59,20 @@ def label(
     ] = "all",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.", rich_help_panel=o.SAMPLING)] = 0,
     budget: o.Budget = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Label on a Ray cluster: HOST:PORT, auto, or local to start one on this machine.",
+            rich_help_panel=RAY,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Workers on the cluster.", show_default="one for each GPU or core", rich_help_panel=RAY
+        ),
+    ] = None,
     *,
     judges: "tuple[JudgeSpec, ...]",
     connection: "Connection",
@@ -111,6 +128,8 @@ def label(
         retry_failed=retry_failed,
         to_people=to_people,
         connection=connection,
+        ray=ray,
+        workers=workers,
         progress=output.progress,
     )
     output.show(labels)

@@ -3,7 +3,7 @@
 `pip install preceptor` installs what judging over a server, labelling, audits, estimates, evaluations and reports need.
 Local models and training need large packages, which come with the extras `local` and `train`; the web application comes
 with `studio`, judges over HTTP with `serve`, models of other providers with `litellm`, spans for
-OpenTelemetry with `otel`.
+OpenTelemetry with `otel`, workers on a cluster with `ray`.
 """
 
 from importlib.util import find_spec
@@ -24,8 +24,10 @@ SERVE = ("httptools", "prometheus_client", "starlette", "uvicorn")
 """Packages of the extra `serve`."""
 OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 """Modules of the extra `otel`."""
+RAY = ("ray",)
+"""Packages of the extra `ray`."""
 
-_EXTRAS = {"local": LOCAL, "studio": STUDIO, "litellm": LITELLM, "serve": SERVE, "otel": OTEL}
+_EXTRAS = {"local": LOCAL, "studio": STUDIO, "litellm": LITELLM, "serve": SERVE, "otel": OTEL, "ray": RAY}
 
 
 def require(purpose: str, *packages: str, instead: str = "") -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from preceptor.backends.base import FREE, Price
 from preceptor.core.types import Usage
-from preceptor.store.ledger import Ledger, Sent
+from preceptor.store.call_rows import Sent
+from preceptor.store.ledger import Ledger
 
 
 @dataclass

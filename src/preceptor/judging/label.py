@@ -5,7 +5,7 @@ the same files as an uninterrupted one.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
@@ -27,6 +27,17 @@ InputRow: TypeAlias = ComparisonRow | Malformed | Unanswered
 """A row of the input: a comparison, one that cannot be used, or one that the policy gave no response to."""
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What became of a chunk of rows: rows for the two outcome files."""
+
+    kept: list[PreferenceRow]
+    failed: list[FailureRow]
+    steps: int = 0
+    """Scores of trajectories and of their steps that were asked for."""
+    failed_steps: int = 0
+
+
 @dataclass
 class Tally:
     """Counts the outcomes of the rows so far."""
@@ -46,12 +57,23 @@ class Tally:
         """The tally of outcomes already written, so that a resumed process counts like one that was never killed."""
         tally = cls()
         for row in outcomes.failure_rows():
-            if row.reason == MALFORMED:
-                tally.malformed += 1
-            else:
-                tally.add(row.reason, row.detail)
+            tally._add_failure(row)
         tally.labelled = sum(1 for _ in outcomes.preference_rows())
         return tally
+
+    def count(self, judged: Judged) -> None:
+        """Counts a chunk."""
+        self.labelled += len(judged.kept)
+        for row in judged.failed:
+            self._add_failure(row)
+        self.steps += judged.steps
+        self.failed_steps += judged.failed_steps
+
+    def _add_failure(self, row: FailureRow) -> None:
+        if row.reason == MALFORMED:
+            self.malformed += 1
+        else:
+            self.add(row.reason, row.detail)
 
     @property
     def failed(self) -> int:
@@ -100,7 +122,7 @@ def label_rows(
 
     Args:
         rows: all rows of the input, from its beginning, numbered from 0.
-        total: number of rows, for the progress.
+        total: number of rows.
         at_once: rows judged together. The contents of a chunk do not depend on where an earlier process ended.
         max_failure_rate: share of judged comparisons that may fail.
         trajectory_judge: also scores trajectories and their steps; None scores nothing.
@@ -109,46 +131,68 @@ def label_rows(
         cannot be written.
     """
     done = outcomes.resume(at_once)
+    judged = judge_rows(islice(rows, done, None), judge, at_once, trajectory_judge)
+    return write_judged(judged, outcomes, done=done, total=total, max_failure_rate=max_failure_rate, progress=progress)
+
+
+def judge_rows(
+    rows: Iterator[InputRow], judge: PreferenceJudge, at_once: int, trajectory_judge: TrajectoryJudge | None = None
+) -> Iterator[Judged]:
+    """Judges rows, a chunk at a time; see `label_rows`.
+
+    Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+    """
+    while chunk := list(islice(rows, at_once)):
+        yield _judge_chunk(chunk, judge, trajectory_judge)
+
+
+def write_judged(
+    judged: Iterable[Judged],
+    outcomes: Outcomes,
+    *,
+    done: int,
+    total: int,
+    max_failure_rate: float,
+    progress: Progress,
+) -> Tally:
+    """Writes judged chunks in order, each as soon as it is judged.
+
+    Args:
+        done: rows whose outcomes are already written.
+        total: number of rows.
+
+    Raises: as `label_rows`.
+    """
     tally = Tally.of(outcomes)
-    remaining = islice(rows, done, None)
-    chunk = list(islice(remaining, at_once))
-    while chunk:
-        following = list(islice(remaining, at_once))
-        kept, failed = _judge_chunk(chunk, judge, trajectory_judge, tally)
-        tally.check(max_failure_rate, at_end=not following, remedy=REMEDY)
-        outcomes.append(kept, failed)
-        done += len(chunk)
+    for chunk in judged:
+        tally.count(chunk)
+        rows = len(chunk.kept) + len(chunk.failed)
+        tally.check(max_failure_rate, at_end=done + rows >= total, remedy=REMEDY)
+        outcomes.append(chunk.kept, chunk.failed)
+        done += rows
         progress.advance(done, total, f"{tally.failed} failed")
-        chunk = following
     return tally
 
 
-def _judge_chunk(
-    chunk: Sequence[InputRow], judge: PreferenceJudge, trajectory_judge: TrajectoryJudge | None, tally: Tally
-) -> tuple[list[PreferenceRow], list[FailureRow]]:
-    """The rows of a chunk for the two outcome files."""
+def _judge_chunk(chunk: Sequence[InputRow], judge: PreferenceJudge, trajectory_judge: TrajectoryJudge | None) -> Judged:
     compared = [row for row in chunk if isinstance(row, ComparisonRow)]
     results = dict(zip((r.number for r in compared), judge.compare([r.comparison for r in compared]), strict=True))
     judged = [row for row in compared if isinstance(results[row.number], Preference)]
-    scores = _trajectory_scores(trajectory_judge, judged, tally)
+    scores = _trajectory_scores(trajectory_judge, judged)
     kept: list[PreferenceRow] = []
     failed: list[FailureRow] = []
     for row in chunk:
         result = results[row.number] if isinstance(row, ComparisonRow) else None
         if isinstance(row, ComparisonRow) and isinstance(result, Preference):
-            tally.labelled += 1
             kept.append(PreferenceRow.of(row, result, scores.get(row.number)))
-            continue
-        failed.append(FailureRow.of(row, result if isinstance(result, JudgeFailure) else None))
-        if isinstance(row, Malformed):
-            tally.malformed += 1
         else:
-            tally.add(failed[-1].reason, failed[-1].detail)
-    return kept, failed
+            failed.append(FailureRow.of(row, result if isinstance(result, JudgeFailure) else None))
+    every = [s for pair in scores.values() for trajectory in pair for s in (trajectory.whole, *trajectory.steps)]
+    return Judged(kept, failed, len(every), sum(isinstance(score, JudgeFailure) for score in every))
 
 
 def _trajectory_scores(
-    judge: TrajectoryJudge | None, rows: Sequence[ComparisonRow], tally: Tally
+    judge: TrajectoryJudge | None, rows: Sequence[ComparisonRow]
 ) -> dict[int, tuple[TrajectoryScore, TrajectoryScore]]:
     """The scores of both responses, by the row's number; only for rows with a trajectory."""
     with_trajectory = [row for row in rows if row.comparison.a.trajectory or row.comparison.b.trajectory]
@@ -156,7 +200,4 @@ def _trajectory_scores(
         return {}
     responses = [(row.comparison.prompt, r) for row in with_trajectory for r in (row.comparison.a, row.comparison.b)]
     trajectories = judge.score(responses)
-    scores = [score for trajectory in trajectories for score in (trajectory.whole, *trajectory.steps)]
-    tally.steps += len(scores)
-    tally.failed_steps += sum(isinstance(score, JudgeFailure) for score in scores)
     return {row.number: (trajectories[2 * i], trajectories[2 * i + 1]) for i, row in enumerate(with_trajectory)}

@@ -20,7 +20,8 @@ from preceptor.core.hashing import canonical_json
 from preceptor.core.ticks import tick
 from preceptor.core.types import JudgeFailure, Rater, Usage
 from preceptor.judging.admission import BudgetedAdmission, Estimating
-from preceptor.store.ledger import JSON, Call, Ledger, Sent, call_key
+from preceptor.store.call_rows import JSON, Call, Sent, call_key
+from preceptor.store.ledger import Ledger
 
 CHARACTERS_PER_TOKEN = 1024
 """Most characters per token of a completion: several times the length of the longest tokens, runs of white space.
@@ -53,7 +54,8 @@ class RecordedModel:
         self._rater = canonical_json(rater.model_dump(mode="json"))
         self.identity = rater.model
         """The identity of the model as it is asked here. With the request, it is the key of a recorded call."""
-        self._estimating = Estimating()
+        self.estimating = Estimating()
+        """What calls have shown about the estimates of their cost."""
         self.hits = 0
         """Requests answered from the ledger, or by an identical request that was asked at the same time, in this
         process."""
@@ -127,7 +129,7 @@ class RecordedModel:
             self._ledger,
             self.model.price,
             lambda i, usage, dollars: self._sent(calls.operation, calls.keys[i], usage, dollars),
-            self._estimating,
+            self.estimating,
             recoverable=is_recoverable(self.model),
         )
         answered = 0

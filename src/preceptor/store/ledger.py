@@ -19,7 +19,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from itertools import product
 from operator import add
 from pathlib import Path
 from types import TracebackType
@@ -27,14 +27,14 @@ from typing import Any, Self
 
 from preceptor.core.batching import Batcher
 from preceptor.core.errors import BudgetError, PreceptorError
-from preceptor.core.hashing import canonical_json, text_hash
+from preceptor.core.hashing import canonical_json
 from preceptor.core.types import Frozen
 from preceptor.core.validation import check_dollars
+from preceptor.store.call_rows import ATTEMPT, JSON, Call, Sent, attempt_row, call_row, json_text, now_text
 from preceptor.store.calls import notes
 from preceptor.store.claims import Claims
 from preceptor.store.migrations import migrate
 
-JSON = dict[str, object]
 IN_MEMORY = Path(":memory:")
 """The path of a ledger that is kept in memory."""
 
@@ -73,50 +73,6 @@ NO_CALLS = LedgerTotals(
 """The totals of an empty ledger."""
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call and its outcome."""
-
-    operation: str
-    model: str
-    rater: JSON | str
-    """An object, or its canonical JSON."""
-    request: JSON | str
-    """An object, or its canonical JSON."""
-    outcome: JSON
-    failed: bool
-    prompt_tokens: int
-    completion_tokens: int
-    transient: bool = False
-    """Whether the failure may be temporary. Such a call is recorded as a failed attempt, and sent again."""
-    cost_usd: float | None = 0.0
-    """Dollars; None where the price is unknown."""
-    estimated: bool = False
-    """Whether tokens, and therefore dollars, are estimates."""
-    cached_tokens: int = 0
-    """Of the prompt tokens, those that the provider read from its cache."""
-    key: str = ""
-    """Content address of the call; computed if it is not given."""
-
-    def __post_init__(self) -> None:
-        if not self.key:
-            object.__setattr__(self, "key", call_key(self.operation, self.model, self.request))
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A call that is about to be sent, and its estimated cost."""
-
-    key: str
-    operation: str
-    model: str
-    rater: JSON | str
-    """An object, or its canonical JSON."""
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: float | None
-
-
 @dataclass
 class _Change:
     """Rows of one caller that are written together with those of others."""
@@ -130,32 +86,25 @@ class _Change:
     """Whether the caller waits for the disk."""
 
 
-def call_key(operation: str, model: str, request: JSON | str) -> str:
-    """Content address of a call that asks `request` of `model`: the hash of the canonical JSON of the three.
-
-    Args:
-        request: an object, or its canonical JSON.
-    """
-    asked = f'"operation":{canonical_json(operation)},"request":{_text(request)}'
-    return text_hash(f'{{"model":{canonical_json(model)},{asked}}}')
-
-
-def _text(value: JSON | str) -> str:
-    return value if isinstance(value, str) else canonical_json(value)
-
-
 class Ledger:
     """An append-only, content-addressed record of calls in one SQLite file. Also a context manager.
 
-    `budget` is the most that all recorded calls may cost, in dollars; None for no limit.
+    `budget` is the most that all recorded calls may cost, in dollars; None for no limit. `earlier` is another ledger
+    that nobody writes to meanwhile: its answers are found too.
     """
 
-    def __init__(self, path: Path, budget: float | None = None) -> None:
+    def __init__(self, path: Path, budget: float | None = None, earlier: Path | None = None) -> None:
         check_dollars("budget", budget)
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, uri=earlier is not None
+            )
             self._connection.execute("PRAGMA journal_mode = WAL")
             migrate(self._connection)
+            self._tables = ["calls"]
+            if earlier is not None:
+                self._connection.execute("ATTACH ? AS earlier", [f"{earlier.absolute().as_uri()}?mode=ro&immutable=1"])
+                self._tables.append("earlier.calls")
         except (sqlite3.Error, RuntimeError) as error:
             raise PreceptorError(f"{path}: this ledger cannot be opened: {error}") from error
         self._path = path
@@ -187,11 +136,11 @@ class Ledger:
     def find(self, keys: Sequence[str]) -> dict[str, JSON]:
         """The recorded outcomes by key; keys without an outcome are left out."""
         outcomes: dict[str, JSON] = {}
-        for start in range(0, len(keys), 500):  # SQLite limits the number of parameters
+        for table, start in product(self._tables, range(0, len(keys), 500)):  # SQLite limits the parameters
             part = keys[start : start + 500]
             marks = ",".join("?" * len(part))
             with self._reading():
-                rows = self._connection.execute(f"SELECT key, outcome FROM calls WHERE key IN ({marks})", part)
+                rows = self._connection.execute(f"SELECT key, outcome FROM {table} WHERE key IN ({marks})", part)
                 outcomes |= {key: json.loads(outcome) for key, outcome in rows}
         return outcomes
 
@@ -201,10 +150,10 @@ class Ledger:
 
         Raises: PreceptorError when it cannot be written.
         """
-        now, rows = _now(), []
+        now, rows = now_text(), []
         for call in calls:
             self._in_flight[call.key] = number = next(self._ids)
-            rater, tokens = _text(call.rater), (call.prompt_tokens, call.completion_tokens)
+            rater, tokens = json_text(call.rater), (call.prompt_tokens, call.completion_tokens)
             rows.append((number, call.key, call.operation, call.model, rater, *tokens, call.cost_usd, now))
         self._writing.ask([_Change(begun=rows)])
 
@@ -213,13 +162,13 @@ class Ledger:
 
         Raises: PreceptorError when the batch cannot be written (a full disk, for instance).
         """
-        listed, now = list(calls), _now()
+        listed, now = list(calls), now_text()
         ended = [(self._in_flight[call.key],) for call in listed if call.key in self._in_flight]
         self._writing.ask(
             [
                 _Change(
-                    calls=[_row(call, now) for call in listed if not call.transient],
-                    attempts=[_attempt(call, now) for call in listed if call.transient],
+                    calls=[call_row(call, now) for call in listed if not call.transient],
+                    attempts=[attempt_row(call, now) for call in listed if call.transient],
                     ended=ended,
                     dollars=sum(call.cost_usd or 0.0 for call in listed),
                     durable=True,
@@ -237,7 +186,7 @@ class Ledger:
                 execute("INSERT INTO in_flight VALUES (?,?,?,?,?,?,?,?,?)", change.begun)
                 execute(f"INSERT OR IGNORE INTO calls VALUES ({','.join('?' * 13)})", change.calls)
                 execute(
-                    f"INSERT INTO failed_attempts ({_ATTEMPT}, cached_tokens) VALUES ({','.join('?' * 12)})",
+                    f"INSERT INTO failed_attempts ({ATTEMPT}, cached_tokens) VALUES ({','.join('?' * 12)})",
                     change.attempts,
                 )
                 execute("DELETE FROM in_flight WHERE id = ?", change.ended)
@@ -265,7 +214,7 @@ class Ledger:
         outcome = canonical_json({"failure": {"reason": "backend_error", "detail": "in flight when the process ended"}})
         with self._transaction("FULL"):
             self._connection.execute(
-                f"INSERT INTO failed_attempts ({_ATTEMPT}, interrupted) SELECT key, operation, model, '{{}}', ?, "
+                f"INSERT INTO failed_attempts ({ATTEMPT}, interrupted) SELECT key, operation, model, '{{}}', ?, "
                 "created_at, rater, prompt_tokens, completion_tokens, cost_usd, 1, 1 FROM in_flight "
                 f"WHERE {condition} ORDER BY id",
                 [outcome],
@@ -281,10 +230,14 @@ class Ledger:
         """
         with self._reserving:
             reserved = sum(self._reserved.values())
-            allowed = self.budget is None or self._spent + reserved + dollars <= self.budget
+            allowed = self.within_budget(self._spent + reserved + dollars)
             if allowed and dollars:
                 self._reserved[place] = self._reserved.get(place, 0.0) + dollars
             return allowed
+
+    def within_budget(self, dollars: float) -> bool:
+        """Whether all calls together may cost this much. May be asked from any thread."""
+        return self.budget is None or dollars <= self.budget
 
     def release(self, place: object) -> None:
         """Releases what is reserved for a call."""
@@ -371,30 +324,3 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-_ATTEMPT = (
-    "key, operation, model, request, outcome, created_at, rater, prompt_tokens, completion_tokens, cost_usd, estimated"
-)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _row(call: Call, now: str) -> tuple[Any, ...]:
-    """A row of `calls`."""
-    contents = (_text(call.rater), _text(call.request), canonical_json(call.outcome))
-    counts = (int(call.failed), call.prompt_tokens, call.completion_tokens)
-    return (call.key, call.operation, call.model, *contents, *counts, now, *_billed(call))
-
-
-def _attempt(call: Call, now: str) -> tuple[Any, ...]:
-    """A row of `failed_attempts`, the columns of `_ATTEMPT`."""
-    contents = (_text(call.request), canonical_json(call.outcome), now, _text(call.rater))
-    tokens = (call.prompt_tokens, call.completion_tokens)
-    return (call.key, call.operation, call.model, *contents, *tokens, *_billed(call))
-
-
-def _billed(call: Call) -> tuple[Any, ...]:
-    return call.cost_usd, int(call.estimated), call.cached_tokens

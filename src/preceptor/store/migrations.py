@@ -60,6 +60,10 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE calls ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE failed_attempts ADD COLUMN cached_tokens INTEGER NOT NULL DEFAULT 0;
     """,
+    # 5: which ledgers of shards were taken over and may still exist
+    """
+    CREATE TABLE absorbed (shard TEXT PRIMARY KEY) STRICT;
+    """,
 )
 
 

@@ -1,17 +1,13 @@
 """Labelling: turns comparisons, or prompts and a policy, into a preference dataset that TRL trains on."""
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from preceptor.backends.base import pace_in_words
 from preceptor.backends.connection import Connection
-from preceptor.backends.names import check_name
-from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Progress
@@ -20,37 +16,39 @@ from preceptor.core.validation import check_choice, check_count, check_share, se
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
-from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
-from preceptor.judging.label import InputRow, label_rows
+from preceptor.judging.label import write_judged
 from preceptor.judging.outcome_counts import count_outcomes
-from preceptor.judging.recorded import RecordedModel
-from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
-from preceptor.judging.steps import TrajectoryJudge
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
-from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import in_words
-from preceptor.store.comparisons import ComparisonRow, Design, read_comparisons
+from preceptor.store.comparisons import ComparisonRow, Design
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
-from preceptor.store.in_memory import name_of, remember
+from preceptor.store.in_memory import remember
 from preceptor.store.ledger import Ledger
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.output import output_folder
 from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.pinned import pin
 from preceptor.store.preferences import DatasetCard, write_card, write_parquet
-from preceptor.store.rows import Malformed
+from preceptor.store.shards import LEDGER, absorb_shards
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.bill import plan
-from preceptor.tasks.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
+from preceptor.tasks.candidates import Sampling
+from preceptor.tasks.label_job import (
+    JobFacts,
+    LabelJob,
+    Labeller,
+    OpenModels,
+    in_this_process,
+    open_models,
+    take_census,
+)
 
 PINNED = "label.json"
 """The file that records the settings of a folder of labels."""
-_SHOWN = 3
-"""How many unusable rows a note names."""
 
 
 def label(
@@ -68,6 +66,8 @@ def label(
     retry_failed: bool = False,
     to_people: int = 0,
     connection: Connection | Mapping[str, Any] | None = None,
+    ray: str | None = None,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> LabelResult:
     """Labels comparisons, or responses that a policy samples for prompts.
@@ -88,7 +88,11 @@ def label(
         retry_failed: repeat the calls that got no answer.
         to_people: write this many of the comparisons on which the judges disagree most to `for_people.jsonl`; 0 leaves
             that file unchanged.
-        connection: how model servers are reached; by default the judges' connection.
+        connection: how model servers are reached; by default the judges' connection. With `ray`, every worker has this
+            concurrency, and they share the limits of calls and tokens a minute.
+        ray: label with workers on a Ray cluster: its address ("HOST:PORT", "auto" for the one on this machine), or
+            "local" to start one here. Workers see the same files; `out` is on a disk that all machines share.
+        workers: how many; by default one for each GPU of the cluster if a judge needs one, else one for each core.
         progress: by default a bar on a terminal, and lines elsewhere.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when too many judgements fail,
@@ -98,6 +102,7 @@ def label(
     out, connection = output.path, shared_connection(judges, connection)
     sampling, budget = settings_of("sampling", Sampling, sampling), shared_budget(judges, budget)
     _check(limit, design)
+    check_count("workers", workers)
     check_share("max_failure_rate", max_failure_rate)
     check_count("to_people", to_people, 0)
     check_own(out, "labels")
@@ -105,37 +110,39 @@ def label(
         check_unlabelled(out / FOR_PEOPLE)
     with shown(progress) as display:
         display.stage("reading the data")
-        job = _LabelJob(_data(rows, out, sampling), specs, sampling, design, limit, strict, steps, budget, connection)
+        job = LabelJob(_data(rows, out, sampling), specs, sampling, design, limit, strict, steps, budget, connection)
         census = take_census(job)
         if census.malformed:
             display.note(f"skipping {census.malformed} unusable rows: {census.described}")
         outcomes = Outcomes(out)
-        path = out / "ledger.sqlite"
+        path = out / LEDGER
         settings = {**vars(job), "data": source(rows)}
-        with working_in(out, "labels"), Ledger(path, budget) as ledger:
+        with working_in(out, "labels"):
+            absorb_shards(out)
             display.stage("opening the models")
-            models = open_models(job, ledger)
-            _pin(out / PINNED, job, models)
-            with logged(out, "label", settings, display, partial(in_words, path, budget)) as log:
-                keep_constitutions(out, [load_constitution(spec.constitution) for spec in job.judges])
-                if retry_failed:
-                    outcomes.clear()  # answered calls come from the ledger
-                log.stage("labelling")
-                label_rows(
-                    islice(models.rows(job), limit),
-                    models.judge,
-                    outcomes,
-                    total=census.rows,
-                    at_once=4 * max(member.model.model.concurrency for member in models.judge.members),
-                    max_failure_rate=max_failure_rate,
-                    progress=log,
-                    trajectory_judge=models.trajectory_judge,
-                )
-                for words in dict.fromkeys(filter(None, (pace_in_words(each.model) for each in models.recorded))):
-                    log.event(words)
-                log.stage("writing the dataset")
-                for_people = write_for_people(outcomes, out / FOR_PEOPLE, to_people) if to_people else None
-                result = _result(job, models, ledger, outcomes, for_people, time.perf_counter() - begun)
+            with _labeller(job, out, ray, workers) as labeller:
+                _pin(out / PINNED, job, labeller.facts)
+                with logged(out, "label", settings, display, partial(in_words, path, budget)) as log:
+                    keep_constitutions(out, [load_constitution(spec.constitution) for spec in job.judges])
+                    if retry_failed:
+                        outcomes.clear()  # answered calls come from the ledger
+                    log.stage("labelling")
+                    done = outcomes.resume(labeller.facts.at_once)
+                    with closing(labeller.judged(done, census.rows)) as judged:
+                        write_judged(
+                            judged,
+                            outcomes,
+                            done=done,
+                            total=census.rows,
+                            max_failure_rate=max_failure_rate,
+                            progress=log,
+                        )
+                    for words in labeller.paces:
+                        log.event(words)
+                    log.stage("writing the dataset")
+                    for_people = write_for_people(outcomes, out / FOR_PEOPLE, to_people) if to_people else None
+            with Ledger(path) as ledger:
+                result = _result(job, labeller, ledger, outcomes, for_people, time.perf_counter() - begun)
         write_parquet(outcomes.preferences, out / PARQUET)
         saved = result.save(output)
         write_card(out, _card(result))
@@ -171,46 +178,30 @@ def plan_label(
     with shown(progress) as display, Ledger(Path(":memory:")) as ledger:
         display.stage("reading the data")
         data = _as_file(rows, scratch.path, sampling)
-        job = _LabelJob(data, specs, sampling, design, limit, strict, steps, budget, connection)
+        job = LabelJob(data, specs, sampling, design, limit, strict, steps, budget, connection)
         census = take_census(job)
         display.stage("opening the models")
-        models = open_models(job, ledger, unasked=True)
+        models = OpenModels.of(job, open_models(job, unasked=True), ledger)
         usable = (row.comparison for row in job.expected_rows() if isinstance(row, ComparisonRow))
         policy = None if models.policy is None else models.policy.model
         return plan(usable, census.rows, census.malformed, models.judge.members, policy, sampling)
+
+
+def _labeller(job: LabelJob, out: Path, ray: str | None, workers: int | None) -> AbstractContextManager[Labeller]:
+    """Who judges the rows. Raises: UsageError for workers without a cluster."""
+    if ray is not None:
+        from preceptor.tasks.label_ray import on_ray
+
+        return on_ray(job, out, ray, workers)
+    if workers is not None:
+        raise UsageError(f'{workers} workers need a Ray cluster; name its address, or "local" for one on this machine')
+    return in_this_process(job, out / LEDGER)
 
 
 def _check(limit: int | None, design: str) -> None:
     """Raises: UsageError for a value out of bounds."""
     check_count("limit", limit)
     check_choice("design", design, Design)
-
-
-@dataclass(frozen=True)
-class _LabelJob:
-    """The data, judges and settings of a labelling; see `label`."""
-
-    data: Path
-    judges: tuple[JudgeSpec, ...]
-    sampling: Sampling | None
-    design: Design
-    limit: int | None
-    strict: bool
-    steps: bool
-    budget: float | None
-    connection: Connection | None
-
-    def __post_init__(self) -> None:
-        if self.sampling is not None:
-            check_name(self.sampling.policy)
-
-    def expected_rows(self) -> Iterator[InputRow]:
-        """The rows up to the limit, as far as they are known without asking the policy."""
-        if self.sampling is None:
-            rows = read_comparisons(self.data, design=self.design)
-        else:
-            rows = expected_comparisons(self.data, self.sampling)
-        return islice(rows, self.limit)
 
 
 def _data(rows: Rows, out: Path, sampling: Sampling | None) -> Path:
@@ -225,97 +216,15 @@ def _as_file(rows: Rows, folder: Path, sampling: Sampling | None, *, begun: bool
     return rows_as_file(rows, folder, text_column=None if sampling is None else "prompt", begun=begun)
 
 
-@dataclass(frozen=True)
-class Census:
-    """Counts of the input's rows."""
-
-    rows: int
-    malformed: int
-    examples: list[Malformed]
-    """The first unusable rows."""
-
-    @property
-    def described(self) -> str:
-        """The first unusable rows in words."""
-        listed = "; ".join(f"{row.place}: {row.reason}" for row in self.examples)
-        return f"{listed} ..." if self.malformed > len(self.examples) else listed
-
-
-def take_census(job: _LabelJob) -> Census:
-    """Reads the whole input once, so that its length is known and unusable rows are reported before any call.
-
-    Raises: UsageError when there is nothing to label, and on an unusable row if the job is strict.
-    """
-    rows = malformed = 0
-    examples: list[Malformed] = []
-    for row in job.expected_rows():
-        rows += 1
-        if isinstance(row, Malformed):
-            malformed += 1
-            if len(examples) < _SHOWN:
-                examples.append(row)
-    if examples and (job.strict or malformed == rows):
-        raise UsageError(f"{examples[0].place}: {examples[0].reason} ({malformed} unusable rows in all)")
-    if rows == 0:
-        raise UsageError(f"{name_of(job.data)}: there are no rows")
-    return Census(rows, malformed, examples)
-
-
-@dataclass(frozen=True)
-class OpenModels:
-    """The judges and the policy of a job."""
-
-    judge: PreferenceJudge
-    policy: RecordedModel | None
-    trajectory_judge: TrajectoryJudge | None
-
-    def rows(self, job: _LabelJob) -> Iterator[InputRow]:
-        """The comparisons of a job; candidates are sampled when their comparisons are read."""
-        if self.policy is None or job.sampling is None:
-            return read_comparisons(job.data, design=job.design)
-        return sampled_comparisons(job.data, self.policy, job.sampling)
-
-    @property
-    def recorded(self) -> list[RecordedModel]:
-        """The models, whose calls go through the ledger."""
-        recorded = [member.model for member in self.judge.members]
-        recorded += [self.policy] if self.policy else []
-        return recorded + (self.trajectory_judge.models if self.trajectory_judge else [])
-
-
-def open_models(job: _LabelJob, ledger: Ledger, *, unasked: bool = False) -> OpenModels:
-    """Opens every model of a job once.
-
-    Args:
-        unasked: contact no server.
-
-    Raises: UsageError, PreceptorError when a model cannot be opened, or has no price and there is a budget.
-    """
-    names = [spec.model for spec in job.judges] + ([job.sampling.policy] if job.sampling else [])
-    check_batch(job.connection, names)
-    batches = BatchFolder.beside(ledger)
-    models = {name: open_model(name, job.connection, unasked=unasked, batches=batches) for name in dict.fromkeys(names)}
-    check_prices(job.budget, list(models.values()))
-    judge = build_judge(job.judges, models, ledger)
-    policy = trajectory_judge = None
-    if job.sampling is not None:
-        model = models[job.sampling.policy]
-        policy = RecordedModel(model, ledger, candidate_rater(model.identity))
-    if job.steps:
-        first = job.judges[0]
-        trajectory_judge = TrajectoryJudge(models[first.model], load_constitution(first.constitution), ledger)
-    return OpenModels(judge, policy, trajectory_judge)
-
-
-def _pin(path: Path, job: _LabelJob, models: OpenModels) -> None:
+def _pin(path: Path, job: LabelJob, facts: JobFacts) -> None:
     """Records the settings of the folder, or compares them with the recorded ones.
 
     Raises: UsageError if they differ.
     """
     pinned: JsonObject = {
         "data": content_of(job.data),
-        "judges": models.judge.rater.model_dump(mode="json"),
-        "policy": models.policy and models.policy.model.identity,
+        "judges": facts.rater.model_dump(mode="json"),
+        "policy": facts.policy,
         "sampling": job.sampling and job.sampling.model_dump(mode="json"),
         "design": job.design,
         "steps": job.steps,
@@ -324,15 +233,15 @@ def _pin(path: Path, job: _LabelJob, models: OpenModels) -> None:
 
 
 def _result(
-    job: _LabelJob, models: OpenModels, ledger: Ledger, outcomes: Outcomes, for_people: int | None, seconds: float
+    job: LabelJob, labeller: Labeller, ledger: Ledger, outcomes: Outcomes, for_people: int | None, seconds: float
 ) -> LabelResult:
     """The result. Counts come from the files, so they do not depend on how many processes wrote them."""
     constitutions = {c.hash: c for c in (load_constitution(spec.constitution) for spec in job.judges)}
     counted = count_outcomes(outcomes)
     return LabelResult(
         data=str(job.data),
-        judges=tuple(member.rater.model for member in models.judge.members),
-        rater=models.judge.rater,
+        judges=labeller.facts.judges,
+        rater=labeller.facts.rater,
         constitutions=tuple(
             ConstitutionFacts(name=c.name, version=c.version, hash=c.hash, summary=c.summary)
             for c in constitutions.values()
@@ -342,8 +251,8 @@ def _result(
         conduct=counted.conducts,
         ledger=ledger.totals(),
         notes=tuple(ledger.notes()),
-        ledger_hits=sum(model.hits for model in models.recorded),
-        calls_in_this_process=sum(model.asked for model in models.recorded),
+        ledger_hits=labeller.hits,
+        calls_in_this_process=labeller.asked,
         environment=environment(),
         for_people=for_people,
         seconds=seconds,

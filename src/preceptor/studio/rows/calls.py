@@ -33,8 +33,9 @@ from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.judging.steps import TrajectoryJudge
+from preceptor.store.call_rows import JSON, Call
 from preceptor.store.calls import RecordedCall, attempts_by_key, calls_by_key, calls_with
-from preceptor.store.ledger import JSON, Call, Ledger
+from preceptor.store.ledger import Ledger
 from preceptor.store.preference_row import FailureRow, PreferenceRow, VerdictRow
 from preceptor.studio.rows.entries import texts
 
