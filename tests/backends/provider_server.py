@@ -107,7 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             answer = provider.answers[number % len(provider.answers)]
             status, content, more = (
-                _google(provider, fault, answer, key) if google else _anthropic(provider, body, fault, answer, key)
+                _google(provider, body, fault, answer, key)
+                if google
+                else _anthropic(provider, body, fault, answer, key)
             )
             self._send(status, json.dumps(content).encode(), more)
 
@@ -122,6 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
+THOUGHT = "Let me see."
+"""Seven tokens."""
 _ANTHROPIC_ERRORS = {
     "400": "invalid_request_error",
     "401": "authentication_error",
@@ -146,11 +150,13 @@ def _anthropic(provider: Provider, body: dict[str, Any], fault: str, answer: str
         more = {"retry-after": "0.01"} if fault in ("429", "529") else {}
         return int(status), {"type": "error", "error": error, "request_id": "req_1"}, more
     content = [] if fault == "refusal" else [{"type": "text", "text": answer}]
+    if thinks := body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
+        content.insert(0, {"type": "thinking", "thinking": THOUGHT, "signature": "s"})
     usage = {
         "input_tokens": 20,
         "cache_creation_input_tokens": provider.written,
         "cache_read_input_tokens": provider.cached,
-        "output_tokens": 1,
+        "output_tokens": 8 if thinks else 1,
     }
     said: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"]}
     said |= {"content": content, "stop_reason": "refusal" if fault == "refusal" else "end_turn"}
@@ -167,7 +173,7 @@ _GOOGLE_ERRORS = {
 }
 
 
-def _google(provider: Provider, fault: str, answer: str, key: str | None) -> Answer:
+def _google(provider: Provider, body: dict[str, Any], fault: str, answer: str, key: str | None) -> Answer:
     words = {
         "401": "API key not valid. Please pass a valid API key.",
         "too long": "The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).",
@@ -180,12 +186,17 @@ def _google(provider: Provider, fault: str, answer: str, key: str | None) -> Ans
             error["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.01s"}]
         return int(status), {"error": error}, {}
     usage = {"promptTokenCount": 50, "candidatesTokenCount": 1, "totalTokenCount": 51}
+    parts: list[dict[str, Any]] = [{"text": answer}]
+    wanted = body.get("generationConfig", {}).get("thinkingConfig", {})
+    if wanted.get("thinkingBudget") or wanted.get("thinkingLevel"):
+        parts.insert(0, {"text": THOUGHT, "thought": True})
+        usage |= {"thoughtsTokenCount": 7, "totalTokenCount": 58}
     if provider.cached:
         usage["cachedContentTokenCount"] = provider.cached
     if fault == "refusal":
         blocked = {"promptFeedback": {"blockReason": "SAFETY", "safetyRatings": []}}
         return 200, blocked | {"usageMetadata": usage, "modelVersion": "gemini", "responseId": "r"}, {}
-    candidate: dict[str, Any] = {"content": {"parts": [{"text": answer}], "role": "model"}, "finishReason": "STOP"}
+    candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "finishReason": "STOP"}
     if provider.log_probs is not None:
         top = [{"token": t, "tokenId": i, "logProbability": p} for i, (t, p) in enumerate(provider.log_probs.items())]
         candidate["logprobsResult"] = {"topCandidates": [{"candidates": top}], "chosenCandidates": top[:1]}

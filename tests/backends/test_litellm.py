@@ -4,13 +4,24 @@ import asyncio
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backends.fault_server import FaultServer, Script, choose, failure, probabilities
-from backends.provider_server import ANTHROPIC, GEMINI, Provider, ProviderServer, provided
-from preceptor.backends.base import FREE, ChooseRequest, CompleteRequest, Completion, Price, in_order
+from backends.provider_server import ANTHROPIC, GEMINI, THOUGHT, Provider, ProviderServer, provided
+from preceptor.backends.base import (
+    FREE,
+    ChoiceLogProbs,
+    ChooseRequest,
+    CompleteRequest,
+    Completion,
+    Price,
+    Thinking,
+    ThinkingLevel,
+    in_order,
+)
 from preceptor.backends.connection import Connection
 from preceptor.backends.litellm.address import ProviderAddress
 from preceptor.backends.litellm.opening import open_provider
@@ -314,3 +325,37 @@ def test_no_task_outlives_its_call() -> None:
         choose(model, ASKED)
         assert model._background.start(tasks()).result() == 0  # pyright: ignore[reportPrivateUsage]
         assert math.isclose(sum(probabilities(choose(model, ASKED)[0])), 1.0)
+
+
+# ---- Thinking
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "sent"),
+    [
+        (ANTHROPIC, "low", {"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+        (ANTHROPIC, 2000, {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
+        (GEMINI, "medium", {"thinkingConfig": {"thinkingBudget": 4096, "includeThoughts": True}}),
+    ],
+)
+def test_a_provider_s_model_thinks_in_its_own_form(name: str, level: ThinkingLevel, sent: JsonObject) -> None:
+    with provided(name, Provider(answers=("1", "1", "2", "1"))) as (model, server):
+        assert "#thinks-budget#votes4x16" in model.thinking_identity(level)
+        [result] = choose(model, replace(ASKED, thinking=Thinking(level)))
+        assert isinstance(result, ChoiceLogProbs)
+        assert result.thought == THOUGHT
+        assert result.usage.completion_tokens == 4 * 8  # the thought counts
+        assert probabilities(result) == pytest.approx([0.75, 0.25])
+        body = server.asked[-1][2]
+    assert sent.items() <= (body if name == ANTHROPIC else body["generationConfig"]).items()
+
+
+@both
+def test_a_provider_s_model_is_kept_from_thinking(name: str) -> None:
+    with provided(name) as (model, server):
+        assert "#thinks-not-effort-none" in model.thinking_identity("off")
+        [result] = choose(model, replace(ASKED, thinking=Thinking("off")))
+        assert isinstance(result, ChoiceLogProbs)
+        assert result.thought == ""
+        config = server.asked[-1][2].get("generationConfig", {}).get("thinkingConfig", {})
+    assert config.get("thinkingBudget", 0) == 0

@@ -95,7 +95,7 @@ def test_long_thoughts_list_fewer_tokens() -> None:
     thinker = vllm_like()
     with thinking(thinker) as model:
         chosen(model, "medium")
-        assert thinker.asked[-1]["top_logprobs"] == 40_960 // (4096 + 64)
+        assert thinker.asked[-1]["top_logprobs"] == 40_960 // (4096 + 16)
         model.thinking_identity(9000)
         assert model.thinking_calls(9000) == 4
 

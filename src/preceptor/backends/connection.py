@@ -36,7 +36,7 @@ class Connection(Settings):
     votes: int = Field(default=8, ge=1, le=1024)
     """Answers sampled for each question if the server gives no log-probabilities."""
     vote_tokens: int = Field(default=16, ge=1, le=100_000)
-    """Most tokens of such an answer. Raise it for a model that reasons before it answers."""
+    """Most tokens of such an answer, without the thought of a model that is asked to think."""
     batch: Flag = False
     """Whether to send calls to the server's batch endpoint: for half the price, within a day. For `label`, `audit` and
     `evaluate`, which keep the batches in their folder."""

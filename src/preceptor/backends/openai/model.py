@@ -171,7 +171,8 @@ class OpenAIModel:
     def _probed(self, abilities: Abilities, level: ThinkingLevel) -> ThinkingWay:
         if self._unasked:
             return ASSUMED_THINKING
-        return self._background.start(probe_thinking(self._client, self.address, abilities, level)).result()
+        asked = probe_thinking(self._client, self.address, abilities, level, self.connection.vote_tokens)
+        return self._background.start(asked).result()
 
     @property
     def chat(self) -> bool:

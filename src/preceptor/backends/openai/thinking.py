@@ -22,8 +22,6 @@ from preceptor.backends.openai.wire import WHOLE_DISTRIBUTION, question
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Conversation, JsonObject, JudgeFailure, Message
 
-ANSWER_TOKENS = 64
-"""Most tokens of an answer after its thought when a server is tried; nothing is judged then."""
 LISTED_TOKENS = 2048 * MOST_LISTED
 """Most tokens listed in one answer, so that its body stays within the limit: 20 at each of 2,048 places, or 5 at 8,192.
 """
@@ -40,10 +38,10 @@ Fields: TypeAlias = Callable[[ThinkingLevel], JsonObject]
 
 
 def _effort(level: ThinkingLevel) -> JsonObject:
-    """The level, or the lowest one that allows so many tokens."""
+    """The level, or the highest one whose limit a number of tokens reaches."""
     if isinstance(level, str):
         return {"reasoning_effort": level}
-    return {"reasoning_effort": next((name for name in ("low", "medium") if level <= LEVEL_TOKENS[name]), "high")}
+    return {"reasoning_effort": next((name for name in ("high", "medium") if level >= LEVEL_TOKENS[name]), "low")}
 
 
 def _template(*, on: bool) -> JsonObject:
@@ -58,8 +56,8 @@ WAYS: dict[str, Fields] = {
     "template-effort-budget": lambda level: _template(on=True) | _effort(level) | _budget(level),
     "template-effort": lambda level: _template(on=True) | _effort(level),
     "template": lambda _: _template(on=True),
-    "effort": _effort,
     "budget": lambda level: {"thinking": {"type": "enabled", "budget_tokens": Thinking(level).tokens}},
+    "effort": _effort,
     "always": lambda _: {},
 }
 """The fields that make a server's model think, by the names that identities have. The first that works is used."""
@@ -92,15 +90,20 @@ ASSUMED_THINKING = ThinkingWay("effort", {}, {}, seeded=False, listed=0)
 """Assumed without asking a server: no log-probabilities after a thought, as of OpenAI's models."""
 
 
-async def probe_thinking(client: Client, address: Address, abilities: Abilities, level: ThinkingLevel) -> ThinkingWay:
+async def probe_thinking(
+    client: Client, address: Address, abilities: Abilities, level: ThinkingLevel, answer_tokens: int
+) -> ThinkingWay:
     """Finds out how to ask the server.
+
+    Args:
+        answer_tokens: most tokens of an answer after its thought.
 
     Raises: UsageError when its model cannot think, or cannot be kept from thinking; PreceptorError when there is no
         such server.
     """
     if abilities.chat is None:
         raise UsageError(f"{address} takes plain text only and cannot think; leave out thinking")
-    asking = _Asking(client, address, level)
+    asking = _Asking(client, address, Thinking(level).tokens + answer_tokens)
     try:
         for name, fields in (NOT_WAYS if level == "off" else WAYS).items():
             answer = await asking.tried(fields(level))
@@ -153,10 +156,10 @@ def _refusal(address: Address, level: ThinkingLevel, refusal: str) -> str:
 class _Asking:
     """Tries fields on a server."""
 
-    def __init__(self, client: Client, address: Address, level: ThinkingLevel) -> None:
+    def __init__(self, client: Client, address: Address, most_tokens: int) -> None:
         self._client = client
         self._address = address
-        self.most_tokens = Thinking(level).tokens + ANSWER_TOKENS
+        self.most_tokens = most_tokens
         self.refusal = ""
         """Why the server refused the last fields that it refused."""
 
