@@ -216,3 +216,12 @@ def test_the_coordinator_grants_what_is_left() -> None:
     assert coordinator.grant("b", 7.0)
     assert not coordinator.grant("c", 0.1)
     assert Coordinator(None).grant("a", 1e9)
+
+
+def test_rows_that_kill_every_worker_stop_the_command(cluster: Path, job: Job, tmp_path: Path) -> None:
+    for name in "abcd":
+        (cluster / f"kill-{name}").write_text("1")
+    job = job | {"judges": "scripted:random", "out": tmp_path / "out", "limit": 8, "ray": "local"}
+    with pytest.raises(PreceptorError, match="4 workers were killed while they labelled rows 1 to 8"):
+        labelled(job)
+    assert labelled(job).counts.preferences == 8
