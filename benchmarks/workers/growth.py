@@ -21,6 +21,7 @@ from preceptor.backends.base import FREE, Admission, ChoiceLogProbs, ChooseReque
 from preceptor.core.progress import Silence
 from preceptor.core.types import Conversation, JudgeFailure, Usage
 from preceptor.tasks import label as recipe
+from preceptor.tasks import label_job
 
 PACKAGE = str(Path(preceptor.__file__).parent) + "/"
 WARM_UP = 100
@@ -130,7 +131,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     first = [write_rows(folder / "first.jsonl", WARM_UP, *shape)]
     model = InstantModel(settings["at_once"])
     # The only change to what `preceptor label` does:
-    recipe.open_model = lambda *_: model  # pyright: ignore[reportPrivateImportUsage]
+    label_job.open_model = lambda *_, **__: model  # pyright: ignore[reportPrivateImportUsage]
 
     def work() -> dict[str, Any]:
         out = folder / "out"
