@@ -61,3 +61,10 @@ def test_trl_reward_from_a_service(
     with service_process(tmp_path, "scripted:random:warm_tone") as url:
         run("trl_reward.py", monkeypatch, str(tiny_folder), url)
     assert "step 2: mean reward" in capsys.readouterr().out
+
+
+def test_benchmark_files(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run("benchmark_files.py", monkeypatch, "scripted:random")
+    out = capsys.readouterr().out
+    assert '"alpacaeval-easy": ' in out
+    assert '"preference": 1.' in out
