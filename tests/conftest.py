@@ -13,7 +13,7 @@ from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.traits import prepare
 from preceptor.core.types import Message, Prompt
 
-pytest_plugins = ["browser_fixtures"]
+pytest_plugins = ["browser_fixtures", "hub_fixtures"]
 torch.set_num_threads(1)  # the tiny model is too small to divide, and threads that wait cost more than they give
 
 TEMPLATE = (

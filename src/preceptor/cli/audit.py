@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @o.with_options(judges=o.judges, connection=o.connection, output=o.output)
 def audit(
-    data: Annotated[Path, typer.Argument(help="Comparisons with human labels or ratings (.jsonl, .parquet, folder).")],
+    data: Annotated[
+        Path, typer.Argument(help="Comparisons that people labelled (.jsonl, .parquet, a folder, hf:ORG/NAME).")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(

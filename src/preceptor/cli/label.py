@@ -17,7 +17,9 @@ RAY = "Workers"
 
 @o.with_options(judges=o.judges, connection=o.connection, output=o.output)
 def label(
-    data: Annotated[Path, typer.Argument(help="Comparisons (.jsonl, .parquet, a folder), or prompts with --policy.")],
+    data: Annotated[
+        Path, typer.Argument(help="Comparisons (.jsonl, .parquet, a folder, hf:ORG/NAME), or prompts with --policy.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Folder of the dataset; give it again to resume. Not needed to --dry-run."),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @o.with_options(connection=o.connection, output=o.output)
 def revise(
-    prompts: Annotated[Path, typer.Argument(help="Prompts (.jsonl, .parquet, a folder).")],
+    prompts: Annotated[Path, typer.Argument(help="Prompts (.jsonl, .parquet, a folder, hf:ORG/NAME).")],
     out: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Folder for pairs and fine-tuning data; give it again to resume.")
     ],

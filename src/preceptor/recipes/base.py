@@ -21,6 +21,7 @@ from preceptor.recipes.settings import (
     PreferenceSettings,
     RewardFunctionSettings,
     RewardModelTable,
+    RowsName,
     SftTable,
     TrackingSettings,
 )
@@ -53,7 +54,7 @@ class Recipe(Frozen):
     """One line for `preceptor recipes`."""
     policy: FileName = "embedded"
     """A model string; the model that is trained."""
-    prompts: FileName = "package:everyday_prompts"
+    prompts: RowsName = "package:everyday_prompts"
     """A JSON-lines file of prompts, or a packaged set."""
     limit: Integer | None = Field(default=None, ge=1, le=10**9)
     """How many prompts to use, chosen by a stable hash; all when absent."""

@@ -20,6 +20,7 @@ from preceptor.core.validation import explain
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.layers import override, replace, replace_known, tables_in
 from preceptor.recipes.settings import MayBeAPath
+from preceptor.store.hub.names import is_on_hub, with_commit
 from preceptor.store.named_objects import load_object
 from preceptor.store.reading import Settings, read_settings
 
@@ -160,7 +161,9 @@ def read_tables(overrides: Sequence[str], tables: Mapping[str, type[Validated]])
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """The recipe with the paths of existing local files made absolute, so that it means the same from any folder."""
+    """The recipe with the paths of existing local files made absolute, and the commit of datasets on the hub, so that
+    it means the same from any folder and at any time.
+    """
     return type(recipe).model_validate(_absolute_paths(recipe_data(recipe), type(recipe)))
 
 
@@ -207,18 +210,26 @@ def _absolute_paths(settings: dict[str, Any], schema: type[BaseModel]) -> dict[s
     changed = dict(settings)
     for name, field in schema.model_fields.items():
         value = settings.get(name)
-        if any(_is_marked(part) for part in (*field.metadata, field.annotation)):
+        marks = [mark for part in (*field.metadata, field.annotation) for mark in _marks(part)]
+        if marks:
+            fix = _of_rows if marks[0].of_rows else _absolute
             if value is not None:
-                changed[name] = _absolute(value) if isinstance(value, str) else [_absolute(item) for item in value]
+                changed[name] = fix(value) if isinstance(value, str) else [fix(item) for item in value]
         elif isinstance(value, dict):
             for table in tables_in(field.annotation):
                 changed[name] = _absolute_paths(changed[name], table)
     return changed
 
 
-def _is_marked(annotation: Any) -> bool:
-    """Whether a field's type or metadata says that its value may be a path."""
-    return isinstance(annotation, MayBeAPath) or any(_is_marked(part) for part in get_args(annotation))
+def _marks(annotation: Any) -> list[MayBeAPath]:
+    """The marks in a field's type or metadata that say that its value may be a path."""
+    if isinstance(annotation, MayBeAPath):
+        return [annotation]
+    return [mark for part in get_args(annotation) for mark in _marks(part)]
+
+
+def _of_rows(name: str) -> str:
+    return with_commit(name) if is_on_hub(name) else _absolute(name)
 
 
 def _absolute(name: str) -> str:

@@ -20,9 +20,14 @@ from preceptor.training.sft.settings import SftSettings
 class MayBeAPath:
     """Marks a setting that is a name or the path of a local file or folder."""
 
+    of_rows: bool = False
+    """Whether it is a dataset: `hf:ORG/NAME` is one on the hub, and not a model."""
+
 
 FileName: TypeAlias = Annotated[NonEmpty, MayBeAPath()]
 """A name or a path. A run keeps the absolute path, so its recipe means the same from any folder."""
+RowsName: TypeAlias = Annotated[NonEmpty, MayBeAPath(of_rows=True)]
+"""The same for a dataset. A run keeps the commit of one on the hub."""
 JudgeMode = Literal["score", "siblings", "reference"]
 TrackerName = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 
@@ -115,7 +120,7 @@ class HeldOutJudgeSettings(Frozen):
 class SftTable(SftSettings):
     """Supervised fine-tuning on demonstrations, before anything else."""
 
-    demonstrations: FileName = "package:reference_answers"
+    demonstrations: RowsName = "package:reference_answers"
     """A dataset of prompts with answers, or a packaged set. Prompts that are held out are left out of it."""
 
     @property
@@ -129,7 +134,7 @@ class PreferenceSettings(Frozen):
 
     ai: Flag = True
     """Sample candidates for the training prompts and let the judge compare them."""
-    human: tuple[FileName, ...] = ()
+    human: tuple[RowsName, ...] = ()
     """Datasets of comparisons that people labelled, or packaged sets."""
     ai_weight: Weight = 1.0
     """Weight of every AI label in the loss."""
@@ -226,7 +231,7 @@ class EvaluationSettings(Frozen):
     """The held-out judge, which scores responses and trains nothing. It uses the training judge's constitution unless
     it has one of its own. Without a held-out judge, the measure that the constitution names takes its place; if it
     names none, nothing independent measures the run, and the last checkpoint within bounds is kept."""
-    references: FileName = "package:reference_answers"
+    references: RowsName = "package:reference_answers"
     """Prompts with reference answers, whose perplexity guards general ability."""
     samples_per_prompt: Integer = Field(default=2, ge=1, le=1_000)
     """Responses per test prompt before and after training; a checkpoint gives one per validation prompt."""

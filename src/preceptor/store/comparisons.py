@@ -35,6 +35,7 @@ from preceptor.core.types import (
     Response,
 )
 from preceptor.core.validation import first_problem
+from preceptor.store.hub.columns import common_beginning, role_of_first
 from preceptor.store.orientation import Orientation
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
@@ -217,25 +218,15 @@ def _preference(row: Row) -> _Labelled:
 def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
     """Prompt, chosen and rejected. A prompt that both conversations begin with is removed from them."""
     chosen, rejected = tidy_messages(row["chosen"]), tidy_messages(row["rejected"])
-    conversations = all(_role(messages) in ("system", "user") for messages in (chosen, rejected))
+    conversations = all(role_of_first(messages) in ("system", "user") for messages in (chosen, rejected))
     if "prompt" in row and not (conversations and isinstance(row["prompt"], str)):
         return row["prompt"], chosen, rejected
     if not conversations:
         _need(row, "prompt")
-    common = 0
-    while common < min(len(chosen), len(rejected)) - 1 and chosen[common] == rejected[common]:
-        common += 1
-    while common and _role(chosen[common - 1 :]) != "user":
-        common -= 1
+    common = common_beginning(chosen, rejected)
     if not common:
         raise WrongRowError("expected chosen and rejected to begin alike, up to a message of the user, or a prompt")
     return chosen[:common], chosen[common:], rejected[common:]
-
-
-def _role(messages: Any) -> str | None:
-    """The role of the first message; None if there is none."""
-    first = messages[0] if isinstance(messages, list) and messages else None
-    return first.get("role") if isinstance(first, dict) else None
 
 
 def _prompt(row: Row, asked: Any) -> Prompt:

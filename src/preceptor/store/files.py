@@ -12,6 +12,7 @@ from typing import Any
 
 from preceptor.core.errors import CheckpointError, PreceptorError
 from preceptor.core.types import JsonObject
+from preceptor.store.hub.names import is_on_hub, with_commit
 from preceptor.store.reading import why
 
 MANIFEST = "manifest.json"
@@ -189,7 +190,9 @@ def _sync(path: Path) -> None:
 
 
 def content_of(path: Path) -> str:
-    """A hash of a file, or of the files of a folder."""
+    """A hash of a file, or of the files of a folder; the name of a dataset on the hub with its commit."""
+    if is_on_hub(path):
+        return with_commit(str(path))
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     digest = hashlib.sha256()
     for file in files:

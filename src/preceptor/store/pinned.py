@@ -7,7 +7,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.text import printable_line
 from preceptor.store.files import read_json, write_json
 
-_LONGEST = 60
+_LONGEST = 120
 """Characters of a value that a message quotes."""
 
 

@@ -23,7 +23,7 @@ def read_prompt_sets(texts: Sequence[str], limit: int | None = None) -> list[Pro
         named = equals and not Path(text).exists()
         if named and not cohort:
             raise UsageError(f"{text}: the name of the cohort is empty; give COHORT=FILE, or a file alone")
-        prompts = read_prompts(source if named else text)[:limit]
+        prompts = read_prompts(source if named else text, limit)
         read += [prompt.model_copy(update={"cohort": cohort}) for prompt in prompts] if named else prompts
     return check_unique(read)
 

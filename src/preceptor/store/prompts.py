@@ -12,6 +12,7 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
 from preceptor.core.types import JsonObject, Prompt
 from preceptor.core.validation import first_problem
+from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import name_of, place_of
 from preceptor.store.reading import check_file, parse_json, why, why_not_json
 from preceptor.store.rows import Malformed, read_raw_rows
@@ -26,13 +27,19 @@ def packaged(name: str) -> str:
     return str(_DATA.joinpath(f"{name}.jsonl"))
 
 
-def read_prompts(source: str) -> list[Prompt]:
-    """Reads prompts from a JSON-lines file, or from a packaged set named `package:NAME`.
+def read_prompts(source: str, limit: int | None = None) -> list[Prompt]:
+    """Reads prompts from a JSON-lines file, from a packaged set named `package:NAME`, or from a dataset on the hub.
 
-    For what a line holds see `parse_prompt`.
+    For what a line holds see `parse_prompt`. Of a dataset on the hub, whose rows nobody here can mend, rows without a
+    usable prompt and repeated prompts are left out.
+
+    Args:
+        limit: how many prompts to read, from the first.
 
     Raises: UsageError naming file and line where one is wrong, and when the file is missing or holds no prompt.
     """
+    if is_on_hub(source):
+        return _prompts_on_hub(source, limit)
     path = Path(packaged(source.removeprefix("package:")) if source.startswith("package:") else source)
     if not source.startswith("package:"):
         check_file(path, "the prompts file")
@@ -47,7 +54,23 @@ def read_prompts(source: str) -> list[Prompt]:
     if not prompts:
         raise UsageError(f"{name_of(path)}: there is no prompt; expected {_EXPECTED}")
     _check_unique(prompts, name_of(path))
-    return prompts
+    return prompts[:limit]
+
+
+def _prompts_on_hub(name: str, limit: int | None) -> list[Prompt]:
+    prompts: dict[str, Prompt] = {}
+    first = "there are no rows"
+    for place, row in read_raw_rows(Path(name)):
+        prompt = _prompt_row(0, place, row if isinstance(row, Malformed) else row | {"id": None})
+        if isinstance(prompt, Prompt):
+            prompts.setdefault(prompt.id, prompt)
+        elif first == "there are no rows":
+            first = f"{prompt.place}: {prompt.reason}"
+        if limit is not None and len(prompts) >= limit:
+            break
+    if not prompts:
+        raise UsageError(f"{name}: there is no prompt: {first}")
+    return list(prompts.values())
 
 
 def split_held_out(prompts: Sequence[Prompt], share: float) -> tuple[list[Prompt], list[Prompt]]:

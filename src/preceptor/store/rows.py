@@ -1,4 +1,5 @@
-"""Reads raw rows of a dataset of any size: JSON lines, Parquet, a folder of either, or a folder saved by `datasets`.
+"""Reads raw rows of a dataset of any size: JSON lines, Parquet, a folder of either, a folder saved by `datasets`, or a
+dataset on the Hugging Face Hub.
 
 Rows are streamed: memory holds one line, or one small batch of a columnar file.
 """
@@ -13,6 +14,9 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require
+from preceptor.store.hub.columns import in_our_columns
+from preceptor.store.hub.copies import copied_lines
+from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import place_of
 from preceptor.store.reading import check_file, parse_json, why_not_json
 
@@ -39,16 +43,17 @@ class Malformed:
 
 def read_raw_rows(path: Path) -> Iterator[tuple[str, Row | Malformed]]:
     """Streams (place, row) from a `.jsonl` or `.parquet` file, a folder of files of one of these kinds (in the order of
-    their names), a folder of labels, or a folder that `save_to_disk` of `datasets` wrote. A malformed row is yielded as
-    `Malformed`.
+    their names), a folder of labels, a folder that `save_to_disk` of `datasets` wrote, or a dataset on the hub
+    (`hf:ORG/NAME`), with its columns named as here. A malformed row is yielded as `Malformed`.
 
-    Raises: UsageError when the path is missing, unreadable or of another kind.
+    Raises: UsageError when the path is missing, unreadable or of another kind; see also `copied_lines`.
     """
     try:
+        on_hub = is_on_hub(path)
         folder = path.is_dir()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    rows = _folder(path) if folder else _file(path)
+    rows = _on_hub(str(path)) if on_hub else _folder(path) if folder else _file(path)
     return (
         (place, Malformed(number, place, row) if isinstance(row, str) else row)
         for number, (place, row) in enumerate(rows)
@@ -86,6 +91,14 @@ def _folder(path: Path) -> _Read:
         held = "both .jsonl and .parquet files; name one file" if files else f"no data; expected {_EXPECTED}"
         raise UsageError(f"{path}: this folder holds {held}")
     return chain.from_iterable(map(_file, files))
+
+
+def _on_hub(name: str) -> _Read:
+    for place, line in copied_lines(name):
+        row = parse_line(line)
+        ours = row if isinstance(row, str) else in_our_columns(row)
+        if ours is not None:
+            yield place, ours
 
 
 def json_lines(path: Path, longest: int = LONGEST_LINE) -> _Read:

@@ -5,18 +5,17 @@ same bytes, so interrupted work continues when it gets the same rows again. Neit
 imported here: a caller that has such an object has already imported its library.
 """
 
-import json
 import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from preceptor.core.errors import UsageError
 from preceptor.store.files import content_of, writing
 from preceptor.store.in_memory import remember
+from preceptor.store.plain_json import json_text, plain
 from preceptor.store.preference_row import PreferenceRow
 from preceptor.store.rows import labels_in
 
@@ -140,38 +139,10 @@ def _line(row: Mapping[Any, Any], place: str) -> str:
         if not isinstance(column, str):
             raise UsageError(f"{place}: expected names of columns that are texts, got {column!r}")
         try:
-            columns.append(f"{_json(column)}: {_json(_plain(value))}")
+            columns.append(f"{json_text(column)}: {json_text(plain(value))}")
         except (TypeError, ValueError, RecursionError) as error:
             raise UsageError(f"{place}: {column}: {_fault(error, value)}") from error
     return f"{{{', '.join(columns)}}}\n"
-
-
-def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    text.encode("utf-8")  # raises for half of a surrogate pair
-    return text
-
-
-def _plain(value: Any) -> Any:
-    """The value in a form that JSON can hold; arrays and scalars of numpy (and tensors) have `tolist`."""
-    tolist: Any = getattr(value, "tolist", None)
-    if tolist is not None:
-        return _plain(tolist())
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {_key(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    raise TypeError(f"expected what JSON can hold, got {type(value).__name__}")
-
-
-def _key(key: Any) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"expected keys that are texts, got {str(key)[:_SHOWN]!r}")
-    return key
 
 
 def _fault(error: Exception, value: Any) -> str:

@@ -35,6 +35,7 @@ from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows, write_text, writing
+from preceptor.store.hub.names import is_on_hub, with_commit
 from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
 from preceptor.store.output import Output, output_folder
@@ -112,7 +113,11 @@ def audit(
             measured = judge_audit.audit(runs, [row.selection for row in labelled])
             if save_calibration is not None:
                 _save_calibration(Path(save_calibration), runs[0], method)
-            facts = {"data": data.name, "rows": len(labelled), "unusable rows": len(unusable)}
+            facts = {
+                "data": with_commit(str(data)) if is_on_hub(data) else data.name,
+                "rows": len(labelled),
+                "unusable rows": len(unusable),
+            }
             return _written(AuditResult(**dict(measured)), output, runs, facts)
 
 

@@ -26,6 +26,7 @@ from preceptor.store.comparisons import ComparisonRow, Design
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
+from preceptor.store.hub.names import with_commit
 from preceptor.store.in_memory import remember
 from preceptor.store.ledger import Ledger
 from preceptor.store.outcomes import Outcomes
@@ -205,9 +206,9 @@ def _check(limit: int | None, design: str) -> None:
 
 
 def _data(rows: Rows, out: Path, sampling: Sampling | None) -> Path:
-    """The file of the rows; rows in memory are written to the folder of the labels."""
+    """The file of the rows, or a dataset on the hub with its commit; rows in memory are written to the folder."""
     if isinstance(rows, str | Path):
-        return Path(rows)
+        return Path(with_commit(str(rows)))
     with working_in(out, "labels"):
         return _as_file(rows, out, sampling, begun=(out / PINNED).exists())
 

