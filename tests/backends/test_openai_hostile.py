@@ -10,6 +10,7 @@ from backends.fault_server import FaultServer, Script, choose, failure, probabil
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion, LanguageModel, in_order
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.address import Address
+from preceptor.backends.openai.choosing import bare
 from preceptor.backends.openai.keys import key_for
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.backends.resolve import open_model
@@ -294,3 +295,9 @@ def test_an_environment_without_a_way_out_reaches_this_machine(monkeypatch: pyte
     with serving() as (model, _):
         assert isinstance(model, OpenAIModel)
         assert model.chat
+
+
+def test_an_answer_of_white_space_is_read_at_once() -> None:
+    padded = "A" + " " * 200_000 + "B"
+    assert bare(padded) == padded
+    assert bare(" \n**A**.\u3000") == "A"

@@ -114,6 +114,18 @@ def test_a_code_fence_around_the_object_is_no_fault() -> None:
     assert isinstance(scored(says('```json\n{"tone": 8, "use": 4}\n```')), Score)
 
 
+def test_an_answer_of_white_space_is_read_at_once() -> None:
+    assert "not JSON" in failed(scored(says("```" + "\n" * 50_000 + "x"))).detail
+
+
+def test_a_criterion_with_the_name_of_the_rationale_is_refused() -> None:
+    named = TWO.score.criteria[0].model_copy(update={"name": "rationale"})
+    rubric = TWO.model_copy(update={"score": TWO.score.model_copy(update={"criteria": (named,)})})
+    reasoned = ScoreSettings(criteria="one_call", rationale=True)
+    with pytest.raises(UsageError, match="rationale"):
+        ScoreJudge(ScriptedModel("s", first_choice), rubric, fresh_ledger(), reasoned)
+
+
 def test_several_samples_are_counted_as_votes() -> None:
     texts = [json.dumps({"rationale": f"why {i}", "tone": tone, "use": 4}) for i, tone in enumerate((8, 8, 2, 6))]
     score = scored(says(*texts), ScoreSettings(criteria="one_call", rationale=True, samples=4))

@@ -40,6 +40,12 @@ def test_the_response_is_what_follows_the_prompt_without_special_tokens() -> Non
     assert response_in("hi.Hi!", "Say hi.") is None
 
 
+def test_thousands_of_special_tokens_are_read_at_once() -> None:
+    assert response_in("q" + "Hi" + "</s> " * 50_000, "q") == "Hi"
+    begun = "<|im_start|>user\n" * 50_000
+    assert messages_in(begun) == begun
+
+
 def test_a_template_that_is_not_known_is_shown_as_it_is() -> None:
     assert messages_in("Human: Say hi.\nAI:") == "Human: Say hi.\nAI:"
 

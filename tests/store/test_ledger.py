@@ -103,3 +103,10 @@ def test_the_key_of_a_call_is_the_hash_of_model_operation_and_request() -> None:
     whole = content_hash({"operation": "choose", "model": 'm"é', "request": request})
     assert call_key("choose", 'm"é', request) == call_key("choose", 'm"é', canonical_json(request)) == whole
     assert Call("choose", 'm"é', {}, request, {}, False, 0, 0).key == whole
+
+
+def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.close()
+    with pytest.raises(PreceptorError, match="closed"):
+        ledger.record([Call("choose", "m", {}, {}, {}, False, 1, 1)])

@@ -7,7 +7,6 @@ answer that lacks a criterion, or gives one something other than a score from 1 
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,7 +21,7 @@ from preceptor.judging.render import criteria_text
 
 RATIONALE = "rationale"
 """The key of the judge's reasoning, which comes before the scores."""
-_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_FENCE = "```"
 _OVERHEAD = 16
 """Tokens of the braces and of white space; as many are allowed for each criterion beyond its name."""
 
@@ -80,7 +79,7 @@ def read_scores(criteria: Sequence[Criterion], answer: Completion | JudgeFailure
     if isinstance(answer, JudgeFailure):
         return answer
     try:
-        given = from_json(fenced[1] if (fenced := _FENCE.fullmatch(answer.text)) else answer.text)
+        given = from_json(_unfenced(answer.text))
     except ValueError:
         return _failure("cut off by the token limit" if not answer.finished else "not JSON", answer)
     if not isinstance(given, dict):
@@ -123,6 +122,16 @@ def _demanded(criteria: Sequence[Criterion], *, reasoned: bool) -> str:
     form: dict[str, object] = {RATIONALE: "two to four sentences"} if reasoned else {}
     form |= {criterion.name: "a whole number from 1 to 10" for criterion in criteria}
     return f"Answer with one JSON object of this form and nothing else:\n{json.dumps(form, ensure_ascii=False)}"
+
+
+def _unfenced(text: str) -> str:
+    """The text without the fence of a code block around it. No regular expression: on long runs of white space it would
+    take hours.
+    """
+    text = text.strip()
+    if len(text) < 2 * len(_FENCE) or not (text.startswith(_FENCE) and text.endswith(_FENCE)):
+        return text
+    return text[len(_FENCE) : -len(_FENCE)].removeprefix("json")
 
 
 def _most_tokens(criteria: Sequence[Criterion]) -> int:

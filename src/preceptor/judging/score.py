@@ -8,7 +8,7 @@ from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score, Usage, Verdict, total_usage
 from preceptor.judging.ask import CLOSING_TOKENS, Demand, Question, ask, demand_of, longest_request
 from preceptor.judging.constitution import SCALE, Constitution, Criterion
-from preceptor.judging.one_call import demand_of_requests, read_scores, scores_request
+from preceptor.judging.one_call import RATIONALE, demand_of_requests, read_scores, scores_request
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import criterion_text, preamble, prompt_text, render_item_prompt
@@ -27,7 +27,8 @@ class ScoreJudge:
     not from sampled text, so it is soft, and a candidate cannot forge the judge's answer. The criteria of a rubric are
     asked one by one, or in one call if the settings say so (`judging/one_call.py`); if one fails, there is no score.
 
-    Raises: UsageError when a model that takes no conversations is to answer all criteria in one call.
+    Raises: UsageError when a model that takes no conversations is to answer all criteria in one call, or when a
+        criterion has the name of the reasons in that call.
     """
 
     def __init__(
@@ -43,6 +44,11 @@ class ScoreJudge:
             raise UsageError(
                 f"{model.identity} continues plain text only, and a call for all criteria is answered in a "
                 'conversation; ask with criteria = "each"'
+            )
+        if self._one_call and self.settings.reasoning and RATIONALE in (c.name for c in constitution.score.criteria):
+            raise UsageError(
+                f'{constitution.name}: a criterion has the name "{RATIONALE}", which the judge\'s reasons have in one '
+                "call; rename the criterion"
             )
 
     @property

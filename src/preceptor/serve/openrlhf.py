@@ -25,15 +25,17 @@ from preceptor.serve.bodies import MOST_RESPONSES
 from preceptor.serve.context import RefusedError
 
 _ROLE = r"(?P<role>system|user|assistant|model|tool)"
+# No turn contains another: a text with thousands of beginnings and no end would otherwise be searched for hours.
 _TURNS = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        rf"<\|im_start\|>{_ROLE}\n(?P<text>.*?)<\|im_end\|>",  # ChatML: Qwen, SmolLM and many more
-        rf"<\|start_header_id\|>{_ROLE}<\|end_header_id\|>\n\n(?P<text>.*?)<\|eot_id\|>",  # Llama 3
-        rf"<start_of_turn>{_ROLE}\n(?P<text>.*?)<end_of_turn>",  # Gemma
+    re.compile(rf"{begin}{_ROLE}{then}(?P<text>(?:(?!{begin}).)*?){end}", re.DOTALL)
+    for begin, then, end in (
+        (r"<\|im_start\|>", r"\n", r"<\|im_end\|>"),  # ChatML: Qwen, SmolLM and many more
+        (r"<\|start_header_id\|>", r"<\|end_header_id\|>\n\n", r"<\|eot_id\|>"),  # Llama 3
+        (r"<start_of_turn>", r"\n", r"<end_of_turn>"),  # Gemma
     )
 )
-_LAST_TOKEN = re.compile(r"(<[^<>\s]{1,60}>|\[[^\[\]\s]{1,60}\])\s*\Z")
+_LAST_TOKEN = re.compile(r"(<[^<>\s]{1,60}>|\[[^\[\]\s]{1,60}\])\Z")
+_LONGEST_TOKEN = 62
 _OPENING = 64
 """Characters of special tokens that may stand before the prompt in a query."""
 
@@ -89,10 +91,19 @@ def response_in(query: str, prompt: str) -> str | None:
     at = query.find(prompt, 0, len(prompt) + _OPENING)
     if at < 0:
         return None
-    response = query[at + len(prompt) :]
-    while (last := _LAST_TOKEN.search(response)) and is_control(last[1]):
-        response = response[: last.start()]
-    return response.strip()
+    return _without_last_tokens(query[at + len(prompt) :].strip())
+
+
+def _without_last_tokens(text: str) -> str:
+    """The text without special tokens at its end. There may be thousands, so only the end is searched each time."""
+    end = len(text)
+    while last := _LAST_TOKEN.search(text[max(0, end - _LONGEST_TOKEN) : end]):
+        if not is_control(last[1]):
+            break
+        end -= len(last[1])
+        while end and text[end - 1].isspace():
+            end -= 1
+    return text[:end]
 
 
 def messages_in(prompt: str) -> str | list[Message]:

@@ -297,7 +297,7 @@ class Ledger:
         except (sqlite3.Error, OverflowError) as error:
             raise PreceptorError(f"{self._path}: the ledger cannot be written: {error}") from error
         finally:
-            if self._connection.in_transaction:
+            if not self._closed and self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
     @contextmanager

@@ -1,7 +1,6 @@
 """How probable each choice is: from the most probable tokens, or from sampled answers if a server lists none."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,6 +22,10 @@ tokens, and of beginnings that the server cannot continue."""
 def places(choices: tuple[str, ...]) -> int:
     """Tokens to generate in one call: no more than the longest choice can have."""
     return min(PLACES, max(len(choice) for choice in choices))
+
+
+_AROUND = "*" + "".join(filter(str.isspace, map(chr, range(0x3001))))
+"""White space and bold type. A regular expression for them would take hours on a long run of white space."""
 
 
 class TokenWalk:
@@ -173,4 +176,4 @@ def _names(choices: tuple[str, ...]) -> list[str]:
 
 def bare(text: str) -> str:
     """An answer without white space, bold type and a full stop around it."""
-    return re.sub(r"^[\s*]+|[\s*.]+$", "", text)
+    return text.lstrip(_AROUND).rstrip(_AROUND + ".")
