@@ -22,6 +22,12 @@ class BatchScript(Script):
     """By a part of the prompt: what happens to a call: a status, `batch_expired`, `missing` or `malformed`."""
     busy: int = 0
     """Requests about batches that get a 503 before any is answered."""
+    lost: int = 0
+    """Batches that are created although their creator gets a 503."""
+    words: dict[str, Any] = field(default_factory=lambda: {})
+    """What is answered in place of a usual answer, by `created`, `listed`, `uploaded` or `polled`."""
+    lines: list[str] = field(default_factory=lambda: [])
+    """Lines before those of the first output file."""
 
 
 class BatchServer(FaultServer):
@@ -56,11 +62,14 @@ class _BatchHandler(FaultHandler):
         if kind == "files":
             self._send(self.server.files[name.removesuffix("/content")], 200)
         elif kind == "batches":
-            self._json(self._polled(self.server.batches[name]))
+            self._tell("polled", self._polled(self.server.batches[name]))
         elif kind.startswith("batches?"):
-            self._json({"data": list(self.server.batches.values())})
+            self._tell("listed", {"data": list(self.server.batches.values())})
         else:
             super().do_GET()
+
+    def _tell(self, kind: str, answer: Any) -> None:
+        self._json(self.server.batch_script.words.get(kind, answer))
 
     def _is_busy(self) -> bool:
         self.server.batch_script.busy -= 1
@@ -78,7 +87,7 @@ class _BatchHandler(FaultHandler):
         self.server.files[name] = b"".join(
             line + b"\n" for line in form.split(b"\n") if line.startswith(b'{"custom_id"')
         )
-        self._json({"id": name})
+        self._tell("uploaded", {"id": name})
 
     def _create(self, wanted: dict[str, Any]) -> None:
         name = f"batch_{len(self.server.batches)}"
@@ -92,7 +101,11 @@ class _BatchHandler(FaultHandler):
             "request_counts": {"total": len(lines), "completed": 0, "failed": 0},
             "polls": 0,
         }
-        self._json(self.server.batches[name])
+        if self.server.batch_script.lost > 0:
+            self.server.batch_script.lost -= 1
+            self._json({"error": {"message": "lost"}}, 503)
+        else:
+            self._tell("created", self.server.batches[name])
 
     def _polled(self, batch: dict[str, Any]) -> dict[str, Any]:
         batch["polls"] += 1
@@ -112,7 +125,9 @@ class _BatchHandler(FaultHandler):
         answered_calls = len(calls) // 2 if batch["status"] in ("expired", "cancelled") else len(calls)
         results = [self._result(call) for call in calls[:answered_calls]]
         results += [_expired(call) for call in calls[answered_calls:] if batch["status"] == "expired"]
-        good = [line for line, fine in results if fine]
+        good = [line.replace("ID", calls[0]["custom_id"]) for line in self.server.batch_script.lines]
+        good += [line for line, fine in results if fine]
+        self.server.batch_script.lines = []
         bad = [line for line, fine in results if not fine]
         for key, lines in (("output_file_id", good), ("error_file_id", bad)):
             if lines := [line for line in lines if line]:

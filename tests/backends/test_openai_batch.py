@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.batched import BatchedModel
 from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.types import Message
+from preceptor.core.types import JudgeFailure, Message
 from preceptor.store.batches import BatchFolder
 from preceptor.store.ledger import Ledger
 
@@ -158,6 +159,90 @@ def test_a_batch_whose_id_was_not_written_down_is_found_at_the_server(tmp_path: 
         with batched(server, tmp_path) as model:
             assert len(choose(model, *questions(3))) == 3
         assert len(server.batches) == 1
+
+
+def test_a_batch_whose_creation_was_not_confirmed_is_not_created_again(tmp_path: Path) -> None:
+    with BatchServer(script(lost=1)) as server, batched(server, tmp_path) as model:
+        assert len(choose(model, *questions(3))) == 3
+        assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize("kind", ["created", "listed", "uploaded", "polled"])
+@pytest.mark.parametrize("words", [[], {}, None, {"id": 7, "status": [], "data": 3}, {"id": "../../x", "data": "no"}])
+def test_what_is_no_batch_stops_the_work_in_words_and_is_not_paid_twice(
+    tmp_path: Path, kind: str, words: object
+) -> None:
+    if kind == "listed" and words == {}:
+        words = {"data": {}}
+    with BatchServer(script(words={kind: words})) as server:
+        with batched(server, tmp_path) as model, pytest.raises(PreceptorError, match="batch"):
+            choose(model, *questions(2))
+        assert len(server.batches) <= 1
+        server.batch_script.words.clear()
+        with batched(server, tmp_path) as model:
+            assert len(choose(model, *questions(2))) == 2
+        assert len(set(server.paid)) == len(server.paid) == 2
+
+
+def test_a_state_that_is_not_known_is_waited_for(tmp_path: Path) -> None:
+    with BatchServer(script(words={"polled": {"status": "queued"}})) as server, batched(server, tmp_path) as model:
+        threading.Thread(target=lambda: server.polled.wait(60) and server.batch_script.words.clear()).start()
+        assert len(choose(model, *questions(2))) == 2
+        assert len(server.batches) == 1
+
+
+HOSTILE = [
+    "[" * 100_000,
+    '{"custom_id": 7}',
+    '{"custom_id": ["x"]}',
+    '{"custom_id": "of another batch-0", "response": {"status_code": 200, "body": {"choices": []}}}',
+    "{" * 300,
+    "\x00",
+]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "",
+        ', "response": []',
+        ', "response": {"status_code": "many", "body": [1]}',
+        ', "response": {"status_code": 400, "body": "no"}',
+        ', "response": {"status_code": 400, "body": {"error": [3]}}',
+        ', "response": {"status_code": -1, "body": null}, "error": 5',
+        ', "response": {"status_code": 200}',
+        ', "response": {"status_code": 200, "body": {"choices": {"0": 1}}}',
+        ', "response": {"status_code": 200, "body": ' + "[" * 300 + "]" * 300 + "}",
+        ', "error": ["code"]',
+        ', "error": {"code": 3, "message": {}}',
+    ],
+)
+def test_an_answer_of_any_form_is_a_failure_or_asked_again(tmp_path: Path, rest: str) -> None:
+    with BatchServer(script()) as server, batched(server, tmp_path, retries=1) as model:
+        model.preflight()
+        server.batch_script.lines = [*HOSTILE, '{"custom_id": "ID"' + rest + "}"]
+        [result] = choose(model, *questions(1))
+        good = not isinstance(result, JudgeFailure)
+        assert good == ('status_code": 400' not in rest)
+        assert len(server.batches) == (2 if good else 1)
+
+
+def test_what_failed_in_an_earlier_process_is_asked_again(tmp_path: Path) -> None:
+    with BatchServer(script(item_faults={"<0>": ["500"] * 4})) as server:
+        with batched(server, tmp_path) as model:
+            assert failure(choose(model, *questions(1))[0]).reason == "backend_error"
+        with batched(server, tmp_path) as model:
+            assert probabilities(choose(model, *questions(1))[0]) == pytest.approx([0.7, 0.3])
+        assert len(server.paid) == 1
+
+
+def test_a_later_answer_of_an_earlier_process_is_not_paid_again(tmp_path: Path) -> None:
+    with BatchServer(script(item_faults={"<0>": ["500"]})) as server:
+        for _ in range(2):
+            with batched(server, tmp_path) as model:
+                choose(model, *questions(1))
+        assert len(server.paid) == 1
+        assert len(server.batches) == 2
 
 
 def test_a_batch_costs_half_and_has_the_identity_of_the_model(tmp_path: Path) -> None:

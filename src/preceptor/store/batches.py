@@ -17,6 +17,8 @@ from preceptor.store.ledger import Ledger
 
 FOLDER = "batches"
 """The folder beside a ledger that keeps its batches."""
+LONGEST_ANSWER = 8 << 20
+"""Most bytes of a line of answers; one answer over HTTP has at most half as many."""
 
 
 class BatchFolder:
@@ -87,12 +89,22 @@ class BatchFolder:
         """The ids of a batch's calls."""
         return [str(line["custom_id"]) for _, line in _lines(self.requests(number))]
 
-    def answers(self, number: int) -> dict[str, tuple[int, int]]:
-        """The place and the length of each answer, by the call's id; empty if there is none yet."""
+    def answers(self, number: int, *, good: bool = False) -> dict[str, tuple[int, int]]:
+        """The place and the length of each answer, by the call's id; empty if there is none yet. Of several answers to
+        a call, the first counts; answers to calls of other batches do not.
+
+        Args:
+            good: whether to leave out all but answers with status 200.
+        """
         file = self._file(number, "answers.jsonl")
         if not file.exists():
             return {}
-        return {str(line.get("custom_id")): place for place, line in _lines(file)}
+        calls, places = set(self.calls(number)), dict[str, tuple[int, int]]()
+        for place, line in _lines(file, LONGEST_ANSWER):
+            call = line.get("custom_id")
+            if isinstance(call, str) and call in calls and (_is_good(line) or not good):
+                places.setdefault(call, place)
+        return places
 
     def answer(self, number: int, place: tuple[int, int]) -> JsonObject:
         """The answer at a place."""
@@ -104,14 +116,23 @@ class BatchFolder:
         return self._path / f"{number:04}.{kind}"
 
 
-def _lines(file: Path) -> Iterator[tuple[tuple[int, int], JsonObject]]:
-    """The JSON objects of a file, each with its place and length; a line that holds none is left out."""
+def _is_good(line: JsonObject) -> bool:
+    response = line.get("response")
+    return isinstance(response, dict) and response.get("status_code") == 200
+
+
+def _lines(file: Path, longest: int = -1) -> Iterator[tuple[tuple[int, int], JsonObject]]:
+    """The JSON objects of a file, each with its place and length; a line that holds none is left out.
+
+    Args:
+        longest: bytes after which a line is cut, so that it is no JSON.
+    """
     start = 0
     with file.open("rb") as stream:
-        for line in stream:
+        while line := stream.readline(longest):
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = None
             if isinstance(value, dict):
                 yield (start, len(line)), value

@@ -8,17 +8,23 @@ A call that the batch did not answer (expired, failed) is an error that the clie
 """
 
 import asyncio
-import hashlib
 import logging
-from collections import Counter
+import uuid
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
-from pydantic_core import from_json, to_json
-
-from preceptor.backends.openai.transport import NoAnswerError, StatusError, Transport
+from preceptor.backends.openai.batch_wire import Listed, Named, Served, content_of, read
+from preceptor.backends.openai.http import encoded
+from preceptor.backends.openai.transport import (
+    NoAnswerError,
+    RedirectedError,
+    StatusError,
+    Transport,
+    UnreadableError,
+)
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import content_hash
 from preceptor.core.ticks import tick
@@ -33,7 +39,8 @@ ROWS_AT_ONCE = MOST_CALLS // 8
 LONGEST_POLL_S = 60.0
 SHARE_OF_PRICE = 0.5
 """A batch costs half of the list price."""
-_UNDER_WAY = ("validating", "in_progress", "finalizing", "cancelling")
+_ENDED = ("completed", "failed", "expired", "cancelled")
+"""States in which a batch stays; in any other, also one that is not known here, it is waited for."""
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
 _LOG = logging.getLogger("preceptor.batch")
@@ -86,8 +93,8 @@ class BatchStore(Protocol):
         """The ids of a batch's calls."""
         ...
 
-    def answers(self, number: int) -> dict[str, tuple[int, int]]:
-        """The place and length of each answer, by the call's id."""
+    def answers(self, number: int, *, good: bool = False) -> dict[str, tuple[int, int]]:
+        """The place and length of each answer, by the call's id; only those with status 200 if `good`."""
         ...
 
     def answer(self, number: int, place: tuple[int, int]) -> JsonObject:
@@ -111,13 +118,15 @@ class _Batch:
     answers: dict[str, tuple[int, int]] = field(default_factory=lambda: {})
     """Place and length of each answer in the file of answers."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    trouble: PreceptorError | None = None
+    mark: str = ""
+    """By which the server's list of batches shows that this one was created."""
+    trouble: Exception | None = None
     """Why its calls have no answers and must not be asked again in this process."""
 
     @property
     def state(self) -> JsonObject:
         """What is written about it."""
-        return {"path": self.path, "id": self.id, "status": self.status}
+        return {"path": self.path, "id": self.id, "status": self.status, "mark": self.mark}
 
 
 class BatchTransport:
@@ -146,8 +155,9 @@ class BatchTransport:
         self._gather_s = gather_s
         self._poll_s = poll_s
         self._asked: Counter[str] = Counter()
-        """How often each content was asked for in this process."""
-        self._by_call: dict[str, _Batch] = {}
+        """How many calls with each content were made, so that their ids differ."""
+        self._left: dict[str, deque[tuple[_Batch, str]]] = {}
+        """Calls of earlier processes that have an answer or are under way, by content."""
         self._gathering: dict[str, _Batch] = {}
         """The batch that takes further calls, by path."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -165,9 +175,8 @@ class BatchTransport:
         if not self._restored:
             self._restore()
         content = content_hash({"path": path, "body": body})[:40]
-        call = f"{content}-{self._asked[content]}"
-        self._asked[content] += 1
-        batch = self._by_call.get(call) or self._add(path, call, body)
+        left = self._left.get(content)
+        batch, call = left.popleft() if left else self._add(path, content, body)
         await batch.ended.wait()
         if batch.trouble is not None:
             raise batch.trouble
@@ -175,9 +184,13 @@ class BatchTransport:
 
     # -- gathering ------------------------------------------------------------------------------------------------
 
-    def _add(self, path: str, call: str, body: JsonObject) -> _Batch:
-        """Puts a call into the batch that is being gathered, which is sent when it is full or nothing more comes."""
-        size = len(to_json(body)) + 200
+    def _add(self, path: str, content: str, body: JsonObject) -> tuple[_Batch, str]:
+        """Puts a call into the batch that is being gathered, which is sent when it is full or nothing more comes.
+
+        Returns: also the call's id.
+        """
+        call, size = f"{content}-{self._asked[content]}", len(encoded(body)) + 200
+        self._asked[content] += 1
         batch = self._gathering.get(path)
         if batch and (len(batch.calls) >= MOST_CALLS or batch.size + size > MOST_BYTES):
             self._begin(path)
@@ -186,11 +199,10 @@ class BatchTransport:
             batch = self._gathering[path] = _Batch(path)
         batch.calls[call] = body
         batch.size += size
-        self._by_call[call] = batch
         if timer := self._timers.pop(path, None):
             timer.cancel()
         self._timers[path] = asyncio.get_running_loop().call_later(self._gather_s, self._begin, path)
-        return batch
+        return batch, call
 
     def _begin(self, path: str) -> None:
         if timer := self._timers.pop(path, None):
@@ -214,16 +226,22 @@ class BatchTransport:
             await self._wait(batch)
         except PreceptorError as error:
             batch.trouble = error
-        except StatusError as error:
+        except (StatusError, RedirectedError) as error:
             batch.trouble = PreceptorError(f"the server refuses the batch: {self._shown(str(error))[:300]}")
+        except UnreadableError as error:
+            batch.trouble = PreceptorError(f"the server's words about a batch are unusable: {self._shown(str(error))}")
+        except OSError as error:
+            batch.trouble = PreceptorError(f"a batch cannot be kept on disk: {error}")
+        except Exception as error:
+            batch.trouble = error
         finally:
             batch.ended.set()
 
     def _write(self, batch: _Batch) -> None:
         """Puts the calls on disk, before anything is sent."""
-        batch.status = "written"
+        batch.status, batch.mark = "written", uuid.uuid4().hex
         lines = (
-            to_json({"custom_id": call, "method": "POST", "url": f"/v1{batch.path}", "body": body})
+            encoded({"custom_id": call, "method": "POST", "url": f"/v1{batch.path}", "body": body})
             for call, body in batch.calls.items()
         )
         batch.number = self._store.write(lines, batch.state)
@@ -231,26 +249,34 @@ class BatchTransport:
 
     async def _submit(self, batch: _Batch) -> None:
         """Uploads the calls and creates the batch, unless an earlier process did and could not write it down."""
-        requests = self._store.requests(batch.number)
-        mark = hashlib.sha256(requests.read_bytes()).hexdigest()
-        batch.id = await self._created_before(mark)
-        if batch.id is None:
-            uploaded = from_json(await self._patiently(self._server.upload, "/files", {"purpose": "batch"}, requests))
+        file, waits = "", _growing(self._poll_s)
+        while (found := await self._created_before(batch.mark)) is None:
+            file = file or await self._uploaded(batch)
             wanted: JsonObject = {
-                "input_file_id": str(uploaded["id"]),
+                "input_file_id": file,
                 "endpoint": f"/v1{batch.path}",
                 "completion_window": "24h",
-                "metadata": {"preceptor": mark},
+                "metadata": {"preceptor": batch.mark},
             }
-            batch.id = str(from_json(await self._patiently(self._server.send, "/batches", wanted))["id"])
+            try:  # once: if its answer is lost, the batch may exist, and a second one would be paid for too
+                found = read(Named, await self._server.send("/batches", wanted)).id
+                break
+            except (NoAnswerError, StatusError) as error:
+                self._bear(error)
+            await asyncio.sleep(next(waits))
+        batch.id = found
         self._save(batch, "validating")
         _LOG.info("batch %s: %d calls sent", batch.id, len(self._store.calls(batch.number)))
 
+    async def _uploaded(self, batch: _Batch) -> str:
+        """The server's name for the file of the calls, which is sent to it."""
+        requests = self._store.requests(batch.number)
+        return read(Named, await self._patiently(self._server.upload, "/files", {"purpose": "batch"}, requests)).id
+
     async def _created_before(self, mark: str) -> str | None:
-        """The id of the batch that was made from the same file; None if there is none."""
-        listed = from_json(await self._patiently(self._server.send, "/batches?limit=100", None))
-        alike = [b for b in listed.get("data", []) if (b.get("metadata") or {}).get("preceptor") == mark]
-        return next((str(b["id"]) for b in alike if b.get("status") not in ("failed", "cancelled")), None)
+        """The id of the batch with this mark; None if the server has none."""
+        listed = read(Listed, await self._patiently(self._server.send, "/batches?limit=100", None))
+        return listed.marked(mark)
 
     async def _wait(self, batch: _Batch) -> None:
         """Asks until the batch has ended, and fetches its answers.
@@ -258,28 +284,25 @@ class BatchTransport:
         Raises: PreceptorError when the batch was refused or cancelled; StatusError when the server refuses to tell.
         """
         waits = _growing(self._poll_s)
-        while (served := await self._served(batch))["status"] in _UNDER_WAY:
+        while (served := await self._served(batch)).status not in _ENDED:
             await asyncio.sleep(next(waits))
-        files = [str(served[key]) for key in ("output_file_id", "error_file_id") if served.get(key)]
+        files = [file for file in (served.output_file_id, served.error_file_id) if file]
         for part, file in enumerate(files):
             place = self._store.download(batch.number, part)
             await self._patiently(self._server.download, f"/files/{file}/content", place)
         self._store.join(batch.number, len(files))
-        self._save(batch, str(served["status"]))
+        self._save(batch, served.status)
         batch.answers = self._store.answers(batch.number)
         _LOG.info("batch %s: %s, %d answers", batch.id, batch.status, len(batch.answers))
         if batch.status == "failed":
-            errors = (served.get("errors") or {}).get("data") or [{}]
-            reason = " ".join(str(errors[0].get(name) or "") for name in ("code", "message")).strip()
             raise PreceptorError(
-                f"the server refuses the batch {batch.id}: {self._shown(reason)[:300] or 'it gives no reason'}"
+                f"the server refuses the batch {batch.id}: {self._shown(served.reason)[:300] or 'it gives no reason'}"
             )
 
-    async def _served(self, batch: _Batch) -> dict[str, Any]:
+    async def _served(self, batch: _Batch) -> Served:
         """The batch as the server has it."""
-        served: dict[str, Any] = from_json(await self._patiently(self._server.send, f"/batches/{batch.id}", None))
-        counts = served.get("request_counts") or {}
-        tick("answers of the batch", int(counts.get("completed") or 0), int(counts.get("total") or 0))
+        served = read(Served, await self._patiently(self._server.send, f"/batches/{batch.id}", None))
+        tick("answers of the batch", served.request_counts.completed, served.request_counts.total)
         return served
 
     async def _patiently(
@@ -293,30 +316,38 @@ class BatchTransport:
         while True:
             try:
                 return await ask(*arguments, **named)
-            except NoAnswerError as error:
-                _LOG.warning("the batch server does not answer, asking again: %s", self._shown(str(error)))
-            except StatusError as error:
-                if error.status not in (408, 409, 429) and error.status < 500:
-                    raise
-                _LOG.warning("the batch server is busy, asking again: %s", self._shown(str(error)))
+            except (NoAnswerError, StatusError) as error:
+                self._bear(error)
             await asyncio.sleep(next(waits))
+
+    def _bear(self, error: NoAnswerError | StatusError) -> None:
+        """Logs an error after which the server is asked again.
+
+        Raises: StatusError when the server refuses.
+        """
+        if isinstance(error, StatusError) and error.status not in (408, 409, 429) and error.status < 500:
+            raise error
+        _LOG.warning("the batch server is busy or away, asking again: %s", self._shown(str(error))[:300])
 
     # -- on disk --------------------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        """Takes up the batches of earlier processes: those that ended give their answers, the others are awaited."""
+        """Takes up the batches of earlier processes: those that ended give their answers, the others are awaited. What
+        failed is asked again.
+        """
         self._restored = True
         for number, state in self._store.states().items():
             known = None if state["id"] is None else str(state["id"])
-            batch = _Batch(str(state["path"]), number, known, str(state["status"]))
-            if batch.status in ("written", *_UNDER_WAY):
+            batch = _Batch(str(state["path"]), number, known, str(state["status"]), mark=str(state.get("mark", "")))
+            if batch.status in _ENDED:
+                batch.answers = self._store.answers(number, good=True)
+                batch.ended.set()
+                calls = list(batch.answers)
+            else:
                 calls = self._store.calls(number)
                 self._start(batch)
-            else:  # what it left without an answer is asked again
-                batch.answers = self._store.answers(number)
-                calls = list(batch.answers)
-                batch.ended.set()
-            self._by_call |= dict.fromkeys(calls, batch)
+            for call in calls:
+                self._left.setdefault(call.partition("-")[0], deque()).append((batch, call))
 
     def _save(self, batch: _Batch, status: str) -> None:
         batch.status = status
@@ -325,7 +356,8 @@ class BatchTransport:
     def _answer(self, batch: _Batch, call: str) -> bytes:
         """The answer to a call.
 
-        Raises: StatusError for an error in its place; PreceptorError when the batch was cancelled before it.
+        Raises: StatusError for an error in its place; UnreadableError; PreceptorError when the batch was cancelled
+            before it.
         """
         if call not in batch.answers:
             if batch.status == "cancelled":
@@ -334,17 +366,7 @@ class BatchTransport:
                     "missing: its answers are kept"
                 )
             raise StatusError(408, f"the batch {batch.id} has ended ({batch.status}) without this answer")
-        line: dict[str, Any] = self._store.answer(batch.number, batch.answers[call])
-        response, error = line.get("response") or {}, line.get("error") or {}
-        if response.get("status_code") == 200:
-            return to_json(response.get("body"))
-        if error:
-            expired = error.get("code") == "batch_expired"
-            raise StatusError(408 if expired else 500, " ".join(str(error.get(k) or "") for k in ("message", "code")))
-        refused = (response.get("body") or {}).get("error") or {}
-        raise StatusError(
-            int(response.get("status_code") or 500), str(refused.get("message") or refused or "no reason")
-        )
+        return content_of(self._store.answer(batch.number, batch.answers[call]))
 
 
 def _growing(wait_s: float) -> Iterator[float]:

@@ -51,7 +51,7 @@ class HttpTransport:
 
     async def send(self, path: str, body: JsonObject | None) -> bytes:
         """As `Transport.send`."""
-        content = None if body is None else _encoded(body)
+        content = None if body is None else encoded(body)
         return await self._connections.fetch(self._base_url + path, content, self._headers | _JSON, self._proxy)
 
     async def upload(self, path: str, fields: dict[str, str], file: Path) -> bytes:
@@ -208,7 +208,8 @@ def _retry_delay(content: bytes) -> float | None:
     return float(found[1]) or None if found else None
 
 
-def _encoded(body: JsonObject) -> bytes:
+def encoded(body: JsonObject) -> bytes:
+    """The body as JSON in UTF-8."""
     try:
         return to_json(body, inf_nan_mode="constants")
     except ValueError:  # half of a surrogate pair, which JSON can hold only as an escape
@@ -256,3 +257,5 @@ async def _decompressed(response: aiohttp.ClientResponse, most: int) -> AsyncGen
         if size > most:
             raise UnreadableError(f"the answer has more than {most >> 20} MiB")
         yield part
+    if size and decoder and (not decoder.eof or decoder.unused_data.strip(b"\0")):
+        raise UnreadableError("the answer cannot be decompressed: it is cut, or has several parts")
