@@ -95,7 +95,7 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f'no Ray cluster answers at {address} ({reason}); start one with `ray start --head`, or name "local" to '
+            f'no Ray cluster answers at {address} ({reason}); start a cluster, or name "local" to '
             "use this machine alone"
         ) from error
 
