@@ -180,6 +180,12 @@ def test_an_unpaid_bill_ends_the_run() -> None:
 
 
 @both
+def test_half_of_a_character_in_an_answer_is_said_in_words(name: str) -> None:
+    with provided(name, Provider(answers=("\ud800",))) as (model, _), pytest.raises(PreceptorError, match="half"):
+        choose(model, ASKED)
+
+
+@both
 def test_a_redirect_does_not_take_the_key_elsewhere(name: str) -> None:
     with ProviderServer(Provider()) as elsewhere, provided(name) as (model, server):
         model.preflight()

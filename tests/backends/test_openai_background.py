@@ -81,3 +81,18 @@ def test_a_model_that_is_closed_while_it_is_asked_says_so() -> None:
         with pytest.raises(PreceptorError, match="was closed while it was asked"):
             list(model.choose(questions(1)))
         closing.join()
+
+
+def test_a_caller_does_not_wait_for_a_loop_that_has_ended() -> None:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    loop = background()
+    group: Group[None] = loop.group()
+    loop.close()
+    group.start([(0, never), (1, never)])
+    assert [(number, type(result)) for number, result in group.take()] == [
+        (0, asyncio.CancelledError),
+        (1, asyncio.CancelledError),
+    ]
+    assert not group.flying

@@ -54,7 +54,10 @@ class ProviderTransport:
         if path != "/chat/completions" or body is None:
             raise StatusError(400, "LiteLLM takes conversations only")
         answer: Any = await self._asked(self._passed_on(body))
-        return to_json(answer.model_dump(exclude_none=True))
+        try:
+            return to_json(answer.model_dump(exclude_none=True))
+        except ValueError:
+            raise UnreadableError("the answer holds half of a character, or is nested too deeply") from None
 
     async def _asked(self, arguments: dict[str, Any]) -> Any:
         part("_internal_context").is_internal_call.set(True)  # no logging and no tasks that outlive the call

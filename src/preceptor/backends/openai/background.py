@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
+LOOKS_S = 5.0
+"""Seconds after which a caller that waits looks whether the loop is still there."""
 Starter: TypeAlias = Callable[[], Coroutine[Any, Any, T]]
 """Makes a coroutine, in the loop."""
 
@@ -50,16 +52,26 @@ class Group(Generic[T]):
         """Coroutines whose results have not been taken yet."""
 
     def start(self, starters: Sequence[tuple[int, Starter[T]]]) -> None:
-        """Starts coroutines, each with the number by which its result is known."""
-        if starters:
+        """Starts coroutines, each with the number by which its result is known. If the loop has ended, they are
+        cancelled.
+        """
+        if not starters:
+            return
+        self.flying += len(starters)
+        try:
             self._loop.call_soon_threadsafe(self._begin, starters)
-            self.flying += len(starters)
+        except RuntimeError:  # the loop is closed
+            self._ended.extend((number, asyncio.CancelledError()) for number, _ in starters)
+            self._news.set()
 
     def take(self) -> list[tuple[int, T | BaseException]]:
-        """All results, or errors, that have come since the last time. Waits for the first."""
+        """All results, or errors, that have come since the last time. Waits for the first; where the loop has ended
+        without one, there is an error with the number -1.
+        """
         taken: list[tuple[int, T | BaseException]] = []
         while not taken:
-            self._news.wait()
+            if not self._news.wait(LOOKS_S) and self._loop.is_closed() and not self._ended:
+                return [(-1, asyncio.CancelledError())]
             self._news.clear()
             while self._ended:
                 taken.append(self._ended.popleft())
