@@ -3,8 +3,15 @@
 import json
 import os
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+from http.cookiejar import CookieJar
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 from starlette.routing import Route
@@ -251,3 +258,33 @@ def test_two_studios_in_one_process_share_nothing_and_one_can_be_started_again(t
         one.live.write()
     assert [path.name for path in (tmp_path / "studio" / "people").iterdir()] == ["first.jsonl"]
     assert not (tmp_path / "other" / "people").exists()
+
+
+def test_no_token_is_in_what_a_server_prints_or_in_its_files(tmp_path: Path) -> None:
+    """Of a rater, of somebody who guesses, and of sessions: a real server, all that it prints, all its files."""
+    data, printed = tmp_path / "studio", tmp_path / "printed.txt"
+    token = invite(make_studio(data).people, "Ada")
+    environment = os.environ | {"PRECEPTOR_STUDIO_TOKEN": OWNER_TOKEN, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "preceptor", "studio", "--data", str(data), "--port", "0"]
+    secrets = [OWNER_TOKEN, token, "a-guessed-token-0123456789"]
+    with printed.open("w") as stream:
+        server = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment)
+        try:
+            while " at http" not in printed.read_text():
+                assert server.poll() is None, printed.read_text()
+            address = printed.read_text().split(" at ")[1].split(". ")[0]
+            for secret in tuple(secrets):
+                cookies = CookieJar()
+                person = build_opener(HTTPCookieProcessor(cookies))
+                for path in (f"/enter/{secret}", "/no-such-page"):
+                    with suppress(HTTPError):  # a guessed token, and a page that is not there
+                        person.open(address + path)
+                secrets += [cookie.value for cookie in cookies if cookie.value]
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(timeout=30)
+    assert len(secrets) >= 5
+    link = f"{address}/enter/{OWNER_TOKEN}"  # the first line prints it, for the owner
+    files = [printed, *(file for file in data.rglob("*") if file.is_file())]
+    for secret in secrets:
+        assert not [file.name for file in files if secret.encode() in file.read_bytes().replace(link.encode(), b"")]
