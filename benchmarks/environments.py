@@ -35,7 +35,7 @@ PEER_ENVIRONMENTS = {
     "OpenJudge": "openjudge",
     "distilabel": "distilabel",
 }
-"""Environments of the libraries that ask model servers, by the library."""
+"""The environment of each library that sends requests to model servers."""
 
 
 def peer_python(library: str) -> str:

@@ -6,12 +6,11 @@
 import asyncio
 import json
 import random
-import sys
 
-from benchmarks.workers.instant_server import LISTS, MODELS, PLAIN, TEXT, response
+from benchmarks.workers.instant_server import LISTS, MODELS, PLAIN, TEXT, Connection, response, serve
 
 MARK = b"soak-"
-"""What is in every question that counts; the questions with which a client finds out what the server can are not."""
+"""Stands in every question that is counted. A client's questions about what the server supports lack it."""
 USUAL_S = (0.005, 0.03)
 SLOW_S = 2.0
 FAULTS = {"500": 0.01, "429": 0.005, "dropped": 0.005, "garbage": 0.002, "slow": 0.002}
@@ -22,46 +21,24 @@ _LATER = response("429 Too Many Requests", _BUSY).replace(b"\r\n", b"\r\nRetry-A
 _GARBAGE = response("200 OK", b'{"choices": [')
 
 
-class Faulty(asyncio.Protocol):
-    """One connection."""
+class Faulty(Connection):
+    """A connection on which questions now and then go wrong."""
 
     counts = dict.fromkeys(("answered", "doubled", *FAULTS), 0)
-    _answered: set[int] = set()  # noqa: RUF012  shared by all connections
+    _answered: set[int] = set()  # noqa: RUF012 (all connections share it on purpose)
     _chance = random.Random(0)  # noqa: S311
 
-    def __init__(self) -> None:
-        self._bytes = b""
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the way back."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Answers a request once it is whole. Clients send one at a time on a connection."""
-        self._bytes += data
-        end = self._bytes.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head, length = self._bytes[:end], 0
-        at = head.lower().find(b"content-length:")
-        if at >= 0:
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0])
-        if len(self._bytes) < end + 4 + length:
-            return
-        body, self._bytes = self._bytes[end + 4 : end + 4 + length], b""
-        self._answer(head.split(b" ", 2)[1], body)
-
-    def _answer(self, path: bytes, body: bytes) -> None:
+    def requested(self, head: bytes, body: bytes) -> None:
+        """Answers a request."""
+        path = head.split(b" ", 2)[1]
         if path.endswith(b"/counts"):
-            self._write(response("200 OK", json.dumps(self.counts).encode()))
+            self.write(response("200 OK", json.dumps(self.counts).encode()))
         elif path.endswith(b"/models"):
-            self._write(MODELS)
+            self.write(MODELS)
         elif not path.endswith(b"/chat/completions"):
-            self._write(TEXT)
+            self.write(TEXT)
         elif MARK not in body:
-            self._write(LISTS if b'"top_logprobs"' in body else PLAIN)
+            self.write(LISTS if b'"top_logprobs"' in body else PLAIN)
         else:
             self._question(body)
 
@@ -75,7 +52,7 @@ class Faulty(asyncio.Protocol):
             self.counts["doubled"] += hash(body) in self._answered
             self._answered.add(hash(body))
         spoilt = {"500": _BROKEN, "429": _LATER, "garbage": _GARBAGE, "dropped": None}
-        asyncio.get_running_loop().call_later(wait, self._write, spoilt.get(fault, LISTS))
+        asyncio.get_running_loop().call_later(wait, self.write, spoilt.get(fault, LISTS))
 
     def _fault(self) -> str:
         drawn = self._chance.random()
@@ -85,19 +62,6 @@ class Faulty(asyncio.Protocol):
                 return fault
         return ""
 
-    def _write(self, content: bytes | None) -> None:
-        assert self._transport is not None
-        if content is None:
-            self._transport.abort()
-        elif not self._transport.is_closing():
-            self._transport.write(content)
-
-
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Faulty, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started it ends
-
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(serve(Faulty))

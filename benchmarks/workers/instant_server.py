@@ -1,6 +1,6 @@
 """A model server that answers every question at once: raw HTTP over asyncio, in a process of its own.
 
-It speaks as much of the OpenAI API as clients of judges use: `/v1/models`, and `/v1/chat/completions` with
+It speaks the part of the OpenAI API that clients of judges use: `/v1/models`, and `/v1/chat/completions` with
 log-probabilities. Imports nothing beyond the standard library.
 """
 
@@ -46,11 +46,8 @@ PLAIN = response("200 OK", body_of(1, 0))
 LISTS = response("200 OK", body_of(1, LISTED))
 
 
-class Instant(asyncio.Protocol):
-    """One connection."""
-
-    counted = 0
-    """Questions that have been answered on all connections."""
+class Connection(asyncio.Protocol):
+    """One connection, of which each whole request is passed on."""
 
     def __init__(self) -> None:
         self._bytes = b""
@@ -72,8 +69,30 @@ class Instant(asyncio.Protocol):
             if len(self._bytes) < end + 4 + length:
                 return
             body, self._bytes = self._bytes[end + 4 : end + 4 + length], self._bytes[end + 4 + length :]
-            assert self._transport is not None
-            self._transport.write(_answer(head, body))
+            self.requested(head, body)
+
+    def requested(self, head: bytes, body: bytes) -> None:
+        """Answers a request."""
+        raise NotImplementedError
+
+    def write(self, content: bytes | None) -> None:
+        """Sends an answer, unless the client has gone away; None ends the connection without one."""
+        assert self._transport is not None
+        if content is None:
+            self._transport.abort()
+        elif not self._transport.is_closing():
+            self._transport.write(content)
+
+
+class Instant(Connection):
+    """A connection on which every request is answered at once."""
+
+    counted = 0
+    """Questions that have been answered on all connections."""
+
+    def requested(self, head: bytes, body: bytes) -> None:
+        """Answers a request."""
+        self.write(_answer(head, body))
 
 
 def _answer(head: bytes, body: bytes) -> bytes:
@@ -86,11 +105,12 @@ def _answer(head: bytes, body: bytes) -> bytes:
     return LISTS if b'"top_logprobs"' in body else PLAIN
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Instant, "127.0.0.1", 0, backlog=1024)
+async def serve(connection: type[Connection]) -> None:
+    """Serves on a free port, which it prints, until whoever started it ends."""
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until whoever started it ends
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(serve(Instant))

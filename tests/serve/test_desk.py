@@ -1,4 +1,4 @@
-"""Items wait for a judge's threads: bounded, in order, and taken back by who goes away."""
+"""The queue in front of a judge: it is bounded, keeps the order, and drops the items of clients that go away."""
 
 import threading
 from collections.abc import Sequence

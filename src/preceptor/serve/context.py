@@ -14,7 +14,7 @@ from preceptor.serve.metrics import Metrics
 from preceptor.store.ledger import Ledger
 
 _BEYOND_QUEUES = 256
-"""Requests that are being read, judged or answered while the queues are full."""
+"""Requests that may be in progress (being read, judged or answered) beyond those that the queues hold."""
 
 
 class RefusedError(Exception):

@@ -75,7 +75,7 @@ class Labeller(Protocol):
 
     @property
     def facts(self) -> JobFacts:
-        """Identities, and how many rows are judged together."""
+        """The identities of the rater, the judges and the policy, and how many rows are judged at once."""
         ...
 
     def judged(self, done: int, total: int) -> Generator[Judged]:
@@ -163,7 +163,7 @@ class OpenModels:
 
     @property
     def facts(self) -> JobFacts:
-        """Identities, and how many rows are judged together."""
+        """The identities of the rater, the judges and the policy, and how many rows are judged at once."""
         members = self.judge.members
         return JobFacts(
             rater=self.judge.rater,

@@ -22,7 +22,7 @@ from preceptor.studio.folders import Library
 from studio_small import Person, make_studio, owner, rater
 
 WEEKS = (("2026-03-03", "old-1", 6), ("2026-03-10", "old-1", 4), ("2026-03-17", "new-2<b>", 18))
-"""Day, deployed model, and how many of 30 prompts fail."""
+"""For each week: the day, the deployed model, and how many of 30 prompts fail."""
 
 
 def _log(day: str, model: str, number: int, failed: bool) -> JsonObject:

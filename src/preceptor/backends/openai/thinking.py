@@ -164,7 +164,7 @@ class _Asking:
         """Why the server refused the last fields that it refused."""
 
     async def tried(self, fields: JsonObject) -> Answer | None:
-        """The answer to a puzzle; None if the server refuses the fields.
+        """Asks a puzzle with these fields. Returns the answer; None if the server refuses the fields.
 
         Raises: UnavailableError, PreceptorError.
         """
