@@ -16,6 +16,7 @@ from backends.fault_server import FaultServer, Script
 from preceptor.integrations.remote import RemoteReward
 from preceptor.integrations.verl import compute_score
 from serve_small import service_process
+from trl_small import trl_settings
 
 PROMPTS = ["Say ant", "Say ant", "Say bee"]
 RESPONSES = ["an ant", "ANT", "a bee"]
@@ -44,19 +45,7 @@ def test_rewards_are_those_of_the_judge(url: str, token: None) -> None:
 
 
 def test_grpo_trains_with_a_judge_in_a_service(url: str, token: None, tmp_path: Path, tiny_folder: Path) -> None:
-    settings = GRPOConfig(
-        output_dir=str(tmp_path),
-        max_steps=2,
-        per_device_train_batch_size=4,
-        num_generations=2,
-        max_completion_length=4,
-        logging_steps=1,
-        report_to="none",
-        use_cpu=True,
-        bf16=False,
-        save_strategy="no",
-        disable_tqdm=True,
-    )
+    settings = trl_settings(GRPOConfig, tmp_path, steps=2)
     rows = datasets.Dataset.from_dict({"prompt": [[{"role": "user", "content": f"Say {n}"}] for n in "abcd"]})
     reward: Any = RemoteReward(url, "warm")
     training = GRPOTrainer(model=str(tiny_folder), reward_funcs=[reward], args=settings, train_dataset=rows)

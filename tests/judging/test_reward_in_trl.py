@@ -11,6 +11,7 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 from preceptor.judging.judge import Judge
+from trl_small import trl_settings
 
 PROMPTS = ["Say ant", "Say bee", "Say cow", "Say dog"]
 CONVERSATIONS = [[{"role": "user", "content": prompt}] for prompt in PROMPTS]
@@ -21,19 +22,7 @@ TRAINERS: list[tuple[Any, Any]] = [(GRPOTrainer, GRPOConfig), (RLOOTrainer, RLOO
 @pytest.mark.parametrize("prompts", [PROMPTS, CONVERSATIONS], ids=["plain", "conversational"])
 def test_one_step(trainer: Any, config: Any, prompts: list[Any], tmp_path: Path, tiny_folder: Path) -> None:
     judge = Judge("scripted:random", constitution="warm_tone")
-    settings = config(
-        output_dir=str(tmp_path),
-        max_steps=1,
-        per_device_train_batch_size=4,
-        num_generations=2,
-        max_completion_length=4,
-        logging_steps=1,
-        report_to="none",
-        use_cpu=True,
-        bf16=False,
-        save_strategy="no",
-        disable_tqdm=True,
-    )
+    settings = trl_settings(config, tmp_path, steps=1)
     rows = datasets.Dataset.from_dict({"prompt": prompts, "cohort": ["all"] * len(prompts)})
     training = trainer(model=str(tiny_folder), reward_funcs=[judge.reward], args=settings, train_dataset=rows)
     training.train()
