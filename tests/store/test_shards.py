@@ -53,7 +53,7 @@ def test_a_shard_at_work_is_left_alone(folder: Path) -> None:
     with shard(folder, "0") as path, Ledger(path) as ledger:
         ledger.record([call("a")])
     with exclusive(folder / "shards" / "0"), pytest.raises(PreceptorError, match="another process"):
-        absorb_shards(folder)
+        absorb_shards(folder, patience_s=0.0)
     absorb_shards(folder)
     with Ledger(folder / "ledger.sqlite") as ledger:
         assert ledger.totals().calls == 1

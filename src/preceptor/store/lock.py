@@ -14,14 +14,17 @@ LOCK = ".lock"
 
 
 @contextmanager
-def exclusive(folder: Path) -> Generator[None]:
+def exclusive(folder: Path, patience_s: float = 0.0) -> Generator[None]:
     """Locks the folder for this process. The operating system releases the lock however the process ends.
 
-    Raises: PreceptorError when another process holds the lock, or the folder cannot be written.
+    Args:
+        patience_s: seconds to wait for another process that holds the lock.
+
+    Raises: PreceptorError when another process still holds the lock, or the folder cannot be written.
     """
     with writing(folder):
         try:
-            held = FileLock(folder / LOCK, blocking=False, thread_local=False).acquire()
+            held = FileLock(folder / LOCK, timeout=patience_s, thread_local=False).acquire()
         except Timeout as error:
             raise PreceptorError(
                 f"{folder}: another process is working in this folder; wait for it or stop it"

@@ -20,6 +20,8 @@ from preceptor.store.lock import exclusive
 
 FOLDER = "shards"
 LEDGER = "ledger.sqlite"
+PATIENCE_S = 60.0
+"""Seconds to wait for each worker of a command that was killed: the cluster ends it a little later."""
 _TWICE = canonical_json({"failure": {"reason": "backend_error", "detail": "asked by an earlier shard too"}})
 
 
@@ -38,26 +40,29 @@ def shard(folder: Path, name: str) -> Generator[Path]:
         yield place / LEDGER
 
 
-def absorb_shards(folder: Path) -> None:
+def absorb_shards(folder: Path, patience_s: float = PATIENCE_S) -> None:
     """Takes over the calls and failed attempts of all shards into the folder's ledger, each once, and removes them.
 
     A call that several shards made keeps its first outcome; the others count as failed attempts, with what they cost.
 
-    Raises: PreceptorError when a shard is still at work, or a ledger cannot be read or written.
+    Args:
+        patience_s: seconds to wait for each shard that is still at work.
+
+    Raises: PreceptorError when a shard is still at work after that, or a ledger cannot be read or written.
     """
-    shards = sorted((folder / FOLDER).glob("*"))
-    if not shards:
+    if not any((folder / FOLDER).glob("*")):
         return
     Ledger(folder / LEDGER).close()  # exists from here on, with the latest schema
     try:
         with closing(sqlite3.connect(folder / LEDGER, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
-            for place in shards:
-                with exclusive(place):
-                    if (place / LEDGER).exists():
-                        _absorb(connection, place)
-                    with writing(place):
-                        shutil.rmtree(place)
+            while shards := sorted((folder / FOLDER).glob("*")):  # the last workers may begin another one meanwhile
+                for place in shards:
+                    with exclusive(place, patience_s):
+                        if (place / LEDGER).exists():
+                            _absorb(connection, place)
+                        with writing(place):
+                            shutil.rmtree(place)
             connection.execute("DELETE FROM absorbed")
         with writing(folder / FOLDER):
             (folder / FOLDER).rmdir()
