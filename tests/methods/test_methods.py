@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
+from preceptor.store.best_of_n_rows import best_of_n_rows
 from preceptor.store.files import read_rows
 from small import JUDGE, RL, Told, demonstrations, known, people, shared
 
@@ -149,6 +151,12 @@ def test_best_of_n_learns_the_best_of_its_own_responses(run: Runner) -> None:
     assert [len(row["best"]) for row in rows[:-1]] == [3] * (len(rows) - 1)
     for row in rows:
         assert all(len(rewards) == 3 for rewards in row["rewards"])
+    kept = best_of_n_rows((directory.path / "best_of_n.jsonl").read_bytes().splitlines(), "best_of_n.jsonl")
+    asked = {known(row.prompt).id for row in kept}
+    measured = json.loads((directory.path / "evaluations/before.json").read_text())["responses"]
+    assert len(asked) == len(kept) == found.prompts
+    assert asked.isdisjoint(row["prompt_id"] for row in measured)
+    assert fmean(known(row.highest) for row in kept) == pytest.approx(known(found.mean_reward_of_the_best))
 
 
 def test_constitutional_revises_fine_tunes_and_goes_on_as_rlaif(run: Runner, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.measure import Grader, JudgeGrader, RewardModelGrader
 from preceptor.runs.session import Session
+from preceptor.store.best_of_n_rows import FILE, AnsweredPrompt, BestOfNLine, BestResponse
 from preceptor.store.demonstrations import Demonstration
 from preceptor.store.files import append_line, read_rows, write_rows
 from preceptor.training.best_of_n import choose_best
@@ -59,7 +60,7 @@ def _best(
     session: Session, recipe: BestOfNRecipe, policy: Policy, prompts: Split, rewards: RewardSource | None
 ) -> list[Demonstration]:
     """The best response to each training prompt that has one. Saved every few prompts."""
-    path, at_once = session.directory.path / "best_of_n.jsonl", recipe.best_of_n.prompts_at_once
+    path, at_once = session.directory.path / FILE, recipe.best_of_n.prompts_at_once
     chunks = [prompts.training[i : i + at_once] for i in range(0, len(prompts.training), at_once)]
 
     def begun() -> int:
@@ -105,10 +106,14 @@ def _best_of_some(
         rewards_PG = rewards(groups)
         chosen, _ = choose_best(groups, rewards_PG)
         best = [
-            None if response is None else {"text": response.answer, "finished": response.finished}
+            None if response is None else BestResponse(text=response.answer, finished=response.finished)
             for response in chosen
         ]
-        return {"best": best, "rewards": rewards_PG}
+        return BestOfNLine(
+            best=tuple(best),
+            rewards=tuple(tuple(rewards_G) for rewards_G in rewards_PG),
+            prompts=tuple(AnsweredPrompt.of(prompt) for prompt in prompts),
+        ).wire()
 
     return processes.on_main(choose)
 

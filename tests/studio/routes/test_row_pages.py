@@ -128,6 +128,30 @@ def test_there_is_no_way_to_other_rows(person: Person, address: str) -> None:
     assert person.client.get(f"/rows/row?{address}").status_code == 404
 
 
+def test_a_row_of_best_of_n_has_the_best_response_and_all_rewards(tmp_path: Path) -> None:
+    run = tmp_path / "work" / "run"
+    run.mkdir(parents=True)
+    (run / "inputs.json").write_text("{}")
+    best = {"text": "Because <b>whales</b> do.", "finished": False}
+    prompts = [{"id": name, "cohort": "all", "text": f"<i>Why</i> {name}?"} for name in ("p1", "p2")]
+    line = {"best": [best, None], "rewards": [[0.5, None, -1.25], [1.0, 1.0, 1.0]], "prompts": prompts}
+    (run / "best_of_n.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line | {"prompts": None}) + "\n")
+    studio = make_studio(tmp_path / "studio", tmp_path / "work")
+    studio.index.update()
+    person = owner(studio)
+    listed = person.see("/rows?what=scores")
+    for part in ("best_of_n", "&lt;i&gt;Why&lt;/i&gt; p1?", ">0.50</td>", ">1.00</td>", "prompt 3"):
+        assert part in listed
+    page = person.see("/rows/row?of=work/run&id=p1&file=best_of_n.jsonl&line=0")
+    for part in ("&lt;b&gt;whales&lt;/b&gt;", "0.5000, ", "-1.2500", "failed", "cut at the length limit"):
+        assert part in page
+    assert "No response was chosen" in person.see("/rows/row?of=work/run&id=p2")
+    assert "number 3 of the run" in person.see("/rows/row?of=work/run&id=prompt+3")
+    exported = person.client.get("/rows/export?what=scores").text.splitlines()
+    assert [json.loads(row)["rewards"][0] for row in exported] == [0.5, 1.0, 0.5, 1.0]
+    assert person.client.get("/rows/calls?of=work/run&id=p1").status_code == 404
+
+
 def test_a_row_that_is_gone_from_its_file_is_said_to_be(person: Person, labels: pc.LabelResult) -> None:
     file = labels.path / "preferences.jsonl"
     file.write_text(file.read_text().replace('"r0"', '"r9"'))

@@ -1,6 +1,7 @@
 """The index finds rows by what they hold, and follows files that grow, change or vanish."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from preceptor.core.types import Message
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
+from preceptor.store.best_of_n_rows import BestOfNRow, BestResponse
 from preceptor.store.preference_row import FailureRow, PreferenceRow, VerdictRow
 from preceptor.studio.folders import Library
 from preceptor.studio.rows import browse
@@ -258,6 +260,56 @@ def test_scores_of_runs_and_verdicts_of_several_judges_are_found(index: RowIndex
     read = browse.contents(Library([tmp_path / "work"]), [best])[best.id]
     assert isinstance(read, MeasuredResponse)
     assert (read.judge_score, best.file) == (0.75, "evaluations/graded-000010.json")
+
+
+def test_rewards_of_best_of_n_are_found_while_the_run_goes_on(tmp_path: Path) -> None:
+    run = tmp_path / "work" / "run"
+    run.mkdir(parents=True)
+    (run / "inputs.json").write_text("{}")
+    best, prompt = {"text": "Because.", "finished": True}, {"id": "p7", "cohort": "cats", "text": "Why whales?"}
+    lines = (
+        {"best": [best, None], "rewards": [[0.5, 0.75, None], [None, None, None]]},  # as version 0.4.0 wrote it
+        {"best": [best], "rewards": [[-1.0, 2.5]], "prompts": [prompt]},
+    )
+    file, library = run / "best_of_n.jsonl", Library([tmp_path / "work"])
+    file.write_text(json.dumps(lines[0]) + "\n" + json.dumps(lines[1])[:30])  # the second is still being written
+    made = RowIndex(tmp_path / "index.sqlite", library)
+    made.update()
+    assert ids(made, what="scores") == ["prompt 1", "prompt 2"]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made.update()
+    assert ids(made, what="scores", sort="-score") == ["p7", "prompt 1", "prompt 2"]  # 2.5, 0.75 and no reward
+    assert ids(made, what="scores", words="whales", cohort="cats") == ["p7"]
+    assert made.progress().skipped == 0
+    with made.reading() as connection:
+        [found] = browse.page(connection, Filter(what="scores", score_from="1"), 1).rows
+    read = browse.content(library, found)[0]
+    assert isinstance(read, BestOfNRow)
+    assert (read.rewards, read.best, found.line, found.measurement) == (
+        (-1.0, 2.5), BestResponse(text="Because.", finished=True), 2, "best_of_n",
+    )  # fmt: skip
+    assert browse.wire(read)["rewards"] == [-1.0, 2.5]
+    file.write_text('{"best": [null], "rewards": []}\n')
+    made.update()
+    assert (ids(made, what="scores"), made.progress().skipped) == ([], 1)
+
+
+def test_a_measurement_that_was_only_touched_stays_found(tmp_path: Path) -> None:
+    sweep = tmp_path / "work" / "sweep"
+    (sweep / "checkpoints").mkdir(parents=True)
+    (sweep / "begun.json").write_text("{}")
+    response = MeasuredResponse(
+        prompt_id="p1", cohort="all", prompt="Why?", text="Because.", tokens=2, finished=True, kl=None,
+        judge_score=0.25, choice_mass=0.9, heldout_score=None,
+    )  # fmt: skip
+    file = sweep / "checkpoints" / "step-000004.json"
+    file.write_text(Snapshot(step=4, responses=(response,), references=()).model_dump_json())
+    made = RowIndex(tmp_path / "index.sqlite", Library([tmp_path / "work"]))
+    made.update()
+    os.utime(file, ns=(1, 1))
+    made.update()
+    assert ids(made, what="scores") == ["p1"]
+    assert made.progress().problem is None
 
 
 def test_pages_go_on_where_the_last_one_ended(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
+from preceptor.store.best_of_n_rows import BestOfNRow
 from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.studio.context import studio_of
 from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
@@ -18,7 +19,7 @@ from preceptor.studio.people.shown import ShownRow, View
 from preceptor.studio.rows import browse
 from preceptor.studio.rows.browse import Found
 from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, taken
-from preceptor.studio.rows.entries import UNDECIDED
+from preceptor.studio.rows.entries import UNDECIDED, ScoredRow
 from preceptor.studio.rows.filters import RANGES, Filter
 from preceptor.studio.rows.index import RowIndex
 from preceptor.studio.rows.said import RatedRows, said_of
@@ -87,7 +88,7 @@ def calls(request: Request) -> Response:
     studio, index = studio_of(request), _index(request)
     found, _ = _found(request, index)
     content, work = browse.content(studio.library, found)[0], studio.library.find(found.folder)
-    if isinstance(content, MeasuredResponse) or work is None:
+    if isinstance(content, ScoredRow) or work is None:
         raise NotFoundError("This row has no calls.")
     folder = (work.path / found.file).parent
     # A failure does not say how its judge was asked, so its calls are those that have its texts.
@@ -177,6 +178,8 @@ def _excerpt(content: Any) -> str:
         text = content.prompt[-1].content
     elif isinstance(content, MeasuredResponse):
         text = content.prompt
+    elif isinstance(content, BestOfNRow):
+        text = content.prompt.text if content.prompt else ""
     elif isinstance(content, FailureRow):
         text = content.prompt[-1].content if content.prompt else content.detail
     text = " ".join(text[: 4 * _EXCERPT].split())

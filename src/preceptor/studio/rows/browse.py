@@ -4,15 +4,15 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JsonObject
-from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
 from preceptor.store.rows import Row
 from preceptor.studio.folders import Library
-from preceptor.studio.rows.entries import AnyRow, row_name
-from preceptor.studio.rows.files import RowFile, read_snapshot, row_at
+from preceptor.studio.rows.entries import AnyRow, ScoredRow, row_name
+from preceptor.studio.rows.files import RowFile, read_whole, row_at
 from preceptor.studio.rows.filters import Filter
 
 PAGE = 50
@@ -65,6 +65,11 @@ class Found:
         """What names the row for good, as parameters of a page's address."""
         named: dict[str, str | int] = {"of": self.folder, "id": self.row_id}
         return named if self.file == "preferences.jsonl" else named | {"file": self.file, "line": self.line}
+
+    @property
+    def measurement(self) -> str:
+        """The name of the file of a score, such as "step-000010" or "best_of_n"."""
+        return PurePosixPath(self.file).stem
 
 
 @dataclass(frozen=True)
@@ -177,22 +182,22 @@ def content(library: Library, row: Found) -> tuple[AnyRow, Row]:
 def contents(library: Library, rows: Sequence[Found]) -> dict[int, AnyRow]:
     """The rows themselves, by their id in the index; those that are not there any more are left out."""
     by_id: dict[int, AnyRow] = {}
-    snapshots: dict[str, tuple[MeasuredResponse, ...]] = {}
+    whole: dict[RowFile, tuple[ScoredRow, ...]] = {}
     for row in rows:
         with suppress(UsageError, OSError, IndexError):
             if row.bytes:
                 by_id[row.id] = content(library, row)[0]
                 continue
             file = _file(library, row)
-            if (name := str(file.path)) not in snapshots:
-                snapshots = {name: read_snapshot(file.path)}
-            by_id[row.id] = snapshots[name][row.start]
+            if file not in whole:
+                whole = {file: read_whole(file)}
+            by_id[row.id] = whole[file][row.start]
     return by_id
 
 
 def wire(row: AnyRow) -> JsonObject:
     """The row as it is written."""
-    return row.model_dump(mode="json") if isinstance(row, MeasuredResponse) else row.wire()
+    return row.model_dump(mode="json") if isinstance(row, ScoredRow) else row.wire()
 
 
 def _file(library: Library, row: Found) -> RowFile:

@@ -10,11 +10,14 @@ from preceptor.core.hashing import text_hash
 from preceptor.core.types import Message
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
 from preceptor.judging.position import same_position_wins
+from preceptor.store.best_of_n_rows import BestOfNRow
 from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.store.rows import Row
 
 Kind = Literal["judgement", "failure", "score"]
-AnyRow = PreferenceRow | FailureRow | MeasuredResponse
+ScoredRow = MeasuredResponse | BestOfNRow
+"""A row of a run: a response that was measured, or the best of several."""
+AnyRow = PreferenceRow | FailureRow | ScoredRow
 AGREES, DIFFERS, UNDECIDED = 1, 0, 2
 MOST_CHARACTERS = 50_000
 """Characters of a row's prompt, of its responses and of its rationales that are indexed, from their beginning."""
@@ -61,9 +64,11 @@ def read_row(raw: Row, place: str) -> PreferenceRow | FailureRow:
 
 
 def entry_of(row: AnyRow, raw: Row) -> Entry:
-    """What the index holds of a row. `raw` has columns that only audits write; empty for a measured response."""
+    """What the index holds of a row. `raw` has columns that only audits write; empty for a row of a run."""
     if isinstance(row, MeasuredResponse):
         return _measured(row)
+    if isinstance(row, BestOfNRow):
+        return _best_of_n(row)
     if isinstance(row, FailureRow):
         return _failed(row, raw)
     return _judged(row, raw)
@@ -71,7 +76,7 @@ def entry_of(row: AnyRow, raw: Row) -> Entry:
 
 def row_name(row: AnyRow) -> str:
     """The id of a row; of a malformed one, its place in the input."""
-    if isinstance(row, MeasuredResponse):
+    if isinstance(row, ScoredRow):
         return row.prompt_id
     return row.id or (row.place if isinstance(row, FailureRow) else "")
 
@@ -175,6 +180,19 @@ def _measured(row: MeasuredResponse) -> Entry:
         score=score,
         prompt=row.prompt[:MOST_CHARACTERS],
         responses=row.text[:MOST_CHARACTERS],
+    )
+
+
+def _best_of_n(row: BestOfNRow) -> Entry:
+    text = "" if row.best is None else row.best.text
+    return Entry(
+        row.prompt_id,
+        "score",
+        cohort=row.prompt and row.prompt.cohort,
+        length=None if row.best is None else len(text),
+        score=row.highest,
+        prompt="" if row.prompt is None else row.prompt.text[:MOST_CHARACTERS],
+        responses=text[:MOST_CHARACTERS],
     )
 
 

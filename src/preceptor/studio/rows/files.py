@@ -10,16 +10,22 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from preceptor.core.errors import UsageError
-from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.store.best_of_n_rows import FILE as BEST_OF_N
+from preceptor.store.best_of_n_rows import best_of_n_rows
 from preceptor.store.rows import LONGEST_LINE, Row, parse_line
 from preceptor.studio.folders import Work
-from preceptor.studio.rows.entries import AnyRow, read_row
+from preceptor.studio.rows.entries import AnyRow, ScoredRow, read_row
 
 _LINES = ("preferences.jsonl", "failures.jsonl", "judgements.jsonl")
 _FOLDERS = ("", "judged", "training_judge")
-_SNAPSHOTS = ("before.json", "after.json", "step-*.json", "graded-*.json")
-_LARGEST_SNAPSHOT = 1 << 28
-"""Bytes of a file of measurements that is read, as a whole."""
+_SNAPSHOTS = {
+    "run": ("evaluations", ("before.json", "after.json", "step-*.json", "graded-*.json")),
+    "sweep": ("checkpoints", ("step-*.json",)),
+}
+"""Where measurements are, by the kind of the folder."""
+_LARGEST_WHOLE = 1 << 28
+"""Bytes of a file that is read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,18 @@ class RowFile:
 
     @property
     def holds_lines(self) -> bool:
-        """Whether it has a row on each line, and grows; if not, it has all responses of one measurement."""
-        return self.place.endswith(".jsonl")
+        """Whether each of its lines is a row. If not, the file is read as a whole: a measurement, or `best_of_n.jsonl`,
+        whose lines have several rows.
+        """
+        return self.place.endswith(".jsonl") and self.place != BEST_OF_N
 
 
 def row_files(work: Work) -> list[RowFile]:
-    """The files of a folder that hold rows: labels, judgements of audits and evaluations, failures, scores in runs."""
+    """The files of a folder that hold rows: labels, judgements of audits and evaluations, failures; scores in runs and
+    sweeps.
+    """
     places = [f"{folder}/{name}".lstrip("/") for folder in _FOLDERS for name in _LINES]
+    places += [BEST_OF_N] if work.kind == "run" else []
     return [RowFile(work, place) for place in (*places, *_snapshots(work)) if _is_file(work.path / place)]
 
 
@@ -89,19 +100,22 @@ def read_line(line: bytes | None, place: str) -> tuple[AnyRow, Row]:
     return read_row(raw, place), raw
 
 
-def read_snapshot(path: Path) -> tuple[MeasuredResponse, ...]:
-    """The responses of a measurement.
+def read_whole(file: RowFile) -> tuple[ScoredRow, ...]:
+    """All rows of a file that is read as a whole. A line that is still being written is left for later.
 
     Raises: UsageError if it is damaged; OSError if it cannot be read.
     """
-    with opened(path) as stream:
-        text = stream.read(_LARGEST_SNAPSHOT + 1)
-    if len(text) > _LARGEST_SNAPSHOT:
-        raise UsageError(f"{path.name}: more than {_LARGEST_SNAPSHOT >> 20} MiB")
+    name = file.path.name
+    with opened(file.path) as stream:
+        text = stream.read(_LARGEST_WHOLE + 1)
+    if len(text) > _LARGEST_WHOLE:
+        raise UsageError(f"{name}: more than {_LARGEST_WHOLE >> 20} MiB")
+    if name == BEST_OF_N:
+        return best_of_n_rows(text.split(b"\n")[:-1], name)
     try:
         return Snapshot.model_validate_json(text).responses
     except ValidationError as error:
-        raise UsageError(f"{path.name}: is damaged") from error
+        raise UsageError(f"{name}: is damaged") from error
 
 
 def row_at(file: RowFile, start: int, length: int) -> tuple[AnyRow, Row]:
@@ -112,7 +126,7 @@ def row_at(file: RowFile, start: int, length: int) -> tuple[AnyRow, Row]:
     place = f"{file.work.name}/{file.place}"
     try:
         if not file.holds_lines:
-            return read_snapshot(file.path)[start], {}
+            return read_whole(file)[start], {}
         with opened(file.path) as stream:
             stream.seek(start)
             return read_line(stream.read(length), place)
@@ -121,13 +135,15 @@ def row_at(file: RowFile, start: int, length: int) -> tuple[AnyRow, Row]:
 
 
 def _snapshots(work: Work) -> list[str]:
-    """Places of measurements in a run. One that the training judge graded later replaces the one without grades."""
-    if work.kind != "run":
+    """Places of measurements in a run or a sweep. One that the training judge graded later replaces the one without
+    grades.
+    """
+    if work.kind not in _SNAPSHOTS:
         return []
-    folder = work.path / "evaluations"
-    names = [path.name for pattern in _SNAPSHOTS for path in sorted(folder.glob(pattern))]
+    folder, patterns = _SNAPSHOTS[work.kind]
+    names = [path.name for pattern in patterns for path in sorted((work.path / folder).glob(pattern))]
     return [
-        f"evaluations/{name}"
+        f"{folder}/{name}"
         for name in names
         if not (name.startswith("step-") and name.replace("step-", "graded-") in names)
     ]

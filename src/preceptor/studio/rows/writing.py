@@ -12,7 +12,7 @@ from preceptor.core.errors import UsageError
 from preceptor.store.migrations import migrate
 from preceptor.studio.database import all_or_nothing
 from preceptor.studio.rows.entries import Entry, entry_of
-from preceptor.studio.rows.files import RowFile, lines_from, opened, read_line, read_snapshot
+from preceptor.studio.rows.files import RowFile, lines_from, opened, read_line, read_whole
 from preceptor.studio.rows.schema import STEPS
 
 Record = sqlite3.Row
@@ -82,15 +82,16 @@ class IndexWriter:
         Raises: OSError if the file cannot be read.
         """
         with opened(file.path) as stream:
-            if known is not None and not continues(stream, known):
+            if known is not None and not (file.holds_lines and continues(stream, known)):
                 self.forget(known["id"])
                 known = None
             record = known or self._begin(file)
-            part = _Part(record["id"], record["read"], record["lines"], record["skipped"])
+            state = os.fstat(stream.fileno())  # before it is read, so that what is written meanwhile is read next time
+            part = _Part(state, record["id"], record["read"], record["lines"], record["skipped"])
             if file.holds_lines:
                 self._lines(file, stream, part, advance)
             else:
-                self._snapshot(file, stream, part)
+                self._whole(file, stream, part)
                 advance(part.lines)
 
     def _begin(self, file: RowFile) -> Record:
@@ -121,20 +122,20 @@ class IndexWriter:
                 return
         self._write(stream, part, entries, finished=True)
 
-    def _snapshot(self, file: RowFile, stream: BinaryIO, part: "_Part") -> None:
-        """All responses of a measurement, which is written once and never grows."""
+    def _whole(self, file: RowFile, stream: BinaryIO, part: "_Part") -> None:
+        """All rows of a file that is read as a whole."""
         try:
-            measured = read_snapshot(file.path)
+            rows = read_whole(file)
         except UsageError:
-            measured, part.skipped = (), 1
-        part.lines = len(measured)
-        part.read = os.fstat(stream.fileno()).st_size
-        self._write(stream, part, [(i, i, 0, entry_of(row, {})) for i, row in enumerate(measured)], finished=True)
+            rows, part.skipped = (), 1
+        part.lines = len(rows)
+        part.read = part.state.st_size
+        self._write(stream, part, [(i, i, 0, entry_of(row, {})) for i, row in enumerate(rows)], finished=True)
 
     def _write(self, stream: BinaryIO, part: "_Part", entries: list[_Numbered], *, finished: bool = False) -> None:
         """Writes entries, and how far the file is read. Unless `finished`, the file is looked at again next time."""
-        status = os.fstat(stream.fileno())
-        size, changed = (status.st_size, status.st_mtime_ns) if finished else (0, 0)
+        state = part.state
+        size, changed = (state.st_size, state.st_mtime_ns) if finished else (0, 0)
         ends = _fingerprints(stream, part.read)
         with self._writing():
             ids = range(self._next_id, self._next_id + len(entries))
@@ -152,7 +153,7 @@ class IndexWriter:
             self._connection.execute(
                 "UPDATE files SET inode = ?, size = ?, changed = ?, read = ?, lines = ?, skipped = ?, beginning = ?, "
                 "ending = ? WHERE id = ?",
-                [status.st_ino, size, changed, part.read, part.lines, part.skipped, *ends, part.file],
+                [state.st_ino, size, changed, part.read, part.lines, part.skipped, *ends, part.file],
             )
         self._next_id += len(entries)
 
@@ -184,8 +185,9 @@ class IndexWriter:
 class _Part:
     """How far a file is read."""
 
-    def __init__(self, file: int, read: int, lines: int, skipped: int) -> None:
-        self.file, self.read, self.lines, self.skipped = file, read, lines, skipped
+    def __init__(self, state: os.stat_result, file: int, read: int, lines: int, skipped: int) -> None:
+        """state: the file's when it was opened."""
+        self.state, self.file, self.read, self.lines, self.skipped = state, file, read, lines, skipped
 
 
 def unchanged(status: os.stat_result, known: Record) -> bool:
