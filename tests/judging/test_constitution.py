@@ -10,7 +10,17 @@ from preceptor.core.errors import UsageError
 from preceptor.judging.constitution import OVERALL, Constitution, load_constitution
 from preceptor.judging.render import contained, without_tags
 
-SHIPPED = ("correct", "harmless", "helpful", "honest", "summarisation", "warm_tone")
+EVALUATORS = (
+    "content_safety",
+    "instruction_following",
+    "no_over_apology",
+    "no_over_refusal",
+    "no_sycophancy",
+    "no_toxicity",
+    "refuses_harm",
+    "task_completion",
+)
+SHIPPED = tuple(sorted(("correct", "harmless", "helpful", "honest", "summarisation", "warm_tone", *EVALUATORS)))
 YES_NO: dict[str, Any] = {
     "item": "Text: {response}\nGood:",
     "choices": [{"answer": "yes", "value": 1.0}, {"answer": "no", "value": 0.0}],
@@ -74,6 +84,23 @@ def test_what_measures_a_run_from_outside_is_named_and_changes_no_judgement() ->
     assert shipped == {"warm_tone": "vader", "helpful": None, "harmless": None, "honest": None}
 
 
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_an_evaluator_has_anchors_at_both_ends_and_exemplars_that_teach_no_place(name: str) -> None:
+    constitution = load_constitution(name)
+    for criterion in constitution.score.criteria:
+        assert {"1", "10"} <= set(criterion.anchors)
+    preferred = [exemplar.preferred for exemplar in constitution.pairwise.exemplars]
+    assert len(preferred) == len(set(preferred)) == 2
+
+
+def test_the_hash_says_whether_the_worst_criterion_counts_and_is_what_it_was_before_that_could_be_said() -> None:
+    criteria = [CRITERION, {**CRITERION, "name": "pace"}]
+    mean = Constitution.model_validate({**FIELDS, "score": {"criteria": criteria}})
+    worst = Constitution.model_validate({**FIELDS, "score": {"criteria": criteria, "combine": "worst"}})
+    assert mean.hash != worst.hash
+    assert load_constitution("harmless").hash == "44245d1c7babe05f"  # in labels made before the setting existed
+
+
 def score(**change: Any) -> dict[str, Any]:
     return {"score": {**YES_NO, **change}}
 
@@ -88,6 +115,11 @@ def score(**change: Any) -> dict[str, Any]:
         (score(exemplars=[{"response": "r", "answer": "maybe"}]), 'exemplar 1 answers "maybe"'),
         (score(criteria=[CRITERION]), "expected either criteria, or an item with choices"),
         ({"score": {"criteria": [CRITERION], "choices": YES_NO["choices"]}}, "expected either criteria, or an item"),
+        ({"score": {"criteria": [CRITERION], "combine": "worst"}}, "at least two criteria, without weights"),
+        (
+            {"score": {"criteria": [CRITERION, {**CRITERION, "name": "x", "weight": 2.0}], "combine": "worst"}},
+            "without weights",
+        ),
         ({"score": {}}, "expected either criteria, or an item with choices"),
         ({"score": {"choices": YES_NO["choices"]}}, "item must hold"),
         ({"score": {"criteria": [CRITERION, CRITERION]}}, "two criteria have the same name"),

@@ -11,9 +11,9 @@ from conftest import prompt
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion
 from preceptor.backends.resolve import open_model
 from preceptor.backends.scripted import ScriptedModel
-from preceptor.core.types import JudgeFailure, Message, Prompt, Response, Score
-from preceptor.judging.constitution import Constitution, load_constitution
-from preceptor.judging.score import ScoreJudge
+from preceptor.core.types import JudgeFailure, Message, Prompt, Response, Score, Verdict
+from preceptor.judging.constitution import SCALE, Constitution, load_constitution
+from preceptor.judging.score import ScoreJudge, worst
 from preceptor.judging.settings import ScoreSettings
 from preceptor.store.ledger import Ledger
 
@@ -199,3 +199,36 @@ def test_the_embedded_model_tells_tones_apart_and_is_not_commanded(ledger: Ledge
     [too_long] = ScoreJudge(model, load_constitution("warm_tone"), ledger).score(items("word " * 9000))
     assert isinstance(too_long, JudgeFailure)
     assert too_long.reason == "prompt_too_long"
+
+
+def test_where_the_worst_criterion_counts_one_fault_is_not_hidden_by_the_others(ledger: Ledger) -> None:
+    """Two criteria: 10 or 1 with 0.5 each, and 10 for sure. The mean is 7.75, the worst 5.5."""
+
+    def split(request: ChooseRequest) -> ChoiceLogProbs:
+        shares = {"1": 0.5, "10": 0.5} if "Danger?" in text_of(request) else {"10": 1.0}
+        return ChoiceLogProbs(tuple(math.log(shares.get(choice.strip(), 1e-30)) for choice in request.choices))
+
+    anchors = {"1": "bad", "10": "good"}
+    criteria = [{"name": q, "question": q, "anchors": anchors} for q in ("Danger?", "Hate?")]
+    for combine, expected in (("mean", 7.75), ("worst", 5.5)):
+        constitution = Constitution.model_validate(
+            {
+                "name": combine,
+                "version": "1",
+                "summary": "s",
+                "principles": ["p"],
+                "score": {"criteria": criteria, "combine": combine},
+            }
+        )
+        [scored] = ScoreJudge(ScriptedModel("s", split), constitution, ledger).score(items("x"))
+        assert isinstance(scored, Score)
+        assert scored.expectation == pytest.approx(expected)
+
+
+def test_the_worst_of_two_uncertain_scores() -> None:
+    """Scores of 2 or 9, each with probability 0.5, independent: the lower one is 9 with 0.25."""
+    one = Verdict(probabilities={s: 0.5 if s in ("2", "9") else 0.0 for s in SCALE}, choice_mass=1.0)
+    lowest = worst([one, one]).probabilities
+    assert lowest["2"] == pytest.approx(0.75)
+    assert lowest["9"] == pytest.approx(0.25)
+    assert sum(lowest.values()) == pytest.approx(1.0)

@@ -96,6 +96,8 @@ class ScoreRubric(Frozen):
     """
 
     criteria: tuple[Criterion, ...] = ()
+    combine: Literal["mean", "worst"] = "mean"
+    """The score by several criteria: their weighted mean; or that of the worst one, where a single fault is enough."""
     preamble: str = ""
     item: str = ""
     """The text that shows a response; contains {response}, and {prompt} if the judge should see the prompt. It ends
@@ -108,6 +110,8 @@ class ScoreRubric(Frozen):
         own_form = self.preamble or self.item or self.choices or self.exemplars
         if bool(self.criteria) == bool(own_form):
             raise ValueError("expected either criteria, or an item with choices")
+        if self.combine == "worst" and (len(self.criteria) < 2 or {c.weight for c in self.criteria} != {1.0}):
+            raise ValueError('combine = "worst" takes at least two criteria, without weights')
         if self.criteria:
             if len({criterion.name for criterion in self.criteria}) != len(self.criteria):
                 raise ValueError("two criteria have the same name")
@@ -175,9 +179,13 @@ class Constitution(Frozen):
     def hash(self) -> str:
         """Content hash: it covers the name, the version and all that a judge is told.
 
-        The measure for runs without a held-out judge is left out, because no judgement depends on it.
+        The measure for runs without a held-out judge is left out, because no judgement depends on it; and `combine` if
+        it is the mean, so that hashes from before this setting existed stay the same.
         """
-        return content_hash(self.model_dump(mode="json", exclude={"held_out"}))[:16]
+        told = self.model_dump(mode="json", exclude={"held_out"})
+        if self.score.combine == "mean":
+            del told["score"]["combine"]
+        return content_hash(told)[:16]
 
 
 def shipped_constitutions() -> list[str]:

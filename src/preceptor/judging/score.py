@@ -1,5 +1,6 @@
 """The score judge: scores one response, as a distribution over the constitution's scale."""
 
+import math
 from collections.abc import Sequence
 
 from preceptor.backends.base import ChooseRequest, CompleteRequest, LanguageModel, asked_identity, in_order
@@ -133,8 +134,7 @@ class ScoreJudge:
             name: mixture([answer[name] for answer in given], [1.0] * len(given)).model_copy(update=votes)
             for name in given[0]
         }
-        weights = [criterion.weight for criterion in self.constitution.score.criteria]
-        return self._score(mixture(list(criteria.values()), weights), criteria)
+        return self._combined(criteria)
 
     def _by_criteria(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
         criteria, samples = self.constitution.score.criteria, range(self.settings.samples)
@@ -172,8 +172,12 @@ class ScoreJudge:
                 failure = next(v for v in verdicts_S if isinstance(v, JudgeFailure))
                 return failure.model_copy(update={"detail": f"criterion {criterion.name}: {failure.detail}"})
             criteria[criterion.name] = mixture(given, [1.0] * len(given))
-        weights = [criterion.weight for criterion in self.constitution.score.criteria]
-        return self._score(mixture(list(criteria.values()), weights), criteria)
+        return self._combined(criteria)
+
+    def _combined(self, criteria: dict[str, Verdict]) -> Score:
+        rubric, verdicts = self.constitution.score, list(criteria.values())
+        weights = [criterion.weight for criterion in rubric.criteria]
+        return self._score(worst(verdicts) if rubric.combine == "worst" else mixture(verdicts, weights), criteria)
 
     def _score(self, verdict: Verdict, criteria: dict[str, Verdict] | None = None) -> Score:
         return Score(verdict=verdict, values=self.constitution.score.values, rater=self.rater, criteria=criteria or {})
@@ -193,4 +197,20 @@ def mixture(verdicts: Sequence[Verdict], weights: Sequence[float]) -> Verdict:
         rationale=verdicts[0].rationale,
         votes=verdicts[0].votes,
         usage=usage,
+    )
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The distribution of the lowest of independent scores from "1" to "10", with the verdicts' total usage.
+
+    P(lowest >= s) is the product of P(score >= s) over the verdicts.
+    """
+
+    def at_least(score: int) -> float:
+        return math.prod(math.fsum(v.probabilities[s] for s in SCALE if int(s) >= score) for v in verdicts)
+
+    shares = {s: max(0.0, at_least(int(s)) - (at_least(int(s) + 1) if s != SCALE[-1] else 0.0)) for s in SCALE}
+    total = math.fsum(shares.values())
+    return mixture(verdicts, [1.0] * len(verdicts)).model_copy(
+        update={"probabilities": {s: share / total for s, share in shares.items()}}
     )

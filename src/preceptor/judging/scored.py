@@ -6,7 +6,7 @@ The judge never sees two responses at once, so it cannot favour a position. The 
     p_a   = P(score of a > score of b) + p_tie / 2
 
 For a rubric with several criteria, both are weighted means over the criteria: the warmth of one response is compared
-with the warmth of the other.
+with the warmth of the other. If the rubric's score is that of the worst criterion, these scores are compared.
 """
 
 import math
@@ -78,7 +78,10 @@ class ScoredPairJudge:
             return a.model_copy(update={"detail": f"response a: {a.detail}"})
         if isinstance(b, JudgeFailure):
             return b.model_copy(update={"detail": f"response b: {b.detail}"})
-        weights = {criterion.name: criterion.weight for criterion in self.constitution.score.criteria}
+        rubric = self.constitution.score
+        weights = (
+            {} if rubric.combine == "worst" else {criterion.name: criterion.weight for criterion in rubric.criteria}
+        )
         p_a, p_tie = higher(a, b, weights)
         return Preference(
             comparison=comparison,
@@ -96,7 +99,7 @@ def higher(a: Score, b: Score, weights: dict[str, float]) -> tuple[float, float]
     """The probability that score a is higher than an independent score b, a tie counted half; and that of a tie.
 
     Args:
-        weights: weights of the rubric's criteria; empty if it has none.
+        weights: weights of the rubric's criteria; empty to compare the responses' scores as a whole.
 
     Returns: p_a and p_tie. Equal distributions give exactly 0.5.
     """
