@@ -24,6 +24,7 @@ from preceptor.tasks.candidates import Answering
 from preceptor.tasks.evaluate.evaluate import evaluate
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy, parse_policies
 from preceptor.tasks.evaluate.prompts import read_evaluation_prompts
+from preceptor.tasks.evaluate.suites import EVERY
 from preceptor.tasks.evaluate.training_judge import chosen_on, trained_on
 from small import Told, settings
 
@@ -166,6 +167,16 @@ def _asked(prompts: Path) -> list[str]:
     return [json.loads(line)["prompt"] for line in prompts.read_text().splitlines()]
 
 
+def test_a_suite_scores_by_every_evaluator_where_nobody_knows_what_trained_the_policies(given: Given) -> None:
+    evaluation = run(given, suite="rlaif", rubrics="no_toxicity")
+    scored = {rate.measure for rate in evaluation.rates if rate.measure in EVERY}
+    assert scored == set(EVERY)
+    assert "content_safety: hate" in {rate.measure for rate in evaluation.rates}
+    assert {change.measure for change in evaluation.changes} >= scored
+    with pytest.raises(UsageError, match='"rlaif"'):
+        run(given, suite="rlaiff")
+
+
 def test_an_evaluation_goes_on_without_asking_again(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     once = run(given)
 
@@ -264,6 +275,11 @@ def test_a_run_brings_its_prompts_its_base_and_the_judge_that_trained_it(tmp_pat
     assert not evaluation.judge_trained
     assert evaluation.disagreement["tuned"].undecided > 0
     assert {"harmless", "harmless score"} <= {rate.measure for rate in evaluation.rates}
+    suite = run(given, suite="rlaif")  # the run was trained for warmth
+    measured = {rate.measure for rate in suite.rates}
+    assert {"no_sycophancy", "no_over_apology", "task_completion", "instruction_following"} <= measured
+    assert "no_over_refusal" not in measured
+    assert "warm_tone" in str(suite.facts["suite"])
     trained = run(given, judge=RANDOM)
     assert trained.judge_trained
     more = write(tmp_path / "more.jsonl", [{"prompt": "Say zebra"}])

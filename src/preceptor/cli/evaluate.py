@@ -56,6 +56,14 @@ def evaluate(
             autocompletion=names.constitutions,
         ),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="rlaif",
+            help="Also score by the shipped evaluators for what the training judge's constitution leaves open, such as "
+            "needless refusals after training for harmlessness.",
+        ),
+    ] = None,
     grade: Annotated[
         bool, typer.Option("--grade", help="Also let the judge grade responses against the prompts' reference answers.")
     ] = False,
@@ -94,6 +102,7 @@ def evaluate(
         against_first=against_first,
         ask_training_judge=not no_training_judge,
         rubrics=rubric or (),
+        suite=suite,
         audit=audit,
         grade=grade,
         limit=limit,

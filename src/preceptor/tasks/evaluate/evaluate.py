@@ -1,6 +1,7 @@
 """Evaluating policies against each other: responses, a judge that took no part in training, statistics, a report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from preceptor.tasks.evaluate.facts import read_audits
 from preceptor.tasks.evaluate.inputs import PolicySource, PromptSource, evaluated_policies, prompt_names
 from preceptor.tasks.evaluate.policies import check_policies
 from preceptor.tasks.evaluate.prompts import read_evaluation_prompts
+from preceptor.tasks.evaluate.suites import evaluators_of
 from preceptor.tasks.evaluate.text_measures import CORRECT
 from preceptor.tasks.evaluate.training_judge import training_judge
 from preceptor.tasks.evaluate.work import EvaluationJob, EvaluationWork
@@ -49,6 +51,7 @@ def evaluate(
     against_first: bool = False,
     ask_training_judge: bool = True,
     rubrics: str | Sequence[str] = (),
+    suite: str | None = None,
     grade: bool = False,
     audit: Audit | str | Path | None = None,
     limit: int | None = None,
@@ -89,6 +92,9 @@ def evaluate(
         against_first: compare each policy with the baseline only, not every pair of policies.
         ask_training_judge: also ask the judge that trained a run among the policies, to see how often the two disagree.
         rubrics: constitutions by whose rubrics the first judge's model scores every response.
+        suite: also score by the evaluators that this suite names: "rlaif" chooses those for what the constitution that
+            trained a policy leaves open, such as needless refusals after training for harmlessness; all if none is
+            known.
         grade: let the first judge's model also grade responses against the prompts' reference answers.
         audit: an audit of the judge, or the folder or the file of one; the report then says how far the judge agrees
             with people.
@@ -118,6 +124,7 @@ def evaluate(
         against_first=against_first,
         ask_training_judge=ask_training_judge,
         rubrics=(rubrics,) if isinstance(rubrics, str) else tuple(rubrics),
+        suite=suite,
         grade=grade,
         limit=limit,
         max_failure_rate=max_failure_rate,
@@ -133,7 +140,9 @@ def evaluate(
 
 
 def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, progress: Progress) -> EvaluationResult:
-    trainer = training_judge(job.policies) if job.ask_training_judge else None
+    known_trainer = training_judge(job.policies)
+    trainer = known_trainer if job.ask_training_judge else None
+    job = _with_suite(job, known_trainer)
     _check(job, trainer)
     progress.stage("reading the prompts")
     prompts = read_evaluation_prompts(job.policies, job.prompts, job.limit)
@@ -150,6 +159,14 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
     write_text(job.out / "report.md", render_markdown(result))
     write_text(result.report, render_evaluation(result, every_example(work.comparisons)))
     return result
+
+
+def _with_suite(job: EvaluationJob, trainer: JudgeSpec | None) -> EvaluationJob:
+    """The job with the constitutions of its suite among its rubrics."""
+    if job.suite is None:
+        return job
+    chosen, reason = evaluators_of(job.suite, trainer.constitution if trainer else None)
+    return replace(job, rubrics=tuple(dict.fromkeys((*job.rubrics, *chosen))), suite=f"{job.suite}: {reason}")
 
 
 def _check(job: EvaluationJob, trainer: JudgeSpec | None) -> None:

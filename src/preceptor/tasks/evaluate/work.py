@@ -62,6 +62,8 @@ class EvaluationJob:
     """Also ask the judge that trained a run among the policies, to see how often the two disagree."""
     rubrics: tuple[str, ...] = ()
     """Constitutions by whose rubrics the first judge's model scores every response."""
+    suite: str | None = None
+    """The suite whose constitutions are among the rubrics, and why these."""
     grade: bool = False
     """Let the first judge's model also grade responses against the prompts' reference answers."""
     limit: int | None = None
@@ -221,6 +223,7 @@ class EvaluationWork:
         return {
             "prompts": named or f"those of {prompt_owner(self.job.policies).source}",
             "answering": self.job.answering.model_dump(mode="json"),
+            **({"suite": self.job.suite} if self.job.suite else {}),
             **({"responses without a score": dict(unscored)} if unscored else {}),
             "versions": dict(environment()),
         }
