@@ -1,6 +1,7 @@
 """A checkpoint sweep over one small run: what it writes, how it goes on, what it refuses."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,13 @@ def test_every_checkpoint_is_measured_on_the_held_out_prompts(
     assert later.perplexity_ratio != 1.0
     assert (found.bounds.max_kl, found.bounds.max_perplexity_ratio) == (1e6, 50.0)
     assert found.start.perplexity == SweepResult.load(job.out).start.perplexity
-    assert "<svg" in (job.out / "report.html").read_text()
+    page = (job.out / "report.html").read_text()
+    assert "<svg" in page
+    responses = found.prompts * found.samples
+    assert f"All {responses}</summary>" in page
+    assert page.count('<article class="example">') == responses
+    for step in (2, 4, 5):
+        assert len(re.findall(rf'class="label">step {step}\b', page)) == responses
     print(found)
     assert f"* {found.best_step}" in capsys.readouterr().out
 

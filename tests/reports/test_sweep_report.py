@@ -1,9 +1,9 @@
 """What the report of a sweep says first, and that nothing in it can be more than text."""
 
-from pages import without_script
+from pages import check_page, without_script
 
 from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation
-from preceptor.evaluation.checkpoints.snapshot import Measure
+from preceptor.evaluation.checkpoints.snapshot import Measure, MeasuredResponse, Snapshot
 from preceptor.evaluation.checkpoints.sweep import SweepPoint
 from preceptor.evaluation.intervals import Estimate
 from preceptor.reports.sweep.page import render_sweep
@@ -94,6 +94,31 @@ def test_reasons_to_doubt_come_first() -> None:
     for said, part in zip(found, expected, strict=True):
         assert part in said
     assert len(swept(best_step=0, kept_step=None).warnings) == 0
+
+
+def test_every_response_can_be_read_beside_those_of_other_checkpoints() -> None:
+    snapshots = [
+        Snapshot(
+            step=step,
+            references=(),
+            responses=tuple(
+                MeasuredResponse(
+                    prompt_id=f"p{i}", cohort="<b>", prompt=f"<i>Why</i> {i}?", text=f"<u>{step}</u> to {i}", tokens=2,
+                    finished=step == 0, kl=None, judge_score=None, choice_mass=None, heldout_score=(step + 1) / 10,
+                )
+                for i in range(3)
+            ),
+        )
+        for step in (0, 4)
+    ]  # fmt: skip
+    page = render_sweep(swept(), snapshots)
+    check_page(page)
+    assert page.count('<article class="example">') == 3
+    assert "step 4, the best · held-out +0.50 · reward failed · cut at 2 tokens" in page
+    assert "before training · held-out +0.10 · reward failed<" in page
+    assert "&lt;u&gt;4&lt;/u&gt; to 2" in page
+    assert "<u>" not in page
+    assert 'id="responses"' not in render_sweep(swept())
 
 
 def test_the_page_has_its_figures_and_names_stay_text() -> None:

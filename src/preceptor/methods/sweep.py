@@ -202,7 +202,7 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
             facts=_facts(job, policy, bounds),
         )
     result = SweepResult(**dict(summarised(snapshots, bounds, measured, rule_measures(_answers(snapshots, prompts)))))
-    write_text(job.out / "report.html", render_sweep(result))
+    write_text(job.out / "report.html", render_sweep(result, snapshots))
     return result.save(job.output)
 
 

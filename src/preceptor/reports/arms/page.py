@@ -6,9 +6,9 @@ from preceptor.evaluation.policies.result import Evaluation
 from preceptor.reports.arms.figures import gain_against_kl
 from preceptor.reports.evaluation.page import sections
 from preceptor.reports.headlines import of_arms
+from preceptor.reports.measured import Scores, rows_of
 from preceptor.reports.responses import Row, fitting
 from preceptor.reports.run.page import ReportData
-from preceptor.reports.run.rows import rows_of
 from preceptor.reports.run.words import without_choice
 from preceptor.reports.templates import page
 from preceptor.results.arms import ArmsResult
@@ -39,4 +39,4 @@ def _rows(summary: ArmsResult, runs: Sequence[ReportData]) -> list[Row]:
     if not runs:
         return []
     after = {arm.name: run.after for arm, run in zip(summary.arms, runs, strict=True)}
-    return rows_of({"before training": runs[0].before} | after, runs[0].summary)
+    return rows_of({"before training": runs[0].before} | after, Scores.of_run(runs[0].summary))

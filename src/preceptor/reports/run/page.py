@@ -15,9 +15,9 @@ from preceptor.evaluation.policies.standings import Standing, is_capability, reg
 from preceptor.evaluation.verdict import verdict_on
 from preceptor.reports.evaluation.page import Card, cards, sections
 from preceptor.reports.headlines import of_run
+from preceptor.reports.measured import Scores, row_of, rows_of
 from preceptor.reports.responses import Row, fitting
 from preceptor.reports.run import figures, words
-from preceptor.reports.run.rows import row_of, rows_of
 from preceptor.reports.run.words import Words
 from preceptor.reports.templates import markdown, page
 from preceptor.results.run import RunSummary
@@ -81,7 +81,7 @@ def render_report(data: ReportData) -> str:
         against_kl=figures.against_kl(data.metrics, summary),
         cohorts=figures.cohorts(summary.evaluation, *score),
         picked=_picked(data),
-        every=fitting(rows_of({"before": data.before, "after": data.after}, summary)),
+        every=fitting(rows_of({"before": data.before, "after": data.after}, Scores.of_run(summary))),
         abstained=sum(row.get("abstained") or 0 for row in data.metrics),
         human_price=HUMAN_USD_PER_LABEL,
     )
@@ -275,8 +275,8 @@ def _card(summary: RunSummary, key: MeasureName, title: str, digits: int, standi
 
 def _picked(data: ReportData) -> list[tuple[str, list[Row]]]:
     """The chosen examples, each with its kind as a tag."""
-    chosen = examples(data.before, data.after)
-    return [("", [row_of({"before": e.before, "after": e.after}, data.summary, e.kind) for e in chosen])]
+    chosen, scores = examples(data.before, data.after), Scores.of_run(data.summary)
+    return [("", [row_of({"before": e.before, "after": e.after}, scores, e.kind) for e in chosen])]
 
 
 def settings_tables(recipe: JsonObject) -> dict[str, JsonObject]:

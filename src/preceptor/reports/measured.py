@@ -1,6 +1,7 @@
-"""A run's responses as rows for reading: each prompt with what each policy answered."""
+"""Measured responses as rows for reading: each prompt with what each policy answered."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from preceptor.core.numbers import number
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
@@ -8,34 +9,49 @@ from preceptor.reports.responses import Row, Side
 from preceptor.results.run import RunSummary
 
 
-def rows_of(snapshots: Mapping[str, Snapshot], summary: RunSummary) -> list[Row]:
+@dataclass(frozen=True)
+class Scores:
+    """Which scores responses have, and what they are called."""
+
+    held_out: bool
+    """Whether there is a held-out measure."""
+    training: str | None
+    """What gave the training reward, such as "judge"; None if nothing did."""
+
+    @classmethod
+    def of_run(cls, summary: RunSummary) -> "Scores":
+        """The scores of a run's responses."""
+        by = "reward model" if summary.by_reward_model else "judge"
+        return cls(summary.heldout_score_is is not None, by if summary.judge_score_is is not None else None)
+
+
+def rows_of(snapshots: Mapping[str, Snapshot], scores: Scores) -> list[Row]:
     """A row for each sample of each prompt, with the responses of all policies that answered the prompt so often.
 
     Args:
         snapshots: by the policy's name.
-        summary: a run that names the scores.
     """
     by_name = {name: _by_prompt(snapshot.responses) for name, snapshot in snapshots.items()}
     prompts = dict.fromkeys(prompt for answered in by_name.values() for prompt in answered)
-    return [row for prompt in prompts for row in _rows_of(prompt, by_name, summary)]
+    return [row for prompt in prompts for row in _rows_of(prompt, by_name, scores)]
 
 
-def row_of(sides: Mapping[str, MeasuredResponse], summary: RunSummary, tag: str = "") -> Row:
+def row_of(sides: Mapping[str, MeasuredResponse], scores: Scores, tag: str = "") -> Row:
     """One prompt with a response of each policy; its tag is the cohort's name after `tag`."""
     first = next(iter(sides.values()))
     return Row(
         tag=" · ".join(part for part in (tag, first.cohort) if part),
         prompt=first.prompt,
-        sides=tuple(Side(_label(name, response, summary), response.text) for name, response in sides.items()),
+        sides=tuple(Side(_label(name, response, scores), response.text) for name, response in sides.items()),
     )
 
 
 def _rows_of(
-    prompt: str, by_name: Mapping[str, Mapping[str, Sequence[MeasuredResponse]]], summary: RunSummary
+    prompt: str, by_name: Mapping[str, Mapping[str, Sequence[MeasuredResponse]]], scores: Scores
 ) -> Iterator[Row]:
     answered = {name: of_prompt[prompt] for name, of_prompt in by_name.items() if prompt in of_prompt}
     for sample in range(min(map(len, answered.values()))):
-        yield row_of({name: group[sample] for name, group in answered.items()}, summary)
+        yield row_of({name: group[sample] for name, group in answered.items()}, scores)
 
 
 def _by_prompt(responses: Sequence[MeasuredResponse]) -> dict[str, list[MeasuredResponse]]:
@@ -45,14 +61,13 @@ def _by_prompt(responses: Sequence[MeasuredResponse]) -> dict[str, list[Measured
     return of_prompt
 
 
-def _label(name: str, response: MeasuredResponse, summary: RunSummary) -> str:
+def _label(name: str, response: MeasuredResponse, scores: Scores) -> str:
     parts = [name]
-    if summary.heldout_score_is is not None:
+    if scores.held_out:
         parts.append(f"held-out {number(response.heldout_score, signed=True)}")
-    if summary.judge_score_is is not None:
-        by = "reward model" if summary.by_reward_model else "judge"
+    if scores.training is not None:
         score = "failed" if response.judge_score is None else number(response.judge_score, signed=True)
-        parts.append(f"{by} {score}")
+        parts.append(f"{scores.training} {score}")
     if not response.finished:
         parts.append(f"cut at {response.tokens} tokens")
     return " · ".join(parts)
