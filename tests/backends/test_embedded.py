@@ -70,6 +70,12 @@ def test_an_unknown_model_is_a_usage_error(name: str) -> None:
         open_model(name)
 
 
+def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF, and no more")
+    with pytest.raises(PreceptorError, match=r"cut\.gguf\" could not be loaded"):
+        open_model(str(tmp_path / "cut.gguf"))
+
+
 def test_a_folder_that_holds_no_model(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(PreceptorError, match="could not be loaded"):

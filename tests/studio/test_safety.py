@@ -288,3 +288,20 @@ def test_no_token_is_in_what_a_server_prints_or_in_its_files(tmp_path: Path) -> 
     files = [printed, *(file for file in data.rglob("*") if file.is_file())]
     for secret in secrets:
         assert not [file.name for file in files if secret.encode() in file.read_bytes().replace(link.encode(), b"")]
+
+
+def test_a_servers_terminal_says_what_fails_and_cannot_be_steered(tmp_path: Path) -> None:
+    data, printed = tmp_path / "stu\x1b[31mdio", tmp_path / "printed.txt"
+    make_studio(data).people.close()
+    (data / "index.sqlite").mkdir()  # where the index of rows should be
+    command = [sys.executable, "-m", "preceptor", "studio", str(tmp_path), "--data", str(data), "--port", "0"]
+    with printed.open("w") as stream:
+        server = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        try:
+            while "the index of rows" not in printed.read_text():
+                assert server.poll() is None, printed.read_text()
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(timeout=60)
+    assert r"stu\x1b[31mdio" in printed.read_text()
+    assert "\x1b" not in printed.read_text()

@@ -1,7 +1,5 @@
 """The web application: routes, guard and error pages."""
 
-import logging
-import traceback
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -15,14 +13,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.text import printable_line
 from preceptor.studio.context import Studio
+from preceptor.studio.log import LOG
 from preceptor.studio.pages import NotFoundError, problem
 from preceptor.studio.routes import cohorts, constitutions, entrance, exchange, queues, rate, raters, rows, runs, start
 from preceptor.studio.security import BodyTooLargeError, Guard
 from preceptor.studio.text import code_styles
 
-LOG = logging.getLogger("preceptor.studio")
 _KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 ROUTES: tuple[BaseRoute, ...] = (
     *entrance.ROUTES,
@@ -104,7 +101,7 @@ def _wrong(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    LOG.error("%s", printable_line(str(error)))
+    LOG.error("%s", error)
     lost = "What you sent is not saved: go back and send it again. " if request.method == "POST" else ""
     return problem(request, 500, f"{error}. {lost}Nothing that was saved before is lost.")
 
@@ -120,5 +117,5 @@ def _large(request: Request, error: Exception) -> Response:
 
 
 def _fault(request: Request, error: Exception) -> Response:
-    LOG.error("a bug in preceptor:\n%s", "".join(traceback.format_exception(error)))
-    return problem(request, 500, "This is a bug in preceptor. The studio's log has the details.")
+    LOG.error("a bug in preceptor", exc_info=error)
+    return problem(request, 500, "This is a bug in preceptor. The studio's terminal has the details.")

@@ -41,6 +41,7 @@ def open_studio(
     from preceptor.studio.context import Studio
     from preceptor.studio.database import Database
     from preceptor.studio.folders import Library
+    from preceptor.studio.log import print_log
     from preceptor.studio.people.raters import ensure_owner
 
     given, trials = [Path(folder) for folder in folders or (".",)], Path(data) / "trials"
@@ -55,6 +56,7 @@ def open_studio(
             at = f"https://{host_name}" if host_name else f"http://{in_a_link(host)}:{listener.getsockname()[1]}"
             say(f"The studio runs at {at}. Sign in as its owner: {at}/enter/{token}")
             hosts = (*LOCAL_NAMES, *([host_name] if host_name else [])) if is_local(host) else None
+            print_log()
             app = application(Studio(library, people, Path(data)), hosts=hosts)
             # Access logs would contain the tokens of invitation links.
             config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)

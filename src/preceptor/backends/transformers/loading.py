@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
@@ -151,7 +152,7 @@ def _load(name: str, located: _Located, dtype: torch.dtype | None, kind: Any) ->
             source, dtype=dtype, output_loading_info=True, **arguments, **quantization
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(source, **arguments)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, struct.error) as error:
         raise PreceptorError(f'the model "{name}" could not be loaded: {_first_line(error)}') from error
     if (Path(source) / ADAPTERS).is_file():
         _merge_adapters(model)

@@ -18,6 +18,7 @@ from preceptor.store.for_people import question
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.selection import NOT_SAID
 from preceptor.studio.folders import Work
+from preceptor.studio.log import LOG
 from preceptor.tasks.label import label
 
 _LONGEST = 200_000
@@ -134,7 +135,7 @@ class Trials:
             trial.problem, trial.status = str(error), "failed"
         except Exception as error:
             trial.problem, trial.status = f"a bug in preceptor: {type(error).__name__}: {error}", "failed"
-            raise
+            LOG.exception("a trial of a draft")
 
 
 def sample(source: Work, rows: int) -> list[JsonObject]:

@@ -1,6 +1,5 @@
 """Keeps the files of people's rows up to date while people rate."""
 
-import logging
 import time
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -8,11 +7,11 @@ from threading import Event, Lock, Thread
 from preceptor.core.errors import PreceptorError
 from preceptor.store.files import writing
 from preceptor.studio.database import Database
+from preceptor.studio.log import LOG
 from preceptor.studio.people.export import file_name, write_exports
 from preceptor.studio.people.opinions import opinions
 from preceptor.studio.people.queues import queues
 
-LOG = logging.getLogger("preceptor.studio")
 _PAUSE_S = 1.0
 _SHARE = 0.05
 """Most of the time that writing takes: a large queue is written less often."""

@@ -4,7 +4,6 @@ Only the words of a row and a few of its columns are indexed; the row itself sta
 since it was last looked at is read on from there; after any other change it is read anew.
 """
 
-import logging
 import sqlite3
 import time
 from collections.abc import Generator
@@ -15,10 +14,10 @@ from threading import Event, Lock, Thread
 
 from preceptor.core.errors import PreceptorError
 from preceptor.studio.folders import Library
+from preceptor.studio.log import LOG
 from preceptor.studio.rows.files import RowFile, opened, row_files
 from preceptor.studio.rows.writing import IndexWriter, Record, unchanged
 
-LOG = logging.getLogger("preceptor.studio")
 FRESH_S = 3.0
 """Seconds after which the folders are looked at again when somebody asks for a page."""
 _PATIENCE_S = 0.5

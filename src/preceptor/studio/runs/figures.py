@@ -1,6 +1,8 @@
 """Curves of one run, or of several on top of each other."""
 
+import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from markupsafe import Markup
 
@@ -53,7 +55,13 @@ def overlaid(states: Sequence[RunState]) -> list[Markup]:
 
 
 def _trained(state: RunState, key: str) -> list[Point]:
-    return [Point(row["step"], row[key]) for row in state.metrics if row.get(key) is not None]  # type: ignore[arg-type]
+    """The values of the training steps; what is no number in a damaged file is left out."""
+    values = [(row.get("step"), row.get(key)) for row in state.metrics]
+    return [Point(step, value) for step, value in values if _is_number(step) and _is_number(value)]
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _says_something(points: Sequence[Point]) -> bool:
