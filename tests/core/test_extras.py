@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import LITELLM, LOCAL, OTEL, RAY, SERVE, STUDIO, TRAIN, require
+from preceptor.core.extras import LITELLM, LOCAL, OTEL, RAY, RUBRICS, SERVE, STUDIO, TRAIN, require
 
 _IMPORTED = {
+    "google-re2": "re2",
     "markdown-it-py": "markdown_it",
     "opentelemetry-exporter-otlp-proto-http": "opentelemetry.exporter.otlp.proto.http",
     "opentelemetry-sdk": "opentelemetry.sdk",
@@ -32,9 +33,18 @@ def test_the_extras_are_those_of_the_package() -> None:
     assert sorted(_IMPORTED[name] for name in extras["otel"]) == sorted(OTEL)
     assert extras["litellm"] == list(LITELLM)
     assert extras["ray"] == [f"{name}[data]" for name in RAY]
-    assert extras["all"] == ["preceptor[train,studio,serve,litellm,otel]"]
+    assert sorted(_IMPORTED.get(name) or name for name in extras["rubrics"]) == sorted(RUBRICS)
+    assert extras["all"] == ["preceptor[train,studio,serve,litellm,rubrics,otel]"]
     core = {line.partition(">=")[0] for line in project["dependencies"]}
-    assert not core & {*LOCAL, *TRAIN, *extras["studio"], *extras["serve"], *LITELLM, *extras["otel"]}
+    assert not core & {
+        *LOCAL,
+        *TRAIN,
+        *extras["studio"],
+        *extras["serve"],
+        *LITELLM,
+        *extras["rubrics"],
+        *extras["otel"],
+    }
 
 
 def test_the_extra_that_brings_the_missing_packages_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

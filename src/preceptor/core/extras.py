@@ -3,7 +3,8 @@
 `pip install preceptor` installs what judging over a server, labelling, audits, estimates, evaluations and reports need.
 Local models and training need large packages, which come with the extras `local` and `train`; the web application comes
 with `studio`, judges over HTTP with `serve`, models of other providers with `litellm`, spans for
-OpenTelemetry with `otel`, workers on a cluster with `ray`.
+OpenTelemetry with `otel`, workers on a cluster with `ray`, checks of rubrics by pattern, JSON schema and language with
+`rubrics`.
 """
 
 from importlib.util import find_spec
@@ -26,8 +27,18 @@ OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 """Modules of the extra `otel`."""
 RAY = ("ray",)
 """Packages of the extra `ray`."""
+RUBRICS = ("re2", "jsonschema", "py3langid")
+"""Packages of the extra `rubrics`."""
 
-_EXTRAS = {"local": LOCAL, "studio": STUDIO, "litellm": LITELLM, "serve": SERVE, "otel": OTEL, "ray": RAY}
+_EXTRAS = {
+    "local": LOCAL,
+    "studio": STUDIO,
+    "litellm": LITELLM,
+    "serve": SERVE,
+    "otel": OTEL,
+    "ray": RAY,
+    "rubrics": RUBRICS,
+}
 
 
 def require(purpose: str, *packages: str, instead: str = "") -> None:
