@@ -134,6 +134,24 @@ def test_criteria_are_compared_one_by_one() -> None:
     assert demand.usage.prompt_tokens > 6 * 20
 
 
+def test_where_the_worst_criterion_counts_the_worst_of_each_response_are_compared() -> None:
+    """a has 10 for tone and 1 for use, b 1 and 10: their worst criteria are equal, so neither is better."""
+    unweighted = [criterion.model_copy(update={"weight": 1.0}) for criterion in TWO_CRITERIA.score.criteria]
+    rubric = TWO_CRITERIA.score.model_copy(update={"criteria": tuple(unweighted), "combine": "worst"})
+    worst = TWO_CRITERIA.model_copy(update={"score": rubric})
+
+    def sure(request: ChooseRequest) -> ChoiceLogProbs:
+        text = text_of(request)
+        high = (place(text, "response") == "A") == ("How warm?" in text) or place(text, "response") == "C"
+        return gives(*[1e-9] * 9, 1.0) if high else gives(1.0, *[1e-9] * 9)
+
+    judge = ScoredPairJudge(ScriptedModel("s", sure), worst, ALONE, fresh_ledger())
+    even, better = judge.compare([compared("A", "B"), compared("C", "A")])
+    assert preferred(even).p_a == pytest.approx(0.5, abs=1e-6)
+    assert preferred(even).p_tie == pytest.approx(1.0, abs=1e-6)
+    assert preferred(better).p_a == pytest.approx(1.0, abs=1e-6)
+
+
 def test_it_can_be_calibrated_and_sit_in_an_ensemble() -> None:
     """As no position is favoured, the fit finds no position bias; people who agree with the judge keep its slope up."""
     judge = warm_judge(ScriptedModel("s", by_text))
