@@ -3,16 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, Strict, field_validator, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 
+from preceptor.core.fields import Frozen, JsonObject, NonEmpty
 from preceptor.core.hashing import content_hash
 from preceptor.core.odds import log_odds
+from preceptor.core.rubric import Rubric
 
-JsonObject: TypeAlias = dict[str, JsonValue]
-"""A JSON object of any content."""
-NonEmpty = Annotated[str, Field(min_length=1)]
 Integer = Annotated[int, Strict()]
 """A whole number in settings: neither `true` nor `"3"` nor `3.0` is one."""
 Real = Annotated[float, Strict()]
@@ -26,12 +25,6 @@ Weight = Annotated[Real, Field(ge=LEAST_WEIGHT, le=MOST_WEIGHT)]
 Tokens = Annotated[Integer, Field(ge=1, le=1 << 20)]
 """A length limit in tokens; no model's context window is longer than a million."""
 Temperature = Annotated[Real, Field(gt=0, le=100)]
-
-
-class Frozen(BaseModel):
-    """Base of all types and settings: immutable; an unknown field, NaN and infinity are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FunctionCall(Frozen):
@@ -83,12 +76,21 @@ class Prompt(Frozen):
     cohort: NonEmpty = "all"
     reference: str | None = None
     """A reference answer, where one is known."""
-    metadata: JsonObject = {}
+    metadata: JsonObject = Field(default={})
+    rubric: Rubric | None = Field(default=None, exclude_if=lambda rubric: rubric is None)
+    """What this prompt's responses are judged by, item by item. Without one, the field is in no file and no hash."""
 
     @model_validator(mode="after")
     def _asks_something(self) -> "Prompt":
         if self.conversation[-1].role != "user" or not self.conversation[-1].content.strip():
             raise ValueError("a prompt ends with a message of the user that is not empty")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_reference_of_its_rubric(self) -> "Prompt":
+        compared = self.rubric and self.rubric.compared_with_reference
+        if compared and not (self.reference or "").strip():
+            raise ValueError(f"item {compared[0] + 1} of the rubric needs a reference answer, and the prompt has none")
         return self
 
     @property
@@ -241,7 +243,7 @@ class Rater(Frozen):
     """Identity of the language model, its weights' hash included."""
     constitution: NonEmpty
     constitution_hash: NonEmpty
-    settings: JsonObject = {}
+    settings: JsonObject = Field(default={})
     """How the judge was asked: orders, rationale, samples, exemplars, calibration."""
 
 
@@ -332,7 +334,7 @@ class Score(Frozen):
     verdict: Verdict
     values: dict[str, float]
     rater: Rater
-    criteria: dict[str, Verdict] = {}
+    criteria: dict[str, Verdict] = Field(default={})
     """The verdict on each criterion, if the rubric has several."""
 
     @model_validator(mode="after")
