@@ -224,7 +224,7 @@ def test_people_s_rows_are_downloaded_and_written_beside_their_source(
         data={"csrf": owner.csrf()},
         files={"answers": ("export.json", json.dumps(tasks).encode())},
     )
-    assert "1 answers are taken in; 1 were here already" in sent.text
+    assert "Answers imported: 1. Here already: 1." in sent.text
     assert "label studio 5" in owner.see("/raters")
     assert "elsewhere" not in owner.see(f"/queues/{queue.id}?done=from+elsewhere")
 

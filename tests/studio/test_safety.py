@@ -23,7 +23,7 @@ from preceptor.studio.app import ROUTES, application
 from preceptor.studio.context import Studio
 from preceptor.studio.database import Database
 from preceptor.studio.people import assign, ratings
-from preceptor.studio.people.interchange import take_in
+from preceptor.studio.people.interchange import import_answers
 from preceptor.studio.people.queues import progress
 from preceptor.studio.people.raters import invite, sign_in, visitor
 from preceptor.studio.people.ratings import Choice
@@ -195,7 +195,7 @@ def test_another_tools_answers_are_never_the_owners_and_nonsense_in_them_is_left
     row = {"id": "r0", "prompt": "Question 0?", "response_1": "good 0", "response_2": "bad 0"}
     said_ = [{"from_name": "preference", "type": "choices", "value": {"choices": ["1"]}}]
     task = {"id": 1, "data": row, "annotations": [{"result": said_, "created_username": " owner, 3", "lead_time": "x"}]}
-    assert take_in(studio.people, queue, json.dumps([task])).answers == 1
+    assert import_answers(studio.people, queue, json.dumps([task])).answers == 1
     [given] = studio.people.all(
         "SELECT name, owner, seconds FROM ratings JOIN assignments ON assignments.id = assignment JOIN raters "
         "ON raters.id = rater"

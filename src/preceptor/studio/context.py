@@ -7,13 +7,14 @@ from starlette.requests import Request
 
 from preceptor.studio.cohorts.sources import Sources
 from preceptor.studio.constitutions.drafts import Trials
+from preceptor.studio.constitutions.versions import Version, versions
 from preceptor.studio.database import Database
 from preceptor.studio.folders import Library
 from preceptor.studio.people.live import LiveFiles
 from preceptor.studio.people.measured import Measurements
 from preceptor.studio.people.raters import Visitor
 from preceptor.studio.rows.index import RowIndex
-from preceptor.studio.rows.said import RatedRows
+from preceptor.studio.rows.rated import RatedRows
 from preceptor.studio.runs.state import Runs
 
 
@@ -21,7 +22,7 @@ class Studio:
     """The application's state. Two studios in one process share none of it."""
 
     def __init__(self, library: Library, people: Database, data: Path) -> None:
-        """A studio that does nothing until it is started.
+        """A studio that does nothing in the background until it is started.
 
         Args:
             library: the folders that preceptor wrote.
@@ -39,13 +40,22 @@ class Studio:
         self.trials = Trials(data / "trials")
         self.cohorts = Sources()
 
+    @property
+    def saved_constitutions(self) -> Path:
+        """The folder of versions that were saved in the studio."""
+        return self.data / "constitutions"
+
+    def versions(self) -> list[Version]:
+        """Every version of a constitution that is known here."""
+        return versions(self.library, self.saved_constitutions)
+
     def start(self) -> None:
-        """Begins what runs in the background: the files of people's rows follow their ratings, rows are indexed."""
+        """Begins what runs in the background: files of people's rows are kept up to date, rows are indexed."""
         self.live.start()
         self.index.refresh()
 
     def stop(self) -> None:
-        """Ends it, once what people said is written."""
+        """Ends what runs in the background, after people's rows are written."""
         self.live.stop()
         self.index.stop()
 

@@ -106,7 +106,7 @@ class Library:
 
 
 def name_of(path: Path, folder: Path) -> str:
-    """The path from the parent of a given folder; what is no Unicode in it is replaced."""
+    """The path from the parent of a given folder; what is not valid Unicode in it is replaced."""
     return path.relative_to(folder.parent).as_posix().encode("utf-8", "replace").decode()
 
 

@@ -15,6 +15,8 @@ from starlette.routing import Route
 from preceptor.core.errors import UsageError
 from preceptor.store.documents import html_environment
 from preceptor.studio.context import studio_of, visitor_of
+from preceptor.studio.people import queues
+from preceptor.studio.people.queues import Queue
 from preceptor.studio.people.raters import Visitor, visitor
 from preceptor.studio.text import Renderer, plain
 
@@ -68,7 +70,7 @@ def go(path: str) -> RedirectResponse:
 def number_in(request: Request, name: str) -> int:
     """A number in the path.
 
-    Raises: NotFoundError if it is none.
+    Raises: NotFoundError if it is not a number.
     """
     text = str(request.path_params[name])
     if not text.isascii() or not text.isdigit() or len(text) > 18:
@@ -76,8 +78,19 @@ def number_in(request: Request, name: str) -> int:
     return int(text)
 
 
+def queue_in(request: Request) -> Queue:
+    """The queue in the path.
+
+    Raises: NotFoundError if there is none.
+    """
+    queue = queues.find(studio_of(request).people, number_in(request, "queue"))
+    if queue is None:
+        raise NotFoundError("There is no such queue.")
+    return queue
+
+
 def text_in(form: FormData, name: str, default: str = "") -> str:
-    """The text of a field; what is no Unicode in it is replaced."""
+    """The text of a field; what is not valid Unicode in it is replaced."""
     value = form.get(name, default)
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else default
 
@@ -85,7 +98,7 @@ def text_in(form: FormData, name: str, default: str = "") -> str:
 def integer_in(form: FormData, name: str, default: int) -> int:
     """The whole number of a field.
 
-    Raises: UsageError if it is none.
+    Raises: UsageError if it is not a whole number.
     """
     text = text_in(form, name).strip() or str(default)
     try:

@@ -8,19 +8,25 @@ from random import Random
 import pytest
 
 from preceptor.studio.cohorts.figures import figure
-from preceptor.studio.cohorts.over_time import Seen, deployments, failing_rows, over_time
+from preceptor.studio.cohorts.over_time import ProductionResponse, deployments, failing_rows, over_time
 
 
-def seen(day: str, model: str | None, failed: int, of: int, cohort: str = "shop") -> list[Seen]:
+def responses(day: str, model: str | None, failed: int, of: int, cohort: str = "shop") -> list[ProductionResponse]:
     """Responses to different prompts on one day, of which the first ones failed."""
     return [
-        Seen(f"{cohort} {day} {model} {i}", cohort, "?", f"{day}T12:00:00+00:00", model, i < failed, "sign")
+        ProductionResponse(
+            f"{cohort} {day} {model} {i}", cohort, "?", f"{day}T12:00:00+00:00", model, i < failed, "sign"
+        )
         for i in range(of)
     ]
 
 
 def test_a_model_is_compared_with_the_one_before_it() -> None:
-    rows = seen("2026-03-12", "new", 24, 40) + seen("2026-02-25", "old", 6, 30) + seen("2026-03-03", "old", 2, 10)
+    rows = (
+        responses("2026-03-12", "new", 24, 40)
+        + responses("2026-02-25", "old", 6, 30)
+        + responses("2026-03-03", "old", 2, 10)
+    )
     [pair] = deployments(rows)
     assert (pair.before.model, pair.after.model, pair.since, pair.cohort) == ("old", "new", date(2026, 3, 12), None)
     assert (pair.before.failing.value, pair.before.prompts) == (0.2, 40)
@@ -32,16 +38,20 @@ def test_a_model_is_compared_with_the_one_before_it() -> None:
 
 
 def test_a_model_that_got_better_or_had_few_prompts_did_not_regress() -> None:
-    [better] = deployments(seen("2026-03-01", "old", 24, 40) + seen("2026-03-12", "new", 8, 40))
+    [better] = deployments(responses("2026-03-01", "old", 24, 40) + responses("2026-03-12", "new", 8, 40))
     assert better.worse is False
-    [few] = deployments(seen("2026-03-01", "old", 1, 40) + seen("2026-03-12", "new", 3, 3))
+    [few] = deployments(responses("2026-03-01", "old", 1, 40) + responses("2026-03-12", "new", 3, 3))
     assert (few.p_value, few.p_holm, few.worse) == (None, None, None)
-    assert deployments(seen("2026-03-01", "old", 1, 40) + seen("2026-03-12", None, 9, 40)) == ()
+    assert deployments(responses("2026-03-01", "old", 1, 40) + responses("2026-03-12", None, 9, 40)) == ()
 
 
 def test_a_trial_of_two_prompts_is_no_model_to_compare_with_and_a_return_is_no_deployment() -> None:
-    rows = seen("2026-03-01", "old", 8, 40) + seen("2026-03-05", "trial", 1, 2) + seen("2026-03-12", "new", 8, 40)
-    rows += seen("2026-03-20", "old", 8, 40)
+    rows = (
+        responses("2026-03-01", "old", 8, 40)
+        + responses("2026-03-05", "trial", 1, 2)
+        + responses("2026-03-12", "new", 8, 40)
+    )
+    rows += responses("2026-03-20", "old", 8, 40)
     assert [(pair.before.model, pair.after.model, pair.before.prompts) for pair in deployments(rows)] == [
         ("old", "trial", 80),
         ("old", "new", 80),
@@ -49,8 +59,8 @@ def test_a_trial_of_two_prompts_is_no_model_to_compare_with_and_a_return_is_no_d
 
 
 def test_cohorts_share_one_correction_and_the_one_that_regressed_is_found() -> None:
-    rows = seen("2026-03-01", "old", 8, 40) + seen("2026-03-12", "new", 24, 40)
-    rows += seen("2026-03-01", "old", 8, 40, "desk") + seen("2026-03-12", "new", 8, 40, "desk")
+    rows = responses("2026-03-01", "old", 8, 40) + responses("2026-03-12", "new", 24, 40)
+    rows += responses("2026-03-01", "old", 8, 40, "desk") + responses("2026-03-12", "new", 8, 40, "desk")
     together, shop, desk = deployments(rows)
     assert [pair.cohort for pair in (together, shop, desk)] == [None, "shop", "desk"]
     assert shop.p_holm == pytest.approx(3 * (shop.p_value or 0))
@@ -59,7 +69,11 @@ def test_cohorts_share_one_correction_and_the_one_that_regressed_is_found() -> N
 
 
 def test_windows_keep_their_distance_and_failing_rows_are_chosen() -> None:
-    rows = seen("2026-03-02", "old", 1, 20) + seen("2026-03-30", "new", 4, 20) + seen("2026-03-31", "new", 0, 1, "desk")
+    rows = (
+        responses("2026-03-02", "old", 1, 20)
+        + responses("2026-03-30", "new", 4, 20)
+        + responses("2026-03-31", "new", 0, 1, "desk")
+    )
     shown = over_time(rows)
     assert shown.length == "week"
     assert [(w.start, w.prompts) for w in shown.trends[0].windows] == [(date(2026, 3, 2), 20), (date(2026, 3, 30), 21)]
@@ -74,19 +88,19 @@ def test_windows_keep_their_distance_and_failing_rows_are_chosen() -> None:
 
 
 def test_times_centuries_apart_are_drawn_without_what_lies_between() -> None:
-    drawn = figure("Signs", over_time(seen("0002-03-02", "old", 1, 20) + seen("9999-12-31", "new", 4, 20)))
+    drawn = figure("Signs", over_time(responses("0002-03-02", "old", 1, 20) + responses("9999-12-31", "new", 4, 20)))
     assert drawn is not None
     assert drawn.count("9999-12") == 1
 
 
-def traffic(draw: Random, failing: Callable[[int, str], float]) -> list[Seen]:
+def traffic(draw: Random, failing: Callable[[int, str], float]) -> list[ProductionResponse]:
     """Four weeks of 60 prompts in three cohorts, answered by a new model from the third week on.
 
     Args:
         failing: the probability of a failure in a week of a cohort.
     """
     return [
-        Seen(f"{week} {i}", cohort, "?", f"2026-03-{2 + 7 * week:02}", f"model {week // 2}",
+        ProductionResponse(f"{week} {i}", cohort, "?", f"2026-03-{2 + 7 * week:02}", f"model {week // 2}",
              draw.random() < failing(week, cohort), "sign")
         for week in range(4) for i in range(60) for cohort in (("shop", "desk", "help")[i % 3],)
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from preceptor.core.types import JsonObject
 from preceptor.studio.database import Database
 from preceptor.studio.people import interchange
 from preceptor.studio.people.export import exported_rankings, exported_rows
-from preceptor.studio.people.interchange import TakenIn, as_json, for_argilla, for_label_studio, label_studio_setup
+from preceptor.studio.people.interchange import Imported, as_json, for_argilla, for_label_studio, label_studio_setup
 from preceptor.studio.people.opinions import opinions
 from preceptor.studio.people.queues import Guidelines, NewItem, Queue, create
 from studio_people import rate
@@ -25,8 +25,8 @@ def people(tmp_path: Path) -> Database:
     return make_studio(tmp_path / "studio").people
 
 
-def take_in(people: Database, queue: Queue, records: list[Any]) -> TakenIn:
-    return interchange.take_in(people, queue, json.dumps(records))
+def take_in(people: Database, queue: Queue, records: list[Any]) -> Imported:
+    return interchange.import_answers(people, queue, json.dumps(records))
 
 
 def ratings(people: Database, queue: Queue) -> dict[str, tuple[list[str], list[str]]]:
@@ -62,8 +62,8 @@ def test_answers_from_argilla_come_back_as_responses_of_the_row(people: Database
     records[6]["responses"] = {"preference": [{"value": "no idea", "user_id": user}]}
     records.append({**records[0], "id": "elsewhere"})
     records.append({**records[1], "fields": {**records[1]["fields"], "response_1": "changed"}})
-    assert take_in(people, queue, records) == TakenIn(answers=6, known=0, unmatched=2, unreadable=1)
-    assert take_in(people, queue, records) == TakenIn(answers=0, known=6, unmatched=2, unreadable=1)
+    assert take_in(people, queue, records) == Imported(answers=6, known=0, unmatched=2, unreadable=1)
+    assert take_in(people, queue, records) == Imported(answers=0, known=6, unmatched=2, unreadable=1)
     found = ratings(people, queue)
     assert [found[f"r{i}"][1] for i in range(6)] == [["a"]] * 5 + [["tie"]]
     assert found["r0"][0] == [f"argilla {user}"]
@@ -87,7 +87,7 @@ def test_label_studios_tasks_have_data_and_annotations(people: Database) -> None
     assert 'value="$response_1"' in setup
     assert 'alias="cannot_tell"' in setup
     # its own export, taken in again, changes nothing
-    assert interchange.take_in(people, queue, as_json(tasks)) == TakenIn(0, 2, 0, 0)
+    assert interchange.import_answers(people, queue, as_json(tasks)) == Imported(0, 2, 0, 0)
 
 
 def test_answers_from_label_studio_whoever_it_names(people: Database) -> None:
@@ -104,7 +104,7 @@ def test_answers_from_label_studio_whoever_it_names(people: Database) -> None:
         annotated("choices", {"choices": ["1"]}, completed_by=9, was_cancelled=True),
     ]
     tasks[1]["annotations"] = [annotated("choices", {"choices": ["tie"]}, completed_by=9)]
-    assert take_in(people, queue, tasks) == TakenIn(3, 0, 0, 0)
+    assert take_in(people, queue, tasks) == Imported(3, 0, 0, 0)
     side = "a" if left else "b"
     assert ratings(people, queue) == {
         "r0": (["label studio ben@example.org", "cy@example.org"], [side, side]),
@@ -122,9 +122,9 @@ def test_rankings_go_out_and_come_back(people: Database) -> None:
     ]
     by_rank = [{"value": name, "rank": min(n, 2)} for n, name in enumerate(best_first, start=1)]
     ranked = {"preference": [{"value": best_first, "user_id": "1"}, {"value": by_rank, "user_id": "2"}]}
-    assert take_in(people, queue, [{**record, "responses": ranked}]) == TakenIn(2, 0, 0, 0)
+    assert take_in(people, queue, [{**record, "responses": ranked}]) == Imported(2, 0, 0, 0)
     result = {"type": "ranker", "value": {"ranker": {"preference": best_first}}}
-    assert take_in(people, queue, [{**task, "annotations": [{"result": [result], "completed_by": 3}]}]) == TakenIn(
+    assert take_in(people, queue, [{**task, "annotations": [{"result": [result], "completed_by": 3}]}]) == Imported(
         1, 0, 0, 0
     )
     [row] = exported_rankings(opinions(people, queue))
@@ -145,7 +145,7 @@ def test_a_project_that_was_made_elsewhere_becomes_rows_with_its_answers(people:
     rows = interchange.rows_in(text, "compare")
     assert rows[0] == {"id": "10", "prompt": "q0", "response_a": "x 0", "response_b": "y 0", "cohort": "de"}
     queue = make_queue(people, rows)
-    assert interchange.take_in(people, queue, text) == TakenIn(2, 0, 0, 0)
+    assert interchange.import_answers(people, queue, text) == Imported(2, 0, 0, 0)
     assert {name: said for name, (_, said) in ratings(people, queue).items()} == {"10": ["a"], "11": ["b"]}
     record = {
         "id": "r",
@@ -153,7 +153,7 @@ def test_a_project_that_was_made_elsewhere_becomes_rows_with_its_answers(people:
         "responses": {"better": [{"value": "response_b", "user_id": "u"}]},
     }
     other = make_queue(people, interchange.rows_in(json.dumps([record]), "compare"), name="other")
-    assert interchange.take_in(people, other, json.dumps([record])) == TakenIn(1, 0, 0, 0)
+    assert interchange.import_answers(people, other, json.dumps([record])) == Imported(1, 0, 0, 0)
     assert ratings(people, other)["r"][1] == ["b"]
     with pytest.raises(UsageError, match='record "r": expected a field "prompt"'):
         interchange.rows_in(json.dumps([{"id": "r", "fields": {"response_a": "1", "response_b": "2"}}]), "compare")
@@ -173,5 +173,5 @@ def test_a_trajectory_is_shown_as_text(people: Database) -> None:
 def test_a_file_of_neither_tool_is_refused(people: Database, text: str) -> None:
     queue = make_queue(people, comparisons(1))
     with pytest.raises(UsageError, match="Argilla"):
-        interchange.take_in(people, queue, text)
+        interchange.import_answers(people, queue, text)
     assert ratings(people, queue) == {}

@@ -212,7 +212,7 @@ def test_what_takes_long_to_read_is_said_and_comes_by_itself(folder: Path) -> No
     while not sources.ready(library):
         assert "production" in sources.doing
     [source] = sources.all(library)[0]
-    assert len(source.seen) == 90
+    assert len(source.responses) == 90
 
 
 def test_comparisons_without_a_verdict_are_counted_by_cohort(evaluated: Path, person: Person) -> None:

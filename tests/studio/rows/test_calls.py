@@ -9,7 +9,7 @@ import pytest
 import preceptor as pc
 from backends.fault_server import TABLE, FaultServer, Script
 from preceptor.core.types import JsonObject, JsonValue
-from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, taken
+from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, totals
 
 QUESTION: JsonObject = {"id": "r0", "prompt": "Why?", "response_a": 'He said "no"\n\\ ☃', "response_b": "Because."}
 AGENT: list[JsonValue] = [
@@ -42,11 +42,11 @@ def test_each_presentation_has_its_calls(
     [row] = labels
     found = calls_of(row, labels.path, labels.path)
     assert found.missing == []
-    assert [asked.verdict for asked in found.asked] == list(row.verdicts)
+    assert [asked.verdict for asked in found.groups] == list(row.verdicts)
     if operations is not None:
-        assert [[call.operation for call in asked.calls] for asked in found.asked] == operations
+        assert [[call.operation for call in asked.calls] for asked in found.groups] == operations
     assert len(found.calls) == labels.ledger.calls
-    all_ = taken(found.calls)
+    all_ = totals(found.calls)
     assert (all_.prompt_tokens, all_.completion_tokens) == (
         labels.ledger.prompt_tokens,
         labels.ledger.completion_tokens,
@@ -76,7 +76,7 @@ def test_failures_have_calls_and_failed_attempts_count(tmp_path: Path) -> None:
         )
     one = next(row for row in labels if row.id == "r1")
     found = calls_of(one, labels.path, labels.path)
-    all_ = taken(found.calls + found.attempts)
+    all_ = totals(found.calls + found.attempts)
     assert (all_.calls, all_.attempts) == (2, len(broken))
     assert all_.cost_usd == pytest.approx(sum(call.cost_usd or 0.0 for call in (*found.calls, *found.attempts)))
     assert searched(replace(failed["r2"], prompt=None, response_a=None, response_b=None), labels.path) == []
@@ -87,7 +87,7 @@ def test_every_judge_of_an_ensemble_has_its_own_calls(tmp_path: Path) -> None:
     labels = label(tmp_path, [QUESTION], judges)
     [row] = labels
     found = calls_of(row, labels.path, labels.path)
-    assert [(asked.verdict and asked.verdict.judge, len(asked.calls)) for asked in found.asked] == [
+    assert [(asked.verdict and asked.verdict.judge, len(asked.calls)) for asked in found.groups] == [
         ("scripted:random", 2), ("scripted:random", 2), ("scripted:first", 1)
     ]  # fmt: skip
     assert found.missing == []
@@ -101,8 +101,8 @@ def test_scores_of_steps_have_calls_too(tmp_path: Path) -> None:
     [row] = labels
     found = calls_of(row, labels.path, labels.path)
     assert found.missing == []
-    assert [asked.response for asked in found.asked] == [None, None, "a", "b"]
-    assert len(found.asked[3].calls) - len(found.asked[2].calls) == 2  # b has two steps of the assistant more
+    assert [asked.response for asked in found.groups] == [None, None, "a", "b"]
+    assert len(found.groups[3].calls) - len(found.groups[2].calls) == 2  # b has two steps of the assistant more
     assert len(found.calls) == labels.ledger.calls
 
 
@@ -117,7 +117,7 @@ def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
     assert "gone" in calls_of(unknown, labels.path, labels.path).missing[0]
     other = row.model_copy(update={"prompt": (row.prompt[0].model_copy(update={"content": "What?"}),)})
     found = calls_of(other, labels.path, labels.path)
-    assert (found.asked, len(found.missing)) == ([], 1)
+    assert (found.groups, len(found.missing)) == ([], 1)
     assert len(searched(row, labels.path)) == 2
     assert searched(other, labels.path) == []
     for settings in ("[]", "{", "1", '{"judges": 3}', '{"order": "sideways"}'):

@@ -133,7 +133,7 @@ def test_a_row_has_neighbours_in_the_order_of_the_filter(index: RowIndex) -> Non
             assert after == (listed[number + 1] if number + 1 < len(listed) else None)
         outside = browse.neighbours(connection, Filter(cohort="cats"), listed[0])
         assert [one and one.row_id for one in outside] == ["r0", "r2"]
-        assert [one.row_id for batch in browse.every(connection, chosen) for one in batch] == [
+        assert [one.row_id for batch in browse.batches(connection, chosen) for one in batch] == [
             one.row_id for one in listed
         ]
 

@@ -23,12 +23,12 @@ LARGEST = 1 << 26
 MOST_PROMPTS = 100_000
 """Prompts of a file that are read, from the first."""
 _EXCERPT = 160
-_OFTEN = 1000
-"""Lines between two words on how far reading is."""
+_REPORTED = 1000
+"""Lines after which progress is reported again."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProductionPrompt:
     """A prompt from production."""
 
     id: str
@@ -50,7 +50,7 @@ class CohortFile:
     name: str
     """Unique in the studio: its path from the parent of the given folder."""
     path: Path
-    prompts: Sequence[Asked]
+    prompts: Sequence[ProductionPrompt]
     untimed: int
     """Prompts without a time; they cannot be counted by week."""
     unusable: int
@@ -81,14 +81,14 @@ def read_cohort_file(name: str, path: Path, advance: Callable[[float], None] = l
 
     Raises: PreceptorError if it cannot be read.
     """
-    asked: dict[str, Asked] = {}
+    asked: dict[str, ProductionPrompt] = {}
     lines = untimed = unusable = 0
     try:
         with opened(path) as stream:
             size = max(1, path.stat().st_size)
             for start, _, line in lines_from(stream, 0):
                 lines += 1
-                if lines % _OFTEN == 0:
+                if lines % _REPORTED == 0:
                     advance(min(1.0, start / size))
                 if lines > MOST_PROMPTS:
                     break
@@ -155,7 +155,7 @@ def _origin(prompt: Prompt) -> dict[str, Any] | None:
     return origin if isinstance(origin, dict) and isinstance(origin.get("signals"), list) else None
 
 
-def _asked(prompt: Prompt) -> Asked | None:
+def _asked(prompt: Prompt) -> ProductionPrompt | None:
     """The prompt as it counts; None if it has no time."""
     origin = _origin(prompt)
     try:
@@ -166,7 +166,7 @@ def _asked(prompt: Prompt) -> Asked | None:
     except (UsageError, OverflowError):
         return None
     model, text = origin.get("model"), " ".join(prompt.text[: 4 * _EXCERPT].split())
-    return Asked(
+    return ProductionPrompt(
         id=prompt.id,
         cohort=prompt.cohort,
         text=text if len(text) <= _EXCERPT else f"{text[:_EXCERPT].rstrip()}…",

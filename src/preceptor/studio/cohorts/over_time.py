@@ -21,7 +21,7 @@ from preceptor.evaluation.signs import ALPHA, holm
 
 
 @dataclass(frozen=True)
-class Seen:
+class ProductionResponse:
     """A response that production gave, and whether it failed."""
 
     prompt_id: str
@@ -97,14 +97,14 @@ class OverTime:
         return any(part.worse for part in (*self.trends, *self.deployments))
 
 
-def over_time(seen: Sequence[Seen]) -> OverTime:
+def over_time(responses: Sequence[ProductionResponse]) -> OverTime:
     """Computes trends and compares models. Of responses without a model only the time counts."""
-    length = fitting_length([row.time for row in seen])
-    rows = [TimedOutcome(row.cohort, row.time, row.failed, row.prompt_id) for row in seen]
-    return OverTime(length, fail_trends(rows, length), deployments(seen))
+    length = fitting_length([row.time for row in responses])
+    rows = [TimedOutcome(row.cohort, row.time, row.failed, row.prompt_id) for row in responses]
+    return OverTime(length, fail_trends(rows, length), deployments(responses))
 
 
-def deployments(seen: Sequence[Seen]) -> tuple[Deployment, ...]:
+def deployments(responses: Sequence[ProductionResponse]) -> tuple[Deployment, ...]:
     """Each model beside the one whose first response came before its own.
 
     All responses of a model count, whenever they were given, so that a model that is brought back, or two that answer
@@ -113,13 +113,13 @@ def deployments(seen: Sequence[Seen]) -> tuple[Deployment, ...]:
     """
     first: dict[str, str] = {}
     values: defaultdict[tuple[str | None, str], list[tuple[str, float]]] = defaultdict(list)
-    for row in sorted((row for row in seen if row.model is not None), key=lambda row: in_utc(row.time)):
+    for row in sorted((row for row in responses if row.model is not None), key=lambda row: in_utc(row.time)):
         model = str(row.model)
         first.setdefault(model, row.time)
         for cohort in (None, row.cohort):
             values[cohort, model].append((row.prompt_id, float(row.failed)))
     sides = {key: _side(key[1], rows) for key, rows in values.items()}
-    models, cohorts = list(first), tuple(dict.fromkeys(row.cohort for row in seen))
+    models, cohorts = list(first), tuple(dict.fromkeys(row.cohort for row in responses))
     found: list[Deployment] = []
     for place, model in enumerate(models[1:], start=1):
         enough = [name for name in models[:place] if sides[None, name].prompts >= LEAST]
@@ -134,8 +134,11 @@ def deployments(seen: Sequence[Seen]) -> tuple[Deployment, ...]:
 
 
 def failing_rows(
-    seen: Sequence[Seen], cohort: str | None = None, model: str | None = None, since: date | None = None
-) -> list[Seen]:
+    responses: Sequence[ProductionResponse],
+    cohort: str | None = None,
+    model: str | None = None,
+    since: date | None = None,
+) -> list[ProductionResponse]:
     """The responses that failed, the latest first.
 
     Args:
@@ -143,7 +146,7 @@ def failing_rows(
     """
     kept = [
         row
-        for row in seen
+        for row in responses
         if row.failed
         and cohort in (None, row.cohort)
         and model in (None, row.model)

@@ -10,8 +10,8 @@ from typing import Literal, TypeVar, cast
 from preceptor.core.errors import PreceptorError
 from preceptor.results.evaluation import EvaluationResult
 from preceptor.store.outcomes import Outcomes
-from preceptor.studio.cohorts.files import Asked, CohortFile, paths_of_cohorts, read_cohort_file
-from preceptor.studio.cohorts.over_time import OverTime, Seen, over_time
+from preceptor.studio.cohorts.files import CohortFile, ProductionPrompt, paths_of_cohorts, read_cohort_file
+from preceptor.studio.cohorts.over_time import OverTime, ProductionResponse, over_time
 from preceptor.studio.folders import Library, Work
 from preceptor.studio.rows.files import row_files
 from preceptor.tasks.evaluate.policies import ANSWERED
@@ -31,7 +31,7 @@ class Source:
     """Of the file or the folder."""
     against: str
     """The policy that responses were compared with; empty for a cohort file."""
-    seen: Sequence[Seen]
+    responses: Sequence[ProductionResponse]
     untimed: int
     """Responses left out because no time is known."""
     unjudged: int = 0
@@ -117,10 +117,10 @@ class Sources:
 
     def shown(self, source: Source) -> OverTime | None:
         """What a source shows over time; None without a response that has a time."""
-        if not source.seen:
+        if not source.responses:
             return None
         return self._keep(
-            ("over time", source.name, source.against), tuple(source.seen), lambda: over_time(source.seen)
+            ("over time", source.name, source.against), tuple(source.responses), lambda: over_time(source.responses)
         )
 
     def _file(self, name: str, path: Path) -> CohortFile:
@@ -133,7 +133,7 @@ class Sources:
     def _signs(self, file: CohortFile) -> Source:
         return self._keep(("signs", file.name), file, lambda: _signs(file))
 
-    def _evaluation(self, work: Work, asked: Mapping[str, Asked]) -> list[Source]:
+    def _evaluation(self, work: Work, asked: Mapping[str, ProductionPrompt]) -> list[Source]:
         """The comparisons of production's answers with each other policy."""
         if (
             not any(file.place == JUDGED for file in row_files(work))
@@ -152,10 +152,10 @@ class Sources:
         sources: list[Source] = []
         for against in dict.fromkeys(row.against for row in rows):
             part = [row for row in rows if row.against == against]
-            seen = tuple(_seen(row, asked[row.prompt_id]) for row in part if row.prompt_id in asked)
-            untimed = len(part) - len(seen)
+            responses = tuple(_production_response(row, asked[row.prompt_id]) for row in part if row.prompt_id in asked)
+            untimed = len(part) - len(responses)
             sources.append(
-                Source("judged", work.name, against, seen, untimed, unjudged, where, judge=result.judge.name)
+                Source("judged", work.name, against, responses, untimed, unjudged, where, judge=result.judge.name)
             )
         return sources
 
@@ -174,8 +174,11 @@ class Sources:
 
 
 def _signs(file: CohortFile) -> Source:
-    seen = tuple(Seen(p.id, p.cohort, p.text, p.time, p.model, bool(p.signs), ", ".join(p.signs)) for p in file.prompts)
-    return Source("signs", file.name, "", seen, file.untimed, file=file)
+    responses = tuple(
+        ProductionResponse(p.id, p.cohort, p.text, p.time, p.model, bool(p.signs), ", ".join(p.signs))
+        for p in file.prompts
+    )
+    return Source("signs", file.name, "", responses, file.untimed, file=file)
 
 
 def _judged(work: Work, answered: str) -> list[_Judged]:
@@ -198,9 +201,9 @@ def _unjudged(work: Work) -> dict[str, int]:
     return {} if None in cohorts else dict(Counter(str(cohort) for cohort in cohorts).most_common())
 
 
-def _seen(judged: _Judged, asked: Asked) -> Seen:
+def _production_response(judged: _Judged, asked: ProductionPrompt) -> ProductionResponse:
     why = f"P(better than {judged.against}) = {judged.p:.2f}"
-    return Seen(
+    return ProductionResponse(
         judged.prompt_id, judged.cohort, asked.text, asked.time, asked.model, judged.p < 0.5, why, judged.row_id,
         judged.line,
     )  # fmt: skip

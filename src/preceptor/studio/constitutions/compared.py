@@ -19,7 +19,7 @@ SHOWN = 50
 
 
 @dataclass(frozen=True)
-class Given:
+class LabelledRow:
     """What a version gave on one row."""
 
     id: str
@@ -86,7 +86,7 @@ def compared(before: Work, after: Work, before_hash: str, after_hash: str) -> Co
 
     Raises: PreceptorError if a folder is damaged or not finished.
     """
-    earlier, later = _given(before, before_hash), _given(after, after_hash)
+    earlier, later = _labelled_rows(before, before_hash), _labelled_rows(after, after_hash)
     pairs = [
         (one, other)
         for name, one in earlier.items()
@@ -100,7 +100,7 @@ def compared(before: Work, after: Work, before_hash: str, after_hash: str) -> Co
         if {chosen(one.p_a), chosen(other.p_a)} == {"a", "b"}
     ]
     changed.sort(key=lambda row: -abs(row.before - row.after))
-    decided: list[tuple[Given, Given, Literal["a", "b"]]] = [
+    decided: list[tuple[LabelledRow, LabelledRow, Literal["a", "b"]]] = [
         (one, other, side) for one, other in pairs if (side := one.human or other.human) is not None
     ]
     return Compared(
@@ -118,7 +118,7 @@ def compared(before: Work, after: Work, before_hash: str, after_hash: str) -> Co
     )
 
 
-def _side(labels: Work, rows: Sequence[Given]) -> Side:
+def _side(labels: Work, rows: Sequence[LabelledRow]) -> Side:
     result = LabelResult.load(labels.path)
     priced = not result.ledger.unpriced and result.counts.preferences
     return Side(
@@ -136,18 +136,18 @@ def _side(labels: Work, rows: Sequence[Given]) -> Side:
     )
 
 
-def _given(labels: Work, constitution_hash: str) -> dict[str, Given]:
+def _labelled_rows(labels: Work, constitution_hash: str) -> dict[str, LabelledRow]:
     """What a version gave, by the row's id."""
     rows = Outcomes(labels.path).preference_rows()
     return {row.id: _row(row) for row in rows if row.constitution_hash == constitution_hash}
 
 
-def _row(row: PreferenceRow) -> Given:
+def _row(row: PreferenceRow) -> LabelledRow:
     a, b = (sum(len(message.content) for message in response) for response in row.responses)
     human = None if row.human_p_a is None else HumanLabel(p_a=row.human_p_a).majority
     longer = None if a == b else correctness(row.p_a, "a" if a > b else "b")
     wire = [[message.wire() for message in messages] for messages in (row.prompt, *row.responses)]
-    return Given(
+    return LabelledRow(
         id=row.id,
         prompt_id=row.prompt_id,
         responses=content_hash(wire),

@@ -24,7 +24,7 @@ class Activity:
     name: str
     owner: bool
     state: str
-    """`active`; `revoked`; or `no link`, for somebody whose answers were taken in from elsewhere."""
+    """`active`; `revoked`; or `no link`, for somebody whose answers were imported from another tool."""
     ratings: int
     seconds: float | None
     """Median seconds for a rating."""

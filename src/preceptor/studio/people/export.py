@@ -13,7 +13,7 @@ from preceptor.core.errors import UsageError
 from preceptor.store.files import write_rows
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.studio.database import Database
-from preceptor.studio.people.opinions import Item, Opinions, Said, opinions_of
+from preceptor.studio.people.opinions import Item, Opinions, Rating, opinions_of
 from preceptor.studio.people.queues import Queue, queues
 from preceptor.studio.people.ratings import Choice, Ranking
 
@@ -88,7 +88,7 @@ def write_beside(said: Opinions, folder: Path, name: str) -> list[Path]:
     return write_exports(said, folder, f"people-{name}")
 
 
-def _pairs(item: Item, ratings: Sequence[Said], share: float) -> Iterator[Row]:
+def _pairs(item: Item, ratings: Sequence[Rating], share: float) -> Iterator[Row]:
     responses = item.row.get("responses")
     question = _question(item, share)
     if not isinstance(responses, list):
@@ -103,7 +103,7 @@ def _pairs(item: Item, ratings: Sequence[Said], share: float) -> Iterator[Row]:
         yield from _rated(common | pair | by, ratings, (i, j))
 
 
-def _rated(question: Row, ratings: Sequence[Said], pair: tuple[int, int]) -> Iterator[Row]:
+def _rated(question: Row, ratings: Sequence[Rating], pair: tuple[int, int]) -> Iterator[Row]:
     """The row, if anybody has an opinion on it."""
     held = [rating for rating in ratings if pair in opinions_of(rating.answer)]
     if held:
@@ -111,7 +111,7 @@ def _rated(question: Row, ratings: Sequence[Said], pair: tuple[int, int]) -> Ite
         yield question | said | _about(held, ratings)
 
 
-def _about(held: Sequence[Said], ratings: Sequence[Said]) -> Row:
+def _about(held: Sequence[Rating], ratings: Sequence[Rating]) -> Row:
     """Who gave the opinions, and what else people said about the row."""
     return {
         _WRITTEN: [rating.name for rating in held],

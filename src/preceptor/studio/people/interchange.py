@@ -18,9 +18,9 @@ from preceptor.store.reading import parse_json
 from preceptor.store.rows import Row
 from preceptor.studio.database import Database, now
 from preceptor.studio.people.assign import Assignment, screen_order
-from preceptor.studio.people.opinions import Item, Opinions, Said, opinions
+from preceptor.studio.people.opinions import Item, Opinions, Rating, opinions
 from preceptor.studio.people.queues import Kind, Queue
-from preceptor.studio.people.raters import called
+from preceptor.studio.people.raters import imported_rater
 from preceptor.studio.people.ratings import Answer, Choice, Ranking, Remarks, record
 
 QUESTION = "preference"
@@ -36,7 +36,7 @@ _RESPONSES = ("response", "answer", "completion", "text")
 
 
 @dataclass(frozen=True)
-class TakenIn:
+class Imported:
     """What became of the answers in a file."""
 
     answers: int
@@ -51,12 +51,12 @@ class TakenIn:
 
 def for_argilla(said: Opinions) -> list[JsonObject]:
     """The rows of a queue as records of Argilla, with people's answers so far; control rows are left out."""
-    return [_record(said.queue, item, ratings) for item, ratings in said.of_rows()]
+    return [_argilla_record(said.queue, item, ratings) for item, ratings in said.of_rows()]
 
 
 def for_label_studio(said: Opinions) -> list[JsonObject]:
     """The rows of a queue as tasks of Label Studio, with people's answers so far; control rows are left out."""
-    return [_task(said.queue, item, ratings) for item, ratings in said.of_rows()]
+    return [_label_studio_task(said.queue, item, ratings) for item, ratings in said.of_rows()]
 
 
 _PAIR = """<Header value="Response 1"/>
@@ -99,9 +99,9 @@ def rows_in(text: str, kind: Kind) -> list[Row]:
     return rows
 
 
-def take_in(people: Database, queue: Queue, text: str) -> TakenIn:
+def import_answers(people: Database, queue: Queue, text: str) -> Imported:
     """Stores the answers of a file that Argilla or Label Studio exported, matched by the rows' ids. Their people become
-    raters without a link. An answer that was taken in before is not stored again.
+    raters without a link. An answer that was imported before is not stored again.
 
     Raises: UsageError if the file is of neither tool.
     """
@@ -118,11 +118,11 @@ def take_in(people: Database, queue: Queue, text: str) -> TakenIn:
                 answer = _answer(value, order, given.names, queue.kind == "rank")
                 what = "unreadable" if answer is None else _store(people, queue, item, order, person, answer, seconds)
                 counts[what] += 1
-    return TakenIn(**counts)
+    return Imported(**counts)
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Record:
     """A record of either tool."""
 
     id: str
@@ -140,7 +140,7 @@ class _Given:
         return next((names for names in listed if len(names) > 1), [])
 
 
-def _record(queue: Queue, item: Item, ratings: Sequence[Said]) -> JsonObject:
+def _argilla_record(queue: Queue, item: Item, ratings: Sequence[Rating]) -> JsonObject:
     order = _order(queue, item)
     values = [(rating.name, _value(rating.answer, order)) for rating in ratings]
     return {
@@ -159,7 +159,7 @@ def _record(queue: Queue, item: Item, ratings: Sequence[Said]) -> JsonObject:
     }
 
 
-def _task(queue: Queue, item: Item, ratings: Sequence[Said]) -> JsonObject:
+def _label_studio_task(queue: Queue, item: Item, ratings: Sequence[Rating]) -> JsonObject:
     order = _order(queue, item)
     data: JsonObject = {"id": str(item.row["id"]), **_fields(item, order)}
     if queue.kind == "rank":
@@ -177,7 +177,7 @@ def _task(queue: Queue, item: Item, ratings: Sequence[Said]) -> JsonObject:
     }
 
 
-def _annotation(value: Any, rating: Said) -> JsonObject:
+def _annotation(value: Any, rating: Rating) -> JsonObject:
     ranked = isinstance(value, list)
     said: JsonObject = {
         "from_name": QUESTION,
@@ -265,7 +265,7 @@ def _store(
     answer: Answer,
     seconds: float | None,
 ) -> str:
-    rater = called(people, person)
+    rater = imported_rater(people, person)
     people.write(
         "INSERT INTO assignments (item, rater, repeat, reserved_until, created_at) VALUES (?, ?, 0, ?, ?) "
         "ON CONFLICT (item, rater, repeat) DO NOTHING",
@@ -277,7 +277,7 @@ def _store(
     return "answers" if record(people, asked, answer, Remarks(seconds=seconds)) else "known"
 
 
-def _records(text: str) -> Iterator[_Given]:
+def _records(text: str) -> Iterator[_Record]:
     try:
         listed: Any = parse_json(text)
         json.dumps(listed, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is no text
@@ -296,31 +296,31 @@ def _records(text: str) -> Iterator[_Given]:
             ) from error
 
 
-def _of_argilla(entry: Mapping[str, Any]) -> _Given:
+def _of_argilla(entry: Mapping[str, Any]) -> _Record:
     questions = entry.get("responses") or {}
     answers = [
         (f"argilla {said.get('user_id')}", said.get("value"), None)
         for said in questions.get(QUESTION, next(iter(questions.values()), []))
         if said.get("status", "submitted") in ("submitted", None)
     ]
-    return _Given(str(entry["id"]), _texts(entry["fields"]), entry.get("metadata") or {}, answers)
+    return _Record(str(entry["id"]), _texts(entry["fields"]), entry.get("metadata") or {}, answers)
 
 
-def _of_label_studio(entry: Mapping[str, Any]) -> _Given:
+def _of_label_studio(entry: Mapping[str, Any]) -> _Record:
     answers = [
         (_person(annotation), _said(annotation["result"]), _seconds(annotation.get("lead_time")))
         for annotation in entry.get("annotations") or ()
         if not annotation.get("was_cancelled")
     ]
     data = entry["data"]
-    return _Given(str(data["id"] if "id" in data else entry["id"]), _texts(data), data, answers)
+    return _Record(str(data["id"] if "id" in data else entry["id"]), _texts(data), data, answers)
 
 
 def _texts(fields: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in fields.items() if isinstance(text, str)}
 
 
-def _order_in(given: _Given, item: Item) -> tuple[int, ...] | None:
+def _order_in(given: _Record, item: Item) -> tuple[int, ...] | None:
     """The positions of the row's responses in the order in which they were shown, by their texts; None if the texts are
     others.
     """

@@ -30,7 +30,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Said:
+class Rating:
     """One rating."""
 
     id: int
@@ -55,12 +55,12 @@ class Opinions:
     queue: Queue
     items: Mapping[int, Item]
     """By id, in the order of the queue; control rows included."""
-    ratings: tuple[Said, ...]
+    ratings: tuple[Rating, ...]
     """In the order of the raters, and of each rater's ratings in time; repeated and control rows included."""
 
-    def of_rows(self) -> Iterator[tuple[Item, list[Said]]]:
+    def of_rows(self) -> Iterator[tuple[Item, list[Rating]]]:
         """The rows that are not control rows, each with its ratings, without repeated ones."""
-        by_item: dict[int, list[Said]] = {}
+        by_item: dict[int, list[Rating]] = {}
         for rating in self.ratings:
             if not rating.repeat:
                 by_item.setdefault(rating.item, []).append(rating)
@@ -101,8 +101,8 @@ def _item(record: Record) -> Item:
     return Item(record["id"], record["number"], json.loads(record["row"]), known, bool(record["asked"]))
 
 
-def _said(record: Record) -> Said:
-    return Said(
+def _said(record: Record) -> Rating:
+    return Rating(
         id=record["id"],
         item=record["item"],
         rater=record["rater"],

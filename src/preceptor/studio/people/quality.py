@@ -14,7 +14,7 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.agreement import correctness, human_agreement, share_by_prompt
 from preceptor.evaluation.judges.raters import Rankings, RaterAgreement, preference_agreement, ranking_agreement
 from preceptor.studio.people.judged import Verdicts
-from preceptor.studio.people.opinions import Item, Opinion, Opinions, Pair, Said, opinions_of
+from preceptor.studio.people.opinions import Item, Opinion, Opinions, Pair, Rating, opinions_of
 from preceptor.studio.people.ratings import Choice, Ranking
 
 _DISPUTED = 20
@@ -128,7 +128,7 @@ def _by_pair(said: Opinions) -> _By:
     return found
 
 
-def _labels(ratings: Iterable[Said]) -> list[HumanLabel]:
+def _labels(ratings: Iterable[Rating]) -> list[HumanLabel]:
     """The label of each pair of a row's responses, from everybody's opinions."""
     by_pair: dict[Pair, list[Opinion]] = {}
     for rating in ratings:
@@ -219,7 +219,7 @@ def _judge(verdicts: Verdicts, by_pair: _By, prompts: Mapping[int, str]) -> Judg
     return JudgeQuality(judge=verdicts.judge, work=verdicts.work, aligned=share_by_prompt(values))
 
 
-def _repeated(own: Sequence[Said], prompts: Mapping[int, str]) -> Estimate | None:
+def _repeated(own: Sequence[Rating], prompts: Mapping[int, str]) -> Estimate | None:
     before = {rating.item: opinions_of(rating.answer) for rating in own if not rating.repeat}
     values: list[tuple[str, float]] = []
     for rating in own:
@@ -231,7 +231,7 @@ def _repeated(own: Sequence[Said], prompts: Mapping[int, str]) -> Estimate | Non
     return share_by_prompt(values)
 
 
-def _known(said: Opinions, own: Sequence[Said], prompts: Mapping[int, str]) -> Estimate | None:
+def _known(said: Opinions, own: Sequence[Rating], prompts: Mapping[int, str]) -> Estimate | None:
     values: list[tuple[str, float]] = []
     for rating in own:
         known = said.items[rating.item].known

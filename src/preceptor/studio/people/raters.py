@@ -69,7 +69,7 @@ def invite(people: Database, name: str) -> str:
     return token
 
 
-def called(people: Database, name: str) -> int:
+def imported_rater(people: Database, name: str) -> int:
     """The id of the rater of this name in another tool, who is added without a link if need be. Nobody there is the
     owner of this studio.
     """

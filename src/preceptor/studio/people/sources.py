@@ -35,7 +35,7 @@ from preceptor.tasks.evaluate.responses import PolicyResponses
 MOST_ROWS = 20_000
 """Rows of a queue."""
 MOST_RANKED = 9
-"""Responses that a rater can order with one key each."""
+"""Most responses to one prompt: more than people can order with care."""
 _SAMPLED = ("random", "planned", "cohort")
 
 

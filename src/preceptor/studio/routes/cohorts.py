@@ -63,7 +63,7 @@ def failing(request: Request) -> Response:
         return _waiting(request)
     source, query = _source(request), request.query_params
     chosen, model, since = query.get("cohort") or None, query.get("model") or None, _day(query.get("since", ""))
-    rows = failing_rows(source.seen, chosen, model, since)
+    rows = failing_rows(source.responses, chosen, model, since)
     return show(
         request,
         "cohort_failing.html.jinja",

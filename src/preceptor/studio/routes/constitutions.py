@@ -1,7 +1,6 @@
 """Constitutions: every version and what used it, two versions compared on the same rows, drafts tried and saved."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -14,7 +13,7 @@ from preceptor.judging.specs import JudgeSpec, check_judges
 from preceptor.results.label import LabelResult
 from preceptor.studio.constitutions.compared import compared
 from preceptor.studio.constitutions.drafts import MOST_ROWS, Trial, check_draft, save_version
-from preceptor.studio.constitutions.versions import Version, toml_of, versions
+from preceptor.studio.constitutions.versions import Version, toml_of
 from preceptor.studio.context import studio_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import (
@@ -34,12 +33,17 @@ _FEW_ROWS = 20
 
 def constitutions(request: Request) -> Response:
     """Every version, with what used it."""
-    return show(request, "constitutions.html.jinja", versions=_versions(request), folder=_own(request))
+    return show(
+        request,
+        "constitutions.html.jinja",
+        versions=studio_of(request).versions(),
+        folder=studio_of(request).saved_constitutions,
+    )
 
 
 def constitution(request: Request) -> Response:
     """One version: its text, what used it, and the versions that it can be compared with."""
-    known = _versions(request)
+    known = studio_of(request).versions()
     version = _of_hash(known, str(request.path_params["hash"]))
     others = [other for other in known if other.name == version.name and other.hash != version.hash]
     return show(request, "constitution.html.jinja", version=version, text=toml_of(version), others=others)
@@ -49,7 +53,7 @@ def compare(request: Request) -> Response:
     """Two versions: how their texts differ, and what they gave on the same rows."""
     from preceptor.reports.compare.page import diff
 
-    known = _versions(request)
+    known = studio_of(request).versions()
     before, after = (_of_hash(known, request.query_params.get(side, "")) for side in ("before", "after"))
     folders = [(_labels(version), request.query_params.get(side, "")) for version, side in
                ((before, "before_labels"), (after, "after_labels"))]  # fmt: skip
@@ -70,10 +74,10 @@ def compare(request: Request) -> Response:
 
 def edit(request: Request) -> Response:
     """A copy of a version, to be edited, tried and saved."""
-    version = _of_hash(_versions(request), str(request.path_params["hash"]))
+    version = _of_hash(studio_of(request).versions(), str(request.path_params["hash"]))
     text = toml_of(version)
     if text is None:
-        raise NotFoundError("The text of this version is in no file any more.")
+        raise NotFoundError("The text of this version is no longer in any file.")
     return _editor(request, version.hash, text)
 
 
@@ -84,7 +88,7 @@ def try_draft(request: Request, form: FormData) -> Response:
         source = studio.library.find(text_in(form, "source"))
         if source is None or source.kind != "labels":
             raise UsageError("choose a folder of labels whose rows the draft is tried on")
-        draft = check_draft(text, _own(request))
+        draft = check_draft(text, studio_of(request).saved_constitutions)
         judge = JudgeSpec(
             model=text_in(form, "model").strip() or "embedded", variant=text_in(form, "variant").strip() or "detailed"
         )
@@ -101,9 +105,9 @@ def try_draft(request: Request, form: FormData) -> Response:
 def save_draft(request: Request, form: FormData) -> Response:
     """Saves a draft as a new version."""
     text = text_in(form, "text")
-    known = [(version.name, version.version, version.hash) for version in _versions(request)]
+    known = [(version.name, version.version, version.hash) for version in studio_of(request).versions()]
     try:
-        saved = save_version(text, _own(request), known)
+        saved = save_version(text, studio_of(request).saved_constitutions, known)
     except UsageError as error:
         return _editor(request, str(request.path_params["hash"]), text, problem=str(error), status=400)
     return show(request, "constitution_saved.html.jinja", path=saved, hash=load_constitution(str(saved)).hash)
@@ -165,15 +169,6 @@ def _trial(request: Request) -> Trial:
     if found is None:
         raise NotFoundError("This trial belongs to an earlier start of the studio; its labels are in the list of rows.")
     return found
-
-
-def _own(request: Request) -> Path:
-    """The studio's folder of saved versions."""
-    return studio_of(request).data / "constitutions"
-
-
-def _versions(request: Request) -> list[Version]:
-    return versions(studio_of(request).library, _own(request))
 
 
 def _of_hash(known: list[Version], hash_: str) -> Version:

@@ -12,11 +12,10 @@ from starlette.responses import Response
 from preceptor.core.errors import UsageError
 from preceptor.store.rows import Row
 from preceptor.studio.context import studio_of
-from preceptor.studio.pages import NotFoundError, go, number_in, owner_form, owner_page
-from preceptor.studio.people import interchange, queues
+from preceptor.studio.pages import NotFoundError, go, owner_form, owner_page, queue_in
+from preceptor.studio.people import interchange
 from preceptor.studio.people.export import exported_rankings, exported_rows, file_name
 from preceptor.studio.people.opinions import Opinions, opinions
-from preceptor.studio.people.queues import Queue
 
 
 def _lines(rows: Sequence[Row]) -> str:
@@ -35,7 +34,7 @@ FILES: dict[str, Callable[[Opinions], str]] = {
 
 def download(request: Request) -> Response:
     """A file of a queue."""
-    queue, name = _queue(request), str(request.path_params["file"])
+    queue, name = queue_in(request), str(request.path_params["file"])
     if name not in FILES:
         raise NotFoundError("There is no such file.")
     people = studio_of(request).people
@@ -44,27 +43,20 @@ def download(request: Request) -> Response:
     return Response(FILES[name](opinions(people, queue)), media_type="application/octet-stream", headers=headers)
 
 
-def take_in(request: Request, form: FormData) -> Response:
+def import_answers(request: Request, form: FormData) -> Response:
     """Stores the answers of an uploaded file."""
-    queue, upload = _queue(request), form.get("answers")
+    queue, upload = queue_in(request), form.get("answers")
     if not isinstance(upload, UploadFile) or not upload.filename:
         raise UsageError("choose the file that Argilla or Label Studio exported")
     try:
         text = upload.file.read().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{upload.filename[:80]}: is not UTF-8 text; expected JSON") from error
-    found = interchange.take_in(studio_of(request).people, queue, text)
-    return go(f"/queues/{queue.id}?{urlencode({'done': 'taken', **asdict(found)})}")
-
-
-def _queue(request: Request) -> Queue:
-    queue = queues.find(studio_of(request).people, number_in(request, "queue"))
-    if queue is None:
-        raise NotFoundError("There is no such queue.")
-    return queue
+    done = interchange.import_answers(studio_of(request).people, queue, text)
+    return go(f"/queues/{queue.id}?{urlencode({'done': 'imported', **asdict(done)})}")
 
 
 ROUTES = (
     owner_page("/queues/{queue}/files/{file}", download),
-    owner_form("/queues/{queue}/import", take_in),
+    owner_form("/queues/{queue}/import", import_answers),
 )

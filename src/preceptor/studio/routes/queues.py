@@ -17,7 +17,6 @@ from preceptor.core.types import Frozen
 from preceptor.judging.constitution import load_constitution
 from preceptor.store.for_people import FILE
 from preceptor.store.in_memory import remember
-from preceptor.studio.constitutions.versions import versions
 from preceptor.studio.context import Studio, studio_of
 from preceptor.studio.figures import Curve, Point, curves
 from preceptor.studio.folders import Work
@@ -29,13 +28,14 @@ from preceptor.studio.pages import (
     number_in,
     owner_form,
     owner_page,
+    queue_in,
     show,
     text_in,
 )
 from preceptor.studio.people import queues, sources
 from preceptor.studio.people.export import asked_share, file_name, write_beside
 from preceptor.studio.people.guidelines import guidelines_of
-from preceptor.studio.people.interchange import take_in
+from preceptor.studio.people.interchange import import_answers
 from preceptor.studio.people.live import LiveFiles
 from preceptor.studio.people.measured import Measured
 from preceptor.studio.people.opinions import opinions
@@ -109,7 +109,7 @@ def make(request: Request, form: FormData) -> Response:
 
 def one(request: Request) -> Response:
     """A queue: what people rate, how far they agree, and their rows."""
-    queue, studio = _queue(request), studio_of(request)
+    queue, studio = queue_in(request), studio_of(request)
     work = _work_of(studio, queue)
     kept = sum(item.known is not None for item in _measured(request, queue).said.items.values())
     return show(
@@ -126,7 +126,7 @@ def one(request: Request) -> Response:
 
 def live(request: Request) -> Response:
     """The part of a queue's page that changes while people rate; nothing if it has not changed."""
-    queue = _queue(request)
+    queue = queue_in(request)
     if not queue.closed and _measured(request, queue).mark == request.query_params.get("mark"):
         return Response(status_code=204)
     status = POLLING_ENDS if queue.closed else 200
@@ -135,7 +135,7 @@ def live(request: Request) -> Response:
 
 def row(request: Request) -> Response:
     """One row of a queue, with everybody's answers and judges' verdicts."""
-    queue = _queue(request)
+    queue = queue_in(request)
     said = _measured(request, queue).said
     item = said.items.get(number_in(request, "item"))
     if item is None:
@@ -146,14 +146,14 @@ def row(request: Request) -> Response:
 
 def close(request: Request, form: FormData) -> Response:
     """Ends a queue, or opens it again."""
-    queue = _queue(request)
+    queue = queue_in(request)
     queues.close(studio_of(request).people, queue.id, closed=text_in(form, "closed") == "1")
     return go(f"/queues/{queue.id}")
 
 
 def add_known(request: Request, form: FormData) -> Response:
     """Adds a row with an answer that the owner typed."""
-    queue = _queue(request)
+    queue = queue_in(request)
     if queue.kind != "compare":
         raise UsageError("known answers to rankings are given as a file when a queue is made")
     fields = (text_in(form, name) for name in ("prompt", "response_a", "response_b", "known"))
@@ -163,7 +163,7 @@ def add_known(request: Request, form: FormData) -> Response:
 
 def beside(request: Request, _form: FormData) -> Response:
     """Writes people's rows into the folder that the rows are from."""
-    queue, studio = _queue(request), studio_of(request)
+    queue, studio = queue_in(request), studio_of(request)
     work = _work_of(studio, queue)
     if work is None:
         raise UsageError("the rows are not from a folder that the studio shows; download them")
@@ -179,10 +179,10 @@ def _done(request: Request, name: str) -> str:
     if done == "beside":
         return f"People's rows are in the folder, as people-{name}.jsonl."
     counts = [request.query_params.get(key, "") for key in ("answers", "known", "unmatched", "unreadable")]
-    if done != "taken" or not all(count.isdecimal() and len(count) < 10 for count in counts):
+    if done != "imported" or not all(count.isdecimal() and len(count) < 10 for count in counts):
         return ""
     return (
-        "{} answers are taken in; {} were here already, {} records are of other rows, and {} answers could not be read."
+        "Answers imported: {}. Here already: {}. Records of other rows: {}. Answers that could not be read: {}."
     ).format(*counts)
 
 
@@ -222,7 +222,7 @@ def _form(request: Request, given: dict[str, str], problem: str = "") -> Respons
         sources=SOURCES,
         choices=_choices(studio, given),
         given={"raters_per_row": "2", "repeat_percent": "5", "count": "100", "seed": "0"} | given,
-        constitutions=[version for version in _versions(studio) if version.constitution is not None],
+        constitutions=[version for version in studio.versions() if version.constitution is not None],
         problem=problem,
     )
 
@@ -289,7 +289,7 @@ def _with_answers(studio: Studio, queue: Queue, form: FormData) -> None:
     upload = form.get("rows")
     if text_in(form, "source") == "file" and isinstance(upload, UploadFile) and _ends(upload, ".json"):
         upload.file.seek(0)
-        take_in(studio.people, queue, upload.file.read().decode("utf-8"))
+        import_answers(studio.people, queue, upload.file.read().decode("utf-8"))
 
 
 def _ends(upload: UploadFile, ending: str) -> bool:
@@ -315,7 +315,7 @@ def _guidelines(studio: Studio, form: FormData, folder: Path) -> Guidelines:
     wanted = text_in(form, "constitution")
     if not wanted:
         return Guidelines()
-    found = next((version.constitution for version in _versions(studio) if version.hash == wanted), None)
+    found = next((version.constitution for version in studio.versions() if version.hash == wanted), None)
     if found is None:
         raise UsageError("this constitution is no longer here; choose another one")
     return guidelines_of(found)
@@ -340,17 +340,6 @@ def _files(form: FormData, field: str, folder: Path, endings: Sequence[str]) -> 
         remember(path, name[:80])
         found.append((name[:80], path))
     yield found
-
-
-def _versions(studio: Studio) -> Sequence[Any]:
-    return versions(studio.library, studio.data / "constitutions")
-
-
-def _queue(request: Request) -> Queue:
-    queue = queues.find(studio_of(request).people, number_in(request, "queue"))
-    if queue is None:
-        raise NotFoundError("There is no such queue.")
-    return queue
 
 
 def _work_of(studio: Studio, queue: Queue) -> Work | None:

@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from preceptor.core.errors import UsageError
 from preceptor.studio.context import studio_of, visitor_of
-from preceptor.studio.pages import NotFoundError, go, number_in, rater_form, rater_page, show, text_in
+from preceptor.studio.pages import NotFoundError, go, number_in, queue_in, rater_form, rater_page, show, text_in
 from preceptor.studio.people import assign, ratings
 from preceptor.studio.people.assign import Assignment
 from preceptor.studio.people.pace import pace, seconds_shown
-from preceptor.studio.people.queues import Queue, find, progress
+from preceptor.studio.people.queues import Queue, progress
 from preceptor.studio.people.shown import shown_row
 
 _VIEWS = ("markdown", "plain", "differences")
@@ -20,7 +20,7 @@ _VIEWS = ("markdown", "plain", "differences")
 
 def rate(request: Request) -> Response:
     """The row that the rater is asked about next."""
-    queue, people, rater = _queue(request), studio_of(request).people, visitor_of(request).id
+    queue, people, rater = queue_in(request), studio_of(request).people, visitor_of(request).id
     assignment = assign.next_row(people, queue, rater)
     view = request.query_params.get("view", "markdown")
     common: dict[str, Any] = {"queue": queue, "progress": progress(people, queue), "pace": pace(people, queue, rater)}
@@ -40,7 +40,7 @@ def rate(request: Request) -> Response:
 
 def answer(request: Request, form: FormData) -> Response:
     """Stores an answer, and shows the next row. An answer counts although its queue was closed in the meantime."""
-    queue, people = _queue(request), studio_of(request).people
+    queue, people = queue_in(request), studio_of(request).people
     assignment = assign.find(people, number_in(request, "assignment"))
     if assignment is None or assignment.queue != queue.id or assignment.rater != visitor_of(request).id:
         raise NotFoundError("You were not asked about this row.")
@@ -50,7 +50,7 @@ def answer(request: Request, form: FormData) -> Response:
 
 def undo(request: Request, form: FormData) -> Response:
     """Takes back the rater's last answer in this queue, and shows its row again."""
-    queue = _queue(request)
+    queue = queue_in(request)
     ratings.undo(studio_of(request).people, queue.id, visitor_of(request).id)
     return _next(queue, form)
 
@@ -79,13 +79,6 @@ def _remarks(assignment: Assignment, form: FormData) -> ratings.Remarks:
 def _next(queue: Queue, form: FormData) -> Response:
     view = text_in(form, "view")
     return go(f"/rate/{queue.id}" + (f"?view={view}" if view in _VIEWS[1:] else ""))
-
-
-def _queue(request: Request) -> Queue:
-    queue = find(studio_of(request).people, number_in(request, "queue"))
-    if queue is None:
-        raise NotFoundError("There is no such queue.")
-    return queue
 
 
 ROUTES = (

@@ -1,4 +1,4 @@
-"""Labels, failures, judgements and scores: found by a filter, exported by it, and each row by itself."""
+"""Labels, failures, judgements and scores: listed by a filter, exported by it, and each row by itself."""
 
 import json
 import sqlite3
@@ -17,12 +17,12 @@ from preceptor.studio.context import studio_of
 from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
 from preceptor.studio.people.shown import ShownRow, View
 from preceptor.studio.rows import browse
-from preceptor.studio.rows.browse import Found
-from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, taken
+from preceptor.studio.rows.browse import IndexedRow
+from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, totals
 from preceptor.studio.rows.entries import UNDECIDED, ScoredRow
 from preceptor.studio.rows.filters import RANGES, Filter
 from preceptor.studio.rows.index import RowIndex
-from preceptor.studio.rows.said import RatedRows, said_of
+from preceptor.studio.rows.rated import RatedRows, answers_on
 
 _EXCERPT = 160
 """Characters of a prompt in the list."""
@@ -33,7 +33,7 @@ def rows(request: Request) -> Response:
     """A page of the rows that a filter leaves."""
     chosen, number = Filter.read(request.query_params), _page_number(request)
     studio, index = studio_of(request), _index(request)
-    rated = _rated(request).said()
+    rated = _rated(request).majorities()
     with _reading(request, chosen) as connection:  # until the page is made, since indexing would slow that down
         page = browse.page(connection, chosen, number)
         contents = browse.contents(studio.library, page.rows)
@@ -43,7 +43,7 @@ def rows(request: Request) -> Response:
             chosen=chosen,
             ranged=any(bound is not None for name in RANGES for bound in chosen.bounds(name)),
             choices=browse.choices(connection),
-            found=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in page.rows],
+            listed=[(row, _excerpt(contents.get(row.id)), contents.get(row.id)) for row in page.rows],
             rated={row.id: code for row in page.rows if (code := _rated_as(row, rated)) is not None},
             any_rated=bool(rated),
             total=page.total,
@@ -63,20 +63,20 @@ def progress(request: Request) -> Response:
 def row(request: Request) -> Response:
     """One row: what was compared, every verdict, what people said, and its neighbours within the filter."""
     studio, index, chosen = studio_of(request), _index(request), Filter.read(request.query_params)
-    found, others = _found(request, index)
+    indexed, others = _named_row(request, index)
     with _reading(request, chosen) as connection:
-        before, after = browse.neighbours(connection, chosen, found)
-    content = browse.content(studio.library, found)[0]
+        before, after = browse.neighbours(connection, chosen, indexed)
+    content = browse.content(studio.library, indexed)[0]
     return show(
         request,
         "row.html.jinja",
-        found=found,
-        link=Filter().query(**found.address),
+        indexed=indexed,
+        link=Filter().query(**indexed.address),
         others=others,
         row=content,
-        kind=found.kind,
+        kind=indexed.kind,
         shown=_shown(content, request.query_params.get("view", "")),
-        said=said_of(studio.people, found.row_id),
+        answers=answers_on(studio.people, indexed.row_id),
         before=before,
         after=after,
         chosen=chosen,
@@ -86,21 +86,21 @@ def row(request: Request) -> Response:
 def calls(request: Request) -> Response:
     """The calls behind a row: the prompt as it was sent, what came back, tokens and cost."""
     studio, index = studio_of(request), _index(request)
-    found, _ = _found(request, index)
-    content, work = browse.content(studio.library, found)[0], studio.library.find(found.folder)
+    indexed, _ = _named_row(request, index)
+    content, work = browse.content(studio.library, indexed)[0], studio.library.find(indexed.folder)
     if isinstance(content, ScoredRow) or work is None:
         raise NotFoundError("This row has no calls.")
-    folder = (work.path / found.file).parent
+    folder = (work.path / indexed.file).parent
     # A failure does not say how its judge was asked, so its calls are those that have its texts.
     whole = isinstance(content, FailureRow) or "whole" in request.query_params
     return show(
         request,
         "row_calls.html.jinja",
-        found=found,
-        query=Filter().query(**found.address),
+        indexed=indexed,
+        query=Filter().query(**indexed.address),
         recorded=None if isinstance(content, FailureRow) or whole else calls_of(content, folder, work.path),
         searched=searched(content, folder) if whole else [],
-        taken=taken,
+        totals=totals,
         prompt_of=prompt_of,
         answer_of=answer_of,
         part="hx-request" in request.headers,
@@ -121,12 +121,12 @@ def _lines(request: Request, chosen: Filter) -> Iterator[str]:
     """The lines of an export. Rows whose file has changed since are left out."""
     studio = studio_of(request)
     with _reading(request, chosen, first=False) as connection:
-        for batch in browse.every(connection, chosen):
+        for batch in browse.batches(connection, chosen):
             by_id = browse.contents(studio.library, batch)
             yield "".join(
-                json.dumps(browse.wire(by_id[found.id]), ensure_ascii=False, allow_nan=False) + "\n"
-                for found in batch
-                if found.id in by_id
+                json.dumps(browse.wire(by_id[indexed.id]), ensure_ascii=False, allow_nan=False) + "\n"
+                for indexed in batch
+                if indexed.id in by_id
             )
 
 
@@ -143,13 +143,13 @@ def _rated(request: Request) -> RatedRows:
     return studio_of(request).rated
 
 
-def _rated_as(row: Found, rated: Mapping[int, int]) -> int | None:
+def _rated_as(row: IndexedRow, rated: Mapping[int, int]) -> int | None:
     """How the raters of a row see its judge; None if nobody rated it."""
     code = None if row.compared is None else rated.get(row.compared)
     return UNDECIDED if code is not None and row.p == 0.5 else code
 
 
-def _found(request: Request, index: RowIndex) -> tuple[Found, list[Found]]:
+def _named_row(request: Request, index: RowIndex) -> tuple[IndexedRow, list[IndexedRow]]:
     """The row that an address names, and other rows of the same id in its folder, such as other judges' verdicts."""
     query = request.query_params
     line = query.get("line", "")

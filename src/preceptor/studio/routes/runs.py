@@ -67,7 +67,7 @@ def overlay(request: Request) -> Response:
     """Several runs on top of each other."""
     states = [studio_of(request).runs.state(_named(request, name)) for name in request.query_params.getlist("name")[:8]]
     if not states:
-        raise NotFoundError("No run is chosen; tick some in the list of runs.")
+        raise NotFoundError("No run is selected; tick some in the list of runs.")
     return show(request, "runs_overlay.html.jinja", states=states, figures=figures.overlaid(states))
 
 

@@ -20,9 +20,9 @@ PAGE = 50
 MOST_CHOICES = 300
 """Cohorts or judges that a filter offers."""
 MOST_SAME = 200
-"""Rows of one id in a folder."""
+"""Rows of one id in a folder that are read."""
 _BATCH = 500
-_FOUND = (
+_SELECT = (
     "SELECT rows.*, folder, files.place AS file_place, rows.place & 1099511627775 AS line, "
     "(SELECT name FROM names WHERE names.id = cohort) AS cohort_name, "
     "(SELECT name FROM names WHERE names.id = judge) AS judge_name, "
@@ -32,7 +32,7 @@ _FOUND = (
 
 
 @dataclass(frozen=True)
-class Found:
+class IndexedRow:
     """A row as the index knows it."""
 
     id: int
@@ -76,7 +76,7 @@ class Found:
 class Page:
     """Rows that stand on one page."""
 
-    rows: Sequence[Found]
+    rows: Sequence[IndexedRow]
     number: int
     """Counted from 1."""
     total: int
@@ -122,7 +122,7 @@ def _ids(index: sqlite3.Connection, chosen: Filter, number: int, beside: str) ->
     return [(id_, value) for id_, value in index.execute(query, [*condition.values, PAGE, PAGE * (number - 1)])]
 
 
-def every(index: sqlite3.Connection, chosen: Filter) -> Iterator[list[Found]]:
+def batches(index: sqlite3.Connection, chosen: Filter) -> Iterator[list[IndexedRow]]:
     """All rows of a filter in its order, a few hundred at a time."""
     condition, (key, way) = chosen.condition(), chosen.order
     cursor = index.execute(
@@ -132,18 +132,20 @@ def every(index: sqlite3.Connection, chosen: Filter) -> Iterator[list[Found]]:
         yield _by_ids(index, ids)
 
 
-def find(index: sqlite3.Connection, folder: str, row_id: str) -> list[Found]:
+def find(index: sqlite3.Connection, folder: str, row_id: str) -> list[IndexedRow]:
     """The rows of an id in a folder, as they were written. An audit has one for each judge."""
     return _read(
-        index, f"{_FOUND} WHERE folder = ? AND row_id = ? ORDER BY rows.place LIMIT ?", [folder, row_id, MOST_SAME]
+        index, f"{_SELECT} WHERE folder = ? AND row_id = ? ORDER BY rows.place LIMIT ?", [folder, row_id, MOST_SAME]
     )
 
 
-def neighbours(index: sqlite3.Connection, chosen: Filter, row: Found) -> tuple[Found | None, Found | None]:
+def neighbours(
+    index: sqlite3.Connection, chosen: Filter, row: IndexedRow
+) -> tuple[IndexedRow | None, IndexedRow | None]:
     """The rows before and after one in the order of a filter; the row itself need not be in it."""
     condition, (key, way) = chosen.condition(), chosen.order
     [(value, place)] = index.execute(f"SELECT {key}, place FROM rows WHERE id = ?", [row.id])
-    found: list[Found | None] = []
+    found: list[IndexedRow | None] = []
     for after in (False, True):
         up = after == (way == "ASC")
         beside = index.execute(
@@ -168,7 +170,7 @@ def choices(index: sqlite3.Connection) -> Choices:
 _NAMES = "SELECT name FROM names WHERE id IN (SELECT DISTINCT {} FROM rows) ORDER BY name LIMIT ?"
 
 
-def content(library: Library, row: Found) -> tuple[AnyRow, Row]:
+def content(library: Library, row: IndexedRow) -> tuple[AnyRow, Row]:
     """The row itself, from its file, and as it stands there.
 
     Raises: UsageError if it is not there any more.
@@ -179,7 +181,7 @@ def content(library: Library, row: Found) -> tuple[AnyRow, Row]:
     return read, raw
 
 
-def contents(library: Library, rows: Sequence[Found]) -> dict[int, AnyRow]:
+def contents(library: Library, rows: Sequence[IndexedRow]) -> dict[int, AnyRow]:
     """The rows themselves, by their id in the index; those that are not there any more are left out."""
     by_id: dict[int, AnyRow] = {}
     whole: dict[RowFile, tuple[ScoredRow, ...]] = {}
@@ -200,23 +202,23 @@ def wire(row: AnyRow) -> JsonObject:
     return row.model_dump(mode="json") if isinstance(row, ScoredRow) else row.wire()
 
 
-def _file(library: Library, row: Found) -> RowFile:
+def _file(library: Library, row: IndexedRow) -> RowFile:
     work = library.find(row.folder)
     if work is None:
         raise UsageError(f"{row.folder}: this folder is not here any more")
     return RowFile(work, row.file)
 
 
-def _by_ids(index: sqlite3.Connection, ids: Sequence[int]) -> list[Found]:
+def _by_ids(index: sqlite3.Connection, ids: Sequence[int]) -> list[IndexedRow]:
     """The rows with these ids, in their order."""
     marks = ",".join("?" * len(ids))
-    by_id = {row.id: row for row in _read(index, f"{_FOUND} WHERE rows.id IN ({marks})", ids)}
+    by_id = {row.id: row for row in _read(index, f"{_SELECT} WHERE rows.id IN ({marks})", ids)}
     return [by_id[id_] for id_ in ids if id_ in by_id]
 
 
-def _read(index: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[Found]:
+def _read(index: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[IndexedRow]:
     return [
-        Found(
+        IndexedRow(
             id=row["id"], folder=row["folder"], file=row["file_place"], line=row["line"], start=row["start"],
             bytes=row["bytes"], row_id=row["row_id"], kind=row["kind"], cohort=row["cohort_name"],
             judge=row["judge_name"], reason=row["reason_name"], p=row["p"], disagreement=row["disagreement"],

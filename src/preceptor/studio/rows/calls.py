@@ -52,7 +52,7 @@ _Calls = list[RecordedCall | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallGroup:
     """The calls behind one presentation, or behind the scores of one response as a trajectory."""
 
     verdict: VerdictRow | None
@@ -67,7 +67,7 @@ class Asked:
 class CallsOfRow:
     """What the ledger has about a row."""
 
-    asked: list[Asked] = field(default_factory=list[Asked])
+    groups: list[CallGroup] = field(default_factory=list[CallGroup])
     missing: list[str] = field(default_factory=list[str])
     """What could not be found, and why."""
 
@@ -77,11 +77,11 @@ class CallsOfRow:
     @property
     def calls(self) -> list[RecordedCall]:
         """All calls, each once; no failed attempts."""
-        return list({call.key: call for asked in self.asked for call in asked.calls}.values())
+        return list({call.key: call for group in self.groups for call in group.calls}.values())
 
 
 @dataclass(frozen=True)
-class Taken:
+class Totals:
     """What calls took together."""
 
     calls: int
@@ -95,11 +95,11 @@ class Taken:
     """Dollars of the failed attempts whose price is known."""
 
 
-def taken(calls: Sequence[RecordedCall]) -> Taken:
+def totals(calls: Sequence[RecordedCall]) -> Totals:
     """What calls and failed attempts took together."""
     costs = [call.cost_usd for call in calls]
     attempts = [call for call in calls if call.attempt]
-    return Taken(
+    return Totals(
         calls=len(calls) - len(attempts),
         attempts=len(attempts),
         prompt_tokens=sum(call.prompt_tokens for call in calls),
@@ -116,22 +116,22 @@ def calls_of(row: PreferenceRow, folder: Path, root: Path) -> CallsOfRow:
         folder: where its file is, with the ledger beside it.
         root: the folder of the whole work, which keeps the constitutions.
     """
-    found = CallsOfRow()
+    result = CallsOfRow()
     ledger = ledger_in(folder)
     if ledger is None:
-        found.missing.append("There is no ledger beside this file.")
-        return found
+        result.missing.append("There is no ledger beside this file.")
+        return result
     known = _constitutions((folder, root))
     verdicts = list(row.verdicts)
     try:
         for settings in _settings(row.settings):
             if verdicts:
-                verdicts = verdicts[_add(found, row, verdicts, settings, known, ledger) :]
-        _add_scores(found, row, known, ledger)
-        found.attempts += attempts_by_key(ledger, [call.key for call in found.calls])
+                verdicts = verdicts[_add(result, row, verdicts, settings, known, ledger) :]
+        _add_scores(result, row, known, ledger)
+        result.attempts += attempts_by_key(ledger, [call.key for call in result.calls])
     except (PreceptorError, ValidationError) as error:
-        found.missing.append(str(error).splitlines()[0])
-    return found
+        result.missing.append(str(error).splitlines()[0])
+    return result
 
 
 def ledger_in(folder: Path) -> Path | None:
@@ -174,7 +174,7 @@ def answer_of(call: RecordedCall) -> str:
 
 
 def _add(
-    found: CallsOfRow,
+    result: CallsOfRow,
     row: PreferenceRow,
     verdicts: Sequence[VerdictRow],
     settings: PairwiseSettings,
@@ -185,7 +185,7 @@ def _add(
     first = verdicts[0]
     constitution = known.get(first.constitution_hash)
     if constitution is None:
-        found.missing.append(f"The constitution {first.constitution_hash} of {first.judge} is in no file any more.")
+        result.missing.append(f"The constitution {first.constitution_hash} of {first.judge} is no longer in any file.")
         return len(verdicts)
     presented: list[_Calls] = []
     for shape in _SHAPES:
@@ -194,16 +194,16 @@ def _add(
         if any(call for calls in presented for call in calls):
             break
     else:
-        found.missing.append(
+        result.missing.append(
             f"No call of {first.judge} is found. The judge was asked in a way that cannot be repeated from the row, "
             "for instance about a trajectory that was shortened to fit its window, or the ledger is another one."
         )
         return len(presented)
     missing = sum(call is None for calls in presented for call in calls)
     if missing:
-        found.missing.append(f"Calls of {first.judge} that are not on record: {missing}.")
+        result.missing.append(f"Calls of {first.judge} that are not on record: {missing}.")
     for verdict, calls in zip(verdicts, presented, strict=False):
-        found.asked.append(Asked(verdict, None, tuple(call for call in calls if call)))
+        result.groups.append(CallGroup(verdict, None, tuple(call for call in calls if call)))
     return len(presented)
 
 
@@ -226,7 +226,7 @@ def _presented(
         yield replay.calls
 
 
-def _add_scores(found: CallsOfRow, row: PreferenceRow, known: dict[str, Constitution], ledger: Path) -> None:
+def _add_scores(result: CallsOfRow, row: PreferenceRow, known: dict[str, Constitution], ledger: Path) -> None:
     """Adds the calls behind the scores of trajectories and of their steps."""
     if row.chosen_steps is None or not row.verdicts or row.verdicts[0].constitution_hash not in known:
         return
@@ -240,10 +240,10 @@ def _add_scores(found: CallsOfRow, row: PreferenceRow, known: dict[str, Constitu
                 judge.score([(comparison.prompt, response)])
             calls = tuple(call for call in replay.calls if call)
             if calls:
-                found.asked.append(Asked(None, place, calls))
+                result.groups.append(CallGroup(None, place, calls))
                 break
         if not calls:
-            found.missing.append(f"No call behind the scores of response {place} is found.")
+            result.missing.append(f"No call behind the scores of response {place} is found.")
 
 
 def _settings(text: str) -> list[PairwiseSettings]:

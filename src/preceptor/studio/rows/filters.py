@@ -32,7 +32,7 @@ RATED = {
     "undecided": f"{_RATED} AND (p = 0.5 OR compared IN (SELECT compared FROM temp.rated WHERE people = 2))",
     "not rated": f"compared IS NOT NULL AND NOT {_RATED}",
 }
-"""What raters of the studio said; `said.RatedRows.attach` makes the table."""
+"""What raters of the studio said; `rated.RatedRows.attach` makes the table."""
 FLIP = {"yes": "flip = 1", "no": "flip = 0"}
 _NAMED = ("cohort", "judge", "reason")
 RANGES = ("p", "disagreement", "length", "difference", "score")
@@ -90,7 +90,7 @@ class Filter:
     def read(cls, query: Mapping[str, str]) -> "Filter":
         """The filter in an address.
 
-        Raises: UsageError for a number that is none, or an unknown choice.
+        Raises: UsageError for an unknown choice, or for text where a number is expected.
         """
         given = {field.name: query[field.name].strip() for field in fields(cls) if query.get(field.name, "").strip()}
         made = cls(**given)
@@ -105,7 +105,7 @@ class Filter:
     def bounds(self, name: str) -> tuple[float | None, float | None]:
         """The limits of a column, each None where there is none.
 
-        Raises: UsageError for a limit that is no number.
+        Raises: UsageError for a limit that is not a number.
         """
         return _number(name, "from", getattr(self, f"{name}_from")), _number(name, "to", getattr(self, f"{name}_to"))
 

@@ -110,9 +110,10 @@ class RowIndex:
                 self._nobody_reads.clear()
         try:
             self._make()
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as opened_:
-                opened_.row_factory = sqlite3.Row
-                yield opened_
+            address = f"{self.path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
+                connection.row_factory = sqlite3.Row
+                yield connection
         except (sqlite3.Error, OverflowError) as error:
             raise PreceptorError(
                 f"{self.path}: the index cannot be read: {error}; stop the studio, delete this file and start again"

@@ -17,7 +17,7 @@ from preceptor.studio.rows.entries import AGREES, DIFFERS, UNDECIDED, comparison
 
 
 @dataclass(frozen=True)
-class SaidOfRow:
+class AnswerOnRow:
     """One person's answer about a row."""
 
     queue: int
@@ -30,7 +30,7 @@ class SaidOfRow:
     at: str
 
 
-def said_of(people: Database, row_id: str) -> list[SaidOfRow]:
+def answers_on(people: Database, row_id: str) -> list[AnswerOnRow]:
     """All answers about rows of this id in any queue, the earliest first; answers that were taken back are left out."""
     records = people.all(
         "SELECT queues.id AS queue, queues.name AS queue_name, items.id AS item, raters.name, answer, reason, "
@@ -41,7 +41,7 @@ def said_of(people: Database, row_id: str) -> list[SaidOfRow]:
         row_id,
     )
     return [
-        SaidOfRow(
+        AnswerOnRow(
             queue=record["queue"],
             queue_name=record["queue_name"],
             item=record["item"],
@@ -63,22 +63,22 @@ class RatedRows:
         self._people = people
         self._lock = Lock()
         self._seen = -1
-        self._said: Mapping[int, int] = {}
+        self._majorities: Mapping[int, int] = {}
         self._keys: dict[int, dict[Pair, tuple[int, int]]] = {}
         """Of each item's pairs, the keys with the first and with the second response as the better one."""
 
-    def said(self) -> Mapping[int, int]:
+    def majorities(self) -> Mapping[int, int]:
         """`AGREES`, `DIFFERS` or `UNDECIDED`, by the `comparison_key` of what a judge may have chosen."""
         with self._lock:
             changes = self._people.changes
             if changes != self._seen:
-                self._said, self._seen = self._counted(), changes
-            return self._said
+                self._majorities, self._seen = self._counted(), changes
+            return self._majorities
 
     def attach(self, index: sqlite3.Connection) -> None:
         """Makes the table `temp.rated` for conditions of a filter."""
         index.execute("CREATE TEMP TABLE rated (compared INTEGER PRIMARY KEY, people INTEGER NOT NULL)")
-        index.executemany("INSERT INTO temp.rated VALUES (?, ?)", self.said().items())
+        index.executemany("INSERT INTO temp.rated VALUES (?, ?)", self.majorities().items())
 
     def _counted(self) -> Mapping[int, int]:
         votes: dict[tuple[int, int], Counter[Opinion]] = {}
@@ -92,11 +92,11 @@ class RatedRows:
                     votes.setdefault((first, second), Counter())[opinion] += 1
                 else:  # the same pair may be the other way round in another queue
                     votes.setdefault((second, first), Counter())[_SWAPPED[opinion]] += 1
-        said: dict[int, int] = {}
+        found: dict[int, int] = {}
         for (first, second), counted in votes.items():
-            said[first] = _against(counted["a"], counted["b"], counted["tie"])
-            said[second] = _against(counted["b"], counted["a"], counted["tie"])
-        return said
+            found[first] = _against(counted["a"], counted["b"], counted["tie"])
+            found[second] = _against(counted["b"], counted["a"], counted["tie"])
+        return found
 
     def _keys_of(self, item: int) -> Mapping[Pair, tuple[int, int]]:
         if item not in self._keys:

@@ -13,7 +13,7 @@ from preceptor.studio.rows import browse
 from preceptor.studio.rows.entries import AGREES, DIFFERS, UNDECIDED, comparison_key
 from preceptor.studio.rows.filters import Filter
 from preceptor.studio.rows.index import RowIndex
-from preceptor.studio.rows.said import RatedRows
+from preceptor.studio.rows.rated import RatedRows
 from studio_people import rate
 from studio_small import make_queue, make_studio
 
@@ -45,11 +45,11 @@ def test_the_majority_counts_in_all_queues_together(studio: Studio) -> None:
     second = make_queue(studio.people, [turned], "second", raters_per_row=1)
     rate(studio.people, first, "Ada", {"r0": "a", "r1": "cannot_tell"})
     rated = RatedRows(studio.people)
-    assert rated.said() == {keys(0)[0]: AGREES, keys(0)[1]: DIFFERS}
+    assert rated.majorities() == {keys(0)[0]: AGREES, keys(0)[1]: DIFFERS}
     rate(studio.people, first, "Ben", {"r0": "b"})
-    assert set(rated.said().values()) == {UNDECIDED}
+    assert set(rated.majorities().values()) == {UNDECIDED}
     rate(studio.people, second, "Cem", {"other": "b"})  # "one 0" once more
-    assert rated.said() == {keys(0)[0]: AGREES, keys(0)[1]: DIFFERS}
+    assert rated.majorities() == {keys(0)[0]: AGREES, keys(0)[1]: DIFFERS}
 
 
 def test_known_answers_measure_raters_and_rankings_are_pairs(studio: Studio) -> None:
@@ -59,7 +59,7 @@ def test_known_answers_measure_raters_and_rankings_are_pairs(studio: Studio) -> 
     ranking = create(studio.people, "rank", "rank", [NewItem(row)], source="a test", guidelines=Guidelines())
     rate(studio.people, kept, "Ada", {"r0": "a", "r2": "cannot_tell"})
     rate(studio.people, ranking, "Ada", {"k": (2, 1, 3)})
-    said = RatedRows(studio.people).said()
+    said = RatedRows(studio.people).majorities()
     assert len(said) == 6
     assert (said[keys(1)[0]], said[keys(1)[1]]) == (AGREES, DIFFERS)
 
