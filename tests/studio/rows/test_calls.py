@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
 import preceptor as pc
 from backends.fault_server import TABLE, FaultServer, Script
-from preceptor.core.types import JsonObject, JsonValue
+from preceptor.core.types import JsonObject
 from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, totals
 
 QUESTION: JsonObject = {"id": "r0", "prompt": "Why?", "response_a": 'He said "no"\n\\ ☃', "response_b": "Because."}
