@@ -24,6 +24,22 @@ def audit(
         ),
     ] = None,
     ensemble: Annotated[bool, typer.Option("--ensemble", help="Also audit all judges together.")] = False,
+    cascade: Annotated[
+        bool,
+        typer.Option("--cascade", help="Also calibrate the judges as a cascade, the cheapest first, and audit it."),
+    ] = False,
+    agreement: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of a cascade's answers that people are to agree with.")
+    ] = 0.8,
+    certainty: Annotated[
+        float, typer.Option(metavar="SHARE", help="Probability with which the labels guarantee that share.")
+    ] = 0.9,
+    save_cascade: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Write the cascade, for `label --judges FILE.json`, if one is certified."
+        ),
+    ] = None,
     save_calibration: Annotated[
         Path | None,
         typer.Option(
@@ -53,6 +69,10 @@ def audit(
         judges=judges,
         out=out or Path("audits") / data.stem,
         ensemble=ensemble,
+        cascade=cascade,
+        agreement=agreement,
+        certainty=certainty,
+        save_cascade=save_cascade,
         limit=limit,
         strict=strict,
         budget=budget,

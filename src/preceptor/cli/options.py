@@ -91,7 +91,9 @@ def judges(
     judges: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A TOML file of [[judges]] that replaces the three above.", rich_help_panel=JUDGES
+            metavar="FILE",
+            help="A TOML file of [[judges]], or a cascade that an audit saved; replaces the three above.",
+            rich_help_panel=JUDGES,
         ),
     ] = None,
     calibration: Annotated[

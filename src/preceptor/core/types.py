@@ -223,9 +223,10 @@ class Verdict(Frozen):
 class JudgeFailure(Frozen):
     """Why a judge call gave no verdict. A failure is never a number and never a tie."""
 
-    reason: Literal["prompt_too_long", "invalid_log_probs", "no_answer", "refused", "backend_error"]
+    reason: Literal["prompt_too_long", "invalid_log_probs", "no_answer", "refused", "backend_error", "unsure"]
     """`no_answer`: the judge answered, but with none of the choices. `refused`: the server rejects this request, and
-    would reject it again. `backend_error`: the call failed, and may succeed the next time."""
+    would reject it again. `backend_error`: the call failed, and may succeed the next time. `unsure`: no judge of a
+    cascade is confident enough to answer."""
     detail: str
     usage: Usage = Usage()
     """Tokens that the failed call used."""

@@ -29,7 +29,7 @@ from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import check_scoring
 from preceptor.judging.settings import PairwiseSettings
-from preceptor.judging.specs import JudgeSpec, check_judges, check_prices, make_judge
+from preceptor.judging.specs import JudgeSpec, build_judge, check_judges, check_prices, check_single, model_names
 from preceptor.store.ledger import NO_CALLS, Ledger, LedgerTotals
 
 _LOG = logging.getLogger("preceptor.judge")
@@ -54,6 +54,8 @@ class Judge:
         variant: how responses are compared, such as `detailed+cot`; `detailed` by default.
         settings: all settings of the comparison, in place of a variant.
         calibration: file that an audit wrote for this judge with `save_calibration`; applied to comparisons.
+        cascade: file that an audit wrote with `save_cascade`, whose first judge is this one: comparisons of which it is
+            unsure go to the next judges. Scores are not asked for.
         weight: weight of this judge in an ensemble.
         connection: settings of the connection to a model server: a `Connection`, or a dict.
         ledger: file of recorded answers. By default they are kept in memory, which grows with every new question.
@@ -71,6 +73,7 @@ class Judge:
         *,
         settings: PairwiseSettings | Mapping[str, Any] | None = None,
         calibration: str | Path | None = None,
+        cascade: str | Path | None = None,
         weight: float = 1.0,
         connection: Connection | Mapping[str, Any] | None = None,
         ledger: str | Path | None = None,
@@ -83,6 +86,7 @@ class Judge:
             "settings": settings,
             "weight": weight,
             "calibration": None if calibration is None else str(calibration),
+            "cascade": None if cascade is None else str(cascade),
         }
         try:
             spec = JudgeSpec.model_validate({name: value for name, value in fields.items() if value is not None})
@@ -232,6 +236,7 @@ class Judge:
         parts = [repr(spec.model), f"constitution={spec.constitution!r}"]
         parts.append(f"settings={spec.settings!r}" if spec.settings else f"variant={spec.variant or 'detailed'!r}")
         parts += [f"calibration={spec.calibration!r}"] if spec.calibration else []
+        parts += [f"cascade={spec.cascade!r}"] if spec.cascade else []
         return f"Judge({', '.join(parts)})"
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -301,27 +306,30 @@ class _OpenJudge:
         self, spec: JudgeSpec, connection: Connection | None, ledger: Path | None, budget: float | None
     ) -> None:
         self.spec = spec
-        self.model: LanguageModel = open_model(spec.model, connection)
-        check_prices(budget, [self.model])
+        self.models: dict[str, LanguageModel] = {name: open_model(name, connection) for name in model_names([spec])}
+        self.model = self.models[spec.model]
+        check_prices(budget, list(self.models.values()))
         if ledger is not None:
             ledger.parent.mkdir(parents=True, exist_ok=True)
         self.ledger = Ledger(Path(":memory:") if ledger is None else ledger, budget)
 
     @cached_property
     def comparer(self) -> PreferenceJudge:
-        return make_judge(self.spec, self.model, self.ledger)
+        return build_judge([self.spec], self.models, self.ledger)
 
     @cached_property
     def scorer(self) -> ScoreJudge:
+        check_single([self.spec], "scoring")
         constitution, settings = load_constitution(self.spec.constitution), self.spec.resolved()
         check_scoring(constitution, settings)
         return ScoreJudge(self.model, constitution, self.ledger, settings.scoring)
 
     def close(self) -> None:
         self.ledger.close()
-        close: Any = getattr(self.model, "close", None)
-        if close is not None:
-            close()
+        for model in self.models.values():
+            close: Any = getattr(model, "close", None)
+            if close is not None:
+                close()
 
 
 class TrlReward:

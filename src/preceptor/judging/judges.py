@@ -11,7 +11,8 @@ from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec, check_judges, read_judges
 
 Judges: TypeAlias = "Judge | JudgeSpec | str | Path | Sequence[Judge | JudgeSpec | str | Path]"
-"""One judge or several: a `Judge`, a specification, a model string, or the path of a .toml file of [[judges]]."""
+"""One judge or several: a `Judge`, a specification, a model string, or the path of a .toml file of [[judges]] or
+of a cascade that an audit saved."""
 
 
 def judge_specs(judges: Judges) -> tuple[JudgeSpec, ...]:
@@ -44,7 +45,7 @@ def _specs(judge: Judge | JudgeSpec | str | Path) -> tuple[JudgeSpec, ...]:
         return (judge,)
     if not isinstance(judge, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(f"expected a Judge, a JudgeSpec or a model string, got {type(judge).__name__}")
-    if str(judge).endswith(".toml"):
+    if str(judge).endswith((".toml", ".json")):
         return read_judges(Path(judge))
     return (JudgeSpec(model=str(judge)),)
 

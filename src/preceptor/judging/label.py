@@ -18,7 +18,7 @@ from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.store.comparisons import ComparisonRow, Unanswered
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.preference_row import MALFORMED, FailureRow, PreferenceRow
+from preceptor.store.preference_row import MALFORMED, UNSURE, FailureRow, PreferenceRow
 from preceptor.store.rows import Malformed
 
 FEWEST = 20
@@ -77,8 +77,8 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        """Comparisons on which the judge failed."""
-        return sum(self.failures.values())
+        """Comparisons on which the judge failed. A cascade that is not sure enough has not failed."""
+        return sum(count for reason, count in self.failures.items() if reason != UNSURE)
 
     def add(self, reason: str, detail: str) -> None:
         """Counts a failure."""
@@ -87,7 +87,7 @@ class Tally:
 
     def check(self, most: float, *, at_end: bool, remedy: str) -> None:
         """Raises: PreceptorError when the share of failures is above `most`, with the reasons grouped."""
-        judged = self.labelled + self.failed
+        judged = self.labelled + sum(self.failures.values())
         if self.failed > most * judged and (judged >= FEWEST or at_end):
             reasons = "; ".join(f"{n} {reason} ({self.examples[reason]})" for reason, n in self.failures.most_common())
             raise PreceptorError(
@@ -170,7 +170,8 @@ def write_judged(
         tally.check(max_failure_rate, at_end=done + rows >= total, remedy=REMEDY)
         outcomes.append(chunk.kept, chunk.failed)
         done += rows
-        progress.advance(done, total, f"{tally.failed} failed")
+        unsure = tally.failures[UNSURE]
+        progress.advance(done, total, f"{tally.failed} failed" + (f", {unsure} unsure" if unsure else ""))
     return tally
 
 

@@ -8,7 +8,7 @@ from preceptor.judging.conduct import RowsTally
 from preceptor.judging.position import first_wins, same_position_wins
 from preceptor.judging.warnings import JudgeConduct, JudgeWarning, judge_warnings
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.preference_row import MALFORMED
+from preceptor.store.preference_row import MALFORMED, UNSURE
 
 
 class LabelCounts(Frozen):
@@ -83,7 +83,8 @@ def count_outcomes(outcomes: Outcomes) -> CountedOutcomes:
         tally.add(row)
     reasons = Counter(row.reason for row in outcomes.failure_rows())
     malformed, both = reasons.pop(MALFORMED, 0), swapped[True] + swapped[False]
-    conducts = tuple(tally.conducts(dict(reasons)))
+    failed = {reason: count for reason, count in reasons.items() if reason != UNSURE}
+    conducts = tuple(tally.conducts(failed))
     counts = LabelCounts(
         preferences=preferences,
         failures=sum(reasons.values()),

@@ -5,59 +5,21 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.names import check_name
 from preceptor.core.errors import UsageError
-from preceptor.core.settings import Settings
-from preceptor.core.types import Frozen, NonEmpty, Weight
+from preceptor.core.types import Frozen
 from preceptor.core.validation import explain
-from preceptor.judging import calibration
+from preceptor.judging import calibration, cascade
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge, PreferenceJudge
+from preceptor.judging.judge_spec import JudgeSpec
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.scored import ScoredPairJudge, check_scoring
-from preceptor.judging.settings import PairwiseSettings, variant
 from preceptor.store.ledger import Ledger
 from preceptor.store.reading import read_settings
-
-
-class JudgeSpec(Settings):
-    """One judge of comparisons."""
-
-    model: NonEmpty = "embedded"
-    """A model string."""
-    constitution: NonEmpty = "helpful"
-    """Name of a shipped constitution, or path of a .toml file."""
-    variant: NonEmpty | None = None
-    """Short name of a way of asking, such as `detailed+cot`; see `preceptor.judging.settings.variant`."""
-    settings: PairwiseSettings | None = None
-    """All settings of the way of asking, in place of a variant."""
-    weight: Weight = 1.0
-    """Weight in an ensemble."""
-    calibration: NonEmpty | None = None
-    """A file that `preceptor audit --save-calibration` wrote for this judge."""
-
-    @model_validator(mode="after")
-    def _one_way_of_asking(self) -> "JudgeSpec":
-        if self.variant is not None and self.settings is not None:
-            raise ValueError("give either a variant or settings, not both")
-        return self
-
-    @property
-    def way(self) -> str:
-        """The way of asking in a word or two."""
-        if self.settings is not None and self.settings.shown == "alone":
-            return "scored"
-        return self.variant or ("detailed" if self.settings is None else "settings")
-
-    def resolved(self) -> PairwiseSettings:
-        """The way of asking.
-
-        Raises: UsageError for an unknown variant.
-        """
-        return variant(self.variant) if self.variant else self.settings or PairwiseSettings()
 
 
 class JudgesFile(Frozen):
@@ -67,10 +29,12 @@ class JudgesFile(Frozen):
 
 
 def read_judges(path: Path) -> tuple[JudgeSpec, ...]:
-    """The judges of a TOML file.
+    """The judges of a TOML file, or a cascade, which is one judge.
 
     Raises: UsageError naming the file, the key and what was expected.
     """
+    if path.suffix == ".json":
+        return (cascade.load(path).first.model_copy(update={"calibration": None, "cascade": str(path)}),)
     try:
         return JudgesFile.model_validate(read_settings(path, "the judges")).judges
     except ValidationError as error:
@@ -106,13 +70,43 @@ def check_judges(specs: Sequence[JudgeSpec]) -> None:
             check_scoring(constitution, settings)
         if spec.calibration:
             calibration.load(Path(spec.calibration))
+        if spec.cascade:
+            check_judges([step.judge for step in cascade.load(Path(spec.cascade)).steps])
+
+
+def check_single(specs: Sequence[JudgeSpec], what: str) -> None:
+    """Raises: UsageError if one of the judges is a cascade, which `what` does not take."""
+    for spec in specs:
+        if spec.cascade is not None:
+            raise UsageError(f"{spec.cascade}: {what} takes single judges and no cascade; name its judges one by one")
+
+
+def single_judges(specs: Sequence[JudgeSpec]) -> list[JudgeSpec]:
+    """The judges, each cascade replaced by its own judges.
+
+    Raises: UsageError when the file of a cascade cannot be read.
+    """
+    single: list[JudgeSpec] = []
+    for spec in specs:
+        steps = cascade.load(Path(spec.cascade)).steps[1:] if spec.cascade else ()
+        single += [spec.model_copy(update={"cascade": None}), *(step.judge for step in steps)]
+    return single
+
+
+def model_names(specs: Sequence[JudgeSpec]) -> list[str]:
+    """The model strings of all judges, those of cascades included, each once.
+
+    Raises: UsageError when the file of a cascade cannot be read.
+    """
+    return list(dict.fromkeys(spec.model for spec in single_judges(specs)))
 
 
 def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> PreferenceJudge:
     """The judge of a specification, on an open model.
 
-    Raises: UsageError when the exemplars do not fit, or the calibration belongs to another judge.
+    Raises: UsageError when the exemplars do not fit, the calibration belongs to another judge, or it is a cascade.
     """
+    check_single([spec], "this work")
     settings = spec.resolved()
     kind = PairwiseJudge if settings.shown == "together" else ScoredPairJudge
     judge = kind(model, load_constitution(spec.constitution), settings, ledger)
@@ -126,10 +120,24 @@ def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> Prefere
 def build_judge(specs: Sequence[JudgeSpec], models: Mapping[str, LanguageModel], ledger: Ledger) -> PreferenceJudge:
     """One judge, or the ensemble of several, on open models.
 
+    Args:
+        models: those of `model_names`.
+
     Raises: UsageError; see `make_judge`.
     """
-    judges = [make_judge(spec, models[spec.model], ledger) for spec in specs]
+    judges = [
+        _make_cascade(spec, models, ledger) if spec.cascade else make_judge(spec, models[spec.model], ledger)
+        for spec in specs
+    ]
     return judges[0] if len(judges) == 1 else EnsembleJudge(judges, [spec.weight for spec in specs])
+
+
+def _make_cascade(spec: JudgeSpec, models: Mapping[str, LanguageModel], ledger: Ledger) -> PreferenceJudge:
+    assert spec.cascade is not None
+    loaded = cascade.load(Path(spec.cascade))
+    first, *others = (step.judge for step in loaded.steps)
+    own = spec.model_copy(update={"cascade": None, "weight": 1.0, "calibration": first.calibration})
+    return cascade.CascadeJudge([make_judge(each, models[each.model], ledger) for each in (own, *others)], loaded)
 
 
 def check_prices(budget: float | None, models: Sequence[LanguageModel]) -> None:

@@ -66,6 +66,9 @@ class ComparingJudgeSettings(JudgeSettings):
 
     variant: NonEmpty = "detailed"
     """How it is asked to compare, such as `detailed+cot` or `scored`; see `preceptor label --help`."""
+    cascade: FileName | None = None
+    """A cascade that `preceptor audit --save-cascade` wrote, whose first judge is this one: comparisons of which it is
+    unsure go to the next judges, and what none may answer has no preference."""
 
     @property
     def compares(self) -> bool:
@@ -75,7 +78,7 @@ class ComparingJudgeSettings(JudgeSettings):
     @property
     def spec(self) -> JudgeSpec:
         """The judge for comparisons in training."""
-        return JudgeSpec(model=self.model, constitution=self.constitution, variant=self.variant)
+        return JudgeSpec(model=self.model, constitution=self.constitution, variant=self.variant, cascade=self.cascade)
 
     @property
     def evaluation_spec(self) -> JudgeSpec:
@@ -98,6 +101,12 @@ class RewardingJudgeSettings(ComparingJudgeSettings):
     def compares(self) -> bool:
         """True unless it scores each response alone."""
         return self.mode != "score"
+
+    @model_validator(mode="after")
+    def _cascades_compare(self) -> "RewardingJudgeSettings":
+        if self.cascade is not None and not self.compares:
+            raise ValueError(f'cascade has no meaning with mode = "{self.mode}": a cascade compares two responses')
+        return self
 
 
 class HeldOutJudgeSettings(Frozen):

@@ -6,6 +6,7 @@ from typing import ClassVar
 from preceptor.core.numbers import p_equals, percent, points, points_interval
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.judges.audit_words import headline, sample, with_short_labels
+from preceptor.evaluation.judges.cascade_words import in_words, named
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
@@ -85,6 +86,7 @@ class AuditResult(Audit, ReportedResult):
             notes=[
                 _LEGEND,
                 *_beside(audit, names),
+                *([] if audit.cascade is None else in_words(named(audit.cascade, names))),
                 *([f"report {self.report}"] if self._output is not None else []),
             ],
         )

@@ -152,15 +152,37 @@ class LabelPlan(Tabular):
     """Comparisons whose tokens were counted."""
     assumed: str | None
     """What is assumed about servers that were not contacted; None if nothing is."""
+    expected_calls: int | None = None
+    """Calls if a cascade escalates the share that it escalated in its audit; `calls` is then the most. None for other
+    judges."""
+    expected_cost_usd: float | None = None
+    """Dollars for these calls."""
 
     def table(self) -> Table:
         """Calls, tokens and dollars."""
         rows = [
             ("rows", f"{self.rows}, {self.malformed} unusable"),
-            ("calls", str(self.calls)),
+            ("calls", self._calls),
             ("prompt tokens", f"about {self.prompt_tokens:,}"),
             ("completion tokens", f"at most {self.completion_tokens:,}"),
-            ("cost", "not known: give prices" if self.cost_usd is None else dollars(self.cost_usd, 4)),
+            ("cost", self._cost),
         ]
         notes = [f"Tokens are estimated on {self.estimated_on} comparisons."]
+        if self.expected_calls is not None:
+            notes.append("Tokens are counted as if every judge of the cascade were asked about everything.")
         return pairs(rows, notes=[*notes, *([f"note: {self.assumed}"] if self.assumed else [])])
+
+    @property
+    def _calls(self) -> str:
+        if self.expected_calls is None:
+            return str(self.calls)
+        return f"at most {self.calls}; about {self.expected_calls} if as many escalate as in the audit"
+
+    @property
+    def _cost(self) -> str:
+        if self.cost_usd is None:
+            return "not known: give prices"
+        most = dollars(self.cost_usd, 4)
+        if self.expected_cost_usd is None:
+            return most
+        return f"at most {most}; about {dollars(self.expected_cost_usd, 4)} as in the audit"

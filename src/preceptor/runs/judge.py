@@ -11,8 +11,8 @@ from preceptor.judging.constitution import Constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
-from preceptor.judging.specs import JudgeSpec, make_judge
-from preceptor.recipes.settings import JudgeSettings
+from preceptor.judging.specs import JudgeSpec, build_judge, model_names
+from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.measure import JudgeGrader
 from preceptor.runs.session import Session
@@ -44,8 +44,13 @@ class RunJudge:
 
     def comparer(self, variant: str) -> PreferenceJudge:
         """The judge of two responses."""
-        spec = JudgeSpec(model=self.settings.model, constitution=self.settings.constitution, variant=variant)
-        return make_judge(spec, self.model, self._ledger)
+        settings = self.settings
+        cascade = settings.cascade if isinstance(settings, ComparingJudgeSettings) else None
+        spec = JudgeSpec(model=settings.model, constitution=settings.constitution, variant=variant, cascade=cascade)
+        others = {name: open_model(name) for name in model_names([spec]) if name != settings.model}
+        if others:
+            self._directory.pin_inputs({f"judge {name}": model.identity for name, model in others.items()})
+        return build_judge([spec], {settings.model: self.model} | others, self._ledger)
 
     @cached_property
     def grader(self) -> JudgeGrader | None:

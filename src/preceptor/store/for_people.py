@@ -1,4 +1,4 @@
-"""Writes a file of comparisons for people to label: those on which the judges disagree most."""
+"""Writes a file of comparisons for people to label: those that no judge answers, and those that judges dispute most."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,18 @@ from preceptor.core.errors import UsageError
 from preceptor.core.types import Comparison, Message
 from preceptor.store.files import write_rows
 from preceptor.store.outcomes import Outcomes
-from preceptor.store.preference_row import NO_POLICY, PreferenceRow
+from preceptor.store.preference_row import NO_POLICY, UNSURE, PreferenceRow
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import DISPUTED, Selection, WrongSelectionError, read_selection
 
 FILE = "for_people.jsonl"
+_MOST = 1.0
+"""More than any standard deviation of probabilities."""
 
 
 def write_for_people(outcomes: Outcomes, path: Path, most: int) -> int:
-    """Writes the comparisons on which the judges disagree most, the most disputed first.
+    """Writes the comparisons on which the judges disagree most, the most disputed first. Those that no judge of a
+    cascade was sure enough to answer come before all others, in the order of the data; they need people most.
 
     Disagreement is the standard deviation of p_a among the judges, or among the presentations of a single judge. Among
     equally disputed comparisons, the one whose preference is nearer to one half comes first, then the one earlier in
@@ -52,6 +55,9 @@ def check_unlabelled(path: Path) -> None:
 
 
 def _ranked(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]]:
+    for failed in outcomes.failure_rows():
+        if (comparison := failed.comparison()) is not None and failed.reason == UNSURE:
+            yield (-_MOST, 0.5, failed.row), as_question(comparison, None, DISPUTED)
     for row in outcomes.preference_rows():
         if row.human_p_chosen is None:
             yield (-row.disagreement, row.p_chosen, row.row), question(row, DISPUTED)

@@ -32,6 +32,8 @@ from preceptor.store.selection import Selection, WrongSelectionError, read_selec
 
 MALFORMED = "malformed"
 """The failure reason of an input row that cannot be used."""
+UNSURE = "unsure"
+"""The failure reason of a comparison of which no judge of a cascade is sure enough."""
 NO_POLICY: str = Response.model_fields["policy"].default
 """The policy of a response whose row names none."""
 Place = Literal["a", "b"]
@@ -285,6 +287,16 @@ class FailureRow:
         asked = row.comparison
         texts = (asked.prompt.conversation, asked.a.messages, asked.b.messages)
         return cls(row.number, row.place, name, reason.reason, reason.detail, asked.prompt.cohort, *texts)
+
+    def comparison(self) -> Comparison | None:
+        """The comparison that was asked about, as far as the row keeps it; None for a malformed row and for a row
+        without texts.
+        """
+        if self.id is None or self.prompt is None or self.response_a is None or self.response_b is None:
+            return None
+        prompt = Prompt(id=self.id, conversation=self.prompt, cohort=self.cohort or "all")
+        a, b = (response_of(messages, prompt.id) for messages in (self.response_a, self.response_b))
+        return Comparison(id=self.id, prompt=prompt, a=a, b=b)
 
     @classmethod
     def read(cls, row: Mapping[str, Any] | Malformed, place: str) -> "FailureRow":

@@ -21,14 +21,16 @@ from preceptor.core.validation import check_choice, check_count
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges import judge_audit
+from preceptor.evaluation.judges.cascade_audit import as_cascade, audit_cascade
 from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun
 from preceptor.judging import calibration
+from preceptor.judging import cascade as cascades
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import Tally
-from preceptor.judging.specs import JudgeSpec, check_prices, make_judge
+from preceptor.judging.specs import JudgeSpec, check_prices, check_single, make_judge
 from preceptor.reports.audit.page import render_audit
 from preceptor.results.audit import AuditResult
 from preceptor.store.batches import BatchFolder
@@ -55,11 +57,15 @@ def audit(
     judges: Judges,
     out: str | Path | None = None,
     ensemble: bool = False,
+    cascade: bool = False,
+    agreement: float = 0.8,
+    certainty: float = 0.9,
     limit: int | None = None,
     strict: bool = False,
     budget: float | None = None,
     save_calibration: str | Path | None = None,
     method: calibration.Method = "platt",
+    save_cascade: str | Path | None = None,
     connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
@@ -76,11 +82,16 @@ def audit(
         judges: one judge or several.
         out: folder of the audit; give it again to resume. A temporary folder by default.
         ensemble: also measure the ensemble of all judges.
+        cascade: also calibrate the judges as a cascade, in the order given, and measure it. The thresholds are
+            certified on half of the prompts, and measured on the other half.
+        agreement: the share of the cascade's answers that is to agree with what most people say, between 0 and 1.
+        certainty: the probability with which the labels are to guarantee that, between 0 and 1.
         limit: use only this many rows, from the first.
         strict: refuse unusable rows instead of skipping them.
         budget: the most dollars that all calls of this folder may cost; by default the judges' budget.
         save_calibration: file for a calibration of a single judge, fitted on all labels.
         method: the calibration method.
+        save_cascade: file for the cascade, if one can be certified, which judges are then named by.
         connection: how model servers are reached; by default the judges' connection.
 
     Raises: UsageError on faulty input; PreceptorError when a model cannot be asked or the budget is spent.
@@ -91,10 +102,13 @@ def audit(
     check_choice("method", method, calibration.Method)
     if save_calibration is not None and len(specs) != 1:
         raise UsageError(f"save_calibration is for one judge; {len(specs)} are named")
+    _check_cascade(specs, cascade or save_cascade is not None, agreement, certainty)
     output = output_folder(out)
     check_own(output.path, "audit")
     if save_calibration is not None:
         calibration.check_replaceable(Path(save_calibration))
+    if save_cascade is not None:
+        cascades.check_replaceable(Path(save_cascade))
     with shown(progress) as display:
         display.stage("reading the data")
         read = read_labelled(Path(rows), limit, strict) if isinstance(rows, str | Path) else None
@@ -111,6 +125,12 @@ def audit(
             runs = _all_judged(specs, labelled, ledger, connection, log, ensemble)
             log.stage("measuring")
             measured = judge_audit.audit(runs, [row.selection for row in labelled])
+            if cascade or save_cascade is not None:
+                singles = runs[: len(specs)]
+                names = [judge.label for judge in measured.judges[: len(specs)]]
+                certified = audit_cascade(singles, names, agreement=agreement, certainty=certainty)
+                measured = measured.model_copy(update={"cascade": certified})
+                _save_cascade(save_cascade, as_cascade(certified, singles), log)
             if save_calibration is not None:
                 _save_calibration(Path(save_calibration), runs[0], method)
             facts = {
@@ -142,7 +162,7 @@ def _all_judged(
                 progress.stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
                 judge = make_judge(spec, model, ledger)
                 raters[position] = judge.rater
-                runs[position] = _run(judge, spec, model, rows, progress)
+                runs[position] = replace(_run(judge, spec, model, rows, progress), rater=judge.rater)
         del model
         gc.collect()  # the next model needs the memory
     for note in ledger.notes():
@@ -239,6 +259,30 @@ def _ensemble(specs: Sequence[JudgeSpec], raters: Sequence[Rater], runs: Sequenc
         usage=total_usage(run.usage for run in runs),
         cost=sum(costs) if len(costs) == len(runs) else None,
     )
+
+
+def _check_cascade(specs: Sequence[JudgeSpec], asked_for: bool, agreement: float, certainty: float) -> None:
+    """Raises: UsageError for a cascade among the judges; for a new one of one judge or with an impossible guarantee."""
+    check_single(specs, "an audit")
+    if not asked_for:
+        return
+    if len(specs) < 2:
+        raise UsageError("a cascade has at least two judges, the cheapest first; one is named")
+    for name, value in (("agreement", agreement), ("certainty", certainty)):
+        if not 0.0 < value < 1.0:
+            raise UsageError(f"{name} = {value:g}: expected a share between 0 and 1, such as 0.9")
+
+
+def _save_cascade(path: str | Path | None, cascade: cascades.Cascade | None, progress: Progress) -> None:
+    """Writes the cascade if there is one; an older file is left as it is otherwise."""
+    if path is None:
+        return
+    if cascade is None:
+        progress.note(f"no cascade is certified, so {path} is not written")
+        return
+    with writing(Path(path)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    cascades.save(cascade, Path(path))
 
 
 def _save_calibration(path: Path, run: JudgeRun, method: calibration.Method) -> None:

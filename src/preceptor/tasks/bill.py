@@ -7,7 +7,8 @@ from itertools import islice
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.names import is_served
 from preceptor.core.types import Comparison, Usage
-from preceptor.judging.ensemble import MemberJudge
+from preceptor.judging.cascade import CascadeJudge
+from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
 from preceptor.results.label import LabelPlan
 from preceptor.store.comparisons import pairs_of
 from preceptor.tasks.candidates import Sampling
@@ -34,7 +35,7 @@ def plan(
     usable: Iterable[Comparison],
     rows: int,
     malformed: int,
-    judges: Sequence[MemberJudge],
+    judge: PreferenceJudge,
     policy: LanguageModel | None,
     sampling: Sampling | None,
 ) -> LabelPlan:
@@ -46,11 +47,14 @@ def plan(
         policy: samples the responses as `sampling` says; None if the input has them.
     """
     comparisons = list(islice(usable, ESTIMATED_ON))
-    bills = [_judge_bill(judge, comparisons) for judge in judges]
+    judges = judge.members
+    bills = [_judge_bill(member, comparisons) for member in judges]
+    shares = judge.expected_shares if isinstance(judge, CascadeJudge) else (1.0,) * len(judges)
     if sampling is not None and policy is not None:
         bills.append(_sampling_bill(policy, sampling, comparisons))
     scale = (rows - malformed) / max(1, len(comparisons))
     costs = [bill.cost for bill in bills if bill.cost is not None]
+    shares += (1.0,) * (len(bills) - len(judges))
     return LabelPlan(
         rows=rows,
         malformed=malformed,
@@ -58,8 +62,14 @@ def plan(
         prompt_tokens=round(scale * sum(bill.usage.prompt_tokens for bill in bills)),
         completion_tokens=round(scale * sum(bill.usage.completion_tokens for bill in bills)),
         cost_usd=scale * sum(costs) if len(costs) == len(bills) else None,
+        expected_calls=round(scale * sum(s * bill.calls for s, bill in zip(shares, bills, strict=True)))
+        if isinstance(judge, CascadeJudge)
+        else None,
+        expected_cost_usd=scale * sum(s * cost for s, cost in zip(shares, costs, strict=True))
+        if isinstance(judge, CascadeJudge) and len(costs) == len(bills)
+        else None,
         estimated_on=len(comparisons),
-        assumed=ASSUMED if any(is_served(judge.model.identity) for judge in judges) else None,
+        assumed=ASSUMED if any(is_served(member.model.identity) for member in judges) else None,
     )
 
 

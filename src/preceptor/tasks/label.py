@@ -20,6 +20,7 @@ from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_
 from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import write_judged
 from preceptor.judging.outcome_counts import count_outcomes
+from preceptor.judging.specs import single_judges
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, Design
@@ -124,7 +125,9 @@ def label(
             with _labeller(job, out, ray, workers) as labeller:
                 _pin(out / PINNED, job, labeller.facts)
                 with logged(out, "label", settings, display, partial(in_words, path, budget)) as log:
-                    keep_constitutions(out, [load_constitution(spec.constitution) for spec in job.judges])
+                    keep_constitutions(
+                        out, [load_constitution(each.constitution) for each in single_judges(job.judges)]
+                    )
                     if retry_failed:
                         outcomes.clear()  # answered calls come from the ledger
                     log.stage("labelling")
@@ -185,7 +188,7 @@ def plan_label(
         models = OpenModels.of(job, open_models(job, unasked=True), ledger)
         usable = (row.comparison for row in job.expected_rows() if isinstance(row, ComparisonRow))
         policy = None if models.policy is None else models.policy.model
-        return plan(usable, census.rows, census.malformed, models.judge.members, policy, sampling)
+        return plan(usable, census.rows, census.malformed, models.judge, policy, sampling)
 
 
 def _labeller(job: LabelJob, out: Path, ray: str | None, workers: int | None) -> AbstractContextManager[Labeller]:
@@ -237,7 +240,7 @@ def _result(
     job: LabelJob, labeller: Labeller, ledger: Ledger, outcomes: Outcomes, for_people: int | None, seconds: float
 ) -> LabelResult:
     """The result. Counts come from the files, so they do not depend on how many processes wrote them."""
-    constitutions = {c.hash: c for c in (load_constitution(spec.constitution) for spec in job.judges)}
+    constitutions = {c.hash: c for c in (load_constitution(spec.constitution) for spec in single_judges(job.judges))}
     counted = count_outcomes(outcomes)
     return LabelResult(
         data=str(job.data),

@@ -17,7 +17,7 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import InputRow, Judged, judge_rows
 from preceptor.judging.recorded import RecordedModel
-from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
+from preceptor.judging.specs import JudgeSpec, build_judge, check_prices, model_names
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.store.batches import BatchFolder
 from preceptor.store.comparisons import Design, read_comparisons
@@ -217,7 +217,7 @@ def open_models(
 
     Raises: UsageError, PreceptorError when a model cannot be opened, or has no price and there is a budget.
     """
-    names = [spec.model for spec in job.judges] + ([job.sampling.policy] if job.sampling else [])
+    names = model_names(job.judges) + ([job.sampling.policy] if job.sampling else [])
     check_batch(job.connection, names)
     models = {name: open_model(name, job.connection, unasked=unasked, batches=batches) for name in dict.fromkeys(names)}
     check_prices(job.budget, list(models.values()))

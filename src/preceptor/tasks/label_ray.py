@@ -28,6 +28,7 @@ from preceptor.core.errors import BudgetError, PreceptorError, UsageError
 from preceptor.core.extras import require
 from preceptor.judging.admission import Estimating
 from preceptor.judging.label import InputRow, Judged, judge_rows
+from preceptor.judging.specs import model_names
 from preceptor.store.files import writing
 from preceptor.store.in_memory import name_of, remember
 from preceptor.store.ledger import Ledger
@@ -294,7 +295,7 @@ class _RayLabeller:
     def __init__(self, ray: Any, job: LabelJob, out: Path, workers: int | None) -> None:
         self._ray, self._out, self._budget = ray, out, job.budget
         resources: dict[str, float] = ray.cluster_resources()
-        self._gpus = int(resources.get("GPU", 0) > 0 and any(_has_weights(spec.model) for spec in job.judges))
+        self._gpus = int(resources.get("GPU", 0) > 0 and any(map(_has_weights, model_names(job.judges))))
         most = int(resources.get("GPU" if self._gpus else "CPU", 0))
         if (workers or 1) > most:
             unit = "GPUs" if self._gpus else "cores"

@@ -35,6 +35,8 @@ def with_short_labels(audit: Audit) -> Audit:
         usable=tuple(name[label] for label in audit.usable),
         chosen=audit.chosen,
         unequal=audit.unequal,
+        cascade=audit.cascade
+        and audit.cascade.model_copy(update={"judges": tuple(name[label] for label in audit.cascade.judges)}),
     )
 
 

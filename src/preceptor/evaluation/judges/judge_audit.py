@@ -11,10 +11,11 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Usage
+from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Rater, Usage
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges import agreement
 from preceptor.evaluation.judges.agreement import ReliabilityBin, Side
+from preceptor.evaluation.judges.cascade_result import CascadeAudit
 from preceptor.evaluation.judges.paired import JudgeOutcomes, PairedComparison, compare_all
 from preceptor.judging.calibration import Method, cross_validated, fit
 from preceptor.judging.combine import Combine
@@ -59,6 +60,8 @@ class JudgeRun:
     """How its presentations are combined, for the calibrated preferences."""
     spec: JudgeSpec | None = None
     """The judge's specification; None for an ensemble."""
+    rater: Rater | None = None
+    """Who the judge is, for a cascade."""
 
 
 class Calibrated(Frozen):
@@ -185,6 +188,8 @@ class Audit(Frozen):
     """Number of rows by how they were chosen, if known: "random", "cohort", "planned", "disputed"."""
     unequal: bool = False
     """Whether planned rows had different probabilities; the audit does not correct for this."""
+    cascade: CascadeAudit | None = None
+    """The judges as a cascade, in the order in which they were named; None if that was not asked for."""
 
 
 @dataclass(frozen=True)

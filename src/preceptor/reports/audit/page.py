@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
+from preceptor.evaluation.judges.cascade_words import in_words
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeRun
 from preceptor.reports.audit import figures
 from preceptor.reports.audit.rows import rows_of
@@ -36,6 +37,7 @@ def render_audit(
         short=of_audit(audit),
         every=fitting(rows_of([judge.label for judge in audit.judges], runs)),
         context=context(audit),
+        cascade=[] if audit.cascade is None else in_words(audit.cascade),
         warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
         categories=list(dict.fromkeys(name for judge in judges for name in judge.by_category)),
         alignment=figures.alignment(measured) if measured else None,

@@ -12,7 +12,7 @@ from preceptor.evaluation.policies.result import CostPart, JudgeFacts, PolicyFac
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.outcome_counts import count_outcomes
-from preceptor.judging.specs import JudgeSpec
+from preceptor.judging.specs import JudgeSpec, single_judges
 from preceptor.judging.trajectory import response_text
 from preceptor.store.calls import calls_by_role
 from preceptor.store.outcomes import Outcomes
@@ -42,7 +42,7 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
     """The numbers of a judge and the outcomes of its comparisons."""
     counted = count_outcomes(outcomes)
     counts = counted.counts
-    constitutions = dict.fromkeys(load_constitution(spec.constitution).name for spec in specs)
+    constitutions = dict.fromkeys(load_constitution(spec.constitution).name for spec in single_judges(specs))
     alone = all(spec.resolved().shown == "alone" for spec in specs)
     return JudgeFacts(
         name=" and ".join(dict.fromkeys(member.rater.model.partition("#")[0] for member in judge.members)),

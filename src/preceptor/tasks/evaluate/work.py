@@ -24,7 +24,7 @@ from preceptor.evaluation.policies.result import CostPart, Evaluation
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import label_rows
-from preceptor.judging.specs import JudgeSpec, build_judge, check_prices
+from preceptor.judging.specs import JudgeSpec, build_judge, check_prices, model_names, single_judges
 from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import JUDGE, calls_by_role, notes_of
 from preceptor.store.comparisons import ComparisonRow
@@ -105,7 +105,7 @@ class EvaluationWork:
         trainers = training_models(job.policies)
         names = [policy.name for policy in job.policies]
         facts = judge_facts(judge, job.judges, outcomes)
-        constitutions = [load_constitution(spec.constitution) for spec in job.judges]
+        constitutions = [load_constitution(spec.constitution) for spec in single_judges(job.judges)]
         principles = {constitution.hash: constitution.principles for constitution in constitutions}
         self.comparisons = judged_comparisons(rows, outcomes, training and training[1], principles)
         return compute_evaluation(
@@ -163,7 +163,7 @@ class EvaluationWork:
             path.mkdir(parents=True, exist_ok=True)
         self.progress.stage("opening the judge" if part == "judging" else "opening the training judge")
         with self._ledger(f"{folder}/ledger.sqlite") as ledger:
-            names, batches = dict.fromkeys(spec.model for spec in specs), BatchFolder.beside(ledger)
+            names, batches = model_names(specs), BatchFolder.beside(ledger)
             models = {name: open_model(name, job.connection, batches=batches) for name in names}
             check_prices(job.budget, list(models.values()))
             judge = build_judge(specs, models, ledger)

@@ -1,0 +1,49 @@
+"""The specification of one judge: a model, a constitution and a way of asking."""
+
+from pydantic import model_validator
+
+from preceptor.core.settings import Settings
+from preceptor.core.types import NonEmpty, Weight
+from preceptor.judging.settings import PairwiseSettings, variant
+
+
+class JudgeSpec(Settings):
+    """One judge of comparisons."""
+
+    model: NonEmpty = "embedded"
+    """A model string."""
+    constitution: NonEmpty = "helpful"
+    """Name of a shipped constitution, or path of a .toml file."""
+    variant: NonEmpty | None = None
+    """Short name of a way of asking, such as `detailed+cot`; see `preceptor.judging.settings.variant`."""
+    settings: PairwiseSettings | None = None
+    """All settings of the way of asking, in place of a variant."""
+    weight: Weight = 1.0
+    """Weight in an ensemble."""
+    calibration: NonEmpty | None = None
+    """A file that `preceptor audit --save-calibration` wrote for this judge."""
+    cascade: NonEmpty | None = None
+    """A file that `preceptor audit --save-cascade` wrote: this judge is the first of that cascade, and what it is
+    unsure of goes to the next one."""
+
+    @model_validator(mode="after")
+    def _one_way_of_asking(self) -> "JudgeSpec":
+        if self.variant is not None and self.settings is not None:
+            raise ValueError("give either a variant or settings, not both")
+        if self.calibration is not None and self.cascade is not None:
+            raise ValueError("give either a calibration or a cascade: a cascade names its judges' calibrations itself")
+        return self
+
+    @property
+    def way(self) -> str:
+        """The way of asking in a word or two."""
+        if self.settings is not None and self.settings.shown == "alone":
+            return "scored"
+        return self.variant or ("detailed" if self.settings is None else "settings")
+
+    def resolved(self) -> PairwiseSettings:
+        """The way of asking.
+
+        Raises: UsageError for an unknown variant.
+        """
+        return variant(self.variant) if self.variant else self.settings or PairwiseSettings()
