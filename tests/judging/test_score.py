@@ -11,7 +11,7 @@ from conftest import prompt
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion
 from preceptor.backends.resolve import open_model
 from preceptor.backends.scripted import ScriptedModel
-from preceptor.core.types import JudgeFailure, Message, Prompt, Response, Score, Verdict
+from preceptor.core.types import JudgeFailure, Message, Prompt, Response, Score, Usage, Verdict
 from preceptor.judging.constitution import SCALE, Constitution, load_constitution
 from preceptor.judging.score import ScoreJudge, worst
 from preceptor.judging.settings import ScoreSettings
@@ -225,10 +225,12 @@ def test_where_the_worst_criterion_counts_one_fault_is_not_hidden_by_the_others(
         assert scored.expectation == pytest.approx(expected)
 
 
-def test_the_worst_of_two_uncertain_scores() -> None:
-    """Scores of 2 or 9, each with probability 0.5, independent: the lower one is 9 with 0.25."""
-    one = Verdict(probabilities={s: 0.5 if s in ("2", "9") else 0.0 for s in SCALE}, choice_mass=1.0)
-    lowest = worst([one, one]).probabilities
-    assert lowest["2"] == pytest.approx(0.75)
-    assert lowest["9"] == pytest.approx(0.25)
-    assert sum(lowest.values()) == pytest.approx(1.0)
+def test_doubt_alone_makes_no_low_score_and_the_calls_are_counted_once() -> None:
+    """Scores of 2 or 9, each with probability 0.5, and 6 for sure: the lowest expectation is 5.5."""
+    unsure = Verdict(
+        probabilities={s: 0.5 if s in ("2", "9") else 0.0 for s in SCALE}, choice_mass=1.0, usage=Usage(prompt_tokens=3)
+    )
+    sure = Verdict(probabilities={s: float(s == "6") for s in SCALE}, choice_mass=1.0, usage=Usage(prompt_tokens=4))
+    lowest = worst([sure, unsure, unsure])
+    assert lowest.probabilities == unsure.probabilities
+    assert lowest.usage.prompt_tokens == 10

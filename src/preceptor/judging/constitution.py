@@ -97,7 +97,8 @@ class ScoreRubric(Frozen):
 
     criteria: tuple[Criterion, ...] = ()
     combine: Literal["mean", "worst"] = "mean"
-    """The score by several criteria: their weighted mean; or that of the worst one, where a single fault is enough."""
+    """The score by several criteria: their weighted mean; or that of the one with the lowest expected score, where a
+    single fault is enough."""
     preamble: str = ""
     item: str = ""
     """The text that shows a response; contains {response}, and {prompt} if the judge should see the prompt. It ends

@@ -201,16 +201,10 @@ def mixture(verdicts: Sequence[Verdict], weights: Sequence[float]) -> Verdict:
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """The distribution of the lowest of independent scores from "1" to "10", with the verdicts' total usage.
+    """The verdict with the lowest expected score from "1" to "10", with the total usage of all.
 
-    P(lowest >= s) is the product of P(score >= s) over the verdicts.
+    Not the distribution of the lowest score: that takes the verdicts for independent, and six unsure verdicts would
+    make a low score out of nothing but doubt.
     """
-
-    def at_least(score: int) -> float:
-        return math.prod(math.fsum(v.probabilities[s] for s in SCALE if int(s) >= score) for v in verdicts)
-
-    shares = {s: max(0.0, at_least(int(s)) - (at_least(int(s) + 1) if s != SCALE[-1] else 0.0)) for s in SCALE}
-    total = math.fsum(shares.values())
-    return mixture(verdicts, [1.0] * len(verdicts)).model_copy(
-        update={"probabilities": {s: share / total for s, share in shares.items()}}
-    )
+    lowest = min(verdicts, key=lambda verdict: math.fsum(int(s) * p for s, p in verdict.probabilities.items()))
+    return lowest.model_copy(update={"usage": total_usage(verdict.usage for verdict in verdicts)})
