@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from preceptor.backends.connection import Connection
     from preceptor.core.errors import PreceptorError, UsageError
+    from preceptor.core.rubric import Rubric, RubricItem
     from preceptor.core.types import (
         Comparison,
         HumanLabel,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from preceptor.runs.result import RunResult, load_run
     from preceptor.serve.service import open_service
     from preceptor.store.preference_row import PreferenceRow
+    from preceptor.store.rubrics import read_rubric
     from preceptor.studio.serve import open_studio
     from preceptor.tasks.agreement import agreement
     from preceptor.tasks.audit import audit
@@ -101,6 +103,8 @@ __all__ = [
     "RevisionResult",
     "RevisionSettings",
     "RewardModelResult",
+    "Rubric",
+    "RubricItem",
     "RunResult",
     "Sampling",
     "Score",
@@ -128,6 +132,7 @@ __all__ = [
     "open_service",
     "open_studio",
     "plan_label",
+    "read_rubric",
     "report",
     "resume",
     "revise",
@@ -140,6 +145,7 @@ __all__ = [
 _PLACES = {
     "backends.connection": "Connection",
     "core.errors": "PreceptorError UsageError",
+    "core.rubric": "Rubric RubricItem",
     "core.types": "Comparison HumanLabel JudgeFailure Message Preference Prompt Response Score Usage Verdict",
     "judging.constitution": "Constitution load_constitution",
     "judging.judge": "Judge",
@@ -169,6 +175,7 @@ _PLACES = {
     "runs.result": "RunResult load_run",
     "serve.service": "open_service",
     "store.preference_row": "PreferenceRow",
+    "store.rubrics": "read_rubric",
     "studio.serve": "open_studio",
     "tasks.agreement": "agreement",
     "tasks.audit": "audit",

@@ -8,7 +8,7 @@ A row's columns determine its format; null counts as absent, and unknown columns
   is the common beginning of both conversations. `p_chosen` is the probability according to an AI judge;
 - `prompt`, `responses`: two or more responses, which are compared in pairs.
 
-Every row may have `id`, `cohort`, `category`, `reference`, `metadata`, policies, `weight` (in training) and
+Every row may have `id`, `cohort`, `category`, `reference`, `metadata`, `rubric`, policies, `weight` (in training) and
 `selection` (how the row was chosen from all rows). A prompt is a text or messages. A response is a text or the messages
 after the prompt; several messages are a trajectory.
 """
@@ -39,6 +39,7 @@ from preceptor.store.hub.columns import common_beginning, role_of_first
 from preceptor.store.orientation import Orientation
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.rubrics import rubric_columns
 from preceptor.store.selection import NOT_SAID, Selection, WrongSelectionError, read_selection
 
 __all__ = ["ComparisonRow", "Design", "Malformed", "read_comparisons"]
@@ -48,7 +49,7 @@ Design = Literal["all", "circular"]
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _OPINIONS = ("a", "b", "tie")
-_ABOUT = ("cohort", "reference", "metadata")
+_ABOUT = ("cohort", "reference", "metadata", "rubric")
 _KNOWN = {
     *(
         "prompt",
@@ -138,7 +139,7 @@ def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> It
         if isinstance(row, Malformed):
             yield Malformed(next(numbers), place, row.reason)
             continue
-        present = {key: value for key, value in row.items() if value is not None}
+        present = {key: value for key, value in rubric_columns(row).items() if value is not None}
         try:
             category, weight, selection = _name(present, "category"), _weight(present), read_selection(present)
             for comparison, human, ai_p_a in _comparisons(present, design):

@@ -10,16 +10,18 @@ from pydantic import ValidationError
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import canonical_json, content_hash, unit_hash
+from preceptor.core.rubric import Rubric
 from preceptor.core.types import JsonObject, Prompt
 from preceptor.core.validation import first_problem
 from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import name_of, place_of
 from preceptor.store.reading import check_file, parse_json, why, why_not_json
 from preceptor.store.rows import Malformed, read_raw_rows
+from preceptor.store.rubrics import parse_rubric, rubric_columns
 
 _DATA = files("preceptor.data")
 _EXPECTED = "one JSON object with a prompt on each line"
-_KEYS = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
+_KEYS = ("prompt", "conversation", "id", "cohort", "reference", "metadata", "rubric")
 
 
 def packaged(name: str) -> str:
@@ -106,11 +108,12 @@ def read_prompt_rows(path: Path) -> Iterator[Prompt | Malformed]:
 
 def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
     """The prompt in a row with `prompt` (a text or messages) or `conversation` (messages), and optionally `id`,
-    `cohort`, `reference` and `metadata`. Without an id it gets one from its conversation's content.
+    `cohort`, `reference`, `metadata` and `rubric`. Without an id it gets one from its conversation's content. A row of
+    HealthBench is a prompt too.
 
     Raises: UsageError beginning with `place` for an unknown key or a wrong value.
     """
-    fields = dict(row)
+    fields = rubric_columns(row)
     if isinstance(fields.get("id"), int) and not isinstance(fields["id"], bool):
         fields["id"] = str(fields["id"])
     for key in fields:
@@ -122,6 +125,8 @@ def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
         asked = fields.pop("prompt")
         fields["conversation"] = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
     fields["conversation"] = tidy_messages(fields["conversation"])
+    if fields.get("rubric") is not None and not isinstance(fields["rubric"], Rubric):
+        fields["rubric"] = parse_rubric(fields["rubric"], place)
     try:
         prompt = Prompt.model_validate({"id": "-"} | fields)
         canonical_json(prompt.metadata)
@@ -158,7 +163,8 @@ def _prompt_row(number: int, place: str, row: JsonObject | Malformed) -> Prompt 
     if isinstance(row, Malformed):
         return row
     try:
-        return parse_prompt({key: row[key] for key in _KEYS if row.get(key) is not None}, place)
+        ours = rubric_columns(row)
+        return parse_prompt({key: ours[key] for key in _KEYS if ours.get(key) is not None}, place)
     except UsageError as error:
         return Malformed(number, place, str(error).removeprefix(f"{place}: "))
 

@@ -10,6 +10,7 @@ from preceptor.store.comparisons import WrongRowError, parse_response
 from preceptor.store.in_memory import name_of
 from preceptor.store.prompts import parse_prompt
 from preceptor.store.rows import Malformed, read_raw_rows
+from preceptor.store.rubrics import rubric_columns
 
 
 class ResponseRow(Frozen):
@@ -51,7 +52,7 @@ class ResponseRow(Frozen):
         }
 
 
-_ABOUT = ("prompt", "conversation", "id", "cohort", "reference", "metadata")
+_ABOUT = ("prompt", "conversation", "id", "cohort", "reference", "metadata", "rubric")
 
 
 def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
@@ -67,7 +68,8 @@ def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
     for place, row in read_raw_rows(path):
         if isinstance(row, Malformed):
             raise UsageError(f"{place}: {row.reason}")
-        prompt = parse_prompt({key: row[key] for key in _ABOUT if row.get(key) is not None}, place)
+        ours = rubric_columns(row)
+        prompt = parse_prompt({key: ours[key] for key in _ABOUT if ours.get(key) is not None}, place)
         try:
             responses = [parse_response(value, "response", prompt, None) for value in _responses(row)]
         except WrongRowError as error:

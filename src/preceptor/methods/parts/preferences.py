@@ -115,6 +115,7 @@ def write_prompts(path: Path, prompts: Sequence[Prompt], work: Work) -> None:
             "cohort": prompt.cohort,
             "reference": prompt.reference,
             "metadata": prompt.metadata,
+            **({"rubric": prompt.rubric.model_dump(mode="json")} if prompt.rubric else {}),
         }
         for prompt in prompts
     ]

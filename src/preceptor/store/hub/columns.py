@@ -33,6 +33,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "category": (str, int),
     "reference": (str,),
     "metadata": (dict,),
+    "rubric": (list, dict),
     "weight": (int, float),
 }
 """What columns must be to have their meaning here; otherwise they are left out."""

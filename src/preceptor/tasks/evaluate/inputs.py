@@ -87,6 +87,7 @@ def _prompt_row(prompt: Prompt) -> JsonObject:
         "cohort": prompt.cohort,
         **({"reference": prompt.reference} if prompt.reference is not None else {}),
         **({"metadata": prompt.metadata} if prompt.metadata else {}),
+        **({"rubric": prompt.rubric.model_dump(mode="json")} if prompt.rubric else {}),
     }
 
 
