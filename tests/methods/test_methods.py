@@ -159,6 +159,16 @@ def test_best_of_n_learns_the_best_of_its_own_responses(run: Runner) -> None:
     assert fmean(known(row.highest) for row in kept) == pytest.approx(known(found.mean_reward_of_the_best))
 
 
+def test_best_of_n_by_a_tournament(run: Runner) -> None:
+    overrides = ["best_of_n.samples=3", "best_of_n.max_new_tokens=6", "best_of_n.prompts_at_once=3", *FINE_TUNING]
+    judged = ["judge.mode=siblings", "judge.design=knockout", "judge.constitution=helpful"]
+    directory, summary, _ = run("best_of_n", *JUDGE, *overrides, *judged)
+    found = known(summary.best_of_n)
+    assert known(found.mean_reward_of_the_best) > known(found.mean_reward)
+    assert known(found.mean_reward) == pytest.approx(0.0, abs=0.2)  # strengths are relative to their group
+    assert "knockout" in report(directory)
+
+
 def test_constitutional_revises_fine_tunes_and_goes_on_as_rlaif(run: Runner, tmp_path: Path) -> None:
     wide = make_model(window=4096)  # a critique is asked for in many words
     for each in (wide.model, wide.tokenizer):
@@ -187,6 +197,17 @@ def test_direct_rlaif_by_comparisons(run: Runner, mode: str) -> None:
     assert any(row["reward"] is not None for row in rows)
     assert known(summary.constitution).name == "helpful"
     assert "in both orders" in report(directory)
+
+
+@pytest.mark.parametrize("design", ["swiss", "listwise"])
+def test_direct_rlaif_by_strengths_within_the_group(run: Runner, design: str) -> None:
+    overrides = ["judge.mode=siblings", f"judge.design={design}", "judge.constitution=helpful"]
+    directory, summary, _ = run("direct_rlaif", *JUDGE, *RL, "rl.steps=2", ONE_PART, *overrides)
+    rows = read_rows(directory.path / "metrics.jsonl")
+    assert any(row["reward"] is not None for row in rows)
+    settings: Any = summary.recipe["judge"]
+    assert settings["design"] == design
+    assert {"swiss": "Swiss tournament", "listwise": "at once"}[design] in report(directory)
 
 
 def test_online_dpo_is_direct_rlaif_by_siblings(run: Runner) -> None:

@@ -93,7 +93,8 @@ def test_a_wrong_setting_is_named(overrides: list[str], message: str) -> None:
         ("sft", "judge.model=embedded", r'unknown key "judge"'),
         ("sft", "sft.demonstration=x", r'did you mean "demonstrations"\?'),
         ("rlaif", "judge.mode=score", r'unknown key "judge\.mode"; did you mean "model"\?'),
-        ("best_of_n", "judge.variant=base", r'unknown key "judge\.variant"'),
+        ("best_of_n", "judge.mode=reference", r"judge\.mode = 'reference': expected 'score' or 'siblings'"),
+        ("online_dpo", "judge.design=ladder", r"judge\.design = 'ladder'"),
         ("rlhf", "preferences.human=[]", "there are no preferences: set ai = true, or name files in human"),
         ("direct_rlaif", "rewards.weights=[1.0]", "1 weights for 0 functions"),
         ("direct_rlaif", "rewards.feedback_weight=0", "leaves no reward; name functions"),
@@ -105,6 +106,29 @@ def test_a_wrong_setting_is_named(overrides: list[str], message: str) -> None:
 def test_a_setting_that_a_method_does_not_have_is_named(recipe: str, override: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_recipe(recipe, [override])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "message"),
+    [
+        ("best_of_n", ["judge.design=swiss"], r'judge\.mode is "score"; set judge\.mode = "siblings"'),
+        ("direct_rlaif", ["judge.design=listwise"], r'judge\.mode is "score"'),
+        (
+            "direct_rlaif",
+            ["judge.mode=siblings", "judge.design=listwise", "judge.variant=detailed+single"],
+            'order = "single".*listwise',
+        ),
+        (
+            "best_of_n",
+            ["judge.mode=siblings", "judge.design=listwise", "judge.cascade=c.toml"],
+            r"judge\.cascade decides comparisons",
+        ),
+    ],
+)
+def test_a_design_fits_the_way_of_judging(recipe: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_recipe(recipe, overrides).check()
+    load_recipe(recipe, ["judge.mode=siblings", "judge.design=listwise"]).check()
 
 
 def test_ai_preferences_always_have_a_judge_and_human_ones_only_if_it_is_named() -> None:

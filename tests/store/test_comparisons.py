@@ -155,6 +155,8 @@ def test_pairs_of_several_responses(tmp_path: Path) -> None:
     assert (everything[2].comparison.a.policy, everything[2].comparison.b.policy) == ("p0", "unknown")
     circle = [r.comparison.id for r in read(tmp_path, row, design="circular") if isinstance(r, ComparisonRow)]
     assert circle == ["q-0-1", "q-1-2", "q-2-3", "q-3-0"]
+    star = [r.comparison.id for r in read(tmp_path, row, design="anchor") if isinstance(r, ComparisonRow)]
+    assert star == ["q-0-1", "q-0-2", "q-0-3"]
     assert len(read(tmp_path, {"prompt": "?", "responses": ["a", "b"]}, design="circular")) == 1
 
 

@@ -1,7 +1,9 @@
 """Rewards on hand numbers: comparisons with siblings and a reference, functions, sums, post-processing."""
 
 import asyncio
+import logging
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import JudgeFailure, Message, Prompt, Response, Rollout
 from preceptor.judging.constitution import load_constitution
+from preceptor.judging.groups.design import PairDesign
+from preceptor.judging.groups.listwise import ListwiseJudge
+from preceptor.judging.groups.play import ComparedGroups
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import ScoredPairJudge
@@ -25,6 +30,7 @@ from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.rewards import (
     AgainstReference,
     CallableReward,
+    GroupReward,
     JudgeReward,
     PairwiseReward,
     PostProcessed,
@@ -48,7 +54,7 @@ def group(question: str, *texts: str, **about: Any) -> ResponseGroup:
 
 
 # A Bradley-Terry judge: the log-odds of a preference are the difference of two utilities.
-UTILITY = {"good": 1.5, "fair": 0.5, "poor": -1.0, "vile": -40.0, "fine": 40.0}
+UTILITY = {"good": 1.5, "fair": 0.5, "poor": -1.0, "vile": -40.0, "fine": 40.0, "so-so": 0.0, "bad": -0.5}
 
 
 def by_utility(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
@@ -153,6 +159,72 @@ def test_a_judge_that_only_scores_rewards_by_comparison_too() -> None:
     warm = load_constitution("warm_tone")
     alone = ScoredPairJudge(ScriptedModel("s", positive), warm, PairwiseSettings(shown="alone"), fresh_ledger())
     assert PairwiseReward(alone, "expectation")([group("q", "lovely", "sad")]) == [pytest.approx([0.6, -0.6])]
+
+
+# By strengths within the group.
+
+
+def by_design(design: PairDesign, model: ScriptedModel | None = None) -> ComparedGroups:
+    return ComparedGroups(judge(model), design)
+
+
+@pytest.mark.parametrize("design", ["circular", "anchor", "swiss", "knockout"])
+def test_strengths_are_the_rewards_of_all_pairs_for_fewer_calls(design: PairDesign) -> None:
+    """Of a Bradley-Terry judge, up to the weak prior."""
+    texts = ("good", "fair", "poor", "so-so", "bad")
+    model = ScriptedModel("s", by_utility)
+    [pairs] = PairwiseReward(judge(), "log_odds")([group("q", *texts)])
+    [rewards] = GroupReward(by_design(design, model), "log_odds")([group("q", *texts)])
+    assert rewards == pytest.approx(pairs, abs=0.2)
+    assert len(model.asked) <= 12  # of 20
+    [pairs] = PairwiseReward(judge(), "expectation")([group("q", *texts)])
+    [rewards] = GroupReward(by_design(design), "expectation")([group("q", *texts)])
+    assert rewards == pytest.approx(pairs, abs=0.05)
+
+
+def test_identical_siblings_share_a_strength_and_lone_ones_abstain() -> None:
+    rewards = GroupReward(by_design("swiss"), "log_odds")([group("q", "good", "poor", "good"), group("r", "fair")])
+    assert rewards == [pytest.approx([1.25, -1.25, 1.25], rel=0.05), [None]]
+    assert rewards[0][0] == rewards[0][2]
+
+
+def test_the_smaller_part_of_a_cut_group_abstains(caplog: pytest.LogCaptureFixture) -> None:
+    """Only two pairs of a group of five can be compared with each other: three of these, and two of those."""
+    one, other = ("good", "fair", "poor"), ("so-so", "bad")
+
+    def within(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
+        shown = {place(text_of(request), tag) for tag in ("response_1", "response_2")}
+        apart = not (shown <= set(one) or shown <= set(other))
+        return JudgeFailure(reason="refused", detail="apart") if apart else by_utility(request)
+
+    with caplog.at_level(logging.WARNING, "preceptor"):
+        reward = GroupReward(by_design("all", ScriptedModel("s", within)), "log_odds")
+        [rewards] = reward([group("q", *one, *other)])
+    assert rewards[:3] == pytest.approx([1.5 - 1 / 3, 0.5 - 1 / 3, -1 - 1 / 3], abs=0.05)
+    assert rewards[3:] == [None, None]
+    assert "1 of 1 groups" in caplog.text
+
+
+def test_a_judge_that_always_fails_ends_the_training_here_too() -> None:
+    with pytest.raises(PreceptorError, match="failed on all 1 judgements of groups"):
+        GroupReward(by_design("circular"), "log_odds")([group("r", "broken", "good")])
+
+
+def test_a_list_needs_one_call_for_each_order() -> None:
+    def best(request: ChooseRequest) -> ChoiceLogProbs:
+        shown = re.findall(r"<response_\d+>\n(.*?)\n</response", text_of(request))
+        odds = [math.exp(UTILITY[text]) for text in shown]
+        return gives(*(each / sum(odds) for each in odds))
+
+    model = ScriptedModel("s", best)
+    reward = GroupReward(ListwiseJudge(model, CONSTITUTION, fresh_ledger()), "log_odds")
+    assert reward([group("q", "good", "fair", "poor")]) == [pytest.approx([1.5 - 1 / 3, 0.5 - 1 / 3, -1 - 1 / 3])]
+    assert len(model.asked) == 4
+
+
+def test_strengths_need_siblings() -> None:
+    with pytest.raises(PreceptorError, match=r"rl\.group_size of at least 2"):
+        GroupReward(by_design("swiss"), "log_odds")([group("q", "good")])
 
 
 # Against a response of the reference.

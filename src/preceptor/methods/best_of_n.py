@@ -8,6 +8,7 @@ from typing import Any
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.methods.base import Method
+from preceptor.methods.parts.comparing import sibling_rewards
 from preceptor.methods.parts.fine_tuning import end_fine_tuned, fine_tune, fine_tuned_first, measure_before
 from preceptor.recipes.best_of_n import BestOfNRecipe
 from preceptor.results.run import BestOfNRecord, RunSummary
@@ -46,9 +47,14 @@ class BestOfN(Method[BestOfNRecipe]):
             return end_fine_tuned(session, "fine_tuning", base, before, prompts, judge, grader)
 
 
-def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader]:
-    """The rewards that choose the best response, and a grader that uses the same rewards. In the main process only."""
+def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader | None]:
+    """The rewards that choose the best response, and a grader that uses the same rewards unless they come from
+    comparisons. In the main process only.
+    """
     if judge is not None:
+        if recipe.judge.compares:
+            design, asked = recipe.judge.design, recipe.judge.variant
+            return sibling_rewards(judge, design, asked), judge.grader
         return JudgeReward(judge.scorer, judge.reward_kind), JudgeGrader(judge.scorer, judge.reward_kind)
     assert recipe.best_of_n.reward_model is not None  # without a judge there is a reward model
     model = RewardModel.load(recipe.best_of_n.reward_model, dtype_of(recipe.tuning))

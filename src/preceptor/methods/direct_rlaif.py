@@ -11,6 +11,7 @@ from functools import partial
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Response
 from preceptor.methods.base import Method
+from preceptor.methods.parts.comparing import sibling_rewards
 from preceptor.methods.parts.fine_tuning import fine_tuned_first
 from preceptor.methods.parts.reinforcement import train_by_rl, whole_reward
 from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
@@ -19,7 +20,7 @@ from preceptor.runs.ending import Alignment
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.session import Session
 from preceptor.training.policy import Policy, ResponseGroup
-from preceptor.training.rl.rewards import AgainstReference, JudgeReward, PairwiseReward, RewardSource
+from preceptor.training.rl.rewards import AgainstReference, JudgeReward, RewardSource
 from preceptor.training.rl.settings import needs_values
 
 
@@ -49,9 +50,9 @@ def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) ->
     settings, kind = recipe.judge, judge.reward_kind
     if settings.mode == "score":
         return JudgeReward(judge.scorer, kind)
-    comparer = judge.comparer(settings.variant)
     if settings.mode == "siblings":
-        return PairwiseReward(comparer, kind)
+        return sibling_rewards(judge, settings.design, settings.variant)
+    comparer = judge.comparer(settings.variant)
     return AgainstReference(comparer, kind, partial(_reference_responses, recipe, policy))
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from preceptor.core.types import Frozen, Integer, Temperature, Tokens
 from preceptor.recipes.base import Decoding, Recipe
-from preceptor.recipes.settings import FileName, JudgeSettings, SftTable
+from preceptor.recipes.settings import ChoosingJudgeSettings, FileName, SftTable, check_design
 from preceptor.training.sft.settings import SftSettings
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class BestOfNRecipe(Recipe):
 
     sft: SftTable | None = None
     """The resulting model samples the responses, and the KL is measured to it."""
-    judge: JudgeSettings = JudgeSettings()
+    judge: ChoosingJudgeSettings = ChoosingJudgeSettings()
     best_of_n: BestOfNSettings = BestOfNSettings()
     fine_tuning: SftSettings = SftSettings()
     """Fine-tuning of the policy on the best responses."""
 
     @property
-    def training_judge(self) -> JudgeSettings | None:
+    def training_judge(self) -> ChoosingJudgeSettings | None:
         """The judge, unless a reward model chooses."""
         return self.judge if self.best_of_n.reward_model is None else None
 
@@ -55,8 +55,14 @@ class BestOfNRecipe(Recipe):
         """The reward model that chooses, if there is one."""
         return () if self.best_of_n.reward_model is None else (self.best_of_n.reward_model,)
 
+    def check(self) -> None:
+        """Raises: UsageError when a design does not fit the judge's mode or variant, or as `Recipe.check`."""
+        check_design(self.judge)
+        super().check()
+
     def describe(self, summary: "RunSummary") -> Iterator[str]:
         """Describes sampling and choosing, then fine-tuning."""
-        who = "a reward model" if self.best_of_n.reward_model else "the judge"
+        judge = f"the judge, by the design {self.judge.design}," if self.judge.compares else "the judge"
+        who = "a reward model" if self.best_of_n.reward_model else judge
         yield f"The policy answered each training prompt {self.best_of_n.samples} times; {who} chose the best answer."
         yield "The policy was fine-tuned on these. The KL is to the policy before."

@@ -4,14 +4,25 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from preceptor.core.errors import UsageError
+from preceptor.judging.groups.design import GroupDesign
 from preceptor.recipes.base import Recipe
-from preceptor.recipes.settings import RewardFunctionSettings, RewardingJudgeSettings, SftTable
+from preceptor.recipes.settings import RewardFunctionSettings, RewardingJudgeSettings, SftTable, check_design
 from preceptor.recipes.words import rl_in_words
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.settings import RLSettings
 
 if TYPE_CHECKING:
     from preceptor.results.run import RunSummary
+
+
+_SIBLINGS: dict[GroupDesign, str] = {
+    "all": "compared the answers to each prompt with each other",
+    "circular": "compared each answer with two others to the same prompt",
+    "anchor": "compared the answers to each prompt with one of them",
+    "swiss": "let the answers to each prompt play a Swiss tournament",
+    "knockout": "let the answers to each prompt play a knockout tournament",
+    "listwise": "read all answers to each prompt at once and was asked for the best",
+}
 
 
 class DirectRlaifRecipe(Recipe):
@@ -27,12 +38,15 @@ class DirectRlaifRecipe(Recipe):
     judge: RewardingJudgeSettings = RewardingJudgeSettings()
 
     def check(self) -> None:
-        """Raises: UsageError when the judge compares siblings and a group has one response, or as `Recipe.check`."""
+        """Raises: UsageError when the judge compares siblings and a group has one response, when a design does not fit
+        the mode or the variant, or as `Recipe.check`.
+        """
         if self.judge.mode == "siblings" and self.rl.group_size < 2:
             raise UsageError(
                 f'rl.group_size is {self.rl.group_size}; judge.mode = "siblings" compares the responses of a group '
                 "and needs at least 2"
             )
+        check_design(self.judge)
         super().check()
 
     def describe(self, summary: "RunSummary") -> Iterator[str]:
@@ -42,7 +56,7 @@ class DirectRlaifRecipe(Recipe):
         kind = str(summary.reward_kind or judge.reward).replace("_", "-")
         how, of_what = {
             "score": ("read each answer and was asked for one of its choices", "their probabilities"),
-            "siblings": ("compared the answers to each prompt with each other", "its preferences"),
+            "siblings": (_SIBLINGS[judge.design], "its preferences"),
             "reference": ("compared each answer with one of the reference policy", "its preference"),
         }[judge.mode]
         yield f"A judge {how}; the {kind} of {of_what} was the reward."

@@ -6,8 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from preceptor.core.errors import UsageError
 from preceptor.core.types import Flag, Frozen, Integer, JsonObject, NonEmpty, Real, Temperature, Tokens, Weight
 from preceptor.evaluation.checkpoints.choose import Bounds
+from preceptor.judging.groups.design import GroupDesign, check_listwise
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.settings import PairwiseSettings, ScoreSettings
 from preceptor.judging.specs import JudgeSpec
@@ -88,6 +90,12 @@ class ComparingJudgeSettings(JudgeSettings):
         settings = self.spec.resolved().model_copy(update={"order": "both"})
         return JudgeSpec(model=self.model, constitution=self.constitution, settings=settings)
 
+    @model_validator(mode="after")
+    def _cascades_compare(self) -> "ComparingJudgeSettings":
+        if self.cascade is not None and not self.compares:
+            raise ValueError('cascade has no meaning with mode = "score": a cascade compares two responses')
+        return self
+
 
 class RewardingJudgeSettings(ComparingJudgeSettings):
     """A judge whose judgement is the reward itself."""
@@ -96,17 +104,45 @@ class RewardingJudgeSettings(ComparingJudgeSettings):
 
     mode: JudgeMode = "score"
     """What it judges: each response by itself, against its siblings, or against a response of the reference policy."""
+    design: GroupDesign = "all"
+    """How siblings are judged: `all` compares every pair; `circular`, `anchor`, `swiss` and `knockout` compare fewer,
+    and `listwise` shows all of them at once. A strength is then the reward."""
 
     @property
     def compares(self) -> bool:
         """True unless it scores each response alone."""
         return self.mode != "score"
 
-    @model_validator(mode="after")
-    def _cascades_compare(self) -> "RewardingJudgeSettings":
-        if self.cascade is not None and not self.compares:
-            raise ValueError(f'cascade has no meaning with mode = "{self.mode}": a cascade compares two responses')
-        return self
+
+class ChoosingJudgeSettings(ComparingJudgeSettings):
+    """A judge that chooses among the responses to a prompt."""
+
+    mode: Literal["score", "siblings"] = "score"
+    """What it judges: each response by itself, or against its siblings."""
+    design: GroupDesign = "all"
+    """How siblings are judged: `all` compares every pair; `circular`, `anchor`, `swiss` and `knockout` compare fewer,
+    and `listwise` shows all of them at once. The strongest is chosen."""
+
+    @property
+    def compares(self) -> bool:
+        """True unless it scores each response alone."""
+        return self.mode != "score"
+
+
+def check_design(judge: RewardingJudgeSettings | ChoosingJudgeSettings) -> None:
+    """Raises: UsageError for a design without siblings, or that the variant does not fit."""
+    if judge.mode != "siblings" and judge.design != "all":
+        raise UsageError(
+            f'judge.design = "{judge.design}" says how siblings are judged, and judge.mode is "{judge.mode}"; set '
+            'judge.mode = "siblings", or leave judge.design out'
+        )
+    if judge.design == "listwise":
+        check_listwise(judge.spec.resolved())
+        if judge.cascade is not None:
+            raise UsageError(
+                'judge.cascade decides comparisons of two responses, and judge.design = "listwise" makes none; leave '
+                "one of them out"
+            )
 
 
 class HeldOutJudgeSettings(Frozen):

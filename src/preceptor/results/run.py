@@ -42,6 +42,7 @@ class JudgeRecord(Record):
 
     variant: str = "scored"
     mode: str | None = None
+    design: str | None = None
 
 
 class NamedConstitution(Record):

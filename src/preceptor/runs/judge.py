@@ -9,8 +9,12 @@ from preceptor.backends.resolve import open_model
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.groups.design import GroupDesign
+from preceptor.judging.groups.listwise import ListwiseJudge
+from preceptor.judging.groups.play import ComparedGroups, GroupJudge
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
+from preceptor.judging.settings import variant
 from preceptor.judging.specs import JudgeSpec, build_judge, model_names
 from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings
 from preceptor.runs.directory import RunDirectory
@@ -42,15 +46,21 @@ class RunJudge:
         """The judge of single responses."""
         return ScoreJudge(self.model, self.constitution, self._ledger, self.settings.asking)
 
-    def comparer(self, variant: str) -> PreferenceJudge:
-        """The judge of two responses."""
+    def comparer(self, asked: str) -> PreferenceJudge:
+        """The judge of two responses, asked in this variant."""
         settings = self.settings
         cascade = settings.cascade if isinstance(settings, ComparingJudgeSettings) else None
-        spec = JudgeSpec(model=settings.model, constitution=settings.constitution, variant=variant, cascade=cascade)
+        spec = JudgeSpec(model=settings.model, constitution=settings.constitution, variant=asked, cascade=cascade)
         others = {name: open_model(name) for name in model_names([spec]) if name != settings.model}
         if others:
             self._directory.pin_inputs({f"judge {name}": model.identity for name, model in others.items()})
         return build_judge([spec], {settings.model: self.model} | others, self._ledger)
+
+    def group_judge(self, design: GroupDesign, asked: str) -> GroupJudge:
+        """The judge of several responses to one prompt, asked in this variant."""
+        if design == "listwise":
+            return ListwiseJudge(self.model, self.constitution, self._ledger, variant(asked))
+        return ComparedGroups(self.comparer(asked), design)
 
     @cached_property
     def grader(self) -> JudgeGrader | None:

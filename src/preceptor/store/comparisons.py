@@ -44,8 +44,9 @@ from preceptor.store.selection import NOT_SAID, Selection, WrongSelectionError, 
 
 __all__ = ["ComparisonRow", "Design", "Malformed", "read_comparisons"]
 
-Design = Literal["all", "circular"]
-"""Which pairs of k responses are compared. `circular`: each with the next, and the last with the first; k pairs."""
+Design = Literal["all", "circular", "anchor"]
+"""Which pairs of k responses are compared. `circular`: each with the next, and the last with the first; k pairs.
+`anchor`: each with the first response; k - 1 pairs."""
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _OPINIONS = ("a", "b", "tie")
@@ -130,6 +131,8 @@ def pairs_of(count: int, design: Design) -> list[tuple[int, int]]:
     """Positions of the responses to compare, for `count` responses to one prompt."""
     if design == "circular" and count > 2:
         return [(i, (i + 1) % count) for i in range(count)]
+    if design == "anchor":
+        return [(0, i) for i in range(1, count)]
     return list(combinations(range(count), 2))
 
 

@@ -124,6 +124,11 @@ def position(summary: RunSummary) -> str:
             "One response is judged at a time, so no position can be favoured. The probabilities of the choices are "
             "read at temperature 1; nothing is sampled."
         )
+    if asked.design == "listwise":
+        return (
+            "All responses to a prompt are shown at once, in several orders: rotations of one order, and the reverse "
+            "of each. The strengths are averaged over the orders."
+        )
     return (
         f"Two responses are compared with the variant {asked.variant}. Unless it includes “single”, they are "
         "compared in both orders and the two judgements are averaged."

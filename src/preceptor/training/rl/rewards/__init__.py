@@ -1,13 +1,14 @@
 """Rewards: a number or None for each rollout. None abstains: the response is masked, never counted as 0."""
 
 from preceptor.training.rl.rewards.combined import PostProcessed, WeightedReward
-from preceptor.training.rl.rewards.comparing import AgainstReference, PairwiseReward
+from preceptor.training.rl.rewards.comparing import AgainstReference, GroupReward, PairwiseReward
 from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
 from preceptor.training.rl.rewards.source import JudgeReward, RewardSource
 
 __all__ = [
     "AgainstReference",
     "CallableReward",
+    "GroupReward",
     "JudgeReward",
     "PairwiseReward",
     "PostProcessed",

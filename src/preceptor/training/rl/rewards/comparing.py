@@ -1,20 +1,23 @@
 """Rewards from comparisons of a response with its siblings, or with a response of the reference policy."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
 from preceptor.core.errors import PreceptorError
-from preceptor.core.hashing import content_hash
 from preceptor.core.odds import log_odds
 from preceptor.core.types import Comparison, JudgeFailure, Prompt, Response
 from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.groups.play import Group, GroupJudge, JudgedGroup, comparison_of
 from preceptor.judging.reward import RewardKind
 from preceptor.training.rl.rewards.source import check_judged
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
+
+_LOG = logging.getLogger("preceptor.rewards")
 
 Opponents: TypeAlias = "Callable[[Sequence[ResponseGroup]], list[Response]]"
 """Returns, for each group, a response to its prompt with which the group's responses are compared."""
@@ -46,13 +49,9 @@ class PairwiseReward:
 
         Raises: PreceptorError when the judge failed on every comparison, and when there are no siblings at all.
         """
-        if all(len(group.responses) < 2 for group in groups_P):
-            raise PreceptorError(
-                "no response of a step has a sibling to be compared with; rewards from comparisons among siblings need "
-                "rl.group_size of at least 2"
-            )
+        _check_siblings(groups_P)
         pairs = [
-            _comparison(group.prompt, one, other)
+            comparison_of(group.prompt, one, other)
             for group in groups_P
             for one, other in combinations(_distinct(group.responses), 2)
         ]
@@ -68,6 +67,43 @@ class PairwiseReward:
             scale = (len(distinct) - 1) / len(distinct) if self._kind == "log_odds" else 1.0
             rewards[one.content_hash] = scale * math.fsum(worths) / len(worths) if worths else None
         return [rewards[response.content_hash] for response in group.responses]
+
+
+class GroupReward:
+    """Rewards a response by its strength within its group, which takes fewer calls than comparing every pair.
+
+    - `log_odds`: the strength, less the mean of the group's. Of a Bradley-Terry judge, this is what `PairwiseReward`
+      gives.
+    - `expectation`: the mean over siblings of 2 p_ij - 1, with the p_ij that the strengths imply.
+
+    Siblings with the same text count as one response. A response without a comparison abstains. Where failed
+    comparisons have cut a group into parts, only the largest part has rewards, because strengths of different parts
+    cannot be compared; how many groups are cut is logged.
+    """
+
+    def __init__(self, judge: GroupJudge, kind: RewardKind) -> None:
+        self._judge = judge
+        self._kind: RewardKind = kind
+
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
+        """The rewards of all groups, P × G; the judge is asked about all of them at once.
+
+        Raises: PreceptorError when the judge failed whenever it was asked, and when there are no siblings at all.
+        """
+        _check_siblings(groups_P)
+        judged = self._judge.judge([Group.of(group.prompt, group.responses) for group in groups_P])
+        check_judged([outcome for each in judged for outcome in each.outcomes], "judgements of groups")
+        if cut := sum(each.strengths.parts > 1 for each in judged):
+            _LOG.warning(
+                "failed comparisons cut %d of %d groups into parts; only the largest has rewards", cut, len(judged)
+            )
+        return [self._rewards(group, each) for group, each in zip(groups_P, judged, strict=True)]
+
+    def _rewards(self, group: "ResponseGroup", judged: JudgedGroup) -> list[float | None]:
+        strengths = judged.strengths
+        worths = strengths.margins if self._kind == "expectation" else strengths.values
+        reward_of = {r.content_hash: worth for r, worth in zip(judged.group.responses, worths, strict=True)}
+        return [reward_of[response.content_hash] for response in group.responses]
 
 
 class AgainstReference:
@@ -86,10 +122,19 @@ class AgainstReference:
         Raises: PreceptorError when the judge failed on every comparison.
         """
         matches = list(zip(groups_P, self._opponents(groups_P), strict=True))
-        pairs = [_comparison(group.prompt, r, opponent) for group, opponent in matches for r in group.responses]
+        pairs = [comparison_of(group.prompt, r, opponent) for group, opponent in matches for r in group.responses]
         preferred = _preferences(self._judge, pairs)
         preferences = [[preferred(group.prompt, r, opponent) for r in group.responses] for group, opponent in matches]
         return [[None if p is None else _worth(p, self._kind) for p in row] for row in preferences]
+
+
+def _check_siblings(groups_P: "Sequence[ResponseGroup]") -> None:
+    """Raises: PreceptorError when no group has more than one response."""
+    if all(len(group.responses) < 2 for group in groups_P):
+        raise PreceptorError(
+            "no response of a step has a sibling to be compared with; rewards from comparisons among siblings need "
+            "rl.group_size of at least 2"
+        )
 
 
 def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _Preferred:
@@ -103,18 +148,11 @@ def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _
     p_a = {c: None if isinstance(r, JudgeFailure) else r.p_a for c, r in zip(unique, results, strict=True)}
 
     def preferred(prompt: Prompt, one: Response, other: Response) -> float | None:
-        comparison = _comparison(prompt, one, other)
+        comparison = comparison_of(prompt, one, other)
         p = p_a[comparison.id]
         return p if p is None or comparison.a is one else 1.0 - p
 
     return preferred
-
-
-def _comparison(prompt: Prompt, one: Response, other: Response) -> Comparison:
-    """The comparison of two responses. It does not depend on their order, so no policy has a fixed place."""
-    a, b = sorted((one, other), key=lambda response: response.content_hash)
-    name = content_hash([prompt.id, a.content_hash, b.content_hash])[:16]
-    return Comparison(id=name, prompt=prompt, a=a, b=b)
 
 
 def _worth(p: float, kind: RewardKind) -> float:
