@@ -91,6 +91,12 @@ def test_the_pages_name_versions_uses_and_changed_rows(person: Person, folder: P
     page = person.see(f"/constitutions/compare?before={hashes[0]}&after={hashes[1]}")
     assert "On the same 40 rows" in page
     assert "<ins>+version = &#34;2&#34;</ins>" in page
+    assert re.search(r'<a href="/rows/row\?of=mine/one&id=r\d+">r\d+</a>', page)
+    (folder / "short.toml").write_text(DRAFT.replace('"2"', '"3"').replace("Short", "Few"), encoding="utf-8")
+    newer = load_constitution(str(folder / "short.toml")).hash
+    page = person.see(f"/constitutions/compare?before={hashes[1]}&after={newer}")  # one as kept, one as written
+    changed = re.findall(r"<(?:ins|del)>(.*?)</(?:ins|del)>", page)
+    assert [line[:8] for line in changed] == ["-version", "-summary", "+version", "+summary"]
     assert person.client.get("/constitutions/compare?before=x&after=y").status_code == 404
 
 

@@ -150,9 +150,26 @@ def _name(constitution: Constitution) -> ConstitutionName:
 
 
 def toml_of(version: Version) -> str | None:
-    """The text of a version as its author wrote it, if that file is still there; else as preceptor kept it."""
-    if version.constitution is None:
+    """The text of a version as its author wrote it, if that file is still there; else as preceptor kept it; None if
+    neither is there.
+    """
+    return None if version.constitution is None else _written(version) or constitution_toml(version.constitution)
+
+
+def comparable_texts(one: Version, other: Version) -> tuple[str, str] | None:
+    """The texts of two versions as their authors wrote them; if one of these is gone, both as preceptor keeps them, so
+    that they differ in nothing but what they say. None if a text is not there at all.
+    """
+    if one.constitution is None or other.constitution is None:
         return None
+    written = _written(one), _written(other)
+    if written[0] is None or written[1] is None:
+        return constitution_toml(one.constitution), constitution_toml(other.constitution)
+    return written[0], written[1]
+
+
+def _written(version: Version) -> str | None:
+    """The text as its author wrote it; None if that file is not in the studio's folders."""
     for place in version.places:
         try:
             if place == SHIPPED:
@@ -162,4 +179,4 @@ def toml_of(version: Version) -> str | None:
                 return Path(place).read_text(encoding="utf-8")
         except OSError:
             continue
-    return constitution_toml(version.constitution)
+    return None

@@ -13,7 +13,7 @@ from preceptor.judging.specs import JudgeSpec, check_judges
 from preceptor.results.label import LabelResult
 from preceptor.studio.constitutions.compared import compared
 from preceptor.studio.constitutions.drafts import MOST_ROWS, Trial, check_draft, save_version
-from preceptor.studio.constitutions.versions import Version, toml_of
+from preceptor.studio.constitutions.versions import Version, comparable_texts, toml_of
 from preceptor.studio.context import studio_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import (
@@ -59,13 +59,13 @@ def compare(request: Request) -> Response:
                ((before, "before_labels"), (after, "after_labels"))]  # fmt: skip
     chosen = [_chosen(works, name) for works, name in folders]
     result = compared(chosen[0], chosen[1], before.hash, after.hash) if chosen[0] and chosen[1] else None
-    texts = [toml_of(version) for version in (before, after)]
+    texts = comparable_texts(before, after)
     return show(
         request,
         "constitutions_compared.html.jinja",
         before=before,
         after=after,
-        lines=diff(texts[0], texts[1]) if texts[0] is not None and texts[1] is not None else None,
+        lines=None if texts is None else diff(*texts),
         folders=[works for works, _ in folders],
         chosen=chosen,
         result=result,
