@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.core.hashing import content_hash
 from preceptor.core.progress import Facts
 from preceptor.core.types import Frozen, JsonObject
 from preceptor.core.validation import first_problem
@@ -130,9 +131,14 @@ class RunDirectory:
     def pin_inputs(self, inputs: dict[str, str]) -> None:
         """Records the run's inputs by hash or identity; later processes must use the same inputs.
 
+        A recipe's file from an earlier version lacks settings that came later: the recipe is the same if its file is.
+
         Raises: UsageError naming the input that has changed.
         """
-        pin(self.path / "inputs.json", inputs, "a run", in_stages=True)
+        path, written = self.path / "inputs.json", content_hash((self.path / "recipe.toml").read_text("utf-8"))[:16]
+        if "recipe" in inputs and path.exists() and read_json(path).get("recipe") == written:
+            inputs = inputs | {"recipe": written}
+        pin(path, inputs, "a run", in_stages=True)
 
     def stage_result(self, name: str, kind: type[Kept]) -> Kept | None:
         """The result of a stage; None if it is not finished.

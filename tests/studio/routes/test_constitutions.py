@@ -114,6 +114,7 @@ def test_a_draft_is_tried_on_some_rows_and_saved_as_a_new_version(person: Person
     assert "On the same 8 rows" in page
     saved = person.send(f"/constitutions/{base}/save", text=draft)
     assert str(tmp_path / "studio" / "constitutions" / "helpful-3.toml") in saved
+    assert f"/constitutions/compare?before={base}&after=" in saved
     assert (tmp_path / "studio" / "constitutions" / "helpful-3.toml").read_text(encoding="utf-8") == draft
     assert "helpful 3" in re.sub(r"\s+", " ", person.see("/constitutions"))
 

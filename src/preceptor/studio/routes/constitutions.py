@@ -104,13 +104,14 @@ def try_draft(request: Request, form: FormData) -> Response:
 
 def save_draft(request: Request, form: FormData) -> Response:
     """Saves a draft as a new version."""
-    text = text_in(form, "text")
+    text, base = text_in(form, "text"), str(request.path_params["hash"])
     known = [(version.name, version.version, version.hash) for version in studio_of(request).versions()]
     try:
         saved = save_version(text, studio_of(request).saved_constitutions, known)
     except UsageError as error:
-        return _editor(request, str(request.path_params["hash"]), text, problem=str(error), status=400)
-    return show(request, "constitution_saved.html.jinja", path=saved, hash=load_constitution(str(saved)).hash)
+        return _editor(request, base, text, problem=str(error), status=400)
+    hash_ = load_constitution(str(saved)).hash
+    return show(request, "constitution_saved.html.jinja", path=saved, hash=hash_, base=base)
 
 
 def trial(request: Request) -> Response:
