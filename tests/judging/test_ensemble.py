@@ -1,5 +1,6 @@
 """Several judges as one, and calibrated ones."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from preceptor.core.types import JudgeFailure
 from preceptor.judging.calibration import Calibration
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge
+from preceptor.judging.judge import Judge
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.settings import variant
 
@@ -109,3 +111,32 @@ def test_another_judges_calibration_is_refused() -> None:
         CalibratedJudge(member("one", 0.9), calibration(member("two", 0.9))).compare([COMPARED])
     with pytest.raises(UsageError, match="whose settings"):
         CalibratedJudge(member("one", 0.9), calibration(member("one", 0.9, "single"))).compare([COMPARED])
+
+
+def test_judges_that_vote_have_one_vote_each_however_sure_they_are() -> None:
+    """Two of three barely prefer a (0.6), the third is sure of b (0.99). The mean prefers b: (0.6 + 0.6 + 0.01) / 3."""
+    opinions = [("one", 0.6), ("two", 0.6), ("three", 0.01)]
+    mean = EnsembleJudge([member(name, p) for name, p in opinions], [1.0] * 3)
+    panel = EnsembleJudge([member(name, p, "detailed+vote") for name, p in opinions], [1.0] * 3)
+    assert preferred(mean.compare([COMPARED])[0]).p_a == pytest.approx(1.21 / 3)
+    vote = preferred(panel.compare([COMPARED])[0])
+    assert vote.p_a == pytest.approx(2 / 3)
+    assert [each.p_a for each in vote.members] == [1.0, 1.0, 0.0]
+    assert vote.members[0].presentations[0].p_a == pytest.approx(0.6)  # what the judge said is kept
+
+
+def test_a_vote_for_a_tie_is_half_a_vote_for_each() -> None:
+    model = ScriptedModel("ties", lambda request: gives(0.3, 0.1, 0.6))
+    [vote] = PairwiseJudge(model, WITH_TIES, variant("detailed+vote"), fresh_ledger()).compare([COMPARED])
+    assert (preferred(vote).p_a, preferred(vote).p_tie, preferred(vote).likeliest) == (0.5, 1.0, "tie")
+
+
+def test_voting_is_part_of_who_judged_only_where_it_is_set() -> None:
+    assert member("one", 0.6, "detailed+vote").rater.settings["vote"] is True
+    assert "vote" not in member("one", 0.6).rater.settings
+    assert "vote" not in variant("scored").for_rater()
+
+
+def test_a_vote_cannot_be_calibrated(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="votes"):
+        Judge("scripted:random", variant="detailed+vote", calibration=tmp_path / "judge.json")

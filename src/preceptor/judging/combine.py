@@ -1,10 +1,11 @@
-"""Combines the probabilities of several presentations of a comparison into one."""
+"""Combines the probabilities of several presentations of a comparison into one, or makes a vote of them."""
 
 import math
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from preceptor.core.odds import log_odds, sigmoid
+from preceptor.core.types import Preference
 
 Combine: TypeAlias = Literal["mean", "log_odds"]
 """`mean`: the mean of the probabilities (Lee et al. 2023, arXiv 2309.00267, "Addressing Position Bias"). `log_odds`:
@@ -24,3 +25,10 @@ def combine(probabilities: Sequence[float], how: Combine) -> float:
     if how == "mean":
         return round(math.fsum(probabilities) / count, 12)
     return round(sigmoid(math.fsum(log_odds(p) for p in probabilities) / count), 12)
+
+
+def voted(preference: Preference) -> Preference:
+    """The preference as a vote for its likeliest answer: p_a is 1, 0, or one half for a tie."""
+    vote = preference.likeliest
+    p_a = {"a": 1.0, "b": 0.0, "tie": 0.5}[vote]
+    return preference.model_copy(update={"p_a": p_a, "p_tie": float(vote == "tie")})

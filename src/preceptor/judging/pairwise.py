@@ -10,7 +10,7 @@ from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Comparison, JudgeFailure, Preference, Presentation, Verdict
 from preceptor.judging.ask import Demand, Question, ask, demand_of, longest_request
-from preceptor.judging.combine import combine
+from preceptor.judging.combine import combine, voted
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import BASE_INSTRUCTION, comparison_text, preamble, prompt_text
@@ -142,13 +142,14 @@ class PairwiseJudge:
             if isinstance(verdict, JudgeFailure):
                 return verdict.model_copy(update={"detail": f"order {planned.order}: {verdict.detail}"})
             presentations.append(self._presentation(planned, verdict))
-        return Preference(
+        preference = Preference(
             comparison=comparison,
             p_a=combine([p.p_a for p in presentations], self.settings.combine),
             p_tie=sum(p.p_tie for p in presentations) / len(presentations),
             rater=self.rater,
             presentations=tuple(presentations),
         )
+        return voted(preference) if self.settings.vote else preference
 
     def _presentation(self, planned: PlannedPresentation, verdict: Verdict) -> Presentation:
         rubric = self.constitution.pairwise

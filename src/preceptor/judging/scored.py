@@ -27,6 +27,7 @@ from preceptor.core.types import (
     Verdict,
 )
 from preceptor.judging.ask import Demand
+from preceptor.judging.combine import voted
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import PairwiseSettings
@@ -83,7 +84,7 @@ class ScoredPairJudge:
             {} if rubric.combine == "worst" else {criterion.name: criterion.weight for criterion in rubric.criteria}
         )
         p_a, p_tie = higher(a, b, weights)
-        return Preference(
+        preference = Preference(
             comparison=comparison,
             p_a=p_a,
             p_tie=p_tie,
@@ -93,6 +94,7 @@ class ScoredPairJudge:
                 Presentation(order="ba", p_a=p_a, p_tie=p_tie, verdict=b.verdict),
             ),
         )
+        return voted(preference) if self.settings.vote else preference
 
 
 def higher(a: Score, b: Score, weights: dict[str, float]) -> tuple[float, float]:

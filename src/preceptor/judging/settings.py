@@ -107,6 +107,10 @@ class PairwiseSettings(JudgingSettings):
     shown: Literal["together", "alone"] = "together"
     """Show both responses in one prompt; or score each alone by the constitution's score rubric, and compare scores."""
 
+    vote: Flag = False
+    """Give the likeliest answer as a vote, 1, 0 or one half for a tie, instead of its probability. The mean of several
+    judges that vote is the share of votes (a panel)."""
+
     @model_validator(mode="after")
     def _principles_need_a_preamble(self) -> "PairwiseSettings":
         if self.preamble == "base" and self.principles != "all":
@@ -131,6 +135,8 @@ class PairwiseSettings(JudgingSettings):
     def for_rater(self) -> JsonObject:
         """As for all judges; if responses are shown alone, without the settings that arrange two of them."""
         settings = super().for_rater()
+        if not self.vote:  # raters that were recorded before this setting existed stay the same
+            del settings["vote"]
         if self.shown == "alone":
             return {name: value for name, value in settings.items() if name not in _TOGETHER}
         del settings["shown"]  # raters that were recorded before this setting existed stay the same
@@ -151,7 +157,7 @@ def variant(name: str) -> PairwiseSettings:
     Parts joined by +: `base` or `detailed`, `cot` (chain of thought), `K-shot` (exemplars), `sc-N` (N sampled
     rationales), `single` (one order), `log-odds`, `each`, `sampled`, `scored` (each response alone, by the score
     rubric), `one-call` (with `scored`: all criteria in one call), `think-LEVEL` (off, low, medium, high or a number of
-    tokens). For instance `detailed+cot+2-shot`.
+    tokens), `vote` (the likeliest answer instead of probabilities). For instance `detailed+cot+2-shot`.
 
     Raises: UsageError for an unknown part or parts that exclude each other.
     """
@@ -161,7 +167,7 @@ def variant(name: str) -> PairwiseSettings:
         if chosen is None:
             raise UsageError(
                 f'"{part}" in the variant "{name}": expected base, detailed, cot, K-shot, sc-N, single, log-odds, '
-                "sampled, each, scored, one-call or think-LEVEL, joined by +"
+                "sampled, each, scored, one-call, vote or think-LEVEL, joined by +"
             )
         for key, value in chosen.items():
             if settings.setdefault(key, value) != value:
@@ -184,6 +190,7 @@ def _part(part: str) -> JsonObject | None:
         "sampled": {"principles": "sampled"},
         "scored": {"shown": "alone"},
         "one-call": {"criteria": "one_call"},
+        "vote": {"vote": True},
     }
     if shots := re.fullmatch(r"(\d+)-shot", part):
         return {"exemplars": _number(shots[1])}

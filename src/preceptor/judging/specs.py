@@ -18,6 +18,7 @@ from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge, Preferenc
 from preceptor.judging.judge_spec import JudgeSpec
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.scored import ScoredPairJudge, check_scoring
+from preceptor.judging.settings import PairwiseSettings
 from preceptor.store.ledger import Ledger
 from preceptor.store.reading import read_settings
 
@@ -69,9 +70,16 @@ def check_judges(specs: Sequence[JudgeSpec]) -> None:
         if settings.shown == "alone":
             check_scoring(constitution, settings)
         if spec.calibration:
+            _check_soft(settings)
             calibration.load(Path(spec.calibration))
         if spec.cascade:
             check_judges([step.judge for step in cascade.load(Path(spec.cascade)).steps])
+
+
+def _check_soft(settings: PairwiseSettings) -> None:
+    """Raises: UsageError for a judge that votes, which has no probability to calibrate."""
+    if settings.vote:
+        raise UsageError("a judge that votes has no probability to calibrate; leave out vote, or the calibration")
 
 
 def check_single(specs: Sequence[JudgeSpec], what: str) -> None:

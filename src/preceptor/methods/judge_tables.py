@@ -88,6 +88,7 @@ def variant_of(settings: PairwiseSettings) -> str:
         *(["single"] if settings.order == "single" else []),
         *(["log-odds"] if settings.combine == "log_odds" else []),
         *([settings.principles] if settings.principles != "all" else []),
+        *(["vote"] if settings.vote else []),
     ]
     name = "+".join(parts)
     if (said := variant(name)) != settings:
