@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.errors import UsageError
 from preceptor.store.own_folder import Kind, kind_of
+from preceptor.studio.remembered import Remembered, state_of
 
 T = TypeVar("T")
 _DEPTH = 5
@@ -48,8 +49,7 @@ class Library:
         self._lock = Lock()
         self._looked = -_FRESH_S
         self._works: tuple[Work, ...] = ()
-        self._read: dict[tuple[str, Path], tuple[object, object]] = {}
-        """What was read from files, and their state then; the latest last."""
+        self._read = Remembered(_MOST)
 
     def works(self, *kinds: Kind) -> tuple[Work, ...]:
         """All work of these kinds, or of every kind, by name. Looks again when the last look is 5 seconds old."""
@@ -64,7 +64,7 @@ class Library:
         return next((work for work in self.works() if work.name == name), None)
 
     def remembered(self, what: str, file: Path, read: Callable[[], T]) -> T:
-        """What is read from a file; read again once the file's time, size or inode has changed.
+        """What is read from a file; read again once the file has changed.
 
         Args:
             what: names what is read, since one file may be read for several purposes.
@@ -72,22 +72,7 @@ class Library:
 
         Raises: PreceptorError if the file is not there.
         """
-        try:
-            status = file.stat()
-        except OSError as error:
-            raise PreceptorError(f"{file}: cannot be read: {error.strerror or error}") from error
-        key, mark = (what, file), (status.st_mtime_ns, status.st_size, status.st_ino)
-        with self._lock:
-            known = self._read.get(key)
-        if known is not None and known[0] == mark:
-            return cast("T", known[1])
-        made = read()
-        with self._lock:
-            self._read.pop(key, None)
-            self._read[key] = (mark, made)
-            while len(self._read) > _MOST:
-                self._read.pop(next(iter(self._read)))
-        return made
+        return self._read.get((what, file), state_of(file), read)
 
     def _look(self) -> Iterator[Work]:
         seen: set[Path] = set()

@@ -1,11 +1,11 @@
 """What is known of production's failures: signs in cohort files, and comparisons in which a judge preferred another."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Literal, TypeVar, cast
+from typing import Literal
 
 from preceptor.core.errors import PreceptorError
 from preceptor.results.evaluation import EvaluationResult
@@ -13,11 +13,11 @@ from preceptor.store.outcomes import Outcomes
 from preceptor.studio.cohorts.files import CohortFile, ProductionPrompt, paths_of_cohorts, read_cohort_file
 from preceptor.studio.cohorts.over_time import OverTime, ProductionResponse, over_time
 from preceptor.studio.folders import Library, Work
+from preceptor.studio.remembered import Remembered, state_of
 from preceptor.studio.rows.files import row_files
 from preceptor.tasks.evaluate.policies import ANSWERED
 
 JUDGED = "judged/preferences.jsonl"
-T = TypeVar("T")
 _KEPT = 800
 """Results of reading that are kept in memory."""
 
@@ -72,7 +72,7 @@ class Sources:
     """Reads sources, and keeps what has not changed since."""
 
     def __init__(self) -> None:
-        self._kept: dict[object, tuple[object, object]] = {}
+        self._kept = Remembered(_KEPT)
         self._lock = Lock()
         self._thread: Thread | None = None
         self.doing = ""
@@ -119,7 +119,7 @@ class Sources:
         """What a source shows over time; None without a response that has a time."""
         if not source.responses:
             return None
-        return self._keep(
+        return self._kept.get(
             ("over time", source.name, source.against), tuple(source.responses), lambda: over_time(source.responses)
         )
 
@@ -128,10 +128,10 @@ class Sources:
             self.doing = f"Reading {name}: {share:.0%}."
 
         said(0)
-        return self._keep(("file", name), _mark(path), lambda: read_cohort_file(name, path, said))
+        return self._kept.get(("file", name), state_of(path), lambda: read_cohort_file(name, path, said))
 
     def _signs(self, file: CohortFile) -> Source:
-        return self._keep(("signs", file.name), file, lambda: _signs(file))
+        return self._kept.get(("signs", file.name), file, lambda: _signs(file))
 
     def _evaluation(self, work: Work, asked: Mapping[str, ProductionPrompt]) -> list[Source]:
         """The comparisons of production's answers with each other policy."""
@@ -141,14 +141,14 @@ class Sources:
         ):
             return []
         written = work.path / EvaluationResult.FILE
-        result = self._keep(("result", work.path), _mark(written), lambda: EvaluationResult.load(work.path))
+        result = self._kept.get(("result", work.path), state_of(written), lambda: EvaluationResult.load(work.path))
         names = [policy.name for policy in result.policies if policy.source == ANSWERED]
         if not names:
             return []
         self.doing = f"Reading {work.name}."
-        rows = self._keep(("judged", work.path), _mark(work.path / JUDGED), lambda: _judged(work, names[0]))
+        rows = self._kept.get(("judged", work.path), state_of(work.path / JUDGED), lambda: _judged(work, names[0]))
         unjudged = sum(result.judge.failures.values())
-        where = self._keep(("unjudged", work.path), _mark(written), lambda: _unjudged(work)) if unjudged else {}
+        where = self._kept.get(("unjudged", work.path), state_of(written), lambda: _unjudged(work)) if unjudged else {}
         sources: list[Source] = []
         for against in dict.fromkeys(row.against for row in rows):
             part = [row for row in rows if row.against == against]
@@ -158,19 +158,6 @@ class Sources:
                 Source("judged", work.name, against, responses, untimed, unjudged, where, judge=result.judge.name)
             )
         return sources
-
-    def _keep(self, key: object, mark: object, make: Callable[[], T]) -> T:
-        """What was made for a key, made anew when its mark changed."""
-        with self._lock:
-            known = self._kept.get(key)
-        if known is not None and known[0] == mark:
-            return cast("T", known[1])
-        made = make()
-        with self._lock:
-            self._kept[key] = (mark, made)
-            while len(self._kept) > _KEPT:
-                self._kept.pop(next(iter(self._kept)))
-        return made
 
 
 def _signs(file: CohortFile) -> Source:
@@ -207,15 +194,3 @@ def _production_response(judged: _Judged, asked: ProductionPrompt) -> Production
         judged.prompt_id, judged.cohort, asked.text, asked.time, asked.model, judged.p < 0.5, why, judged.row_id,
         judged.line,
     )  # fmt: skip
-
-
-def _mark(path: Path) -> Hashable:
-    """Time and size of a file; they change whenever it does.
-
-    Raises: PreceptorError if it is not there any more.
-    """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise PreceptorError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

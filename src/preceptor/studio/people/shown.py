@@ -44,13 +44,18 @@ def shown_row(assignment: Assignment, view: str = "markdown") -> ShownRow:
     row, order = assignment.row, assignment.order
     given: Any = row.get("responses")
     responses = given if isinstance(given, list) else [row.get("response_a"), row.get("response_b")]
-    known: dict[str, View] = {"plain": "plain", "differences": "differences"}
-    chosen = known.get(view, "markdown")
+    chosen = view_of(view)
     return ShownRow(
         conversation=as_messages(row.get("prompt", row.get("conversation")), "user"),
         responses=[as_messages(responses[position], "assistant") for position in order],
         view="plain" if chosen == "differences" and len(order) != 2 else chosen,
     )
+
+
+def view_of(name: str) -> View:
+    """The view of this name; formatted Markdown if there is none."""
+    views: dict[str, View] = {"plain": "plain", "differences": "differences"}
+    return views.get(name, "markdown")
 
 
 def as_messages(value: Any, role: Literal["user", "assistant"]) -> Sequence[Message]:

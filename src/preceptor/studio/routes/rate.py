@@ -13,9 +13,7 @@ from preceptor.studio.people import assign, ratings
 from preceptor.studio.people.assign import Assignment
 from preceptor.studio.people.pace import pace, seconds_shown
 from preceptor.studio.people.queues import Queue, progress
-from preceptor.studio.people.shown import shown_row
-
-_VIEWS = ("markdown", "plain", "differences")
+from preceptor.studio.people.shown import shown_row, view_of
 
 
 def rate(request: Request) -> Response:
@@ -77,8 +75,8 @@ def _remarks(assignment: Assignment, form: FormData) -> ratings.Remarks:
 
 
 def _next(queue: Queue, form: FormData) -> Response:
-    view = text_in(form, "view")
-    return go(f"/rate/{queue.id}" + (f"?view={view}" if view in _VIEWS[1:] else ""))
+    view = view_of(text_in(form, "view"))
+    return go(f"/rate/{queue.id}" + (f"?view={view}" if view != "markdown" else ""))
 
 
 ROUTES = (

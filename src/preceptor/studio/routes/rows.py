@@ -15,7 +15,7 @@ from preceptor.store.best_of_n_rows import BestOfNRow
 from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.studio.context import studio_of
 from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
-from preceptor.studio.people.shown import ShownRow, View
+from preceptor.studio.people.shown import ShownRow, view_of
 from preceptor.studio.rows import browse
 from preceptor.studio.rows.browse import IndexedRow
 from preceptor.studio.rows.calls import answer_of, calls_of, prompt_of, searched, totals
@@ -26,7 +26,6 @@ from preceptor.studio.rows.rated import RatedRows, answers_on
 
 _EXCERPT = 160
 """Characters of a prompt in the list."""
-_VIEWS: dict[str, View] = {"plain": "plain", "differences": "differences"}
 
 
 def rows(request: Request) -> Response:
@@ -163,7 +162,7 @@ def _named_row(request: Request, index: RowIndex) -> tuple[IndexedRow, list[Inde
 
 def _shown(content: Any, view: str) -> ShownRow | None:
     """The conversation and the responses a and b as the page shows them."""
-    chosen = _VIEWS.get(view, "markdown")
+    chosen = view_of(view)
     if isinstance(content, PreferenceRow):
         return ShownRow(content.prompt, content.responses, chosen)
     if isinstance(content, FailureRow) and content.prompt and content.response_a and content.response_b:

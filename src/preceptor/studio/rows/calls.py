@@ -41,12 +41,8 @@ from preceptor.studio.rows.entries import texts
 
 _SHAPES = ((True, True), (True, False), (False, False))
 """How a model may take a question: as a conversation with a begun answer, as one without, as plain text."""
-
-
 _BEGINNING = 60
 """Characters of a text by which its calls are searched: shortened messages of trajectories keep as many."""
-
-
 _Calls = list[RecordedCall | None]
 """Calls in the order in which they were made; None for one that is not on record."""
 

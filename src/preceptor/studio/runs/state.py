@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Literal
 
 from preceptor.core.errors import PreceptorError
@@ -14,6 +13,7 @@ from preceptor.recipes.base import Recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.studio.folders import Work
+from preceptor.studio.remembered import Remembered
 from preceptor.training.rl.settings import RLSettings
 
 Status = Literal["running", "interrupted", "failed", "done", "begun"]
@@ -62,8 +62,7 @@ class Runs:
     """Reads runs, and keeps what has not changed since."""
 
     def __init__(self) -> None:
-        self._kept: dict[Path, tuple[object, RunState]] = {}
-        self._lock = Lock()
+        self._kept = Remembered(_KEPT)
 
     def state(self, work: Work) -> RunState:
         """The run as it stands now.
@@ -71,16 +70,8 @@ class Runs:
         Raises: PreceptorError if its files are damaged, or of a version that cannot be read.
         """
         marks = _marks(work.path)
-        with self._lock:
-            known = self._kept.get(work.path)
-        if known is not None and known[0] == marks:
-            return known[1]
-        state = _read(work, max((time for _, time, _ in marks), default=0) / 1e9)
-        with self._lock:
-            self._kept[work.path] = (marks, state)
-            while len(self._kept) > _KEPT:
-                self._kept.pop(next(iter(self._kept)))
-        return state
+        changed = max((time for _, time, _ in marks), default=0) / 1e9
+        return self._kept.get(work.path, marks, lambda: _read(work, changed))
 
 
 def report_of(work: Work) -> Path | None:
