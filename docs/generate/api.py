@@ -12,7 +12,7 @@ _SECTIONS = {
     "Judges and constitutions": ("judging.judge", "judging.", "backends."),
     "Work": ("tasks.", "methods.", "recipes.", "studio.", "serve."),
     "Results": ("results.", "runs.result"),
-    "Types": ("core.types", "store.", "evaluation."),
+    "Types": ("core.types", "core.rubric", "store.", "evaluation."),
     "Errors": ("core.errors",),
 }
 

@@ -1,14 +1,14 @@
-"""All criteria of a score rubric in one call: the judge answers with a JSON object of whole scores.
+"""Several answers in one call: all criteria of a score rubric, or all items of a prompt's rubric, in a JSON object.
 
 A call for each criterion reads exact probabilities, and sends prompt and response once for each criterion. One call
 sends them once, and its scores are single answers, not distributions: with k samples, the share of each score among k
 answers. The answer's JSON schema is enforced where the server can; elsewhere the judge is asked for it in words. An
-answer that lacks a criterion, or gives one something other than a score from 1 to 10, is a failure.
+answer that lacks a criterion, or gives one something other than the choices, is a failure.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic_core import from_json
 
@@ -23,24 +23,45 @@ RATIONALE = "rationale"
 """The key of the judge's reasoning, which comes before the scores."""
 _FENCE = "```"
 _OVERHEAD = 16
-"""Tokens of the braces and of white space; as many are allowed for each criterion beyond its name."""
+"""Tokens of the braces and of white space; as many are allowed for each answer beyond its name."""
 
 
-def schema_of(criteria: Sequence[Criterion], *, reasoned: bool) -> JsonObject:
-    """The JSON schema of an answer: a score from 1 to 10 for each criterion, by name.
+@dataclass(frozen=True)
+class Form:
+    """The answers that one call is asked for."""
 
-    Args:
-        reasoned: whether the answer begins with a rationale.
-    """
-    score: JsonObject = {"type": "integer", "enum": [int(value) for value in SCALE]}
-    properties: JsonObject = {RATIONALE: {"type": "string"}} if reasoned else {}
-    properties |= {criterion.name: dict(score) for criterion in criteria}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    names: tuple[str, ...]
+    """Keys of the JSON object."""
+    choices: tuple[str, ...]
+    """What the value of each may be, as text."""
+    value: JsonObject
+    """JSON schema of a value."""
+    described: str
+    """What a value is, for the judge."""
+    missing: str
+    """What is missing where it is none of the choices."""
+
+    def schema(self, *, reasoned: bool) -> JsonObject:
+        """The JSON schema of an answer.
+
+        Args:
+            reasoned: whether the answer begins with a rationale.
+        """
+        properties: JsonObject = {RATIONALE: {"type": "string"}} if reasoned else {}
+        properties |= {name: dict(self.value) for name in self.names}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+
+def score_form(criteria: Sequence[Criterion]) -> Form:
+    """A score from 1 to 10 for each criterion, by name."""
+    value: JsonObject = {"type": "integer", "enum": [int(score) for score in SCALE]}
+    names = tuple(criterion.name for criterion in criteria)
+    return Form(names, SCALE, value, "a whole number from 1 to 10", "score from 1 to 10")
 
 
 def scores_request(
@@ -58,23 +79,40 @@ def scores_request(
         opening: instruction and principles.
         seed: used where answers or thoughts are sampled.
     """
+    text = f"{opening}\n\n{criteria_text(criteria, prompt, response)}"
+    return form_request(text, score_form(criteria), reasoning, seed, thinking)
+
+
+def form_request(
+    text: str, form: Form, reasoning: Reasoning | None, seed: int, thinking: Thinking | None = None
+) -> CompleteRequest:
+    """The request for all answers of a form.
+
+    Args:
+        text: all that the judge reads before the form is asked for.
+        seed: used where answers or thoughts are sampled.
+    """
     reasoned, way = reasoning is not None, reasoning or Reasoning(0)
-    text = f"{opening}\n\n{criteria_text(criteria, prompt, response)}\n\n{_demanded(criteria, reasoned=reasoned)}"
     return CompleteRequest(
-        (Message(role="user", content=text),),
-        max_new_tokens=_most_tokens(criteria) + way.max_tokens,
+        (Message(role="user", content=f"{text}\n\n{_demanded(form, reasoned=reasoned)}"),),
+        max_new_tokens=_most_tokens(form) + way.max_tokens,
         temperature=way.temperature,
         top_k=way.top_k,
         seed=seed if way.temperature > 0 else 0,
-        schema=schema_of(criteria, reasoned=reasoned),
+        schema=form.schema(reasoned=reasoned),
         thinking=replace(thinking, seed=seed) if thinking and thinking.on else thinking,
     )
 
 
 def read_scores(criteria: Sequence[Criterion], answer: Completion | JudgeFailure) -> dict[str, Verdict] | JudgeFailure:
-    """The verdict on each criterion, all probability on the score that was given; or why there is none.
+    """The verdict on each criterion, all probability on the score that was given; or why there is none."""
+    return read_form(score_form(criteria), answer)
 
-    The usage of the call is that of the first criterion's verdict, so that it is counted once.
+
+def read_form(form: Form, answer: Completion | JudgeFailure) -> dict[str, Verdict] | JudgeFailure:
+    """The verdict for each name, all probability on the choice that was given; or why there is none.
+
+    The usage of the call is that of the first verdict, so that it is counted once.
     """
     if isinstance(answer, JudgeFailure):
         return answer
@@ -84,23 +122,23 @@ def read_scores(criteria: Sequence[Criterion], answer: Completion | JudgeFailure
         return _failure("cut off by the token limit" if not answer.finished else "not JSON", answer)
     if not isinstance(given, dict):
         return _failure("not a JSON object", answer)
-    scores: dict[str, str] = {}
-    for criterion in criteria:
-        score: object = given.get(criterion.name)
-        if isinstance(score, bool) or str(score) not in SCALE:
-            return _failure(f"no score from 1 to 10 for {criterion.name}", answer)
-        scores[criterion.name] = str(score)
+    chosen: dict[str, str] = {}
+    for name in form.names:
+        value: object = given.get(name)
+        if isinstance(value, bool) or (choice := str(value).casefold()) not in form.choices:
+            return _failure(f"no {form.missing} for {name}", answer)
+        chosen[name] = choice
     rationale = str(given.get(RATIONALE) or "").strip() or shown_thought(answer)
-    usages = [answer.usage, *[Usage()] * (len(criteria) - 1)]
+    usages = [answer.usage, *[Usage()] * (len(form.names) - 1)]
     return {
         name: Verdict(
-            probabilities={value: float(value == score) for value in SCALE},
+            probabilities={value: float(value == choice) for value in form.choices},
             choice_mass=1.0,
             rationale=rationale,
             votes=1,
             usage=usage,
         )
-        for (name, score), usage in zip(scores.items(), usages, strict=True)
+        for (name, choice), usage in zip(chosen.items(), usages, strict=True)
     }
 
 
@@ -117,11 +155,11 @@ def demand_of_requests(model: LanguageModel, requests: Sequence[CompleteRequest]
     )
 
 
-def _demanded(criteria: Sequence[Criterion], *, reasoned: bool) -> str:
+def _demanded(form: Form, *, reasoned: bool) -> str:
     """How the answer is asked for, with its form."""
-    form: dict[str, object] = {RATIONALE: "two to four sentences"} if reasoned else {}
-    form |= {criterion.name: "a whole number from 1 to 10" for criterion in criteria}
-    return f"Answer with one JSON object of this form and nothing else:\n{json.dumps(form, ensure_ascii=False)}"
+    shown: dict[str, object] = {RATIONALE: "two to four sentences"} if reasoned else {}
+    shown |= dict.fromkeys(form.names, form.described)
+    return f"Answer with one JSON object of this form and nothing else:\n{json.dumps(shown, ensure_ascii=False)}"
 
 
 def _unfenced(text: str) -> str:
@@ -134,11 +172,11 @@ def _unfenced(text: str) -> str:
     return text[len(_FENCE) : -len(_FENCE)].removeprefix("json")
 
 
-def _most_tokens(criteria: Sequence[Criterion]) -> int:
+def _most_tokens(form: Form) -> int:
     """Length limit of an answer: a name's bytes are more than its tokens."""
-    return _OVERHEAD + sum(len(criterion.name.encode()) + _OVERHEAD for criterion in criteria)
+    return _OVERHEAD + sum(len(name.encode()) + _OVERHEAD for name in form.names)
 
 
 def _failure(what: str, answer: Completion) -> JudgeFailure:
-    detail = f"the judge was asked for JSON scores, and its answer is unusable ({what}): {answer.text[:80]!r}"
+    detail = f"the judge was asked for JSON, and its answer is unusable ({what}): {answer.text[:80]!r}"
     return JudgeFailure(reason="no_answer", detail=detail, usage=answer.usage)

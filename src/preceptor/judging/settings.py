@@ -1,7 +1,7 @@
 """How a judge is asked. The constitution says what it should prefer."""
 
 import re
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,6 +12,10 @@ from preceptor.core.types import Flag, Integer, JsonObject, Seed, Temperature, T
 from preceptor.core.validation import first_problem
 from preceptor.judging.ask import Reasoning
 from preceptor.judging.combine import Combine
+
+Aggregation: TypeAlias = Literal["explicit", "implicit"]
+Met: TypeAlias = Literal["soft", "threshold"]
+FailedItems: TypeAlias = Literal["abstain", "leave_out"]
 
 
 class JudgingSettings(Settings):
@@ -36,8 +40,9 @@ class JudgingSettings(Settings):
     seed: Seed = 0
     """Seed of sampled rationales, thoughts and principles."""
     criteria: Literal["each", "one_call"] = "each"
-    """Ask for each criterion of the score rubric in a call of its own, whose probabilities are exact; or for all of
-    them in one call, which costs less and gives whole scores. Applies where a response is scored."""
+    """Ask for each criterion of the score rubric, or each item of a prompt's rubric, in a call of its own, whose
+    probabilities are exact; or for all of them in one call, which costs less and gives single answers. Applies where a
+    response is scored."""
 
     @model_validator(mode="after")
     def _samples_need_a_rationale(self) -> "JudgingSettings":
@@ -104,8 +109,15 @@ class PairwiseSettings(JudgingSettings):
     """Show every comparison in both orders, to cancel position bias, or in one."""
     combine: Combine = "mean"
     """How the preferences of both orders are combined: as the mean of probabilities, or of log-odds."""
-    shown: Literal["together", "alone"] = "together"
-    """Show both responses in one prompt; or score each alone by the constitution's score rubric, and compare scores."""
+    shown: Literal["together", "alone", "rubric"] = "together"
+    """Show both responses in one prompt; or score each alone by the constitution's score rubric (`alone`) or by the
+    rubric of its prompt (`rubric`), and compare scores."""
+    aggregation: Aggregation = "explicit"
+    """See `RubricSettings`; this and the two below apply with shown = "rubric"."""
+    met: Met = "soft"
+    """See `RubricSettings`."""
+    failed_items: FailedItems = "abstain"
+    """See `RubricSettings`."""
 
     vote: Flag = False
     """Give the likeliest answer as a vote, 1, 0 or one half for a tie, instead of its probability. The mean of several
@@ -119,13 +131,18 @@ class PairwiseSettings(JudgingSettings):
 
     @model_validator(mode="after")
     def _alone_leaves_nothing_to_arrange(self) -> "PairwiseSettings":
-        if self.shown == "alone":
-            for name in _TOGETHER:
-                if getattr(self, name) != PairwiseSettings.model_fields[name].default:
-                    raise ValueError(f'{name} has no meaning with shown = "alone"')
-        elif self.criteria != "each":
+        unused = (() if self.shown == "rubric" else _RUBRIC) + (() if self.shown == "together" else _TOGETHER)
+        for name in unused:
+            if getattr(self, name) != PairwiseSettings.model_fields[name].default:
+                raise ValueError(f'{name} has no meaning with shown = "{self.shown}"')
+        if self.shown == "together" and self.criteria != "each":
             raise ValueError('criteria has no meaning with shown = "together": two responses are compared as a whole')
         return self
+
+    @property
+    def by_rubric(self) -> "RubricSettings":
+        """How a response is scored by the rubric of its prompt."""
+        return RubricSettings(**{name: getattr(self, name) for name in RubricSettings.model_fields})
 
     @property
     def scoring(self) -> "ScoreSettings":
@@ -134,9 +151,11 @@ class PairwiseSettings(JudgingSettings):
 
     def for_rater(self) -> JsonObject:
         """As for all judges; if responses are shown alone, without the settings that arrange two of them."""
-        settings = super().for_rater()
-        if not self.vote:  # raters that were recorded before this setting existed stay the same
-            del settings["vote"]
+        voting: JsonObject = {"vote": True} if self.vote else {}
+        if self.shown == "rubric":
+            return {"shown": "rubric"} | self.by_rubric.for_rater() | voting
+        unused = (*_RUBRIC, "vote")  # raters that were recorded before these settings existed stay the same
+        settings = {name: value for name, value in super().for_rater().items() if name not in unused} | voting
         if self.shown == "alone":
             return {name: value for name, value in settings.items() if name not in _TOGETHER}
         del settings["shown"]  # raters that were recorded before this setting existed stay the same
@@ -145,6 +164,37 @@ class PairwiseSettings(JudgingSettings):
 
 _TOGETHER = ("preamble", "exemplars", "principles", "order", "combine")
 """Settings that apply only if a judge sees both responses at once."""
+_RUBRIC = ("aggregation", "met", "failed_items")
+"""Settings that apply only if a judge goes by the rubrics of prompts."""
+
+
+class RubricSettings(JudgingSettings):
+    """How a judge scores a response by the rubric of its prompt."""
+
+    aggregation: Aggregation = "explicit"
+    """`explicit`: each item is judged, and the score is the sum of points met over the sum of positive points, within
+    [0, 1]. `implicit`: the judge is shown the whole rubric and gives one score from 1 to 10, mapped to [0, 1]; no item
+    is judged or run by itself."""
+    met: Met = "soft"
+    """`soft`: an item counts with the probability that it is met. `threshold`: fully if that is at least one half,
+    otherwise not at all."""
+    failed_items: FailedItems = "abstain"
+    """What a failed item does: the response has no score (`abstain`), or the item is left out (`leave_out`), and its
+    points are not among those that could be reached. It never counts as not met."""
+
+    @model_validator(mode="after")
+    def _implicit_scores_have_no_items(self) -> "RubricSettings":
+        if self.aggregation == "implicit":
+            for name in ("met", "failed_items", "criteria"):
+                if getattr(self, name) != RubricSettings.model_fields[name].default:
+                    raise ValueError(f'{name} has no meaning with aggregation = "implicit": no item is judged alone')
+        return self
+
+    def for_rater(self) -> JsonObject:
+        """As for all judges; with implicit aggregation, without the settings of items."""
+        settings = super().for_rater()
+        unused = ("met", "failed_items") if self.aggregation == "implicit" else ()
+        return {name: value for name, value in settings.items() if name not in unused}
 
 
 class ScoreSettings(JudgingSettings):
@@ -156,8 +206,10 @@ def variant(name: str) -> PairwiseSettings:
 
     Parts joined by +: `base` or `detailed`, `cot` (chain of thought), `K-shot` (exemplars), `sc-N` (N sampled
     rationales), `single` (one order), `log-odds`, `each`, `sampled`, `scored` (each response alone, by the score
-    rubric), `one-call` (with `scored`: all criteria in one call), `think-LEVEL` (off, low, medium, high or a number of
-    tokens), `vote` (the likeliest answer instead of probabilities). For instance `detailed+cot+2-shot`.
+    rubric), `rubric` (each response alone, by its prompt's rubric), `implicit`, `threshold` and `leave-out` (with
+    `rubric`, see `RubricSettings`), `one-call` (with `scored` or `rubric`: all criteria in one call), `think-LEVEL`
+    (off, low, medium, high or a number of tokens), `vote` (the likeliest answer instead of probabilities). For instance
+    `detailed+cot+2-shot`.
 
     Raises: UsageError for an unknown part or parts that exclude each other.
     """
@@ -167,7 +219,8 @@ def variant(name: str) -> PairwiseSettings:
         if chosen is None:
             raise UsageError(
                 f'"{part}" in the variant "{name}": expected base, detailed, cot, K-shot, sc-N, single, log-odds, '
-                "sampled, each, scored, one-call, vote or think-LEVEL, joined by +"
+                "sampled, each, scored, rubric, implicit, threshold, leave-out, one-call, vote or think-LEVEL, joined "
+                "by +"
             )
         for key, value in chosen.items():
             if settings.setdefault(key, value) != value:
@@ -189,6 +242,10 @@ def _part(part: str) -> JsonObject | None:
         "each": {"principles": "each"},
         "sampled": {"principles": "sampled"},
         "scored": {"shown": "alone"},
+        "rubric": {"shown": "rubric"},
+        "implicit": {"aggregation": "implicit"},
+        "threshold": {"met": "threshold"},
+        "leave-out": {"failed_items": "leave_out"},
         "one-call": {"criteria": "one_call"},
         "vote": {"vote": True},
     }
