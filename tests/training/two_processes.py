@@ -28,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "odd": {"algorithm": "rloo", "prompts_per_step": 3, "gradient_accumulation_steps": 2},
     "single": {"algorithm": "grpo", "prompts_per_step": 1, "kl_in": "loss"},
     "ppo": {"algorithm": "ppo", "prompts_per_step": 3, "epochs_per_batch": 2, "minibatches": 2},
+    "resampled": {"algorithm": "rloo", "prompts_per_step": 3, "group_size": 2, "dynamic_sampling": 2},
 }
 
 

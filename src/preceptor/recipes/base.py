@@ -86,8 +86,15 @@ class Recipe(Frozen):
 
         Raises: UsageError saying what does not fit.
         """
-        if (rl := self.table(RLSettings)) is not None:
-            check_algorithm(rl)
+        if (rl := self.table(RLSettings)) is None:
+            return
+        check_algorithm(rl)
+        rewards = self.table(RewardFunctionSettings)
+        if rewards is not None and rewards.aggregation == "normalize_then_sum" and rl.group_size < 2:
+            raise UsageError(
+                f'rl.group_size is {rl.group_size}; rewards.aggregation = "normalize_then_sum" normalises in groups '
+                "and needs at least 2"
+            )
 
     @property
     def training_judge(self) -> JudgeSettings | None:

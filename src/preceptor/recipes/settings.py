@@ -15,6 +15,7 @@ from preceptor.judging.settings import PairwiseSettings, ScoreSettings
 from preceptor.judging.specs import JudgeSpec
 from preceptor.store.comparisons import Design
 from preceptor.training.reward_model.settings import RewardModelSettings
+from preceptor.training.rl.reward_settings import Aggregation
 from preceptor.training.sft.settings import SftSettings
 
 
@@ -247,6 +248,9 @@ class RewardFunctionSettings(Frozen):
     """The weight of each function; 1 when absent."""
     feedback_weight: Real = Field(default=1.0, ge=0, le=1e6)
     """Weight of the judge's or the reward model's reward; with 0, training does not ask it."""
+    aggregation: Aggregation = "sum"
+    """How several rewards become one: `sum` adds them as they are, so that the one with the widest scale decides;
+    `normalize_then_sum` first brings each by itself to mean 0 and standard deviation 1 within the group (GDPO)."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> "RewardFunctionSettings":

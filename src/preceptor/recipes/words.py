@@ -19,7 +19,11 @@ def rl_in_words(
         parts = [f"{weight:g} × {name}" for name, weight in functions.weighted]
         if functions.feedback_weight:
             parts = [f"{functions.feedback_weight:g} × {feedback}", *parts]
-        yield f"The reward of training was the sum of {', '.join(parts)}."
+        scaled = " Each was normalised within the group before." if functions.aggregation != "sum" else ""
+        yield f"The reward of training was the sum of {', '.join(parts)}.{scaled}"
+    if settings.dynamic_sampling:
+        times = "once" if settings.dynamic_sampling == 1 else f"up to {settings.dynamic_sampling} times"
+        yield f"In each step, groups whose rewards did not differ were replaced {times} by groups of other prompts."
     what = "LoRA adapters" if tuning.method == "lora" else "all weights"
     if settings.algorithm == "online_dpo":
         held = f"with β = {settings.kl_coefficient} in its loss"

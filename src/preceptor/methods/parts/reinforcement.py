@@ -1,7 +1,6 @@
 """Training a policy by RL inside a run, with any source of reward."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 from preceptor.core.types import Prompt
 from preceptor.recipes.settings import RewardFunctionSettings
@@ -21,6 +20,9 @@ from preceptor.training.rl.rewards import (
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
 
+FEEDBACK = "feedback"
+"""The name of the AI feedback among several sources of reward."""
+
 
 def whole_reward(
     feedback: RewardSource, functions: RewardFunctionSettings, processing: RewardProcessing
@@ -28,8 +30,9 @@ def whole_reward(
     """The training reward: AI feedback plus the functions that the recipe names, summed and processed."""
     parts = [(feedback, functions.feedback_weight)] if functions.feedback_weight else []
     parts += [(CallableReward(load_reward_function(name), name), weight) for name, weight in functions.weighted]
-    alone = not functions.functions and functions.feedback_weight == 1.0
-    return PostProcessed(feedback if alone else WeightedReward(parts), processing)
+    names = [FEEDBACK] * bool(functions.feedback_weight) + [name.rpartition(":")[2] for name in functions.functions]
+    alone = not functions.functions and functions.feedback_weight == 1.0 and functions.aggregation == "sum"
+    return PostProcessed(feedback if alone else WeightedReward(parts, names, functions.aggregation), processing)
 
 
 def train_by_rl(
@@ -59,5 +62,5 @@ def train_by_rl(
             checkpoints=session.checkpoints(at_checkpoint),
             seed=session.recipe.seed,
             processes=session.processes,
-            on_step=lambda step, facts: track(step, settings.steps, asdict(facts)),
+            on_step=lambda step, facts: track(step, settings.steps, facts.numbers()),
         )

@@ -18,6 +18,7 @@ from preceptor.reports.headlines import of_run
 from preceptor.reports.measured import Scores, row_of, rows_of
 from preceptor.reports.responses import Row, fitting
 from preceptor.reports.run import figures, words
+from preceptor.reports.run.rewards import groups_in_words, sources
 from preceptor.reports.run.words import Words
 from preceptor.reports.templates import markdown, page
 from preceptor.results.run import RunSummary
@@ -83,6 +84,8 @@ def render_report(data: ReportData) -> str:
         picked=_picked(data),
         every=fitting(rows_of({"before": data.before, "after": data.after}, Scores.of_run(summary))),
         abstained=sum(row.get("abstained") or 0 for row in data.metrics),
+        groups=list(groups_in_words(data.metrics)),
+        sources=sources(data.metrics),
         human_price=HUMAN_USD_PER_LABEL,
     )
 

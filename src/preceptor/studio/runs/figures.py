@@ -11,7 +11,11 @@ from preceptor.studio.figures import Curve, Point, curves
 from preceptor.studio.runs.state import RunState
 
 _STEP = "training step"
-_TRAINED: tuple[tuple[str, str], ...] = (("reward", "Reward in training"), ("loss", "Loss in training"))
+_TRAINED: tuple[tuple[str, str], ...] = (
+    ("reward", "Reward in training"),
+    ("loss", "Loss in training"),
+    ("equal_groups", "Groups whose rewards are all equal"),
+)
 _MEASURED: tuple[tuple[MeasureName, str], ...] = (
     ("heldout_score", "Held-out score"),
     ("judge_score", "Training judge's reward on held-out prompts"),

@@ -1,6 +1,34 @@
 """The facts of an update: a row of `metrics.jsonl`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, pstdev
+
+from preceptor.training.rl.rewards.source import all_equal, known_of
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What one of several sources of reward gave the responses of a step."""
+
+    reward: float | None
+    """Mean over the responses that it gave one; None when it gave none."""
+    reward_std: float | None
+    abstained: int
+    """Responses without a reward from this source."""
+    equal_groups: int
+    """Prompts whose responses all got the same from it, so that it tells none of them apart."""
+
+    @classmethod
+    def of(cls, rewards_PG: Sequence[Sequence[float | None]]) -> "SourceFacts":
+        """The facts of a source's rewards."""
+        there = [reward for row in rewards_PG for reward in known_of(row)]
+        return cls(
+            reward=fmean(there) if there else None,
+            reward_std=pstdev(there) if there else None,
+            abstained=sum(map(len, rewards_PG)) - len(there),
+            equal_groups=sum(map(all_equal, rewards_PG)),
+        )
 
 
 @dataclass(frozen=True)
@@ -27,3 +55,21 @@ class UpdateFacts:
     grad_norm: float
     """Gradient norm before clipping; the largest of the step's updates."""
     learning_rate: float
+    equal_groups: int = 0
+    """Prompts whose responses have two rewards or more, all equal, before the KL penalty. They tell no response apart.
+    """
+    short_groups: int = 0
+    """Prompts with fewer than two rewards although they have two responses or more: RLOO, GRPO and online DPO skip
+    them."""
+    resampled_groups: int = 0
+    """Groups that were sampled and judged, and replaced because they had no variance (`rl.dynamic_sampling`)."""
+    discarded_tokens: int = 0
+    """Tokens of the responses of these groups."""
+    sources: Mapping[str, SourceFacts] = field(default_factory=dict[str, SourceFacts])
+    """Of each source of reward, where there are several."""
+
+    def numbers(self) -> dict[str, float | None]:
+        """The facts by name, those of sources as `sources/NAME/FACT`."""
+        facts = asdict(self)
+        sources: dict[str, dict[str, float | None]] = facts.pop("sources")
+        return facts | {f"sources/{name}/{fact}": n for name, of in sources.items() for fact, n in of.items()}

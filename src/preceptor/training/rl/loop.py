@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
-from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
+from preceptor.training.rl.collecting import Collector
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.settings import RLSettings
@@ -43,52 +42,18 @@ def train(
             "give more prompts or lower it"
         )
     processes.on_main(checkpoints.files.prepare)
+    collector = Collector(policy, rewards, settings, processes, seed)
+
+    def take(step: int) -> tuple[UpdateFacts, dict[str, float]]:
+        """Samples, rewards and learns. Returns the facts, and the seconds that each part took."""
+        collected = collector.collect(step, prompts_of_step(prompts, step, settings.prompts_per_step, seed), prompts)
+        began = time.perf_counter()
+        facts = updater.update(processes.part(collected.groups_P), collected.rewards_PG)
+        return collected.with_facts(facts), collected.seconds | {"update": time.perf_counter() - began}
+
     return take_steps(
-        policy,
-        updater,
-        settings.steps,
-        lambda step: _step(policy, updater, rewards, prompts, settings, processes=processes, seed=seed, step=step),
-        checkpoints=checkpoints,
-        processes=processes,
-        on_step=on_step,
+        policy, updater, settings.steps, take, checkpoints=checkpoints, processes=processes, on_step=on_step
     )
-
-
-def _step(
-    policy: Policy,
-    updater: Updater,
-    rewards: RewardSource | None,
-    prompts: Sequence[Prompt],
-    settings: RLSettings,
-    *,
-    processes: Processes,
-    seed: int,
-    step: int,
-) -> tuple[UpdateFacts, dict[str, float]]:
-    """Samples, rewards and learns. Returns the facts, and the seconds that each part took."""
-    clock = [time.perf_counter()]
-    taken = prompts_of_step(prompts, step, settings.prompts_per_step, seed)
-    seeds = [derive_seed(seed, "rollout", step, place) for place in range(len(taken))]
-    groups = policy.sample(
-        processes.part(taken),
-        settings.group_size,
-        settings.max_new_tokens,
-        settings.temperature,
-        processes.part(seeds),
-    )
-    clock.append(time.perf_counter())
-    groups_P = processes.gather(groups)
-
-    def ask() -> list[list[float | None]]:
-        assert rewards is not None
-        return rewards(groups_P)
-
-    rewards_PG = processes.on_main(ask)
-    clock.append(time.perf_counter())
-    facts = updater.update(groups, rewards_PG)
-    clock.append(time.perf_counter())
-    spent = [after - before for before, after in pairwise(clock)]
-    return facts, dict(zip(("sampling", "judging", "update"), spent, strict=True))
 
 
 def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:

@@ -7,6 +7,8 @@ from pydantic import Field
 from preceptor.core.types import Flag, Frozen, Real
 
 Strip = Literal["none", "spaces", "periods_and_spaces"]
+Aggregation = Literal["sum", "normalize_then_sum"]
+"""How the rewards of several sources become one."""
 
 
 class RewardProcessing(Frozen):

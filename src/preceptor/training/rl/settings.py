@@ -55,12 +55,15 @@ class RLSettings(OptimizerSettings):
     """For grpo: divide by the standard deviation of the group's rewards."""
     length_unbiased: Flag = False
     """For grpo: divide every response's loss by max_new_tokens instead of its own length (Liu et al. 2025)."""
+    dynamic_sampling: Integer = Field(default=0, ge=0, le=1_000)
+    """How many times a step may replace the groups whose rewards do not differ, by groups of other prompts (Yu et al.
+    2025, "DAPO", arXiv 2503.14476, section 3.2); 0 keeps them. What replaced groups cost is counted."""
     ppo: PpoSettings = PpoSettings()
 
     @property
     def tokens_per_step(self) -> int:
         """Most tokens that a step can sample."""
-        return self.prompts_per_step * self.group_size * self.max_new_tokens
+        return self.prompts_per_step * self.group_size * self.max_new_tokens * (1 + self.dynamic_sampling)
 
 
 def needs_values(settings: RLSettings) -> bool:
@@ -84,6 +87,8 @@ def check_algorithm(settings: RLSettings) -> None:
                 "online_dpo holds the policy to the reference by β in its own loss: it needs "
                 "rl.kl_coefficient above 0, and takes neither rl.kl_target nor rl.kl_in"
             )
+    if settings.dynamic_sampling and group < 2:
+        raise UsageError(f"rl.group_size is {group}; rl.dynamic_sampling looks for groups whose rewards differ: set 2")
     if settings.minibatches > settings.prompts_per_step:
         raise UsageError(
             f"rl.minibatches is {settings.minibatches}, rl.prompts_per_step {settings.prompts_per_step}; every "

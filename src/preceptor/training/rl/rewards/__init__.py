@@ -1,18 +1,21 @@
 """Rewards: a number or None for each rollout. None abstains: the response is masked, never counted as 0."""
 
-from preceptor.training.rl.rewards.combined import PostProcessed, WeightedReward
+from preceptor.training.rl.rewards.combined import PostProcessed, Rewarded, Rewards, WeightedReward
 from preceptor.training.rl.rewards.comparing import AgainstReference, GroupReward, PairwiseReward
 from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
-from preceptor.training.rl.rewards.source import JudgeReward, RewardSource
+from preceptor.training.rl.rewards.source import JudgeReward, NoRewardsError, RewardSource
 
 __all__ = [
     "AgainstReference",
     "CallableReward",
     "GroupReward",
     "JudgeReward",
+    "NoRewardsError",
     "PairwiseReward",
     "PostProcessed",
     "RewardSource",
+    "Rewarded",
+    "Rewards",
     "WeightedReward",
     "load_reward_function",
 ]

@@ -2,49 +2,88 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import compress
-from statistics import fmean, pstdev
-from typing import TYPE_CHECKING
+from statistics import fmean, pstdev, stdev
+from typing import TYPE_CHECKING, TypeAlias
 
-from preceptor.core.errors import PreceptorError
-from preceptor.training.rl.reward_settings import RewardProcessing, Strip
-from preceptor.training.rl.rewards.source import RewardSource, known
+from preceptor.training.rl.reward_settings import Aggregation, RewardProcessing, Strip
+from preceptor.training.rl.rewards.source import NO_VARIATION, NoRewardsError, RewardSource, all_equal, known, known_of
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
 
-NO_VARIATION = 1e-8
-"""A standard deviation below this comes from rounding."""
+Rewards: TypeAlias = list[list[float | None]]
+"""A number or None for each response, P × G."""
 _PERIODS_AND_SPACES = re.compile(r"(?<![\s.])[\s.]+\Z")
+
+
+@dataclass(frozen=True)
+class Rewarded:
+    """The rewards of a batch, P × G, with the rewards of each source, by its name, where there are several."""
+
+    rewards_PG: Rewards
+    by_source: Mapping[str, Rewards] = field(default_factory=dict[str, Rewards])
 
 
 class WeightedReward:
     """The weighted sum of several sources' rewards. A response needs a reward from every source to have one.
 
+    With `normalize_then_sum`, each source's rewards are normalised within their group before they are weighted, over
+    the responses that have a reward from every source: all sources then have the same mean (0) and the same standard
+    deviation (1), whatever their units (Liu et al. 2026, "GDPO", arXiv 2601.05242, equation 4). A source that gives
+    all responses of a group the same adds 0. In a group with fewer than two such responses, all abstain.
+
+    Args:
+        names: a name for each source, for metrics; their places if not given.
+
     Raises: ValueError when there is no source.
     """
 
-    def __init__(self, parts: Sequence[tuple[RewardSource, float]]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[tuple[RewardSource, float]],
+        names: Sequence[str] | None = None,
+        aggregation: Aggregation = "sum",
+    ) -> None:
         if not parts:
             raise ValueError("a weighted reward needs at least one source")
         self._parts = list(parts)
+        self._names = _distinct(names or [f"source {place}" for place in range(1, len(parts) + 1)])
+        self._aggregation: Aggregation = aggregation
 
-    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> Rewards:
         """The sums, P × G.
 
-        Raises: PreceptorError when no response has a reward from every source.
+        Raises: NoRewardsError when no response has a reward from every source.
         """
-        weights = [weight for _, weight in self._parts]
+        return self.with_sources(groups_P).rewards_PG
+
+    def with_sources(self, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
+        """The sums, and each source's rewards as it gave them.
+
+        Raises: NoRewardsError when no response has a reward from every source.
+        """
         by_source = [source(groups_P) for source, _ in self._parts]
-        sums = [
-            [_weighted(by_source_here, weights) for by_source_here in zip(*rows_G, strict=True)]
-            for rows_G in zip(*by_source, strict=True)
-        ]
+        sums = [self._summed(rows_G) for rows_G in zip(*by_source, strict=True)]
         if all(reward is None for row in sums for reward in row):
-            raise PreceptorError(f"no response of a step has a reward from all {len(weights)} sources that are summed")
-        return sums
+            wanted = f"all {len(self._parts)} sources that are summed"
+            siblings = ", as has a sibling" if self._aggregation == "normalize_then_sum" else ""
+            raise NoRewardsError(f"no response of a step has a reward from {wanted}{siblings}")
+        return Rewarded(sums, dict(zip(self._names, by_source, strict=True)))
+
+    def _summed(self, rewards_SG: Sequence[Sequence[float | None]]) -> list[float | None]:
+        """The sums of one group, from each source's rewards."""
+        complete = [all(known(r) is not None for r in of_response) for of_response in zip(*rewards_SG, strict=True)]
+        kept_SG = [known_of(list(compress(row_G, complete))) for row_G in rewards_SG]
+        if self._aggregation == "normalize_then_sum":
+            if sum(complete) < 2:
+                return [None] * len(complete)
+            kept_SG = [group_normalised(row_G) for row_G in kept_SG]
+        weights = [weight for _, weight in self._parts]
+        sums = iter([math.fsum(w * r for w, r in zip(weights, of, strict=True)) for of in zip(*kept_SG, strict=True)])
+        return [next(sums) if there else None for there in complete]
 
 
 class PostProcessed:
@@ -59,33 +98,51 @@ class PostProcessed:
         self._source = source
         self._settings = settings
 
-    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> Rewards:
         """The processed rewards, P × G.
 
-        Raises: PreceptorError as the source does, and when nothing is left of any response.
+        Raises: PreceptorError as the source does, and NoRewardsError when nothing is left of any response.
         """
+        return self.of_step(self.of_groups(groups_P).rewards_PG)
+
+    def of_groups(self, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
+        """The rewards of some groups of a step, after all processing that looks at no other group.
+
+        Raises: as a call.
+        """
+        judged = self._judged(groups_P)
         rewards = [
             [self._processed(reward, response.tokens) for reward, response in zip(row, group.responses, strict=True)]
-            for row, group in zip(self._judged(groups_P), groups_P, strict=True)
+            for row, group in zip(judged.rewards_PG, groups_P, strict=True)
         ]
-        return whitened(rewards) if self._settings.whiten else rewards
+        return replace(judged, rewards_PG=rewards)
+
+    def of_step(self, rewards_PG: Rewards) -> Rewards:
+        """The rewards of a whole step from those of its groups: whitened, if the settings say so."""
+        return whitened(rewards_PG) if self._settings.whiten else rewards_PG
 
     def describe(self) -> str:
         """Describes the post-processing in words."""
         return self._settings.describe()
 
-    def _judged(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
+    def _judged(self, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
         """The source's rewards of the stripped responses; None where nothing is left."""
         if self._settings.strip == "none":
-            return self._source(groups_P)
+            return self._asked(groups_P)
         texts_PG = [[stripped(r.text, self._settings.strip) for r in group.responses] for group in groups_P]
         kept = [_with_texts(group, texts) for group, texts in zip(groups_P, texts_PG, strict=True) if any(texts)]
         if not kept:
-            raise PreceptorError(
+            raise NoRewardsError(
                 "nothing is left of any response of a step after stripping; the policy answers nothing"
             )
-        rewards = iter([reward for row in self._source(kept) for reward in row])
-        return [[next(rewards) if text else None for text in texts] for texts in texts_PG]
+        judged = self._asked(kept)
+        by_source = {name: _at_their_places(rewards, texts_PG) for name, rewards in judged.by_source.items()}
+        return Rewarded(_at_their_places(judged.rewards_PG, texts_PG), by_source)
+
+    def _asked(self, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
+        if isinstance(self._source, WeightedReward):
+            return self._source.with_sources(groups_P)
+        return Rewarded(self._source(groups_P))
 
     def _processed(self, reward: float | None, tokens: int) -> float | None:
         number, limit = known(reward), self._settings.clip
@@ -110,9 +167,25 @@ def whitened(rewards_PG: Sequence[Sequence[float | None]]) -> list[list[float | 
     return [[None if reward is None else (reward - mean) * scale for reward in row] for row in rewards_PG]
 
 
-def _weighted(rewards: Sequence[float | None], weights: Sequence[float]) -> float | None:
-    there = [number for reward in rewards if (number := known(reward)) is not None]
-    return math.fsum(w * r for w, r in zip(weights, there, strict=True)) if len(there) == len(rewards) else None
+def group_normalised(rewards_G: Sequence[float]) -> list[float]:
+    """Rewards of a group minus their mean, divided by their standard deviation, the sample's (n - 1); 0 if they are
+    all the same. Nothing is added to the deviation, so that the unit of the rewards does not matter.
+    """
+    if len(rewards_G) < 2 or all_equal(rewards_G):
+        return [0.0] * len(rewards_G)
+    mean, deviation = fmean(rewards_G), stdev(rewards_G)
+    return [(reward - mean) / deviation for reward in rewards_G]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, those that occur again with a number behind."""
+    return [name if (n := names[:place].count(name)) == 0 else f"{name} {n + 1}" for place, name in enumerate(names)]
+
+
+def _at_their_places(rewards: Rewards, texts_PG: Sequence[Sequence[str]]) -> Rewards:
+    """The rewards of the responses that have a text, and None for the others."""
+    remaining = iter([reward for row in rewards for reward in row])
+    return [[next(remaining) if text else None for text in texts] for texts in texts_PG]
 
 
 def _with_texts(group: "ResponseGroup", texts: Sequence[str]) -> "ResponseGroup":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.backends.openai.background import Background
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.store.named_objects import load_object
-from preceptor.training.rl.rewards.source import known
+from preceptor.training.rl.rewards.source import NoRewardsError, known
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
@@ -53,13 +53,13 @@ class CallableReward:
         """The function's rewards, P × G.
 
         Raises: UsageError when it needs other arguments or does not return one number or None for each response,
-            PreceptorError when it raises, or has no number for any response of the step.
+            PreceptorError when it raises, NoRewardsError when it has no number for any response of the step.
         """
         arguments = self._accepted(self._arguments(groups_P))
         count = sum(len(group.responses) for group in groups_P)
         rewards = self._numbers(self._called(arguments), count)
         if all(reward is None for reward in rewards):
-            raise PreceptorError(f"the reward function {self.name} has no number for any of a step's {count} responses")
+            raise NoRewardsError(f"the reward function {self.name} has no number for any of a step's {count} responses")
         remaining = iter(rewards)
         return [[next(remaining) for _ in group.responses] for group in groups_P]
 
