@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
-from preceptor.core.errors import PreceptorError
 from preceptor.core.odds import log_odds
 from preceptor.core.types import Comparison, JudgeFailure, Prompt, Response
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.groups.play import Group, GroupJudge, JudgedGroup, comparison_of
 from preceptor.judging.reward import RewardKind
-from preceptor.training.rl.rewards.source import check_judged
+from preceptor.training.rl.rewards.source import NoRewardsError, check_judged
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
@@ -47,7 +46,7 @@ class PairwiseReward:
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The rewards of all groups, P × G; the judge is asked about all of them at once.
 
-        Raises: PreceptorError when the judge failed on every comparison, and when there are no siblings at all.
+        Raises: NoRewardsError when the judge failed on every comparison, and when there are no siblings at all.
         """
         _check_siblings(groups_P)
         pairs = [
@@ -88,7 +87,7 @@ class GroupReward:
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The rewards of all groups, P × G; the judge is asked about all of them at once.
 
-        Raises: PreceptorError when the judge failed whenever it was asked, and when there are no siblings at all.
+        Raises: NoRewardsError when the judge failed whenever it was asked, and when there are no siblings at all.
         """
         _check_siblings(groups_P)
         judged = self._judge.judge([Group.of(group.prompt, group.responses) for group in groups_P])
@@ -119,7 +118,7 @@ class AgainstReference:
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The rewards of all groups, P × G; the judge is asked about all of them at once.
 
-        Raises: PreceptorError when the judge failed on every comparison.
+        Raises: NoRewardsError when the judge failed on every comparison.
         """
         matches = list(zip(groups_P, self._opponents(groups_P), strict=True))
         pairs = [comparison_of(group.prompt, r, opponent) for group, opponent in matches for r in group.responses]
@@ -129,9 +128,9 @@ class AgainstReference:
 
 
 def _check_siblings(groups_P: "Sequence[ResponseGroup]") -> None:
-    """Raises: PreceptorError when no group has more than one response."""
+    """Raises: NoRewardsError when no group has more than one response."""
     if all(len(group.responses) < 2 for group in groups_P):
-        raise PreceptorError(
+        raise NoRewardsError(
             "no response of a step has a sibling to be compared with; rewards from comparisons among siblings need "
             "rl.group_size of at least 2"
         )
@@ -140,7 +139,7 @@ def _check_siblings(groups_P: "Sequence[ResponseGroup]") -> None:
 def _preferences(judge: PreferenceJudge, comparisons: Sequence[Comparison]) -> _Preferred:
     """Lets the judge compare each distinct comparison once.
 
-    Raises: PreceptorError when the judge failed on all of them.
+    Raises: NoRewardsError when the judge failed on all of them.
     """
     unique = {comparison.id: comparison for comparison in comparisons}
     results = judge.compare(list(unique.values()))
