@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +35,7 @@ class Repository:
     @property
     def files(self) -> Files:
         """The files of the last commit."""
-        return list(self.commits.values())[-1]
+        return list(self.commits.values())[-1] if self.commits else {}
 
 
 @dataclass
@@ -50,6 +50,10 @@ class Hub:
     """Large files by their SHA-256."""
     refuses: int = 0
     """The status that every request gets; 0 for none."""
+    words: str = "as the test wants it"
+    """What it says then."""
+    heard: Callable[[str, str], None] = lambda method, path: None
+    """Is called with every request before it is answered."""
 
     def add(self, name: str, files: Files) -> str:
         """A new repository with one commit, whose name is returned."""
@@ -91,9 +95,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path).strip("/")
         self.hub.requests.append((self.command, path))
         self.hub.tokens.add(self.headers.get("Authorization"))
+        self.hub.heard(self.command, path)
         try:
             if self.hub.refuses:
-                raise _Refused(self.hub.refuses, words="as the test wants it")
+                raise _Refused(self.hub.refuses, words=self.hub.words)
             self._answer(path.split("/"), body)
         except _Refused as refused:
             self._send(
@@ -128,6 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _commit(self, repository: Repository, revision: str) -> tuple[str, Files]:
         commits = repository.commits
+        if revision == "main" and not commits:  # created, and nothing in it yet
+            return "0" * 40, {}
         name = list(commits)[-1] if revision == "main" else revision
         if name not in commits:
             raise _Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -137,9 +144,17 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self._repository(name)
         what, revision, *deeper = [*rest, "main"] if len(rest) == 1 else rest or ["revision", "main"]
         if what == "preupload":
-            asked = json.loads(body)["files"]
-            modes = [{"path": f["path"], "uploadMode": _mode(f["path"]), "shouldIgnore": False} for f in asked]
-            self._json({"files": modes})
+            paths = [each["path"] for each in json.loads(body)["files"]]
+            held = repository.files
+            self._json(
+                {
+                    "files": [
+                        {"path": path, "uploadMode": _mode(path), "shouldIgnore": False}
+                        | ({"oid": _object_id(path, held[path])} if path in held else {})
+                        for path in paths
+                    ]
+                }
+            )
             return
         if what == "commit":
             self._take(name, repository, body)
@@ -206,7 +221,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _batch(self, asked: dict[str, Any]) -> None:
         objects = [
-            {**each, "actions": {"upload": {"href": f"{self.hub.url}/objects/{each['oid']}", "header": {}}}}
+            each
+            if each["oid"] in self.hub.objects
+            else {**each, "actions": {"upload": {"href": f"{self.hub.url}/objects/{each['oid']}", "header": {}}}}
             for each in asked["objects"]
         ]
         self._json({"transfer": "basic", "objects": objects})
@@ -226,6 +243,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _mode(path: str) -> str:
     return "lfs" if path.endswith((".safetensors", ".parquet")) else "regular"
+
+
+def _object_id(path: str, data: bytes) -> str:
+    """By which the hub tells whether a file has changed: git's for a small file, a SHA-256 for a large one."""
+    if _mode(path) == "lfs":
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def _entry(path: str, data: bytes) -> dict[str, Any]:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from preceptor.results.estimate import EstimateResult
     from preceptor.results.evaluation import EvaluationResult
     from preceptor.results.label import LabelPlan, LabelResult
+    from preceptor.results.publication import Publication
     from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
     from preceptor.results.shipped import InitResult, ModelsResult, RecipesResult
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from preceptor.tasks.init import init
     from preceptor.tasks.label import label, plan_label
     from preceptor.tasks.models import models
+    from preceptor.tasks.publish import publish
     from preceptor.tasks.report import report
     from preceptor.tasks.revise import revise
     from preceptor.tasks.trajectories import trajectories
@@ -97,6 +99,7 @@ __all__ = [
     "Preference",
     "PreferenceRow",
     "Prompt",
+    "Publication",
     "Recipe",
     "RecipesResult",
     "Response",
@@ -132,6 +135,7 @@ __all__ = [
     "open_service",
     "open_studio",
     "plan_label",
+    "publish",
     "read_rubric",
     "report",
     "resume",
@@ -167,6 +171,7 @@ _PLACES = {
     "results.estimate": "EstimateResult",
     "results.evaluation": "EvaluationResult",
     "results.label": "LabelPlan LabelResult",
+    "results.publication": "Publication",
     "results.revision": "RevisionResult",
     "results.reward_model": "RewardModelResult",
     "results.shipped": "InitResult ModelsResult RecipesResult",
@@ -187,6 +192,7 @@ _PLACES = {
     "tasks.init": "init",
     "tasks.label": "label plan_label",
     "tasks.models": "models",
+    "tasks.publish": "publish",
     "tasks.report": "report",
     "tasks.revise": "revise",
     "tasks.trajectories": "trajectories",

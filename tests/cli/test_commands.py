@@ -92,7 +92,7 @@ PANELS = {
     "Evaluate": ["evaluate", "sweep", "compare", "trajectories"],
     "People": ["studio"],
     "Serve": ["serve"],
-    "Data": ["cohort"],
+    "Data": ["cohort", "publish"],
     "Info": ["recipes", "models", "report"],
 }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import LITELLM, LOCAL, OTEL, RAY, RUBRICS, SERVE, STUDIO, TRAIN, require
+from preceptor.core.extras import HUB, LITELLM, LOCAL, OTEL, RAY, RUBRICS, SERVE, STUDIO, TRAIN, require
 
 _IMPORTED = {
     "google-re2": "re2",
@@ -31,10 +31,11 @@ def test_the_extras_are_those_of_the_package() -> None:
     assert sorted(_IMPORTED.get(name) or name for name in extras["studio"]) == sorted(STUDIO)
     assert sorted(_IMPORTED.get(name) or name for name in extras["serve"]) == sorted(SERVE)
     assert sorted(_IMPORTED[name] for name in extras["otel"]) == sorted(OTEL)
+    assert extras["hub"] == list(HUB)
     assert extras["litellm"] == list(LITELLM)
     assert extras["ray"] == [f"{name}[data]" for name in RAY]
     assert sorted(_IMPORTED.get(name) or name for name in extras["rubrics"]) == sorted(RUBRICS)
-    assert extras["all"] == ["preceptor[train,studio,serve,litellm,rubrics,otel]"]
+    assert extras["all"] == ["preceptor[train,studio,serve,litellm,rubrics,hub,otel]"]
     core = {line.partition(">=")[0] for line in project["dependencies"]}
     assert not core & {
         *LOCAL,

@@ -23,6 +23,7 @@ from preceptor.cli import (
     init,
     label,
     models,
+    publish,
     recipes,
     report,
     revise,
@@ -111,7 +112,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Evaluate": (evaluate.evaluate, sweep.sweep, compare.compare, trajectories.trajectories),
     "People": (studio.studio,),
     "Serve": (serve.serve,),
-    "Data": (cohort.cohort,),
+    "Data": (cohort.cohort, publish.publish),
     "Info": (recipes.recipes, models.models, report.report),
 }
 for _panel, _commands in PANELS.items():

@@ -27,6 +27,8 @@ OTEL = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 """Modules of the extra `otel`."""
 RAY = ("ray",)
 """Packages of the extra `ray`."""
+HUB = ("datasets", "huggingface_hub")
+"""Packages of the extra `hub`."""
 RUBRICS = ("re2", "jsonschema", "py3langid")
 """Packages of the extra `rubrics`."""
 
@@ -38,6 +40,7 @@ _EXTRAS = {
     "otel": OTEL,
     "ray": RAY,
     "rubrics": RUBRICS,
+    "hub": HUB,
 }
 
 

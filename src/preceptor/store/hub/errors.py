@@ -12,14 +12,14 @@ def hub_address() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
-def explained(error: Exception, name: str, page: str) -> PreceptorError:
+def explained(error: Exception, name: str, page: str, doing: str = "read") -> PreceptorError:
     """The error to raise in place of one of `huggingface_hub` or `datasets`.
 
     Args:
         name: what was asked for, as the message should call it.
         page: its page on the hub, such as "datasets/ORG/NAME".
+        doing: what failed, as in "cannot be read".
     """
-    from httpx import TransportError
     from huggingface_hub import errors as hub
 
     cause = next((each for each in _chain(error) if isinstance(each, hub.HfHubHTTPError)), error)
@@ -33,17 +33,22 @@ def explained(error: Exception, name: str, page: str) -> PreceptorError:
         return UsageError(f"{name}: there is no such revision; name a commit, a branch or a tag")
     if isinstance(cause, hub.HfHubHTTPError):
         return _refused(name, cause.response.status_code, first_line(cause))
-    if any(isinstance(each, ConnectionError | TimeoutError | TransportError) for each in _chain(error)):
+    if any(isinstance(each, ConnectionError | TimeoutError) or _of_http(each) for each in _chain(error)):
         return PreceptorError(
             f"{name}: {hub_address()} cannot be reached: {first_line(error)}; try again when it can be"
         )
-    return PreceptorError(f"{name}: cannot be read: {type(error).__name__}: {first_line(error)}")
+    return PreceptorError(f"{name}: cannot be {doing}: {type(error).__name__}: {first_line(error)}")
 
 
 def _refused(name: str, status: int, words: str) -> PreceptorError:
     if status in (401, 403):
         return PreceptorError(f"{name}: the hub refuses access (status {status}); {LOG_IN}, as somebody who may")
     return PreceptorError(f"{name}: the hub answers with status {status}: {words}")
+
+
+def _of_http(error: BaseException) -> bool:
+    """Whether this is an error of the connection in httpx, or in httpx2, which newer versions of the library use."""
+    return any(each.__name__ == "TransportError" for each in type(error).__mro__)
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
