@@ -35,6 +35,8 @@ def test_markdown_ends_where_a_page_has_too_much_of_it() -> None:
         "|" + "a|" * 4_000 + "\n|" + "-|" * 4_000 + "\n" + "|\n" * 10_000,
         "```python\n" + "\n " * 2_000 + "\n```",
         "```easytrieve\n" + "\t" * 4_900 + "\n```",
+        "```scala\nx = " + "\\" * 4_900 + "\n```",
+        "````markdown\n```scala\nx = " + "\\" * 4_800 + "\n```\n````",
         "x" * (1 << 20),
     ],
     ids=lambda text: text[:8].strip(),
@@ -48,6 +50,13 @@ def test_code_is_text_whatever_its_language(language: str) -> None:
     html = Renderer()(f"```{language}\nif a < b: '<script>'\n```")
     assert "script>" not in html.replace("&gt;", ">").replace("&lt;script>", "")
     assert "ifa<b:'<script>'" in words_of(html)
+
+
+@pytest.mark.parametrize(("language", "coloured"), [("py", True), ("sh", True), ("c++", True), ("scala", False)])
+def test_code_of_common_languages_is_highlighted(language: str, coloured: bool) -> None:
+    html = Renderer()(f'```{language}\nx = "text" # 1\n```')
+    assert ("<span" in html) == coloured
+    assert words_of(html) == 'x="text"#1'
 
 
 def test_only_what_differs_is_marked() -> None:

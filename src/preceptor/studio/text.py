@@ -27,8 +27,18 @@ MOST_RENDERED = 100_000
 """Characters of all texts of a page that are rendered as Markdown; what goes beyond is shown as it is."""
 _LONGEST_CODE = 5_000
 """Characters of a block of code that is highlighted."""
+_HIGHLIGHTED = frozenset(
+    {
+        *("bash", "c", "console", "cpp", "css", "diff", "docker", "go", "haskell", "html", "ini", "java", "javascript"),
+        *("json", "jsx", "julia", "kotlin", "lua", "make", "perl", "php", "powershell", "python", "ruby", "rust"),
+        *("splus", "sql", "swift", "tex", "toml", "typescript", "xml", "yaml"),
+    }
+)
+"""Languages whose code is highlighted, by Pygments' first name for each. A single expression of others, such as Scala,
+can take minutes or for ever on a text that is made for it, and nothing can stop it; none of these did in a search with
+thousands of such texts."""
 _HIGHLIGHTING_S = 0.3
-"""Seconds for highlighting all code of a page; expressions of some languages take the square of a text's length."""
+"""Seconds for highlighting all code of a page."""
 _LONGEST_COMPARED = 4_000
 """Words of texts that are compared word by word, and lines of those that are compared line by line."""
 _MOST_MATCHES = 1_000_000
@@ -63,7 +73,7 @@ class Renderer:
         return Markup(nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=set()))
 
     def _highlighted(self, code: str, language: str) -> Markup:
-        """Code in colours if its language is known and that is quick; else as it is."""
+        """Code in colours if its language is highlighted and that is quick; else as it is."""
         if not language or len(code) > _LONGEST_CODE or self._seconds <= 0:
             return escape(code)
         began = time.monotonic()
@@ -149,10 +159,12 @@ def _fence(_renderer: object, tokens: Sequence[Token], index: int, _options: obj
 
 
 def _in_colours(code: str, language: str, end: float) -> str | None:
-    """Code as HTML; None if its language is not known, or the time `end` comes first."""
+    """Code as HTML; None if its language is not highlighted, or the time `end` comes first."""
     try:
         lexer = get_lexer_by_name(language)
     except ClassNotFound:
+        return None
+    if lexer.aliases[0] not in _HIGHLIGHTED:
         return None
     parts: list[tuple[Any, str]] = []
     for part in lexer.get_tokens(code):
