@@ -86,6 +86,14 @@ def test_the_page_draws_curves_and_polls_until_the_run_ends(person: Person, run:
     assert "hx-trigger" not in person.see("/runs/one?name=runs/mine")
 
 
+def test_a_loss_that_is_only_rounding_is_not_drawn(person: Person, run: RunDirectory) -> None:
+    for step, loss in ((11, 3e-8), (12, -1e-8)):
+        append_line(run.path / "metrics.jsonl", {"step": step, "reward": 0.5, "loss": loss})
+    assert "Loss in training" not in person.see("/runs/one?name=runs/mine")
+    append_line(run.path / "metrics.jsonl", {"step": 13, "reward": 0.5, "loss": 0.02})
+    assert "Loss in training" in person.see("/runs/one?name=runs/mine")
+
+
 def test_samples_of_each_checkpoint_stand_side_by_side_and_can_be_searched() -> None:
     snapshots = [_snapshot(0, 0.1, 0.2), _snapshot(10, 0.3, 0.4)]
     page = sample_page(snapshots, (0, 10), "", 1)

@@ -11,6 +11,7 @@ from preceptor.studio.figures import Curve, Point, curves
 from preceptor.studio.runs.state import RunState
 
 _STEP = "training step"
+_ROUNDING = 1e-6
 _TRAINED: tuple[tuple[str, str], ...] = (
     ("reward", "Reward in training"),
     ("loss", "Loss in training"),
@@ -69,8 +70,8 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _says_something(points: Sequence[Point]) -> bool:
-    """Whether the values differ from 0; RL's loss is 0 by construction in many algorithms."""
-    return any(point.value for point in points)
+    """Whether the values differ from 0; RL's loss is 0 by construction in many algorithms, apart from rounding."""
+    return any(abs(point.value) > _ROUNDING for point in points)
 
 
 def _measured(curve: Sequence[Measures], key: MeasureName) -> list[Point]:
