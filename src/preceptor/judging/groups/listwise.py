@@ -124,17 +124,13 @@ def orders_of(count: int, orders: int = ORDERS) -> list[tuple[int, ...]]:
     return list(dict.fromkeys((*rotations, *(rotation[::-1] for rotation in rotations))))
 
 
-def _judged(group: Group, orders: Sequence[Sequence[int]], verdicts: Sequence[Verdict | JudgeFailure]) -> JudgedGroup:
-    outcomes = tuple(verdicts)
-    known = [verdict for verdict in verdicts if isinstance(verdict, Verdict)]
-    count = len(group.responses)
-    if not known or len(known) < len(verdicts):
-        return JudgedGroup(group, Strengths((None,) * count, (None,) * count, 0.0, 0), outcomes)
-    return JudgedGroup(group, _strengths(orders, known), outcomes)
+def list_strengths(orders: Sequence[Sequence[int]], verdicts: Sequence[Verdict]) -> Strengths:
+    """The mean over orders of each response's centred log-probabilities, with its standard error.
 
-
-def _strengths(orders: Sequence[Sequence[int]], verdicts: Sequence[Verdict]) -> Strengths:
-    """The mean over orders of each response's centred log-probabilities, with its standard error."""
+    Args:
+        orders: the places of the responses, as they were shown.
+        verdicts: for each order, the probability that "1", the first response shown, is the best, and so on.
+    """
     shown, count = len(orders), len(orders[0])
     centred_OK = np.zeros((shown, count))
     for row, (order, verdict) in enumerate(zip(orders, verdicts, strict=True)):
@@ -148,3 +144,12 @@ def _strengths(orders: Sequence[Sequence[int]], verdicts: Sequence[Verdict]) -> 
     return Strengths(
         tuple(float(value) for value in values_K), (error,) * count, float(stats.t.ppf(_UPPER, surplus)), 1
     )
+
+
+def _judged(group: Group, orders: Sequence[Sequence[int]], verdicts: Sequence[Verdict | JudgeFailure]) -> JudgedGroup:
+    outcomes = tuple(verdicts)
+    known = [verdict for verdict in verdicts if isinstance(verdict, Verdict)]
+    count = len(group.responses)
+    if not known or len(known) < len(verdicts):
+        return JudgedGroup(group, Strengths((None,) * count, (None,) * count, 0.0, 0), outcomes)
+    return JudgedGroup(group, list_strengths(orders, known), outcomes)
