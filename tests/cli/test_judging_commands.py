@@ -21,7 +21,10 @@ PROMPTS = str(EXAMPLES / "prompts.jsonl")
         (["label", COMPARISONS, "--out", "x", "--constitution", "helpfull"], 'did you mean "helpful"?'),
         (["label", COMPARISONS, "--out", "x", "--variant", "detailed+cott"], '"cott" in the variant "detailed+cott"'),
         (["label", COMPARISONS, "--out", "x", "--variant", "base+each"], "principles are not shown"),
-        (["label", COMPARISONS, "--out", "x", "--design", "round"], 'expected "all", "circular" or "anchor"'),
+        (
+            ["label", COMPARISONS, "--out", "x", "--design", "round"],
+            'expected "all", "circular", "anchor", "swiss" or "knockout"',
+        ),
         (["label", COMPARISONS, "--out", "x", "--judges", "none.toml"], "none.toml: the judges cannot be read"),
         (["label", COMPARISONS, "--out", "x", "--calibration", "none.json"], "none.json"),
         (["label", COMPARISONS, "--out", "x", "--concurrency", "0"], "concurrency = 0"),

@@ -54,9 +54,9 @@ def label(
     design: Annotated[
         str,
         typer.Option(
-            help="Pairs of k responses to compare: all, circular (k pairs) or anchor (k - 1).",
+            help="Pairs of k responses to compare: all, circular, anchor, swiss or knockout.",
             rich_help_panel=o.SAMPLING,
-            autocompletion=lambda: ["all", "circular", "anchor"],
+            autocompletion=lambda: ["all", "circular", "anchor", "swiss", "knockout"],
         ),
     ] = "all",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.", rich_help_panel=o.SAMPLING)] = 0,
@@ -86,8 +86,8 @@ def label(
     from preceptor.tasks.label import label as label_rows
     from preceptor.tasks.label import plan_label
 
-    if design not in ("all", "circular", "anchor"):
-        raise UsageError(f'--design {design}: expected "all", "circular" or "anchor"')
+    if design not in ("all", "circular", "anchor", "swiss", "knockout"):
+        raise UsageError(f'--design {design}: expected "all", "circular", "anchor", "swiss" or "knockout"')
     sampling = None
     if policy is not None:
         sampling = o.checked(

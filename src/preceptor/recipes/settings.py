@@ -9,11 +9,10 @@ from pydantic import Field, model_validator
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Flag, Frozen, Integer, JsonObject, NonEmpty, Real, Temperature, Tokens, Weight
 from preceptor.evaluation.checkpoints.choose import Bounds
-from preceptor.judging.groups.design import GroupDesign, check_listwise
+from preceptor.judging.groups.design import GroupDesign, PairDesign, check_listwise
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.settings import PairwiseSettings, ScoreSettings
 from preceptor.judging.specs import JudgeSpec
-from preceptor.store.comparisons import Design
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.rl.reward_settings import Aggregation
 from preceptor.training.sft.settings import SftSettings
@@ -188,7 +187,7 @@ class PreferenceSettings(Frozen):
     """Weight of every human label in the loss. A human label replaces AI labels of the same comparison."""
     samples_per_prompt: Integer = Field(default=2, ge=2, le=1_000)
     """Candidates sampled for each training prompt."""
-    design: Design = "all"
+    design: PairDesign = "all"
     """Which pairs of a prompt's candidates are compared."""
     temperature: Temperature | None = None
     """Sampling temperature of the candidates. When absent, as in [rl], or 0.9 if there is no [rl]."""

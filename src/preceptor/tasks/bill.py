@@ -9,8 +9,8 @@ from preceptor.backends.names import is_served
 from preceptor.core.types import Comparison, Usage
 from preceptor.judging.cascade import CascadeJudge
 from preceptor.judging.ensemble import MemberJudge, PreferenceJudge
+from preceptor.judging.groups.design import comparisons_of
 from preceptor.results.label import LabelPlan
-from preceptor.store.comparisons import pairs_of
 from preceptor.tasks.candidates import Sampling
 
 ESTIMATED_ON = 200
@@ -80,7 +80,7 @@ def _judge_bill(judge: MemberJudge, comparisons: Sequence[Comparison]) -> _Bill:
 
 def _sampling_bill(policy: LanguageModel, sampling: Sampling, comparisons: Sequence[Comparison]) -> _Bill:
     """The bill for sampling; a prompt's candidates are shared equally among its comparisons."""
-    share = sampling.samples / len(pairs_of(sampling.samples, sampling.design))
+    share = sampling.samples / comparisons_of(sampling.design, sampling.samples)
     prompt_tokens = sum(policy.count_tokens(comparison.prompt.conversation) for comparison in comparisons)
     usage = Usage(
         prompt_tokens=round(share * prompt_tokens),

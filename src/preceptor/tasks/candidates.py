@@ -22,9 +22,10 @@ from preceptor.core.types import (
     Temperature,
     Tokens,
 )
+from preceptor.judging.groups.design import PairDesign, read_design
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import PLAIN_STOP, plain_request
-from preceptor.store.comparisons import ComparisonRow, Design, Unanswered, pairs_of
+from preceptor.store.comparisons import ComparisonRow, Unanswered, pairs_of
 from preceptor.store.in_memory import name_of
 from preceptor.store.prompts import read_prompt_rows
 from preceptor.store.rows import Malformed
@@ -47,7 +48,7 @@ class Sampling(Answering):
     """A model string."""
     samples: Integer = Field(default=2, ge=2, le=1_000)
     """Responses per prompt."""
-    design: Design = "all"
+    design: PairDesign = "all"
     """Which pairs of a prompt's responses are compared."""
 
 
@@ -58,7 +59,9 @@ Candidates: TypeAlias = list[Response | JudgeFailure]
 def sampled_comparisons(
     path: Path, policy: RecordedModel, sampling: Sampling
 ) -> Iterator[ComparisonRow | Malformed | Unanswered]:
-    """Comparisons of responses that the policy gives to each prompt of a file, in the file's order."""
+    """Comparisons of responses that the policy gives to each prompt of a file, in the file's order. Every pair, for a
+    design that depends on answers.
+    """
     return _comparisons(
         path, sampling, policy.model.concurrency, lambda prompts: sample_responses(policy, prompts, sampling)
     )
@@ -80,7 +83,7 @@ def _comparisons(
     """A prompt takes up the same number of rows whether or not the policy answers it, so row numbers stay the same when
     a failed call later succeeds.
     """
-    numbers, pairs = count(), pairs_of(sampling.samples, sampling.design)
+    numbers, pairs = count(), pairs_of(sampling.samples, read_design(sampling.design))
     rows = read_prompt_rows(path)
     while chunk := list(islice(rows, prompts_at_once)):
         sampled = iter(sample([row for row in chunk if isinstance(row, Prompt)]))

@@ -16,6 +16,7 @@ from preceptor.core.validation import check_choice, check_count, check_share, se
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution
+from preceptor.judging.groups.design import PairDesign
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import write_judged
@@ -23,7 +24,7 @@ from preceptor.judging.outcome_counts import count_outcomes
 from preceptor.judging.specs import single_judges
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
 from preceptor.store.calls import in_words
-from preceptor.store.comparisons import ComparisonRow, Design
+from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
 from preceptor.store.for_people import check_unlabelled, write_for_people
@@ -59,7 +60,7 @@ def label(
     judges: Judges,
     out: str | Path | None = None,
     sampling: Sampling | Mapping[str, Any] | None = None,
-    design: Design = "all",
+    design: PairDesign = "all",
     limit: int | None = None,
     strict: bool = False,
     max_failure_rate: float = 0.1,
@@ -81,7 +82,8 @@ def label(
         judges: one judge, or several as an ensemble.
         out: folder of the dataset; a temporary one by default, which is deleted with the result.
         sampling: sample candidates for the prompts in `rows`; a `Sampling`, or a dict of its settings.
-        design: which pairs are compared if a row has several responses.
+        design: which pairs are compared if a row has several responses. `swiss` and `knockout` choose later pairs by
+            earlier answers; every row is a comparison that the judge made.
         limit: how many rows to label, from the first; a later call may raise it.
         strict: refuse unusable rows instead of skipping them.
         max_failure_rate: stop when a larger share of comparisons fails, from 0 to 1.
@@ -160,7 +162,7 @@ def plan_label(
     *,
     judges: Judges,
     sampling: Sampling | Mapping[str, Any] | None = None,
-    design: Design = "all",
+    design: PairDesign = "all",
     limit: int | None = None,
     strict: bool = False,
     budget: float | None = None,
@@ -205,7 +207,7 @@ def _labeller(job: LabelJob, out: Path, ray: str | None, workers: int | None) ->
 def _check(limit: int | None, design: str) -> None:
     """Raises: UsageError for a value out of bounds."""
     check_count("limit", limit)
-    check_choice("design", design, Design)
+    check_choice("design", design, PairDesign)
 
 
 def _data(rows: Rows, out: Path, sampling: Sampling | None) -> Path:

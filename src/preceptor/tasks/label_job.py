@@ -15,16 +15,18 @@ from preceptor.core.errors import UsageError
 from preceptor.core.types import Rater
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.judging.groups.design import PairDesign, read_design
 from preceptor.judging.label import InputRow, Judged, judge_rows
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.specs import JudgeSpec, build_judge, check_prices, model_names
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.store.batches import BatchFolder
-from preceptor.store.comparisons import Design, read_comparisons
+from preceptor.store.comparisons import read_comparisons
 from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
 from preceptor.store.rows import Malformed
 from preceptor.tasks.candidates import Sampling, candidate_rater, expected_comparisons, sampled_comparisons
+from preceptor.tasks.label_groups import RememberingJudge, expected_rows, played_rows
 
 _SHOWN = 3
 """How many unusable rows a note names."""
@@ -37,7 +39,7 @@ class LabelJob:
     data: Path
     judges: tuple[JudgeSpec, ...]
     sampling: Sampling | None
-    design: Design
+    design: PairDesign
     limit: int | None
     strict: bool
     steps: bool
@@ -51,10 +53,15 @@ class LabelJob:
     def expected_rows(self) -> Iterator[InputRow]:
         """The rows up to the limit, as far as they are known without asking the policy."""
         if self.sampling is None:
-            rows = read_comparisons(self.data, design=self.design)
+            rows = read_comparisons(self.data, design=read_design(self.design))
         else:
             rows = expected_comparisons(self.data, self.sampling)
-        return islice(rows, self.limit)
+        return islice(expected_rows(rows, self.compared), self.limit)
+
+    @property
+    def compared(self) -> PairDesign:
+        """Which pairs of several responses to a prompt are compared."""
+        return self.design if self.sampling is None else self.sampling.design
 
 
 @dataclass(frozen=True)
@@ -172,16 +179,22 @@ class OpenModels:
             at_once=4 * max(member.model.model.concurrency for member in members),
         )
 
-    def rows(self) -> Iterator[InputRow]:
-        """The rows up to the limit; candidates are sampled when their comparisons are read."""
-        job = self.job
-        if self.policy is None or job.sampling is None:
-            return job.expected_rows()
-        return islice(sampled_comparisons(job.data, self.policy, job.sampling), job.limit)
-
     def judged(self, done: int, total: int) -> Generator[Judged]:
         """As `Labeller.judged`."""
-        yield from judge_rows(islice(self.rows(), done, total), self.judge, self.facts.at_once, self.trajectory_judge)
+        job, judge, at_once = self.job, self.judge, self.facts.at_once
+        if read_design(job.compared) == job.compared:
+            rows = islice(self._rows(), done, total)
+        else:
+            judge = RememberingJudge(judge)
+            rows = played_rows(self._rows(), job.compared, judge, at_once, done, total)
+        yield from judge_rows(rows, judge, at_once, self.trajectory_judge)
+
+    def _rows(self) -> Iterator[InputRow]:
+        """The rows of the input; candidates are sampled when their comparisons are read."""
+        job = self.job
+        if self.policy is None or job.sampling is None:
+            return read_comparisons(job.data, design=read_design(job.design))
+        return sampled_comparisons(job.data, self.policy, job.sampling)
 
     @property
     def asked(self) -> int:

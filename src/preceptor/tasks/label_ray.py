@@ -27,6 +27,7 @@ from preceptor.backends.names import is_served
 from preceptor.core.errors import BudgetError, PreceptorError, UsageError
 from preceptor.core.extras import require
 from preceptor.judging.admission import Estimating
+from preceptor.judging.groups.design import read_design
 from preceptor.judging.label import InputRow, Judged, judge_rows
 from preceptor.judging.specs import model_names
 from preceptor.store.files import writing
@@ -60,6 +61,11 @@ def on_ray(job: LabelJob, out: Path, address: str, workers: int | None) -> Gener
     Raises: UsageError when Ray is missing, the cluster cannot be reached or has too few cores or GPUs, and as
         `open_models`.
     """
+    if read_design(job.design) != job.design:
+        raise UsageError(
+            f"the design {job.design} chooses pairs by earlier answers, and workers on a Ray cluster do not wait for "
+            "each other: use all, circular or anchor"
+        )
     require("labelling on a Ray cluster needs", "ray")
     if job.sampling is not None:
         raise UsageError(

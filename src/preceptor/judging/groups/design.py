@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 from preceptor.core.errors import UsageError
 from preceptor.judging.settings import PairwiseSettings
-from preceptor.store.comparisons import pairs_of
+from preceptor.store.comparisons import Design, pairs_of
 
 PairDesign: TypeAlias = Literal["all", "circular", "anchor", "swiss", "knockout"]
 """How the pairs of a group that are compared are chosen."""
@@ -54,6 +54,11 @@ def comparisons_of(design: PairDesign, count: int) -> int:
     if design == "swiss":
         return (count // 2) * _rounds(count)
     return count - 1 if design == "knockout" else len(pairs_of(count, design))
+
+
+def read_design(design: PairDesign) -> Design:
+    """The design by which rows are read: every pair, where answers decide which of them are compared."""
+    return "all" if design in ("swiss", "knockout") else design
 
 
 def next_round(design: PairDesign, count: int, played: Sequence[Played]) -> list[Pair]:
