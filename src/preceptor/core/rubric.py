@@ -70,6 +70,8 @@ class RubricItem(Frozen):
     @field_validator("check", mode="before")
     @classmethod
     def _is_a_check(cls, value: Any) -> Any:
+        if isinstance(value, dict):  # columnar files have null for every argument that some other row has
+            value = {name: of for name, of in cast("dict[Any, Any]", value).items() if of is not None}
         if isinstance(value, str):
             known = value in ("judge", "reference") or _FUNCTION.fullmatch(value)
         else:

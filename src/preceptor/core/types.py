@@ -275,6 +275,13 @@ class Presentation(Frozen):
     """Probability of a, a tie counted half."""
     p_tie: float = Field(default=0.0, ge=0, le=1)
     verdict: Verdict
+    rubric_hash: str | None = Field(default=None, exclude_if=lambda rubric_hash: rubric_hash is None)
+    """Hash of the prompt's rubric, where the response was scored by one; this and the two below are absent elsewhere.
+    """
+    rubric_score: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda score: score is None)
+    """Expected share of the rubric's points."""
+    items: tuple[float | None, ...] = Field(default=(), exclude_if=lambda items: not items)
+    """Probability that each item of the rubric is met; None for an item that was left out."""
 
 
 def likeliest(p_a: float, p_tie: float) -> Literal["a", "b", "tie"]:

@@ -11,7 +11,7 @@ from preceptor.judging.settings import PairwiseSettings
 
 
 class MemberJudge(Protocol):
-    """A judge that compares responses by asking one model: `PairwiseJudge` or `ScoredPairJudge`."""
+    """A judge that compares responses by asking one model: `PairwiseJudge`, `ScoredPairJudge` or `RubricPairJudge`."""
 
     @property
     def rater(self) -> Rater:

@@ -45,6 +45,23 @@ def as_prompt(prompt: PromptLike) -> Prompt:
     return parse_prompt({"prompt": prompt if isinstance(prompt, str) else _plain(prompt, "prompt")}, "prompt")
 
 
+def with_rubrics(prompts: Sequence[PromptLike], columns: Mapping[str, Sequence[Any]]) -> list[Prompt]:
+    """The prompts with the rubrics and references that stand in columns beside them, where there are any.
+
+    Raises: UsageError for a malformed prompt or rubric.
+    """
+    return [_with_rubric(prompt, columns, number) for number, prompt in enumerate(prompts)]
+
+
+def _with_rubric(prompt: PromptLike, columns: Mapping[str, Sequence[Any]], number: int) -> Prompt:
+    if isinstance(prompt, Prompt):
+        return prompt
+    beside = {name: columns[name][number] for name in ("rubric", "reference") if name in columns}
+    about = {name: value for name, value in beside.items() if value is not None}
+    asked = prompt if isinstance(prompt, str) else _plain(prompt, "prompt")
+    return parse_prompt({"prompt": asked} | about, f"prompt {number + 1}")
+
+
 def as_response(response: ResponseLike, prompt: Prompt, name: str) -> Response:
     """A response to the prompt from a text or messages.
 

@@ -24,8 +24,9 @@ from preceptor.core.types import Comparison, JudgeFailure, Preference, Prompt, R
 from preceptor.core.validation import check_dollars, explain, settings_of
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
-from preceptor.judging.inputs import PromptLike, ResponseLike, comparison, parts_of, prompt_and_response
+from preceptor.judging.inputs import PromptLike, ResponseLike, comparison, parts_of, prompt_and_response, with_rubrics
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
+from preceptor.judging.rubrics.judge import RUBRIC, RubricJudge
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.scored import check_scoring
 from preceptor.judging.settings import PairwiseSettings
@@ -51,7 +52,8 @@ class Judge:
     Args:
         model: a model string, such as `embedded`, `hf:ORG/NAME`, `openai:NAME` or a folder.
         constitution: name of a shipped constitution, or path of a .toml file.
-        variant: how responses are compared, such as `detailed+cot`; `detailed` by default.
+        variant: how responses are compared, such as `detailed+cot`; `detailed` by default. With `rubric`, responses are
+            compared and scored by the rubrics of their prompts, and no constitution is shown.
         settings: all settings of the comparison, in place of a variant.
         calibration: file that an audit wrote for this judge with `save_calibration`; applied to comparisons.
         cascade: file that an audit wrote with `save_cascade`, whose first judge is this one: comparisons of which it is
@@ -140,7 +142,8 @@ class Judge:
         return outcomes
 
     def score(self, prompt: PromptLike, response: ResponseLike) -> Score | JudgeFailure:
-        """The score of a response on the constitution's scale, or the reason why the judge failed.
+        """The score of a response on the constitution's scale, or the reason why the judge failed. With the variant
+        `rubric`, its score from 0 to 1 by the rubric of the prompt, a `RubricScore` that has each item's judgement.
 
         Raises: as `compare`.
         """
@@ -296,7 +299,7 @@ class Judge:
         return self._opened().comparer.compare(items)
 
     def _score_batch(self, items: Sequence[tuple[Prompt, Response]]) -> list[Score | JudgeFailure]:
-        return self._opened().scorer.score(items)
+        return list(self._opened().scorer.score(items))
 
 
 class _OpenJudge:
@@ -318,9 +321,11 @@ class _OpenJudge:
         return build_judge([self.spec], self.models, self.ledger)
 
     @cached_property
-    def scorer(self) -> ScoreJudge:
+    def scorer(self) -> ScoreJudge | RubricJudge:
         check_single([self.spec], "scoring")
         constitution, settings = load_constitution(self.spec.constitution), self.spec.resolved()
+        if settings.shown == "rubric":
+            return RubricJudge(self.model, self.ledger, settings.by_rubric)
         check_scoring(constitution, settings)
         return ScoreJudge(self.model, constitution, self.ledger, settings.scoring)
 
@@ -346,7 +351,8 @@ class TrlReward:
     @property
     def kind(self) -> RewardKind:
         """How a score becomes a reward."""
-        return reward_kind(None, self.judge.constitution)
+        by_rubric = self.judge.spec.resolved().shown == "rubric"
+        return "expectation" if by_rubric else reward_kind(None, self.judge.constitution)
 
     def __call__(
         self, prompts: Sequence[PromptLike], completions: Sequence[ResponseLike], **columns: Any
@@ -356,13 +362,16 @@ class TrlReward:
         Args:
             prompts: texts, or conversations as lists of messages; one for each completion.
             completions: texts, or lists of messages.
-            columns: further arguments that TRL passes; ignored.
+            columns: further columns that TRL passes: `rubric` and `reference` belong to the prompts, with the variant
+                `rubric`; others are ignored.
 
         Raises: UsageError for a prompt that does not end with the user's turn, and where there is not one prompt for
             each completion; PreceptorError when the model cannot be asked at all or the budget is spent.
         """
         if len(prompts) != len(completions):
             raise UsageError(f"{len(prompts)} prompts for {len(completions)} completions; expected one for each")
+        if self.judge.spec.resolved().shown == "rubric":
+            prompts = with_rubrics(prompts, columns)
         scores = self.judge.score_many(zip(prompts, completions, strict=True))
         failures = [score for score in scores if isinstance(score, JudgeFailure)]
         if failures:
@@ -378,5 +387,6 @@ class TrlReward:
 def reward_name(spec: JudgeSpec) -> str:
     """A name for logs and metrics, of letters, digits, `.`, `_` and `-`: `helpful_by_embedded`."""
     model = re.sub(r"^\w+:", "", spec.model).split("@")[0].rstrip("/")
-    parts = (Path(spec.constitution).stem, "by", Path(model).name)
+    by = RUBRIC if spec.resolved().shown == "rubric" else Path(spec.constitution).stem
+    parts = (by, "by", Path(model).name)
     return "_".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)

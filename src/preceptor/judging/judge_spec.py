@@ -39,6 +39,8 @@ class JudgeSpec(Settings):
         """The way of asking in a word or two."""
         if self.settings is not None and self.settings.shown == "alone":
             return "scored"
+        if self.settings is not None and self.settings.shown == "rubric":
+            return "rubric"
         return self.variant or ("detailed" if self.settings is None else "settings")
 
     def resolved(self) -> PairwiseSettings:

@@ -49,8 +49,8 @@ class PairwiseJudge:
     def __init__(
         self, model: LanguageModel, constitution: Constitution, settings: PairwiseSettings, ledger: Ledger
     ) -> None:
-        if settings.shown == "alone":
-            raise ValueError("responses that are shown alone are judged by a ScoredPairJudge")
+        if settings.shown != "together":
+            raise ValueError("responses that are shown alone are judged by a ScoredPairJudge or a RubricPairJudge")
         self.constitution = constitution
         self.settings = settings
         identity = asked_identity(model, settings.thinking)

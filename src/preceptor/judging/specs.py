@@ -17,6 +17,7 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge, PreferenceJudge
 from preceptor.judging.judge_spec import JudgeSpec
 from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.rubrics.pairs import RubricPairJudge
 from preceptor.judging.scored import ScoredPairJudge, check_scoring
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.store.ledger import Ledger
@@ -116,13 +117,21 @@ def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> Prefere
     """
     check_single([spec], "this work")
     settings = spec.resolved()
-    kind = PairwiseJudge if settings.shown == "together" else ScoredPairJudge
-    judge = kind(model, load_constitution(spec.constitution), settings, ledger)
+    judge = _member(spec, settings, model, ledger)
     if spec.calibration is None:
         return judge
     fitted = calibration.load(Path(spec.calibration))
     fitted.check(judge.rater)
     return CalibratedJudge(judge, fitted)
+
+
+def _member(
+    spec: JudgeSpec, settings: PairwiseSettings, model: LanguageModel, ledger: Ledger
+) -> PairwiseJudge | ScoredPairJudge | RubricPairJudge:
+    if settings.shown == "rubric":
+        return RubricPairJudge(model, settings, ledger)
+    kind = PairwiseJudge if settings.shown == "together" else ScoredPairJudge
+    return kind(model, load_constitution(spec.constitution), settings, ledger)
 
 
 def build_judge(specs: Sequence[JudgeSpec], models: Mapping[str, LanguageModel], ledger: Ledger) -> PreferenceJudge:

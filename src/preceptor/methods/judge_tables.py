@@ -80,7 +80,10 @@ def variant_of(settings: PairwiseSettings) -> str:
     Raises: UsageError when no short name covers all of it.
     """
     parts = [
-        "scored" if settings.shown == "alone" else settings.preamble,
+        {"alone": "scored", "rubric": "rubric"}.get(settings.shown, settings.preamble),
+        *(["implicit"] if settings.aggregation == "implicit" else []),
+        *(["threshold"] if settings.met == "threshold" else []),
+        *(["leave-out"] if settings.failed_items == "leave_out" else []),
         *(["cot"] if settings.rationale else []),
         *([f"{settings.exemplars}-shot"] if settings.exemplars else []),
         *([f"sc-{settings.samples}"] if settings.samples > 1 else []),

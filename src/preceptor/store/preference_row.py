@@ -64,6 +64,13 @@ class VerdictRow(_ReadRow):
     choice_mass: float | None = None
     votes: int | None = None
     rationale: str = ""
+    rubric_hash: str | None = None
+    """Hash of the prompt's rubric, if the response was scored by it; without one, this and the two below are not
+    written. `order` says of which response they are: `ab` of a, `ba` of b."""
+    rubric_score: Share | None = None
+    """Expected share of the rubric's points."""
+    items: tuple[Share | None, ...] = ()
+    """Probability that each item is met, in the order of the rubric; None for an item that was left out."""
 
     @classmethod
     def of(cls, rater: Rater, presentation: Presentation) -> "VerdictRow":
@@ -79,7 +86,16 @@ class VerdictRow(_ReadRow):
             choice_mass=presentation.verdict.choice_mass,
             votes=presentation.verdict.votes,
             rationale=presentation.verdict.rationale,
+            rubric_hash=presentation.rubric_hash,
+            rubric_score=presentation.rubric_score,
+            items=presentation.items,
         )
+
+    def wire(self) -> Row:
+        """The verdict as it is written in its row."""
+        columns = self.__dict__ | {"principles": [*self.principles], "items": [*self.items]}
+        unused = () if self.rubric_hash else ("rubric_hash", "rubric_score", "items")
+        return {name: value for name, value in columns.items() if name not in unused}
 
 
 class PreferenceRow(_ReadRow):
@@ -200,7 +216,7 @@ class PreferenceRow(_ReadRow):
             columns[name] = [message.wire() for message in columns[name]]
         for name in ("chosen_steps", "rejected_steps"):
             columns[name] = None if columns[name] is None else [*columns[name]]
-        columns["verdicts"] = [verdict.__dict__ | {"principles": [*verdict.principles]} for verdict in self.verdicts]
+        columns["verdicts"] = [verdict.wire() for verdict in self.verdicts]
         return columns
 
     @property

@@ -14,6 +14,7 @@ from preceptor.store.rows import Malformed, read_raw_rows
 BLOCK_BYTES = 1 << 22
 """Approximate bytes of JSON lines that are converted at once and become a row group."""
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
+_RUBRIC_FIELD = re.compile(rb'"rubric_hash"\s*:')
 _TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
 """A key that occurs only in messages: inside a text, its quotation marks would be escaped."""
 
@@ -52,7 +53,7 @@ def write_parquet(jsonl: Path, parquet: Path, block_bytes: int = BLOCK_BYTES) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(tools=_uses_tools(jsonl))
+    schema = _schema(tools=_has(jsonl, _TOOL_FIELD), rubrics=_has(jsonl, _RUBRIC_FIELD))
     partial = parquet.with_name(parquet.name + ".partial")
     with writing(parquet):
         try:
@@ -77,11 +78,11 @@ def write_card(folder: Path, card: DatasetCard) -> None:
     write_text(folder / "README.md", document("preceptor.store", "dataset_card.md.jinja", card=card))
 
 
-def _uses_tools(jsonl: Path) -> bool:
-    """Whether a message has more fields than role and content."""
+def _has(jsonl: Path, field: re.Pattern[bytes]) -> bool:
+    """Whether a row has a field that most files lack."""
     try:
         with jsonl.open("rb") as stream:
-            return any(map(_TOOL_FIELD.search, stream))
+            return any(map(field.search, stream))
     except OSError as error:
         raise UsageError(f"{jsonl}: cannot be read: {error.strerror or error}") from error
 
@@ -104,7 +105,7 @@ def _malformed(jsonl: Path) -> str | None:
     return next((f"{place}: {row.reason}" for place, row in rows if isinstance(row, Malformed)), None)
 
 
-def _schema(*, tools: bool) -> Any:
+def _schema(*, tools: bool, rubrics: bool) -> Any:
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
@@ -114,12 +115,14 @@ def _schema(*, tools: bool) -> Any:
         message += [("tool_calls", pa.list_(call)), ("tool_call_id", text), ("name", text)]
     messages = pa.list_(pa.struct(message))
     scores = (("score", number), ("steps", pa.list_(number)))
+    by_rubric = [("rubric_hash", text), ("rubric_score", number), ("items", pa.list_(number))]
     verdict = pa.struct(
         [
             *((name, text) for name in ("judge", "constitution_hash")),
             *(("order", text), ("p_a", number), ("p_tie", number), ("sample", pa.int64())),
             *(("principles", pa.list_(pa.int64())), ("choice_mass", number), ("votes", pa.int64())),
             ("rationale", text),
+            *(by_rubric if rubrics else []),
         ]
     )
     return pa.schema(

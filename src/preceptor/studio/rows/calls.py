@@ -179,6 +179,9 @@ def _add(
 ) -> int:
     """Adds the calls of one judge, whose presentations come first. Returns how many presentations these are."""
     first = verdicts[0]
+    if settings.shown == "rubric":
+        result.missing.append(f"{first.judge} went by a rubric, which is not in the row; search the ledger instead.")
+        return 2
     constitution = known.get(first.constitution_hash)
     if constitution is None:
         result.missing.append(f"The constitution {first.constitution_hash} of {first.judge} is no longer in any file.")

@@ -114,7 +114,8 @@ def _opinion(row: PreferenceRow, principles: Mapping[str, Sequence[str]]) -> Opi
 
 def _shown_alone(row: PreferenceRow) -> bool:
     """Whether each response was scored by itself, so that there was no order."""
-    return '"shown":"alone"' in row.settings.replace(" ", "")
+    settings = row.settings.replace(" ", "")
+    return '"shown":"alone"' in settings or '"shown":"rubric"' in settings
 
 
 def _by_principle(verdicts: Sequence[VerdictRow], principles: Mapping[str, Sequence[str]]) -> dict[str, float]:
