@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from preceptor.judging.constitution import Constitution, load_constitution
+    from preceptor.judging.groundedness import ClaimVerdict, GroundedScore
     from preceptor.judging.judge import Judge
     from preceptor.judging.revision import RevisionSettings
     from preceptor.judging.settings import PairwiseSettings
@@ -78,6 +79,7 @@ __all__ = [
     "Answering",
     "ArmsResult",
     "AuditResult",
+    "ClaimVerdict",
     "CohortResult",
     "Comparison",
     "ComparisonResult",
@@ -85,6 +87,7 @@ __all__ = [
     "Constitution",
     "EstimateResult",
     "EvaluationResult",
+    "GroundedScore",
     "HumanLabel",
     "InitResult",
     "Judge",
@@ -152,6 +155,7 @@ _PLACES = {
     "core.rubric": "Rubric RubricItem",
     "core.types": "Comparison HumanLabel JudgeFailure Message Preference Prompt Response Score Usage Verdict",
     "judging.constitution": "Constitution load_constitution",
+    "judging.groundedness": "ClaimVerdict GroundedScore",
     "judging.judge": "Judge",
     "judging.revision": "RevisionSettings",
     "judging.settings": "PairwiseSettings",

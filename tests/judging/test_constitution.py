@@ -20,7 +20,9 @@ EVALUATORS = (
     "refuses_harm",
     "task_completion",
 )
-SHIPPED = tuple(sorted(("correct", "harmless", "helpful", "honest", "summarisation", "warm_tone", *EVALUATORS)))
+SHIPPED = tuple(
+    sorted(("correct", "groundedness", "harmless", "helpful", "honest", "summarisation", "warm_tone", *EVALUATORS))
+)
 YES_NO: dict[str, Any] = {
     "item": "Text: {response}\nGood:",
     "choices": [{"answer": "yes", "value": 1.0}, {"answer": "no", "value": 0.0}],
@@ -113,14 +115,14 @@ def score(**change: Any) -> dict[str, Any]:
         (score(choices=[{"answer": "yes", "value": 1.0}, {"answer": "yes", "value": 0.0}]), "repeat an answer"),
         (score(choices=[{"answer": "yes", "value": 1.0}, {"answer": "no", "value": 1.0}]), "same value"),
         (score(exemplars=[{"response": "r", "answer": "maybe"}]), 'exemplar 1 answers "maybe"'),
-        (score(criteria=[CRITERION]), "expected either criteria, or an item with choices"),
+        (score(criteria=[CRITERION]), "expected either criteria, or an item"),
         ({"score": {"criteria": [CRITERION], "choices": YES_NO["choices"]}}, "expected either criteria, or an item"),
         ({"score": {"criteria": [CRITERION], "combine": "worst"}}, "at least two criteria, without weights"),
         (
             {"score": {"criteria": [CRITERION, {**CRITERION, "name": "x", "weight": 2.0}], "combine": "worst"}},
             "without weights",
         ),
-        ({"score": {}}, "expected either criteria, or an item with choices"),
+        ({"score": {}}, "expected either criteria, or an item"),
         ({"score": {"choices": YES_NO["choices"]}}, "item must hold"),
         ({"score": {"criteria": [CRITERION, CRITERION]}}, "two criteria have the same name"),
         ({"score": {"criteria": [{**CRITERION, "weight": 0.0}]}}, r"score\.criteria\.0\.weight: "),

@@ -216,6 +216,19 @@ def test_what_each_part_took_is_told_apart(given: Given) -> None:
     assert [part.seconds for part in again.parts] == [None, None]  # this process asked nothing
 
 
+def test_responses_are_scored_by_their_claims_and_those_without_any_are_told_apart(
+    given: Given, tmp_path: Path
+) -> None:
+    silent = responses(tmp_path, "silent", ["..."] * 24)
+    evaluation = run(given | {"silent": silent}, rubrics=["groundedness"])
+    measured = {(r.measure, r.policy): r.value for r in evaluation.rates if r.cohort is None}
+    shares = [measured[f"groundedness{name}", "polite"] for name in (" score", ": contradicted", ": absent")]
+    assert sum(share.value for share in shares) == pytest.approx(1.0)
+    assert {share.n for share in shares} == {24}
+    assert ("groundedness score", "silent") not in measured
+    assert evaluation.facts["responses without a score"] == {"groundedness": 24}  # and the evaluation went on
+
+
 def test_production_prompts_show_how_often_a_policy_fails_over_time(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {

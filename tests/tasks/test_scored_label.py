@@ -9,7 +9,7 @@ import pytest
 from labelling import Job, labelled, planned
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
-from preceptor.judging.specs import JudgeSpec, read_judges
+from preceptor.judging.specs import JudgeSpec, check_judges, every_judge, read_judges
 from preceptor.tasks.audit import audit
 
 SCORED = (JudgeSpec(model="scripted:random", constitution="warm_tone", variant="scored"),)
@@ -88,3 +88,23 @@ def test_a_rationale_without_a_place_is_refused_before_anything_is_opened(job: J
     with pytest.raises(UsageError, match="no place for a rationale"):
         labelled(job, judges=spec)
     assert not job["out"].exists()
+
+
+def test_a_constitution_that_judges_claims_compares_by_scores_where_nothing_else_is_said(tmp_path: Path) -> None:
+    by_claims = every_judge(["scripted:random"], ["groundedness", "helpful"], [], [])
+    assert [spec.way for spec in by_claims] == ["scored", "detailed"]
+    assert JudgeSpec(constitution="groundedness").resolved().shown == "alone"
+    with pytest.raises(UsageError, match="use the variant scored, not detailed"):
+        check_judges([JudgeSpec(constitution="groundedness", variant="detailed")])
+    with pytest.raises(UsageError, match="no criteria to put into one call"):
+        check_judges([JudgeSpec(constitution="groundedness", variant="scored+one-call")])
+    data = tmp_path / "rows.jsonl"
+    rows = [
+        {"prompt": f"It rained on day {i}. Say so.", "responses": [f"Rain {i}.", f"Sun. Snow {i}."]} for i in range(4)
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labels = labelled({"rows": data, "out": tmp_path / "out", "judges": by_claims[:1]})
+    assert labels.counts.preferences == 4
+    [first, *_] = read(tmp_path / "out/preferences.jsonl")
+    told = [line for verdict in first["verdicts"] for line in verdict["rationale"].splitlines()]
+    assert len([line for line in told if line[0].isdigit()]) == 1 + 2  # a claim for each sentence

@@ -108,9 +108,7 @@ def judges(
     from preceptor.judging.specs import every_judge, read_judges
 
     if judges is None:
-        return every_judge(
-            judge or ["embedded"], constitution or ["helpful"], variant or ["detailed"], calibration or []
-        )
+        return every_judge(judge or ["embedded"], constitution or ["helpful"], variant or [], calibration or [])
     if judge or constitution or variant or calibration:
         raise UsageError("--judges names all judges; leave out --judge, --constitution, --variant and --calibration")
     return read_judges(judges)

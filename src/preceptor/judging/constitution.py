@@ -3,7 +3,7 @@
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -88,13 +88,58 @@ class PairwiseRubric(Frozen):
         return self
 
 
+ClaimAnswer: TypeAlias = Literal["supported", "contradicted", "absent"]
+"""What a judge answers about a claim, given a context."""
+CLAIM_VALUES: dict[str, float] = {"supported": 1.0, "contradicted": 0.0, "absent": 0.0}
+"""With these values, the expected score of a response is the share of its claims that the context supports."""
+
+
+class JudgedClaim(Frozen):
+    """A claim with a good judge's answer."""
+
+    claim: NonEmpty
+    answer: ClaimAnswer
+
+
+class ClaimExemplar(Frozen):
+    """Claims about a context, with a good judge's answers."""
+
+    context: NonEmpty
+    claims: Annotated[tuple[JudgedClaim, ...], Field(min_length=1)]
+
+
+class ClaimsRubric(Frozen):
+    """How the claims of a response are judged against a context, one by one (`judging/groundedness.py`)."""
+
+    split: NonEmpty = (
+        "List every claim that the response makes: each as one short sentence that says one thing and can be "
+        "understood alone, in the words of the response. Keep its numbers, names and dates exactly as they are, also "
+        "where they seem wrong. Leave out greetings, questions and remarks about the response itself, and add nothing."
+    )
+    """How the judge is asked to split a response into claims."""
+    question: NonEmpty = (
+        "Does the context support the claim? Answer supported if the context says the same or it follows from the "
+        "context; contradicted if the context says something else, such as another number or another name; absent if "
+        "the context does not say."
+    )
+    evidence: NonEmpty = (
+        "Which sentence of the context decides this: the one that says the same as the claim, or the one that says "
+        "something else? Give its number."
+    )
+    """How the judge is asked for the sentence on which a claim rests."""
+    exemplars: tuple[ClaimExemplar, ...] = ()
+
+
 class ScoreRubric(Frozen):
-    """How one response is scored: by criteria from 1 to 10, or by a few choices after an item in a custom format.
+    """How one response is scored: by criteria from 1 to 10, by a few choices after an item in a custom format, or by
+    its claims.
 
     The second form is a plain completion: the preamble, each exemplar as an item with its answer, and the item to be
     judged; the judge's next words are read as one of the choices. Small models follow it better than any question.
     """
 
+    claims: ClaimsRubric | None = None
+    """Judge each claim of the response against a context; the score is the share that is supported."""
     criteria: tuple[Criterion, ...] = ()
     combine: Literal["mean", "worst"] = "mean"
     """The score by several criteria: their weighted mean; or that of the one with the lowest expected score, where a
@@ -109,13 +154,15 @@ class ScoreRubric(Frozen):
     @model_validator(mode="after")
     def _is_consistent(self) -> "ScoreRubric":
         own_form = self.preamble or self.item or self.choices or self.exemplars
-        if bool(self.criteria) == bool(own_form):
-            raise ValueError("expected either criteria, or an item with choices")
+        if [bool(self.criteria), bool(own_form), self.claims is not None].count(True) != 1:
+            raise ValueError("expected either criteria, or an item with choices, or claims")
         if self.combine == "worst" and (len(self.criteria) < 2 or {c.weight for c in self.criteria} != {1.0}):
             raise ValueError('combine = "worst" takes at least two criteria, without weights')
         if self.criteria:
             if len({criterion.name for criterion in self.criteria}) != len(self.criteria):
                 raise ValueError("two criteria have the same name")
+            return self
+        if self.claims:
             return self
         answers = [choice.answer for choice in self.choices]
         if len(answers) < 2 or len(set(answers)) != len(answers):
@@ -130,8 +177,15 @@ class ScoreRubric(Frozen):
         return self
 
     @property
+    def by_questions(self) -> bool:
+        """Whether the judge answers questions, by criterion or by claim; otherwise it completes an item."""
+        return bool(self.criteria) or self.claims is not None
+
+    @property
     def values(self) -> dict[str, float]:
         """The value of each choice on the scale."""
+        if self.claims:
+            return dict(CLAIM_VALUES)
         if self.criteria:
             return {score: float(score) for score in SCALE}
         return {choice.answer: choice.value for choice in self.choices}
@@ -180,12 +234,14 @@ class Constitution(Frozen):
     def hash(self) -> str:
         """Content hash: it covers the name, the version and all that a judge is told.
 
-        The measure for runs without a held-out judge is left out, because no judgement depends on it; and `combine` if
-        it is the mean, so that hashes from before this setting existed stay the same.
+        The measure for runs without a held-out judge is left out, because no judgement depends on it; `combine` if it
+        is the mean, and `claims` if there are none, so that hashes from before these settings existed stay the same.
         """
         told = self.model_dump(mode="json", exclude={"held_out"})
         if self.score.combine == "mean":
             del told["score"]["combine"]
+        if self.score.claims is None:
+            del told["score"]["claims"]
         return content_hash(told)[:16]
 
 

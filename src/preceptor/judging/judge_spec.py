@@ -4,6 +4,7 @@ from pydantic import model_validator
 
 from preceptor.core.settings import Settings
 from preceptor.core.types import NonEmpty, Weight
+from preceptor.judging.constitution import load_constitution
 from preceptor.judging.settings import PairwiseSettings, variant
 
 
@@ -41,11 +42,20 @@ class JudgeSpec(Settings):
             return "scored"
         if self.settings is not None and self.settings.shown == "rubric":
             return "rubric"
-        return self.variant or ("detailed" if self.settings is None else "settings")
+        return self.variant or (own_way(self.constitution) if self.settings is None else "settings")
 
     def resolved(self) -> PairwiseSettings:
         """The way of asking.
 
         Raises: UsageError for an unknown variant.
         """
-        return variant(self.variant) if self.variant else self.settings or PairwiseSettings()
+        return self.settings or variant(self.variant or own_way(self.constitution))
+
+
+def own_way(constitution: str) -> str:
+    """The variant with which a judge by this constitution compares where none is named: two responses at once, or each
+    alone where the constitution judges claims.
+
+    Raises: UsageError when there is no such constitution.
+    """
+    return "scored" if load_constitution(constitution).score.claims else "detailed"

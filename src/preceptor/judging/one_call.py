@@ -117,7 +117,7 @@ def read_form(form: Form, answer: Completion | JudgeFailure) -> dict[str, Verdic
     if isinstance(answer, JudgeFailure):
         return answer
     try:
-        given = from_json(_unfenced(answer.text))
+        given = from_json(unfenced(answer.text))
     except ValueError:
         return _failure("cut off by the token limit" if not answer.finished else "not JSON", answer)
     if not isinstance(given, dict):
@@ -162,7 +162,7 @@ def _demanded(form: Form, *, reasoned: bool) -> str:
     return f"Answer with one JSON object of this form and nothing else:\n{json.dumps(shown, ensure_ascii=False)}"
 
 
-def _unfenced(text: str) -> str:
+def unfenced(text: str) -> str:
     """The text without the fence of a code block around it. No regular expression: on long runs of white space it would
     take hours.
     """

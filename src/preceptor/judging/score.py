@@ -8,7 +8,9 @@ from preceptor.core.errors import UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score, Usage, Verdict, total_usage
 from preceptor.judging.ask import CLOSING_TOKENS, Demand, Question, ask, demand_of, longest_request
+from preceptor.judging.combine import mixture
 from preceptor.judging.constitution import SCALE, Constitution, Criterion
+from preceptor.judging.groundedness import ClaimJudge
 from preceptor.judging.one_call import RATIONALE, demand_of_requests, read_scores, scores_request
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
@@ -27,6 +29,7 @@ class ScoreJudge:
     The score is read from the probabilities of the choices as the model's next words (Lee et al. 2023, section 2.2),
     not from sampled text, so it is soft, and a candidate cannot forge the judge's answer. The criteria of a rubric are
     asked one by one, or in one call if the settings say so (`judging/one_call.py`); if one fails, there is no score.
+    A rubric may instead have each claim of a response judged (`judging/groundedness.py`).
 
     Raises: UsageError when a model that takes no conversations is to answer all criteria in one call, or when a
         criterion has the name of the reasons in that call.
@@ -38,7 +41,8 @@ class ScoreJudge:
         self.constitution = constitution
         self.settings = settings or ScoreSettings()
         # A rubric in a custom format is plain text; criteria are asked in a conversation if the model takes them.
-        identity = asked_identity(model, self.settings.thinking, plain=not constitution.score.criteria)
+        rubric = constitution.score
+        identity = asked_identity(model, self.settings.thinking, plain=not rubric.by_questions)
         self.rater = constitution.rater(identity, self.settings.for_rater())
         self.model = RecordedModel(model, ledger, self.rater)
         if self._one_call and not model.chat:
@@ -51,6 +55,7 @@ class ScoreJudge:
                 f'{constitution.name}: a criterion has the name "{RATIONALE}", which the judge\'s reasons have in one '
                 "call; rename the criterion"
             )
+        self._claims = ClaimJudge(self.model, constitution, rubric.claims, self.settings) if rubric.claims else None
 
     @property
     def ledger_hits(self) -> int:
@@ -62,6 +67,8 @@ class ScoreJudge:
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """
+        if self._claims:
+            return [*self._claims.score(items, self.rater)]
         if not self.constitution.score.criteria:
             return self._by_item(items)
         return self._in_one_call(items) if self._one_call else self._by_criteria(items)
@@ -69,6 +76,8 @@ class ScoreJudge:
     def demand(self, items: Sequence[tuple[Prompt, Response]]) -> Demand:
         """The cost of scoring the responses if none is on record."""
         model = self.model.model
+        if self._claims:
+            return self._claims.demand(items)
         if self._one_call:
             return demand_of_requests(model, self._scores_requests(items))
         if self.constitution.score.criteria:
@@ -181,23 +190,6 @@ class ScoreJudge:
 
     def _score(self, verdict: Verdict, criteria: dict[str, Verdict] | None = None) -> Score:
         return Score(verdict=verdict, values=self.constitution.score.values, rater=self.rater, criteria=criteria or {})
-
-
-def mixture(verdicts: Sequence[Verdict], weights: Sequence[float]) -> Verdict:
-    """The weighted mixture of verdicts over the same choices, with their total usage."""
-    total = sum(weights)
-
-    def mean(values: Sequence[float]) -> float:
-        return sum(w * value for w, value in zip(weights, values, strict=True)) / total
-
-    usage: Usage = total_usage(verdict.usage for verdict in verdicts)
-    return Verdict(
-        probabilities={c: mean([v.probabilities[c] for v in verdicts]) for c in verdicts[0].probabilities},
-        choice_mass=mean([verdict.choice_mass for verdict in verdicts]),
-        rationale=verdicts[0].rationale,
-        votes=verdicts[0].votes,
-        usage=usage,
-    )
 
 
 def worst(verdicts: Sequence[Verdict]) -> Verdict:

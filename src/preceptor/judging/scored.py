@@ -6,7 +6,8 @@ The judge never sees two responses at once, so it cannot favour a position. The 
     p_a   = P(score of a > score of b) + p_tie / 2
 
 For a rubric with several criteria, both are weighted means over the criteria: the warmth of one response is compared
-with the warmth of the other. If the rubric's score is that of the worst criterion, these scores are compared.
+with the warmth of the other. If the rubric's score is that of the worst criterion, these scores are compared. If
+claims are judged, a's share of supported claims is compared with b's.
 """
 
 import math
@@ -29,6 +30,7 @@ from preceptor.core.types import (
 from preceptor.judging.ask import Demand
 from preceptor.judging.combine import voted
 from preceptor.judging.constitution import Constitution
+from preceptor.judging.groundedness import GroundedScore
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.store.ledger import Ledger
@@ -105,17 +107,27 @@ def higher(a: Score, b: Score, weights: dict[str, float]) -> tuple[float, float]
 
     Returns: p_a and p_tie. Equal distributions give exactly 0.5.
     """
+    if isinstance(a, GroundedScore) and isinstance(b, GroundedScore):
+        return _higher(a.shares, b.shares)
     if not weights:
-        return _higher(a.verdict, b.verdict, a.values)
-    by_criterion = [(w, *_higher(a.criteria[name], b.criteria[name], a.values)) for name, w in weights.items()]
+        return _higher(_placed(a.verdict, a), _placed(b.verdict, b))
+    by_criterion = [
+        (w, *_higher(_placed(a.criteria[name], a), _placed(b.criteria[name], b))) for name, w in weights.items()
+    ]
     total = math.fsum(w for w, _, _ in by_criterion)
     # The mean is taken of p_a's distance from one half, which keeps equal distributions at exactly 0.5.
     p_a = 0.5 + math.fsum(w * (p - 0.5) for w, p, _ in by_criterion) / total
     return min(1.0, max(0.0, p_a)), min(1.0, math.fsum(w * tie for w, _, tie in by_criterion) / total)
 
 
-def _higher(a: Verdict, b: Verdict, values: dict[str, float]) -> tuple[float, float]:
-    joint = [(values[x] - values[y], p * q) for x, p in a.probabilities.items() for y, q in b.probabilities.items()]
+def _placed(verdict: Verdict, score: Score) -> list[tuple[float, float]]:
+    """Each choice's place on the scale, with its probability."""
+    return [(score.values[choice], p) for choice, p in verdict.probabilities.items()]
+
+
+def _higher(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The same for two distributions: values with their probabilities."""
+    joint = [(x - y, p * q) for x, p in a for y, q in b]
     wins = math.fsum(p for difference, p in joint if difference > 0)
     losses = math.fsum(p for difference, p in joint if difference < 0)
     ties = math.fsum(p for difference, p in joint if difference == 0)
@@ -129,15 +141,15 @@ def check_scoring(constitution: Constitution, settings: PairwiseSettings) -> Non
     """
     if settings.criteria == "one_call" and not constitution.score.criteria:
         raise UsageError(
-            f'the constitution "{constitution.name}" scores by an item of its own form, which has no criteria to put '
-            "into one call; leave out one-call, or give it criteria"
+            f'the constitution "{constitution.name}" has no criteria to put into one call; leave out one-call, or give '
+            "it criteria"
         )
-    if settings.thinking is not None and not constitution.score.criteria:
+    if settings.thinking is not None and not constitution.score.by_questions:
         raise UsageError(
             f'the constitution "{constitution.name}" scores by completing a plain text, in which no model thinks; '
             "leave out think-LEVEL, or give it criteria"
         )
-    if settings.rationale and not constitution.score.criteria:
+    if settings.rationale and not constitution.score.by_questions:
         raise UsageError(
             f'the constitution "{constitution.name}" scores by an item of its own form, which has no place for a '
             "rationale; leave out cot and sc-N, or give it criteria"

@@ -15,7 +15,7 @@ from preceptor.core.validation import explain
 from preceptor.judging import calibration, cascade
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge, PreferenceJudge
-from preceptor.judging.judge_spec import JudgeSpec
+from preceptor.judging.judge_spec import JudgeSpec, own_way
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.rubrics.pairs import RubricPairJudge
 from preceptor.judging.scored import ScoredPairJudge, check_scoring
@@ -48,9 +48,12 @@ def every_judge(
 ) -> tuple[JudgeSpec, ...]:
     """Every combination of models, constitutions and variants, with one calibration for each or none at all.
 
+    Args:
+        variants: none for each constitution's own.
+
     Raises: UsageError when the number of calibrations differs from that of judges.
     """
-    combinations = list(product(models, constitutions, variants))
+    combinations = [(m, c, v) for m, c in product(models, constitutions) for v in variants or [own_way(c)]]
     if calibrations and len(calibrations) != len(combinations):
         raise UsageError(f"{len(calibrations)} calibrations for {len(combinations)} judges; give one for each, or none")
     files = calibrations or [None] * len(combinations)
@@ -70,6 +73,11 @@ def check_judges(specs: Sequence[JudgeSpec]) -> None:
         constitution, settings = load_constitution(spec.constitution), spec.resolved()
         if settings.shown == "alone":
             check_scoring(constitution, settings)
+        elif constitution.score.claims and settings.shown == "together":
+            raise UsageError(
+                f'the constitution "{constitution.name}" judges the claims of one response at a time, so two are '
+                f"compared by their scores; use the variant scored, not {spec.way}"
+            )
         if spec.calibration:
             _check_soft(settings)
             calibration.load(Path(spec.calibration))

@@ -201,15 +201,15 @@ def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> 
         )
     if judge.asking.criteria == "one_call" and not constitution.score.criteria:
         raise UsageError(
-            f"{table}.asking.criteria: {judge.constitution} scores by completing a text and has no criteria to put "
-            "into one call; leave the key out, or name a constitution with criteria"
+            f"{table}.asking.criteria: {judge.constitution} has no criteria to put into one call; "
+            "leave the key out, or name a constitution with criteria"
         )
-    if judge.asking.thinking is not None and not constitution.score.criteria:
+    if judge.asking.thinking is not None and not constitution.score.by_questions:
         raise UsageError(
             f"{table}.asking.thinking: {judge.constitution} scores by completing a plain text, in which no model "
             "thinks; leave the key out, or name a constitution with criteria"
         )
-    if judge.asking.rationale and not constitution.score.criteria:
+    if judge.asking.rationale and not constitution.score.by_questions:
         raise UsageError(
             f"{table}.asking.rationale: {judge.constitution} scores by completing a text, which has no place for a "
             "rationale; name a constitution with criteria"

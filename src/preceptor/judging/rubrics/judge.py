@@ -15,6 +15,7 @@ from preceptor.core.rubric import Rubric, RubricItem
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Rater, Response, Verdict, total_usage
 from preceptor.judging.ask import CLOSING_TOKENS, Demand, Question, ask, demand_of, longest_request
+from preceptor.judging.combine import mixture
 from preceptor.judging.constitution import SCALE
 from preceptor.judging.one_call import demand_of_requests, form_request, read_form
 from preceptor.judging.recorded import RecordedModel
@@ -22,7 +23,6 @@ from preceptor.judging.render import prompt_text
 from preceptor.judging.rubrics import questions
 from preceptor.judging.rubrics.aggregate import ItemJudgement, RubricScore, as_verdict, score_distribution
 from preceptor.judging.rubrics.items import by_model, checked, judgement_of, without_rubric
-from preceptor.judging.score import mixture
 from preceptor.judging.settings import RubricSettings
 from preceptor.judging.trajectory import fit, response_text
 from preceptor.store.ledger import Ledger
