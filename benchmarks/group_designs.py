@@ -235,7 +235,8 @@ def _group(question: str, texts: Sequence[str]) -> Group:
 
 def read_groups(path: Path, limit: int, policy: str | None, samples: int, tokens: int) -> list[Group]:
     """Groups of the first rows that have, or for which the policy gives, as many different responses as asked for."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    with path.open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file if line.strip()]
     if policy is None:
         groups = [_group(row["prompt"], row["responses"]) for row in rows if "responses" in row]
         return [group for group in groups if len(group.responses) >= samples][:limit]
