@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from preceptor.results.publication import Publication
     from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
+    from preceptor.results.rubrics import RubricAuditResult, RubricsPlan, RubricsResult, RubricWritingSettings
     from preceptor.results.shipped import InitResult, ModelsResult, RecipesResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
     from preceptor.tasks.publish import publish
     from preceptor.tasks.report import report
     from preceptor.tasks.revise import revise
+    from preceptor.tasks.rubrics.audit import audit_rubrics
+    from preceptor.tasks.rubrics.write import plan_rubrics, write_rubrics
     from preceptor.tasks.trajectories import trajectories
 
 __all__ = [
@@ -110,7 +113,11 @@ __all__ = [
     "RevisionSettings",
     "RewardModelResult",
     "Rubric",
+    "RubricAuditResult",
     "RubricItem",
+    "RubricWritingSettings",
+    "RubricsPlan",
+    "RubricsResult",
     "RunResult",
     "Sampling",
     "Score",
@@ -123,6 +130,7 @@ __all__ = [
     "agreement",
     "arms",
     "audit",
+    "audit_rubrics",
     "cohort",
     "compare",
     "dump_recipe",
@@ -138,6 +146,7 @@ __all__ = [
     "open_service",
     "open_studio",
     "plan_label",
+    "plan_rubrics",
     "publish",
     "read_rubric",
     "report",
@@ -147,6 +156,7 @@ __all__ = [
     "sweep",
     "train_reward",
     "trajectories",
+    "write_rubrics",
 ]
 
 _PLACES = {
@@ -178,6 +188,7 @@ _PLACES = {
     "results.publication": "Publication",
     "results.revision": "RevisionResult",
     "results.reward_model": "RewardModelResult",
+    "results.rubrics": "RubricAuditResult RubricWritingSettings RubricsPlan RubricsResult",
     "results.shipped": "InitResult ModelsResult RecipesResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
@@ -199,6 +210,8 @@ _PLACES = {
     "tasks.publish": "publish",
     "tasks.report": "report",
     "tasks.revise": "revise",
+    "tasks.rubrics.audit": "audit_rubrics",
+    "tasks.rubrics.write": "plan_rubrics write_rubrics",
     "tasks.trajectories": "trajectories",
 }
 """The modules that define the public API, each with the names that it defines."""

@@ -85,9 +85,11 @@ def commands(group: object) -> dict[str, Any]:
 
 
 COMMANDS = commands(get_command(app))
+GROUPS = ("train", "rubrics")
+SUBCOMMANDS = [[group, name] for group in GROUPS for name in commands(COMMANDS[group])]
 PANELS = {
     "Start": ["init"],
-    "Judge": ["label", "audit", "agreement", "estimate"],
+    "Judge": ["label", "audit", "agreement", "estimate", "rubrics"],
     "Train": ["run", "arms", "revise", "train"],
     "Evaluate": ["evaluate", "sweep", "compare", "trajectories"],
     "People": ["studio"],
@@ -106,7 +108,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str], monkeypatc
     assert {name: commands for name, commands in listed.items() if name != "Options"} == PANELS
 
 
-@pytest.mark.parametrize("command", [*([name] for name in COMMANDS if name != "train"), ["train", "reward"]])
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS if name not in GROUPS), *SUBCOMMANDS])
 def test_help_of_a_command_names_every_option(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
@@ -114,7 +116,7 @@ def test_help_of_a_command_names_every_option(
     code, out, _ = call(capsys, monkeypatch, *command, "--help")
     assert code == 0
     assert max(map(len, out.splitlines())) <= 80
-    found = commands(COMMANDS["train"])["reward"] if command == ["train", "reward"] else COMMANDS[command[0]]
+    found = COMMANDS[command[0]] if len(command) == 1 else commands(COMMANDS[command[0]])[command[1]]
     for option in found.params:
         assert option.help, option.name
         for name in option.opts if option.param_type_name == "option" else []:
@@ -122,7 +124,7 @@ def test_help_of_a_command_names_every_option(
     assert ("--json" in out) == (command not in (["studio"], ["serve"]))  # a server prints no result
 
 
-@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["train", "reward"], []])
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), *SUBCOMMANDS, []])
 def test_help_names_values_and_arguments_in_words(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:

@@ -27,6 +27,8 @@ ROWS = (
     ["audit", "{}.jsonl", *RANDOM],
     ["evaluate", "a={}.jsonl", "b=rows.jsonl", *RANDOM],
     ["evaluate", "a=rows.jsonl", "b=rows.jsonl", "--prompts", "{}.jsonl", *RANDOM],
+    ["rubrics", "write", "{}.jsonl", "--out", "out", "--model", "scripted:random"],
+    ["rubrics", "audit", "{}.jsonl", *RANDOM],
     ["revise", "{}.jsonl", "--out", "out", "--model", "scripted:random"],
     ["estimate", "{}.jsonl"],
     ["estimate", "rows.jsonl", "--people", "{}.jsonl"],

@@ -23,6 +23,8 @@ COMMANDS: dict[str, list[str]] = {
     "label": ["label", "comparisons.jsonl", *RANDOM],
     "audit": ["audit", "comparisons.jsonl", *RANDOM],
     "evaluate": ["evaluate", "a=one.jsonl", "b=two.jsonl", *RANDOM],
+    "rubrics write": ["rubrics", "write", "one.jsonl", "--model", "scripted:random", "--candidates", "2"],
+    "rubrics audit": ["rubrics", "audit", "with_rubrics.jsonl", *RANDOM],
     "revise": ["revise", "one.jsonl", "--model", "scripted:random"],
     "estimate": ["estimate", "preferences.jsonl"],
     "trajectories": ["trajectories", "preferences.jsonl"],
@@ -48,6 +50,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     for name in ("one", "two"):
         write(tmp_path / f"{name}.jsonl", [{"prompt": f"Q{i}?", "response": f"{name} {i}"} for i in range(4)])
+    write(
+        tmp_path / "with_rubrics.jsonl",
+        [{"prompt": "Q?", "response_a": "yes", "response_b": "no", "rubric": [{"criterion": "Says yes."}]}],
+    )
     write(tmp_path / "preferences.jsonl", [PREFERENCE])
     write(tmp_path / "rated.jsonl", [{"prompt": "q", "response_a": "x", "response_b": "y", "ratings": ["a", "b"]}])
     monkeypatch.chdir(tmp_path)

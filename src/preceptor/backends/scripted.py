@@ -1,8 +1,9 @@
 """A language model without weights, whose answers come from a function: for tests and for controls in experiments."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from preceptor.backends.base import (
     FREE,
@@ -39,9 +40,28 @@ def first_choice(request: ChooseRequest) -> ChoiceLogProbs:
 
 
 def echo(request: CompleteRequest) -> Completion:
-    """The end of the prompt, repeated."""
+    """The end of the prompt, repeated; where an answer of a JSON schema is asked for, one that fits it, of the prompt's
+    words.
+    """
     text = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
+    if request.schema is not None:
+        return Completion(json.dumps(_of_schema(request.schema, text, ())), finished=True)
     return Completion(text[-request.max_new_tokens :], finished=True)
+
+
+def _of_schema(schema: Any, text: str, place: tuple[str | int, ...]) -> Any:
+    """A value that fits a schema of objects, lists (of three), choices, whole numbers and texts; by a hash."""
+    chance = unit_hash(text, schema.get("type", ""), *place)
+    if "enum" in schema:
+        return schema["enum"][int(chance * len(schema["enum"]))]
+    if schema.get("type") == "object":
+        return {key: _of_schema(value, text, (*place, key)) for key, value in schema.get("properties", {}).items()}
+    if schema.get("type") == "array":
+        return [_of_schema(schema["items"], text, (*place, i)) for i in range(3)]
+    if schema.get("type") == "integer":
+        return 1 + int(9 * chance)
+    words = text.split() or ["text"]
+    return " ".join(words[int(unit_hash(text, *place, i) * len(words))] for i in range(4))
 
 
 SCRIPTS: dict[str, ChooseScript] = {"random": random_choice, "first": first_choice}

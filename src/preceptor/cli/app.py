@@ -27,6 +27,7 @@ from preceptor.cli import (
     recipes,
     report,
     revise,
+    rubrics,
     run,
     serve,
     stopping,
@@ -118,6 +119,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 for _panel, _commands in PANELS.items():
     for _command in _commands:
         app.command(_command.__name__, cls=Command, rich_help_panel=_panel)(_command)
+app.add_typer(rubrics.rubrics, name="rubrics", rich_help_panel="Judge")
 app.add_typer(train.train, name="train", rich_help_panel="Train")
 
 

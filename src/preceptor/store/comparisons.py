@@ -127,6 +127,16 @@ def read_comparisons(path: Path, *, design: Design = "all") -> Iterator[Comparis
     return _numbered(read_raw_rows(path), design)
 
 
+def comparisons_in(place: str, row: Row) -> list[ComparisonRow | Malformed]:
+    """The comparisons of one row, numbered from 0."""
+    return list(_numbered([(place, row)], "all"))
+
+
+def has_responses(row: Row) -> bool:
+    """Whether a row is a comparison, and not a prompt alone."""
+    return any(row.get(key) is not None for key in ("response_a", "response_b", "responses", "chosen", "rejected"))
+
+
 def pairs_of(count: int, design: Design) -> list[tuple[int, int]]:
     """Positions of the responses to compare, for `count` responses to one prompt."""
     if design == "circular" and count > 2:

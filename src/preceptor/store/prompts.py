@@ -63,7 +63,7 @@ def _prompts_on_hub(name: str, limit: int | None) -> list[Prompt]:
     prompts: dict[str, Prompt] = {}
     first = "there are no rows"
     for place, row in read_raw_rows(Path(name)):
-        prompt = _prompt_row(0, place, row if isinstance(row, Malformed) else row | {"id": None})
+        prompt = prompt_in(0, place, row if isinstance(row, Malformed) else row | {"id": None})
         if isinstance(prompt, Prompt):
             prompts.setdefault(prompt.id, prompt)
         elif first == "there are no rows":
@@ -103,7 +103,7 @@ def read_prompt_rows(path: Path) -> Iterator[Prompt | Malformed]:
 
     Raises: UsageError when the dataset cannot be read.
     """
-    return (_prompt_row(number, place, row) for number, (place, row) in enumerate(read_raw_rows(path)))
+    return (prompt_in(number, place, row) for number, (place, row) in enumerate(read_raw_rows(path)))
 
 
 def parse_prompt(row: Mapping[str, Any], place: str) -> Prompt:
@@ -159,7 +159,8 @@ def _tidy(value: Any) -> Any:
     return fields
 
 
-def _prompt_row(number: int, place: str, row: JsonObject | Malformed) -> Prompt | Malformed:
+def prompt_in(number: int, place: str, row: JsonObject | Malformed) -> Prompt | Malformed:
+    """The prompt of one row; unknown columns are ignored."""
     if isinstance(row, Malformed):
         return row
     try:
