@@ -155,6 +155,7 @@ def test_an_evaluation_without_faults_has_no_warnings() -> None:
         ),
         ({"trends": {"tuned": (trend("chat", worse=True),)}}, "since 2026-03-16, tuned lost 33% [25, 42] of"),
         ({"judge_is_policy": ("tuned",)}, "J has the same weights as tuned"),
+        ({"judge_related": dict.fromkeys(("base", "tuned"), "is like {} (Qwen)")}, "J is like base and tuned (Qwen)"),
     ],
 )  # fmt: skip
 def test_each_reason_to_doubt_is_said(changed: dict[str, Any], said: str) -> None:

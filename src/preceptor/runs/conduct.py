@@ -16,20 +16,24 @@ def run_warnings(
     after: Snapshot,
     calls: Count,
     kind: RewardKind | None,
+    related: Sequence[JudgeWarning] = (),
 ) -> list[JudgeWarning]:
-    """The warnings from a run's labels, and those from its judge's scores of held-out responses.
+    """The warnings from a run's labels, those from its judge's scores of held-out responses, and its judges' relations
+    to the policy.
 
     Args:
         of_labels: the warnings about the labelled preferences; None if none were labelled.
         before, after: the measurements before and after training, with the judge's scores if it scored.
         calls: calls of the judge in the whole run, and those that failed.
         kind: the kind of its scores; None if the run measured no judge's scores.
+        related: that a judge and the policy are related, if they are.
     """
     conduct = JudgeConduct(unit="calls", failed=calls)
     if kind is not None:
         conduct = _scores(before, after, kind).model_copy(update={"unit": "calls", "failed": calls})
     kinds = {warning.kind for warning in of_labels or ()}
-    return [*(of_labels or ()), *(w for w in judge_warnings(conduct, "The judge") if w.kind not in kinds)]
+    own = [warning for warning in judge_warnings(conduct, "The judge") if warning.kind not in kinds]
+    return [*(of_labels or ()), *own, *related]
 
 
 def _scores(before: Snapshot, after: Snapshot, kind: RewardKind) -> JudgeConduct:

@@ -7,9 +7,12 @@ from preceptor.backends.names import same_model
 from preceptor.core.environment import environment
 from preceptor.evaluation.checkpoints.choose import CheckpointChoice, broken_bound, find_over_optimisation
 from preceptor.evaluation.checkpoints.snapshot import Snapshot, change
+from preceptor.judging.relations import Origin, related_warning
 from preceptor.judging.reward import RewardKind
-from preceptor.judging.warnings import Count
+from preceptor.judging.specs import single_judges
+from preceptor.judging.warnings import Count, JudgeWarning
 from preceptor.recipes.base import Recipe
+from preceptor.recipes.settings import ComparingJudgeSettings
 from preceptor.results.run import (
     BeforeAndAfter,
     BestOfNRecord,
@@ -29,6 +32,7 @@ from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge
+from preceptor.runs.lineage import origin_of
 from preceptor.runs.measure import Grader, JudgeGrader
 from preceptor.runs.session import Session
 from preceptor.store.calls import JUDGE, Calls, calls_by_role
@@ -71,7 +75,7 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
     kind = outcome.grader.kind if isinstance(outcome.grader, JudgeGrader) else None
     return RunSummary(
         status="done",
-        judge_warnings=tuple(run_warnings(labels and labels.judge_warnings, before, after, asked, kind)),
+        judge_warnings=tuple(run_warnings(labels and labels.judge_warnings, before, after, asked, kind, judge.related)),
         method=recipe.title,
         wall_s=round(session.seconds, 1),
         stages=directory.seconds(),
@@ -148,6 +152,24 @@ class _Judged:
     content_free_score: float | None = None
     reward_kind: RewardKind | None = None
     ledger_hits: int = 0
+    related: tuple[JudgeWarning, ...] = ()
+
+
+def _related(recipe: Recipe, judge: str, policy: str) -> tuple[JudgeWarning, ...]:
+    """Warnings that the training judge or the held-out judge is related to the policy.
+
+    Args:
+        judge, policy: identities of the models.
+    """
+    trained, training, held_out = origin_of(recipe.policy, policy), recipe.training_judge, recipe.held_out_judge
+    judges: dict[str, list[Origin]] = {}
+    if training is not None:
+        others = single_judges([training.spec])[1:] if isinstance(training, ComparingJudgeSettings) else []
+        judges["The judge"] = [origin_of(training.model, judge), *(origin_of(each.model) for each in others)]
+    if held_out is not None:
+        judges["The held-out judge"] = [origin_of(held_out.model)]
+    said = (related_warning(origins, trained, name) for name, origins in judges.items())
+    return tuple(warning for warning in said if warning is not None)
 
 
 def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _Judged:
@@ -170,6 +192,7 @@ def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _
         content_free_score=judge.content_free_score(),
         reward_kind=judge.reward_kind,
         ledger_hits=judge.scorer.ledger_hits if judge.grader else 0,
+        related=_related(session.recipe, identity, outcome.policy),
     )
 
 

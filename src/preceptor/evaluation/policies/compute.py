@@ -47,6 +47,7 @@ class EvaluationData:
     judge_trained: bool
     judge_is_policy: tuple[str, ...]
     comparisons: Sequence[JudgedComparison]
+    judge_related: dict[str, str] = field(default_factory=dict[str, str])
     trained_on: dict[str, int] = field(default_factory=dict[str, int])
     chosen_on: dict[str, int] = field(default_factory=dict[str, int])
     measures: Sequence[TextMeasure] = ()
@@ -74,6 +75,7 @@ def compute_evaluation(data: EvaluationData) -> Evaluation:
         training_judge=data.training_judge,
         judge_trained=data.judge_trained,
         judge_is_policy=data.judge_is_policy,
+        judge_related=data.judge_related,
         trained_on=data.trained_on,
         chosen_on=data.chosen_on,
         prompts=len({comparison.prompt_id for comparison in data.comparisons}),

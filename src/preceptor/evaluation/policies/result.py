@@ -149,6 +149,8 @@ class Evaluation(Frozen):
     """Whether the judge of the win rates trained one of the policies; then they cannot be trusted."""
     judge_is_policy: tuple[str, ...] = ()
     """Policies with the judge's own weights, which the judge tends to favour."""
+    judge_related: dict[str, str] = Field(default_factory=dict)
+    """By policy, how the judge is related to it in other ways, in words; see `preceptor.judging.relations`."""
     trained_on: dict[str, int] = Field(default_factory=dict)
     """By policy, how many of the prompts it was trained on; policies with none, or unknown, are left out."""
     chosen_on: dict[str, int] = Field(default_factory=dict)

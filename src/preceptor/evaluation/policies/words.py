@@ -18,6 +18,7 @@ from preceptor.evaluation.policies.standings import (
     regressions,
     standing,
 )
+from preceptor.judging.relations import LEAKAGE
 from preceptor.judging.warnings import FAILURE_BOUND, NOTHING, Count, JudgeConduct, judge_warnings
 
 FEW_PROMPTS = 30
@@ -192,6 +193,9 @@ def _of_training(evaluation: Evaluation, names: Names) -> Iterator[str]:
     if evaluation.judge_is_policy:
         same = listed([names[policy] for policy in evaluation.judge_is_policy])
         yield f"{judge} has the same weights as {same}: a model tends to favour its own responses."
+    for words in dict.fromkeys(evaluation.judge_related.values()):
+        related = [names[policy] for policy, said in evaluation.judge_related.items() if said == words]
+        yield f"{judge} {words.replace('{}', listed(related))}: {LEAKAGE}."
     for policy, count in evaluation.trained_on.items():
         yield f"{names[policy]} was trained on {count} of the {evaluation.prompts} prompts, which flatters it."
     for policy, count in evaluation.chosen_on.items():

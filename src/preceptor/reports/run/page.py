@@ -247,7 +247,7 @@ def _of_training(summary: RunSummary) -> Iterator[str]:
 
 
 def _of_judging(summary: RunSummary) -> Iterator[str]:
-    if summary.judge_is_policy:
+    if summary.judge_is_policy and not any(warning.kind == "related" for warning in summary.doubts):
         yield (
             "Judge and policy have the same weights. Judges favour responses like their own, so the judge's reward "
             "below says little by itself" + ("." if summary.heldout_score_is is None else "; read the held-out score.")

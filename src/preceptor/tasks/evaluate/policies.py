@@ -6,7 +6,8 @@ from pathlib import Path
 from preceptor.backends.names import check_name, holds_model, without_server
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, NonEmpty
-from preceptor.runs.directory import RunDirectory, how_to_resume
+from preceptor.runs.directory import how_to_resume
+from preceptor.runs.lineage import as_run
 from preceptor.store.reading import resolved
 
 REFERENCES, ANSWERED = "references", "answered"
@@ -36,18 +37,6 @@ class EvaluatedPolicy(Frozen):
         if run is None:
             return self.source
         return str(run.merged if run.merged.exists() else run.best)
-
-
-def as_run(source: str) -> RunDirectory | None:
-    """The run in this directory; None for any other source."""
-    return RunDirectory.open(Path(source)) if (Path(source) / "recipe.toml").is_file() else None
-
-
-def run_around(source: str) -> RunDirectory | None:
-    """The run that a source is or, like a checkpoint, belongs to."""
-    path = Path(source)
-    folders = (path, *path.parents[:3]) if path.exists() else ()
-    return next((run for folder in folders if (run := as_run(str(folder))) is not None), None)
 
 
 def parse_policies(texts: Sequence[str]) -> tuple[EvaluatedPolicy, ...]:

@@ -8,10 +8,11 @@ from preceptor.core.types import Prompt
 from preceptor.results.run import UsablePrompts
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.inputs import check_split, read_inputs
+from preceptor.runs.lineage import as_run, run_around
 from preceptor.store.prompt_sets import check_unique, read_prompt_sets
 from preceptor.store.prompts import split_held_out
 from preceptor.store.responses import read_responses
-from preceptor.tasks.evaluate.policies import EvaluatedPolicy, as_run, run_around
+from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 
 HELD_OUT = "held-out"
 """Given in place of a prompt file, this name stands for the prompts that come with a policy."""

@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from preceptor.core.types import Prompt
+from preceptor.judging.relations import SAME_WEIGHTS, relation
 from preceptor.judging.specs import JudgeSpec
 from preceptor.results.run import LabelRecord
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.inputs import read_inputs
+from preceptor.runs.lineage import origin_of, run_around
 from preceptor.store.files import read_json
 from preceptor.store.prompts import split_held_out
-from preceptor.tasks.evaluate.policies import EvaluatedPolicy, run_around
+from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 
 
 def training_judge(policies: Sequence[EvaluatedPolicy]) -> JudgeSpec | None:
@@ -53,6 +55,19 @@ def chosen_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) ->
             if count := len({prompt.text for prompt in held_out} & {prompt.text for prompt in prompts}):
                 counts[name] = count
     return counts
+
+
+def related_policies(judges: Sequence[JudgeSpec], policies: Sequence[EvaluatedPolicy]) -> dict[str, str]:
+    """How the closest judge is related to each policy, in words with {} for the policy; policies with no known
+    relation, and those with a judge's own weights, are left out.
+    """
+    related: dict[str, str] = {}
+    for policy in policies:
+        origin = origin_of(policy.source)
+        known = [found for judge in judges if (found := relation(origin_of(judge.model), origin, "{}")) is not None]
+        if known and (closest := max(known, key=lambda found: found.closeness)).closeness < SAME_WEIGHTS:
+            related[policy.name] = closest.words
+    return related
 
 
 def _runs(policies: Sequence[EvaluatedPolicy]) -> Iterator[tuple[str, RunDirectory]]:

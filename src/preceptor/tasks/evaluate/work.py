@@ -39,7 +39,7 @@ from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 from preceptor.tasks.evaluate.prompts import prompt_owner
 from preceptor.tasks.evaluate.responses import PolicyResponses, all_responses, collect_responses, write_responses
 from preceptor.tasks.evaluate.text_measures import CORRECT, Answer, rubric_measures, rule_measures, with_references
-from preceptor.tasks.evaluate.training_judge import chosen_on, trained_on, training_models
+from preceptor.tasks.evaluate.training_judge import chosen_on, related_policies, trained_on, training_models
 
 LEDGERS = ("responses.sqlite", "judged/ledger.sqlite", "training_judge/ledger.sqlite", "rubrics.sqlite")
 
@@ -122,6 +122,7 @@ class EvaluationWork:
                     for name, of_policy in responses.items()
                     if any(same_model(of_policy.identity, model) for model in judging_models)
                 ),
+                judge_related=related_policies(single_judges(job.judges), job.policies),
                 trained_on=trained_on(job.policies, self.prompts),
                 chosen_on=chosen_on(job.policies, self.prompts),
                 comparisons=self.comparisons,
