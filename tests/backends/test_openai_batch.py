@@ -13,7 +13,8 @@ import pytest
 
 from backends.batch_server import BatchScript, BatchServer
 from backends.fault_server import choose, failure, probabilities, questions
-from preceptor.backends.base import ChooseRequest, Price
+from backends.thinker import Thinker, anthropic_like, deepseek_like, openai_like, vllm_like
+from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, Price, Thinking
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import ASSUMED
 from preceptor.backends.openai.address import Address
@@ -24,6 +25,7 @@ from preceptor.core.types import JudgeFailure, Message
 from preceptor.store.batches import BatchFolder
 from preceptor.store.ledger import Ledger
 
+KEY = "a-key-of-the-server-1234"
 ANSWER_A = {"": {"A": 0.7, "B": 0.3}}
 
 
@@ -261,3 +263,72 @@ def test_what_a_batch_cannot_do_is_refused() -> None:
         open_model("openai:tiny@http://localhost:9/v1", Connection(batch=True))
     with pytest.raises(UsageError, match="batch endpoint"):
         check_batch(Connection(batch=True), ["embedded", "scripted:first"])
+
+
+THINKS = ChooseRequest(
+    (Message(role="user", content="Which is better, 1 or 2?"),), ("1", "2"), thinking=Thinking("low")
+)
+
+
+def _thought(server: BatchServer, model: BatchedModel) -> ChoiceLogProbs | JudgeFailure:
+    [result] = choose(model, THINKS)
+    assert len(server.batches) > 0
+    return result
+
+
+@pytest.mark.parametrize(
+    ("thinker", "share", "shown"),
+    [
+        (vllm_like(), [0.7, 0.2], "Let me see"),  # the log-probabilities after the thought
+        (deepseek_like(), [1.0, 0.0], "Let me see"),  # four votes
+        (openai_like(), [1.0, 0.0], ""),
+        (anthropic_like(), [1.0, 0.0], "Let me see"),
+    ],
+)
+def test_a_judge_that_thinks_answers_in_batches(
+    tmp_path: Path, thinker: Thinker, share: list[float], shown: str
+) -> None:
+    with BatchServer(BatchScript(thinker=thinker, models_status=404)) as server:
+        with batched(server, tmp_path, votes=4) as model:
+            result = _thought(server, model)
+            assert probabilities(result) == pytest.approx(share)
+            assert isinstance(result, ChoiceLogProbs)
+            assert result.thought == shown
+        assert len(set(server.paid)) == len(server.paid) == (1 if share[1] else 4)
+        with batched(server, tmp_path, votes=4) as model:  # as after a kill: what was paid for is not asked again
+            assert probabilities(_thought(server, model)) == pytest.approx(share)
+        assert len(server.batches) == 1
+
+
+def test_a_thought_in_a_batch_that_never_ends_is_a_failure(tmp_path: Path) -> None:
+    thinker = vllm_like()
+    thinker.endless = 100
+    with BatchServer(BatchScript(thinker=thinker, models_status=404)) as server, batched(server, tmp_path) as model:
+        failed = failure(_thought(server, model))
+        assert failed.reason == "unfinished_thought"
+        assert failed.usage.completion_tokens > 0
+        assert len(server.batches) == 1
+
+
+def test_the_key_is_not_in_the_answers_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRECEPTOR_API_KEY", KEY)
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    with BatchServer(script()) as server, batched(server, tmp_path) as model:
+        server.batch_script.lines = [
+            f'{{"custom_id": "x", "said": "{KEY}"}}',
+            f'{{"custom_id": "y", "said": "{escaped}"}}',
+        ]
+        assert probabilities(choose(model, *questions(1))[0]) == pytest.approx([0.7, 0.3])
+    [kept] = tmp_path.rglob("*.answers.jsonl")
+    assert kept.read_text().count('"***"') == 2
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and KEY in file.read_text()]
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    with BatchServer(script()) as server:
+        with batched(server, tmp_path) as model:
+            choose(model, *questions(1))
+        [state] = tmp_path.rglob("0001.json")
+        state.write_text("{}")
+        with batched(server, tmp_path) as model, pytest.raises(PreceptorError, match=r"0001\.json"):
+            choose(model, *questions(1))

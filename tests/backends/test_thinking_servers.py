@@ -139,7 +139,7 @@ def test_a_thought_that_never_ends_is_a_failure(thinker: Thinker) -> None:
     thinker.endless = 100
     with thinking(thinker) as model:
         failed = failure(chosen(model, "low"))
-        assert failed.reason == "no_answer"
+        assert failed.reason == "unfinished_thought"
         assert "did not end within 1,040 tokens" in failed.detail
         assert failed.usage.completion_tokens > 0
 

@@ -84,6 +84,14 @@ SOUND = [preferred(0.8, 0.7), preferred(0.2, 0.3), preferred(0.75, 0.9), preferr
             "failures",
             "failed on 3 of 43 comparisons (7.0%: 3 no answer)",
         ),
+        (
+            [
+                *SOUND * 10,
+                *[JudgeFailure(reason=reason, detail="x") for reason in ("no_answer", *["unfinished_thought"] * 2)],
+            ],
+            "failures",
+            "failed on 3 of 43 comparisons (7.0%: 1 no answer, 2 unfinished thought): its tokens run out",
+        ),
         ([preferred(0.9, 0.8)] * 24, "length", "prefers the longer response in 100% of 24 comparisons"),
         ([preferred(0.1, 0.2)] * 24, "length", "prefers the shorter response in 100% of 24 comparisons"),
         (

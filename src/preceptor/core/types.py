@@ -224,11 +224,19 @@ class JudgeFailure(Frozen):
     """Why a judge call gave no verdict. A failure is never a number and never a tie."""
 
     reason: Literal[
-        "prompt_too_long", "invalid_log_probs", "no_answer", "no_claims", "refused", "backend_error", "unsure"
+        "prompt_too_long",
+        "invalid_log_probs",
+        "no_answer",
+        "unfinished_thought",
+        "no_claims",
+        "refused",
+        "backend_error",
+        "unsure",
     ]
-    """`no_answer`: the judge answered, but with none of the choices. `no_claims`: the response makes none that could be
-    judged. `refused`: the server rejects this request, and would reject it again. `backend_error`: the call failed, and
-    may succeed the next time. `unsure`: no judge of a cascade is confident enough to answer."""
+    """`no_answer`: the judge answered, but with none of the choices. `unfinished_thought`: its tokens ran out while it
+    still thought. `no_claims`: the response makes none that could be judged. `refused`: the server rejects this request,
+    and would reject it again. `backend_error`: the call failed, and may succeed the next time. `unsure`: no judge of a
+    cascade is confident enough to answer."""
     detail: str
     usage: Usage = Usage()
     """Tokens that the failed call used."""

@@ -159,7 +159,10 @@ def _failures(conduct: JudgeConduct) -> str | None:
         return None
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in conduct.failures.items())
     of = f"{failed.hits:.0f} of {failed.n} {conduct.unit}"
-    return f"failed on {of} ({percent(failed.share, 1)}{': ' if reasons else ''}{reasons})"
+    said = f"failed on {of} ({percent(failed.share, 1)}{': ' if reasons else ''}{reasons})"
+    if 2 * conduct.failures.get("unfinished_thought", 0) >= failed.hits:
+        said += ": its tokens run out while it thinks; allow more tokens, or a higher level of thinking"
+    return said
 
 
 def _length(conduct: JudgeConduct) -> str | None:

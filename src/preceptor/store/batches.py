@@ -2,16 +2,20 @@
 
 0001.requests.jsonl   the calls, each with an id made from its content
 0001.json             the batch: its path and its id at the server, and how it ended
-0001.answers.jsonl    the answers and errors, as the server gave them
+0001.answers.jsonl    the answers and errors, in the server's words without the key
 """
 
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from preceptor.core.batch_state import BatchState
+from preceptor.core.errors import PreceptorError
 from preceptor.core.types import JsonObject
+from preceptor.core.validation import first_problem
 from preceptor.store.files import read_json, write_json, writing
 from preceptor.store.ledger import Ledger
 
@@ -37,11 +41,14 @@ class BatchFolder:
         """The batches of one model of several."""
         return BatchFolder(self._path / name)
 
-    def states(self) -> dict[int, JsonObject]:
-        """What is known of every batch, by its number."""
-        return {int(file.stem): read_json(file) for file in sorted(self._path.glob("[0-9]*.json"))}
+    def states(self) -> dict[int, BatchState]:
+        """What is known of every batch, by its number.
 
-    def write(self, calls: Iterable[bytes], state: JsonObject) -> int:
+        Raises: PreceptorError for a damaged file.
+        """
+        return {int(file.stem): _state(file) for file in sorted(self._path.glob("[0-9]*.json"))}
+
+    def write(self, calls: Iterable[bytes], state: BatchState) -> int:
         """Puts the calls of a further batch on disk, a line each, and returns its number.
 
         Raises: PreceptorError when they cannot be written.
@@ -56,9 +63,9 @@ class BatchFolder:
         self.save(number, state)
         return number
 
-    def save(self, number: int, state: JsonObject) -> None:
+    def save(self, number: int, state: BatchState) -> None:
         """Writes down what is known of a batch."""
-        write_json(self._path / f"{number:04}.json", state)
+        write_json(self._path / f"{number:04}.json", state.model_dump(mode="json"))
 
     def requests(self, number: int) -> Path:
         """The file of a batch's calls."""
@@ -68,8 +75,11 @@ class BatchFolder:
         """Where a part of the answers is put until all are there."""
         return self._file(number, f"{part}.partial")
 
-    def join(self, number: int, parts: int) -> None:
+    def join(self, number: int, parts: int, clean: Callable[[str], str]) -> None:
         """Makes one file of all parts of the answers, whole or not at all.
+
+        Args:
+            clean: makes a line of a server fit to be kept.
 
         Raises: PreceptorError when it cannot be written.
         """
@@ -77,7 +87,8 @@ class BatchFolder:
         with writing(whole), whole.open("wb") as stream:
             for part in range(parts):
                 with self.download(number, part).open("rb") as downloaded:
-                    shutil.copyfileobj(downloaded, stream)
+                    while line := downloaded.readline(LONGEST_ANSWER):
+                        stream.write(clean(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape"))
                 stream.write(b"\n")
             stream.flush()
             os.fsync(stream.fileno())
@@ -114,6 +125,13 @@ class BatchFolder:
 
     def _file(self, number: int, kind: str) -> Path:
         return self._path / f"{number:04}.{kind}"
+
+
+def _state(file: Path) -> BatchState:
+    try:
+        return BatchState.model_validate(read_json(file))
+    except ValidationError as error:
+        raise PreceptorError(f"{file}: is damaged ({first_problem(error)}); restore it from a copy") from error
 
 
 def _is_good(line: JsonObject) -> bool:

@@ -25,6 +25,7 @@ from preceptor.backends.openai.transport import (
     Transport,
     UnreadableError,
 )
+from preceptor.core.batch_state import BatchState
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import content_hash
 from preceptor.core.ticks import tick
@@ -65,15 +66,15 @@ class BatchStore(Protocol):
         """The batches of one model of several."""
         ...
 
-    def states(self) -> dict[int, JsonObject]:
+    def states(self) -> dict[int, BatchState]:
         """What is known of every batch, by its number."""
         ...
 
-    def write(self, calls: Iterable[bytes], state: JsonObject) -> int:
+    def write(self, calls: Iterable[bytes], state: BatchState) -> int:
         """Puts the calls of a further batch on disk, and returns its number."""
         ...
 
-    def save(self, number: int, state: JsonObject) -> None:
+    def save(self, number: int, state: BatchState) -> None:
         """Writes down what is known of a batch."""
         ...
 
@@ -85,8 +86,8 @@ class BatchStore(Protocol):
         """Where a part of the answers is put until all are there."""
         ...
 
-    def join(self, number: int, parts: int) -> None:
-        """Makes one file of all parts of the answers."""
+    def join(self, number: int, parts: int, clean: Callable[[str], str]) -> None:
+        """Makes one file of all parts of the answers, each line made fit to be kept."""
         ...
 
     def calls(self, number: int) -> list[str]:
@@ -124,9 +125,9 @@ class _Batch:
     """Why its calls have no answers and must not be asked again in this process."""
 
     @property
-    def state(self) -> JsonObject:
+    def state(self) -> BatchState:
         """What is written about it."""
-        return {"path": self.path, "id": self.id, "status": self.status, "mark": self.mark}
+        return BatchState(path=self.path, id=self.id, status=self.status, mark=self.mark)
 
 
 class BatchTransport:
@@ -136,6 +137,7 @@ class BatchTransport:
         server: takes files and batches.
         store: keeps this model's batches.
         shown: makes a server's words fit to be shown: on one line, without the key.
+        clean: makes a line of a server's answers fit to be kept: without the key.
         gather_s: seconds without a further call after which those that wait are sent.
         poll_s: seconds before a batch is asked about again; half as much more each time, up to `LONGEST_POLL_S`.
     """
@@ -145,6 +147,7 @@ class BatchTransport:
         server: BatchServer,
         store: BatchStore,
         shown: Callable[[str], str],
+        clean: Callable[[str], str],
         *,
         gather_s: float = 2.0,
         poll_s: float = 1.0,
@@ -152,6 +155,7 @@ class BatchTransport:
         self._server = server
         self._store = store
         self._shown = shown
+        self._clean = clean
         self._gather_s = gather_s
         self._poll_s = poll_s
         self._asked: Counter[str] = Counter()
@@ -290,7 +294,7 @@ class BatchTransport:
         for part, file in enumerate(files):
             place = self._store.download(batch.number, part)
             await self._patiently(self._server.download, f"/files/{file}/content", place)
-        self._store.join(batch.number, len(files))
+        self._store.join(batch.number, len(files), self._clean)
         self._save(batch, served.status)
         batch.answers = self._store.answers(batch.number)
         _LOG.info("batch %s: %s, %d answers", batch.id, batch.status, len(batch.answers))
@@ -337,8 +341,7 @@ class BatchTransport:
         """
         self._restored = True
         for number, state in self._store.states().items():
-            known = None if state["id"] is None else str(state["id"])
-            batch = _Batch(str(state["path"]), number, known, str(state["status"]), mark=str(state.get("mark", "")))
+            batch = _Batch(state.path, number, state.id, state.status, mark=state.mark)
             if batch.status in _ENDED:
                 batch.answers = self._store.answers(number, good=True)
                 batch.ended.set()

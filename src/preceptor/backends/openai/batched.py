@@ -3,13 +3,15 @@
 import re
 from functools import partial
 
+from preceptor.backends.base import Admission, ChooseRequest, CompleteRequest
 from preceptor.backends.connection import Connection
 from preceptor.backends.openai.abilities import Abilities
 from preceptor.backends.openai.address import Address
 from preceptor.backends.openai.batch import MOST_CALLS, ROWS_AT_ONCE, SHARE_OF_PRICE, BatchStore, BatchTransport
 from preceptor.backends.openai.client import Client
+from preceptor.backends.openai.exchange import Exchange
 from preceptor.backends.openai.http import HttpTransport
-from preceptor.backends.openai.keys import NO_KEY, key_for, words_without
+from preceptor.backends.openai.keys import NO_KEY, key_for, line_without, words_without
 from preceptor.backends.openai.model import OpenAIModel
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
@@ -48,9 +50,14 @@ class BatchedModel(OpenAIModel):
         self.concurrency = ROWS_AT_ONCE
         if store is not None:
             own = store.inner(f"{re.sub(r'[^A-Za-z0-9.-]+', '-', address.name)[:60]}-{content_hash(str(address))[:8]}")
-            shown = partial(words_without, key)
-            sending = BatchTransport(http, own, shown, gather_s=gather_s, poll_s=poll_s)
+            shown, clean = partial(words_without, key), partial(line_without, key)
+            sending = BatchTransport(http, own, shown, clean, gather_s=gather_s, poll_s=poll_s)
             self._asking = Client(address, connection.model_copy(update={"concurrency": MOST_CALLS}), key, sending)
+
+    def _exchange(self, index: int, request: ChooseRequest | CompleteRequest, admission: Admission | None) -> Exchange:
+        exchange = super()._exchange(index, request, admission)
+        exchange.batched = True
+        return exchange
 
     @property
     def recoverable(self) -> bool:

@@ -136,8 +136,9 @@ async def by_votes(
     """
     _names(choices)
     whole = JsonObject() if exchange.endpoint.bare else WHOLE_DISTRIBUTION
-    settings = [whole | ({"seed": seed} if whole else {}) for seed in range(votes)]
-    answers = [await exchange.sample(vote_tokens, each) for each in settings]
+    answers = await exchange.votes(
+        lambda seed: exchange.sample(vote_tokens, whole | ({"seed": seed} if whole else {})), range(votes)
+    )
     result = of_votes(exchange, choices, [bare(answer.text or "") or answer.silence for answer in answers])
     if isinstance(result, JudgeFailure) and any(answer.thinks for answer in answers):
         hint = f"{result.detail}; the model thinks before it answers: set thinking (think-low)"

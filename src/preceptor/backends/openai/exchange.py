@@ -1,7 +1,9 @@
 """The calls that answer one request."""
 
+import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from preceptor.backends.base import UNWANTED
 from preceptor.backends.openai.abilities import Abilities, Endpoint, length
@@ -48,6 +50,8 @@ class Exchange:
         self.work = current_work()
         self.added: JsonObject = {}
         """Fields of every request, such as those that keep the model from thinking."""
+        self.batched = False
+        """Whether an answer takes as long as a batch, however many calls there are."""
         self.may_exceed: Callable[[Usage], bool] | None = None
         """Whether the budget allows this much more than the estimate; None if there is no budget."""
 
@@ -88,6 +92,20 @@ class Exchange:
     async def think(self, max_tokens: int, settings: JsonObject) -> Answer:
         """A thought and an answer, with these settings and no others: models that think refuse many."""
         return await self._ask("", max_tokens, lambda _: settings, {})
+
+    async def votes(self, ask: Callable[[int], Coroutine[Any, Any, Answer]], seeds: Sequence[int]) -> list[Answer]:
+        """Several answers to the same question: one after the other, so that a provider's prompt cache serves the later
+        ones; all of them together where they go into a batch.
+
+        Args:
+            ask: makes the call with a seed.
+        """
+        if not self.batched:
+            return [await ask(seed) for seed in seeds]
+        answers = await asyncio.gather(*map(ask, seeds), return_exceptions=True)
+        if error := next((each for each in answers if isinstance(each, BaseException)), None):
+            raise error
+        return [each for each in answers if isinstance(each, Answer)]
 
     async def _ask(
         self,

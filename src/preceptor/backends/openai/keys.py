@@ -66,6 +66,11 @@ def masked(value: Any, key: str) -> Any:
     return value
 
 
+def line_without(key: str, line: str) -> str:
+    """A line of JSON from a server, in which the key is masked however it is escaped."""
+    return without_secret(line, key) if len(key) >= SHORTEST_SECRET else line
+
+
 def words_without(key: str, text: str) -> str:
     """A server's message on one line, in which the key and anything that looks like an OpenAI key are masked."""
     if key != NO_KEY:

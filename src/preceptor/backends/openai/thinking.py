@@ -200,7 +200,7 @@ async def by_thinking(
     most_tokens = thinking.tokens + answer_tokens
     if not way.listed:
         seeds = range(thinking.seed, thinking.seed + votes)
-        answers = [await exchange.think(most_tokens, request_fields(way, seed)) for seed in seeds]
+        answers = await exchange.votes(lambda seed: exchange.think(most_tokens, request_fields(way, seed)), seeds)
         voted = of_votes(exchange, choices, [a.said or "" if a.ended else "" for a in answers])
         if isinstance(voted, JudgeFailure):
             unended = next((problem for a in answers if (problem := unfinished(a, most_tokens))), None)
@@ -218,9 +218,8 @@ def unfinished(answer: Answer, most_tokens: int) -> JudgeFailure | None:
         return None
     if answer.finish == "length":
         detail = f"the thought did not end within {most_tokens:,} tokens; allow more, or a higher level"
-    else:
-        detail = "the model thought and gave no answer"
-    return JudgeFailure(reason="no_answer", detail=detail)
+        return JudgeFailure(reason="unfinished_thought", detail=detail)
+    return JudgeFailure(reason="no_answer", detail="the model thought and gave no answer")
 
 
 async def _after_thought(exchange: Exchange, choices: tuple[str, ...], answer: Answer) -> ChoiceLogProbs | JudgeFailure:
