@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from preceptor.judging.groundedness import ClaimVerdict, GroundedScore
     from preceptor.judging.judge import Judge
     from preceptor.judging.revision import RevisionSettings
+    from preceptor.judging.rubrics.aggregate import RubricScore
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
     from preceptor.methods.arms import arms
@@ -115,6 +116,7 @@ __all__ = [
     "Rubric",
     "RubricAuditResult",
     "RubricItem",
+    "RubricScore",
     "RubricWritingSettings",
     "RubricsPlan",
     "RubricsResult",
@@ -168,6 +170,7 @@ _PLACES = {
     "judging.groundedness": "ClaimVerdict GroundedScore",
     "judging.judge": "Judge",
     "judging.revision": "RevisionSettings",
+    "judging.rubrics.aggregate": "RubricScore",
     "judging.settings": "PairwiseSettings",
     "judging.specs": "JudgeSpec",
     "methods.arms": "arms",

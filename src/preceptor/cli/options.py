@@ -83,7 +83,7 @@ def judges(
         typer.Option(
             metavar="NAME",
             help="How the judge is asked: base, detailed, cot, K-shot, sc-N, single, log-odds, sampled, each, scored, "
-            "one-call, vote, think-LEVEL, joined by +.",
+            "rubric, implicit, threshold, leave-out, one-call, vote, think-LEVEL, joined by +.",
             show_default="detailed",
             rich_help_panel=JUDGES,
         ),
