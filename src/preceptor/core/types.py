@@ -234,9 +234,9 @@ class JudgeFailure(Frozen):
         "unsure",
     ]
     """`no_answer`: the judge answered, but with none of the choices. `unfinished_thought`: its tokens ran out while it
-    still thought. `no_claims`: the response makes none that could be judged. `refused`: the server rejects this request,
-    and would reject it again. `backend_error`: the call failed, and may succeed the next time. `unsure`: no judge of a
-    cascade is confident enough to answer."""
+    still thought. `no_claims`: the response makes none that could be judged. `refused`: the server rejects this
+    request, and would reject it again. `backend_error`: the call failed, and may succeed the next time. `unsure`: no
+    judge of a cascade is confident enough to answer."""
     detail: str
     usage: Usage = Usage()
     """Tokens that the failed call used."""
