@@ -332,3 +332,12 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
         state.write_text("{}")
         with batched(server, tmp_path) as model, pytest.raises(PreceptorError, match=r"0001\.json"):
             choose(model, *questions(1))
+
+
+def test_the_votes_of_all_questions_share_a_batch(tmp_path: Path) -> None:
+    silent = BatchScript(votes=("A", "B", "A", "A"), most_listed=0, most_listed_text=0)
+    with BatchServer(silent) as server, batched(server, tmp_path, votes=4) as model:
+        for result in choose(model, *questions(2)):
+            assert isinstance(result, ChoiceLogProbs)
+            assert result.votes == 4
+        assert [batch["request_counts"]["total"] for batch in server.batches.values()] == [8]
