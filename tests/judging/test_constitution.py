@@ -12,6 +12,7 @@ from preceptor.judging.render import contained, without_tags
 
 EVALUATORS = (
     "content_safety",
+    "faithful_summary",
     "instruction_following",
     "no_over_apology",
     "no_over_refusal",
