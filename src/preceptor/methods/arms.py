@@ -257,7 +257,11 @@ def _measured_on(recipe: Recipe, what: str) -> Any:
     if what == "held-out measure":
         if (judge := recipe.held_out_judge) is not None:
             return judge.model
-        constitution = None if recipe.training_judge is None else load_constitution(recipe.training_judge.constitution)
+        constitution = (
+            None
+            if recipe.training_judge is None or recipe.training_judge.by_rubric
+            else load_constitution(recipe.training_judge.constitution)
+        )
         return (constitution and constitution.held_out) or "none (evaluation.judge.model can name a judge)"
     if what != "evaluation":
         return getattr(recipe, what)

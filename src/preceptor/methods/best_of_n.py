@@ -23,7 +23,7 @@ from preceptor.training.best_of_n import choose_best
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.reward import RewardModelReward
-from preceptor.training.rl.rewards import JudgeReward, RewardSource
+from preceptor.training.rl.rewards import JudgeReward, RewardSource, RubricReward
 
 
 class BestOfN(Method[BestOfNRecipe]):
@@ -55,6 +55,8 @@ def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) ->
         if recipe.judge.compares:
             design, asked = recipe.judge.design, recipe.judge.variant
             return sibling_rewards(judge, design, asked), judge.grader
+        if judge.by_rubric:
+            return RubricReward(judge.rubric_judge), judge.grader
         return JudgeReward(judge.scorer, judge.reward_kind), JudgeGrader(judge.scorer, judge.reward_kind)
     assert recipe.best_of_n.reward_model is not None  # without a judge there is a reward model
     model = RewardModel.load(recipe.best_of_n.reward_model, dtype_of(recipe.tuning))

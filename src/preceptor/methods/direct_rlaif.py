@@ -20,7 +20,7 @@ from preceptor.runs.ending import Alignment
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.session import Session
 from preceptor.training.policy import Policy, ResponseGroup
-from preceptor.training.rl.rewards import AgainstReference, JudgeReward, RewardSource
+from preceptor.training.rl.rewards import AgainstReference, JudgeReward, RewardSource, RubricReward
 from preceptor.training.rl.settings import needs_values
 
 
@@ -48,6 +48,8 @@ class DirectRlaif(Method[DirectRlaifRecipe]):
 def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) -> RewardSource:
     """The judge's opinion as a reward, in the recipe's mode."""
     settings, kind = recipe.judge, judge.reward_kind
+    if judge.by_rubric:
+        return RubricReward(judge.rubric_judge)
     if settings.mode == "score":
         return JudgeReward(judge.scorer, kind)
     if settings.mode == "siblings":

@@ -236,7 +236,8 @@ def _judge_settings(job: SweepJob, directory: RunDirectory) -> JudgeSettings | N
         return directory.recipe.held_out_judge
     check_name(job.judge)
     scoring = directory.recipe.training_judge
-    name = job.constitution or (scoring.constitution if scoring is not None else None)
+    of_run = None if scoring is None or scoring.by_rubric is not None else scoring.constitution
+    name = job.constitution or of_run
     if name is None:
         raise UsageError("the run has no constitution of its own to judge by; name one")
     load_constitution(name)

@@ -110,7 +110,8 @@ class Recipe(Frozen):
         judge, training = self.evaluation.judge, self.training_judge
         if judge is None:
             return None
-        name = judge.constitution or (training.constitution if training is not None else None)
+        of_training = None if training is None or training.by_rubric is not None else training.constitution
+        name = judge.constitution or of_training
         if name is None:
             raise UsageError(
                 "evaluation.judge: there is no training judge whose constitution it could use; name one by "

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from preceptor.core.types import Frozen, Integer, Temperature, Tokens
 from preceptor.recipes.base import Decoding, Recipe
-from preceptor.recipes.settings import ChoosingJudgeSettings, FileName, SftTable, check_design
+from preceptor.recipes.settings import ChoosingJudgeSettings, FileName, SftTable, check_mode
 from preceptor.training.sft.settings import SftSettings
 
 if TYPE_CHECKING:
@@ -57,12 +57,13 @@ class BestOfNRecipe(Recipe):
 
     def check(self) -> None:
         """Raises: UsageError when a design does not fit the judge's mode or variant, or as `Recipe.check`."""
-        check_design(self.judge)
+        check_mode(self.judge)
         super().check()
 
     def describe(self, summary: "RunSummary") -> Iterator[str]:
         """Describes sampling and choosing, then fine-tuning."""
         judge = f"the judge, by the design {self.judge.design}," if self.judge.compares else "the judge"
+        judge = "the judge, by the rubric of the prompt," if self.judge.by_rubric else judge
         who = "a reward model" if self.best_of_n.reward_model else judge
         yield f"The policy answered each training prompt {self.best_of_n.samples} times; {who} chose the best answer."
         yield "The policy was fine-tuned on these. The KL is to the policy before."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from preceptor.core.errors import UsageError
 from preceptor.judging.groups.design import GroupDesign
 from preceptor.recipes.base import Recipe
-from preceptor.recipes.settings import RewardFunctionSettings, RewardingJudgeSettings, SftTable, check_design
+from preceptor.recipes.settings import RewardFunctionSettings, RewardingJudgeSettings, SftTable, check_mode
 from preceptor.recipes.words import rl_in_words
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.settings import RLSettings
@@ -46,7 +46,7 @@ class DirectRlaifRecipe(Recipe):
                 f'rl.group_size is {self.rl.group_size}; judge.mode = "siblings" compares the responses of a group '
                 "and needs at least 2"
             )
-        check_design(self.judge)
+        check_mode(self.judge)
         super().check()
 
     def describe(self, summary: "RunSummary") -> Iterator[str]:
@@ -55,6 +55,7 @@ class DirectRlaifRecipe(Recipe):
         yield f"The policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step."
         kind = str(summary.reward_kind or judge.reward).replace("_", "-")
         how, of_what = {
+            "rubric": ("checked each answer by the rubric of its prompt", "the points that it reached"),
             "score": ("read each answer and was asked for one of its choices", "their probabilities"),
             "siblings": (_SIBLINGS[judge.design], "its preferences"),
             "reference": ("compared each answer with one of the reference policy", "its preference"),

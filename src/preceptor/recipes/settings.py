@@ -11,7 +11,7 @@ from preceptor.core.types import Flag, Frozen, Integer, JsonObject, NonEmpty, Re
 from preceptor.evaluation.checkpoints.choose import Bounds
 from preceptor.judging.groups.design import GroupDesign, PairDesign, check_listwise
 from preceptor.judging.reward import RewardKind
-from preceptor.judging.settings import PairwiseSettings, ScoreSettings
+from preceptor.judging.settings import PairwiseSettings, RubricSettings, ScoreSettings
 from preceptor.judging.specs import JudgeSpec
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.rl.reward_settings import Aggregation
@@ -30,7 +30,7 @@ FileName: TypeAlias = Annotated[NonEmpty, MayBeAPath()]
 """A name or a path. A run keeps the absolute path, so its recipe means the same from any folder."""
 RowsName: TypeAlias = Annotated[NonEmpty, MayBeAPath(of_rows=True)]
 """The same for a dataset. A run keeps the commit of one on the hub."""
-JudgeMode = Literal["score", "siblings", "reference"]
+JudgeMode = Literal["score", "rubric", "siblings", "reference"]
 TrackerName = Literal["none", "tensorboard", "wandb", "mlflow", "trackio"]
 
 
@@ -55,6 +55,11 @@ class JudgeSettings(Frozen):
     def compares(self) -> bool:
         """Whether training asks it to compare two responses."""
         return False
+
+    @property
+    def by_rubric(self) -> RubricSettings | None:
+        """How it scores responses by the rubrics of their prompts; None if it judges by its constitution."""
+        return None
 
     @property
     def evaluation_spec(self) -> JudgeSpec:
@@ -97,40 +102,82 @@ class ComparingJudgeSettings(JudgeSettings):
         return self
 
 
-class RewardingJudgeSettings(ComparingJudgeSettings):
+class ScoringJudgeSettings(ComparingJudgeSettings):
+    """A judge that compares, or scores by its constitution or by the rubric of each prompt."""
+
+    rubric: RubricSettings | None = None
+    """How rubrics are judged with mode = "rubric", in which every prompt needs one and the constitution is not used."""
+
+    @property
+    def how(self) -> JudgeMode:
+        """Its mode."""
+        raise NotImplementedError
+
+    @property
+    def compares(self) -> bool:
+        """True unless it scores each response alone."""
+        return self.how not in ("score", "rubric")
+
+    @property
+    def by_rubric(self) -> RubricSettings | None:
+        """How it scores by rubrics, in that mode."""
+        return (self.rubric or RubricSettings()) if self.how == "rubric" else None
+
+    @property
+    def evaluation_spec(self) -> JudgeSpec:
+        """The judge for comparisons in an evaluation: by rubrics, if training judges by them."""
+        if self.by_rubric is None:
+            return super().evaluation_spec
+        settings = PairwiseSettings(shown="rubric", **self.by_rubric.model_dump())
+        return JudgeSpec(model=self.model, constitution=self.constitution, settings=settings)
+
+
+class RewardingJudgeSettings(ScoringJudgeSettings):
     """A judge whose judgement is the reward itself."""
 
     is_reward = True
 
     mode: JudgeMode = "score"
-    """What it judges: each response by itself, against its siblings, or against a response of the reference policy."""
+    """What it judges: each response by its constitution, or by the rubric of its prompt; against its siblings, or
+    against a response of the reference policy."""
     design: GroupDesign = "all"
     """How siblings are judged: `all` compares every pair; `circular`, `anchor`, `swiss` and `knockout` compare fewer,
     and `listwise` shows all of them at once. A strength is then the reward."""
 
     @property
-    def compares(self) -> bool:
-        """True unless it scores each response alone."""
-        return self.mode != "score"
+    def how(self) -> JudgeMode:
+        """Its mode."""
+        return self.mode
 
 
-class ChoosingJudgeSettings(ComparingJudgeSettings):
+class ChoosingJudgeSettings(ScoringJudgeSettings):
     """A judge that chooses among the responses to a prompt."""
 
-    mode: Literal["score", "siblings"] = "score"
-    """What it judges: each response by itself, or against its siblings."""
+    mode: Literal["score", "rubric", "siblings"] = "score"
+    """What it judges: each response by its constitution, or by the rubric of its prompt; or against its siblings."""
     design: GroupDesign = "all"
     """How siblings are judged: `all` compares every pair; `circular`, `anchor`, `swiss` and `knockout` compare fewer,
     and `listwise` shows all of them at once. The strongest is chosen."""
 
     @property
-    def compares(self) -> bool:
-        """True unless it scores each response alone."""
-        return self.mode != "score"
+    def how(self) -> JudgeMode:
+        """Its mode."""
+        return self.mode
 
 
-def check_design(judge: RewardingJudgeSettings | ChoosingJudgeSettings) -> None:
-    """Raises: UsageError for a design without siblings, or that the variant does not fit."""
+def check_mode(judge: RewardingJudgeSettings | ChoosingJudgeSettings) -> None:
+    """Raises: UsageError for settings that have no meaning in the judge's mode, or that the variant does not fit."""
+    if judge.mode == "rubric":
+        for name in ("asking", "reward", "cascade"):
+            if getattr(judge, name) != type(judge).model_fields[name].default:
+                raise UsageError(
+                    f'judge.{name} has no meaning with judge.mode = "rubric"; leave it out, or see judge.rubric'
+                )
+    elif judge.rubric is not None:
+        raise UsageError(
+            f'judge.rubric says how rubrics are judged, and judge.mode is "{judge.mode}"; set judge.mode = "rubric", '
+            "or leave judge.rubric out"
+        )
     if judge.mode != "siblings" and judge.design != "all":
         raise UsageError(
             f'judge.design = "{judge.design}" says how siblings are judged, and judge.mode is "{judge.mode}"; set '

@@ -7,10 +7,11 @@ from itertools import combinations
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot, by_prompt
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.policies.cohorts import PairedValues
-from preceptor.evaluation.policies.compute import EvaluationData, compute_evaluation
+from preceptor.evaluation.policies.compute import EvaluationData, TextMeasure, compute_evaluation
 from preceptor.evaluation.policies.judged_comparisons import JudgedComparison, Opinion
 from preceptor.evaluation.policies.refusals import refusal_measures
 from preceptor.evaluation.policies.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
+from preceptor.evaluation.policies.rubric_items import RubricAnswer, rubric_measures
 from preceptor.results.run import RunSummary
 
 BEFORE, AFTER = "before", "after"
@@ -75,11 +76,24 @@ def evaluate_snapshots(
             judge_trained=judge_trained,
             judge_is_policy=(),
             comparisons=comparisons,
-            measures=refusal_measures(texts),
+            measures=[*refusal_measures(texts), *_by_rubric(snapshots)],
             paired=[
                 pair for name in names[1:] for pair in _capability(names[0], snapshots[names[0]], name, snapshots[name])
             ],
         )
+    )
+
+
+def _by_rubric(snapshots: Mapping[str, Snapshot]) -> list[TextMeasure]:
+    """The items of prompts' rubrics, if responses were judged by them. The judge is the one that trained."""
+    return rubric_measures(
+        [
+            RubricAnswer(name, r.prompt_id, r.cohort, r.rubric, r.judge_score)
+            for name, snapshot in snapshots.items()
+            for r in snapshot.responses
+            if r.rubric
+        ],
+        where=" (training judge)",
     )
 
 

@@ -9,6 +9,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
 from preceptor.judging.constitution import Constitution, load_constitution
+from preceptor.judging.rubrics.items import check_rubrics
 from preceptor.judging.specs import check_judges
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.load import dump_recipe
@@ -107,6 +108,8 @@ def read_inputs(recipe: Recipe) -> Inputs:
     held_out_judge = recipe.held_out_judge
     held_out_constitution = None if held_out_judge is None else _check_held_out_judge(held_out_judge)
     prompts = _limited(read_prompts(recipe.prompts), recipe.limit)
+    if judge is not None and judge.by_rubric is not None:
+        check_rubrics(prompts)
     held_out = check_split(prompts, recipe).held_out
     references = read_prompts(recipe.evaluation.references)
     for prompt in references:
@@ -178,8 +181,12 @@ def _check_models(recipe: Recipe) -> None:
         load_constitution(constitution)
 
 
-def _check_judge(judge: JudgeSettings) -> Constitution:
-    """Checks that the judge can be asked as the recipe says, and returns its constitution."""
+def _check_judge(judge: JudgeSettings) -> Constitution | None:
+    """Checks that the judge can be asked as the recipe says, and returns its constitution; None if it judges by the
+    rubrics of prompts.
+    """
+    if judge.by_rubric is not None:
+        return None
     compares = isinstance(judge, ComparingJudgeSettings) and judge.compares
     constitution = _check_scoring(judge, "judge", scores=not (judge.is_reward and compares))
     if isinstance(judge, ComparingJudgeSettings) and compares:

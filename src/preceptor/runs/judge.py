@@ -13,24 +13,29 @@ from preceptor.judging.groups.design import GroupDesign
 from preceptor.judging.groups.listwise import ListwiseJudge
 from preceptor.judging.groups.play import ComparedGroups, GroupJudge
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
+from preceptor.judging.rubrics.judge import RubricJudge
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import variant
 from preceptor.judging.specs import JudgeSpec, build_judge, model_names
 from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings
 from preceptor.runs.directory import RunDirectory
-from preceptor.runs.measure import JudgeGrader
+from preceptor.runs.measure import JudgeGrader, RubricGrader
 from preceptor.runs.session import Session
 from preceptor.store.ledger import Ledger
 
 
 class RunJudge:
-    """A judge model in all its roles in a run."""
+    """A judge model in all its roles in a run.
+
+    Args:
+        constitution: None if it judges by the rubrics of prompts.
+    """
 
     def __init__(
-        self, settings: JudgeSettings, constitution: Constitution, ledger: Ledger, directory: RunDirectory
+        self, settings: JudgeSettings, constitution: Constitution | None, ledger: Ledger, directory: RunDirectory
     ) -> None:
         self.settings = settings
-        self.constitution = constitution
+        self._constitution = constitution
         self._ledger = ledger
         self._directory = directory
 
@@ -40,6 +45,26 @@ class RunJudge:
         model = open_model(self.settings.model)
         self._directory.pin_inputs({"judge": model.identity})
         return model
+
+    @property
+    def constitution(self) -> Constitution:
+        """The constitution.
+
+        Raises: ValueError if it judges by the rubrics of prompts.
+        """
+        if self._constitution is None:
+            raise ValueError("a judge by rubrics has no constitution")
+        return self._constitution
+
+    @property
+    def by_rubric(self) -> bool:
+        """Whether it judges by the rubrics of prompts, not by a constitution."""
+        return self._constitution is None
+
+    @cached_property
+    def rubric_judge(self) -> RubricJudge:
+        """The judge of single responses by the rubrics of their prompts."""
+        return RubricJudge(self.model, self._ledger, self.settings.by_rubric)
 
     @cached_property
     def scorer(self) -> ScoreJudge:
@@ -63,21 +88,25 @@ class RunJudge:
         return ComparedGroups(self.comparer(asked), design)
 
     @cached_property
-    def grader(self) -> JudgeGrader | None:
+    def grader(self) -> JudgeGrader | RubricGrader | None:
         """The grader for measurements; None if the constitution defines no score."""
+        if self.by_rubric:
+            return RubricGrader(self.rubric_judge)
         return JudgeGrader(self.scorer, self.settings.reward) if "score" in self.constitution.model_fields_set else None
 
     @property
     def reward_kind(self) -> RewardKind:
         """How a judgement becomes the reward of training."""
         settings = self.settings
+        if self.by_rubric:
+            return "expectation"
         if settings.is_reward and settings.compares:
             return settings.reward or "expectation"
         return reward_kind(settings.reward, self.constitution)
 
     def content_free_score(self) -> float | None:
         """Its reward for the text "N/A": how it leans without content. None if it failed or does not score."""
-        if self.grader is None:
+        if not isinstance(self.grader, JudgeGrader):
             return None
         prompt = Prompt.model_validate({"id": "content-free", "conversation": [{"role": "user", "content": "N/A"}]})
         response = Response(prompt_id=prompt.id, text="N/A", policy="none")
@@ -94,7 +123,7 @@ def judging(session: Session) -> Generator[RunJudge | None]:
 
         def open_ledger() -> None:
             ledger = stack.enter_context(Ledger(directory.ledger))
-            if settings is not None and constitution is not None:
+            if settings is not None and (constitution is not None or settings.by_rubric is not None):
                 opened.append(RunJudge(settings, constitution, ledger, directory))
 
         session.processes.on_main(open_ledger)

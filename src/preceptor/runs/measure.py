@@ -9,7 +9,9 @@ from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response
 from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.policies.rubric_items import RubricItemMet, items_met
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
+from preceptor.judging.rubrics.judge import RubricJudge
 from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.base import Recipe
 from preceptor.runs.held_out import HeldOut
@@ -30,6 +32,8 @@ class Grade:
     """None if it failed."""
     choice_mass: float | None = None
     """For a judge, the total probability of its choices."""
+    rubric: tuple[RubricItemMet, ...] = ()
+    """For a judge by rubrics, what became of each item."""
 
 
 class Grader(Protocol):
@@ -60,6 +64,24 @@ class JudgeGrader:
             if isinstance(score, JudgeFailure)
             else Grade(reward_of(score, self.kind), score.verdict.choice_mass)
             for score in self.judge.score(items)
+        ]
+
+
+class RubricGrader:
+    """Grades by the rubrics of prompts: the expected score, from 0 to 1."""
+
+    def __init__(self, judge: RubricJudge) -> None:
+        self.judge = judge
+
+    def __call__(self, items: Answered) -> list[Grade]:
+        """A grade for each response, in order."""
+        return [
+            Grade(None)
+            if isinstance(score, JudgeFailure) or prompt.rubric is None
+            else Grade(
+                score.expectation, score.verdict.choice_mass, items_met(prompt.rubric, [i.met for i in score.items])
+            )
+            for (prompt, _), score in zip(items, self.judge.score(items), strict=True)
         ]
 
 
@@ -122,7 +144,9 @@ class Meter:
             return snapshot
         by_id = {prompt.id: prompt for prompt in prompts}
         grades = self.grader([(by_id[r.prompt_id], _response(r)) for r in snapshot.responses])
-        opinions = [{"judge_score": grade.reward, "choice_mass": grade.choice_mass} for grade in grades]
+        opinions = [
+            {"judge_score": grade.reward, "choice_mass": grade.choice_mass, "rubric": grade.rubric} for grade in grades
+        ]
         return snapshot.with_responses(
             [r.model_copy(update=opinion) for r, opinion in zip(snapshot.responses, opinions, strict=True)], graded=True
         )

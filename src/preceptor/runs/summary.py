@@ -33,7 +33,7 @@ from preceptor.runs.held_out import HeldOut
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge
 from preceptor.runs.lineage import origin_of
-from preceptor.runs.measure import Grader, JudgeGrader
+from preceptor.runs.measure import Grader, JudgeGrader, RubricGrader
 from preceptor.runs.session import Session
 from preceptor.store.calls import JUDGE, Calls, calls_by_role
 from preceptor.store.files import read_rows
@@ -176,6 +176,13 @@ def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _
     judge = outcome.judge
     if judge is None:
         return _Judged()
+    if judge.by_rubric:
+        return _Judged(
+            identity=judge.model.identity,
+            is_policy=judge.model.identity == outcome.policy or judge.settings.model == session.recipe.policy,
+            reward_kind=judge.reward_kind,
+            ledger_hits=judge.rubric_judge.ledger_hits,
+        )
     asked = judge.model.identity if judge.grader is None else judge.scorer.rater.model
     identity = labels.judges[0] if labels is not None and judge.grader is None else asked
     constitution = judge.constitution
@@ -208,6 +215,8 @@ def judge_score_is(recipe: Recipe, grader: Grader | None) -> str | None:
     """What `judge_score` is, in words; None if there is none."""
     if grader is None:
         return None
+    if isinstance(grader, RubricGrader):
+        return "score by the prompts' rubrics (training judge)"
     if not isinstance(grader, JudgeGrader):
         return "reward model's reward"
     judge = recipe.training_judge

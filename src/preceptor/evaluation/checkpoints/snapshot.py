@@ -11,6 +11,7 @@ from preceptor.core.types import Frozen
 from preceptor.evaluation.checkpoints.readability import likelihood_floor, mean_log_prob, share_unreadable
 from preceptor.evaluation.checkpoints.text import distinct_2
 from preceptor.evaluation.intervals import Estimate, jackknife, mean_by_prompt, perplexity, rate_by_prompt
+from preceptor.evaluation.policies.rubric_items import RubricItemMet
 
 
 class MeasuredResponse(Frozen):
@@ -32,6 +33,8 @@ class MeasuredResponse(Frozen):
     """The held-out measure, which takes no part in training; None if it failed or there is none."""
     reference_log_likelihood: float | None = None
     """log π_ref of the response, in nats; None if not measured."""
+    rubric: tuple[RubricItemMet, ...] = Field(default=(), exclude_if=lambda items: not items)
+    """The items of the prompt's rubric, if the training judge judges by rubrics."""
 
 
 class MeasuredReference(Frozen):

@@ -282,11 +282,21 @@ def _picked(data: ReportData) -> list[tuple[str, list[Row]]]:
     return [("", [row_of({"before": e.before, "after": e.after}, scores, e.kind) for e in chosen])]
 
 
+_NOT_OF_RUBRICS = ("constitution", "variant", "design")
+"""Settings that a judge by rubrics does not use."""
+
+
 def settings_tables(recipe: JsonObject) -> dict[str, JsonObject]:
-    """The tables of a recipe, by name, without what is nested deeper or not set."""
+    """The tables of a recipe, by name, without what is nested deeper, not set, or not used."""
     tables = {name: value for name, value in recipe.items() if isinstance(value, dict)}
     return {
-        name: {key: value for key, value in table.items() if value is not None and not isinstance(value, dict)}
+        name: {
+            key: value
+            for key, value in table.items()
+            if value is not None
+            and not isinstance(value, dict)
+            and not (table.get("mode") == "rubric" and key in _NOT_OF_RUBRICS)
+        }
         for name, table in tables.items()
     }
 

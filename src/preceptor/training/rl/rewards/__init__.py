@@ -3,6 +3,7 @@
 from preceptor.training.rl.rewards.combined import PostProcessed, Rewarded, Rewards, WeightedReward
 from preceptor.training.rl.rewards.comparing import AgainstReference, GroupReward, PairwiseReward
 from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
+from preceptor.training.rl.rewards.rubric import RubricReward
 from preceptor.training.rl.rewards.source import JudgeReward, NoRewardsError, RewardSource
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "RewardSource",
     "Rewarded",
     "Rewards",
+    "RubricReward",
     "WeightedReward",
     "load_reward_function",
 ]
