@@ -258,7 +258,7 @@ def _pairs(estimate: Estimate | None) -> str:
 
 def _order(order: OrderEffect | None) -> str:
     if order is None:
-        return "none: each item is asked alone"
+        return "not measured: each item is asked alone, or is the only one"
     return (
         f"{share(order.changed)} of verdicts change when reversed; later items {number(order.later.value, signed=True)}"
     )

@@ -29,11 +29,19 @@ from preceptor.judging.rubrics.keeping import (
     ],
 )
 def test_a_repetition_has_the_same_words_numbers_and_negations(one: str, other: str, same: bool) -> None:
-    assert repeated([one, other]) == [None, 0 if same else None]
+    assert repeated([(one, 1.0), (other, 2.0)]) == [None, 0 if same else None]
 
 
 def test_a_repetition_is_of_the_first_of_its_like() -> None:
-    assert repeated(["Is short", "Is polite", "is short.", "Is SHORT!"]) == [None, None, 0, 0]
+    criteria = ["Is short", "Is polite", "is short.", "Is SHORT!"]
+    assert repeated([(criterion, 1.0) for criterion in criteria]) == [None, None, 0, 0]
+
+
+def test_the_lack_of_a_merit_as_a_fault_is_the_same_item_again() -> None:
+    assert repeated([("Gives a list", 5.0), ("Does not give a list", -4.0)]) == [None, 0]
+    assert repeated([("Does not give a list", -4.0), ("Gives a list", 5.0)]) == [None, 0]
+    assert repeated([("Does not give a list", 4.0), ("Gives a list", 5.0)]) == [None, None]
+    assert repeated([("Gives 2 lists", 5.0), ("Does not give 3 lists", -4.0)]) == [None, None]
 
 
 def test_equal_words_are_equal_whatever_the_marks() -> None:

@@ -51,21 +51,40 @@ def decided(p: float) -> bool:
     return p >= 0.5
 
 
-def repeated(criteria: Sequence[str]) -> list[int | None]:
-    """For each criterion, the position of the earlier one that it repeats; None if it repeats none.
+@dataclass(frozen=True)
+class _Asked:
+    """What a criterion asks for."""
+
+    telling: frozenset[str]
+    numbers: frozenset[str]
+    negations: frozenset[str]
+    is_merit: bool
+
+    def like(self, other: "_Asked") -> bool:
+        """Whether both ask for the same: one may be the fault of not doing what the other has as a merit."""
+        every = self.telling | other.telling
+        alike = not every or len(self.telling & other.telling) >= ALIKE * len(every)
+        opposite = bool(self.negations) != bool(other.negations) and self.is_merit != other.is_merit
+        return alike and self.numbers == other.numbers and (self.negations == other.negations or opposite)
+
+
+def repeated(criteria: Sequence[tuple[str, float]]) -> list[int | None]:
+    """For each criterion with its points, the position of the earlier one that it repeats; None if it repeats none.
 
     Two criteria are the same if `ALIKE` of their telling words are. Those that differ in a number or a negation are
-    not.
+    not, unless one says as a fault that a response does not do what the other has as a merit.
 
     Examples:
-        >>> repeated(["It names two causes.", "It names three causes.", "The response names two causes!"])
+        >>> repeated([("Names two causes.", 3), ("Names three causes.", 3), ("The response names two causes!", 1)])
         [None, None, 0]
+        >>> repeated([("It names a cause.", 3), ("It does not name a cause.", -3), ("It does not name a cause.", 3)])
+        [None, 0, None]
     """
-    seen: list[tuple[int, tuple[frozenset[str], frozenset[str]]]] = []
+    seen: list[tuple[int, _Asked]] = []
     found: list[int | None] = []
-    for position, criterion in enumerate(criteria):
-        own = _telling(criterion)
-        earlier = next((other for other, words in seen if _same(own, words)), None)
+    for position, (criterion, points) in enumerate(criteria):
+        own = _asked(criterion, points)
+        earlier = next((other for other, asked in seen if own.like(asked)), None)
         found.append(earlier)
         if earlier is None:
             seen.append((position, own))
@@ -120,16 +139,12 @@ def agreement_with(points: float, met_a: float | None, met_b: float | None, peop
     return prefers_a == (people_p_a > 0.5)
 
 
-def _telling(criterion: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The words that say what a criterion asks for, and those that must be the same in its like."""
+def _asked(criterion: str, points: float) -> _Asked:
     words = _words(criterion)
-    strict = frozenset(word for word in words if word in _NEGATIONS or word.endswith("n't") or _is_number(word))
-    return frozenset(_stem(word) for word in words if word not in _EMPTY) - strict, strict
-
-
-def _same(one: tuple[frozenset[str], frozenset[str]], other: tuple[frozenset[str], frozenset[str]]) -> bool:
-    every = one[0] | other[0]
-    return one[1] == other[1] and (not every or len(one[0] & other[0]) >= ALIKE * len(every))
+    numbers = frozenset(filter(_is_number, words))
+    negations = frozenset(word for word in words if word in _NEGATIONS or word.endswith("n't"))
+    telling = frozenset(_stem(word) for word in words if word not in _EMPTY and word not in numbers | negations)
+    return _Asked(telling, numbers, negations, points > 0)
 
 
 def _words(criterion: str) -> list[str]:

@@ -56,13 +56,18 @@ class Tried:
 def without_repetitions(items: Sequence[RubricItem]) -> list[Tried]:
     """The items, those that repeat an earlier one dropped. Items that code checks repeat nothing."""
     by_model = [item.checked_by in ("judge", "reference") for item in items]
-    earlier = iter(repeated([item.criterion for item, own in zip(items, by_model, strict=True) if own]))
-    asked = [item.criterion for item, own in zip(items, by_model, strict=True) if own]
+    stated = [(item.criterion, item.points) for item, own in zip(items, by_model, strict=True) if own]
+    earlier = iter(repeated(stated))
     tried: list[Tried] = []
     for item, own in zip(items, by_model, strict=True):
         position = next(earlier) if own else None
-        again = position is not None
-        tried.append(Tried(item, reason="duplicate" if again else None, repeats=asked[position] if again else None))
+        tried.append(
+            Tried(
+                item,
+                reason=None if position is None else "duplicate",
+                repeats=None if position is None else stated[position][0],
+            )
+        )
     return tried
 
 
