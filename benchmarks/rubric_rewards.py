@@ -51,7 +51,7 @@ def main() -> None:
     policies = {"before": "embedded"}
     for name, prompts in files.items():
         policies[name] = str(trained(given.folder / name, prompts, given.steps))
-    prompts = read_prompts(given.prompts)
+    prompts = read_prompts(str(given.prompts))
     answers = {name: answered(name, model, prompts, given.samples) for name, model in policies.items()}
     judged = by_rubric(answers, given.folder / "ledger.sqlite")
     _, held_out = split_held_out(prompts, HELD_OUT)

@@ -34,6 +34,7 @@ from preceptor.tasks.evaluate.facts import read_audits
 from preceptor.tasks.evaluate.inputs import PolicySource, PromptSource, evaluated_policies, prompt_names
 from preceptor.tasks.evaluate.policies import check_policies
 from preceptor.tasks.evaluate.prompts import read_evaluation_prompts
+from preceptor.tasks.evaluate.rubrics import can_judge, check_prompts
 from preceptor.tasks.evaluate.suites import evaluators_of
 from preceptor.tasks.evaluate.text_measures import CORRECT
 from preceptor.tasks.evaluate.training_judge import training_judge
@@ -91,7 +92,8 @@ def evaluate(
             most 256 tokens by default.
         against_first: compare each policy with the baseline only, not every pair of policies.
         ask_training_judge: also ask the judge that trained a run among the policies, to see how often the two disagree.
-        rubrics: constitutions by whose rubrics the first judge's model scores every response.
+        rubrics: constitutions by whose score rubrics the first judge's model scores every response. To judge by the
+            rubrics that prompts carry, name a judge with the variant `rubric`.
         suite: also score by the evaluators that this suite names: "rlaif" chooses those for what the constitution that
             trained a policy leaves open, such as needless refusals after training for harmlessness; all if none is
             known.
@@ -148,6 +150,8 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
     prompts = read_evaluation_prompts(job.policies, job.prompts, job.limit)
     for prompt in prompts:
         asked_at(prompt)
+    check_prompts(job.judges, prompts)
+    trainer = can_judge(trainer, prompts, progress)
     if job.grade and all(prompt.reference is None for prompt in prompts):
         raise UsageError("grade: no prompt has a reference answer to grade by; leave it out, or add references")
     with working_in(job.out, "evaluation"):

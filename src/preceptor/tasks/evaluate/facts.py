@@ -19,6 +19,10 @@ from preceptor.store.outcomes import Outcomes
 from preceptor.store.reading import check_file
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 from preceptor.tasks.evaluate.responses import PolicyResponses
+from preceptor.tasks.evaluate.rubrics import by_rubrics
+
+RUBRICS = "the prompts' rubrics"
+"""In place of a constitution's name."""
 
 
 def policy_facts(policy: EvaluatedPolicy, responses: PolicyResponses) -> PolicyFacts:
@@ -42,7 +46,9 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
     """The numbers of a judge and the outcomes of its comparisons."""
     counted = count_outcomes(outcomes)
     counts = counted.counts
-    constitutions = dict.fromkeys(load_constitution(spec.constitution).name for spec in single_judges(specs))
+    constitutions = dict.fromkeys(
+        RUBRICS if by_rubrics(spec) else load_constitution(spec.constitution).name for spec in single_judges(specs)
+    )
     alone = all(spec.resolved().shown == "alone" for spec in specs)
     return JudgeFacts(
         name=" and ".join(dict.fromkeys(member.rater.model.partition("#")[0] for member in judge.members)),

@@ -21,6 +21,7 @@ from preceptor.evaluation.policies.compute import EvaluationData, TextMeasure, c
 from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL, cost
 from preceptor.evaluation.policies.judged_comparisons import JudgedComparison
 from preceptor.evaluation.policies.result import CostPart, Evaluation
+from preceptor.evaluation.policies.rubric_items import rubric_measures as rubric_item_measures
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import label_rows
@@ -38,6 +39,7 @@ from preceptor.tasks.evaluate.facts import audit_of, cost_part, judge_facts, pol
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 from preceptor.tasks.evaluate.prompts import prompt_owner
 from preceptor.tasks.evaluate.responses import PolicyResponses, all_responses, collect_responses, write_responses
+from preceptor.tasks.evaluate.rubrics import rubric_answers
 from preceptor.tasks.evaluate.text_measures import CORRECT, Answer, rubric_measures, rule_measures, with_references
 from preceptor.tasks.evaluate.training_judge import chosen_on, related_policies, trained_on, training_models
 
@@ -126,7 +128,11 @@ class EvaluationWork:
                 trained_on=trained_on(job.policies, self.prompts),
                 chosen_on=chosen_on(job.policies, self.prompts),
                 comparisons=self.comparisons,
-                measures=[*rule_measures(answers), *rubrics],
+                measures=[
+                    *rule_measures(answers),
+                    *rubric_item_measures(rubric_answers(rows, outcomes.preference_rows())),
+                    *rubrics,
+                ],
                 audit=audit,
                 cost=cost([part for part in self.parts if part.calls], facts.compared, job.human_usd_per_label),
                 facts=self._facts(unscored),
