@@ -186,6 +186,15 @@ def test_a_prompt_without_an_answer_keeps_its_rubric_and_is_a_failure(tmp_path: 
         written(tmp_path / "out", [pair("unwritable")])
 
 
+def test_rows_whose_prompt_keeps_no_merit_are_apart(tmp_path: Path) -> None:
+    same = {"prompt": "q", "response_a": GOOD, "response_b": f"{GOOD}, too"}  # all items are met by both or by none
+    result = written(tmp_path, [pair("p"), same], items=20, candidates=2)
+    assert [row["prompt"] for row in lines(result)] == ["p"]
+    [without] = (result.path / "without_rubric.jsonl").read_text().splitlines()
+    assert json.loads(without) == same
+    assert (result.prompts, result.with_rubric, result.failed) == (2, 1, 0)
+
+
 def test_the_result_is_read_back_and_a_second_call_asks_nothing(tmp_path: Path) -> None:
     rows = [{"prompt": f"Say {word}", "response_a": "x", "response_b": "y"} for word in ("ant", "bee")]
     again = [write_rubrics(rows, model="scripted:random", out=tmp_path / "out", progress=Silence()) for _ in range(2)]

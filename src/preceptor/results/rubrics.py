@@ -18,6 +18,7 @@ from preceptor.store.files import read_rows
 from preceptor.store.ledger import LedgerTotals
 
 ROWS = "rubrics.jsonl"
+WITHOUT = "without_rubric.jsonl"
 ITEMS = "items.jsonl"
 FAILURES = "failures.jsonl"
 JUDGEMENTS = "judgements.jsonl"
@@ -67,8 +68,8 @@ class RubricItemOutcome(Frozen):
 
 
 class RubricsResult(Result):
-    """Rubrics for prompts: `rubrics.jsonl` has the rows given, each with its rubric; `items.jsonl` has every item and
-    why it was dropped.
+    """Rubrics for prompts: `rubrics.jsonl` has the rows given, each with its rubric, `without_rubric.jsonl` those whose
+    prompts have none, and `items.jsonl` every item and why it was dropped.
     """
 
     prompts: int
@@ -130,6 +131,7 @@ class RubricsResult(Result):
             ("calls", str(self.ledger.calls)),
             ("cost", dollars(self.ledger.cost_usd, 4)),
             ("rows with rubrics", str(self.path / ROWS)),
+            *([("rows without", str(self.path / WITHOUT))] if self.with_rubric < self.prompts else []),
             ("every item", str(self.path / ITEMS)),
         ]
         return pairs(rows, notes=[*self._untested(), *(f"note: {note}" for note in self.notes)])

@@ -83,9 +83,10 @@ class Read:
     """Each usable row as it was, and the position of its case."""
     malformed: tuple[Malformed, ...]
 
-    def with_rubrics(self, rubrics: Sequence[Rubric | None]) -> list[JsonObject]:
-        """The usable rows with their prompts' rubrics; a row whose prompt has none gets none."""
-        return [_with_rubric(row, rubrics[case]) for row, case in self.rows]
+    def with_rubrics(self, rubrics: Sequence[Rubric | None]) -> tuple[list[JsonObject], list[JsonObject]]:
+        """The usable rows with their prompts' rubrics; and the rows whose prompts have none, without one."""
+        given = [(_with_rubric(row, rubrics[case]), rubrics[case]) for row, case in self.rows]
+        return [row for row, rubric in given if rubric is not None], [row for row, rubric in given if rubric is None]
 
 
 def placed(rows: Rows, folder: Path, kind: Kind, *, name: str = FILE, text_column: str | None = None) -> Path:

@@ -28,6 +28,7 @@ from preceptor.results.rubrics import (
     FAILURES,
     ITEMS,
     ROWS,
+    WITHOUT,
     RubricsPlan,
     RubricsResult,
     RubricWritingSettings,
@@ -74,7 +75,8 @@ def write_rubrics(
     earlier rubric is tried with the new items, and the new rubric is one version above it.
 
     The folder's ledger records every call, so calling this again resumes the work. Writes `rubrics.jsonl` (the rows
-    given, each with its rubric), `items.jsonl` (every item and what became of it), `failures.jsonl` and `summary.json`.
+    given, each with its rubric), `without_rubric.jsonl` (the rows whose prompts have none), `items.jsonl` (every item
+    and what became of it), `failures.jsonl` and `summary.json`.
 
     Args:
         rows: prompts, or comparisons, whose responses and labels are used: the model sees the first labelled pair of a
@@ -328,7 +330,9 @@ def _result(
     failed = [isinstance(each, JudgeFailure) for each in outcomes]
     after = [c.prompt.rubric if f else r for c, r, f in zip(read.cases, rubrics, failed, strict=True)]
     items = [tried.outcome(case.prompt.id) for case, each in zip(read.cases, tried_P, strict=True) for tried in each]
-    write_rows(output.path / ROWS, read.with_rubrics(after))
+    with_rubric, without = read.with_rubrics(after)
+    write_rows(output.path / ROWS, with_rubric)
+    write_rows(output.path / WITHOUT, without)
     write_rows(output.path / ITEMS, [item.model_dump(mode="json") for item in items])
     write_rows(output.path / FAILURES, failures)
     kept = [tried for each in tried_P for tried in each if tried.reason is None]
