@@ -20,7 +20,13 @@ from preceptor.runs.ending import Alignment
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.session import Session
 from preceptor.training.policy import Policy, ResponseGroup
-from preceptor.training.rl.rewards import AgainstReference, JudgeReward, RewardSource, RubricReward
+from preceptor.training.rl.rewards import (
+    AgainstReference,
+    EscalatingReward,
+    JudgeReward,
+    RewardSource,
+    RubricReward,
+)
 from preceptor.training.rl.settings import needs_values
 
 
@@ -51,7 +57,11 @@ def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) ->
     if judge.by_rubric:
         return RubricReward(judge.rubric_judge)
     if settings.mode == "score":
-        return JudgeReward(judge.scorer, kind)
+        if settings.escalation is None:
+            return JudgeReward(judge.scorer, kind)
+        return EscalatingReward(
+            judge.scorer, judge.second_scorer(settings.escalation), settings.escalation.per_step, kind
+        )
     if settings.mode == "siblings":
         return sibling_rewards(judge, settings.design, settings.variant)
     comparer = judge.comparer(settings.variant)

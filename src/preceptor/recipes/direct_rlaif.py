@@ -61,4 +61,9 @@ class DirectRlaifRecipe(Recipe):
             "reference": ("compared each answer with one of the reference policy", "its preference"),
         }[judge.mode]
         yield f"A judge {how}; the {kind} of {of_what} was the reward."
+        if judge.escalation is not None:
+            yield (
+                f"In each step, {judge.escalation.model} scored again up to {judge.escalation.per_step} responses "
+                "whose advantage's sign was in doubt."
+            )
         yield from rl_in_words(self.rewards, rl, self.tuning, "the judge's")

@@ -132,6 +132,21 @@ class ScoringJudgeSettings(ComparingJudgeSettings):
         return JudgeSpec(model=self.model, constitution=self.constitution, settings=settings)
 
 
+class EscalationSettings(Frozen):
+    """A second, stronger judge for the responses whose advantage's sign is in doubt after the first one's scores."""
+
+    model: FileName
+    """A model string."""
+    per_step: Integer = Field(ge=1, le=1_000_000)
+    """The most responses of a step that it is asked about, the most doubtful ones."""
+    asking: ScoreSettings = ScoreSettings()
+    """As for the first judge."""
+
+    def after(self, first: JudgeSettings) -> JudgeSettings:
+        """Its settings as a judge: by the first judge's constitution, with the same kind of reward."""
+        return JudgeSettings(model=self.model, constitution=first.constitution, asking=self.asking, reward=first.reward)
+
+
 class RewardingJudgeSettings(ScoringJudgeSettings):
     """A judge whose judgement is the reward itself."""
 
@@ -143,6 +158,14 @@ class RewardingJudgeSettings(ScoringJudgeSettings):
     design: GroupDesign = "all"
     """How siblings are judged: `all` compares every pair; `circular`, `anchor`, `swiss` and `knockout` compare fewer,
     and `listwise` shows all of them at once. A strength is then the reward."""
+    escalation: EscalationSettings | None = None
+    """Score again by a second judge what is in doubt; with `mode = "score"`."""
+
+    @model_validator(mode="after")
+    def _escalation_needs_scores(self) -> "RewardingJudgeSettings":
+        if self.escalation is not None and self.mode != "score":
+            raise ValueError(f'escalation needs mode = "score", got "{self.mode}"; a judge that compares has cascade')
+        return self
 
     @property
     def how(self) -> JudgeMode:

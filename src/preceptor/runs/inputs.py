@@ -13,7 +13,7 @@ from preceptor.judging.rubrics.items import check_rubrics
 from preceptor.judging.specs import check_judges
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.load import dump_recipe
-from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings, SftTable
+from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings, RewardingJudgeSettings, SftTable
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
 from preceptor.store.files import content_of
 from preceptor.store.in_memory import name_of
@@ -191,6 +191,9 @@ def _check_judge(judge: JudgeSettings) -> Constitution | None:
     constitution = _check_scoring(judge, "judge", scores=not (judge.is_reward and compares))
     if isinstance(judge, ComparingJudgeSettings) and compares:
         check_judges([judge.spec])
+    if isinstance(judge, RewardingJudgeSettings) and judge.escalation is not None:
+        check_name(judge.escalation.model)
+        _check_scoring(judge.escalation.after(judge), "judge.escalation")
     return constitution
 
 

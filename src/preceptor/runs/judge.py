@@ -17,7 +17,7 @@ from preceptor.judging.rubrics.judge import RubricJudge
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import variant
 from preceptor.judging.specs import JudgeSpec, build_judge, model_names
-from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings
+from preceptor.recipes.settings import ComparingJudgeSettings, EscalationSettings, JudgeSettings
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.measure import JudgeGrader, RubricGrader
 from preceptor.runs.session import Session
@@ -70,6 +70,12 @@ class RunJudge:
     def scorer(self) -> ScoreJudge:
         """The judge of single responses."""
         return ScoreJudge(self.model, self.constitution, self._ledger, self.settings.asking)
+
+    def second_scorer(self, escalation: EscalationSettings) -> ScoreJudge:
+        """The judge that scores again what is in doubt. Its model is pinned too."""
+        model = open_model(escalation.model)
+        self._directory.pin_inputs({"second judge": model.identity})
+        return ScoreJudge(model, self.constitution, self._ledger, escalation.asking)
 
     def comparer(self, asked: str) -> PreferenceJudge:
         """The judge of two responses, asked in this variant."""

@@ -2,6 +2,7 @@
 
 from preceptor.training.rl.rewards.combined import PostProcessed, Rewarded, Rewards, WeightedReward
 from preceptor.training.rl.rewards.comparing import AgainstReference, GroupReward, PairwiseReward
+from preceptor.training.rl.rewards.escalating import EscalatingReward
 from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
 from preceptor.training.rl.rewards.rubric import RubricReward
 from preceptor.training.rl.rewards.source import JudgeReward, NoRewardsError, RewardSource
@@ -9,6 +10,7 @@ from preceptor.training.rl.rewards.source import JudgeReward, NoRewardsError, Re
 __all__ = [
     "AgainstReference",
     "CallableReward",
+    "EscalatingReward",
     "GroupReward",
     "JudgeReward",
     "NoRewardsError",
