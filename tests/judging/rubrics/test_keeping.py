@@ -1,5 +1,7 @@
 """Which items stay, by numbers counted by hand."""
 
+import math
+
 import pytest
 
 from preceptor.judging.rubrics.keeping import (
@@ -89,3 +91,9 @@ def test_agreement_with_a_labelled_pair() -> None:
     assert agreement_with(-5, 0.9, 0.1, 0.2) is True  # a has the fault, and people prefer b
     for undecided in ((0.9, 0.6, 1.0), (0.9, None, 1.0), (None, 0.1, 1.0), (0.9, 0.1, 0.5)):
         assert agreement_with(5, *undecided) is None
+
+
+@pytest.mark.parametrize("pairs", [5, 8, 13, 21, 60])
+def test_an_item_that_knows_nothing_is_held_against_people_at_most_at_the_level(pairs: int) -> None:
+    held = sum(math.comb(pairs, k) for k in range(pairs + 1) if against_people([True] * k + [False] * (pairs - k)))
+    assert 0 < held / 2**pairs < 0.05
