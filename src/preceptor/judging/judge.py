@@ -351,7 +351,7 @@ class TrlReward:
     @property
     def kind(self) -> RewardKind:
         """How a score becomes a reward."""
-        by_rubric = self.judge.spec.resolved().shown == "rubric"
+        by_rubric = self.judge.spec.goes_by_rubrics
         return "expectation" if by_rubric else reward_kind(None, self.judge.constitution)
 
     def __call__(
@@ -370,7 +370,7 @@ class TrlReward:
         """
         if len(prompts) != len(completions):
             raise UsageError(f"{len(prompts)} prompts for {len(completions)} completions; expected one for each")
-        if self.judge.spec.resolved().shown == "rubric":
+        if self.judge.spec.goes_by_rubrics:
             prompts = with_rubrics(prompts, columns)
         scores = self.judge.score_many(zip(prompts, completions, strict=True))
         failures = [score for score in scores if isinstance(score, JudgeFailure)]
@@ -387,6 +387,6 @@ class TrlReward:
 def reward_name(spec: JudgeSpec) -> str:
     """A name for logs and metrics, of letters, digits, `.`, `_` and `-`: `helpful_by_embedded`."""
     model = re.sub(r"^\w+:", "", spec.model).split("@")[0].rstrip("/")
-    by = RUBRIC if spec.resolved().shown == "rubric" else Path(spec.constitution).stem
+    by = RUBRIC if spec.goes_by_rubrics else Path(spec.constitution).stem
     parts = (by, "by", Path(model).name)
     return "_".join(re.sub(r"[^\w.-]+", "-", part) for part in parts)

@@ -14,7 +14,7 @@ class JudgeSpec(Settings):
     model: NonEmpty = "embedded"
     """A model string."""
     constitution: NonEmpty = "helpful"
-    """Name of a shipped constitution, or path of a .toml file."""
+    """Name of a shipped constitution, or path of a .toml file. Not shown where responses are judged by rubrics."""
     variant: NonEmpty | None = None
     """Short name of a way of asking, such as `detailed+cot`; see `preceptor.judging.settings.variant`."""
     settings: PairwiseSettings | None = None
@@ -43,6 +43,11 @@ class JudgeSpec(Settings):
         if self.settings is not None and self.settings.shown == "rubric":
             return "rubric"
         return self.variant or (own_way(self.constitution) if self.settings is None else "settings")
+
+    @property
+    def goes_by_rubrics(self) -> bool:
+        """Whether responses are judged by the rubrics of their prompts, and the constitution takes no part."""
+        return self.resolved().shown == "rubric"
 
     def resolved(self) -> PairwiseSettings:
         """The way of asking.

@@ -13,7 +13,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen
 from preceptor.core.validation import explain
 from preceptor.judging import calibration, cascade
-from preceptor.judging.constitution import load_constitution
+from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge, PreferenceJudge
 from preceptor.judging.judge_spec import JudgeSpec, own_way
 from preceptor.judging.pairwise import PairwiseJudge
@@ -116,6 +116,16 @@ def model_names(specs: Sequence[JudgeSpec]) -> list[str]:
     Raises: UsageError when the file of a cascade cannot be read.
     """
     return list(dict.fromkeys(spec.model for spec in single_judges(specs)))
+
+
+def shown_constitutions(specs: Sequence[JudgeSpec]) -> list[Constitution]:
+    """The constitutions that the judges are shown, those of cascades included, each once. A judge that goes by the
+    rubrics of prompts is shown none.
+
+    Raises: UsageError when the file of a cascade or of a constitution cannot be read.
+    """
+    shown = [spec.constitution for spec in single_judges(specs) if not spec.goes_by_rubrics]
+    return [load_constitution(name) for name in dict.fromkeys(shown)]
 
 
 def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> PreferenceJudge:

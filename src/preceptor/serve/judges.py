@@ -124,7 +124,7 @@ class ServedJudge:
         self.spec = spec
         self.model = model
         self.constitution: Constitution = load_constitution(spec.constitution)
-        if spec.resolved().shown == "rubric":
+        if spec.goes_by_rubrics:
             raise UsageError(f"{name}: a service is sent no rubrics; serve a judge with another variant")
         self._ledger = ledger
         self._comparer: PreferenceJudge = make_judge(spec, model, ledger)

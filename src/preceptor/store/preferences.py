@@ -27,6 +27,8 @@ class DatasetCard(Frozen):
     judges: tuple[str, ...]
     """Identities of the judges' models."""
     constitutions: tuple[ConstitutionFacts, ...]
+    rubrics: bool = False
+    """Whether a judge went by the rubrics of the prompts."""
     warnings: tuple[str, ...] = ()
     """Reasons to doubt the judges, each a sentence without its full stop."""
     preferences: int

@@ -15,13 +15,13 @@ from preceptor.core.types import JsonObject
 from preceptor.core.validation import check_choice, check_count, check_share, settings_of
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
-from preceptor.judging.constitution import load_constitution
 from preceptor.judging.groups.design import PairDesign
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import write_judged
 from preceptor.judging.outcome_counts import count_outcomes
-from preceptor.judging.specs import single_judges
+from preceptor.judging.rubrics.judge import RUBRIC
+from preceptor.judging.specs import shown_constitutions
 from preceptor.results.label import PARQUET, ConstitutionFacts, LabelPlan, LabelResult
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow
@@ -127,9 +127,7 @@ def label(
             with _labeller(job, out, ray, workers) as labeller:
                 _pin(out / PINNED, job, labeller.facts)
                 with logged(out, "label", settings, display, partial(in_words, path, budget)) as log:
-                    keep_constitutions(
-                        out, [load_constitution(each.constitution) for each in single_judges(job.judges)]
-                    )
+                    keep_constitutions(out, shown_constitutions(job.judges))
                     if retry_failed:
                         outcomes.clear()  # answered calls come from the ledger
                     log.stage("labelling")
@@ -242,7 +240,7 @@ def _result(
     job: LabelJob, labeller: Labeller, ledger: Ledger, outcomes: Outcomes, for_people: int | None, seconds: float
 ) -> LabelResult:
     """The result. Counts come from the files, so they do not depend on how many processes wrote them."""
-    constitutions = {c.hash: c for c in (load_constitution(spec.constitution) for spec in single_judges(job.judges))}
+    constitutions = {c.hash: c for c in shown_constitutions(job.judges)}
     counted = count_outcomes(outcomes)
     return LabelResult(
         data=str(job.data),
@@ -271,6 +269,7 @@ def _card(result: LabelResult) -> DatasetCard:
         version=str(result.environment["preceptor"]),
         judges=result.judges,
         constitutions=result.constitutions,
+        rubrics=RUBRIC in result.rater.constitution.split(" + "),
         warnings=tuple(warning.sentence for warning in result.judge_warnings),
         preferences=counts.preferences,
         failures=counts.failures,

@@ -171,4 +171,8 @@ def test_labels_by_rubrics(tmp_path: Path) -> None:
     assert [row.p_a for row in labels] == [1, 1, 1, 1]
     assert {verdict.items for row in labels for verdict in row.verdicts} == {(1.0,), (0.0,)}
     assert ["no rubric" in row.detail for row in labels.failures] == [True]
+    assert labels.constitutions == ()
+    card = (tmp_path / "labels" / "README.md").read_text(encoding="utf-8")
+    assert "Preferences by rubrics" in card
+    assert "helpful" not in card
     assert [v["items"] for v in labels.to_dataset()[0]["verdicts"]] == [[1], [0]]

@@ -21,7 +21,7 @@ from preceptor.evaluation.policies.examples import every_example
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
-from preceptor.judging.specs import JudgeSpec, check_judges, model_names, single_judges
+from preceptor.judging.specs import JudgeSpec, check_judges, model_names, shown_constitutions
 from preceptor.reports.evaluation.page import render_evaluation, render_markdown
 from preceptor.results.evaluation import EvaluationResult
 from preceptor.store.files import content_of, write_text
@@ -156,7 +156,7 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
         raise UsageError("grade: no prompt has a reference answer to grade by; leave it out, or add references")
     with working_in(job.out, "evaluation"):
         pin(job.out / "evaluate.json", _pinned(job, prompts), "an evaluation")
-        keep_constitutions(job.out, [load_constitution(spec.constitution) for spec in single_judges(job.judges)])
+        keep_constitutions(job.out, shown_constitutions(job.judges))
         work = EvaluationWork(job, prompts, trainer, progress)
         evaluation = work.evaluate(audits)
     result = EvaluationResult.of(evaluation, output).save(output)

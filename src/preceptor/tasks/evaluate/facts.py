@@ -9,17 +9,15 @@ from preceptor.core.types import JudgeFailure, Response
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.evaluation.policies.result import CostPart, JudgeFacts, PolicyFacts
-from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.outcome_counts import count_outcomes
-from preceptor.judging.specs import JudgeSpec, single_judges
+from preceptor.judging.specs import JudgeSpec, shown_constitutions, single_judges
 from preceptor.judging.trajectory import response_text
 from preceptor.store.calls import calls_by_role
 from preceptor.store.outcomes import Outcomes
 from preceptor.store.reading import check_file
 from preceptor.tasks.evaluate.policies import EvaluatedPolicy
 from preceptor.tasks.evaluate.responses import PolicyResponses
-from preceptor.tasks.evaluate.rubrics import by_rubrics
 
 RUBRICS = "the prompts' rubrics"
 """In place of a constitution's name."""
@@ -46,14 +44,13 @@ def judge_facts(judge: PreferenceJudge, specs: Sequence[JudgeSpec], outcomes: Ou
     """The numbers of a judge and the outcomes of its comparisons."""
     counted = count_outcomes(outcomes)
     counts = counted.counts
-    constitutions = dict.fromkeys(
-        RUBRICS if by_rubrics(spec) else load_constitution(spec.constitution).name for spec in single_judges(specs)
-    )
-    alone = all(spec.resolved().shown == "alone" for spec in specs)
+    constitutions = dict.fromkeys(constitution.name for constitution in shown_constitutions(specs))
+    rubrics = [RUBRICS] if any(spec.goes_by_rubrics for spec in single_judges(specs)) else []
+    alone = all(spec.resolved().shown != "together" for spec in specs)
     return JudgeFacts(
         name=" and ".join(dict.fromkeys(member.rater.model.partition("#")[0] for member in judge.members)),
         identity=judge.rater.model,
-        constitution=", ".join(constitutions),
+        constitution=", ".join([*constitutions, *rubrics]),
         variant=", ".join(dict.fromkeys(spec.way for spec in specs)),
         compared=counts.preferences,
         failures=counts.failures_by_reason,

@@ -22,10 +22,16 @@ from preceptor.evaluation.policies.cost import HUMAN_USD_PER_LABEL, cost
 from preceptor.evaluation.policies.judged_comparisons import JudgedComparison
 from preceptor.evaluation.policies.result import CostPart, Evaluation
 from preceptor.evaluation.policies.rubric_items import rubric_measures as rubric_item_measures
-from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.label import label_rows
-from preceptor.judging.specs import JudgeSpec, build_judge, check_prices, model_names, single_judges
+from preceptor.judging.specs import (
+    JudgeSpec,
+    build_judge,
+    check_prices,
+    model_names,
+    shown_constitutions,
+    single_judges,
+)
 from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import JUDGE, calls_by_role, notes_of
 from preceptor.store.comparisons import ComparisonRow
@@ -107,7 +113,7 @@ class EvaluationWork:
         trainers = training_models(job.policies)
         names = [policy.name for policy in job.policies]
         facts = judge_facts(judge, job.judges, outcomes)
-        constitutions = [load_constitution(spec.constitution) for spec in single_judges(job.judges)]
+        constitutions = shown_constitutions(job.judges)
         principles = {constitution.hash: constitution.principles for constitution in constitutions}
         self.comparisons = judged_comparisons(rows, outcomes, training and training[1], principles)
         return compute_evaluation(
