@@ -1,4 +1,4 @@
-"""Rubrics as rewards: `python -m benchmarks.rubric_rewards FOLDER [--prompts FILE] [--steps N] [--samples N]`.
+"""Rubrics as rewards: `python -m benchmarks.rubric_rewards FOLDER [--steps N] [--samples N] [--seed N]`.
 
 The embedded model learns by GRPO from rubrics, with itself as the judge of the items that no code checks. Half of the
 prompts ask for one short sentence, half for a numbered list, so their rubrics pull in opposite directions. A second run
@@ -45,12 +45,13 @@ def main() -> None:
     parser.add_argument("--prompts", type=Path, default=PROMPTS)
     parser.add_argument("--steps", type=int, default=14)
     parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     files = {"rubrics": given.prompts, "shuffled": shuffled(given.prompts, given.folder / "shuffled.jsonl")}
     policies = {"before": "embedded"}
     for name, prompts in files.items():
-        policies[name] = str(trained(given.folder / name, prompts, given.steps))
+        policies[name] = str(trained(given.folder / name, prompts, given.steps, given.seed))
     prompts = read_prompts(str(given.prompts))
     answers = {name: answered(name, model, prompts, given.samples) for name, model in policies.items()}
     judged = by_rubric(answers, given.folder / "ledger.sqlite")
@@ -71,10 +72,10 @@ def shuffled(prompts: Path, path: Path) -> Path:
     return path
 
 
-def trained(folder: Path, prompts: Path, steps: int) -> Path:
+def trained(folder: Path, prompts: Path, steps: int, seed: int) -> Path:
     """The merged model of a run, which is resumed if it was interrupted."""
     if not (folder / "recipe.toml").exists():
-        preceptor.run(RECIPE, prompts=str(prompts), out=folder, merge=True, rl={"steps": steps})
+        preceptor.run(RECIPE, prompts=str(prompts), out=folder, merge=True, rl={"steps": steps}, seed=seed)
     else:
         preceptor.resume(folder, merge=True)
     return folder / "merged"
