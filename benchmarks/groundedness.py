@@ -37,7 +37,7 @@ _WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"
 _NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b")
 _NAME = re.compile(r"(?<![\w-])(?=[\w-]*[A-Z][\w-]*[A-Z])[A-Z][A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?![\w-])")
 """A word with at least two capitals: methods and data sets are named so."""
-AT_ONCE = 2
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,9 @@ class Judge:
     Args:
         model: a model string, such as `embedded`, `hf:ORG/NAME`, `openai:NAME` or a folder.
         constitution: name of a shipped constitution, or path of a .toml file.
-        variant: how responses are compared, such as `detailed+cot`; `detailed` by default. With `rubric`, responses are
-            compared and scored by the rubrics of their prompts, and no constitution is shown.
+        variant: how responses are compared, such as `detailed+cot`; `detailed` by default, or `scored` where the
+            constitution judges claims. With `rubric`, responses are compared and scored by the rubrics of their
+            prompts, and no constitution is shown.
         settings: all settings of the comparison, in place of a variant.
         calibration: file that an audit wrote for this judge with `save_calibration`; applied to comparisons.
         cascade: file that an audit wrote with `save_cascade`, whose first judge is this one: comparisons of which it is
