@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from preceptor.backends.base import ChoiceLogProbs, ChooseRequest, CompleteRequest, Completion
-from preceptor.backends.scripted import ScriptedModel
+from preceptor.backends.scripted import ChooseScript, ScriptedModel
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Silence
 from preceptor.core.rubric import Rubric
@@ -73,10 +73,14 @@ def choose(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
     return ChoiceLogProbs(tuple(map(math.log, (yes, 0.99 - yes, 0.01))))
 
 
-def written(tmp_path: Path, rows: list[dict[str, Any]], **settings: Any) -> RubricsResult:
+def silent(_: ChooseRequest) -> JudgeFailure:
+    return JudgeFailure(reason="backend_error", detail="the server is away")
+
+
+def written(tmp_path: Path, rows: list[dict[str, Any]], judge: ChooseScript = choose, **settings: Any) -> RubricsResult:
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    model, output = ScriptedModel("m", choose, complete), output_folder(tmp_path / "out")
+    model, output = ScriptedModel("m", judge, complete), output_folder(tmp_path / "out")
     with working_in(output.path, "rubrics"), Ledger(output.path / "ledger.sqlite") as ledger:
         work = Work.of(model, model, ledger, RubricWritingSettings(**settings))
         return write_on(read_cases(data, None), work, ledger, output, Silence())
@@ -193,6 +197,16 @@ def test_rows_whose_prompt_keeps_no_merit_are_apart(tmp_path: Path) -> None:
     [without] = (result.path / "without_rubric.jsonl").read_text().splitlines()
     assert json.loads(without) == same
     assert (result.prompts, result.with_rubric, result.failed) == (2, 1, 0)
+
+
+def test_a_judge_that_gives_no_verdicts_is_warned_of_and_asked_again_later(tmp_path: Path) -> None:
+    away = written(tmp_path, [pair("q")], judge=silent, items=20, candidates=2)
+    assert away.dropped == {"not judged": 7, "duplicate": 1}
+    assert (away.judged, away.without_verdict) == (2, 2)
+    [warning] = away.warnings
+    assert "2 of 2" in warning and warning.split(".")[0] in " ".join(str(away).split())
+    back = written(tmp_path, [pair("q")], items=20, candidates=2)
+    assert (back.kept, back.warnings) == (3, ())
 
 
 def test_the_result_is_read_back_and_a_second_call_asks_nothing(tmp_path: Path) -> None:

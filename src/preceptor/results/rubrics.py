@@ -22,6 +22,8 @@ WITHOUT = "without_rubric.jsonl"
 ITEMS = "items.jsonl"
 FAILURES = "failures.jsonl"
 JUDGEMENTS = "judgements.jsonl"
+MOST_WITHOUT_VERDICT = 0.1
+"""Share of judgements without any verdict above which the result warns."""
 
 
 class RubricWritingSettings(Settings):
@@ -93,6 +95,12 @@ class RubricsResult(Result):
     """Kept items that tell too few labelled pairs apart to be tested by people's labels."""
     lost_to_faults: int
     """Kept items of prompts without a rubric: a rubric of faults alone is none."""
+    judged: int
+    """Times that a response was judged by the items of its prompt, or by their rephrasings."""
+    without_verdict: int
+    """Of these, the times that no item got a verdict."""
+    why_without_verdict: str | None
+    """Of the first of them."""
     writer: str
     """Identity of the model."""
     judge: Rater
@@ -106,8 +114,14 @@ class RubricsResult(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know about the result."""
-        return self.notes
+        """Reasons to doubt what was dropped."""
+        if self.without_verdict <= MOST_WITHOUT_VERDICT * self.judged:
+            return ()
+        return (
+            f"No item got a verdict in {self.without_verdict} of {self.judged} judgements of a response "
+            f"({self.why_without_verdict}). If the judge could not be asked, fix the cause and start the same work "
+            "again: calls that were answered are not repeated.",
+        )
 
     @property
     def items(self) -> tuple[RubricItemOutcome, ...]:
@@ -134,7 +148,8 @@ class RubricsResult(Result):
             *([("rows without", str(self.path / WITHOUT))] if self.with_rubric < self.prompts else []),
             ("every item", str(self.path / ITEMS)),
         ]
-        return pairs(rows, notes=[*self._untested(), *(f"note: {note}" for note in self.notes)])
+        notes = [*self._untested(), *(f"note: {note}" for note in self.notes)]
+        return Table((Column(""), Column("")), rows, warnings=self.warnings, notes=notes)
 
     def _untested(self) -> list[str]:
         """What was not tested of the items that stay."""

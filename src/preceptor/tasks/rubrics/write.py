@@ -1,7 +1,7 @@
 """Writing rubrics for prompts with a model, and keeping the items that work."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,8 @@ class Work:
     policy: RecordedModel
     judge: RubricJudge
     settings: RubricWritingSettings
+    scores: list[JudgeFailure | None] = field(default_factory=list[JudgeFailure | None])
+    """For each time that a response was judged: why no item got a verdict; None if one did."""
 
     @classmethod
     def of(cls, model: LanguageModel, judge: LanguageModel, ledger: Ledger, settings: RubricWritingSettings) -> "Work":
@@ -244,7 +246,9 @@ class Work:
     ) -> list[list[list[float | None]]]:
         """The probability that each candidate meets each item, prompts × items × candidates."""
         shown = [(_with(case.prompt, items), candidates) for case, candidates, items in asked if items]
-        scores = iter(self.judge.score([(prompt, response) for prompt, given in shown for response in given]))
+        judged = self.judge.score([(prompt, response) for prompt, given in shown for response in given])
+        self.scores.extend(score if isinstance(score, JudgeFailure) else None for score in judged)
+        scores = iter(judged)
         results: list[list[list[float | None]]] = []
         for _, candidates, items in asked:
             met_CI = [next(scores) for _ in candidates] if items else []
@@ -335,6 +339,7 @@ def _result(
     write_rows(output.path / WITHOUT, without)
     write_rows(output.path / ITEMS, [item.model_dump(mode="json") for item in items])
     write_rows(output.path / FAILURES, failures)
+    silent = [failure for failure in work.scores if failure is not None]
     kept = [tried for each in tried_P for tried in each if tried.reason is None]
     lost = [tried for each, rubric in zip(tried_P, rubrics, strict=True) if rubric is None for tried in each]
     result = RubricsResult(
@@ -350,6 +355,9 @@ def _result(
         not_rephrased=sum(_can_be_rephrased(t) and t.trial is not None and not flips(t.trial)[1] for t in kept),
         not_compared_with_people=sum(len(tried.people) < LEAST_LABELS for tried in kept),
         lost_to_faults=sum(tried.reason is None for tried in lost),
+        judged=len(work.scores),
+        without_verdict=len(silent),
+        why_without_verdict=silent[0].detail if silent else None,
         writer=work.writer.model.identity,
         judge=work.judge.rater,
         settings=work.settings,
