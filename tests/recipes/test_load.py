@@ -93,7 +93,7 @@ def test_a_wrong_setting_is_named(overrides: list[str], message: str) -> None:
         ("sft", "judge.model=embedded", r'unknown key "judge"'),
         ("sft", "sft.demonstration=x", r'did you mean "demonstrations"\?'),
         ("rlaif", "judge.mode=score", r'unknown key "judge\.mode"; did you mean "model"\?'),
-        ("best_of_n", "judge.mode=reference", r"judge\.mode = 'reference': expected 'score' or 'siblings'"),
+        ("best_of_n", "judge.mode=reference", r"judge\.mode = 'reference': expected 'score', 'rubric' or 'siblings'"),
         ("online_dpo", "judge.design=ladder", r"judge\.design = 'ladder'"),
         ("rlhf", "preferences.human=[]", "there are no preferences: set ai = true, or name files in human"),
         ("direct_rlaif", "rewards.weights=[1.0]", "1 weights for 0 functions"),
