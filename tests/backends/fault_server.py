@@ -71,7 +71,7 @@ class Script:
     most_at_once: int | None = None
     """Questions that it answers at once; more get a 429."""
     gathers: int = 0
-    """Holds answers back, for a moment, until so many requests are there."""
+    """Holds answers back until so many requests have been there at once."""
 
 
 class FaultServer(ThreadingHTTPServer):
@@ -137,7 +137,7 @@ class FaultHandler(BaseHTTPRequestHandler):
             server.in_flight += 1
             server.most_in_flight = max(server.most_in_flight, server.in_flight)
             server.changed.notify_all()
-            server.changed.wait_for(lambda: server.in_flight >= server.script.gathers, timeout=0.3)
+            server.changed.wait_for(lambda: server.most_in_flight >= server.script.gathers, timeout=20)
             fault = self._next_fault(json.dumps(body))
             if server.script.most_at_once and server.in_flight > server.script.most_at_once:
                 fault = "429"
