@@ -60,6 +60,7 @@ def test_each_check_says_who_decides(check: Any, by: str) -> None:
         ([{"criterion": "a", "check": "jugde"}], ["item 1", "check", '"judge"']),
         ([{"criterion": "a", "check": {"verifer": "words"}}], ["item 1", "check", "verifier"]),
         ([{"criterion": "a", "check": 3}], ["item 1", "check", "verifier"]),
+        ([{"criterion": "a", "check": {"verifier": "number", "tolerance": float("nan")}}], ["item 1", "check", "JSON"]),
         ([{"criterion": "a" * 10_001}], ["item 1", "criterion", "10000"]),
         (["a"] * 501, ["items", "500"]),
         ({"items": ["a"], "versoin": 1}, ["versoin"]),

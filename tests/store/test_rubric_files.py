@@ -11,7 +11,7 @@ from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.prompts import parse_prompt, read_prompt_rows, read_prompts
 from preceptor.store.responses import read_responses
 from preceptor.store.rows import Malformed
-from preceptor.store.rubrics import parse_rubric, read_rubric
+from preceptor.store.rubrics import names_function, parse_rubric, read_rubric
 
 ITEMS: list[Any] = [{"criterion": "Says no.", "points": 3}, {"criterion": "Scolds.", "points": -2, "tags": ["tone"]}]
 HEALTH_BENCH: dict[str, Any] = {
@@ -160,3 +160,19 @@ def test_a_wrong_rubric_file_is_named(tmp_path: Path, name: str, text: str | Non
     with pytest.raises(UsageError) as caught:
         read_rubric(tmp_path / name)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"rubric": [{"criterion": "a", "check": "own.py:check"}]}, True),
+        ({"rubric": {"items": ["a", {"criterion": "b", "check": "package:check"}]}}, True),
+        ({"rubrics": [{"criterion": "a", "points": 1, "check": "own.py:check"}]}, True),
+        ({"rubric": {"criteria": [{"criterion": "a", "check": "own.py:check"}]}}, True),
+        ({"rubric": ITEMS}, False),
+        ({"rubric": "own.py:check"}, False),
+        ({}, False),
+    ],
+)
+def test_rubrics_that_name_functions_are_told_apart(row: dict[str, Any], named: bool) -> None:
+    assert names_function(row) is named

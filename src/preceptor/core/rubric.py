@@ -7,7 +7,7 @@ from pydantic import Field, Strict, ValidationError, field_validator, model_vali
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.fields import Frozen, JsonObject, NonEmpty
-from preceptor.core.hashing import content_hash
+from preceptor.core.hashing import canonical_json, content_hash
 from preceptor.core.validation import first_problem
 
 MOST_ITEMS = 500
@@ -81,6 +81,10 @@ class RubricItem(Frozen):
                 'expected "judge", "reference", a function as "path.py:name", or an object that names a verifier, such '
                 'as {"verifier": "words", "most": 100}'
             )
+        try:
+            canonical_json(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"expected what JSON can hold ({error})") from error
         return value
 
     @property

@@ -19,6 +19,7 @@ from preceptor.store.hub.copies import copied_lines
 from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import place_of
 from preceptor.store.reading import check_file, parse_json, why_not_json
+from preceptor.store.rubrics import names_function
 
 Row = dict[str, Any]
 _Read = Iterator[tuple[str, Row | str]]
@@ -97,7 +98,9 @@ def _on_hub(name: str) -> _Read:
     for place, line in copied_lines(name):
         row = parse_line(line)
         ours = row if isinstance(row, str) else in_our_columns(row)
-        if ours is not None:
+        if isinstance(ours, dict) and names_function(ours):
+            yield place, "rubric: an item is checked by a function, and a dataset from elsewhere runs no code here"
+        elif ours is not None:
             yield place, ours
 
 

@@ -58,6 +58,15 @@ def parse_rubric(value: Any, place: str = "") -> Rubric:
         raise UsageError(f"{place}: {error}" if place else str(error)) from error
 
 
+def names_function(row: Mapping[str, Any]) -> bool:
+    """Whether the rubric in a row has an item that code of the reader's machine would check."""
+    value = rubric_columns(row).get("rubric")
+    try:
+        return value is not None and any(item.checked_by == "function" for item in parse_rubric(value).items)
+    except UsageError:
+        return False  # the row is refused where it is read
+
+
 def rubric_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of HealthBench with the columns of a prompt here: the id, the theme as the cohort, and the ideal completion
     as the reference. Any other row as it is.

@@ -116,6 +116,16 @@ def test_a_dataset_without_prompts_says_why(hub: Hub) -> None:
         read_prompts("hf:org/rows")
 
 
+def test_a_rubric_from_the_hub_runs_no_code_here(hub: Hub) -> None:
+    safe, unsafe = [{"criterion": "Is kind."}], [{"criterion": "Is kind.", "check": "own.py:check"}]
+    rows = [{"prompt": "safe", "rubric": safe}, {"prompt": "unsafe", "rubric": unsafe}]
+    _add(hub, train=json_lines(*rows))
+    assert [prompt.text for prompt in read_prompts("hf:org/rows")] == ["safe"]
+    _add(hub, "others", train=json_lines(rows[1]))
+    with pytest.raises(UsageError, match="function"):
+        read_prompts("hf:org/others")
+
+
 def test_a_gated_dataset_says_how_to_log_in(hub: Hub) -> None:
     _add(hub, train=json_lines(*ROWS))
     hub.repositories["datasets/org/rows"].gated = True
