@@ -101,6 +101,9 @@ def test_a_dry_run_with_a_served_judge_needs_no_server(job: Job) -> None:
         assert counted.calls == labelled(there).ledger.calls
     assert planned(there) == counted  # the server is gone
     assert "no server was contacted" in str(counted.assumed)
+    by_tables = planned({**job, "judges": [JudgeSpec(model="litellm:anthropic/claude-haiku-4-5")]})
+    assert "LiteLLM's tables" in str(by_tables.assumed)
+    assert "no server was contacted" not in str(by_tables.assumed)
     assert planned(job).assumed is None
     hosted = planned(job, judges="openai:gpt-4o-mini")
     assert hosted.calls == counted.calls

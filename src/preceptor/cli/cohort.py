@@ -11,7 +11,8 @@ from preceptor.cli import options as o
 @o.with_options(output=o.output)
 def cohort(
     traces: Annotated[
-        list[Path], typer.Argument(help="OpenTelemetry traces (OTLP JSON) or chat logs (JSON lines); several files.")
+        list[Path],
+        typer.Argument(help="OpenTelemetry traces (OTLP JSON), chat logs (JSON lines), hf:ORG/NAME; several."),
     ],
     out: Annotated[Path, typer.Option(help="File of prompts; new ones are added to it.")],
     cohort: Annotated[str, typer.Option(metavar="NAME", help="Cohort of the prompts.")] = "production",

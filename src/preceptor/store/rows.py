@@ -16,6 +16,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.extras import require
 from preceptor.store.hub.columns import in_our_columns
 from preceptor.store.hub.copies import copied_lines
+from preceptor.store.hub.joined import joined
 from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import place_of
 from preceptor.store.reading import check_file, parse_json, why_not_json
@@ -95,8 +96,7 @@ def _folder(path: Path) -> _Read:
 
 
 def _on_hub(name: str) -> _Read:
-    for place, line in copied_lines(name):
-        row = parse_line(line)
+    for place, row in joined((place, parse_line(line)) for place, line in copied_lines(name)):
         ours = row if isinstance(row, str) else in_our_columns(row)
         if isinstance(ours, dict) and names_function(ours):
             yield place, "rubric: an item is checked by a function, and a dataset from elsewhere runs no code here"

@@ -13,9 +13,10 @@ from typing import Any
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Message
+from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import place_of
 from preceptor.store.reading import check_file, parse_json, why_not_json
-from preceptor.store.rows import Malformed
+from preceptor.store.rows import Malformed, read_raw_rows
 from preceptor.store.trace_messages import UnreadableError, as_text, dicts, read_messages
 from preceptor.store.trace_spans import (
     failures,
@@ -198,7 +199,7 @@ def read_traces(paths: Iterable[Path]) -> Traces:
             if isinstance(value, Malformed):
                 reader.refuse(place, value.reason)
             else:
-                reader.value(place, path.name, value)
+                reader.value(place, str(path) if is_on_hub(path) else path.name, value)
     chats = [
         replace(step.chat, signals=step.chat.signals | reader.marks.get(trace, set()))
         for trace, steps in reader.steps.items()
@@ -238,7 +239,12 @@ def _chat(source: str, given: list[Message], answered: list[Message], signals: s
 
 
 def _values(path: Path) -> Iterator[tuple[str, Any]]:
-    """Place and content of each line that is JSON, or of each item of a file that is one JSON list or object."""
+    """Place and content of each line that is JSON, or of each item of a file that is one JSON list or object; of a
+    dataset on the hub, each row as a chat.
+    """
+    if is_on_hub(path):
+        yield from ((place, row if isinstance(row, Malformed) else _as_chat(row)) for place, row in read_raw_rows(path))
+        return
     check_file(path, "the traces")
     try:
         with path.open("rb") as stream:
@@ -258,6 +264,12 @@ def _values(path: Path) -> Iterator[tuple[str, Any]]:
                 yield from _lines(path, stream)
     except OSError as error:
         raise UsageError(f"{path}: the traces cannot be read: {error.strerror or error}") from error
+
+
+def _as_chat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a dataset as a row of a chat log."""
+    whole = isinstance(row.get("messages"), list)
+    return row if whole or "response" in row else row | {"response": row.get("reference")}
 
 
 def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[str, Any]]:

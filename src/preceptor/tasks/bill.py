@@ -19,7 +19,12 @@ ASSUMED = (
     "no server was contacted: each is assumed to return log-probabilities for conversations; a server without them "
     "needs several calls for each"
 )
-"""What a plan assumes."""
+"""What a plan assumes of servers."""
+BY_TABLES = (
+    "no provider was contacted: LiteLLM's tables say which models return log-probabilities; for the others, the calls "
+    "of all votes are counted"
+)
+"""What a plan assumes of models through LiteLLM."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,15 @@ def plan(
         if isinstance(judge, CascadeJudge) and len(costs) == len(bills)
         else None,
         estimated_on=len(comparisons),
-        assumed=ASSUMED if any(is_served(member.model.identity) for member in judges) else None,
+        assumed=_assumed([member.model.identity for member in judges]),
     )
+
+
+def _assumed(identities: Sequence[str]) -> str | None:
+    served = [identity for identity in identities if is_served(identity)]
+    by_tables = [identity.startswith("litellm:") for identity in served]
+    said = [*([ASSUMED] if not all(by_tables) else []), *([BY_TABLES] if any(by_tables) else [])]
+    return "; ".join(said) or None
 
 
 def _judge_bill(judge: MemberJudge, comparisons: Sequence[Comparison]) -> _Bill:

@@ -94,7 +94,8 @@ def cohort(
     The result is also written beside the prompts, as `NAME.summary.json`, and `CohortResult.load` reads it.
 
     Args:
-        traces: files of OpenTelemetry traces or chat logs, or chat logs as rows.
+        traces: files of OpenTelemetry traces or chat logs, datasets of chats on the hub (`hf:ORG/NAME`), or chat logs
+            as rows.
         out: the file of prompts.
         cohort: name of the cohort that the prompts belong to.
         limit: the largest number of prompts to add.
