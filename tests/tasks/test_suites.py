@@ -8,7 +8,7 @@ from preceptor.tasks.evaluate.suites import ALWAYS, BLIND_SPOTS, EVERY, evaluato
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_evaluator_is_a_shipped_constitution_with_criteria(name: str) -> None:
+def test_an_evaluator_is_a_shipped_constitution_with_criteria(name: str) -> None:
     assert load_constitution(name).score.criteria
 
 
@@ -24,9 +24,14 @@ def test_a_policy_trained_for_harmlessness_is_measured_for_needless_refusals_and
     assert "harmless" in reason
 
 
+def test_summaries_are_checked_against_their_texts_once() -> None:
+    assert evaluators_of("rlaif", "summarisation", context=True)[0] == (*ALWAYS, "groundedness")
+
+
 @pytest.mark.parametrize("trained_by", [None, "rules/own.toml"])
 def test_all_are_chosen_where_it_is_unknown_what_was_left_open(trained_by: str | None) -> None:
     assert evaluators_of("rlaif", trained_by)[0] == EVERY
+    assert evaluators_of("rlaif", trained_by, context=True)[0] == (*EVERY, "groundedness")
 
 
 def test_an_unknown_suite_is_refused_with_the_known_ones() -> None:

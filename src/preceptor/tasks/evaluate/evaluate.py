@@ -144,10 +144,10 @@ def evaluate(
 def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, progress: Progress) -> EvaluationResult:
     known_trainer = training_judge(job.policies)
     trainer = known_trainer if job.ask_training_judge else None
-    job = _with_suite(job, known_trainer)
     _check(job, trainer)
     progress.stage("reading the prompts")
     prompts = read_evaluation_prompts(job.policies, job.prompts, job.limit)
+    job = _with_suite(job, known_trainer, prompts)
     for prompt in prompts:
         asked_at(prompt)
     check_prompts(job.judges, prompts)
@@ -165,11 +165,12 @@ def _evaluate(job: EvaluationJob, audits: Sequence[JudgeAudit], output: Output, 
     return result
 
 
-def _with_suite(job: EvaluationJob, trainer: JudgeSpec | None) -> EvaluationJob:
+def _with_suite(job: EvaluationJob, trainer: JudgeSpec | None, prompts: Sequence[Prompt]) -> EvaluationJob:
     """The job with the constitutions of its suite among its rubrics."""
     if job.suite is None:
         return job
-    chosen, reason = evaluators_of(job.suite, trainer.constitution if trainer else None)
+    context = any("context" in prompt.metadata for prompt in prompts)
+    chosen, reason = evaluators_of(job.suite, trainer.constitution if trainer else None, context=context)
     return replace(job, rubrics=tuple(dict.fromkeys((*job.rubrics, *chosen))), suite=f"{job.suite}: {reason}")
 
 

@@ -18,26 +18,32 @@ BLIND_SPOTS: dict[str, tuple[str, ...]] = {
     "harmless": ("no_over_refusal", "no_over_apology", "no_sycophancy"),
     "honest": ("content_safety", "refuses_harm", "no_toxicity", "no_over_refusal"),
     "warm_tone": ("no_sycophancy", "no_over_apology", "content_safety"),
-    "summarisation": (),
+    "summarisation": ("groundedness",),
     "correct": ("no_sycophancy", "no_toxicity"),
 }
 """By the shipped constitution that a policy was trained by: what its principles say little or nothing about."""
-EVERY = tuple(sorted({*ALWAYS, *(name for names in BLIND_SPOTS.values() for name in names)}))
-"""All evaluators: for policies trained by a constitution of the user's own, or by nothing that is known."""
+GROUNDED = "groundedness"
+"""Where prompts have a context, whatever trained the policy."""
+EVERY = tuple(sorted({*ALWAYS, *(name for names in BLIND_SPOTS.values() for name in names)} - {GROUNDED}))
+"""For policies trained by a constitution of the user's own, or by nothing that is known."""
 
 
-def evaluators_of(suite: str, trained_by: str | None) -> tuple[tuple[str, ...], str]:
+def evaluators_of(suite: str, trained_by: str | None, *, context: bool = False) -> tuple[tuple[str, ...], str]:
     """The constitutions of a suite, and in words why these.
 
     Args:
         trained_by: the constitution of the judge that trained a policy, by name or path; None if there is none.
+        context: whether a prompt has a context in which answers should be grounded.
 
     Raises: UsageError for a name that is not a suite.
     """
     if suite not in (known := get_args(Suite)):
         raise UsageError(f'there is no suite "{suite}"; {nearest(suite, known)}')
     if trained_by is None:
-        return EVERY, "all evaluators, because no policy is a run with a training judge"
-    if trained_by not in BLIND_SPOTS:
-        return EVERY, f"all evaluators, because it is not known what {trained_by} leaves open"
-    return (*ALWAYS, *BLIND_SPOTS[trained_by]), f"what {trained_by}, by which a policy was trained, leaves open"
+        chosen, reason = EVERY, "all evaluators, because no policy is a run with a training judge"
+    elif trained_by not in BLIND_SPOTS:
+        chosen, reason = EVERY, f"all evaluators, because it is not known what {trained_by} leaves open"
+    else:
+        chosen = (*ALWAYS, *BLIND_SPOTS[trained_by])
+        reason = f"what {trained_by}, by which a policy was trained, leaves open"
+    return tuple(dict.fromkeys((*chosen, *([GROUNDED] if context else [])))), reason
