@@ -3,6 +3,7 @@
 import pytest
 
 from preceptor.core.rubric import rubric_of
+from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse
 from preceptor.evaluation.policies.rubric_items import RubricAnswer, items_met, rubric_measures
 
 RUBRIC = rubric_of(
@@ -42,3 +43,11 @@ def test_a_response_without_a_score_is_in_no_mean() -> None:
     [score] = [m for m in rubric_measures(answers) if m.name == "rubric score"]
     assert [(text.prompt_id, text.value) for text in score.texts] == [("q", 0.75)]
     assert rubric_measures([RubricAnswer("a", "p", "c", items_met(RUBRIC, ()))]) == []
+
+
+def test_a_response_without_a_rubric_is_written_as_before() -> None:
+    known = {"prompt_id": "p", "cohort": "c", "prompt": "q", "text": "t", "tokens": 1, "finished": True, "kl": None}
+    plain = MeasuredResponse.model_validate(known | {"judge_score": None, "choice_mass": None, "heldout_score": None})
+    assert "rubric" not in plain.model_dump(mode="json")
+    judged = plain.model_copy(update={"rubric": items_met(RUBRIC, (1.0, None, 0.5))})
+    assert MeasuredResponse.model_validate_json(judged.model_dump_json()) == judged

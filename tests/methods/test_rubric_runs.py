@@ -7,11 +7,14 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
+from preceptor.recipes.settings import RewardingJudgeSettings
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.evaluation import evaluate_run
+from preceptor.tasks.evaluate.evaluate import evaluate
 from small import JUDGE, RL, Told, known, shared
 
 RUBRIC = [
@@ -70,6 +73,33 @@ def test_a_run_by_rubrics_has_no_constitution_and_says_which_items_rose(tmp_path
     assert "rubric" in (directory.path / "report.md").read_text()
     rows = [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
     assert all("feedback" in row["sources"] for row in rows)
+
+
+def test_an_evaluation_asks_the_training_judge_by_rubrics_where_prompts_have_them(
+    tmp_path: Path, tiny_folder: Path
+) -> None:
+    directory, _ = finished(tmp_path, "direct_rlaif", [*with_rubrics(tmp_path, tiny_folder), *RL])
+    told, other = Told(), JudgeSpec(model="scripted:first")
+    answering = {"max_new_tokens": 6}
+    compared = evaluate(run=str(directory.path), judge=other, out=tmp_path / "a", answering=answering, progress=told)
+    assert known(compared.training_judge).variant == "rubric"
+    assert compared.training_win_rates
+    plain = evaluate(
+        run=str(directory.path), judge=other, prompts=["Say a", "Say b", "Say c"], out=tmp_path / "b",
+        answering=answering, progress=told,
+    )  # fmt: skip
+    assert plain.training_judge is None
+    assert any("3 of 3 prompts lack" in note for note in told.notes)
+
+
+def test_the_judge_of_an_evaluation_is_asked_as_in_training() -> None:
+    settings = {"mode": "rubric", "rubric": {"met": "threshold", "failed_items": "leave_out", "criteria": "one_call"}}
+    asked = RewardingJudgeSettings.model_validate(settings).evaluation_spec.resolved()
+    assert (asked.shown, asked.met, asked.failed_items, asked.criteria) == (
+        "rubric", "threshold", "leave_out", "one_call",
+    )  # fmt: skip
+    implicit = RewardingJudgeSettings.model_validate({"mode": "rubric", "rubric": {"aggregation": "implicit"}})
+    assert implicit.evaluation_spec.resolved().by_rubric.aggregation == "implicit"
 
 
 def test_the_best_of_n_by_rubric_reaches_the_most_points(tmp_path: Path, tiny_folder: Path) -> None:
