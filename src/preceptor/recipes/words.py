@@ -15,7 +15,7 @@ def rl_in_words(
     Args:
         feedback: whose reward AI feedback is, in the report's words, such as "the judge's".
     """
-    if functions.functions:
+    if functions.functions or functions.aggregation != "sum":
         parts = [f"{weight:g} × {name}" for name, weight in functions.weighted]
         if functions.feedback_weight:
             parts = [f"{functions.feedback_weight:g} × {feedback}", *parts]
