@@ -55,6 +55,7 @@ def test_each_check_says_who_decides(check: Any, by: str) -> None:
         (["a", {"criterion": " "}], ["item 2", "criterion"]),
         ([{"criterion": "a", "points": "2"}], ["item 1", "points", "number"]),
         ([{"criterion": "a", "points": 0}], ["item 1", "points", "other than 0"]),
+        ([{"criterion": "a", "points": -1e-9}], ["item 1", "points", "0.001"]),
         ([{"criterion": "a", "points": -1}], ["positive points"]),
         ([{"criterion": "a", "weight": "huge"}], ["item 1", "weight", "essential"]),
         ([{"criterion": "a", "check": "jugde"}], ["item 1", "check", '"judge"']),

@@ -13,7 +13,7 @@ from preceptor.core.validation import first_problem
 MOST_ITEMS = 500
 MOST_CHARACTERS = 10_000
 """Of one criterion."""
-MOST_POINTS = 1e6
+LEAST_POINTS, MOST_POINTS = 1e-3, 1e6
 WeightClass: TypeAlias = Literal["essential", "important", "optional", "pitfall"]
 POINTS: dict[WeightClass, float] = {"essential": 1.0, "important": 0.7, "optional": 0.3, "pitfall": -0.9}
 """Points of an item that states only its class (the weights of Gunjal et al. 2025, arXiv 2507.17746). The criterion of
@@ -63,8 +63,8 @@ class RubricItem(Frozen):
     @field_validator("points")
     @classmethod
     def _counts(cls, value: float) -> float:
-        if value == 0:
-            raise ValueError("expected points other than 0; an item without points changes nothing")
+        if abs(value) < LEAST_POINTS:
+            raise ValueError(f"expected points other than 0, of at least {LEAST_POINTS:g}; less changes nothing")
         return value
 
     @field_validator("check", mode="before")
