@@ -18,7 +18,7 @@ from preceptor.backends.connection import Connection
 from preceptor.core.errors import BudgetError, PreceptorError, UsageError
 from preceptor.store.ledger import Ledger
 from preceptor.tasks.candidates import Sampling
-from preceptor.tasks.label_ray import Coordinator
+from preceptor.tasks.label_ray_worker import Coordinator
 
 ray: Any = pytest.importorskip("ray", reason="ray is not installed: pip install 'preceptor[ray]'")
 

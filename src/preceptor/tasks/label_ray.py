@@ -11,35 +11,29 @@ import os
 import secrets
 import socket
 import sys
-from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, field, replace
-from importlib.metadata import version
-from itertools import islice
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
-from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
 from preceptor.backends.names import is_served
 from preceptor.core.errors import BudgetError, PreceptorError, UsageError
 from preceptor.core.extras import require
-from preceptor.judging.admission import Estimating
 from preceptor.judging.groups.design import read_design
-from preceptor.judging.label import InputRow, Judged, judge_rows
+from preceptor.judging.label import Judged
 from preceptor.judging.specs import model_names
 from preceptor.store.files import writing
-from preceptor.store.in_memory import name_of, remember
+from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
-from preceptor.store.shards import FOLDER, LEDGER, absorb_shards, shard
-from preceptor.tasks.label_job import JobFacts, LabelJob, Labeller, OpenModels, open_models
+from preceptor.store.shards import FOLDER, LEDGER, absorb_shards
+from preceptor.tasks.label_job import JobFacts, LabelJob, Labeller
+from preceptor.tasks.label_ray_worker import Coordinator, Done, Task, Worker, facts_of
 
 MOST_SHARDS = 1024
 """A labelling has at most this many shards, each of whole chunks; their places do not depend on the workers."""
-MOST_ATTEMPTS = 4
-"""A shard is not given out again after this many workers died over it: it may be what kills them."""
 _PATIENCE_S = 10.0
 """Seconds to wait for a cluster's machine."""
 _OBJECT_STORE = 256 << 20
@@ -121,180 +115,6 @@ def _one_line(ray: Any) -> Generator[None]:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What every worker is told."""
-
-    job: LabelJob
-    """With the worker's share of the limits of calls and tokens a minute."""
-    out: Path
-    folder: Path
-    """The current folder, which paths refer to."""
-    given: str
-    """What messages call the rows."""
-    preceptor: str = field(default_factory=lambda: version("preceptor"))
-
-    def enter(self) -> None:
-        """Has this process see paths and names as the one that gave the task.
-
-        Raises: UsageError where it cannot.
-        """
-        if version("preceptor") != self.preceptor:
-            raise UsageError(f"a worker has preceptor {version('preceptor')}, and this machine {self.preceptor}")
-        if not self.folder.is_dir():
-            raise UsageError(
-                f"{self.folder}: a worker does not see this folder; label on a disk that all machines share"
-            )
-        os.chdir(self.folder)
-        if self.given != str(self.job.data):
-            remember(self.job.data, self.given)
-
-
-def _facts(task: _Task) -> JobFacts | PreceptorError:
-    """Opens the models once, to learn who they are."""
-    try:
-        task.enter()
-        with Ledger(Path(":memory:")) as ledger:
-            return OpenModels.of(task.job, open_models(task.job), ledger).facts
-    except PreceptorError as error:
-        return error
-
-
-class Coordinator:
-    """One for all workers: hands out the budget, and tells them to stop. Runs where the command runs."""
-
-    def __init__(self, left: float | None) -> None:
-        self._left = left
-        self._granted: dict[str, float] = {}
-        """Dollars that a shard may spend in all, or has spent."""
-        self._attempts = Counter[str]()
-        self._stopped = False
-        self._refused = 0.0
-
-    def begin(self, name: str) -> int:
-        """How often a shard was given out by now; 0 if it is not to be labelled any more."""
-        self._attempts[name] += 1
-        return 0 if self._stopped else self._attempts[name]
-
-    def grant(self, name: str, dollars: float) -> bool:
-        """Whether the calls of a shard may cost this much in all."""
-        more = dollars - self._granted.get(name, 0.0)
-        if self._left is not None and more > 0.0:
-            if more > self._left:
-                self._refused = more
-                return False
-            self._left -= more
-            self._granted[name] = dollars
-        return True
-
-    def settle(self, name: str, spent: float) -> None:
-        """Takes back what a shard was granted and has not spent."""
-        if self._left is not None:
-            self._left += self._granted.get(name, 0.0) - spent
-            self._granted[name] = spent
-
-    def refused(self) -> float:
-        """Dollars of the last call that the budget did not allow."""
-        return self._refused
-
-    def stop(self) -> None:
-        """Tells workers to stop after the chunk in hand."""
-        self._stopped = True
-
-    def stopped(self) -> bool:
-        """Whether workers are to stop."""
-        return self._stopped
-
-
-class _ShardLedger(Ledger):
-    """The ledger of a shard, whose budget is what the coordinator grants."""
-
-    def __init__(self, path: Path, budget: float | None, earlier: Path, name: str, coordinator: Any) -> None:
-        self._name, self._coordinator = name, coordinator
-        super().__init__(path, budget, earlier)
-
-    def within_budget(self, dollars: float) -> bool:
-        if self.budget is None:
-            return True
-        import ray
-
-        return ray.get(self._coordinator.grant.remote(self._name, dollars))
-
-
-@dataclass
-class _Done:
-    """What a worker sends back for a shard."""
-
-    chunks: list[Judged] = field(default_factory=list)
-    asked: int = 0
-    hits: int = 0
-    error: PreceptorError | None = None
-
-
-class _Worker:
-    """An actor that holds open models and labels one shard after the other."""
-
-    def __init__(self, task: _Task, at_once: int, coordinator: Any) -> None:
-        self._task, self._at_once, self._coordinator = task, at_once, coordinator
-        self._models: dict[str, LanguageModel] = {}
-        self._estimating: list[Estimating] = []
-        """What the calls of earlier shards have shown."""
-        self._rows: Iterator[InputRow] = iter(())
-        self._place = -1
-        """Number of the next row of `_rows`."""
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[_Done]]:
-        """Labels the shard that a batch of one row names."""
-        done = _Done()
-        try:
-            self._label(str(batch["name"][0]), int(batch["start"][0]), int(batch["stop"][0]), done)
-        except PreceptorError as error:
-            done.error = error
-        return {"done": [done]}
-
-    def _label(self, name: str, start: int, stop: int, done: _Done) -> None:
-        import ray
-
-        attempt: int = ray.get(self._coordinator.begin.remote(name))
-        if not attempt:
-            return
-        if attempt > MOST_ATTEMPTS:
-            raise PreceptorError(
-                f"{MOST_ATTEMPTS} workers were killed while they labelled rows {start + 1} to {stop}: a judge may need "
-                "more memory than there is"
-            )
-        if not self._models:
-            self._task.enter()
-            self._models = open_models(self._task.job)
-        rows, earlier = self._read(start, stop), self._task.out / LEDGER
-        with (
-            shard(self._task.out, name) as path,
-            _ShardLedger(path, self._task.job.budget, earlier, name, self._coordinator) as ledger,
-        ):
-            models = OpenModels.of(self._task.job, self._models, ledger)
-            self._estimating = self._estimating or [model.estimating for model in models.recorded]
-            for model, known in zip(models.recorded, self._estimating, strict=True):
-                model.estimating = known
-            try:
-                for chunk in judge_rows(iter(rows), models.judge, self._at_once, models.trajectory_judge):
-                    done.chunks.append(chunk)
-                    if ray.get(self._coordinator.stopped.remote()):
-                        break
-            finally:
-                done.asked, done.hits = models.asked, models.hits
-                ray.get(self._coordinator.settle.remote(name, ledger.spent))
-
-    def _read(self, start: int, stop: int) -> list[InputRow]:
-        """Rows of the input. Shards mostly come in order, so the file is read about once."""
-        if not 0 <= self._place <= start:
-            self._rows, self._place = self._task.job.expected_rows(), 0
-        rows = list(islice(self._rows, start - self._place, stop - self._place))
-        self._place = stop
-        if len(rows) < stop - start:
-            raise PreceptorError(f"{self._task.job.data}: a worker sees other rows in this file than this machine")
-        return rows
-
-
 class _RayLabeller:
     """A `Labeller` whose work is done on a cluster."""
 
@@ -308,10 +128,10 @@ class _RayLabeller:
             raise UsageError(f"the Ray cluster has {most} {unit}, too few for {workers or 1} workers with one each")
         self._workers = workers or most
         own = replace(job, connection=_share(job.connection, self._workers))
-        self._task = _Task(own, out, Path.cwd(), name_of(job.data))
+        self._task = Task(own, out, Path.cwd(), name_of(job.data))
         self.asked = self.hits = 0
         self.paces: list[str] = []
-        opened = ray.remote(num_cpus=1, num_gpus=self._gpus, max_calls=1)(_facts).remote(self._task)
+        opened = ray.remote(num_cpus=1, num_gpus=self._gpus, max_calls=1)(facts_of).remote(self._task)
         facts: JobFacts | PreceptorError = ray.get(opened)
         if isinstance(facts, PreceptorError):
             raise facts
@@ -362,7 +182,7 @@ class _RayLabeller:
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
         labelled = data.from_items(shards, override_num_blocks=len(shards)).map_batches(
-            _Worker,
+            Worker,
             fn_constructor_args=(self._task, self.facts.at_once, coordinator),
             batch_size=1,
             compute=data.ActorPoolStrategy(size=min(self._workers, len(shards))),
@@ -378,8 +198,8 @@ class _RayLabeller:
             if done.error is not None:
                 raise done.error
 
-    def _counted(self, row: dict[str, Any]) -> _Done:
-        done: _Done = row["done"]
+    def _counted(self, row: dict[str, Any]) -> Done:
+        done: Done = row["done"]
         self.asked += done.asked
         self.hits += done.hits
         return done
