@@ -17,7 +17,7 @@ def test_groups_without_variance_are_told() -> None:
     metrics = [step(1, 0.0, equal_groups=3, short_groups=0), step(2, 1.0, equal_groups=4, short_groups=1)]
     told = " ".join(groups_in_words(metrics))
     assert "7 groups" in told
-    assert "skipped: 1." in told
+    assert "skip: 1." in told
     assert "replaced" not in told
     [replaced] = groups_in_words([step(1, 0.0, resampled_groups=5, discarded_tokens=120)])
     assert "5 more groups" in replaced

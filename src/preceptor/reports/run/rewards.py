@@ -29,7 +29,7 @@ def groups_in_words(metrics: Sequence[Facts]) -> Iterator[str]:
     if equal:
         yield f"In {equal} groups of training all rewards were equal, so they told no response from another."
     if short:
-        yield f"Groups in which fewer than two responses had a reward, and which were skipped: {short}."
+        yield f"Groups in which fewer than two responses had a reward, which RLOO, GRPO and online DPO skip: {short}."
     if replaced := _total(metrics, "resampled_groups"):
         tokens = _total(metrics, "discarded_tokens")
         yield f"{replaced} more groups had been sampled ({tokens} tokens) and judged, and were replaced for this."
