@@ -114,10 +114,15 @@ def test_the_best_of_n_by_rubric_reaches_the_most_points(tmp_path: Path, tiny_fo
     assert "rubric of the prompt" in (directory.path / "report.md").read_text()
 
 
-def test_a_prompt_without_a_rubric_is_named_before_anything_is_spent(tmp_path: Path, tiny_folder: Path) -> None:
-    overrides = with_rubrics(tmp_path, tiny_folder, leave_out=5)
+@pytest.mark.parametrize(
+    ("recipe", "asked"), [("direct_rlaif", BY_RUBRIC), ("dpo", ["judge.variant=rubric"]), ("best_of_n", BY_RUBRIC)]
+)
+def test_a_prompt_without_a_rubric_is_named_before_anything_is_spent(
+    tmp_path: Path, tiny_folder: Path, recipe: str, asked: list[str]
+) -> None:
+    overrides = with_rubrics(tmp_path, tiny_folder, leave_out=5)[:-2]
     with pytest.raises(UsageError, match='"id-5" has no rubric'):
-        RunDirectory.create(tmp_path / "run", load_recipe("direct_rlaif", [*overrides, *RL]))
+        RunDirectory.create(tmp_path / "run", load_recipe(recipe, [*overrides, *JUDGE, *asked]))
     assert not (tmp_path / "run").exists()
 
 

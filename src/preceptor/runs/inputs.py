@@ -108,7 +108,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
     held_out_judge = recipe.held_out_judge
     held_out_constitution = None if held_out_judge is None else _check_held_out_judge(held_out_judge)
     prompts = _limited(read_prompts(recipe.prompts), recipe.limit)
-    if judge is not None and judge.by_rubric is not None:
+    if judge is not None and _needs_rubrics(judge):
         check_rubrics(prompts)
     held_out = check_split(prompts, recipe).held_out
     references = read_prompts(recipe.evaluation.references)
@@ -195,6 +195,13 @@ def _check_judge(judge: JudgeSettings) -> Constitution | None:
         check_name(judge.escalation.model)
         _check_scoring(judge.escalation.after(judge), "judge.escalation")
     return constitution
+
+
+def _needs_rubrics(judge: JudgeSettings) -> bool:
+    """Whether the judge scores, or compares, by the rubrics of prompts."""
+    if isinstance(judge, ComparingJudgeSettings) and judge.compares:
+        return judge.spec.resolved().shown == "rubric"
+    return judge.by_rubric is not None
 
 
 def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> Constitution:
