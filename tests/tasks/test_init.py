@@ -44,12 +44,17 @@ def test_every_field_of_a_constitution_is_in_the_file(model: type[BaseModel], tm
         assert re.search(rf"\b{field}\b", text), field
 
 
-def test_the_second_form_in_the_file_is_valid_too(tmp_path: Path) -> None:
+def test_the_other_forms_in_the_file_are_valid_too(tmp_path: Path) -> None:
     init(tmp_path)
     text = (tmp_path / "constitution.toml").read_text()
-    table = text[: text.index("[score]")] + re.sub(r"(?m)^# ?", "", text[text.index("# [[score.criteria]]") :])
-    settings = tomllib.loads(table)
-    assert Constitution.model_validate(settings).score.criteria[0].name == "friendly"
+    common, second, third = text[: text.index("[score]")], "# [[score.criteria]]", "# [[score.claims.exemplars]]"
+    end = text.index("#\n# The third form")
+    by_criteria = re.sub(r"(?m)^# ?", "", text[text.index(second) : end])
+    by_claims = re.sub(r"(?m)^# ?", "", text[text.index(third) :])
+    assert Constitution.model_validate(tomllib.loads(common + by_criteria)).score.criteria[0].name == "friendly"
+    claims = Constitution.model_validate(tomllib.loads(common + by_claims)).score.claims
+    assert claims is not None
+    assert claims.exemplars[0].claims[1].answer == "absent"
 
 
 def test_a_folder_that_has_such_files_is_refused(tmp_path: Path) -> None:
