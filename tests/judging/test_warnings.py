@@ -87,7 +87,8 @@ SOUND = [preferred(0.8, 0.7), preferred(0.2, 0.3), preferred(0.75, 0.9), preferr
         (
             [
                 *SOUND * 10,
-                *[JudgeFailure(reason=reason, detail="x") for reason in ("no_answer", *["unfinished_thought"] * 2)],
+                JudgeFailure(reason="no_answer", detail="x"),
+                *[JudgeFailure(reason="unfinished_thought", detail="x")] * 2,
             ],
             "failures",
             "failed on 3 of 43 comparisons (7.0%: 1 no answer, 2 unfinished thought): its tokens run out",
