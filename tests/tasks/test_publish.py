@@ -135,8 +135,9 @@ def test_more_is_sent_only_when_named(hub: Hub, labels: LabelResult) -> None:
     assert any("ledger.sqlite" in warning and "not checked" in warning for warning in published.warnings)
 
 
-@pytest.mark.parametrize("name", ["nothing.txt", "../outside.txt", "link.txt", "/etc/hostname"])
+@pytest.mark.parametrize("name", ["nothing.txt", "../outside.txt", "link.txt", "/etc/hostname", "../HERE/summary.json"])
 def test_nothing_outside_the_folder_is_sent(labels: LabelResult, name: str) -> None:
+    name = name.replace("HERE", labels.path.name)
     (labels.path.parent / "outside.txt").write_text("mine")
     (labels.path / "link.txt").symlink_to(labels.path.parent / "outside.txt")
     with pytest.raises(UsageError, match=r"no .* in it"):

@@ -24,6 +24,8 @@ def load_object(name: str, what: str, form: str) -> Any:
     place, colon, attribute = name.rpartition(":")
     if not (colon and place and attribute):
         raise UsageError(f'{what} "{name}": expected package.module:{form}, or path/file.py:{form} for a file')
+    if not place.endswith(".py") and ("/" in place or place.startswith(".")):
+        raise UsageError(f'{what} "{name}": the name of a file ends in .py, as in path/file.py:{form}')
     if place.endswith(".py") and Path(place).exists():
         check_file(Path(place), f"{what}'s file")
     module = _module(name, what, form, place)

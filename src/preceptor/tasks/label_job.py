@@ -18,10 +18,11 @@ from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.groups.design import PairDesign, read_design
 from preceptor.judging.label import InputRow, Judged, judge_rows
 from preceptor.judging.recorded import RecordedModel
+from preceptor.judging.rubrics.items import check_items
 from preceptor.judging.specs import JudgeSpec, build_judge, check_prices, model_names
 from preceptor.judging.steps import TrajectoryJudge
 from preceptor.store.batches import BatchFolder
-from preceptor.store.comparisons import read_comparisons
+from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
 from preceptor.store.rows import Malformed
@@ -125,14 +126,20 @@ class Census:
 
 
 def take_census(job: LabelJob) -> Census:
-    """Reads the whole input once, so that its length is known and unusable rows are reported before any call.
+    """Reads the whole input once, so that its length is known, and unusable rows and checks are reported before any
+    call.
 
-    Raises: UsageError when there is nothing to label, and on an unusable row if the job is strict.
+    Raises: UsageError when there is nothing to label, on a check of a rubric that cannot be used if a judge goes by
+        rubrics, and on an unusable row if the job is strict.
     """
     rows = malformed = 0
     examples: list[Malformed] = []
+    by_rubrics, checked = any(spec.goes_by_rubrics for spec in job.judges), None
     for row in job.expected_rows():
         rows += 1
+        if by_rubrics and isinstance(row, ComparisonRow) and row.comparison.prompt.rubric not in (None, checked):
+            checked = row.comparison.prompt.rubric
+            check_items(checked, row.comparison.prompt)
         if isinstance(row, Malformed):
             malformed += 1
             if len(examples) < _SHOWN:

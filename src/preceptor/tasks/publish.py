@@ -148,7 +148,7 @@ def _within(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     for name in names:
         path = folder / name
         for each in _files(path) if path.is_dir() else [path]:
-            if not each.is_file() or not each.resolve().is_relative_to(folder.resolve()):
+            if ".." in Path(name).parts or not each.is_file() or not each.resolve().is_relative_to(folder.resolve()):
                 raise UsageError(f"{folder}: there is no {name} in it that can be published")
             files[each.relative_to(folder).as_posix()] = each
     return files

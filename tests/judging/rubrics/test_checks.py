@@ -172,6 +172,9 @@ def wrong(prompt, response):
 def large(prompt, response):
     return 2
 
+def quits(prompt, response):
+    raise SystemExit(3)
+
 number = 3
 """
 
@@ -186,11 +189,11 @@ def functions(tmp_path: Path) -> Path:
 def test_the_answers_of_a_users_function(functions: Path) -> None:
     answers = {
         name: UserCheck(f"{functions}:{name}").check(PROMPT, Response(prompt_id="p", text="It is blue."))
-        for name in ("named", "half", "unsure", "broken", "wrong", "large")
+        for name in ("named", "half", "unsure", "broken", "wrong", "large", "quits")
     }
     assert (answers["named"], answers["half"], answers["unsure"]) == (1.0, 0.5, None)
     assert UserCheck(f"{functions}:named").check(PROMPT, Response(prompt_id="p", text="Red.")) == 0.0
-    for name, said in (("broken", "ZeroDivisionError"), ("wrong", "'yes'"), ("large", "2")):
+    for name, said in (("broken", "ZeroDivisionError"), ("wrong", "'yes'"), ("large", "2"), ("quits", "SystemExit")):
         answer = answers[name]
         assert isinstance(answer, JudgeFailure) and said in answer.detail and not answer.transient
 
@@ -200,3 +203,5 @@ def test_what_is_no_function_is_refused(functions: Path) -> None:
         UserCheck(f"{functions}:number")
     with pytest.raises(UsageError, match="named"):
         UserCheck(f"{functions}:name")
+    with pytest.raises(UsageError, match=r"ends in \.py"):
+        UserCheck("../own_checks:named")

@@ -260,7 +260,7 @@ class UserCheck:
         """The function's answer."""
         try:
             answer = self._function(prompt, response)
-        except Exception as error:  # a user's code may raise anything
+        except (Exception, SystemExit) as error:  # a user's code may raise anything
             last = traceback.extract_tb(error.__traceback__)[-1]
             return _failure(f"the check {self.name} raised {_named(error)} ({last.filename}:{last.lineno})")
         return answer if answer is None else self._share(answer)

@@ -54,11 +54,19 @@ def check_rubrics(prompts: Sequence[Prompt]) -> None:
     for prompt in prompts:
         if prompt.rubric is None:
             raise UsageError(without_rubric(prompt).detail)
-        for number, item in enumerate(prompt.rubric.items, 1):
-            try:
-                _prepare(item)
-            except UsageError as error:
-                raise UsageError(f'the prompt "{prompt.id}": rubric item {number}: {error}') from error
+        check_items(prompt.rubric, prompt)
+
+
+def check_items(rubric: Rubric, prompt: Prompt) -> None:
+    """Checks that the verifiers and functions of a prompt's rubric can be used.
+
+    Raises: as `check_rubrics`.
+    """
+    for number, item in enumerate(rubric.items, 1):
+        try:
+            _prepare(item)
+        except UsageError as error:
+            raise UsageError(f'the prompt "{prompt.id}": rubric item {number}: {error}') from error
 
 
 def without_rubric(prompt: Prompt) -> JudgeFailure:
