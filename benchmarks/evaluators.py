@@ -120,20 +120,21 @@ def scores(judge: ScoreJudge, pairs: Sequence[Pair]) -> list[tuple[Score, Score]
 
 def row(evaluator: str, pairs: Sequence[Pair], scored: Sequence[tuple[Score, Score]]) -> str:
     """A line of the table, with 95% intervals."""
-    lower = [[_lower(sound, faulty)] for sound, faulty in scored]
+    lower = [[scored_lower(sound, faulty)] for sound, faulty in scored]
     found = [[float(faulty.rescaled < 0.0)] for _, faulty in scored]
     alarms = [[float(sound.rescaled < 0.0)] for sound, _ in scored]
-    cells = " | ".join(_share(values) for values in (lower, found, alarms))
+    cells = " | ".join(share_in_words(values) for values in (lower, found, alarms))
     return f"| `{evaluator}` | {len(scored)} of {len(pairs)} | {cells} |"
 
 
-def _lower(sound: Score, faulty: Score) -> float:
+def scored_lower(sound: Score, faulty: Score) -> float:
     """1 if the fault scores lower, one half for the same score."""
     difference = sound.expectation - faulty.expectation
     return 0.5 if abs(difference) < 1e-9 else float(difference > 0.0)
 
 
-def _share(values: Sequence[Sequence[float]]) -> str:
+def share_in_words(values: Sequence[Sequence[float]]) -> str:
+    """A share with its 95% interval, prompts being the sample."""
     estimate = rate_by_prompt(values)
     if estimate is None or estimate.low is None or estimate.high is None:
         return "unknown"

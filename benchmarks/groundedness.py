@@ -1,4 +1,4 @@
-"""What a judge notices of swapped numbers and names: `python -m benchmarks.groundedness SUMMARIES --judge MODEL`.
+"""How often a judge notices swapped numbers and names: `python -m benchmarks.groundedness SUMMARIES --judge MODEL`.
 
 SUMMARIES holds JSON lines with a `text` and its `summaries`, written by people. In the first summary of each row, one
 number or name that the text also has is swapped for another that it does not have. The judge sees both, and the table
@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from benchmarks.evaluators import scored_lower, share_in_words
 from preceptor.backends.base import Admission, CompleteRequest, Completion, Indexed, LanguageModel
 from preceptor.backends.resolve import open_model
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import JudgeFailure, Prompt, Response, Score
-from preceptor.evaluation.intervals import rate_by_prompt
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.groundedness import GroundedScore
 from preceptor.judging.inputs import as_prompt
@@ -158,21 +158,9 @@ def row(way: str, seen: Sequence[Seen], failed: int, seconds: float) -> str:
     """A line of the table, with 95% intervals."""
     found = [[float(marked(s.swapped))] for s in seen]
     alarms = [[float(marked(s.sound))] for s in seen]
-    lower = [[_lower(s.sound, s.swapped)] for s in seen]
-    cells = " | ".join(_share(values) for values in (found, alarms, lower))
+    lower = [[scored_lower(s.sound, s.swapped)] for s in seen]
+    cells = " | ".join(share_in_words(values) for values in (found, alarms, lower))
     return f"| {way} | {len(seen)} | {failed} | {cells} | {seconds / max(1, 2 * len(seen)):.1f} |"
-
-
-def _lower(sound: Score, swapped: Score) -> float:
-    difference = sound.expectation - swapped.expectation
-    return 0.5 if abs(difference) < 1e-9 else float(difference > 0.0)
-
-
-def _share(values: Sequence[Sequence[float]]) -> str:
-    estimate = rate_by_prompt(values)
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return "unknown"
-    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
 
 
 def of_claims(seen: Sequence[Seen]) -> str:

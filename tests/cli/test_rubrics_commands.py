@@ -30,7 +30,8 @@ def test_a_dry_run_writes_nothing(
 ) -> None:
     options = ("--model", "scripted:random", "--items", "2", "--candidates", "3", "--dry-run")
     plan = printed(capsys, monkeypatch, "write", rows, *options)
-    assert plan["calls"] == 3 * (1 + 1 + 2 + 2 * 2 * 3)  # writing, an answer, rephrasings, items twice on 3 responses
+    # For each prompt: write the items, sample a response, rephrase 2 items, judge both forms on 3 responses.
+    assert plan["calls"] == 3 * (1 + 1 + 2 + 2 * 2 * 3)
     assert [path.name for path in Path().iterdir()] == [rows]
 
 

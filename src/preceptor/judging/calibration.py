@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.odds import log_odds, sigmoid
 from preceptor.core.types import Frozen, HumanLabel, Integer, JsonObject, Preference, Presentation, Rater, Real
-from preceptor.core.validation import first_problem
+from preceptor.judging import saved
 from preceptor.judging.combine import Combine, combine
 from preceptor.store.files import write_json
-from preceptor.store.reading import check_file, parse_json, why
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,16 +146,7 @@ def check_replaceable(path: Path) -> None:
 
     Raises: UsageError when the path holds anything else.
     """
-    try:
-        if not path.exists() or (path.is_file() and path.stat().st_size == 0):
-            return
-        load(path)
-    except UsageError as error:
-        raise UsageError(
-            f"{path}: exists and is not a calibration, so it is not replaced; name another file"
-        ) from error
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be a calibration's file: {error.strerror or error}") from error
+    saved.check_replaceable(path, load, "calibration")
 
 
 _REMEDY = "give a file that `preceptor audit --save-calibration` wrote"
@@ -169,15 +159,7 @@ def save(calibration: Calibration, path: Path) -> None:
 
 def load(path: Path) -> Calibration:
     """Reads a calibration that `save` wrote. Raises: UsageError that says what is wrong with the file."""
-    check_file(path, "the calibration")
-    try:
-        return Calibration.model_validate(parse_json(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path}: the calibration cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        raise UsageError(f"{path}: not a calibration: {first_problem(error)}; {_REMEDY}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not a calibration: not a JSON file: {why(error)}; {_REMEDY}") from error
+    return saved.read_saved(Calibration, path, "calibration", _REMEDY)
 
 
 @dataclass(frozen=True)

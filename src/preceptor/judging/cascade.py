@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
@@ -27,12 +27,11 @@ from preceptor.core.types import (
     Usage,
     total_usage,
 )
-from preceptor.core.validation import first_problem
+from preceptor.judging import saved
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.judge_spec import JudgeSpec
 from preceptor.store.files import write_json
 from preceptor.store.preference_row import UNSURE
-from preceptor.store.reading import check_file, parse_json, why
 
 Share = Annotated[Real, Field(ge=0, le=1)]
 
@@ -191,15 +190,7 @@ def save(cascade: Cascade, path: Path) -> None:
 
 def load(path: Path) -> Cascade:
     """Reads a cascade that `save` wrote. Raises: UsageError that says what is wrong with the file."""
-    check_file(path, "the cascade")
-    try:
-        return Cascade.model_validate(parse_json(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{path}: the cascade cannot be read: {error.strerror or error}") from error
-    except ValidationError as error:
-        raise UsageError(f"{path}: not a cascade: {first_problem(error)}; {_REMEDY}") from error
-    except ValueError as error:
-        raise UsageError(f"{path}: not a cascade: not a JSON file: {why(error)}; {_REMEDY}") from error
+    return saved.read_saved(Cascade, path, "cascade", _REMEDY)
 
 
 def check_replaceable(path: Path) -> None:
@@ -207,11 +198,4 @@ def check_replaceable(path: Path) -> None:
 
     Raises: UsageError when the path holds anything else.
     """
-    try:
-        if not path.exists() or (path.is_file() and path.stat().st_size == 0):
-            return
-        load(path)
-    except UsageError as error:
-        raise UsageError(f"{path}: exists and is not a cascade, so it is not replaced; name another file") from error
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be a cascade's file: {error.strerror or error}") from error
+    saved.check_replaceable(path, load, "cascade")

@@ -20,7 +20,7 @@ THREE = rubric_of([{"criterion": "a", "points": 3}, "b", {"criterion": "c", "poi
 
 
 def judged(p: float) -> ItemJudgement:
-    """An item that a judge says is met with this probability."""
+    """The judgement of an item that is met with this probability."""
     return ItemJudgement(met=p, verdict=Verdict(probabilities={"yes": p, "no": 1 - p, "unclear": 0.0}, choice_mass=0.8))
 
 

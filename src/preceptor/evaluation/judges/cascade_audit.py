@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def audit_cascade(
     runs: Sequence[JudgeRun], labels: Sequence[str], *, agreement: float, certainty: float
 ) -> CascadeAudit:
-    """Certifies thresholds on half of the prompts, and measures them on the others.
+    """Certifies thresholds on one half of the prompts and measures them on the other half.
 
     Args:
         runs: the judges, in the order in which a cascade asks them, on the same rows.

@@ -41,7 +41,7 @@ class Case:
 
     @property
     def shown(self) -> Labelled | None:
-        """The first label that names a better response: the writer sees this pair, and so it tests no item."""
+        """The first label that names a better response. The writer sees this pair, so it cannot test the items."""
         return next((label for label in self.labels if label.p_a != 0.5), None)
 
     @property
