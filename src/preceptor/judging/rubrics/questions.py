@@ -14,7 +14,7 @@ from preceptor.judging.render import tagged, visible, without_tags
 
 YES, NO, UNCLEAR = ANSWERS = ("yes", "no", "unclear")
 """What a judge may say of a criterion; `unclear` is "cannot assess"."""
-ITEM_ENDING = "Criterion met:"
+ITEM_ENDING = "Answer:"
 SCORE_ENDING = "Final score:"
 ITEM_REASON = "Say in two to four sentences what in the response speaks for and against it. Do not answer yet."
 SCORE_REASON = "Say in two to four sentences which criteria the response meets and which not. Do not give a score yet."
@@ -23,6 +23,10 @@ TASK = (
     "the response does what the criterion says."
 )
 IMPLICIT_TASK = "You score a response by the criteria below, and by nothing else."
+ITEM_ANSWER = (
+    f"Answer with one word in lower case: {YES} if it does, {NO} if it does not, or {UNCLEAR}, only if what is shown "
+    "does not let anyone tell."
+)
 UNCLEAR_MEANS = f'Answer "{UNCLEAR}" only if what is shown does not let anyone tell.'
 COMPARED = "The reference is a right answer to the prompt; compare the response with it."
 IMPLICIT_QUESTION = (
@@ -30,7 +34,7 @@ IMPLICIT_QUESTION = (
     "Score it from 1 to 10, where\n1: it meets none of the criteria, or its faults outweigh all that it meets\n"
     "10: it meets all criteria and has none of the faults"
 )
-TEMPLATES = (TASK, IMPLICIT_TASK, UNCLEAR_MEANS, COMPARED, IMPLICIT_QUESTION, ITEM_ENDING, *ANSWERS)
+TEMPLATES = (TASK, IMPLICIT_TASK, ITEM_ANSWER, UNCLEAR_MEANS, COMPARED, IMPLICIT_QUESTION, ITEM_ENDING, *ANSWERS)
 """All that can change an opinion besides prompt, response and rubric."""
 _REFERENCE_TAG = re.compile(r"<(\s*(?:/\s*)?reference\b[^<>]{0,80})>?", re.IGNORECASE)
 
@@ -42,7 +46,7 @@ def item_text(item: RubricItem, prompt: str, response: str, reference: str | Non
         reference: the prompt's reference answer, for an item that is compared with it.
     """
     shown = _shown(prompt, response, reference)
-    asked = f"Criterion: {_criterion(item)}\n\nDoes the response meet this criterion? {UNCLEAR_MEANS}"
+    asked = f"Criterion: {_criterion(item)}\n\nDoes the response meet this criterion? {ITEM_ANSWER}"
     return f"{TASK}\n\n{shown}\n\n{asked}"
 
 
