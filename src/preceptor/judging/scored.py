@@ -35,8 +35,8 @@ from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.store.ledger import Ledger
 
-_Key: TypeAlias = tuple[str, tuple[Message, ...], str, tuple[Message, ...]]
-"""What a score depends on: the prompt's id and conversation, the response's text and trajectory."""
+Key: TypeAlias = tuple[str, tuple[Message, ...], str | None, str | None, str, tuple[Message, ...]]
+"""What a score depends on: the prompt's id, conversation, reference and rubric, the response's text and trajectory."""
 
 
 class ScoredPairJudge:
@@ -66,13 +66,13 @@ class ScoredPairJudge:
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """
-        items = _distinct(comparisons)
+        items = responses_of(comparisons)
         scores = dict(zip(items, self._scoring.score(list(items.values())), strict=True))
-        return [self._preference(c, scores[_key(c.prompt, c.a)], scores[_key(c.prompt, c.b)]) for c in comparisons]
+        return [self._preference(c, scores[key_of(c.prompt, c.a)], scores[key_of(c.prompt, c.b)]) for c in comparisons]
 
     def demand(self, comparisons: Sequence[Comparison]) -> Demand:
         """The cost of judging the comparisons if none of their responses has a score on record."""
-        return self._scoring.demand(list(_distinct(comparisons).values()))
+        return self._scoring.demand(list(responses_of(comparisons).values()))
 
     def _preference(
         self, comparison: Comparison, a: Score | JudgeFailure, b: Score | JudgeFailure
@@ -156,9 +156,12 @@ def check_scoring(constitution: Constitution, settings: PairwiseSettings) -> Non
         )
 
 
-def _distinct(comparisons: Sequence[Comparison]) -> dict[_Key, tuple[Prompt, Response]]:
-    return {_key(c.prompt, response): (c.prompt, response) for c in comparisons for response in (c.a, c.b)}
+def responses_of(comparisons: Sequence[Comparison]) -> dict[Key, tuple[Prompt, Response]]:
+    """The responses of comparisons, each once, with their prompts."""
+    return {key_of(c.prompt, response): (c.prompt, response) for c in comparisons for response in (c.a, c.b)}
 
 
-def _key(prompt: Prompt, response: Response) -> _Key:
-    return prompt.id, prompt.conversation, response.text, response.trajectory
+def key_of(prompt: Prompt, response: Response) -> Key:
+    """What tells a response apart from others whose score may differ."""
+    rubric = prompt.rubric and prompt.rubric.hash
+    return prompt.id, prompt.conversation, prompt.reference, rubric, response.text, response.trajectory

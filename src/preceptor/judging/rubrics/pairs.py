@@ -6,19 +6,17 @@ p_a = P(score of a > score of b) + p_tie / 2. No constitution takes part, and no
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Literal
 
 from preceptor.backends.base import LanguageModel
-from preceptor.core.types import Comparison, JudgeFailure, Message, Preference, Presentation, Prompt, Response
+from preceptor.core.types import Comparison, JudgeFailure, Preference, Presentation
 from preceptor.judging.ask import Demand
 from preceptor.judging.combine import voted
 from preceptor.judging.rubrics.aggregate import RubricScore, higher
 from preceptor.judging.rubrics.judge import RubricJudge
+from preceptor.judging.scored import key_of, responses_of
 from preceptor.judging.settings import PairwiseSettings
 from preceptor.store.ledger import Ledger
-
-_Key: TypeAlias = tuple[str, tuple[Message, ...], str | None, str | None, str, tuple[Message, ...]]
-"""What a score depends on: the prompt's id, conversation, reference and rubric, the response's text and trajectory."""
 
 
 class RubricPairJudge:
@@ -43,13 +41,13 @@ class RubricPairJudge:
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """
-        items = _distinct(comparisons)
+        items = responses_of(comparisons)
         scores = dict(zip(items, self._scoring.score(list(items.values())), strict=True))
-        return [self._preference(c, scores[_key(c.prompt, c.a)], scores[_key(c.prompt, c.b)]) for c in comparisons]
+        return [self._preference(c, scores[key_of(c.prompt, c.a)], scores[key_of(c.prompt, c.b)]) for c in comparisons]
 
     def demand(self, comparisons: Sequence[Comparison]) -> Demand:
         """The cost of judging the comparisons if none of their responses has a score on record."""
-        return self._scoring.demand(list(_distinct(comparisons).values()))
+        return self._scoring.demand(list(responses_of(comparisons).values()))
 
     def _preference(
         self, comparison: Comparison, a: RubricScore | JudgeFailure, b: RubricScore | JudgeFailure
@@ -66,27 +64,18 @@ class RubricPairJudge:
             p_a=p_a,
             p_tie=p_tie,
             rater=self.rater,
-            presentations=(
-                Presentation(order="ab", p_a=p_a, p_tie=p_tie, verdict=a.verdict, **_judged(a)),
-                Presentation(order="ba", p_a=p_a, p_tie=p_tie, verdict=b.verdict, **_judged(b)),
-            ),
+            presentations=(_presentation("ab", a, p_a, p_tie), _presentation("ba", b, p_a, p_tie)),
         )
         return voted(preference) if self.settings.vote else preference
 
 
-def _judged(score: RubricScore) -> dict[str, Any]:
-    """What a presentation says of the items."""
-    return {
-        "rubric_hash": score.rubric_hash,
-        "rubric_score": score.expectation,
-        "items": tuple(item.met for item in score.items),
-    }
-
-
-def _distinct(comparisons: Sequence[Comparison]) -> dict[_Key, tuple[Prompt, Response]]:
-    return {_key(c.prompt, response): (c.prompt, response) for c in comparisons for response in (c.a, c.b)}
-
-
-def _key(prompt: Prompt, response: Response) -> _Key:
-    rubric = prompt.rubric and prompt.rubric.hash
-    return prompt.id, prompt.conversation, prompt.reference, rubric, response.text, response.trajectory
+def _presentation(order: Literal["ab", "ba"], score: RubricScore, p_a: float, p_tie: float) -> Presentation:
+    return Presentation(
+        order=order,
+        p_a=p_a,
+        p_tie=p_tie,
+        verdict=score.verdict,
+        rubric_hash=score.rubric_hash,
+        rubric_score=score.expectation,
+        items=tuple(item.met for item in score.items),
+    )

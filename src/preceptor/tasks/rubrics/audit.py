@@ -144,7 +144,8 @@ def _with_rubrics(data: Path, rubrics: Path | None, limit: int | None) -> tuple[
         found.append(replace(row, comparison=row.comparison.model_copy(update={"prompt": with_it})))
     if not found:
         first = f"{malformed[0].place}: {malformed[0].reason}" if malformed else f"{name_of(data)}: no rubric"
-        raise UsageError(f"{first}; expected comparisons whose prompts have rubrics ({without} have none)")
+        lacking = f" ({without} have none)" if without else ""
+        raise UsageError(f"{first}; expected comparisons whose prompts have rubrics{lacking}")
     return found, without, len(malformed)
 
 
