@@ -1,0 +1,1 @@
+"""Tasks with tools, on which agents are trained and measured."""

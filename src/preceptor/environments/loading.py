@@ -1,0 +1,105 @@
+"""Environments by name, and environments made from plain functions."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from preceptor.core.errors import UsageError, nearest
+from preceptor.core.fields import JsonObject
+from preceptor.core.types import Prompt
+from preceptor.environments.protocol import is_method, parameters_of, tool_names
+from preceptor.environments.schema import tool_schema
+from preceptor.store.named_objects import load_object, name_of
+
+SHIPPED: dict[str, str] = {}
+"""The environments that ship with preceptor, and where their classes are."""
+_WHAT = "the environment"
+
+
+@dataclass(frozen=True)
+class EnvironmentClass:
+    """An environment's class, checked: its tools can be described to a model, and `reset` takes a prompt's row."""
+
+    name: str
+    """How its class is named in settings; the functions' names, with commas between, where it has only tools."""
+    made_from: tuple[str, ...]
+    """The name of the class; or the names of the functions, where there are only tools."""
+    kind: type[Any]
+    tools: tuple[JsonObject, ...]
+    """JSON schemas of the tools, as chat templates take them."""
+    only_tools: bool = False
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The tools' names, in the order of `tools`."""
+        return tool_names(self.kind)
+
+    @property
+    def has_reward(self) -> bool:
+        """Whether the environment says how well a task was done."""
+        return callable(getattr(self.kind, "get_reward", None))
+
+
+def load_environment(name: str | type[Any]) -> EnvironmentClass:
+    """The environment of a name: a shipped one, `path/file.py:ClassName` or `package.module:ClassName`; or of a class.
+
+    Raises: UsageError when there is no such class, or naming what it lacks.
+    """
+    text = name if isinstance(name, str) else name_of(name)
+    if ":" not in text and text not in SHIPPED:
+        raise UsageError(f'{_WHAT} "{text}": {nearest(text, SHIPPED, "path/file.py:ClassName")}')
+    kind = load_object(SHIPPED.get(text, text), _WHAT, "ClassName")
+    if not inspect.isclass(kind):
+        raise UsageError(f'{_WHAT} "{text}": expected a class, got {type(kind).__name__}')
+    _check_reset(text, kind)
+    return EnvironmentClass(text, (text,), kind, _schemas(text, kind))
+
+
+def load_tools(tools: Sequence[str | Callable[..., Any]]) -> EnvironmentClass:
+    """The environment that has functions as its tools, and neither a task nor a reward of its own.
+
+    Args:
+        tools: functions, or their names as `path/file.py:function`.
+
+    Raises: UsageError when there is no such function, or naming what it lacks.
+    """
+    names = tuple(tool if isinstance(tool, str) else name_of(tool) for tool in tools)
+    if not names:
+        raise UsageError("there are no tools: expected one or more functions, as path/file.py:function")
+    members: dict[str, Any] = {"reset": lambda self, **row: None}
+    for name in names:
+        function = load_object(name, "the tool", "function")
+        if not inspect.isfunction(function):
+            raise UsageError(f'the tool "{name}": expected a function, got {type(function).__name__}')
+        if function.__name__ in members or function.__name__.startswith("_") or function.__name__ == "get_reward":
+            raise UsageError(f'the tool "{name}": a tool cannot be called {function.__name__} here')
+        members[function.__name__] = staticmethod(function)
+    kind = type("Tools", (), members)
+    listed = ", ".join(names)
+    return EnvironmentClass(listed, names, kind, _schemas(listed, kind), only_tools=True)
+
+
+def row_of(prompt: Prompt) -> JsonObject:
+    """A prompt as the row that `reset` gets, and as a row of a data set for TRL."""
+    messages: list[Any] = [message.wire() for message in prompt.conversation]
+    own: JsonObject = {"prompt": messages, "id": prompt.id, "cohort": prompt.cohort, "reference": prompt.reference}
+    return prompt.metadata | own
+
+
+def _check_reset(name: str, kind: type[Any]) -> None:
+    reset = getattr(kind, "reset", None)
+    if not inspect.isfunction(reset):
+        raise UsageError(f'{_WHAT} "{name}": expected a method reset(self, **row)')
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters_of(reset, method=True)):
+        raise UsageError(f'{_WHAT} "{name}": reset gets every column of a row: expected reset(self, ..., **row)')
+
+
+def _schemas(name: str, kind: type[Any]) -> tuple[JsonObject, ...]:
+    tools = tool_names(kind)
+    if not tools:
+        raise UsageError(f'{_WHAT} "{name}" has no tools: expected public methods with types and docstrings')
+    try:
+        return tuple(tool_schema(getattr(kind, tool), method=is_method(kind, tool)) for tool in tools)
+    except UsageError as error:
+        raise UsageError(f'{_WHAT} "{name}": {error}') from error

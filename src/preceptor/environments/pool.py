@@ -1,0 +1,231 @@
+"""Environments under way: each in a process of its own, many at once."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.fields import JsonObject
+from preceptor.core.types import FunctionCall
+from preceptor.environments.episodes import Episode, EpisodeResult, Observation
+from preceptor.environments.limits import Limits
+from preceptor.environments.loading import EnvironmentClass
+from preceptor.environments.texts import error_text, shown, shown_name
+from preceptor.environments.wire import COMMAND, END, FORK, STOP, read_message, write_message
+
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2])\n"
+    "from preceptor.environments.worker import main; main(int(sys.argv[1]))"
+)
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """Why a request got no reply."""
+
+    failure: Literal["too_slow", "crashed", "ended"]
+    why: str
+
+
+_Reply: TypeAlias = dict[str, Any] | _Ended
+
+
+class EnvironmentPool:
+    """Runs many episodes of one environment. Close it, or use it in a `with`.
+
+    The class is loaded in a small process without torch, which forks a process for each episode: with no standard
+    input and output, with limits on time, memory and output. These limits stop mistakes, not attacks: an environment's
+    class has the rights of the user who runs it.
+    """
+
+    def __init__(self, environment: EnvironmentClass, limits: Limits | None = None) -> None:
+        """Raises: UsageError where the worker cannot load the class."""
+        self.environment, self.limits = environment, limits or Limits()
+        self._connections: dict[int, socket.socket] = {}
+        self._lock = threading.Lock()
+        self._started = 0
+        self._process, self._control = _start_worker(environment, self.limits)
+        self._finalizer = weakref.finalize(self, _stop_worker, self._process, self._control, self._connections)
+
+    def start(self, rows: Sequence[JsonObject]) -> list[Episode]:
+        """One episode for each row (see `row_of`), each with what its `reset` returned.
+
+        Raises: PreceptorError naming the row whose `reset` raised an error, or took longer than a call may.
+        """
+        episodes = [self._fork(str(row.get("id", number))) for number, row in enumerate(rows)]
+        replies = self._exchange([(e, {"do": "reset", "row": row}) for e, row in zip(episodes, rows, strict=True)])
+        for episode, reply in zip(episodes, replies, strict=True):
+            why = reply.why if isinstance(reply, _Ended) else str(reply["text"]) if reply["failed"] else None
+            if why is not None:
+                self.end(episodes)
+                raise PreceptorError(self._reset_failed(episode, why))
+            episode.appended = cast("dict[str, Any]", reply)["text"]
+        return episodes
+
+    def call(self, calls: Sequence[tuple[Episode, FunctionCall]]) -> list[Observation]:
+        """Runs tools, those of different episodes side by side and those of one episode in their order.
+
+        Returns: one observation for each call, in the order of the calls. Nothing that a tool does raises an error.
+        """
+        requests: list[tuple[Episode, JsonObject]]
+        requests = [(e, {"do": "call", "name": c.name, "arguments": c.arguments}) for e, c in calls]
+        replies = self._exchange(requests)
+        return [self._observation(call, reply) for (_, call), reply in zip(calls, replies, strict=True)]
+
+    def finish(self, episodes: Sequence[Episode], responses: Sequence[str]) -> list[EpisodeResult]:
+        """What the environment says of each episode, which ends with it.
+
+        Args:
+            responses: the policy's last message in each episode.
+        """
+        if self.environment.has_reward:
+            asked = zip(episodes, responses, strict=True)
+            replies = self._exchange([(episode, {"do": "reward", "response": text}) for episode, text in asked])
+            results = [_result(reply) for reply in replies]
+        else:
+            results = [EpisodeResult(success=False if e.ended else None, failure=e.ended) for e in episodes]
+        self.end(episodes)
+        return results
+
+    def end(self, episodes: Sequence[Episode]) -> None:
+        """Ends episodes; those that have ended stay so."""
+        for episode in episodes:
+            self._lose(episode, "it is over")
+
+    def close(self) -> None:
+        """Ends every episode and the worker."""
+        self._finalizer()
+
+    def __enter__(self) -> "EnvironmentPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _fork(self, prompt_id: str) -> Episode:
+        self._started += 1
+        try:
+            own, other = socket.socketpair()
+        except OSError as error:
+            raise PreceptorError(
+                f"the environments of {len(self._connections)} episodes are open and another cannot be: {error}; "
+                "raise the limit on open files (ulimit -n), or sample fewer responses in a step"
+            ) from error
+        self._connections[self._started] = own
+        with other:
+            self._command(FORK, self._started, other)
+        return Episode(self._started, prompt_id)
+
+    def _command(self, what: bytes, number: int, *handles: socket.socket) -> None:
+        try:
+            with self._lock:
+                socket.send_fds(self._control, [COMMAND.pack(what, number)], [handle.fileno() for handle in handles])
+        except OSError as error:
+            raise PreceptorError(f"the process of the environments is gone: {error}; start the run again") from error
+
+    def _exchange(self, requests: Sequence[tuple[Episode, JsonObject]]) -> list[_Reply]:
+        """Sends requests, those of one episode in their order, and returns the reply to each."""
+        of_episode: dict[int, list[int]] = {}
+        for place, (episode, _) in enumerate(requests):
+            of_episode.setdefault(episode.number, []).append(place)
+        replies: dict[int, _Reply] = {}
+
+        def ask(places: list[int]) -> None:
+            for place in places:
+                replies[place] = self._ask(*requests[place])
+
+        with ThreadPoolExecutor(self.limits.at_once) as threads:
+            list(threads.map(ask, of_episode.values()))
+        return [replies[place] for place in range(len(requests))]
+
+    def _ask(self, episode: Episode, message: JsonObject) -> _Reply:
+        if episode.ended is not None:
+            return _Ended("ended", episode.ended)
+        try:
+            deadline = time.monotonic() + self.limits.seconds
+            connection = self._connections[episode.number]
+            write_message(connection, message, deadline)
+            reply = read_message(connection, deadline)
+            return reply if reply is not None else self._lose(episode, "its process died", "crashed")
+        except TimeoutError:
+            return self._lose(episode, f"a call took longer than {self.limits.seconds:g} s", "too_slow")
+        except (OSError, ValueError):
+            return self._lose(episode, "its process died", "crashed")
+
+    def _lose(self, episode: Episode, why: str, failure: Literal["too_slow", "crashed", "ended"] = "ended") -> _Ended:
+        """Ends an episode's process; the first reason stays."""
+        episode.ended = episode.ended or why
+        connection = self._connections.pop(episode.number, None)
+        if connection is not None:
+            connection.close()
+            self._command(END, episode.number)
+        return _Ended(failure, episode.ended)
+
+    def _observation(self, call: FunctionCall, reply: _Reply) -> Observation:
+        name = shown_name(call.name)
+        if isinstance(reply, _Ended):
+            words = f"the environment has ended: {reply.why}"
+            return Observation(name=name, text=error_text(words, self.limits.characters), failure=reply.failure)
+        text = str(reply["text"])
+        show = error_text if reply["failed"] else shown
+        return Observation(name=name, text=show(text, self.limits.characters), failure=reply["failed"])
+
+    def _reset_failed(self, episode: Episode, why: str) -> str:
+        place = f'the environment "{self.environment.name}": reset failed for the prompt "{episode.prompt_id}"'
+        return f"{place}: {shown(why, 500)}"
+
+
+def _result(reply: _Reply) -> EpisodeResult:
+    if isinstance(reply, _Ended):
+        return EpisodeResult(success=False, failure=reply.why)
+    if reply["failed"]:
+        return EpisodeResult(failure=f"get_reward failed: {shown(str(reply['text']), 500)}")
+    reward: float | None = reply["reward"]
+    return EpisodeResult(reward=reward, success=None if reward is None else reward >= 1.0)
+
+
+def _start_worker(environment: EnvironmentClass, limits: Limits) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    if not hasattr(os, "fork"):
+        raise UsageError("environments need a system on which processes can be forked: Linux or macOS")
+    own, other = socket.socketpair()
+    with other:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(other.fileno()), json.dumps(sys.path)],
+            pass_fds=[other.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # an interrupt from the keyboard reaches the pool alone
+            env=os.environ | {"PYTHONHASHSEED": "0"},  # the same row gives the same episode
+        )
+    setting: JsonObject = {"made_from": list(environment.made_from), "only_tools": environment.only_tools}
+    write_message(own, setting | limits.model_dump())
+    ready = read_message(own)
+    if ready is None or ready["error"]:
+        _stop_worker(process, own, {})
+        why = f"its process ended with code {process.returncode}" if ready is None else ready["error"]
+        raise UsageError(f'the environment "{environment.name}" cannot be loaded in a process of its own: {why}')
+    return process, own
+
+
+def _stop_worker(process: subprocess.Popen[bytes], control: socket.socket, connections: dict[int, Any]) -> None:
+    with suppress(OSError):
+        control.sendall(COMMAND.pack(STOP, 0))
+    for connection in [control, *connections.values()]:
+        connection.close()
+    connections.clear()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
