@@ -6,7 +6,7 @@ from torch import Tensor
 
 from conftest import make_model
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.training.packed import TokenGroup, packed_log_probs
+from preceptor.training.packed import TokenGroup, packed_forward, packed_log_probs
 from tolerance import assert_equal_but_for_rounding
 
 GROUPS = [
@@ -47,6 +47,50 @@ def test_order_and_company_change_nothing(tiny: LocalModel) -> None:
     together = packed_log_probs(tiny.model, GROUPS, 1.0)
     alone = torch.cat([packed_log_probs(tiny.model, [group], 1.0) for group in GROUPS])
     assert_equal_but_for_rounding(together, alone)
+
+
+MASKED = TokenGroup((5, 6, 7), ((10, 11, 12, 13), (10, 11, 14)), ((True, False, False, True), (False, True, False)))
+
+
+def test_only_learned_tokens_have_log_probabilities(tiny: LocalModel) -> None:
+    every = packed_log_probs(tiny.model, [TokenGroup(MASKED.prompt, MASKED.responses), GROUPS[1]], 0.9)
+    found = packed_log_probs(tiny.model, [MASKED, GROUPS[1]], 0.9)
+    assert_equal_but_for_rounding(found, every[[0, 3, 5, 7, 8, 9, 10, 11]])  # the others are 1, 2, 4 and 6
+
+
+def test_the_hidden_state_before_each_learned_token_is_read(tiny: LocalModel) -> None:
+    _, every = packed_forward(tiny.model, [TokenGroup(MASKED.prompt, MASKED.responses)], 1.0)
+    _, found = packed_forward(tiny.model, [MASKED], 1.0)
+    assert_equal_but_for_rounding(found, every[[0, 3, 5]])
+
+
+def test_gradients_of_learned_tokens_equal_separate_sequences() -> None:
+    gradients: list[Tensor] = []
+    everything = [TokenGroup(MASKED.prompt, MASKED.responses)]
+    for compute in (
+        lambda m: packed_log_probs(m.model, [MASKED], 0.9),
+        lambda m: plain_log_probs(m, everything, 0.9)[[0, 3, 5]],
+    ):
+        model = make_model()
+        (compute(model) * torch.tensor([1.0, -2.0, 0.5])).sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.model.parameters()]))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)
+
+
+def test_a_group_counts_its_learned_tokens() -> None:
+    assert (MASKED.lengths, MASKED.size) == ([2, 1], 10)
+    assert MASKED.only([False, True]) == TokenGroup((5, 6, 7), ((10, 11, 14),), ((False, True, False),))
+    assert (GROUPS[1].lengths, GROUPS[1].only([1, 0]).responses) == ([2, 3], ((22, 23),))
+
+
+def test_a_response_without_a_learned_token_is_refused(tiny: LocalModel) -> None:
+    with pytest.raises(ValueError, match="learned"):
+        packed_log_probs(tiny.model, [TokenGroup((1, 2), ((3, 4),), ((False, False),))], 1.0)
+
+
+def test_a_mask_has_the_shape_of_its_responses() -> None:
+    with pytest.raises(ValueError, match="masks"):
+        TokenGroup((1, 2), ((3, 4),), ((True,),))
 
 
 def test_an_empty_response_is_refused(tiny: LocalModel) -> None:

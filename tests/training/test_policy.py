@@ -1,5 +1,6 @@
 """The policy: adapters that learn over a base that never changes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,22 @@ def test_kl_is_the_sum_of_log_ratios() -> None:
             alone = [TokenGroup(group.tokens.prompt, (response,))]
             expected = (policy.log_probs(alone, 0.8) - policy.reference_log_probs(alone, 0.8)).sum()
             assert kl == pytest.approx(float(expected.detach()), abs=1e-4)
+
+
+def test_kl_and_likelihood_run_over_learned_tokens() -> None:
+    policy = trained()
+    (group,) = policy.sample([prompt("a")], 2, 6, 1.0, [4])
+    learned = tuple(tuple(i % 2 == 0 for i in range(len(ids))) for ids in group.tokens.responses)
+    masked = replace(group, tokens=replace(group.tokens, learned=learned))
+    chosen = torch.tensor([each for row in learned for each in row])
+    log_probs = policy.log_probs([group.tokens]).detach()
+    ratios = log_probs - policy.reference_log_probs([group.tokens])
+    lengths = list(map(sum, learned))
+    for found, tokens in (
+        (policy.sequence_kl([masked], 1.0), ratios),
+        (policy.sequence_log_likelihoods([masked], 1.0), log_probs),
+    ):
+        assert found[0] == pytest.approx([float(part.sum()) for part in tokens[chosen].split(lengths)], abs=1e-4)
 
 
 def test_division_into_parts_changes_nothing() -> None:

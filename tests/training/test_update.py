@@ -1,6 +1,8 @@
 """One update: the same whatever the division into micro-batches; masked where there is no reward."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,24 +49,33 @@ def test_gradient_accumulation_changes_nothing(parts: int) -> None:
     assert other_facts.grad_norm == pytest.approx(facts.grad_norm, rel=1e-4)
 
 
-def test_the_gradient_is_that_of_a_plain_computation() -> None:
+def masked(group: ResponseGroup) -> ResponseGroup:
+    """The group with every third token, from the second on, written by somebody else."""
+    learned = tuple(tuple(place % 3 != 1 for place in range(len(ids))) for ids in group.tokens.responses)
+    return replace(group, tokens=replace(group.tokens, learned=learned))
+
+
+@pytest.mark.parametrize("of_group", [lambda group: group, masked], ids=["all tokens", "learned tokens"])
+def test_the_gradient_is_that_of_a_plain_computation(of_group: Callable[[ResponseGroup], ResponseGroup]) -> None:
     settings = RLSettings(learning_rate=1e-3, max_grad_norm=1e9, kl_coefficient=0.3)
     policy, _, groups = make(settings)
+    groups = [of_group(group) for group in groups]
     kl = torch.tensor(policy.sequence_kl(groups, settings.temperature))
     rewards = kl_penalised_rewards(torch.tensor(REWARDS), kl, 0.3)
     advantages = leave_one_out_advantages(rewards, torch.ones(4, 3, dtype=torch.bool))
     loss = torch.zeros(())
     for group, row in zip(groups, advantages, strict=True):
-        for ids, advantage in zip(group.tokens.responses, row, strict=True):
+        for response, advantage in enumerate(row):
+            ids = group.tokens.responses[response]
             sequence = torch.tensor([[*group.tokens.prompt, *ids]])
             log_probs = torch.log_softmax(policy.model(sequence).logits[0] / settings.temperature, dim=-1)
             start = len(group.tokens.prompt)
-            total = sum(log_probs[start + i - 1, token] for i, token in enumerate(ids))
+            total = sum(log_probs[start + i - 1, ids[i]] for i in group.tokens.places(response))
             loss = loss - advantage * total / 12
     gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, policy.trainable)])
 
     _, updater, groups = make(settings)
-    facts = updater.update(groups, REWARDS)
+    facts = updater.update([of_group(group) for group in groups], REWARDS)
     assert facts.grad_norm == pytest.approx(float(gradient.norm()), rel=1e-4)
     assert facts.kl == pytest.approx(float(kl.mean()), abs=1e-5, rel=1e-5)
 

@@ -6,6 +6,7 @@ its gradient equal those of separate sequences; a model that cannot compute a fo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import torch
@@ -18,15 +19,42 @@ from preceptor.objectives.log_probs import head_log_probs, token_log_probs
 
 @dataclass(frozen=True)
 class TokenGroup:
-    """A prompt and the responses sampled for it, as token ids. No response is empty."""
+    """A prompt and the responses sampled for it, as token ids. No response is empty.
+
+    Raises: ValueError when a mask does not have the shape of the responses.
+    """
 
     prompt: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]
+    learned: tuple[tuple[bool, ...], ...] | None = None
+    """For each response, which of its tokens the policy wrote and is trained on: a trajectory also holds what tools and
+    users said. None where the policy wrote all."""
+
+    def __post_init__(self) -> None:
+        if self.learned is not None and list(map(len, self.learned)) != list(map(len, self.responses)):
+            raise ValueError(
+                f"masks of {list(map(len, self.learned))} tokens for responses of {list(map(len, self.responses))}"
+            )
+
+    @property
+    def lengths(self) -> list[int]:
+        """Number of learned tokens of each response."""
+        return list(map(len, self.responses) if self.learned is None else map(sum, self.learned))
 
     @property
     def size(self) -> int:
         """Number of tokens to compute; the prompt counts once."""
         return len(self.prompt) + sum(map(len, self.responses))
+
+    def places(self, response: int) -> list[int]:
+        """The indices of the learned tokens of a response."""
+        tokens = range(len(self.responses[response]))
+        return list(tokens if self.learned is None else compress(tokens, self.learned[response]))
+
+    def only(self, kept: Sequence[object]) -> "TokenGroup":
+        """The group without the responses whose entry in `kept` is false."""
+        learned = None if self.learned is None else tuple(compress(self.learned, kept))
+        return TokenGroup(self.prompt, tuple(compress(self.responses, kept)), learned)
 
 
 def tokens_of(model: Any, group: TokenGroup) -> int:
@@ -36,12 +64,13 @@ def tokens_of(model: Any, group: TokenGroup) -> int:
 
 
 def packed_log_probs(model: Any, groups: Sequence[TokenGroup], temperature: float) -> Tensor:
-    """Log-probability of every response token of every group at a sampling temperature.
+    """Log-probability of every learned token of every group at a sampling temperature.
 
     Args:
         model: a causal language model of transformers, with or without adapters.
 
     Returns: N log-probabilities, fp32: group by group, response by response, token by token.
+    Raises: ValueError when a prompt is empty, or a response has no learned token.
     """
     return packed_forward(model, groups, temperature)[0]
 
@@ -57,16 +86,19 @@ def packed_forward(
     Returns: N log-probabilities, and N × H last hidden states: each at the position *before* its token, which has seen
         the prompt and the response so far.
     """
-    if any(not group.prompt or not all(group.responses) for group in groups):
-        raise ValueError("an empty prompt or response has no log-probabilities")
-    texts = [(group.prompt, response) for group in groups for response in group.responses]
+    if any(not group.prompt or not all(group.lengths) for group in groups):
+        raise ValueError("an empty prompt, or a response without a learned token, has no log-probabilities")
+    texts = [(group, response) for group in groups for response in range(len(group.responses))]
     plain: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
-    layout = lay_out(plain, [prompt + response for prompt, response in texts])
+    layout = lay_out(plain, [group.prompt + group.responses[response] for group, response in texts])
     reads: list[int] = []
-    for (prompt, _), places in zip(texts, layout.places, strict=True):
-        reads += places[len(prompt) - 1 : -1]
+    tokens: list[int] = []
+    for (group, response), places in zip(texts, layout.places, strict=True):
+        for place in group.places(response):
+            reads.append(places[len(group.prompt) + place - 1])
+            tokens.append(group.responses[response][place])
     reads_N = torch.tensor(reads, device=model.device)
-    tokens_N = torch.tensor([token for _, response in texts for token in response], device=model.device)
+    tokens_N = torch.tensor(tokens, device=model.device)
     head: Any = model.get_output_embeddings()
     if has_plain_head(plain) if plain_head is None else plain_head:
         hidden_NH = decoder_of(plain)(**layout.arguments).last_hidden_state.flatten(0, 1)[reads_N]

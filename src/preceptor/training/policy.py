@@ -201,14 +201,14 @@ class Policy:
         ]
 
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
-        """Log-probability of every response token, one after another; see `packed_log_probs`.
+        """Log-probability of every learned token, one after another; see `packed_log_probs`.
 
         They are computed in parts, because large arrays are slow to allocate on a CPU, and a GPU's memory is limited.
         """
         return self._forward(groups, temperature)[0]
 
     def log_probs_and_values(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Log-probability of every response token, and the value head's estimate before that token: N and N."""
+        """Log-probability of every learned token, and the value head's estimate before that token: N and N."""
         if self._value_head is None:
             raise ValueError("this policy has no value head")
         log_probs_N, hidden_NH = self._forward(groups, temperature)
@@ -223,7 +223,7 @@ class Policy:
     def sequence_kl(
         self, groups_P: Sequence[ResponseGroup], temperature: float, base: "Policy | None" = None
     ) -> list[list[float]]:
-        """Log π - log π_ref of each response, summed over its tokens, in nats: P lists of G numbers.
+        """Log π - log π_ref of each response, summed over its learned tokens, in nats: P lists of G numbers.
 
         Its mean over samples estimates the KL divergence to the reference.
 
@@ -233,14 +233,14 @@ class Policy:
         tokens_P = [group.tokens for group in groups_P]
         reference_N = (base or self).reference_log_probs(tokens_P, temperature)
         log_ratio_N = self.log_probs(tokens_P, temperature) - reference_N
-        ratios = iter(log_ratio_N.split([len(ids) for group in tokens_P for ids in group.responses]))
+        ratios = iter(log_ratio_N.split([length for group in tokens_P for length in group.lengths]))
         return [[float(next(ratios).sum()) for _ in group.responses] for group in tokens_P]
 
     @torch.no_grad()
     def sequence_log_likelihoods(self, groups_P: Sequence[ResponseGroup], temperature: float) -> list[list[float]]:
-        """Log π of each response, summed over its tokens, in nats: P lists of G numbers."""
+        """Log π of each response, summed over its learned tokens, in nats: P lists of G numbers."""
         tokens_P = [group.tokens for group in groups_P]
-        lengths = [len(ids) for group in tokens_P for ids in group.responses]
+        lengths = [length for group in tokens_P for length in group.lengths]
         summed = iter([float(part.double().sum()) for part in self.log_probs(tokens_P, temperature).split(lengths)])
         return [[next(summed) for _ in group.responses] for group in tokens_P]
 

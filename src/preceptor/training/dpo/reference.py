@@ -20,8 +20,8 @@ _AT_ONCE = 64
 
 
 def pair_log_probs(log_probs_N: Tensor, groups: Sequence[TokenGroup]) -> Tensor:
-    """Sums token log-probabilities by response: B × 2, chosen and rejected of each pair."""
-    lengths = [len(ids) for group in groups for ids in group.responses]
+    """Sums the log-probabilities of learned tokens by response: B × 2, chosen and rejected of each pair."""
+    lengths = [length for group in groups for length in group.lengths]
     return torch.stack([part.sum() for part in log_probs_N.split(lengths)]).view(-1, 2)
 
 
@@ -36,7 +36,7 @@ def reference_log_probs(policy: Policy, pairs: Sequence[PackedPair], folder: Pat
     about = {
         "model": policy.base.identity,
         "pairs": len(pairs),
-        "pairs_hash": content_hash([[pair.tokens.prompt, pair.tokens.responses] for pair in pairs]),
+        "pairs_hash": content_hash([_hashed(pair.tokens) for pair in pairs]),
     }
     kept = processes.on_main(lambda: _read(folder, about))
     if kept is not None:
@@ -49,6 +49,11 @@ def reference_log_probs(policy: Policy, pairs: Sequence[PackedPair], folder: Pat
 
     processes.on_main(lambda: write_folder(folder, fill))
     return computed
+
+
+def _hashed(tokens: TokenGroup) -> list[object]:
+    """What a pair's log-probabilities depend on."""
+    return [tokens.prompt, tokens.responses, *([] if tokens.learned is None else [tokens.learned])]
 
 
 def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:

@@ -18,7 +18,7 @@ class Batch:
     valid_PG: Tensor
     """True where there is a reward."""
     lengths_B: Tensor
-    """Tokens of each response."""
+    """Tokens of each response that the policy wrote; no other token is in the batch."""
     old_log_probs_N: Tensor
     """Log-probabilities under the policy that sampled the tokens; one response after another."""
     reference_log_probs_N: Tensor

@@ -142,7 +142,7 @@ class Updater:
             [self._policy.reference_log_probs(tokens, self._settings.temperature).cpu()] if tokens else []
         )
         values = gather([part.values_N.detach().cpu() for part in passes if part.values_N is not None])
-        lengths = gather([len(ids) for group in tokens for ids in group.responses])
+        lengths = gather([length for group in tokens for length in group.lengths])
         return Batch(
             rewards_PG=rewards_PG,
             valid_PG=~rewards_PG.isnan(),

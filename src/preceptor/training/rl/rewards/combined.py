@@ -191,5 +191,4 @@ def _at_their_places(rewards: Rewards, texts_PG: Sequence[Sequence[str]]) -> Rew
 def _with_texts(group: "ResponseGroup", texts: Sequence[str]) -> "ResponseGroup":
     """The group with these texts; responses without one are left out."""
     responses = [r.model_copy(update={"text": t}) for r, t in zip(group.responses, texts, strict=True) if t]
-    tokens = replace(group.tokens, responses=tuple(compress(group.tokens.responses, texts)))
-    return replace(group, responses=tuple(responses), tokens=tokens)
+    return replace(group, responses=tuple(responses), tokens=group.tokens.only(texts))
