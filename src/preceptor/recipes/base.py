@@ -26,6 +26,8 @@ from preceptor.recipes.settings import (
     TrackingSettings,
 )
 from preceptor.training.rl.settings import RLSettings, check_algorithm
+from preceptor.training.trl.checks import check_engine, check_rl
+from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Recipe(Frozen):
     tuning: TuningSettings = TuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     tracking: TrackingSettings = TrackingSettings()
+    engine: EngineSettings = Field(default=EngineSettings(), exclude_if=lambda engine: engine == EngineSettings())
     method: FileName
     """Name of a method that ships with preceptor; or a class of your own, as `path/file.py:ClassName` or
     `package.module:ClassName`."""
@@ -86,7 +89,11 @@ class Recipe(Frozen):
 
         Raises: UsageError saying what does not fit.
         """
-        if (rl := self.table(RLSettings)) is None:
+        check_engine(self.engine, self.tuning)
+        rl = self.table(RLSettings)
+        if self.engine.is_trl:
+            self.check_trl(rl)
+        if rl is None:
             return
         check_algorithm(rl)
         rewards = self.table(RewardFunctionSettings)
@@ -95,6 +102,15 @@ class Recipe(Frozen):
                 f'rl.group_size is {rl.group_size}; rewards.aggregation = "normalize_then_sum" normalises in groups '
                 "and needs at least 2"
             )
+
+    def check_trl(self, rl: RLSettings | None) -> None:
+        """Checks that the TRL engine can take this method's steps.
+
+        Raises: UsageError saying what it cannot do.
+        """
+        if rl is None:
+            raise UsageError(f'engine.name = "trl": {self.title} runs on the native engine only')
+        check_rl(self.engine, rl)
 
     @property
     def training_judge(self) -> JudgeSettings | None:

@@ -60,17 +60,20 @@ class RunFiles:
         self.timings = root / "timings.jsonl"
         self._checkpoints = root / "checkpoints"
 
-    def prepare(self) -> None:
+    def prepare(self, elsewhere: int | None = None) -> None:
         """Makes the folders, removes incomplete files of a killed process, and cuts the rows to the newest finished
         step.
+
+        Args:
+            elsewhere: the step of the newest state, where an engine keeps its state itself.
 
         Raises: CheckpointError when the state is truncated or altered, or rows are missing before it.
         """
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         remove_partials(self._checkpoints)
-        newest = self._state.newest()
-        self._state.cut_rows(None if newest is None else _object(newest["row"]))
-        step = self._state.step
+        newest = self._state.newest() if elsewhere is None else None
+        self._state.cut_rows(None if newest is None else _object(newest["row"]), elsewhere)
+        step = self._state.step if elsewhere is None else elsewhere
         timings: list[dict[str, Any]] = read_rows(self.timings)
         write_rows(self.timings, [row for row in timings if row.get("step", 0) <= step])
 
@@ -123,9 +126,18 @@ class RunFiles:
         """
         row = {"step": policy.step, **row}
         self._state.save(policy.step, policy.weights(), state, {"row": row, "extra": extra})
-        self._state.add_row(row)
-        append_line(self.timings, {"step": policy.step, **{name: round(s, 3) for name, s in seconds.items()}})
+        self.add_rows(row, seconds)
         self._state.drop_older()
+
+    def add_rows(self, row: Mapping[str, JsonValue], seconds: Mapping[str, float]) -> None:
+        """Writes the rows of a finished step.
+
+        Args:
+            row: of `metrics.jsonl`, with the step number.
+            seconds: the row of `timings.jsonl`, by part of the step.
+        """
+        self._state.add_row(row)
+        append_line(self.timings, {"step": row["step"], **{name: round(s, 3) for name, s in seconds.items()}})
 
     def restore(self, policy: Policy) -> Restored | None:
         """Loads the weights of the newest finished step into the policy, and returns the rest of the state.

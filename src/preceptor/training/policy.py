@@ -20,7 +20,7 @@ from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import default_dtype
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.backends.transformers.sampling import sample_groups
+from preceptor.backends.transformers.sampling import SampledResponse, sample_groups
 from preceptor.core.types import Prompt, Rollout
 from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
@@ -183,22 +183,27 @@ class Policy:
                 eos_ids=self.base.eos_ids,
             )
         return [
-            ResponseGroup(
-                prompt,
-                tuple(
-                    Rollout(
-                        prompt_id=prompt.id,
-                        text=self.base.decode(sampled),
-                        policy=self.identity,
-                        tokens=len(sampled.token_ids),
-                        finished=sampled.finished,
-                    )
-                    for sampled in group
-                ),
-                TokenGroup(ids, tuple(sampled.token_ids for sampled in group)),
-            )
-            for prompt, ids, group in zip(prompts_P, encoded_P, groups_PG, strict=True)
+            self.group(prompt, ids, sampled_G)
+            for prompt, ids, sampled_G in zip(prompts_P, encoded_P, groups_PG, strict=True)
         ]
+
+    def group(self, prompt: Prompt, ids: tuple[int, ...], sampled_G: Sequence[SampledResponse]) -> ResponseGroup:
+        """The responses that were sampled for a prompt, as text and as tokens.
+
+        Args:
+            ids: the prompt's tokens.
+        """
+        responses = tuple(
+            Rollout(
+                prompt_id=prompt.id,
+                text=self.base.decode(sampled),
+                policy=self.identity,
+                tokens=len(sampled.token_ids),
+                finished=sampled.finished,
+            )
+            for sampled in sampled_G
+        )
+        return ResponseGroup(prompt, responses, TokenGroup(ids, tuple(sampled.token_ids for sampled in sampled_G)))
 
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
         """Log-probability of every learned token, one after another; see `packed_log_probs`.

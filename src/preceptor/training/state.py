@@ -64,15 +64,16 @@ class TrainingState:
         names = (path.name.removeprefix("step-") for path in self.folder.glob("step-*"))
         return max((int(name) for name in names if name.isdigit()), default=0)
 
-    def cut_rows(self, last: JsonObject | None = None) -> None:
+    def cut_rows(self, last: JsonObject | None = None, step: int | None = None) -> None:
         """Cuts the rows to those up to the newest state.
 
         Args:
             last: the row of that step, if the state holds it; a killed process may not have written it.
+            step: the step of the newest state, if it is kept elsewhere.
 
         Raises: CheckpointError when rows are missing before it.
         """
-        step = self.step
+        step = self.step if step is None else step
         kept: list[dict[str, Any]] = read_rows(self.metrics)
         rows = [row for row in kept if row["step"] <= step - (last is not None)]
         rows += [] if last is None else [dict(last)]

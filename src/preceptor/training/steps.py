@@ -82,10 +82,10 @@ def take_steps(
         step += 1
         facts, seconds = take(step)
         policy.step = step
-        processes.on_main(partial(files.save_step, policy, learner.state(), learner.extra(), _row(facts), seconds))
+        processes.on_main(partial(files.save_step, policy, learner.state(), learner.extra(), row_of(facts), seconds))
         processes.on_main(partial(on_step, step, facts))
 
 
-def _row(facts: "DataclassInstance") -> JsonObject:
+def row_of(facts: "DataclassInstance") -> JsonObject:
     """The facts for JSON; a table without entries is left out."""
     return {name: value for name, value in asdict(facts).items() if value != {}}

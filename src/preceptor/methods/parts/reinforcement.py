@@ -8,6 +8,7 @@ from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
 from preceptor.training.policy import Policy
 from preceptor.training.rl.algorithm import make_algorithm
+from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.loop import train
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.rewards import (
@@ -51,16 +52,35 @@ def train_by_rl(
 
     Returns: the number of finished steps.
     """
-    updater = Updater(policy, make_algorithm(settings), settings, session.processes)
+    recipe = session.recipe
     with tracked(session, "rl") as track:
+
+        def on_step(step: int, facts: UpdateFacts) -> None:
+            track(step, settings.steps, facts.numbers())
+
+        if recipe.engine.is_trl:
+            from preceptor.training.trl.reinforcement import train_on_trl  # loads TRL
+
+            return train_on_trl(
+                policy,
+                rewards,
+                prompts,
+                settings,
+                recipe.engine,
+                recipe.tuning,
+                checkpoints=session.checkpoints(at_checkpoint),
+                seed=recipe.seed,
+                processes=session.processes,
+                on_step=on_step,
+            )
         return train(
             policy,
-            updater,
+            Updater(policy, make_algorithm(settings), settings, session.processes),
             rewards,
             prompts,
             settings,
             checkpoints=session.checkpoints(at_checkpoint),
-            seed=session.recipe.seed,
+            seed=recipe.seed,
             processes=session.processes,
-            on_step=lambda step, facts: track(step, settings.steps, facts.numbers()),
+            on_step=on_step,
         )

@@ -30,6 +30,11 @@ class Collected:
     resampled: int = 0
     discarded_tokens: int = 0
 
+    def count_groups(self) -> None:
+        """Counts the groups that tell nothing apart; before the rewards are processed as a whole step."""
+        self.equal_groups = sum(map(all_equal, self.rewards_PG))
+        self.short_groups = sum(map(_is_short, self.rewards_PG))
+
     def with_facts(self, facts: UpdateFacts) -> UpdateFacts:
         """The facts of the update, with those of the groups."""
         return replace(
@@ -57,7 +62,7 @@ class Collector:
         self, policy: Policy, rewards: RewardSource | None, settings: RLSettings, processes: Processes, seed: int
     ) -> None:
         self._policy = policy
-        self._rewards = rewards if rewards is None or isinstance(rewards, PostProcessed) else _unprocessed(rewards)
+        self._rewards = None if rewards is None else processed(rewards)
         self._settings = settings
         self._processes = processes
         self._seed = seed
@@ -86,8 +91,7 @@ class Collector:
             seeds = [derive_seed(self._seed, "rollout", step, place, "attempt", attempt) for place in places]
             groups = self._sampled(fresh, seeds[: len(fresh)], seconds)
             _put(collected, places, groups, self._rewarded(groups, seconds, may_have_none=True))
-        collected.equal_groups = sum(map(all_equal, collected.rewards_PG))
-        collected.short_groups = sum(map(_is_short, collected.rewards_PG))
+        collected.count_groups()
         collected.rewards_PG = self._of_step(collected.rewards_PG)
         return collected
 
@@ -154,5 +158,6 @@ def _is_short(rewards_G: Sequence[float | None]) -> bool:
     return len(rewards_G) > 1 and len(known_of(rewards_G)) < 2
 
 
-def _unprocessed(source: RewardSource) -> PostProcessed:
-    return PostProcessed(source, RewardProcessing())
+def processed(source: RewardSource) -> PostProcessed:
+    """The source with post-processing, which may do nothing."""
+    return source if isinstance(source, PostProcessed) else PostProcessed(source, RewardProcessing())

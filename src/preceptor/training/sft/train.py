@@ -6,13 +6,11 @@ NAME.training/   `training.json`, what it was made from, and checkpoints to resu
 
 import json
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.utils import logging
 
 from preceptor.backends.transformers.loading import LoadedModel, context_window, load
 from preceptor.core.errors import UsageError
@@ -90,20 +88,18 @@ def _train(
     on_log: Callable[[dict[str, float]], None],
 ) -> tuple[Any, list[dict[str, float]]]:
     """The trained model with adapters merged, and a row for each update since the beginning."""
-    from preceptor.training.sft.trainer import facts_of, is_step, make_trainer, newest_checkpoint
+    from preceptor.training.sft.trainer import facts_of, is_step, make_trainer
+    from preceptor.training.trl.arguments import newest_checkpoint, quietly
 
-    verbosity, use_cache = logging.get_verbosity(), loaded.model.config.use_cache
+    use_cache, lower = loaded.model.config.use_cache, "sft.max_length, or raise gradient_accumulation_steps"
     try:
-        trainer = make_trainer(loaded, rows, tuning, settings, work=work, seed=seed, processes=processes, on_log=on_log)
-        checkpoint = processes.on_main(lambda: newest_checkpoint(work))
-        with (
-            warnings.catch_warnings(),
-            memory_for("fine-tuning", "sft.max_length, or raise gradient_accumulation_steps"),
-        ):
-            warnings.simplefilter("ignore", FutureWarning)
-            trainer.train(resume_from_checkpoint=checkpoint)
+        with quietly(), memory_for("fine-tuning", lower):
+            trainer = make_trainer(
+                loaded, rows, tuning, settings, work=work, seed=seed, processes=processes, on_log=on_log
+            )
+            checkpoint = processes.on_main(lambda: newest_checkpoint(work))
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     finally:
-        logging.set_verbosity(verbosity)  # the trainer sets it globally
         loaded.model.config.use_cache = use_cache
     model = trainer.model.eval()
     merged = model.merge_and_unload() if tuning.method == "lora" else model.to(dtype_of(tuning))

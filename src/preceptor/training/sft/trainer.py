@@ -1,45 +1,32 @@
 """TRL's SFTTrainer, configured to be silent and offline, and to resume exactly."""
 
-import hashlib
 import math
-import shutil
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate.state import AcceleratorState
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from preceptor.backends.transformers.loading import LoadedModel
-from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
-from preceptor.store.files import MANIFEST, check_folder, write_json
 from preceptor.training.adapters import lora_config, suited
-from preceptor.training.policy import dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.sft.settings import SftSettings
+from preceptor.training.trl.arguments import SCHEDULES, Quiet, common_arguments, made, seal
 from preceptor.training.tuning import TuningSettings
 
 FACTS = ("step", "epoch", "loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
 """The facts of an update: the loss before it, in nats per learned token; the entropy, in nats; the share of learned
 tokens that the model found most likely."""
 OnLog = Callable[[dict[str, float]], None]
-_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
-_OPTIMIZERS = {"adamw": "adamw_torch", "adafactor": "adafactor"}
 
 
-class QuietTrainer(SFTTrainer):
-    """An SFTTrainer without telemetry and without a model card of its own."""
-
-    def _send_telemetry(self) -> None: ...
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Writes no card: checkpoints need none, and the finished model gets preceptor's."""
+class QuietTrainer(Quiet, SFTTrainer):
+    """TRL's trainer."""
 
 
 class Watcher(TrainerCallback):
@@ -95,47 +82,17 @@ def make_trainer(
 
     Raises: UsageError when the batch cannot be divided as the settings require.
     """
-    # An earlier training in this process may have had another precision, which accelerate would keep.
-    AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
     lora = suited(lora_config(tuning, "CAUSAL_LM"), loaded.model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # TRL passes on settings that transformers will rename
-        arguments = _arguments(tuning, settings, work, seed, processes)
-        trainer: Any = QuietTrainer(
-            model=loaded.model,
-            args=arguments,
-            train_dataset=Dataset.from_list(rows),
-            processing_class=loaded.tokenizer,
-            peft_config=lora if tuning.method == "lora" else None,
-            callbacks=[Watcher(on_log, settings.learning_rate, processes)],
-        )
+    trainer: Any = QuietTrainer(
+        model=loaded.model,
+        args=_arguments(tuning, settings, work, seed, processes),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=loaded.tokenizer,
+        peft_config=lora if tuning.method == "lora" else None,
+        callbacks=[Watcher(on_log, settings.learning_rate, processes)],
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def seal(checkpoint: Path) -> None:
-    """Writes the manifest that marks a checkpoint as complete."""
-    entries: dict[str, dict[str, Any]] = {}
-    for file in sorted(path for path in checkpoint.rglob("*") if path.is_file()):
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        entries[str(file.relative_to(checkpoint))] = {"bytes": file.stat().st_size, "sha256": digest}
-    write_json(checkpoint / MANIFEST, entries)
-
-
-def newest_checkpoint(work: Path) -> str | None:
-    """The newest complete checkpoint. Removes a newer one that a killed process left incomplete; its steps are repeated
-    with the same result.
-    """
-    checkpoints = [path for path in work.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    for folder in sorted(checkpoints, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
-        try:
-            check_folder(folder)
-        except CheckpointError:
-            shutil.rmtree(folder)
-        else:
-            return str(folder)
-    return None
 
 
 def _arguments(tuning: TuningSettings, settings: SftSettings, work: Path, seed: int, processes: Processes) -> SFTConfig:
@@ -145,37 +102,15 @@ def _arguments(tuning: TuningSettings, settings: SftSettings, work: Path, seed: 
             f"sft.batch_size is {settings.batch_size}; expected a multiple of {parts}: {processes.count} processes × "
             f"{settings.gradient_accumulation_steps} gradient_accumulation_steps"
         )
-    cuda = torch.cuda.is_available()
-    arguments = SFTConfig(
-        output_dir=str(work),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size // parts,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=_SCHEDULES[settings.schedule],
-        warmup_steps=settings.warmup_steps,
-        max_grad_norm=settings.max_grad_norm,
-        weight_decay=0.0,
-        optim=_OPTIMIZERS[settings.optimizer],
-        bf16=dtype_of(tuning) == torch.bfloat16,
-        gradient_checkpointing=tuning.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        save_strategy="steps",
-        save_steps=settings.checkpoint_every,
-        save_total_limit=2,  # keeps one to fall back on while the next is written
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        log_level="error",
-        log_level_replica="error",
-        report_to=[],
-        disable_tqdm=True,
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        accelerator_config={"use_configured_state": True},  # that of `Processes`, with its long timeout
-        seed=derive_seed(seed, "sft") % 2**31,
-    )
-    # A process uses one device; `accelerate launch` uses several.
-    arguments._n_gpu = min(1, arguments.n_gpu)  # pyright: ignore[reportPrivateUsage]
-    return arguments
+    arguments = {
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size // parts,
+        "lr_scheduler_type": SCHEDULES[settings.schedule],
+        "warmup_steps": settings.warmup_steps,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "max_length": None,
+        "save_strategy": "steps",
+        "save_steps": settings.checkpoint_every,
+        "save_total_limit": 2,  # keeps one to fall back on while the next is written
+    }
+    return made(SFTConfig, common_arguments(tuning, settings, work, derive_seed(seed, "sft")) | arguments, {})

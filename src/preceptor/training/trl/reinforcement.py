@@ -1,0 +1,330 @@
+"""RLOO and GRPO by TRL's trainers. A step has the prompts, the sampling, the rewards and the facts of the native
+engine; which responses are sampled differs, because TRL samples with other random numbers.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import Sampler
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.rloo_config import RLOOConfig
+from trl.trainer.rloo_trainer import RLOOTrainer
+from trl.trainer.utils import add_fused_lm_head, use_adapter
+
+from preceptor.core.errors import UsageError
+from preceptor.core.hashing import unit_hash
+from preceptor.core.seeds import derive_seed
+from preceptor.core.types import Prompt
+from preceptor.training.memory import memory_for
+from preceptor.training.optimizer import learning_rate_factor
+from preceptor.training.policy import FOR_LESS_MEMORY, Policy
+from preceptor.training.processes import Processes
+from preceptor.training.rl.facts import UpdateFacts
+from preceptor.training.rl.rewards import RewardSource
+from preceptor.training.rl.rewards.source import known_of
+from preceptor.training.rl.settings import RLSettings
+from preceptor.training.steps import Checkpointing
+from preceptor.training.trl.arguments import Quiet, common_arguments, made
+from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
+from preceptor.training.trl.checks import trl_loss
+from preceptor.training.trl.rewards import StepRewards
+from preceptor.training.trl.settings import EngineSettings
+from preceptor.training.tuning import TuningSettings
+
+
+@dataclass
+class _Run:
+    """What a trainer needs of the run, and what it measures for its facts."""
+
+    policy: Policy
+    prompts: dict[str, Prompt]
+    order: Sequence[Prompt]
+    settings: RLSettings
+    seed: int
+    processes: Processes
+    began: float = 0.0
+    sampling: float = 0.0
+    """Seconds."""
+    kl: float = 0.0
+    """Mean over the step's responses of Σ (log π - log π_ref), in nats."""
+    flat_groups: int = 0
+
+
+class _OursOnTrl(Quiet):
+    """What both trainers do as the native engine does: the order of prompts, their tokens, the schedule, random numbers
+    that depend on the seed and the step alone, and the KL of every step.
+    """
+
+    run: _Run
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
+        trainer: Any = self
+        return _Order(self.run, repeats=trainer.num_iterations * trainer.args.steps_per_generation)
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        """The tokens of prompts, which are given by their ids."""
+        run = self.run
+        return [list(run.policy.encode(run.prompts[prompt])) for prompt in prompts], None, {}
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
+        """The native engine's schedule, by steps."""
+        trainer: Any = self
+        settings, updates = self.run.settings, updates_of(self.run.settings)
+        if trainer.lr_scheduler is None:
+            trainer.lr_scheduler = LambdaLR(
+                optimizer or trainer.optimizer,
+                lambda update: learning_rate_factor(update // updates + 1, settings, settings.steps),
+            )
+            trainer._created_lr_scheduler = True
+        return trainer.lr_scheduler
+
+    def _generate(self, prompts: list[str]) -> Any:
+        began = time.perf_counter()
+        generated = super()._generate(prompts)  # type: ignore[misc]
+        self.run.sampling = time.perf_counter() - began
+        return generated
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        trainer: Any = self
+        run = self.run
+        run.began = time.perf_counter()
+        step = trainer.state.global_step // updates_of(run.settings) + 1
+        torch.manual_seed(derive_seed(run.seed, "rollout", step, run.processes.index))
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        advantages = torch.tensor(list(trainer._logs["advantages"])).view(-1, run.settings.group_size)
+        run.flat_groups = int((advantages == 0.0).all(dim=1).sum())
+        run.kl = float(trainer.accelerator.gather(self._kl(output)).mean())
+        return output
+
+    def _kl(self, output: dict[str, Any]) -> Tensor:
+        """Σ (log π - log π_ref) of each of this process's responses, in nats. What TRL has computed is not computed
+        again.
+        """
+        mask = output["completion_mask"]
+        if "old_logps" in output:
+            policy_B = output["old_logps"]
+        elif "old_per_token_logps" in output:
+            policy_B = (output["old_per_token_logps"] * mask).sum(1)
+        else:
+            policy_B = self._log_probs(output, reference=False)
+        if "ref_per_token_logps" in output:
+            return policy_B - (output["ref_per_token_logps"] * mask).sum(1)
+        return policy_B - self._log_probs(output, reference=True)
+
+    @torch.no_grad()
+    def _log_probs(self, output: dict[str, Any], *, reference: bool) -> Tensor:
+        """Log-probability of each response, at the sampling temperature."""
+        trainer: Any = self
+        of_adapters = reference and hasattr(self.run.policy.model, "peft_config")
+        model = self.run.policy.base.model if reference and not of_adapters else trainer.model
+        base: AbstractContextManager[None] = nullcontext()
+        if of_adapters:
+            base = use_adapter(trainer.accelerator.unwrap_model(trainer.model), None)
+        with base, disable_gradient_checkpointing(trainer.model, trainer.args.gradient_checkpointing_kwargs):
+            log_probs_BT = trainer._get_per_token_logps_and_entropies(
+                model,
+                torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
+                torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+                output["completion_ids"].size(1),
+                trainer.args.per_device_train_batch_size,
+            )[0]
+        return (log_probs_BT * output["completion_mask"]).sum(1)
+
+
+class RlooOnTrl(_OursOnTrl, RLOOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """TRL's RLOO."""
+
+
+class GrpoOnTrl(_OursOnTrl, GRPOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """TRL's GRPO, with any of its losses."""
+
+
+def train_on_trl(
+    policy: Policy,
+    rewards: RewardSource | None,
+    prompts: Sequence[Prompt],
+    settings: RLSettings,
+    engine: EngineSettings,
+    tuning: TuningSettings,
+    *,
+    checkpoints: Checkpointing,
+    seed: int,
+    processes: Processes,
+    on_step: Callable[[int, UpdateFacts], None],
+) -> int:
+    """Trains the policy by RL, continuing from the state on disk. Every process calls it.
+
+    Args:
+        rewards: called only by the main process, for the whole step; other processes may pass None.
+        prompts: for training, each once.
+
+    Returns: the number of finished steps.
+    Raises: UsageError when there are fewer prompts than a step takes, or the processes cannot divide it; PreceptorError
+        when training diverges or as the source of rewards does.
+    """
+    if len(prompts) < settings.prompts_per_step:
+        raise UsageError(
+            f"{len(prompts)} training prompts, rl.prompts_per_step asks for {settings.prompts_per_step}; "
+            "give more prompts or lower it"
+        )
+    unwrapped = Unwrapped(policy)
+    by_id = {prompt.id: prompt for prompt in prompts}
+    step_rewards = StepRewards(policy, rewards, by_id, settings.group_size, processes, unwrapped.as_policy)
+    run = _Run(policy, by_id, list(prompts), settings, seed, processes)
+    steps = StepsOnTrl(
+        policy,
+        unwrapped,
+        settings.steps,
+        updates_of(settings),
+        checkpoints=checkpoints,
+        processes=processes,
+        facts_of=lambda logs: _facts(run, step_rewards, logs),
+        on_step=on_step,
+        lower=f"lower the learning rate (now {settings.learning_rate:g}) or keep closer to the reference",
+    )
+    arguments = _arguments(settings, engine, tuning, steps, processes, seed)
+    trainer = _trainer(run, settings, arguments, step_rewards, steps)
+    with memory_for("a step of training", FOR_LESS_MEMORY):
+        return steps.train(trainer)
+
+
+def updates_of(settings: RLSettings) -> int:
+    """The updates of a step."""
+    return settings.epochs_per_batch * settings.minibatches
+
+
+class _Order(Sampler[int]):
+    """The prompts of all steps, in the order of the native engine: each as often as it is answered, and each step as
+    often as the trainer reads it.
+    """
+
+    def __init__(self, run: _Run, repeats: int) -> None:
+        self._prompts, self._settings, self._seed, self._repeats = run.order, run.settings, run.seed, repeats
+
+    def __len__(self) -> int:
+        settings = self._settings
+        return settings.steps * settings.prompts_per_step * settings.group_size * self._repeats
+
+    def __iter__(self) -> Iterator[int]:
+        stream, settings = self._stream(), self._settings
+        for _ in range(settings.steps):
+            places = [next(stream) for _ in range(settings.prompts_per_step)]
+            for _ in range(self._repeats):
+                for place in places:
+                    yield from [place] * settings.group_size
+
+    def _stream(self) -> Iterator[int]:
+        """The places of prompts, epoch by epoch, as `prompts_of_step` orders them."""
+        epoch = 0
+        while True:
+            keys = [unit_hash(self._seed, "epoch", epoch, prompt.id) for prompt in self._prompts]
+            yield from sorted(range(len(keys)), key=lambda place: keys[place])
+            epoch += 1
+
+
+def _arguments(
+    settings: RLSettings,
+    engine: EngineSettings,
+    tuning: TuningSettings,
+    steps: StepsOnTrl[UpdateFacts],
+    processes: Processes,
+    seed: int,
+) -> Any:
+    responses = settings.prompts_per_step * settings.group_size
+    parts = processes.count * settings.minibatches * settings.gradient_accumulation_steps
+    if responses % parts:
+        raise UsageError(
+            f"a step has {responses} responses (rl.prompts_per_step × rl.group_size), which TRL cannot divide into "
+            f"{parts} equal parts ({processes.count} processes × rl.minibatches × rl.gradient_accumulation_steps)"
+        )
+    common = common_arguments(tuning, settings, steps.work, derive_seed(seed, "rl"))
+    shared = {
+        "max_steps": settings.steps * updates_of(settings),
+        "per_device_train_batch_size": responses // parts,
+        "steps_per_generation": settings.minibatches * settings.gradient_accumulation_steps,
+        "num_iterations": settings.epochs_per_batch,
+        "num_generations": settings.group_size,
+        "max_completion_length": settings.max_new_tokens,
+        "temperature": settings.temperature,
+        "epsilon": settings.clip_range,
+        "beta": 0.0 if tuning.method == "full" else settings.kl_coefficient,  # `_with_reference` sets it
+        "disable_dropout": True,
+        "save_strategy": "no",  # the callback says when
+        "save_total_limit": 2,  # keeps one to fall back on while the next is written
+        "use_vllm": engine.vllm != "off",
+        "vllm_mode": "server" if engine.vllm == "server" else "colocate",
+        "vllm_server_base_url": engine.vllm_server,
+    }
+    if settings.algorithm == "rloo":
+        return made(RLOOConfig, common | shared, engine.trl)
+    of_grpo = {
+        "loss_type": trl_loss(engine, settings),
+        "importance_sampling_level": engine.importance_sampling,
+        "scale_rewards": "group" if settings.scale_advantages else "none",
+    }
+    return made(GRPOConfig, common | shared | of_grpo, engine.trl)
+
+
+def _trainer(
+    run: _Run,
+    settings: RLSettings,
+    arguments: Any,
+    rewards: StepRewards,
+    steps: StepsOnTrl[UpdateFacts],
+) -> Any:
+    """TRL's trainer for the policy's own model, with the policy's base as its reference."""
+    policy = run.policy
+    trainer: Any = (RlooOnTrl if settings.algorithm == "rloo" else GrpoOnTrl)(
+        model=policy.model,
+        reward_funcs=[rewards],
+        args=arguments,
+        train_dataset=Dataset.from_list([{"prompt": prompt.id} for prompt in run.order]),
+        processing_class=policy.base.tokenizer,
+        callbacks=[steps],
+    )
+    trainer.run = run
+    if hasattr(policy.model, "peft_config"):
+        policy.model.delete_adapter("ref")  # a copy of the new adapters: TRL's reference is now the base itself
+    else:
+        add_fused_lm_head(policy.base.model, temperature=settings.temperature)
+        trainer.beta = settings.kl_coefficient
+        trainer.ref_model = trainer.accelerator.prepare_model(policy.base.model, evaluation_mode=True)
+    trainer.eos_token_ids = policy.base.eos_ids
+    if not trainer.use_vllm:
+        trainer.generation_config.eos_token_id = policy.base.eos_ids
+        trainer.generation_kwargs["eos_token_id"] = policy.base.eos_ids
+    return trainer
+
+
+def _facts(run: _Run, rewards: StepRewards, logs: Sequence[Logs]) -> tuple[UpdateFacts, dict[str, float]]:
+    """The facts of a step and its times, in the names of the native engine. Empty where the main process is another."""
+    ended, settings, collected = time.perf_counter(), run.settings, rewards.collected
+    groups = [] if collected is None else collected.groups_P
+    rollouts = [response for group in groups for response in group.responses]
+    there = [] if collected is None else [reward for row in collected.rewards_PG for reward in known_of(row)]
+    known = torch.tensor(there, dtype=torch.float64)
+    facts = UpdateFacts(
+        reward=float(known.mean()) if there else None,
+        reward_std=float(known.std(correction=0)) if there else None,
+        kl=run.kl,
+        kl_coefficient=settings.kl_coefficient,
+        tokens=sum(response.tokens for response in rollouts) / max(1, len(rollouts)),
+        finished=sum(response.finished for response in rollouts) / max(1, len(rollouts)),
+        abstained=len(rollouts) - len(there),
+        flat_groups=run.flat_groups,
+        loss=sum(log["loss"] for log in logs) / len(logs),
+        grad_norm=max(log["grad_norm"] for log in logs),
+        learning_rate=logs[-1]["learning_rate"],
+    )
+    seconds = {"sampling": run.sampling, "judging": rewards.seconds}
+    seconds["update"] = ended - run.began - sum(seconds.values())
+    return facts if collected is None else collected.with_facts(facts), seconds
