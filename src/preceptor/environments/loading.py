@@ -12,7 +12,10 @@ from preceptor.environments.protocol import is_method, parameters_of, tool_names
 from preceptor.environments.schema import tool_schema
 from preceptor.store.named_objects import load_object, name_of
 
-SHIPPED: dict[str, str] = {}
+SHIPPED = {
+    "calculator": "preceptor.environments.calculator:Calculator",
+    "support_desk": "preceptor.environments.support_desk:SupportDesk",
+}
 """The environments that ship with preceptor, and where their classes are."""
 _WHAT = "the environment"
 
@@ -80,7 +83,7 @@ def load_tools(tools: Sequence[str | Callable[..., Any]]) -> EnvironmentClass:
     return EnvironmentClass(listed, names, kind, _schemas(listed, kind), only_tools=True)
 
 
-def row_of(prompt: Prompt) -> JsonObject:
+def row_of(prompt: Prompt) -> dict[str, Any]:
     """A prompt as the row that `reset` gets, and as a row of a data set for TRL."""
     messages: list[Any] = [message.wire() for message in prompt.conversation]
     own: JsonObject = {"prompt": messages, "id": prompt.id, "cohort": prompt.cohort, "reference": prompt.reference}
