@@ -63,10 +63,10 @@ def call(environment: Any, name: str, arguments: str, characters: int) -> Reply:
         return Reply(_said(error), "raised")
 
 
-def reward(environment: Any, response: str) -> Reply:
+def reward(environment: Any, response: str | None) -> Reply:
     """What the environment says of the work done; a value that is no finite number is a failure."""
     method = environment.get_reward
-    takes_response = "response" in inspect.signature(method).parameters
+    takes_response = response is not None and "response" in inspect.signature(method).parameters
     try:
         value = _finished(method(response=response) if takes_response else method())
         if value is None:

@@ -31,6 +31,8 @@ class Observation(Frozen):
     """`arguments`: they are not JSON, or do not fit the tool. `unknown_tool`: there is none of that name. `raised`: the
     tool raised an error. `too_slow`: the tool was stopped at its time limit. `crashed`: its process died. `ended`: the
     environment ended at an earlier call. None: the tool ran."""
+    error: str | None = None
+    """What the failure's message is; the policy is shown it in TRL's words, `{'error': '...'}`."""
 
     def message(self, call: ToolCall) -> Message:
         """The observation as a message of the conversation, for the call that it answers."""

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.fields import JsonObject
 from preceptor.core.types import FunctionCall
-from preceptor.environments.episodes import Episode, EpisodeResult, Observation
+from preceptor.environments.episodes import Episode, EpisodeResult, Failure, Observation
 from preceptor.environments.limits import Limits
 from preceptor.environments.loading import EnvironmentClass
 from preceptor.environments.texts import error_text, shown, shown_name
@@ -83,19 +83,22 @@ class EnvironmentPool:
         return [self._observation(call, reply) for (_, call), reply in zip(calls, replies, strict=True)]
 
     def finish(self, episodes: Sequence[Episode], responses: Sequence[str]) -> list[EpisodeResult]:
-        """What the environment says of each episode, which ends with it.
+        """The results of episodes, which end with it; see `results`."""
+        results = self.results(episodes, responses)
+        self.end(episodes)
+        return results
+
+    def results(self, episodes: Sequence[Episode], responses: Sequence[str | None]) -> list[EpisodeResult]:
+        """What the environment says of each episode.
 
         Args:
-            responses: the policy's last message in each episode.
+            responses: the policy's last message in each episode; None asks `get_reward` without one, as TRL does.
         """
         if self.environment.has_reward:
             asked = zip(episodes, responses, strict=True)
             replies = self._exchange([(episode, {"do": "reward", "response": text}) for episode, text in asked])
-            results = [_result(reply) for reply in replies]
-        else:
-            results = [EpisodeResult(success=False if e.ended else None, failure=e.ended) for e in episodes]
-        self.end(episodes)
-        return results
+            return [_result(reply) for reply in replies]
+        return [EpisodeResult(success=False if e.ended else None, failure=e.ended) for e in episodes]
 
     def end(self, episodes: Sequence[Episode]) -> None:
         """Ends episodes; those that have ended stay so."""
@@ -174,15 +177,17 @@ class EnvironmentPool:
     def _observation(self, call: FunctionCall, reply: _Reply) -> Observation:
         name = shown_name(call.name)
         if isinstance(reply, _Ended):
-            words = f"the environment has ended: {reply.why}"
-            return Observation(name=name, text=error_text(words, self.limits.characters), failure=reply.failure)
-        text = str(reply["text"])
-        show = error_text if reply["failed"] else shown
-        return Observation(name=name, text=show(text, self.limits.characters), failure=reply["failed"])
+            return _failed(name, reply.failure, f"the environment has ended: {reply.why}")
+        text = shown(str(reply["text"]), self.limits.characters)
+        return _failed(name, reply["failed"], text) if reply["failed"] else Observation(name=name, text=text)
 
     def _reset_failed(self, episode: Episode, why: str) -> str:
         place = f'the environment "{self.environment.name}": reset failed for the prompt "{episode.prompt_id}"'
         return f"{place}: {shown(why, 500)}"
+
+
+def _failed(name: str, failure: Failure, error: str) -> Observation:
+    return Observation(name=name, text=error_text(error), failure=failure, error=error)
 
 
 def _result(reply: _Reply) -> EpisodeResult:

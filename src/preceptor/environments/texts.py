@@ -24,9 +24,9 @@ def shown_name(name: str) -> str:
     return " ".join(defused(printable(name[:_NAME_LENGTH])).split())
 
 
-def error_text(message: str, characters: int) -> str:
+def error_text(message: str) -> str:
     """An error as the model is shown it: in TRL's words, so that both engines show the same."""
-    return str({"error": shown(one_line(message), characters)})
+    return str({"error": message})
 
 
 def one_line(message: str) -> str:
