@@ -11,6 +11,7 @@ over these functions: whatever a command can do, they can.
 _SECTIONS = {
     "Judges and constitutions": ("judging.judge", "judging.", "backends."),
     "Work": ("tasks.", "methods.", "recipes.", "studio.", "serve."),
+    "Environments": ("environments.",),
     "Results": ("results.", "runs.result"),
     "Types": ("core.types", "core.rubric", "store.", "evaluation."),
     "Errors": ("core.errors",),

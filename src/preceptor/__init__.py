@@ -27,6 +27,11 @@ if TYPE_CHECKING:
         Usage,
         Verdict,
     )
+    from preceptor.environments.episodes import Episode, EpisodeResult, Observation
+    from preceptor.environments.for_trl import trl_environment
+    from preceptor.environments.loading import environment_rows, load_environment, load_tools
+    from preceptor.environments.pool import EnvironmentPool
+    from preceptor.environments.protocol import Environment
     from preceptor.judging.constitution import Constitution, load_constitution
     from preceptor.judging.groundedness import ClaimVerdict, GroundedScore
     from preceptor.judging.judge import Judge
@@ -89,6 +94,10 @@ __all__ = [
     "ComparisonResult",
     "Connection",
     "Constitution",
+    "Environment",
+    "EnvironmentPool",
+    "Episode",
+    "EpisodeResult",
     "EstimateResult",
     "EvaluationResult",
     "GroundedScore",
@@ -101,6 +110,7 @@ __all__ = [
     "LabelResult",
     "Message",
     "ModelsResult",
+    "Observation",
     "PairwiseSettings",
     "PreceptorError",
     "Preference",
@@ -136,14 +146,17 @@ __all__ = [
     "cohort",
     "compare",
     "dump_recipe",
+    "environment_rows",
     "estimate",
     "evaluate",
     "init",
     "label",
     "list_recipes",
     "load_constitution",
+    "load_environment",
     "load_recipe",
     "load_run",
+    "load_tools",
     "models",
     "open_service",
     "open_studio",
@@ -158,6 +171,7 @@ __all__ = [
     "sweep",
     "train_reward",
     "trajectories",
+    "trl_environment",
     "write_rubrics",
 ]
 
@@ -166,6 +180,11 @@ _PLACES = {
     "core.errors": "PreceptorError UsageError",
     "core.rubric": "Rubric RubricItem",
     "core.types": "Comparison HumanLabel JudgeFailure Message Preference Prompt Response Score Usage Verdict",
+    "environments.episodes": "Episode EpisodeResult Observation",
+    "environments.for_trl": "trl_environment",
+    "environments.loading": "environment_rows load_environment load_tools",
+    "environments.pool": "EnvironmentPool",
+    "environments.protocol": "Environment",
     "judging.constitution": "Constitution load_constitution",
     "judging.groundedness": "ClaimVerdict GroundedScore",
     "judging.judge": "Judge",

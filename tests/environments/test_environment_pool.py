@@ -4,16 +4,17 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from preceptor.core.control_tokens import defused
-from preceptor.core.errors import PreceptorError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.text import printable
 from preceptor.core.types import FunctionCall, ToolCall
 from preceptor.environments.episodes import Episode, Observation
 from preceptor.environments.limits import Limits
-from preceptor.environments.loading import load_environment, load_tools
+from preceptor.environments.loading import environment_rows, load_environment, load_tools
 from preceptor.environments.pool import EnvironmentPool
 
 TOYS = Path(__file__).with_name("toy_environments.py")
@@ -173,3 +174,19 @@ def surely_started(pool: EnvironmentPool) -> Episode:
     while True:
         with suppress(PreceptorError):
             return started(pool)
+
+
+@pytest.mark.parametrize("limits", [{"second": 1}, {"seconds": 0}, {"characters": "many"}, 5])
+def test_wrong_limits_are_refused(limits: Any):
+    with pytest.raises(UsageError, match=r"second|characters|limits"):
+        EnvironmentPool("calculator", limits)
+
+
+def test_rows_of_a_packaged_set_are_what_reset_gets():
+    rows = environment_rows("package:support_desk")
+    with EnvironmentPool("support_desk", PATIENT) as pool:
+        episodes = pool.start(rows[:3])
+        calls = [
+            (e, ("find_order", f'{{"order_id": "{row["named"][0]}"}}')) for e, row in zip(episodes, rows, strict=False)
+        ]
+        assert all(row["named"][0] in seen.text for row, seen in zip(rows, pool.call(calls), strict=False))

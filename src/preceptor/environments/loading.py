@@ -11,6 +11,7 @@ from preceptor.core.types import Prompt
 from preceptor.environments.protocol import is_method, parameters_of, tool_names
 from preceptor.environments.schema import tool_schema
 from preceptor.store.named_objects import load_object, name_of
+from preceptor.store.prompts import read_prompts
 
 SHIPPED = {
     "calculator": "preceptor.environments.calculator:Calculator",
@@ -88,6 +89,15 @@ def row_of(prompt: Prompt) -> dict[str, Any]:
     messages: list[Any] = [message.wire() for message in prompt.conversation]
     own: JsonObject = {"prompt": messages, "id": prompt.id, "cohort": prompt.cohort, "reference": prompt.reference}
     return prompt.metadata | own
+
+
+def environment_rows(prompts: str) -> list[dict[str, Any]]:
+    """The rows of a prompt file or of a packaged set of tasks, such as `package:calculator_easy`: for
+    `EnvironmentPool.start`, or for TRL as a data set.
+
+    Raises: UsageError naming file and line where one is wrong.
+    """
+    return [row_of(prompt) for prompt in read_prompts(prompts)]
 
 
 def _check_reset(name: str, kind: type[Any]) -> None:

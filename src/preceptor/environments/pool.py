@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from typing import Any, Literal, TypeAlias, cast
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.fields import JsonObject
 from preceptor.core.types import FunctionCall
+from preceptor.core.validation import settings_of
 from preceptor.environments.episodes import Episode, EpisodeResult, Failure, Observation
 from preceptor.environments.limits import Limits
-from preceptor.environments.loading import EnvironmentClass
+from preceptor.environments.loading import EnvironmentClass, load_environment
 from preceptor.environments.texts import error_text, shown, shown_name
 from preceptor.environments.wire import COMMAND, END, FORK, STOP, read_message, write_message
 
@@ -46,15 +47,38 @@ class EnvironmentPool:
     The class is loaded in a small process without torch, which forks a process for each episode: with no standard
     input and output, with limits on time, memory and output. These limits stop mistakes, not attacks: an environment's
     class has the rights of the user who runs it.
+
+    Examples:
+        >>> import preceptor as pc
+        >>> row = {"id": "sum", "prompt": [{"role": "user", "content": "What is 2 + 2?"}], "reference": "4"}
+        >>> with pc.EnvironmentPool("calculator") as pool:
+        ...     (episode,) = pool.start([row])
+        ...     (seen,) = pool.call([(episode, ("calculate", '{"expression": "2 + 2"}'))])
+        ...     (result,) = pool.finish([episode], ["The answer is 4."])
+        >>> seen.text, result.reward, result.success
+        ('4', 1.0, True)
     """
 
-    def __init__(self, environment: EnvironmentClass, limits: Limits | None = None) -> None:
-        """Raises: UsageError where the worker cannot load the class."""
-        self.environment, self.limits = environment, limits or Limits()
+    def __init__(
+        self,
+        environment: EnvironmentClass | str | type[Any],
+        limits: Limits | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Opens the pool.
+
+        Args:
+            environment: an environment, its name (see `load_environment`), or its class.
+            limits: `seconds` and `characters` of a call, `memory_mb` of an environment, and how many run `at_once`.
+
+        Raises: UsageError where the environment cannot be loaded.
+        """
+        known = isinstance(environment, EnvironmentClass)
+        self.environment: EnvironmentClass = environment if known else load_environment(environment)
+        self.limits: Limits = settings_of("limits", Limits, limits) or Limits()
         self._connections: dict[int, socket.socket] = {}
         self._lock = threading.Lock()
         self._started = 0
-        self._process, self._control = _start_worker(environment, self.limits)
+        self._process, self._control = _start_worker(self.environment, self.limits)
         self._finalizer = weakref.finalize(self, _stop_worker, self._process, self._control, self._connections)
 
     def start(self, rows: Sequence[JsonObject]) -> list[Episode]:
@@ -72,15 +96,19 @@ class EnvironmentPool:
             episode.appended = cast("dict[str, Any]", reply)["text"]
         return episodes
 
-    def call(self, calls: Sequence[tuple[Episode, FunctionCall]]) -> list[Observation]:
+    def call(self, calls: Sequence[tuple[Episode, FunctionCall | tuple[str, str]]]) -> list[Observation]:
         """Runs tools, those of different episodes side by side and those of one episode in their order.
+
+        Args:
+            calls: each with its tool's name and the arguments as JSON text, however the policy wrote them.
 
         Returns: one observation for each call, in the order of the calls. Nothing that a tool does raises an error.
         """
+        wanted = [(e, (c.name, c.arguments) if isinstance(c, FunctionCall) else c) for e, c in calls]
         requests: list[tuple[Episode, JsonObject]]
-        requests = [(e, {"do": "call", "name": c.name, "arguments": c.arguments}) for e, c in calls]
+        requests = [(e, {"do": "call", "name": name, "arguments": given}) for e, (name, given) in wanted]
         replies = self._exchange(requests)
-        return [self._observation(call, reply) for (_, call), reply in zip(calls, replies, strict=True)]
+        return [self._observation(name, reply) for (_, (name, _)), reply in zip(wanted, replies, strict=True)]
 
     def finish(self, episodes: Sequence[Episode], responses: Sequence[str]) -> list[EpisodeResult]:
         """The results of episodes, which end with it; see `results`."""
@@ -174,8 +202,8 @@ class EnvironmentPool:
             self._command(END, episode.number)
         return _Ended(failure, episode.ended)
 
-    def _observation(self, call: FunctionCall, reply: _Reply) -> Observation:
-        name = shown_name(call.name)
+    def _observation(self, called: str, reply: _Reply) -> Observation:
+        name = shown_name(called)
         if isinstance(reply, _Ended):
             return _failed(name, reply.failure, f"the environment has ended: {reply.why}")
         text = shown(str(reply["text"]), self.limits.characters)
