@@ -14,6 +14,7 @@ from preceptor.backends.transformers.loading import LoadedModel
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.training.adapters import lora_config, suited
+from preceptor.training.policy import dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.sft.settings import SftSettings
 from preceptor.training.trl.arguments import SCHEDULES, Quiet, common_arguments, made, seal
@@ -113,4 +114,6 @@ def _arguments(tuning: TuningSettings, settings: SftSettings, work: Path, seed: 
         "save_steps": settings.checkpoint_every,
         "save_total_limit": 2,  # keeps one to fall back on while the next is written
     }
-    return made(SFTConfig, common_arguments(tuning, settings, work, derive_seed(seed, "sft")) | arguments, {})
+    return made(
+        SFTConfig, common_arguments(dtype_of(tuning), tuning, settings, work, derive_seed(seed, "sft")) | arguments, {}
+    )

@@ -18,7 +18,6 @@ from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.types import JsonObject
 from preceptor.store.files import MANIFEST, check_folder, write_json
 from preceptor.training.optimizer_settings import OptimizerSettings
-from preceptor.training.policy import dtype_of
 from preceptor.training.tuning import TuningSettings
 
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
@@ -28,7 +27,17 @@ Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 class Quiet:
-    """A trainer without telemetry and without a model card of its own. Stands before TRL's class among the bases."""
+    """A trainer without telemetry, without a model card of its own, and whose checkpoints hold what it needs to resume:
+    of adapters, only these. Stands before TRL's class among the bases.
+    """
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        trainer: Any = self
+        if hasattr(trainer.model, "peft_config"):  # peft itself would look for the base on the hub
+            folder = output_dir or trainer.args.output_dir
+            trainer.model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
+        else:
+            super()._save(output_dir, state_dict)  # type: ignore[misc]
 
     def _send_telemetry(self) -> None: ...
 
@@ -36,10 +45,13 @@ class Quiet:
         """Writes no card: checkpoints need none, and the finished model gets preceptor's."""
 
 
-def common_arguments(tuning: TuningSettings, settings: OptimizerSettings, work: Path, seed: int) -> dict[str, Any]:
+def common_arguments(
+    dtype: torch.dtype, tuning: TuningSettings, settings: OptimizerSettings, work: Path, seed: int
+) -> dict[str, Any]:
     """The arguments that mean the same for every trainer: precision, optimiser, seed, and silence.
 
     Args:
+        dtype: the precision to compute in.
         work: the folder of the trainer's own checkpoints.
         seed: of this training.
     """
@@ -50,7 +62,7 @@ def common_arguments(tuning: TuningSettings, settings: OptimizerSettings, work: 
         "max_grad_norm": settings.max_grad_norm,
         "weight_decay": 0.0,
         "optim": OPTIMIZERS[settings.optimizer],
-        "bf16": dtype_of(tuning) == torch.bfloat16,
+        "bf16": dtype == torch.bfloat16,
         "gradient_checkpointing": tuning.gradient_checkpointing,
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "gradient_accumulation_steps": settings.gradient_accumulation_steps,
@@ -73,18 +85,28 @@ def made(config: type[Arguments], arguments: Mapping[str, Any], passed_on: JsonO
     Args:
         passed_on: `engine.trl`, checked before.
 
-    Raises: UsageError with TRL's own words for a value that its class refuses.
+    Raises: UsageError with TRL's words for a value that its class refuses.
     """
     # An earlier training in this process may have had another precision, which accelerate would keep.
     AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
     whole_table: dict[str, Any] = {**arguments, **passed_on}
-    try:
+    with refusals():
         whole = config(**whole_table)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"engine.trl: TRL refuses these settings: {error}") from error
     # A process uses one device; `accelerate launch` uses several.
     whole._n_gpu = min(1, whole.n_gpu)  # pyright: ignore[reportPrivateUsage]
     return whole
+
+
+@contextmanager
+def refusals() -> Generator[None]:
+    """Within the context, a trainer or its arguments are made; what TRL refuses is the user's mistake.
+
+    Raises: UsageError with TRL's words.
+    """
+    try:
+        yield
+    except (ValueError, NotImplementedError, ImportError) as error:
+        raise UsageError(f'engine.name = "trl": TRL refuses these settings: {error}') from error
 
 
 @contextmanager
@@ -94,6 +116,7 @@ def quietly() -> Generator[None]:
     """
     verbosity, of_trl = logging.get_verbosity(), plain_logging.getLogger("trl")
     level = of_trl.level
+    logging.set_verbosity_error()
     of_trl.setLevel(plain_logging.ERROR)  # it warns of each response without a reward, with the prompt in full
     try:
         with warnings.catch_warnings():

@@ -44,6 +44,7 @@ class Unwrapped:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         inner = policy.model.get_base_model() if hasattr(policy.model, "get_base_model") else policy.model
+        self._eos: Any = policy.base.model.generation_config.eos_token_id
         self._forwards: dict[Any, Any] = {m: _own_forward(m) for m in (policy.model, inner, policy.base.model)}
 
     @contextmanager
@@ -59,8 +60,9 @@ class Unwrapped:
             self._policy.model.train(was_training)
 
     def restore(self) -> None:
-        """Puts the model's own methods back."""
+        """Puts the model's own methods back, and the tokens that end a response."""
         _set_forwards(self._forwards)
+        self._policy.base.model.generation_config.eos_token_id = self._eos
         self._policy.model.eval()
 
 

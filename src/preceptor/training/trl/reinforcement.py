@@ -20,7 +20,7 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 from trl.trainer.utils import add_fused_lm_head, use_adapter
 
-from preceptor.core.errors import UsageError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
@@ -33,7 +33,7 @@ from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.rewards.source import known_of
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.steps import Checkpointing
-from preceptor.training.trl.arguments import Quiet, common_arguments, made
+from preceptor.training.trl.arguments import Quiet, common_arguments, made, quietly, refusals
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
 from preceptor.training.trl.checks import trl_loss
 from preceptor.training.trl.rewards import StepRewards
@@ -89,7 +89,15 @@ class _OursOnTrl(Quiet):
 
     def _generate(self, prompts: list[str]) -> Any:
         began = time.perf_counter()
-        generated = super()._generate(prompts)  # type: ignore[misc]
+        try:
+            generated = super()._generate(prompts)  # type: ignore[misc]
+        except RuntimeError as error:
+            if "probability tensor" not in str(error):
+                raise
+            step, rate = self.run.policy.step, self.run.settings.learning_rate
+            raise PreceptorError(
+                f"training diverged at step {step}: the policy gives no probabilities any more; {_lower(rate)}"
+            ) from error
         self.run.sampling = time.perf_counter() - began
         return generated
 
@@ -189,12 +197,16 @@ def train_on_trl(
         processes=processes,
         facts_of=lambda logs: _facts(run, step_rewards, logs),
         on_step=on_step,
-        lower=f"lower the learning rate (now {settings.learning_rate:g}) or keep closer to the reference",
+        lower=_lower(settings.learning_rate),
     )
-    arguments = _arguments(settings, engine, tuning, steps, processes, seed)
-    trainer = _trainer(run, settings, arguments, step_rewards, steps)
+    arguments = _arguments(run, engine, tuning, steps)
+    trainer = _trainer(run, arguments, step_rewards, steps)
     with memory_for("a step of training", FOR_LESS_MEMORY):
         return steps.train(trainer)
+
+
+def _lower(learning_rate: float) -> str:
+    return f"lower the learning rate (now {learning_rate:g}) or keep closer to the reference"
 
 
 def updates_of(settings: RLSettings) -> int:
@@ -231,14 +243,8 @@ class _Order(Sampler[int]):
             epoch += 1
 
 
-def _arguments(
-    settings: RLSettings,
-    engine: EngineSettings,
-    tuning: TuningSettings,
-    steps: StepsOnTrl[UpdateFacts],
-    processes: Processes,
-    seed: int,
-) -> Any:
+def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps: StepsOnTrl[UpdateFacts]) -> Any:
+    settings, processes = run.settings, run.processes
     responses = settings.prompts_per_step * settings.group_size
     parts = processes.count * settings.minibatches * settings.gradient_accumulation_steps
     if responses % parts:
@@ -246,7 +252,8 @@ def _arguments(
             f"a step has {responses} responses (rl.prompts_per_step × rl.group_size), which TRL cannot divide into "
             f"{parts} equal parts ({processes.count} processes × rl.minibatches × rl.gradient_accumulation_steps)"
         )
-    common = common_arguments(tuning, settings, steps.work, derive_seed(seed, "rl"))
+    seed = derive_seed(run.seed, "rl")
+    common = common_arguments(run.policy.base.model.dtype, tuning, settings, steps.work, seed)
     shared = {
         "max_steps": settings.steps * updates_of(settings),
         "per_device_train_batch_size": responses // parts,
@@ -274,23 +281,19 @@ def _arguments(
     return made(GRPOConfig, common | shared | of_grpo, engine.trl)
 
 
-def _trainer(
-    run: _Run,
-    settings: RLSettings,
-    arguments: Any,
-    rewards: StepRewards,
-    steps: StepsOnTrl[UpdateFacts],
-) -> Any:
+def _trainer(run: _Run, arguments: Any, rewards: StepRewards, steps: StepsOnTrl[UpdateFacts]) -> Any:
     """TRL's trainer for the policy's own model, with the policy's base as its reference."""
-    policy = run.policy
-    trainer: Any = (RlooOnTrl if settings.algorithm == "rloo" else GrpoOnTrl)(
-        model=policy.model,
-        reward_funcs=[rewards],
-        args=arguments,
-        train_dataset=Dataset.from_list([{"prompt": prompt.id} for prompt in run.order]),
-        processing_class=policy.base.tokenizer,
-        callbacks=[steps],
-    )
+    policy, settings = run.policy, run.settings
+    kind: Any = RlooOnTrl if settings.algorithm == "rloo" else GrpoOnTrl
+    with refusals(), quietly():
+        trainer = kind(
+            model=policy.model,
+            reward_funcs=[rewards],
+            args=arguments,
+            train_dataset=Dataset.from_list([{"prompt": prompt.id} for prompt in run.order]),
+            processing_class=policy.base.tokenizer,
+            callbacks=[steps],
+        )
     trainer.run = run
     if hasattr(policy.model, "peft_config"):
         policy.model.delete_adapter("ref")  # a copy of the new adapters: TRL's reference is now the base itself
@@ -300,8 +303,8 @@ def _trainer(
         trainer.ref_model = trainer.accelerator.prepare_model(policy.base.model, evaluation_mode=True)
     trainer.eos_token_ids = policy.base.eos_ids
     if not trainer.use_vllm:
-        trainer.generation_config.eos_token_id = policy.base.eos_ids
-        trainer.generation_kwargs["eos_token_id"] = policy.base.eos_ids
+        trainer.generation_config.eos_token_id = trainer.eos_token_ids
+        trainer.generation_kwargs["eos_token_id"] = trainer.eos_token_ids
     return trainer
 
 

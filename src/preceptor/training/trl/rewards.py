@@ -45,6 +45,7 @@ class StepRewards:
         self._group_size = group_size
         self._processes = processes
         self._as_policy = as_policy
+        self._ends = set(policy.base.eos_ids)
         self.seconds = 0.0
         """What judging the last step took."""
         self.collected: Collected | None = None
@@ -70,11 +71,11 @@ class StepRewards:
     def _judged(self, sampled: Sequence[tuple[str, tuple[int, ...]]]) -> Rewards:
         """The rewards of all responses, P × G. In the main process."""
         assert self._source is not None
-        size, ends = self._group_size, set(self._policy.base.eos_ids)
+        size = self._group_size
         groups = []
         for start in range(0, len(sampled), size):
             prompt = self._prompts[sampled[start][0]]
-            responses = [SampledResponse(ids, ids[-1] in ends) for _, ids in sampled[start : start + size]]
+            responses = [SampledResponse(ids, ids[-1] in self._ends) for _, ids in sampled[start : start + size]]
             groups.append(self._policy.group(prompt, self._policy.encode(prompt), responses))
         with self._as_policy():
             rewarded = self._source.of_groups(groups)
