@@ -20,6 +20,7 @@ def sample(
     seed: int = 0,
     limit: int = 12,
     rows_at_once: int = ROWS_AT_ONCE,
+    limits: list[int] | None = None,
 ) -> list[list[SampledResponse]]:
     return sample_groups(
         model.model,
@@ -29,6 +30,7 @@ def sample(
         max_new_tokens=limit,
         temperature=temperature,
         eos_ids=model.eos_ids,
+        limits_P=limits,
         rows_at_once=rows_at_once,
     )
 
@@ -75,6 +77,15 @@ def test_samples_follow_the_model_s_distribution(tiny: LocalModel) -> None:
 
 def test_groups_stay_with_their_prompts_when_the_batch_is_divided() -> None:
     assert sample(make_model(), rows_at_once=1) == sample(make_model())
+
+
+def test_a_limit_of_one_prompt_cuts_its_responses_and_changes_nothing_else(tiny: LocalModel) -> None:
+    whole = sample(tiny, 8, temperature=3.0, limit=40)
+    cut = sample(tiny, 8, temperature=3.0, limit=40, limits=[5, 60, 1])
+    assert cut[1] == whole[1]
+    for limit, expected, found in ((5, whole[0], cut[0]), (1, whole[2], cut[2])):
+        assert [r.token_ids for r in found] == [r.token_ids[:limit] for r in expected]
+        assert [r.finished for r in found] == [r.finished and len(r.token_ids) <= limit for r in expected]
 
 
 def test_completions(tiny: LocalModel) -> None:

@@ -9,6 +9,7 @@ from preceptor.objectives.advantages import (
     group_normalised_advantages,
     kl_penalised_rewards,
     leave_one_out_advantages,
+    turn_advantages,
 )
 
 
@@ -81,3 +82,17 @@ def test_equal_rewards_have_no_advantage_however_they_are_rounded(size: int) -> 
     valid = torch.ones_like(rewards, dtype=torch.bool)
     assert not leave_one_out_advantages(rewards, valid).any()
     assert not group_normalised_advantages(rewards, valid, scale=True).any()
+
+
+def test_turns_are_normalised_within_their_group_by_hand() -> None:
+    """The first group's turns scored 1, 2 and 6, of which one more has no score; its mean is 3, its deviation √7."""
+    scores = torch.tensor([1.0, 2.0, math.nan, 6.0, 4.0, 5.0, 5.0])
+    groups = torch.tensor([0, 0, 0, 0, 1, 2, 2])
+    deviation = math.sqrt((4 + 1 + 9) / 2) + 1e-4
+    expected = torch.tensor([-2.0, -1.0, 0.0, 3.0, 0.0, 0.0, 0.0]) / deviation
+    torch.testing.assert_close(turn_advantages(scores, ~scores.isnan(), groups), expected)
+
+
+def test_turn_scores_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        turn_advantages(torch.zeros(2), torch.ones(2, dtype=torch.bool), torch.zeros(3, dtype=torch.int64))

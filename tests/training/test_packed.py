@@ -79,6 +79,7 @@ def test_gradients_of_learned_tokens_equal_separate_sequences() -> None:
 
 def test_a_group_counts_its_learned_tokens() -> None:
     assert (MASKED.lengths, MASKED.size) == ([2, 1], 10)
+    assert (MASKED.turn_lengths, GROUPS[1].turn_lengths) == ([[1, 1], [1]], [[2], [3]])
     assert MASKED.only([False, True]) == TokenGroup((5, 6, 7), ((10, 11, 14),), ((False, True, False),))
     assert (GROUPS[1].lengths, GROUPS[1].only([1, 0]).responses) == ([2, 3], ((22, 23),))
 

@@ -61,6 +61,39 @@ def group_normalised_advantages(rewards_PG: Tensor, valid_PG: Tensor, *, scale: 
     return (centred_PG / (deviation_P1 + 1e-4)).to(rewards_PG.dtype)
 
 
+def turn_advantages(scores_K: Tensor, valid_K: Tensor, group_of_K: Tensor) -> Tensor:
+    """What each turn of an agent earned by itself: its score minus the mean score of all turns of its group, divided by
+    their standard deviation, as in process supervision (Shao et al. 2024, section 4.1.3). Unlike there, a turn is not
+    credited with the scores of the turns that follow it.
+
+    Added to the advantage of the whole response, A(turn k of response i) = A_i + w · z_ik (Feng et al. 2025, "GiGPO",
+    arXiv 2505.10978, who take z within groups of equal states).
+
+    The deviation is the sample's (n - 1), and 1e-4 is added to it.
+
+    Args:
+        scores_K: a score for each of K turns; invalid entries may hold anything, NaN included.
+        valid_K: True where there is a score.
+        group_of_K: the index of the group that each turn belongs to.
+
+    Returns: z of each turn; 0 at invalid entries and in groups with fewer than two valid turns.
+    """
+    if not scores_K.shape == valid_K.shape == group_of_K.shape:
+        raise ValueError(
+            f"scores {tuple(scores_K.shape)}, validity {tuple(valid_K.shape)} and groups {tuple(group_of_K.shape)} "
+            "do not fit"
+        )
+    groups = int(group_of_K.max()) + 1 if len(group_of_K) else 0
+    known_K = _known(scores_K, valid_K)
+    count_P = known_K.new_zeros(groups).index_add(0, group_of_K, valid_K.to(known_K.dtype))
+    mean_P = known_K.new_zeros(groups).index_add(0, group_of_K, known_K) / count_P.clamp(min=1)
+    usable_K = valid_K & (count_P >= 2)[group_of_K]
+    centred_K = torch.where(usable_K, known_K - mean_P[group_of_K], 0.0)
+    squares_P = known_K.new_zeros(groups).index_add(0, group_of_K, centred_K**2)
+    deviation_P = (squares_P / (count_P - 1).clamp(min=1)).sqrt()
+    return (centred_K / (deviation_P + 1e-4)[group_of_K]).to(scores_K.dtype)
+
+
 def generalised_advantages(
     rewards_N: Tensor, values_N: Tensor, lengths_B: Tensor, gae_lambda: float
 ) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ its gradient equal those of separate sequences; a model that cannot compute a fo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, groupby
 from typing import Any
 
 import torch
@@ -40,6 +40,15 @@ class TokenGroup:
     def lengths(self) -> list[int]:
         """Number of learned tokens of each response."""
         return list(map(len, self.responses) if self.learned is None else map(sum, self.learned))
+
+    @property
+    def turn_lengths(self) -> list[list[int]]:
+        """Number of tokens of each turn of each response: of each run of learned tokens, since something that the
+        policy did not write stands between two turns.
+        """
+        if self.learned is None:
+            return [[length] for length in self.lengths]
+        return [[len(list(run)) for learned, run in groupby(mask) if learned] for mask in self.learned]
 
     @property
     def size(self) -> int:

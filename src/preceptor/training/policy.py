@@ -24,6 +24,7 @@ from preceptor.backends.transformers.sampling import SampledResponse, sample_gro
 from preceptor.core.types import Prompt, Rollout
 from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
+from preceptor.training.outcomes import EpisodeOutcome
 from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward, tokens_of
 from preceptor.training.tuning import TuningSettings
 
@@ -40,6 +41,8 @@ class ResponseGroup:
     prompt: Prompt
     responses: tuple[Rollout, ...]
     tokens: TokenGroup
+    episodes: tuple[EpisodeOutcome, ...] = ()
+    """What became of each response's episode, where an agent acted in an environment."""
 
 
 def dtype_of(tuning: TuningSettings) -> torch.dtype:
@@ -170,18 +173,8 @@ class Policy:
         if not prompts_P:
             return []
         encoded_P = [self.encode(prompt) for prompt in prompts_P]
-        learns_in_fp32 = self._full and not self._is_reference  # merged adapters already have the base's precision
-        precision = self._precision() if learns_in_fp32 else nullcontext()
-        with self.merged(), precision, memory_for("sampling", "rl.group_size or rl.max_new_tokens"):
-            groups_PG = sample_groups(
-                self.model,
-                encoded_P,
-                seeds_P=seeds_P,
-                group_size=group_size,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                eos_ids=self.base.eos_ids,
-            )
+        with self.sampling():
+            groups_PG = self.continued(encoded_P, group_size, max_new_tokens, temperature, seeds_P)
         return [
             self.group(prompt, ids, sampled_G)
             for prompt, ids, sampled_G in zip(prompts_P, encoded_P, groups_PG, strict=True)
@@ -204,6 +197,37 @@ class Policy:
             for sampled in sampled_G
         )
         return ResponseGroup(prompt, responses, TokenGroup(ids, tuple(sampled.token_ids for sampled in sampled_G)))
+
+    @contextmanager
+    def sampling(self) -> Generator[None]:
+        """Within the context, `continued` samples: adapters are merged (see `merged`)."""
+        learns_in_fp32 = self._full and not self._is_reference  # merged adapters already have the base's precision
+        precision = self._precision() if learns_in_fp32 else nullcontext()
+        with self.merged(), precision, memory_for("sampling", "rl.group_size or rl.max_new_tokens"):
+            yield
+
+    def continued(
+        self,
+        token_ids_P: Sequence[Sequence[int]],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seeds_P: Sequence[int],
+        limits_P: Sequence[int] | None = None,
+    ) -> list[list[SampledResponse]]:
+        """Samples `group_size` continuations of each of P texts, as token ids; see `sample_groups`. Call it within
+        `sampling`.
+        """
+        return sample_groups(
+            self.model,
+            token_ids_P,
+            seeds_P=seeds_P,
+            group_size=group_size,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            eos_ids=self.base.eos_ids,
+            limits_P=limits_P,
+        )
 
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
         """Log-probability of every learned token, one after another; see `packed_log_probs`.

@@ -46,12 +46,17 @@ def sample_groups(
     max_new_tokens: int,
     temperature: float,
     eos_ids: Sequence[int],
+    limits_P: Sequence[int] | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> list[list[SampledResponse]]:
     """Samples `group_size` responses (G) to each of P prompts, each group from its own seed.
 
     A response ends at its first end-of-sequence token, whatever the padding token is. `temperature` divides the logits;
     0 is greedy. A group's random numbers do not depend on the other prompts.
+
+    Args:
+        limits_P: length limits of each prompt's responses, where they are below `max_new_tokens`. They change nothing
+            but where a response is cut.
 
     Returns: P lists of G responses.
     """
@@ -60,7 +65,8 @@ def sample_groups(
     for start in range(0, len(prompt_ids_P), prompts_at_once):
         batch = slice(start, start + prompts_at_once)
         draw = _drawing(seeds_P[batch], group_size, max_new_tokens, temperature, None, model.device)
-        rows = _decode(model, prompt_ids_P[batch], group_size, max_new_tokens, eos_ids, draw)
+        limits = [min(max_new_tokens, limit) for limit in (limits_P or [max_new_tokens] * len(prompt_ids_P))[batch]]
+        rows = _decode(model, prompt_ids_P[batch], group_size, limits, eos_ids, draw)
         groups += [rows[i : i + group_size] for i in range(0, len(rows), group_size)]
         tick("sampling", len(groups), len(prompt_ids_P))
     return groups
@@ -85,7 +91,8 @@ def sample_each(
     """
     draw = _drawing(seeds_B, 1, max_new_tokens, temperature, top_k, model.device)
     cache = prefix_cache.expanded(model, prefix, len(prompt_ids_B)) if prefix_cache is not None and prefix else None
-    return _decode(model, prompt_ids_B, 1, max_new_tokens, eos_ids, draw, cache, len(prefix))
+    limits = [max_new_tokens] * len(prompt_ids_B)
+    return _decode(model, prompt_ids_B, 1, limits, eos_ids, draw, cache, len(prefix))
 
 
 Draw = Callable[[Tensor, Tensor, int], Tensor]
@@ -112,19 +119,21 @@ def _decode(
     model: Any,
     prompt_ids_P: Sequence[Sequence[int]],
     group_size: int,
-    max_new_tokens: int,
+    limits_P: Sequence[int],
     eos_ids: Sequence[int],
     draw: Draw,
     cache: DynamicCache | None = None,
     cached: int = 0,
 ) -> list[SampledResponse]:
-    """Decodes P × G rows together; a finished row leaves the batch. Returns the rows prompt by prompt.
+    """Decodes P × G rows together; a row that has finished or reached its limit leaves the batch. Returns the rows
+    prompt by prompt.
 
     `cache` holds the first `cached` tokens of every prompt.
     """
+    max_new_tokens = max(limits_P)
     if not traits(model).padded_prompts:
-        alone = (_decode_alone(model, ids, group_size, max_new_tokens, eos_ids, _from(draw, place * group_size))
-                 for place, ids in enumerate(prompt_ids_P))  # fmt: skip
+        alone = (_decode_alone(model, ids, group_size, limit, eos_ids, _from(draw, place * group_size))
+                 for place, (ids, limit) in enumerate(zip(prompt_ids_P, limits_P, strict=True)))  # fmt: skip
         return [response for responses in alone for response in responses]
     one_mask = in_use(model) and not traits(model).windows  # one mask for all layers, made here
     round_to = KEYS_ROUND if one_mask else 1
@@ -152,6 +161,7 @@ def _decode(
     active_B = torch.arange(len(taken), device=model.device)  # the row of `taken` that each row of the batch fills
     next_B = draw(logits_PV.repeat_interleave(group_size, dim=0), active_B, 0)
     ends = torch.tensor(list(eos_ids), device=model.device)
+    limits_B = torch.tensor(list(limits_P), device=model.device).repeat_interleave(group_size)
     for step in range(max_new_tokens):
         if step % TOKENS_A_TICK == 0:
             tick("tokens", step, max_new_tokens)
@@ -160,15 +170,14 @@ def _decode(
         ended_B = torch.isin(next_B, ends)
         for row in active_B[ended_B].tolist():
             finished[row] = True
-        if bool(ended_B.any()):
-            keep = (~ended_B).nonzero().squeeze(1)
+        leaving_B = ended_B | (limits_B <= step + 1)
+        if bool(leaving_B.any()):
+            keep = (~leaving_B).nonzero().squeeze(1)
             if len(keep) == 0:
                 break
             cache.batch_select_indices(keep)
             active_B, next_B = active_B[keep], next_B[keep]
-            positions_B1, mask_BT = positions_B1[keep], mask_BT[keep]
-        if step + 1 == max_new_tokens:
-            break
+            positions_B1, mask_BT, limits_B = positions_B1[keep], mask_BT[keep], limits_B[keep]
         positions_B1 = positions_B1 + 1
         seen = mask_PT.shape[1] + step + 1
         if one_mask:

@@ -10,6 +10,26 @@ from preceptor.objectives.policy_gradient import kl_estimate, sequence_sums
 
 
 @dataclass(frozen=True)
+class Turns:
+    """The turns of agents' responses: K turns that hold the N tokens, one response after another."""
+
+    lengths_K: Tensor
+    """Tokens of each turn that the policy wrote."""
+    advantages_K: Tensor
+    """What each turn earned by itself, weighted; 0 where it has no score."""
+
+    @property
+    def starts_K(self) -> Tensor:
+        """The first token of each turn."""
+        return self.lengths_K.cumsum(0) - self.lengths_K
+
+    @property
+    def advantages_N(self) -> Tensor:
+        """The same for each token."""
+        return self.advantages_K.repeat_interleave(self.lengths_K)
+
+
+@dataclass(frozen=True)
 class Batch:
     """A whole step, the same in every process. Nothing here carries a gradient."""
 
@@ -26,6 +46,8 @@ class Batch:
     """The value head's estimate before each token, if the algorithm has a value head."""
     kl_penalty: float
     """β if the KL is subtracted from the reward; 0 if it is in the loss."""
+    turns: Turns | None = None
+    """The turns of the responses, where turns have advantages of their own."""
 
     @property
     def response_of_N(self) -> Tensor:
@@ -50,6 +72,11 @@ class Batch:
     def by_token(self, values_PG: Tensor) -> Tensor:
         """Gives each token its response's number: P × G to N."""
         return values_PG.flatten()[self.response_of_N]
+
+    def credited(self, advantages_PG: Tensor) -> Tensor:
+        """The advantage of each token: its response's, plus its turn's own, if turns have them: P × G to N."""
+        advantages_N = self.by_token(advantages_PG)
+        return advantages_N if self.turns is None else advantages_N + self.turns.advantages_N
 
 
 @dataclass(frozen=True)
@@ -79,10 +106,32 @@ class Part:
     """Mean number of tokens per response in the whole batch."""
     kl_in_loss: float
     """β if the KL is in the loss; 0 if it is subtracted from the reward."""
+    turn_lengths_K: Tensor | None = None
+    """Tokens of each turn, where turns have advantages of their own."""
+
+    @property
+    def response_of_N(self) -> Tensor:
+        """The index of the response that each token belongs to."""
+        return torch.repeat_interleave(self.lengths_B)
 
     def sums(self, values_N: Tensor) -> Tensor:
         """Sums token values by response: N to B."""
-        return sequence_sums(values_N, torch.repeat_interleave(self.lengths_B), len(self.lengths_B))
+        return sequence_sums(values_N, self.response_of_N, len(self.lengths_B))
+
+    @property
+    def act_starts_A(self) -> Tensor:
+        """The first token of each act: of each response, or of each turn where turns have advantages of their own."""
+        lengths_A = self._act_lengths_A
+        return lengths_A.cumsum(0) - lengths_A
+
+    def act_sums(self, values_N: Tensor) -> Tensor:
+        """Sums token values by act: N to A."""
+        lengths_A = self._act_lengths_A
+        return sequence_sums(values_N, torch.repeat_interleave(lengths_A), len(lengths_A))
+
+    @property
+    def _act_lengths_A(self) -> Tensor:
+        return self.lengths_B if self.turn_lengths_K is None else self.turn_lengths_K
 
     def with_kl(self, losses_N: Tensor) -> Tensor:
         """Token losses plus β times the KL estimate, if the KL is in the loss.

@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
-from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.outcomes import episode_means
+from preceptor.training.policy import ResponseGroup
 from preceptor.training.processes import Processes
 from preceptor.training.rl.facts import SourceFacts, UpdateFacts
 from preceptor.training.rl.reward_settings import RewardProcessing
-from preceptor.training.rl.rewards import NoRewardsError, PostProcessed, Rewarded, Rewards, RewardSource
+from preceptor.training.rl.rewards import NoRewardsError, PostProcessed, Rewarded, Rewards, RewardSource, TurnScores
 from preceptor.training.rl.rewards.source import all_equal, known_of
+from preceptor.training.rl.sampling import Sampler
 from preceptor.training.rl.settings import RLSettings
 
 
@@ -29,6 +31,8 @@ class Collected:
     short_groups: int = 0
     resampled: int = 0
     discarded_tokens: int = 0
+    turns: dict[str, TurnScores] = field(default_factory=dict[str, TurnScores])
+    """The scores of single turns, by the source that gave them."""
 
     def count_groups(self) -> None:
         """Counts the groups that tell nothing apart; before the rewards are processed as a whole step."""
@@ -43,6 +47,7 @@ class Collected:
             short_groups=self.short_groups,
             resampled_groups=self.resampled,
             discarded_tokens=self.discarded_tokens,
+            episodes=episode_means([episode for group in self.groups_P for episode in group.episodes]),
             sources={name: SourceFacts.of(rewards) for name, rewards in self.by_source.items()},
         )
 
@@ -55,13 +60,14 @@ class Collector:
     Which prompts these are depends on the seed and the step alone, so a resumed run takes the same.
 
     Args:
+        sampler: samples this process's part of the responses.
         rewards: called only in the main process; other processes may pass None.
     """
 
     def __init__(
-        self, policy: Policy, rewards: RewardSource | None, settings: RLSettings, processes: Processes, seed: int
+        self, sampler: Sampler, rewards: RewardSource | None, settings: RLSettings, processes: Processes, seed: int
     ) -> None:
-        self._policy = policy
+        self._sampler = sampler
         self._rewards = None if rewards is None else processed(rewards)
         self._settings = settings
         self._processes = processes
@@ -81,7 +87,8 @@ class Collector:
         groups = self._sampled(taken, seeds, seconds)
         rewarded = self._rewarded(groups, seconds)
         by_source = {name: list(rewards) for name, rewards in rewarded.by_source.items()}
-        collected = Collected(groups, list(rewarded.rewards_PG), by_source, seconds)
+        turns = {name: replace(scores, scores_PGK=list(scores.scores_PGK)) for name, scores in rewarded.turns.items()}
+        collected = Collected(groups, list(rewarded.rewards_PG), by_source, seconds, turns=turns)
         others = self._others(step, taken, prompts)
         for attempt in range(1, self._settings.dynamic_sampling + 1):
             places = [p for p, row in enumerate(collected.rewards_PG) if all_equal(row) or _is_short(row)]
@@ -101,7 +108,7 @@ class Collector:
         """The groups of some prompts; each process samples its part."""
         began, settings, part = time.perf_counter(), self._settings, self._processes.part
         groups = self._processes.gather(
-            self._policy.sample(
+            self._sampler.sample(
                 part(prompts), settings.group_size, settings.max_new_tokens, settings.temperature, part(seeds)
             )
         )
@@ -151,6 +158,11 @@ def _put(collected: Collected, places: Sequence[int], groups: Sequence[ResponseG
         for name, rewards in collected.by_source.items():
             of_source = rewarded.by_source.get(name)
             rewards[place] = [None] * len(groups[of_new].responses) if of_source is None else of_source[of_new]
+        for name, scores in collected.turns.items():
+            of_turns = rewarded.turns.get(name)
+            scores.scores_PGK[place] = (
+                [[] for _ in groups[of_new].responses] if of_turns is None else of_turns.scores_PGK[of_new]
+            )
 
 
 def _is_short(rewards_G: Sequence[float | None]) -> bool:

@@ -67,9 +67,13 @@ class UpdateFacts:
     """Tokens of the responses of these groups."""
     sources: Mapping[str, SourceFacts] = field(default_factory=dict[str, SourceFacts])
     """Of each source of reward, where there are several."""
+    episodes: Mapping[str, float] = field(default_factory=dict[str, float])
+    """What an agent's episodes were like; see `episode_means`."""
 
     def numbers(self) -> dict[str, float | None]:
-        """The facts by name, those of sources as `sources/NAME/FACT`."""
+        """The facts by name, those of sources as `sources/NAME/FACT`, those of episodes as `episodes/FACT`."""
         facts = asdict(self)
         sources: dict[str, dict[str, float | None]] = facts.pop("sources")
-        return facts | {f"sources/{name}/{fact}": n for name, of in sources.items() for fact, n in of.items()}
+        episodes: dict[str, float] = facts.pop("episodes")
+        of_sources = {f"sources/{name}/{fact}": n for name, of in sources.items() for fact, n in of.items()}
+        return facts | of_sources | {f"episodes/{fact}": n for fact, n in episodes.items()}

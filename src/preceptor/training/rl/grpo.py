@@ -17,9 +17,9 @@ class Grpo:
         self._settings = settings
 
     def targets(self, batch: Batch) -> Targets:
-        """Advantages of a batch, the same for all tokens of a response."""
+        """Advantages of a batch, the same for all tokens of a response, or of a turn that has its own."""
         scale = self._settings.scale_advantages
-        return Targets(batch.by_token(group_normalised_advantages(batch.penalised_PG, batch.valid_PG, scale=scale)))
+        return Targets(batch.credited(group_normalised_advantages(batch.penalised_PG, batch.valid_PG, scale=scale)))
 
     def losses(self, part: Part) -> Tensor:
         """A loss for each response: the mean over its tokens, in which a token of a long response counts for less; or,

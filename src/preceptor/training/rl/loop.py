@@ -11,6 +11,7 @@ from preceptor.training.processes import Processes
 from preceptor.training.rl.collecting import Collector
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
+from preceptor.training.rl.sampling import Sampler
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
 from preceptor.training.steps import Checkpointing, take_steps
@@ -27,11 +28,13 @@ def train(
     seed: int,
     processes: Processes,
     on_step: Callable[[int, UpdateFacts], None],
+    sampler: Sampler | None = None,
 ) -> int:
     """Trains the policy, continuing from the state on disk, as `take_steps` does.
 
     Args:
         rewards: called only by the main process, for the whole step; other processes may pass None.
+        sampler: samples the policy's responses in several turns; None for responses of one turn.
 
     Returns: the number of finished steps.
     Raises: UsageError when there are fewer prompts than a step takes.
@@ -42,13 +45,13 @@ def train(
             "give more prompts or lower it"
         )
     processes.on_main(checkpoints.files.prepare)
-    collector = Collector(policy, rewards, settings, processes, seed)
+    collector = Collector(sampler or policy, rewards, settings, processes, seed)
 
     def take(step: int) -> tuple[UpdateFacts, dict[str, float]]:
         """Samples, rewards and learns. Returns the facts, and the seconds that each part took."""
         collected = collector.collect(step, prompts_of_step(prompts, step, settings.prompts_per_step, seed), prompts)
         began = time.perf_counter()
-        facts = updater.update(processes.part(collected.groups_P), collected.rewards_PG)
+        facts = updater.update(processes.part(collected.groups_P), collected.rewards_PG, collected.turns)
         return collected.with_facts(facts), collected.seconds | {"update": time.perf_counter() - began}
 
     return take_steps(

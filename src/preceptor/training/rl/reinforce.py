@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from preceptor.objectives.advantages import baseline_advantages
-from preceptor.objectives.policy_gradient import clipped_loss
+from preceptor.objectives.policy_gradient import clipped_loss, sequence_sums
 from preceptor.training.rl.batch import Batch, Part, Targets
 from preceptor.training.rl.settings import RLSettings
 
@@ -25,11 +25,11 @@ class Reinforce:
         """Advantages of a batch; then moves the baseline towards the batch's mean reward."""
         rewards_PG, valid_PG = batch.penalised_PG, batch.valid_PG
         if not bool(valid_PG.any()):
-            return Targets(batch.by_token(rewards_PG.new_zeros(rewards_PG.shape)))
+            return Targets(batch.credited(rewards_PG.new_zeros(rewards_PG.shape)))
         mean = float(rewards_PG[valid_PG].double().mean())
         baseline = mean if self._baseline is None else self._baseline
         self._baseline = baseline + (1.0 - DECAY) * (mean - baseline)  # exact if all are equal
-        return Targets(batch.by_token(baseline_advantages(rewards_PG, valid_PG, baseline)))
+        return Targets(batch.credited(baseline_advantages(rewards_PG, valid_PG, baseline)))
 
     def losses(self, part: Part) -> Tensor:
         """A loss for each response."""
@@ -78,11 +78,16 @@ class ReinforceWithValue:
 
 
 def response_losses(part: Part, clip_range: float) -> Tensor:
-    """The clipped loss of each whole response, whose tokens share an advantage; plus the KL if it is in the loss."""
-    policy_B = clipped_loss(
-        part.sums(part.log_probs_N),
-        part.sums(part.old_log_probs_N),
-        part.first_tokens(part.advantages_N),
+    """The clipped loss of each whole response, whose tokens share an advantage; plus the KL if it is in the loss.
+
+    Where turns have advantages of their own, each turn is an act with its own probability ratio, and a response's loss
+    is the sum over its turns.
+    """
+    policy_A = clipped_loss(
+        part.act_sums(part.log_probs_N),
+        part.act_sums(part.old_log_probs_N),
+        part.advantages_N[part.act_starts_A],
         clip_range,
     )
+    policy_B = sequence_sums(policy_A, part.response_of_N[part.act_starts_A], len(part.lengths_B))
     return policy_B + part.sums(part.with_kl(part.log_probs_N.new_zeros(len(part.log_probs_N))))

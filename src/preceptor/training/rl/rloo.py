@@ -15,8 +15,8 @@ class Rloo:
         self._clip_range = settings.clip_range
 
     def targets(self, batch: Batch) -> Targets:
-        """Advantages of a batch, the same for all tokens of a response."""
-        return Targets(batch.by_token(leave_one_out_advantages(batch.penalised_PG, batch.valid_PG)))
+        """Advantages of a batch, the same for all tokens of a response, or of a turn that has its own."""
+        return Targets(batch.credited(leave_one_out_advantages(batch.penalised_PG, batch.valid_PG)))
 
     def losses(self, part: Part) -> Tensor:
         """A loss for each response, with the probability ratio of the whole response."""

@@ -71,6 +71,19 @@ def needs_values(settings: RLSettings) -> bool:
     return settings.algorithm == "ppo" or (settings.algorithm == "reinforce" and settings.baseline == "value")
 
 
+def check_turn_scores(settings: RLSettings) -> None:
+    """Checks that the algorithm can credit single turns.
+
+    Raises: UsageError where it cannot.
+    """
+    if settings.algorithm in ("ppo", "online_dpo") or needs_values(settings):
+        value = ' with rl.baseline = "value"' if settings.algorithm == "reinforce" else ""
+        raise UsageError(
+            f"{settings.algorithm}{value} cannot credit single turns: choose rloo, grpo or reinforce, or leave out the "
+            "scores of turns"
+        )
+
+
 def check_algorithm(settings: RLSettings) -> None:
     """Checks that the settings suit their algorithm. The check is here because the algorithms need torch.
 

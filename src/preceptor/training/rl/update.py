@@ -1,7 +1,7 @@
 """Learning from one batch of rewarded responses."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,7 +20,9 @@ from preceptor.training.processes import Processes
 from preceptor.training.rl.algorithm import Algorithm
 from preceptor.training.rl.batch import Batch, Part, Targets
 from preceptor.training.rl.facts import UpdateFacts
+from preceptor.training.rl.rewards import TurnScores
 from preceptor.training.rl.settings import RLSettings, needs_values
+from preceptor.training.rl.turn_credit import credited_turns
 from preceptor.training.state import TorchState
 
 CPU_TOKENS, CUDA_TOKENS = 2048, 16384
@@ -53,12 +55,18 @@ class Updater:
         self._tokens_at_once = CUDA_TOKENS if self._device.type == "cuda" else CPU_TOKENS
         self._optimizer = Optimizer(policy.trainable, settings, settings.steps, processes)
 
-    def update(self, groups: Sequence[ResponseGroup], rewards: Sequence[Sequence[float | None]]) -> UpdateFacts:
+    def update(
+        self,
+        groups: Sequence[ResponseGroup],
+        rewards: Sequence[Sequence[float | None]],
+        turns: Mapping[str, TurnScores] | None = None,
+    ) -> UpdateFacts:
         """Learns from a batch, and adapts β if the settings say so.
 
         Args:
             groups: this process's part of the step's P groups of G responses, sampled from the current policy.
             rewards: rewards of the whole step, P × G; None or a number that is not finite abstains.
+            turns: scores of the turns of the whole step, by source.
 
         Raises: PreceptorError when training diverges or the memory does not suffice.
         """
@@ -74,7 +82,7 @@ class Updater:
         with torch.set_grad_enabled(once):
             passes = list(side_by_side(self._device, lambda part: self._forward([groups[i] for i in part]), parts))
         kept = {part[0]: tokens for part, tokens in zip(parts, passes, strict=True)}
-        batch = self._whole_batch(groups, passes, rewards_PG)
+        batch = self._whole_batch(groups, passes, rewards_PG, list((turns or {}).values()))
         targets = self._algorithm.targets(batch)
 
         taken: list[tuple[float, Stepped]] = []
@@ -132,7 +140,13 @@ class Updater:
             return _Tokens(*self._policy.log_probs_and_values(tokens, self._settings.temperature))
         return _Tokens(self._policy.log_probs(tokens, self._settings.temperature), None)
 
-    def _whole_batch(self, groups: Sequence[ResponseGroup], passes: Sequence[_Tokens], rewards_PG: Tensor) -> Batch:
+    def _whole_batch(
+        self,
+        groups: Sequence[ResponseGroup],
+        passes: Sequence[_Tokens],
+        rewards_PG: Tensor,
+        turns: Sequence[TurnScores],
+    ) -> Batch:
         """The whole step, gathered from all processes."""
         device = rewards_PG.device
         tokens = [group.tokens for group in groups]
@@ -143,6 +157,7 @@ class Updater:
         )
         values = gather([part.values_N.detach().cpu() for part in passes if part.values_N is not None])
         lengths = gather([length for group in tokens for length in group.lengths])
+        turn_lengths_BK = gather([lengths for group in tokens for lengths in group.turn_lengths]) if turns else []
         return Batch(
             rewards_PG=rewards_PG,
             valid_PG=~rewards_PG.isnan(),
@@ -151,6 +166,7 @@ class Updater:
             reference_log_probs_N=torch.cat(reference).to(device),
             values_N=torch.cat(values).to(device) if values else None,
             kl_penalty=self._beta if self._settings.kl_in == "reward" else 0.0,
+            turns=credited_turns(turn_lengths_BK, turns, ~rewards_PG.isnan()) if turns else None,
         )
 
     def _part(self, places: Sequence[int], now: _Tokens, batch: Batch, targets: Targets) -> Part:
@@ -171,6 +187,7 @@ class Updater:
             lengths_B=batch.lengths_B.view(-1, group_size)[rows].flatten(),
             mean_length=float(batch.lengths_B.float().mean()),
             kl_in_loss=self._beta if self._settings.kl_in == "loss" else 0.0,
+            turn_lengths_K=None if batch.turns is None else batch.turns.lengths_K[of_N[batch.turns.starts_K]],
         )
 
     def _minibatches(self, prompts: int, epoch: int) -> list[list[int]]:

@@ -6,6 +6,7 @@ from preceptor.training.rl.rewards.escalating import EscalatingReward
 from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
 from preceptor.training.rl.rewards.rubric import RubricReward
 from preceptor.training.rl.rewards.source import JudgeReward, NoRewardsError, RewardSource
+from preceptor.training.rl.rewards.turns import TurnRewardSource, TurnScores
 
 __all__ = [
     "AgainstReference",
@@ -20,6 +21,8 @@ __all__ = [
     "Rewarded",
     "Rewards",
     "RubricReward",
+    "TurnRewardSource",
+    "TurnScores",
     "WeightedReward",
     "load_reward_function",
 ]

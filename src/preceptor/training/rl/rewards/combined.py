@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from preceptor.training.rl.reward_settings import Aggregation, RewardProcessing, Strip
 from preceptor.training.rl.rewards.source import NO_VARIATION, NoRewardsError, RewardSource, all_equal, known, known_of
+from preceptor.training.rl.rewards.turns import TurnRewardSource, TurnScores
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
@@ -25,6 +26,8 @@ class Rewarded:
 
     rewards_PG: Rewards
     by_source: Mapping[str, Rewards] = field(default_factory=dict[str, Rewards])
+    turns: Mapping[str, TurnScores] = field(default_factory=dict[str, TurnScores])
+    """The scores of single turns, by the source that gave them."""
 
 
 class WeightedReward:
@@ -65,13 +68,15 @@ class WeightedReward:
 
         Raises: NoRewardsError when no response has a reward from every source.
         """
-        by_source = [source(groups_P) for source, _ in self._parts]
+        asked = [rewarded(source, groups_P) for source, _ in self._parts]
+        by_source = [of_source.rewards_PG for of_source in asked]
         sums = [self._summed(rows_G) for rows_G in zip(*by_source, strict=True)]
         if all(reward is None for row in sums for reward in row):
             wanted = f"all {len(self._parts)} sources that are summed"
             siblings = ", as has a sibling" if self._aggregation == "normalize_then_sum" else ""
             raise NoRewardsError(f"no response of a step has a reward from {wanted}{siblings}")
-        return Rewarded(sums, dict(zip(self._names, by_source, strict=True)))
+        turns = {name: scores for of_source in asked for name, scores in of_source.turns.items()}
+        return Rewarded(sums, dict(zip(self._names, by_source, strict=True)), turns)
 
     def _summed(self, rewards_SG: Sequence[Sequence[float | None]]) -> list[float | None]:
         """The sums of one group, from each source's rewards."""
@@ -128,21 +133,17 @@ class PostProcessed:
     def _judged(self, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
         """The source's rewards of the stripped responses; None where nothing is left."""
         if self._settings.strip == "none":
-            return self._asked(groups_P)
+            return rewarded(self._source, groups_P)
         texts_PG = [[stripped(r.text, self._settings.strip) for r in group.responses] for group in groups_P]
         kept = [_with_texts(group, texts) for group, texts in zip(groups_P, texts_PG, strict=True) if any(texts)]
         if not kept:
             raise NoRewardsError(
                 "nothing is left of any response of a step after stripping; the policy answers nothing"
             )
-        judged = self._asked(kept)
+        judged = rewarded(self._source, kept)
         by_source = {name: _at_their_places(rewards, texts_PG) for name, rewards in judged.by_source.items()}
-        return Rewarded(_at_their_places(judged.rewards_PG, texts_PG), by_source)
-
-    def _asked(self, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
-        if isinstance(self._source, WeightedReward):
-            return self._source.with_sources(groups_P)
-        return Rewarded(self._source(groups_P))
+        turns = {name: _turns_at_their_places(scores, texts_PG) for name, scores in judged.turns.items()}
+        return Rewarded(_at_their_places(judged.rewards_PG, texts_PG), by_source, turns)
 
     def _processed(self, reward: float | None, tokens: int) -> float | None:
         number, limit = known(reward), self._settings.clip
@@ -150,6 +151,18 @@ class PostProcessed:
             return None
         clipped = number if limit is None else min(max(number, -limit), limit)
         return clipped - self._settings.length_penalty * tokens
+
+
+def rewarded(source: RewardSource, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
+    """All that a source says of some groups.
+
+    Raises: PreceptorError as the source does.
+    """
+    if isinstance(source, WeightedReward):
+        return source.with_sources(groups_P)
+    if isinstance(source, TurnRewardSource):
+        return source.with_turns(groups_P)
+    return Rewarded(source(groups_P))
 
 
 def stripped(text: str, what: Strip) -> str:
@@ -186,6 +199,12 @@ def _at_their_places(rewards: Rewards, texts_PG: Sequence[Sequence[str]]) -> Rew
     """The rewards of the responses that have a text, and None for the others."""
     remaining = iter([reward for row in rewards for reward in row])
     return [[next(remaining) if text else None for text in texts] for texts in texts_PG]
+
+
+def _turns_at_their_places(scores: TurnScores, texts_PG: Sequence[Sequence[str]]) -> TurnScores:
+    """The scores of turns; none where nothing is left of a response."""
+    remaining = iter([turns for row in scores.scores_PGK for turns in row])
+    return replace(scores, scores_PGK=[[next(remaining) if text else [] for text in texts] for texts in texts_PG])
 
 
 def _with_texts(group: "ResponseGroup", texts: Sequence[str]) -> "ResponseGroup":
