@@ -22,9 +22,9 @@ from preceptor.backends.transformers.loading import default_dtype
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import SampledResponse, sample_groups
 from preceptor.core.types import Prompt, Rollout
+from preceptor.environments.outcomes import EpisodeOutcome
 from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
-from preceptor.training.outcomes import EpisodeOutcome
 from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward, tokens_of
 from preceptor.training.tuning import TuningSettings
 

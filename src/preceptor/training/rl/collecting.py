@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
-from preceptor.training.outcomes import episode_means
+from preceptor.environments.outcomes import episode_means
 from preceptor.training.policy import ResponseGroup
 from preceptor.training.processes import Processes
 from preceptor.training.rl.facts import SourceFacts, UpdateFacts

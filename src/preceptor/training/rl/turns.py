@@ -15,8 +15,8 @@ from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Message, Prompt, Rollout
 from preceptor.environments.episodes import Episode, EpisodeResult
 from preceptor.environments.loading import row_of
+from preceptor.environments.outcomes import Ending, EpisodeOutcome
 from preceptor.environments.pool import EnvironmentPool
-from preceptor.training.outcomes import Ending, EpisodeOutcome
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.rl.turn_settings import TurnSettings
