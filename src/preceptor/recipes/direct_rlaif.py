@@ -66,4 +66,4 @@ class DirectRlaifRecipe(Recipe):
                 f"In each step, {judge.escalation.model} scored again up to {judge.escalation.per_step} responses "
                 "whose advantage's sign was in doubt."
             )
-        yield from rl_in_words(self.rewards, rl, self.tuning, "the judge's")
+        yield from rl_in_words(self.rewards, rl, self.tuning, "the judge's", self.engine)

@@ -48,4 +48,4 @@ class RlaifRecipe(Recipe):
             f"Then the policy answered {rl.prompts_per_step} prompts {rl.group_size} times each in every step, and the "
             "reward model's score was the reward."
         )
-        yield from rl_in_words(self.rewards, rl, self.tuning, "the reward model's")
+        yield from rl_in_words(self.rewards, rl, self.tuning, "the reward model's", self.engine)

@@ -4,13 +4,20 @@ from collections.abc import Iterator
 
 from preceptor.recipes.settings import RewardFunctionSettings
 from preceptor.training.rl.settings import RLSettings
+from preceptor.training.trl.checks import trl_loss
+from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
 
 
 def rl_in_words(
-    functions: RewardFunctionSettings, settings: RLSettings, tuning: TuningSettings, feedback: str
+    functions: RewardFunctionSettings,
+    settings: RLSettings,
+    tuning: TuningSettings,
+    feedback: str,
+    engine: EngineSettings,
 ) -> Iterator[str]:
-    """Describes the parts of the reward, if there was more than AI feedback, and how RL used it.
+    """Describes the parts of the reward, if there was more than AI feedback, how RL used it, and the engine, if it was
+    another.
 
     Args:
         feedback: whose reward AI feedback is, in the report's words, such as "the judge's".
@@ -32,3 +39,17 @@ def rl_in_words(
         held = f"with {settings.kl_coefficient} times the KL to the reference (in nats) {place}"
     name = settings.algorithm.replace("_", " ").upper()
     yield f"{name} turned rewards into updates of {what}, {held}."
+    if engine.is_trl:
+        yield f"TRL's trainer took the steps{''.join(f', {part}' for part in _engine_parts(engine, settings))}."
+
+
+def _engine_parts(engine: EngineSettings, settings: RLSettings) -> Iterator[str]:
+    if settings.algorithm == "grpo":
+        yield f"with the loss {trl_loss(engine, settings)}"
+    if engine.importance_sampling == "sequence":
+        yield "with one probability ratio for each response"
+    if engine.vllm != "off":
+        yield "responses were sampled by vLLM"
+    if engine.quantisation != "none":
+        yield "the frozen base was kept in 4 bits"
+    yield from (f"with {name} = {value}" for name, value in engine.trl.items())
