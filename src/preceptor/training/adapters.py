@@ -1,9 +1,7 @@
 """LoRA adapters (Hu et al. 2021) for all trainers, computed with fewer passes over memory than in peft."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -58,28 +56,30 @@ def _takes_adapters(config: LoraConfig, model: Any, name: str, layer: torch.nn.L
 def adapted(model: Any, config: LoraConfig, seed: int) -> Any:
     """A model with new fp32 adapters, which compute in the precision of the layers that they adapt.
 
-    Unusual linear layers, such as GPT-2's with transposed weights, keep peft's forward pass.
+    Unusual linear layers, such as GPT-2's with transposed weights or those of a base in 4 bits, get peft's own.
     """
     torch.manual_seed(derive_seed(seed, "lora"))  # for the adapters' initial weights
+    config = suited(config, model)
+    if getattr(model, "hf_quantizer", None) is None:
+        config._register_custom_module({torch.nn.Linear: PlainLinear})  # pyright: ignore[reportPrivateUsage]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks for a property that transformers has renamed
-        under: Any = get_peft_model(model, suited(config, model))
-    for layer in under.modules():
-        if isinstance(layer, Linear) and type(layer.get_base_layer()) is torch.nn.Linear:
-            layer.forward = partial(_forward, layer, layer.forward)
-    return under
+        return get_peft_model(model, config)
 
 
-def _forward(layer: Any, peft_forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The same as peft's forward pass for plain LoRA without dropout."""
-    if layer.disable_adapters or layer.merged:
-        return peft_forward(x)
-    [name] = layer.active_adapters
-    base = layer.get_base_layer()
-    weights = (base.weight, base.bias, layer.lora_A[name].weight, layer.lora_B[name].weight)
-    x_NI = x.to(base.weight.dtype).reshape(-1, x.shape[-1])
-    output_NO: Any = _LoraProduct.apply(x_NI, *weights, layer.scaling[name])
-    return output_NO.view(*x.shape[:-1], -1)
+class PlainLinear(Linear):
+    """peft's adapter of a linear layer, for plain LoRA without dropout, with fewer passes over memory."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """... × inputs to ... × outputs."""
+        base = self.get_base_layer()
+        if self.disable_adapters or self.merged or type(base) is not torch.nn.Linear:
+            return super().forward(x, *args, **kwargs)
+        [name] = self.active_adapters
+        weights = (base.weight, base.bias, self.lora_A[name].weight, self.lora_B[name].weight)
+        x_NI = x.to(base.weight.dtype).reshape(-1, x.shape[-1])
+        output_NO: Any = _LoraProduct.apply(x_NI, *weights, self.scaling[name])
+        return output_NO.view(*x.shape[:-1], -1)
 
 
 class _LoraProduct(torch.autograd.Function):

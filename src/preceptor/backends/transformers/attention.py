@@ -17,6 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_utils import AttentionInterface
 
+from preceptor.backends.transformers import flex
 from preceptor.backends.transformers.forest import Forest, Segment
 
 NAME = "preceptor"
@@ -293,6 +294,8 @@ AttentionMaskInterface.register(NAME, eager_mask)
 def forest_arguments(model: Any, forest: Forest) -> dict[str, object]:
     """The arguments with which a model computes a forest's row; results are in the row's order, 1 × T."""
     device = model.device
+    if flex.in_use(model) and flex.works(*_heads(model), device.type):
+        return flex.forest_arguments(forest, device)
     if not in_use(model):
         return {
             "input_ids": torch.tensor([forest.tokens], device=device),
@@ -309,3 +312,12 @@ def forest_arguments(model: Any, forest: Forest) -> dict[str, object]:
         "use_cache": False,
         "forest": _Row(forest, row),
     }
+
+
+def _heads(model: Any) -> tuple[int, int, int, torch.dtype]:
+    """The heads of queries and of keys, the size of one, and the precision in which they are computed."""
+    config, device = model.config.get_text_config(), model.device.type
+    heads = int(config.num_attention_heads)
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    computed = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else model.dtype
+    return heads, int(getattr(config, "num_key_value_heads", None) or heads), int(size), computed

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from preceptor.backends.transformers import attention
+from preceptor.backends.transformers import attention, flex
 from preceptor.core.errors import UsageError
 
 CACHES = ("past_key_values", "cache_params", "state")
@@ -47,15 +47,15 @@ def traits(model: Any) -> Traits:
 
 @torch.no_grad()
 def prepare(model: Any) -> None:
-    """Determines a model's traits. On a CPU, a model that computes a forest gets this package's attention."""
+    """Determines a model's traits. A model that computes a forest gets this package's attention for its device."""
     windows = _windows(model)
     on_cpu, forest = model.device.type == "cpu", False
-    if model.config.get_text_config()._attn_implementation in ("sdpa", attention.NAME):
+    if model.config.get_text_config()._attn_implementation in ("sdpa", attention.NAME, flex.NAME):
         model.set_attn_implementation(attention.NAME)
         # On an accelerator, a forest is a mask shared by all layers.
         forest = (on_cpu or not any(windows)) and _computes_a_forest(model, windows)
         if not (forest and on_cpu):
-            model.set_attn_implementation("sdpa")
+            model.set_attn_implementation(flex.NAME if forest else "sdpa")
     kept = Traits(
         forest=forest,
         windows=any(windows),
