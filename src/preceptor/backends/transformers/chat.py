@@ -6,23 +6,14 @@ Some tokenizers list tokens such as `<tool_call>` and `</think>` among ordinary 
 too: these get a space inside, unless the assistant itself wrote them.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
-from jinja2 import TemplateError
-
-from preceptor.core.control_tokens import defused_of, is_control
-from preceptor.core.errors import UsageError
-from preceptor.core.types import Conversation, Message
-
-_MARK = "\u2402{}\u2403"  # two symbols that no template contains, around the index of the message
-_MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
-
-
-class TemplateRefusalError(UsageError):
-    """A chat template refuses a conversation, though it may take others."""
+from preceptor.backends.transformers.rendering import Piece, render
+from preceptor.core.control_tokens import defused, defused_of, is_control
+from preceptor.core.types import Conversation, JsonObject, Message
 
 
 def encode_text(tokenizer: Any, text: str) -> list[int]:
@@ -38,40 +29,52 @@ def encode_frame(tokenizer: Any, text: str) -> list[int]:
 
 
 def encode_conversation(
-    tokenizer: Any, conversation: Conversation, prefill: str = "", settings: Mapping[str, object] | None = None
+    tokenizer: Any,
+    conversation: Conversation,
+    prefill: str = "",
+    settings: Mapping[str, object] | None = None,
+    tools: Sequence[JsonObject] = (),
 ) -> list[int]:
     """Token ids of a conversation in the model's chat template, ready for the assistant's answer.
 
     Args:
         settings: variables of the template, such as `enable_thinking`.
+        tools: JSON schemas of the tools that the assistant may call.
 
-    Raises: UsageError when the tokenizer has no chat template, when its template drops or repeats a message, or when
-        the conversation holds tool calls; TemplateRefusalError when the template refuses the conversation.
+    Raises: UsageError when the tokenizer has no chat template, or its template drops or repeats a message;
+        TemplateRefusalError when the template refuses the conversation, or leaves calls of tools out.
     """
-    if any(message.role == "tool" or message.tool_calls for message in conversation):
-        raise UsageError("a conversation with tool calls can be judged, but a local model cannot continue it")
-    if tokenizer.chat_template is None:
-        raise UsageError(f"{tokenizer.name_or_path}: this model has no chat template; name an instruct model")
-    marked = [{"role": m.role, "content": _MARK.format(i)} for i, m in enumerate(conversation)]
-    try:
-        frame: str = tokenizer.apply_chat_template(
-            marked, tokenize=False, add_generation_prompt=True, **(settings or {})
-        )
-    except TemplateError as error:  # some templates raise for a system message, for instance
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise TemplateRefusalError(
-            f"{tokenizer.name_or_path}: the model's chat template refuses a conversation: {reason}"
-        ) from error
-    pieces = _MARK_PATTERN.split(frame)  # frame, index, frame, index, ..., frame
-    if [int(i) for i in pieces[1::2]] != list(range(len(conversation))):
-        raise UsageError(f"{tokenizer.name_or_path}: the model's chat template drops or reorders messages")
-    ids: list[int] = []
-    for position, piece in enumerate(pieces):
-        if position % 2 == 0:
-            ids += encode_frame(tokenizer, piece)
-        else:
-            ids += encode_text(tokenizer, content_of(tokenizer, conversation[int(piece)]))
+    pieces = render(tokenizer, conversation, tools=tools, settings=settings)
+    ids = encode_pieces(tokenizer, pieces, conversation)
     return ids + (encode_answer(tokenizer, prefill) if prefill else [])
+
+
+def encode_pieces(tokenizer: Any, pieces: Sequence[Piece], conversation: Sequence[Message]) -> list[int]:
+    """Token ids of parts of a rendered conversation. Only the template's own text becomes control tokens."""
+    ids: list[int] = []
+    for alone, run in groupby(pieces, key=lambda piece: piece.kind == "content"):
+        if alone:
+            for piece in run:
+                ids += encode_text(tokenizer, _outside(tokenizer, conversation[piece.message], piece.text))
+        else:
+            ids += _together(tokenizer, list(run))
+    return ids
+
+
+def _together(tokenizer: Any, pieces: Sequence[Piece]) -> list[int]:
+    """Token ids of a template's text with calls of tools in it: of all of it together, as the model writes them, unless
+    that gives other control tokens than the parts by themselves.
+    """
+    texts = [piece.text if piece.kind == "frame" else _inert(tokenizer, piece.text) for piece in pieces]
+    apart: list[int] = []
+    for piece, text in zip(pieces, texts, strict=True):
+        apart += encode_frame(tokenizer, text) if piece.kind == "frame" else encode_text(tokenizer, text)
+    if len(pieces) == 1:
+        return apart
+    added = tokenizer.added_tokens_decoder
+    together = encode_frame(tokenizer, "".join(texts))
+    same = [i for i in together if i in added] == [i for i in apart if i in added]
+    return together if same else apart
 
 
 def encode_answer(tokenizer: Any, text: str) -> list[int]:
@@ -89,9 +92,16 @@ def encode_prompt(tokenizer: Any, prompt: str | Conversation, prefill: str = "")
 
 def content_of(tokenizer: Any, message: Message) -> str:
     """A message's content, ready for `encode_text`. Unless the assistant wrote it, control tokens are defused that the
-    tokenizer would recognise in spite of its settings.
+    tokenizer would recognise in spite of its settings; in the result of a tool, whatever any model might read as one.
     """
-    return message.content if message.role == "assistant" else _inert(tokenizer, message.content)
+    return _outside(tokenizer, message, message.content)
+
+
+def _outside(tokenizer: Any, message: Message, text: str) -> str:
+    """A text of a message, ready for `encode_text`."""
+    if message.role == "assistant":
+        return text
+    return _inert(tokenizer, defused(text) if message.role == "tool" else text)
 
 
 def _inert(tokenizer: Any, text: str) -> str:

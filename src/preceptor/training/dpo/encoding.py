@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from preceptor.backends.transformers.chat import TemplateRefusalError
+from preceptor.backends.transformers.rendering import TemplateRefusalError
 from preceptor.store.training_pairs import TrainingPair
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from preceptor.backends.transformers.chat import TemplateRefusalError, encode_conversation, encode_text
+from preceptor.backends.transformers.chat import encode_conversation, encode_text
+from preceptor.backends.transformers.rendering import TemplateRefusalError
 from preceptor.store.demonstrations import Demonstration
 
 NO_LOSS = -100
