@@ -61,6 +61,7 @@ def test_arguments_are_converted_to_the_types_of_the_signature(pool: Environment
     [
         ("add", '{"a": ', "arguments", "not valid JSON"),
         ("add", "[1]", "arguments", "a, b"),
+        ("add", '{"a": NaN}', "arguments", "not valid JSON"),
         ("add", "[" * 100_000, "arguments", "not valid JSON"),
         ("add", '{"b": 1}', "arguments", '"a" of add is missing'),
         ("add", '{"a": 1, "z": 2}', "arguments", '"z"'),
@@ -167,6 +168,12 @@ def test_2000_hostile_outputs_come_back_bounded_valid_and_without_control_tokens
     assert [text for text in texts if text != printable(text) or text != defused(text)] == []
     assert [text for text in texts if re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", text)] == []
     assert "".join(texts).encode("utf-8").decode("utf-8") == "".join(texts)
+
+
+def test_a_row_that_json_cannot_hold_is_refused(pool: EnvironmentPool):
+    row: Any = {"id": "p", "image": object()}
+    with pytest.raises(UsageError, match=r'"p".*JSON'):
+        pool.start([row])
 
 
 def surely_started(pool: EnvironmentPool) -> Episode:

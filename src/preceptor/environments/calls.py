@@ -83,7 +83,7 @@ def _arguments(environment: Any, name: str, text: str) -> dict[str, Any] | str:
     parameters = {p.name: p for p in parameters_of(getattr(kind, name), method=is_method(kind, name))}
     expected = f"expected a JSON object with {', '.join(parameters)}" if parameters else "expected {}"
     try:
-        values: Any = json.loads(text) if text.strip() else {}
+        values: Any = json.loads(text, parse_constant=_refused) if text.strip() else {}
     except (ValueError, RecursionError):
         return f"the arguments of {name} are not valid JSON: {expected}"
     if not isinstance(values, dict):
@@ -100,6 +100,10 @@ def _arguments(environment: Any, name: str, text: str) -> dict[str, Any] | str:
         except ValidationError as error:
             return f"{name}: {first_problem(error, within=key)}"
     return typed
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")  # NaN and Infinity, which Python reads
 
 
 def _typed(annotation: Any, value: Any) -> Any:

@@ -50,10 +50,10 @@ def load_environment(name: str | type[Any]) -> EnvironmentClass:
 
     Raises: UsageError when there is no such class, or naming what it lacks.
     """
-    text = name if isinstance(name, str) else name_of(name)
+    text = name if isinstance(name, str) else _name_in_file(name, _WHAT)
     if ":" not in text and text not in SHIPPED:
         raise UsageError(f'{_WHAT} "{text}": {nearest(text, SHIPPED, "path/file.py:ClassName")}')
-    kind = load_object(SHIPPED.get(text, text), _WHAT, "ClassName")
+    kind = load_object(SHIPPED.get(text, text), _WHAT, "ClassName") if isinstance(name, str) else name
     if not inspect.isclass(kind):
         raise UsageError(f'{_WHAT} "{text}": expected a class, got {type(kind).__name__}')
     _check_reset(text, kind)
@@ -68,12 +68,12 @@ def load_tools(tools: Sequence[str | Callable[..., Any]]) -> EnvironmentClass:
 
     Raises: UsageError when there is no such function, or naming what it lacks.
     """
-    names = tuple(tool if isinstance(tool, str) else name_of(tool) for tool in tools)
+    names = tuple(tool if isinstance(tool, str) else _name_in_file(tool, "the tool") for tool in tools)
     if not names:
         raise UsageError("there are no tools: expected one or more functions, as path/file.py:function")
     members: dict[str, Any] = {"reset": lambda self, **row: None}
-    for name in names:
-        function = load_object(name, "the tool", "function")
+    for name, given in zip(names, tools, strict=True):
+        function = load_object(name, "the tool", "function") if isinstance(given, str) else given
         if not inspect.isfunction(function):
             raise UsageError(f'the tool "{name}": expected a function, got {type(function).__name__}')
         if function.__name__ in members or function.__name__.startswith("_") or function.__name__ == "get_reward":
@@ -98,6 +98,17 @@ def environment_rows(prompts: str) -> list[dict[str, Any]]:
     Raises: UsageError naming file and line where one is wrong.
     """
     return [row_of(prompt) for prompt in read_prompts(prompts)]
+
+
+def _name_in_file(thing: Any, what: str) -> str:
+    """The name by which another process finds a class or a function."""
+    name = name_of(thing)
+    if name.startswith("__main__:") or "<locals>" in name:
+        raise UsageError(
+            f"{what} {thing.__name__} is in no file that another process could load: write it to a file, outside of "
+            "any function"
+        )
+    return name
 
 
 def _check_reset(name: str, kind: type[Any]) -> None:

@@ -29,6 +29,9 @@ _START = (
     "from preceptor.environments.worker import main; main(int(sys.argv[1]))"
 )
 
+_INSIDE = "PRECEPTOR_INSIDE_ENVIRONMENT"
+"""A variable that is set where environments run."""
+
 
 @dataclass(frozen=True)
 class _Ended:
@@ -190,6 +193,9 @@ class EnvironmentPool:
             return reply if reply is not None else self._lose(episode, "its process died", "crashed")
         except TimeoutError:
             return self._lose(episode, f"a call took longer than {self.limits.seconds:g} s", "too_slow")
+        except TypeError as error:
+            where = f'the environment "{self.environment.name}": the row of "{episode.prompt_id}"'
+            raise UsageError(f"{where} holds what JSON cannot: {error}") from error
         except (OSError, ValueError):
             return self._lose(episode, "its process died", "crashed")
 
@@ -228,6 +234,11 @@ def _result(reply: _Reply) -> EpisodeResult:
 
 
 def _start_worker(environment: EnvironmentClass, limits: Limits) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    if _INSIDE in os.environ:
+        raise UsageError(
+            "the file of the environment opens a pool when it is loaded; put what it runs under "
+            'if __name__ == "__main__":'
+        )
     if not hasattr(os, "fork"):
         raise UsageError("environments need a system on which processes can be forked: Linux or macOS")
     own, other = socket.socketpair()
@@ -239,7 +250,7 @@ def _start_worker(environment: EnvironmentClass, limits: Limits) -> tuple[subpro
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # an interrupt from the keyboard reaches the pool alone
-            env=os.environ | {"PYTHONHASHSEED": "0"},  # the same row gives the same episode
+            env=os.environ | {"PYTHONHASHSEED": "0", _INSIDE: "1"},  # the same row gives the same episode
         )
     setting: JsonObject = {"made_from": list(environment.made_from), "only_tools": environment.only_tools}
     write_message(own, setting | limits.model_dump())
