@@ -45,10 +45,10 @@ def _methods() -> str:
         tables = [
             f"`[{key}]`"
             for key, field in _named(model)
-            if _inner(field) and key not in ("evaluation", "tuning", "tracking")
+            if _inner(field) and key not in ("evaluation", "tuning", "tracking", "engine")
         ]
         rows.append((f"`{name}`", _sentence(model), ", ".join(tables)))
-    head = ("`method`", "what it does", "tables beside `[tuning]`, `[evaluation]` and `[tracking]`")
+    head = ("`method`", "what it does", "tables beside `[tuning]`, `[evaluation]`, `[tracking]` and `[engine]`")
     return f"## Methods\n\n{table(head, rows)}"
 
 
@@ -108,7 +108,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None:
+    if value is None or value == {}:
         return ""
     return f"`{tomli_w.dumps({'x': list(value) if isinstance(value, tuple) else value}).partition('=')[2].strip()}`"
 

@@ -46,8 +46,8 @@ def how_to_resume(path: str | Path) -> str:
 
 class RunDirectory:
     """One run: the resolved `recipe.toml`, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
-    `summary.json` and `report.html`; `stages/` with the result of each finished stage; and, depending on the method,
-    `labels/`, `reward_model/`, `revision/`, `sft/` and `fine_tuning/`.
+    `summary.json` and `report.html`; `stages/` with the result of each finished stage; and, depending on the method
+    and the engine, `labels/`, `reward_model/`, `revision/`, `sft/`, `fine_tuning/` and `engine/`.
     """
 
     def __init__(self, path: Path, recipe: Recipe) -> None:

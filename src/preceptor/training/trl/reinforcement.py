@@ -3,8 +3,8 @@ engine; which responses are sampled differs, because TRL samples with other rand
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,11 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 from trl.trainer.utils import add_fused_lm_head, use_adapter
 
+from preceptor.backends.transformers.sampling import TOKENS_A_TICK
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
+from preceptor.core.ticks import tick
 from preceptor.core.types import Prompt
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import learning_rate_factor
@@ -89,8 +91,10 @@ class _OursOnTrl(Quiet):
 
     def _generate(self, prompts: list[str]) -> Any:
         began = time.perf_counter()
+        trainer: Any = self
         try:
-            generated = super()._generate(prompts)  # type: ignore[misc]
+            with _told(trainer.accelerator.unwrap_model(trainer.model), self.run.settings.max_new_tokens):
+                generated = super()._generate(prompts)  # type: ignore[misc]
         except RuntimeError as error:
             if "probability tensor" not in str(error):
                 raise
@@ -203,6 +207,25 @@ def train_on_trl(
     trainer = _trainer(run, arguments, step_rewards, steps)
     with memory_for("a step of training", FOR_LESS_MEMORY):
         return steps.train(trainer)
+
+
+@contextmanager
+def _told(model: Any, most: int) -> Generator[None]:
+    """Within the context, a model that samples in this process reports its progress, as on the native engine."""
+    calls = 0
+
+    def tell(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls % TOKENS_A_TICK == 0:
+            tick("tokens", min(calls, most), most)
+
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    handle = inner.register_forward_hook(tell)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _lower(learning_rate: float) -> str:
