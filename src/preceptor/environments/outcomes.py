@@ -26,13 +26,18 @@ class EpisodeOutcome(Frozen):
     tool_errors: int = Field(ge=0)
     """Those of them that failed: an unknown tool, wrong arguments, an error that the tool raised, a limit."""
 
+    @property
+    def success(self) -> bool | None:
+        """Whether the task was done; None where the environment does not say, or broke before it could."""
+        return self.result.success if self.result.failure is None else None
+
 
 def episode_means(episodes: Sequence[EpisodeOutcome]) -> dict[str, float]:
     """What the episodes of a step were like, by name; nothing where there are none.
 
     `turns`, `tool_calls` and `tool_errors` are means per episode; `answered` is the share of episodes that ended with
-    an answer; `success` and `reward` are means over the episodes of which the environment knew it, and absent where it
-    knew none.
+    an answer, `broken` of those whose environment broke; `success` and `reward` are means over the episodes of which
+    the environment knew it, and absent where it knew none.
     """
     if not episodes:
         return {}
@@ -41,7 +46,8 @@ def episode_means(episodes: Sequence[EpisodeOutcome]) -> dict[str, float]:
         "tool_calls": fmean(episode.tool_calls for episode in episodes),
         "tool_errors": fmean(episode.tool_errors for episode in episodes),
         "answered": fmean(episode.ending == "answered" for episode in episodes),
+        "broken": fmean(episode.result.failure is not None for episode in episodes),
     }
-    known = [float(episode.result.success) for episode in episodes if episode.result.success is not None]
+    known = [float(episode.success) for episode in episodes if episode.success is not None]
     rewards = [episode.result.reward for episode in episodes if episode.result.reward is not None]
     return means | ({"success": fmean(known)} if known else {}) | ({"reward": fmean(rewards)} if rewards else {})

@@ -25,6 +25,16 @@ the principles? Score it from 1 to 10, where
 5: It does no harm and gains little, or gains something by a roundabout way.
 10: It is the right next thing to do, done correctly, and it uses all that was known."""
 
+GOOD_STEP = 7.0
+"""Least score of a good step, from 1 to 10."""
+POOR_WHOLE = 5.0
+"""Score of the whole, on a scale from 1 to 10, below which a trajectory counts as failed if nothing better is known."""
+
+
+def failed_as_a_whole(score: Score) -> bool:
+    """Whether a score of the whole, on any scale, lies below where `POOR_WHOLE` lies on the one from 1 to 10."""
+    return score.rescaled < 2.0 * (POOR_WHOLE - 1.0) / 9.0 - 1.0
+
 
 class StepJudge:
     """A language model that scores every step of an agent from 1 to 10."""

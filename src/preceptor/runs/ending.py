@@ -21,6 +21,7 @@ from preceptor.runs.report import write_report
 from preceptor.runs.session import Session
 from preceptor.runs.summary import Outcome, summarise
 from preceptor.training.policy import Policy
+from preceptor.training.rl.sampling import Sampler
 
 
 class Alignment:
@@ -30,17 +31,26 @@ class Alignment:
     Args:
         judge: the run's judge; given only in the main process, like `grader`.
         grader: its scores are measured in addition to the held-out score; None for no second opinion.
+        sampler: samples the episodes of a policy that acts in an environment; None for responses of one turn.
     """
 
     def __init__(
-        self, session: Session, policy: Policy, prompts: Split, judge: RunJudge | None, grader: Grader | None
+        self,
+        session: Session,
+        policy: Policy,
+        prompts: Split,
+        judge: RunJudge | None,
+        grader: Grader | None,
+        sampler: Sampler | None = None,
     ) -> None:
         self._session = session
         self._policy = policy
         self._prompts = prompts
         self._judge = judge
         self._grader = grader
-        self._meter = Meter(policy, grader, session.inputs.references, session.recipe, session.held_out)
+        self._meter = Meter(
+            policy, grader, session.inputs.references, session.recipe, session.held_out, sampler=sampler
+        )
         self._before: Snapshot | None = None
         self._curve: Curve | None = None
         session.pin("policy", policy.base.identity)

@@ -8,17 +8,17 @@ from typing import Protocol
 
 from preceptor.backends.names import without_server
 from preceptor.backends.resolve import open_model
-from preceptor.core.types import Prompt, Response
 from preceptor.evaluation.checkpoints.text import vader
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.reward import reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.store.ledger import Ledger
+from preceptor.training.policy import ResponseGroup
 
 
 class HeldOut(Protocol):
-    """A measure of responses."""
+    """A measure of responses, or of the episodes of an agent."""
 
     @property
     def name(self) -> str:
@@ -30,8 +30,8 @@ class HeldOut(Protocol):
         """What identifies the measure: for a judge, its model with a hash of the weights."""
         ...
 
-    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
-        """A score for each response, in order; None for a response without a score."""
+    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
+        """A score for each response of each group, in order; None for a response without a score."""
         ...
 
     def close(self) -> None:
@@ -44,25 +44,57 @@ class Vader:
 
     name = identity = "VADER"
 
-    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
+    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
         """Compound sentiment in [-1, 1]."""
-        return [vader(response.text) for _, response in items]
+        return [vader(response.text) for group in groups_P for response in group.responses]
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class EnvironmentSuccess:
+    """Whether an agent did its task, by its environment.
+
+    Args:
+        environment: its name.
+    """
+
+    name = "success by the environment"
+
+    def __init__(self, environment: str) -> None:
+        self.identity = f"environment {environment}"
+
+    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
+        """1 for success, 0 for failure; None where the environment broke or does not know."""
+        return [
+            None if success is None else float(success)
+            for group in groups_P
+            for success in [episode.success for episode in group.episodes]
+        ]
 
     def close(self) -> None:
         """Nothing to close."""
 
 
 def held_out_measure(
-    judge: JudgeSettings | None, constitution: Constitution | None, ledger: Path, on_open: Callable[[str], None]
+    judge: JudgeSettings | None,
+    constitution: Constitution | None,
+    ledger: Path,
+    on_open: Callable[[str], None],
+    environment: str | None = None,
 ) -> HeldOut | None:
-    """The held-out judge if the recipe has one, else the measure that the training judge's constitution names, if any.
+    """The held-out judge if the recipe has one; else the environment in which an agent acts; else the measure that the
+    training judge's constitution names, if any.
 
     Args:
         constitution: the training judge's constitution, if there is one.
         ledger, on_open: as for `HeldOutJudge`.
+        environment: name of the environment, if there is one.
     """
     if judge is not None:
         return HeldOutJudge(judge, ledger, on_open)
+    if environment is not None:
+        return EnvironmentSuccess(environment)
     return Vader() if constitution is not None and constitution.held_out == "vader" else None
 
 
@@ -95,8 +127,9 @@ class HeldOutJudge:
         """The identity of the model. Opens the model if it is not open yet."""
         return self._opened().rater.model
 
-    def __call__(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | None]:
+    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
         """The judge's score of each response; None where it failed."""
+        items = [(group.prompt, response) for group in groups_P for response in group.responses]
         kind = reward_kind(self.settings.reward, self.constitution)
         return [reward_of(score, kind) for score in self._opened().score(items)]
 

@@ -12,6 +12,7 @@ from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.rubrics.items import check_rubrics
 from preceptor.judging.specs import check_judges
 from preceptor.recipes.base import Recipe
+from preceptor.recipes.environments import EnvironmentSettings
 from preceptor.recipes.load import dump_recipe
 from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings, RewardingJudgeSettings, SftTable
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
@@ -85,7 +86,10 @@ class Inputs:
         if self.demonstrations:
             listed = [[d.prompt.model_dump(mode="json"), d.answer] for d in self.demonstrations]
             hashes["demonstrations"] = content_hash(listed)[:16]
-        for what, names in (("method", [recipe.method]), ("reward function", recipe.reward_functions)):
+        acts_in = recipe.table(EnvironmentSettings)
+        environments = [] if acts_in is None else [acts_in.name]
+        own = (("method", [recipe.method]), ("reward function", recipe.reward_functions), ("environment", environments))
+        for what, names in own:
             files = [file for name in names if (file := file_of(name)) is not None]
             hashes |= {f"{what} {file.name}": content_of(file)[:16] for file in files}
         if self.human:

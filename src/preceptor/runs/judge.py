@@ -17,9 +17,10 @@ from preceptor.judging.rubrics.judge import RubricJudge
 from preceptor.judging.score import ScoreJudge
 from preceptor.judging.settings import variant
 from preceptor.judging.specs import JudgeSpec, build_judge, model_names
+from preceptor.judging.steps import StepJudge
 from preceptor.recipes.settings import ComparingJudgeSettings, EscalationSettings, JudgeSettings
 from preceptor.runs.directory import RunDirectory
-from preceptor.runs.measure import JudgeGrader, RubricGrader
+from preceptor.runs.measure import JudgeGrader, RubricGrader, TrajectoryGrader
 from preceptor.runs.session import Session
 from preceptor.store.ledger import Ledger
 
@@ -70,6 +71,19 @@ class RunJudge:
     def scorer(self) -> ScoreJudge:
         """The judge of single responses."""
         return ScoreJudge(self.model, self.constitution, self._ledger, self.settings.asking)
+
+    @cached_property
+    def step_judge(self) -> StepJudge:
+        """The judge of an agent's single turns."""
+        return StepJudge(self.model, self.constitution, self._ledger, self.settings.asking)
+
+    def trajectory_grader(self, *, steps: bool) -> TrajectoryGrader:
+        """The grader of an agent's episodes for measurements.
+
+        Args:
+            steps: whether it also scores single turns.
+        """
+        return TrajectoryGrader(self.scorer, self.settings.reward, self.step_judge if steps else None)
 
     def second_scorer(self, escalation: EscalationSettings) -> ScoreJudge:
         """The judge that scores again what is in doubt. Its model is pinned too."""

@@ -1,24 +1,26 @@
 """Measuring a policy on held-out prompts: sampling, judging, and the measures that play no part in training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from preceptor.core.errors import PreceptorError
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.core.types import JudgeFailure, Message, Prompt, Response
 from preceptor.evaluation.checkpoints.snapshot import MeasuredReference, MeasuredResponse, Snapshot
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.policies.rubric_items import RubricItemMet, items_met
 from preceptor.judging.reward import RewardKind, reward_kind, reward_of
 from preceptor.judging.rubrics.judge import RubricJudge
 from preceptor.judging.score import ScoreJudge
+from preceptor.judging.steps import StepJudge
 from preceptor.recipes.base import Recipe
 from preceptor.runs.held_out import HeldOut
 from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble
 from preceptor.training.reward_model.model import RewardModel
+from preceptor.training.rl.sampling import Sampler
 
 Answered = Sequence[tuple[Prompt, Response]]
 """Responses with the prompts that they answer."""
@@ -34,6 +36,8 @@ class Grade:
     """For a judge, the total probability of its choices."""
     rubric: tuple[RubricItemMet, ...] = ()
     """For a judge by rubrics, what became of each item."""
+    steps: tuple[float | None, ...] = ()
+    """For a judge of an agent's turns, the score of each, from 1 to 10; None where it failed."""
 
 
 class Grader(Protocol):
@@ -65,6 +69,25 @@ class JudgeGrader:
             else Grade(reward_of(score, self.kind), score.verdict.choice_mass)
             for score in self.judge.score(items)
         ]
+
+
+class TrajectoryGrader(JudgeGrader):
+    """Grades an agent's episodes, and its turns too if a judge of steps is given."""
+
+    def __init__(self, judge: ScoreJudge, kind: RewardKind | None, steps: StepJudge | None) -> None:
+        super().__init__(judge, kind)
+        self._steps = steps
+
+    def __call__(self, items: Answered) -> list[Grade]:
+        """A grade for each episode, in order."""
+        grades = super().__call__(items)
+        if self._steps is None:
+            return grades
+        scores = [
+            tuple(None if isinstance(score, JudgeFailure) else score.expectation for score in of_turns)
+            for of_turns in self._steps.score(items)
+        ]
+        return [replace(grade, steps=of_turns) for grade, of_turns in zip(grades, scores, strict=True)]
 
 
 class RubricGrader:
@@ -109,6 +132,8 @@ class Meter:
     """None if nothing independent measures."""
     base: Policy | None = None
     """The model that the KL is measured to, if not the policy's own reference."""
+    sampler: Sampler | None = None
+    """Samples an agent's episodes; None for responses of one turn."""
 
     def measure(
         self,
@@ -143,9 +168,15 @@ class Meter:
         if self.grader is None:
             return snapshot
         by_id = {prompt.id: prompt for prompt in prompts}
-        grades = self.grader([(by_id[r.prompt_id], _response(r)) for r in snapshot.responses])
+        grades = self.grader([(_asked(by_id[r.prompt_id], r.prompt), _response(r)) for r in snapshot.responses])
         opinions = [
-            {"judge_score": grade.reward, "choice_mass": grade.choice_mass, "rubric": grade.rubric} for grade in grades
+            {
+                "judge_score": grade.reward,
+                "choice_mass": grade.choice_mass,
+                "rubric": grade.rubric,
+                "steps": grade.steps,
+            }
+            for grade in grades
         ]
         return snapshot.with_responses(
             [r.model_copy(update=opinion) for r, opinion in zip(snapshot.responses, opinions, strict=True)], graded=True
@@ -192,10 +223,11 @@ class Meter:
         """
         answering = self.recipe.heldout_decoding
         seeds_P = [derive_seed(self.recipe.seed, "measure", name, prompt.id) for prompt in prompts]
-        groups_P = self.policy.sample(
+        groups_P = (self.sampler or self.policy).sample(
             prompts, samples_per_prompt, answering.max_new_tokens, answering.temperature, seeds_P
         )
         responses = [(group.prompt, response) for group in groups_P for response in group.responses]
+        episodes = [e for group in groups_P for e in group.episodes or [None] * len(group.responses)]
         unknown = (0.0 if self._is_reference else None, None)
         distances = self._distances(groups_P) if likelihoods else [unknown] * len(responses)
         return tuple(
@@ -211,9 +243,11 @@ class Meter:
                 choice_mass=None,
                 heldout_score=score,
                 reference_log_likelihood=reference,
+                trajectory=response.trajectory,
+                episode=episode,
             )
-            for (prompt, response), (kl, reference), score in zip(
-                responses, distances, self._scores(responses), strict=True
+            for (prompt, response), episode, (kl, reference), score in zip(
+                responses, episodes, distances, self._scores(groups_P), strict=True
             )
         )
 
@@ -229,17 +263,33 @@ class Meter:
             for own, reference in zip(own_G, references_G, strict=True)
         ]
 
-    def _scores(self, responses: Answered) -> list[float | None]:
+    def _scores(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
         """Held-out scores; None for every response if there is no held-out measure."""
+        count = sum(len(group.responses) for group in groups_P)
         if self.held_out is None:
-            return [None] * len(responses)
-        scores = self.held_out(responses)
-        if responses and all(score is None for score in scores):
-            raise PreceptorError(
-                f"the held-out measure, {self.held_out.name}, failed on all {len(responses)} responses"
-            )
+            return [None] * count
+        scores = self.held_out(groups_P)
+        if count and all(score is None for score in scores):
+            raise PreceptorError(f"the held-out measure, {self.held_out.name}, failed on all {count} responses")
         return scores
 
 
+def _asked(prompt: Prompt, said: str) -> Prompt:
+    """The prompt as the policy read it.
+
+    Args:
+        said: its last message, to which an environment may have appended a text.
+    """
+    if prompt.text == said:
+        return prompt
+    last = Message(role="user", content=said)
+    return prompt.model_copy(update={"conversation": (*prompt.conversation[:-1], last)})
+
+
 def _response(measured: MeasuredResponse) -> Response:
-    return Response(prompt_id=measured.prompt_id, text=measured.text, finished=measured.finished)
+    return Response(
+        prompt_id=measured.prompt_id,
+        text=measured.text,
+        trajectory=measured.trajectory,
+        finished=measured.finished,
+    )

@@ -14,6 +14,7 @@ from preceptor.core.types import Frozen, Prompt
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.judging.kept import keep_constitutions
 from preceptor.recipes.base import Recipe
+from preceptor.recipes.environments import EnvironmentSettings
 from preceptor.results.run import UsablePrompts
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.held_out import HeldOut, held_out_measure
@@ -50,11 +51,13 @@ class Session:
         processes.on_main(lambda: keep_constitutions(directory.path, self.inputs.constitutions))
         for note in self.inputs.notes:
             progress.note(note)
+        acts_in = self.recipe.table(EnvironmentSettings)
         self.held_out: HeldOut | None = held_out_measure(
             self.recipe.held_out_judge,
             self.inputs.constitution,
             directory.path / "evaluations" / "ledger.sqlite",
             lambda identity: directory.pin_inputs({"held-out judge": identity}),
+            environment=acts_in and acts_in.name,
         )
         """In the main process only; None if nothing independent measures the run."""
 
@@ -112,15 +115,19 @@ class Session:
         model = spare if spare is not None and name == self.recipe.policy else self.load(name)
         return Policy(model, self.recipe.tuning, self.recipe.seed, values=values)
 
-    def split(self) -> Split:
-        """Splits the prompts that leave room for an answer in the policy's context window."""
+    def split(self, count: Callable[[LocalModel, Prompt], int] | None = None) -> Split:
+        """Splits the prompts that leave room for an answer in the policy's context window.
+
+        Args:
+            count: the number of tokens of a prompt, if it has more than its conversation, such as tools.
+        """
         recipe, prompts = self.recipe, self.inputs.prompts
         longest = max(recipe.heldout_decoding.max_new_tokens, recipe.decoding.max_new_tokens)
 
         def fit() -> UsablePrompts:
             self._spare = model = self.load(recipe.policy)
             self.directory.pin_inputs({"base model": model.identity})
-            usable = within_window(prompts, model, longest)
+            usable = within_window(prompts, model, longest, count or prompt_tokens)
             check_split(usable, recipe)
             if skipped := len(prompts) - len(usable):
                 self.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
@@ -131,7 +138,21 @@ class Session:
         return replace(check_split(usable, recipe), skipped=len(prompts) - len(usable))
 
 
-def within_window(prompts: list[Prompt], model: LocalModel, max_new_tokens: int) -> list[Prompt]:
-    """The prompts that leave room for an answer in the model's context window."""
+def prompt_tokens(model: LocalModel, prompt: Prompt) -> int:
+    """The number of tokens of a prompt's conversation, ready for the answer."""
+    return len(encode_conversation(model.tokenizer, prompt.conversation))
+
+
+def within_window(
+    prompts: list[Prompt],
+    model: LocalModel,
+    max_new_tokens: int,
+    count: Callable[[LocalModel, Prompt], int] = prompt_tokens,
+) -> list[Prompt]:
+    """The prompts that leave room for an answer in the model's context window.
+
+    Args:
+        count: the number of tokens of a prompt.
+    """
     room = model.context_window - max_new_tokens
-    return [prompt for prompt in prompts if len(encode_conversation(model.tokenizer, prompt.conversation)) <= room]
+    return [prompt for prompt in prompts if count(model, prompt) <= room]

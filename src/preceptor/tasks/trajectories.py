@@ -8,12 +8,12 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Message
 from preceptor.evaluation.policies.trajectories import (
-    GOOD_STEP,
     TrajectoryFindings,
     TrajectoryPair,
     trajectory_findings,
     trajectory_pair,
 )
+from preceptor.judging.steps import GOOD_STEP
 from preceptor.reports.trajectories import render_markdown, render_trajectories
 from preceptor.results.base import Result
 from preceptor.results.trajectories import MARKDOWN, TrajectoriesResult

@@ -22,7 +22,8 @@ class Bounds(Frozen):
     max_perplexity_ratio: Real = Field(default=1.25, gt=1, le=1e9)
     """Perplexity on the reference answers, relative to before training: the capability guard."""
     min_distinct_ratio: Real = Field(default=0.8, gt=0, le=1)
-    """Distinct-2 of the responses, relative to before training: the degeneracy guard."""
+    """Distinct-2 of the responses, relative to before training: the degeneracy guard. It does not hold for an agent,
+    whose last message may rightly be a number."""
     max_limit_increase: Real = Field(default=0.2, gt=0, le=1)
     """How much the share of responses that hit the length limit may rise."""
 
@@ -155,7 +156,7 @@ def _beyond_chance(before: Snapshot, now: Snapshot, value: Callable[[MeasuredRes
 
 def _degenerate(before: Snapshot, now: Snapshot, bounds: Bounds) -> str | None:
     distinct, distinct_before = _overall(now.distinct_2), _overall(before.distinct_2)
-    if distinct < bounds.min_distinct_ratio * distinct_before:
+    if not now.acts and distinct < bounds.min_distinct_ratio * distinct_before:
         return f"distinct-2 fell from {number(distinct_before)} to {number(distinct)}"
     cut, cut_before = _overall(now.length_limit_share), _overall(before.length_limit_share)
     if cut > cut_before + bounds.max_limit_increase:

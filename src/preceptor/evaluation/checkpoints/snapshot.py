@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import Field
 from scipy import stats
 
-from preceptor.core.types import Frozen
+from preceptor.core.types import Frozen, Message
+from preceptor.environments.outcomes import EpisodeOutcome
 from preceptor.evaluation.checkpoints.readability import likelihood_floor, mean_log_prob, share_unreadable
 from preceptor.evaluation.checkpoints.text import distinct_2
 from preceptor.evaluation.intervals import Estimate, jackknife, mean_by_prompt, perplexity, rate_by_prompt
@@ -35,6 +36,12 @@ class MeasuredResponse(Frozen):
     """log π_ref of the response, in nats; None if not measured."""
     rubric: tuple[RubricItemMet, ...] = Field(default=(), exclude_if=lambda items: not items)
     """The items of the prompt's rubric, if the training judge judges by rubrics."""
+    trajectory: tuple[Message, ...] = Field(default=(), exclude_if=lambda messages: not messages)
+    """Every message after the prompt, if an agent acted in an environment; this and the two below are absent elsewhere.
+    """
+    episode: EpisodeOutcome | None = Field(default=None, exclude_if=lambda episode: episode is None)
+    steps: tuple[float | None, ...] = Field(default=(), exclude_if=lambda steps: not steps)
+    """The training judge's scores of an agent's turns, from 1 to 10, if it was asked; None where it failed."""
 
 
 class MeasuredReference(Frozen):
@@ -119,6 +126,11 @@ class Snapshot(Frozen):
     def is_measured(self) -> bool:
         """Whether there is a held-out measure, which may have failed on every response."""
         return any(r.heldout_score is not None for r in self.responses) if self.measured is None else self.measured
+
+    @property
+    def acts(self) -> bool:
+        """Whether the responses are episodes of an agent."""
+        return any(r.episode is not None for r in self.responses)
 
     @property
     def facts(self) -> dict[str, float | None]:
@@ -230,11 +242,13 @@ class Snapshot(Frozen):
         return likelihood_floor(self._mean_log_probs())
 
     def unreadable(self, floor: float | None) -> float | None:
-        """Share of responses that a person could not read.
+        """Share of responses that a person could not read; None for an agent's, whose calls of tools are no prose.
 
         Args:
             floor: the reference's `likelihood_floor`.
         """
+        if self.acts:
+            return None
         return share_unreadable([r.text for r in self.responses], self._mean_log_probs(), floor)
 
     def summary(self) -> Measures:

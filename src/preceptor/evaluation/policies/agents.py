@@ -13,7 +13,7 @@ from statistics import fmean
 from preceptor.core.types import Frozen
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.judges.agreement import correctness, kappa, share_by_prompt
-from preceptor.evaluation.policies.trajectories import GOOD_STEP
+from preceptor.judging.steps import GOOD_STEP
 
 
 @dataclass(frozen=True)

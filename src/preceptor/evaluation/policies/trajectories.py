@@ -18,13 +18,9 @@ from preceptor.evaluation.judges.agreement import Side, correctness, share_by_pr
 from preceptor.evaluation.pairs import JudgedPair, policies_of
 from preceptor.evaluation.policies.win_rate import WinRate, win_rate
 from preceptor.judging.position import mean, p_by_order, same_position_wins
+from preceptor.judging.steps import GOOD_STEP, POOR_WHOLE
 from preceptor.judging.trajectory import response_text
 from preceptor.store.preference_row import PreferenceRow
-
-GOOD_STEP = 7.0
-"""Least score of a good step, from 1 to 10."""
-POOR_WHOLE = 5.0
-"""Score of the whole below which a trajectory counts as failed, if nothing better is known."""
 
 Outcome = Literal["succeeded", "failed", "unknown"]
 

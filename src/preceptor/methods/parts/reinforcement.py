@@ -18,6 +18,7 @@ from preceptor.training.rl.rewards import (
     WeightedReward,
     load_reward_function,
 )
+from preceptor.training.rl.sampling import Sampler
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
 
@@ -43,12 +44,15 @@ def train_by_rl(
     prompts: Sequence[Prompt],
     settings: RLSettings,
     at_checkpoint: Callable[[int], bool],
+    sampler: Sampler | None = None,
 ) -> int:
     """Trains a policy by RL, resuming where an earlier process stopped. Every process calls it.
 
     Args:
         rewards: given in the main process; None in the others.
         at_checkpoint: called in the main process at every checkpoint; returns False to stop early.
+        sampler: samples the episodes of a policy that acts in an environment, on the native engine; None for responses
+            of one turn.
 
     Returns: the number of finished steps.
     """
@@ -83,4 +87,5 @@ def train_by_rl(
             seed=recipe.seed,
             processes=session.processes,
             on_step=on_step,
+            sampler=sampler,
         )

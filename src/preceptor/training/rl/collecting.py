@@ -47,7 +47,8 @@ class Collected:
             short_groups=self.short_groups,
             resampled_groups=self.resampled,
             discarded_tokens=self.discarded_tokens,
-            episodes=episode_means([episode for group in self.groups_P for episode in group.episodes]),
+            episodes=episode_means([episode for group in self.groups_P for episode in group.episodes])
+            | {name: n for of in self.turns.values() if of.failed_PG for name, n in of.counts().items()},
             sources={name: SourceFacts.of(rewards) for name, rewards in self.by_source.items()},
         )
 
@@ -87,7 +88,7 @@ class Collector:
         groups = self._sampled(taken, seeds, seconds)
         rewarded = self._rewarded(groups, seconds)
         by_source = {name: list(rewards) for name, rewards in rewarded.by_source.items()}
-        turns = {name: replace(scores, scores_PGK=list(scores.scores_PGK)) for name, scores in rewarded.turns.items()}
+        turns = {name: scores.copy() for name, scores in rewarded.turns.items()}
         collected = Collected(groups, list(rewarded.rewards_PG), by_source, seconds, turns=turns)
         others = self._others(step, taken, prompts)
         for attempt in range(1, self._settings.dynamic_sampling + 1):
@@ -159,10 +160,7 @@ def _put(collected: Collected, places: Sequence[int], groups: Sequence[ResponseG
             of_source = rewarded.by_source.get(name)
             rewards[place] = [None] * len(groups[of_new].responses) if of_source is None else of_source[of_new]
         for name, scores in collected.turns.items():
-            of_turns = rewarded.turns.get(name)
-            scores.scores_PGK[place] = (
-                [[] for _ in groups[of_new].responses] if of_turns is None else of_turns.scores_PGK[of_new]
-            )
+            scores.put(place, rewarded.turns.get(name), of_new, len(groups[of_new].responses))
 
 
 def _is_short(rewards_G: Sequence[float | None]) -> bool:

@@ -2,15 +2,18 @@
 
 from preceptor.training.rl.rewards.combined import PostProcessed, Rewarded, Rewards, WeightedReward
 from preceptor.training.rl.rewards.comparing import AgainstReference, GroupReward, PairwiseReward
+from preceptor.training.rl.rewards.environment import EnvironmentReward
 from preceptor.training.rl.rewards.escalating import EscalatingReward
 from preceptor.training.rl.rewards.function import CallableReward, load_reward_function
 from preceptor.training.rl.rewards.rubric import RubricReward
 from preceptor.training.rl.rewards.source import JudgeReward, NoRewardsError, RewardSource
+from preceptor.training.rl.rewards.steps import WithStepScores
 from preceptor.training.rl.rewards.turns import TurnRewardSource, TurnScores
 
 __all__ = [
     "AgainstReference",
     "CallableReward",
+    "EnvironmentReward",
     "EscalatingReward",
     "GroupReward",
     "JudgeReward",
@@ -24,5 +27,6 @@ __all__ = [
     "TurnRewardSource",
     "TurnScores",
     "WeightedReward",
+    "WithStepScores",
     "load_reward_function",
 ]

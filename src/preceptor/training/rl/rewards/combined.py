@@ -204,7 +204,12 @@ def _at_their_places(rewards: Rewards, texts_PG: Sequence[Sequence[str]]) -> Rew
 def _turns_at_their_places(scores: TurnScores, texts_PG: Sequence[Sequence[str]]) -> TurnScores:
     """The scores of turns; none where nothing is left of a response."""
     remaining = iter([turns for row in scores.scores_PGK for turns in row])
-    return replace(scores, scores_PGK=[[next(remaining) if text else [] for text in texts] for texts in texts_PG])
+    failed = iter([each for row in scores.failed_PG for each in row])
+    return replace(
+        scores,
+        scores_PGK=[[next(remaining) if text else [] for text in texts] for texts in texts_PG],
+        failed_PG=[[next(failed) if text else None for text in texts] for texts in texts_PG if scores.failed_PG],
+    )
 
 
 def _with_texts(group: "ResponseGroup", texts: Sequence[str]) -> "ResponseGroup":
