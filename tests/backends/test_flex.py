@@ -107,3 +107,14 @@ def test_whatever_is_no_forest_gets_the_fused_attention() -> None:
 
 def test_it_is_not_used_where_it_is_not_compiled() -> None:
     assert not flex.works(4, 2, 16, torch.float32, "cpu")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.inference_mode()
+def test_the_trial_notices_another_mask(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.inference_mode(False), torch.no_grad():
+            assert flex.agrees(4, 2, 16, dtype, "cpu")
+            monkeypatch.setattr(flex, "seen_until", lambda forest, row: [row] * row)  # branches see each other
+            assert not flex.agrees(4, 2, 16, dtype, "cpu")

@@ -97,7 +97,8 @@ def seen_until(forest: Forest, row: int) -> list[int]:
 
 @lru_cache
 def works(heads: int, keys: int, size: int, dtype: torch.dtype, device: str) -> bool:
-    """Whether this machine compiles the attention of a model, forward and backward; tried once in a process.
+    """Whether this machine compiles the attention of a model, forward and backward, and computes with it what the mask
+    says; tried once in a process.
 
     Args:
         heads: of queries; `keys`: of keys; `size`: of one head.
@@ -105,15 +106,38 @@ def works(heads: int, keys: int, size: int, dtype: torch.dtype, device: str) -> 
     """
     if device != "cuda":
         return False
-    mask = block_mask(Forest.of([tuple(range(_TRIED))]), _TRIED, torch.device(device))
-    query = torch.zeros(1, heads, _TRIED, size, dtype=dtype, device=device, requires_grad=True)
-    key, value = (torch.zeros(1, keys, _TRIED, size, dtype=dtype, device=device, requires_grad=True) for _ in range(2))
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            _over_blocks(query, key, value, mask, None).sum().backward()
+            return agrees(heads, keys, size, dtype, device)
     except Exception:  # there is no compiler, or no kernel fits this card: the forest gets an additive mask
         return False
-    return True
+
+
+def agrees(heads: int, keys: int, size: int, dtype: torch.dtype, device: str) -> bool:
+    """Whether the attention over blocks, and its gradient, are those of an additive mask, on a small forest."""
+    shared = tuple(range(_TRIED // 4))
+    forest = Forest.of([shared + (first,) * (_TRIED // 4) for first in (-1, -2, -3)])
+    mask = block_mask(forest, _TRIED, torch.device(device))
+    generator = torch.Generator().manual_seed(0)
+    counts = (heads, keys, keys)
+    learns = device == "cuda"  # a CPU has no gradient of it
+    given = [torch.randn(1, n, _TRIED, size, generator=generator).to(device, dtype) for n in counts]
+    plain = [tensor.float().requires_grad_(learns) for tensor in given]
+    query, key, value = (tensor.requires_grad_(learns) for tensor in given)
+    additive = forest.mask(torch.float32, torch.device(device))
+    blocks = _over_blocks(query, key, value, mask, None)
+    dense = torch.nn.functional.scaled_dot_product_attention(*plain, attn_mask=additive, enable_gqa=heads != keys)
+    if learns:
+        blocks.float().square().sum().backward()
+        dense.square().sum().backward()
+    close = 1e-3 if dtype == torch.float32 else 3e-2
+    pairs = [(blocks, dense), *((a.grad, b.grad) for a, b in zip(given, plain, strict=True) if b.grad is not None)]
+    return all(a is not None and _near(a.float(), b, close) for a, b in pairs)
+
+
+def _near(values: Tensor, expected: Tensor, share: float) -> bool:
+    """Whether no value is further off than a share of the largest one."""
+    return bool((values - expected).abs().max() <= share * expected.abs().max())
 
 
 def _over_blocks(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scaling: float | None) -> Tensor:
