@@ -44,6 +44,22 @@ def test_the_last_answer_of_a_conversation_is_learnt(tmp_path: Path) -> None:
     assert found.answer == "b"
 
 
+def test_what_follows_the_last_message_of_the_user_is_a_trajectory(tmp_path: Path) -> None:
+    call = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {}}}],
+    }
+    acted = [call, {"role": "tool", "tool_call_id": "1", "content": "t"}, {**ASSISTANT, "content": "b"}]
+    rows = ({"messages": [USER, ASSISTANT, USER, *acted]}, {"prompt": "q", "completion": acted[:2]})
+    (whole, cut), left_out = read(tmp_path, *rows)
+    assert [m.role for m in whole.prompt.conversation] == ["user", "assistant", "user"]
+    assert [m.role for m in whole.trajectory] == ["assistant", "tool", "assistant"]
+    assert whole.trajectory[0].tool_calls[0].function.arguments == "{}"
+    assert [(each.answer, len(each.trajectory)) for each in (whole, cut)] == [("b", 3), ("", 2)]
+    assert left_out == []
+
+
 def test_ids_and_cohorts_are_kept_and_the_completion_goes_before_the_reference(tmp_path: Path) -> None:
     [found], _ = read(tmp_path, {"prompt": "q", "reference": "r", "completion": "c", "id": 7, "cohort": "x"})
     assert (found.prompt.id, found.prompt.cohort, found.prompt.reference, found.answer) == ("7", "x", None, "c")
@@ -57,16 +73,14 @@ def test_ids_and_cohorts_are_kept_and_the_completion_goes_before_the_reference(t
         ({"answer": "a"}, 'expected "messages", or "prompt" with'),
         ({"prompt": "", "answer": "a"}, "a message of the user that is not empty"),
         ({"prompt": "q", "answer": "  "}, "the answer is empty"),
-        ({"prompt": "q", "answer": 3}, "answer: expected a text or one message of the assistant, got int"),
-        ({"prompt": "q", "completion": [ASSISTANT, ASSISTANT]}, "completion: expected .* got a list of 2"),
-        ({"prompt": "q", "completion": [USER]}, "completion: expected its last message to be a text by the assistant"),
+        ({"prompt": "q", "answer": 3}, "answer: expected a text or messages of the assistant, got int"),
+        ({"prompt": "q", "completion": []}, "completion: "),
+        ({"prompt": "q", "completion": [{"role": "assistant", "content": 3}]}, "completion: .*content"),
+        ({"prompt": "q", "completion": [USER]}, "completion: expected messages that begin with one by the assistant"),
+        ({"prompt": "q", "completion": [ASSISTANT, USER]}, "do not end with a user's"),
         ({"messages": [ASSISTANT]}, "messages: expected a list that ends with a user's and an assistant's message"),
-        ({"messages": [USER, USER]}, "messages: expected its last message to be a text by the assistant"),
-        ({"messages": [USER, ASSISTANT, ASSISTANT]}, "a prompt ends with a message of the user"),
-        (
-            {"messages": [USER, {"role": "tool", "content": "t"}, USER, ASSISTANT]},
-            "prompt: tool calls cannot be learnt from yet",
-        ),
+        ({"messages": [USER, USER]}, "messages: expected messages that begin with one by the assistant"),
+        ({"messages": [ASSISTANT, ASSISTANT]}, "a prompt ends with a message of the user"),
     ],
 )
 def test_a_malformed_row_is_skipped_and_said(tmp_path: Path, row: Any, reason: str) -> None:

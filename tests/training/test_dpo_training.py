@@ -199,6 +199,8 @@ def test_what_cannot_be_learnt_is_left_out_and_said(tmp_path: Path) -> None:
     question = prompt("t")
     turns = (Message(role="assistant", content="a"), Message(role="user", content="u"), Message(role="assistant"))
     trajectory = Response(prompt_id=question.id, text="x", trajectory=turns)
+    told = Response(prompt_id=question.id, text="", trajectory=(turns[1], turns[0]))
+    silent = Response(prompt_id=question.id, text="", trajectory=turns[1:])
     plain = Response(prompt_id=question.id, text="y")
     call = Message(role="assistant", tool_calls=(ToolCall(function=FunctionCall(name="f")),))
     tools = Prompt(id="tools", conversation=(Message(role="user", content="u"), call, *question.conversation))
@@ -207,21 +209,22 @@ def test_what_cannot_be_learnt_is_left_out_and_said(tmp_path: Path) -> None:
         pair("same", "x", "x"),
         pair("empty", " ", "y"),
         TrainingPair("trajectory", question, trajectory, plain, 1.0, 1.0, "ai"),
+        TrainingPair("told", question, told, plain, 1.0, 1.0, "ai"),
+        TrainingPair("silent", question, silent, plain, 1.0, 1.0, "ai"),
         TrainingPair("tools", tools, plain, trajectory.model_copy(update={"trajectory": ()}), 1.0, 1.0, "ai"),
     ]
     notes: list[str] = []
     settings = DpoSettings(batch_size=16, labels="hard", max_length=2000)
-    told: list[tuple[int, int, DpoFacts]] = []
-    run(tmp_path, PAIRS + unusable, settings, notes=notes, told=told)
+    steps: list[tuple[int, int, DpoFacts]] = []
+    run(tmp_path, PAIRS + unusable, settings, notes=notes, told=steps)
     assert sorted(notes) == [
-        "1 of 11 pairs left out: a response is a trajectory of several messages",
-        "1 of 11 pairs left out: a response is empty",
-        "1 of 11 pairs left out: a tie has no hard label",
-        "1 of 11 pairs left out: both responses have the same tokens",
-        "1 of 11 pairs left out: longer than 512 tokens",
-        "1 of 11 pairs left out: the prompt has tool calls",
+        "1 of 13 pairs left out: a tie has no hard label",
+        "1 of 13 pairs left out: both responses have the same tokens",
+        "1 of 13 pairs left out: longer than 512 tokens",
+        "1 of 13 pairs left out: the policy's chat template refuses a response",
+        "2 of 13 pairs left out: a response is empty",
     ]
-    assert told[0][2].pairs == 5
+    assert steps[0][2].pairs == 7
     with pytest.raises(UsageError, match=r"no pair to learn from: 1 of 1 pairs left out: longer than 512 tokens"):
         run(tmp_path / "none", unusable[:1], settings)
     with pytest.raises(UsageError, match="no pair to learn from: there are none"):

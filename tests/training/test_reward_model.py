@@ -129,18 +129,29 @@ def test_a_trajectory_is_read_whole_or_not_at_all() -> None:
         )
         return Response(prompt_id=asked.id, text="It is 42.", trajectory=steps)
 
-    assert encode_exchange(tokenizer, asked, acted("{}")) == NoReward(
-        "the chat template leaves messages or tool calls out"
+    def shown(arguments: str) -> str:
+        return tokenizer.decode(encode_exchange(tokenizer, asked, acted(arguments)))
+
+    assert shown('{"at": "é"}') == (
+        '<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n<tool_call>\n{"name": "look", "arguments": '
+        '{"at": "é"}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_result>\n42\n</tool_result><|im_end|>\n'
+        "<|im_start|>assistant\nIt is 42.<|im_end|>\n"
     )
     tokenizer.chat_template = (
-        "{% for m in messages %}{{ m.role }}:{{ m.content }}{% for c in m.tool_calls %}{{ c.function.name }}"
-        "({{ c.function.arguments['at'] }}){% endfor %};{% endfor %}"
+        "{% for t in tools or [] %}{{ t | tojson }};{% endfor %}{% for m in messages %}{{ m.role }}:{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
     )
-    ids = encode_exchange(tokenizer, asked, acted('{"at": "é"}'))
-    assert tokenizer.decode(ids) == "user:Why?;assistant:look(é);tool:42;assistant:It is 42.;"
-    assert encode_exchange(tokenizer, asked, acted('{"at": "<|im_end|>"}')) == NoReward(
-        "a tool call spells a control token"
-    )
+    acts = 'user:Why?<|im_end|>assistant:{"name": "look", "arguments": {"at": "%s"}}<|im_end|>tool:42<|im_end|>'
+    assert shown('{"at": "é"}') == acts % "é" + "assistant:It is 42.<|im_end|>"
+    hostile = encode_exchange(tokenizer, asked, acted('{"at": "<|im_end|>"}'))
+    assert isinstance(hostile, tuple)
+    assert hostile.count(tokenizer.eos_token_id) == 4
+    assert tokenizer.decode(hostile) == acts % "<|im_end|>" + "assistant:It is 42.<|im_end|>"
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}{% endfor %}"
+    refused = encode_exchange(tokenizer, asked, acted("{}"))
+    assert isinstance(refused, NoReward)
+    assert "leaves messages or tool calls out" in refused.kind
 
 
 def test_a_refusing_template_gives_no_reward(tiny_folder: Path) -> None:

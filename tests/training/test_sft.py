@@ -13,7 +13,7 @@ from preceptor.backends.base import CompleteRequest, Completion
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
-from preceptor.core.types import FunctionCall, Message, Prompt, ToolCall
+from preceptor.core.types import Message
 from preceptor.store.demonstrations import Demonstration
 from preceptor.store.files import read_rows
 from preceptor.training.sft.encoding import NO_LOSS, encode_demonstrations
@@ -173,12 +173,11 @@ def test_the_folder_is_a_model_with_a_card_and_says_nothing_of_paths(
 
 
 def test_what_cannot_be_learnt_is_left_out_and_said(tiny_folder: Path, tmp_path: Path) -> None:
-    call = Message(role="assistant", tool_calls=(ToolCall(function=FunctionCall(name="f")),))
-    tools = Prompt(id="t", conversation=(Message(role="user", content="u"), call, *prompt("v").conversation))
+    told = (Message(role="user", content="u"), Message(role="assistant", content="x"))
     unusable = [
         Demonstration(prompt("long"), "x" * 600),
         Demonstration(prompt("empty"), " "),
-        Demonstration(tools, "x"),
+        Demonstration(prompt("told"), "x", trajectory=told),
     ]
     notes: list[str] = []
     settings = SftSettings(batch_size=5, max_length=4096)
@@ -186,7 +185,7 @@ def test_what_cannot_be_learnt_is_left_out_and_said(tiny_folder: Path, tmp_path:
     assert notes == [
         "1 of 8 demonstrations left out: longer than 512 tokens",
         "1 of 8 demonstrations left out: the answer is empty",
-        "1 of 8 demonstrations left out: the prompt has tool calls",
+        "1 of 8 demonstrations left out: the model's chat template refuses the trajectory",
     ]
     with pytest.raises(UsageError, match=r"no demonstration to learn: 1 of 1 demonstrations left out: longer than 512"):
         run(tiny_folder, tmp_path / "none", unusable[:1])

@@ -119,6 +119,11 @@ class Response(Frozen):
         return self.trajectory or (Message.model_construct(role="assistant", content=self.text),)
 
     @property
+    def acts(self) -> bool:
+        """Whether the assistant says something, or calls a tool."""
+        return any(m.role == "assistant" and (m.content.strip() or m.tool_calls) for m in self.messages)
+
+    @property
     def content_hash(self) -> str:
         """Hash of the answer's content; it does not depend on the policy or the prompt."""
         return content_hash([self.text, [message.wire() for message in self.trajectory]])

@@ -2,8 +2,12 @@
 
 A row's columns determine its format; null counts as absent, and unknown columns are ignored:
 
-- `prompt` (a text or messages) with `completion`, `answer` or `reference` (a text, or one message of the assistant);
-- `messages` that end with the assistant's answer: TRL's conversational format, and the `sft.jsonl` of `revise`.
+- `prompt` (a text or messages) with `completion`, `answer` or `reference` (a text, or messages that begin with one of
+  the assistant);
+- `messages` that end with the assistant's answer: TRL's conversational format, and the `sft.jsonl` of `revise`. What
+  follows the last message of the user is learned.
+
+Several messages, or one with calls of tools, are a trajectory.
 
 Every row may have `id`, `cohort` and `metadata`.
 """
@@ -12,14 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Prompt
+from preceptor.core.types import Conversation, Message, Prompt, Response
+from preceptor.core.validation import first_problem
+from preceptor.store.preference_row import response_of
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 
 ANSWERS = ("completion", "answer", "reference")
 """Columns that may hold the answer; the first that a row has counts."""
 _ABOUT = ("id", "cohort", "metadata")
+_MESSAGES: TypeAdapter[tuple[Message, ...]] = TypeAdapter(Conversation)
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,14 @@ class Demonstration:
     answer: str
     finished: bool = True
     """False if a length limit cut the answer; then no end-of-sequence token is learnt."""
+    trajectory: tuple[Message, ...] = ()
+    """Every message after the prompt, where the answer is the end of a trajectory; what the assistant wrote is learnt.
+    """
+
+    @property
+    def response(self) -> Response:
+        """The answer as a response to the prompt."""
+        return Response(prompt_id=self.prompt.id, text=self.answer, trajectory=self.trajectory, finished=self.finished)
 
 
 class _WrongRowError(ValueError):
@@ -56,21 +73,23 @@ def read_demonstrations(path: Path) -> tuple[list[Demonstration], list[str]]:
 
 
 def _demonstration(row: Row) -> Demonstration:
-    asked, answer = _asked_and_answered(row)
+    asked, answered, name = _asked_and_answered(row)
     prompt = parse_prompt({"prompt": asked, **{key: row[key] for key in _ABOUT if key in row}}, "")
-    if any(message.role == "tool" or message.tool_calls for message in prompt.conversation):
-        raise _WrongRowError("prompt: tool calls cannot be learnt from yet; expected messages of text")
-    if not answer.strip():
+    response = response_of(_messages(answered, name), prompt.id)
+    if not response.acts:
         raise _WrongRowError("the answer is empty; expected a text")
-    return Demonstration(prompt, answer)
+    return Demonstration(prompt, response.text, trajectory=response.trajectory)
 
 
-def _asked_and_answered(row: Row) -> tuple[Any, str]:
+def _asked_and_answered(row: Row) -> tuple[Any, Any, str]:
+    """The prompt, the answer, and the name of the answer's column."""
     if "prompt" not in row and "messages" in row:
         messages: Any = row["messages"]
         if not isinstance(messages, list) or len(messages) < 2:
             raise _WrongRowError("messages: expected a list that ends with a user's and an assistant's message")
-        return messages[:-1], _text(messages[-1:], "messages")
+        users = [i for i, each in enumerate(messages[:-1]) if isinstance(each, dict) and each.get("role") == "user"]
+        start = users[-1] + 1 if users else len(messages) - 1
+        return messages[:start], messages[start:], "messages"
     column = next((name for name in ANSWERS if name in row), None)
     if "prompt" not in row or column is None:
         columns = ", ".join(f'"{name}"' for name in list(row)[:12]) or "none"
@@ -78,21 +97,21 @@ def _asked_and_answered(row: Row) -> tuple[Any, str]:
             'expected "messages", or "prompt" with "completion", "answer" or "reference"; '
             f"the columns with a value are {columns}"
         )
-    return row["prompt"], _text(row[column], column)
+    return row["prompt"], row[column], column
 
 
-def _text(value: Any, name: str) -> str:
-    """The answer, which is a text or a list of one message of the assistant."""
+def _messages(value: Any, name: str) -> tuple[Message, ...]:
+    """The messages of the answer, which is a text or a list of messages that begins with one of the assistant."""
     if isinstance(value, str):
-        return value
-    messages = tidy_messages(value)
-    if not isinstance(messages, list) or len(messages) != 1 or not isinstance(messages[0], dict):
-        raise _WrongRowError(f"{name}: expected a text or one message of the assistant, got {_kind(messages)}")
-    message: dict[str, Any] = messages[0]
-    if message.get("role") != "assistant" or message.get("tool_calls") or not isinstance(message.get("content"), str):
-        raise _WrongRowError(f"{name}: expected its last message to be a text by the assistant")
-    return str(message["content"])
-
-
-def _kind(value: Any) -> str:
-    return f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+        return (Message(role="assistant", content=value),)
+    if not isinstance(value, list):
+        raise _WrongRowError(f"{name}: expected a text or messages of the assistant, got {type(value).__name__}")
+    try:
+        messages = _MESSAGES.validate_python(tidy_messages(value))
+    except ValidationError as error:
+        raise _WrongRowError(f"{name}: {first_problem(error)}") from error
+    if messages[0].role != "assistant" or messages[-1].role == "user":
+        raise _WrongRowError(
+            f"{name}: expected messages that begin with one by the assistant and do not end with a user's"
+        )
+    return messages

@@ -52,4 +52,6 @@ def _best(group: ResponseGroup, rewards_G: Sequence[float | None]) -> Demonstrat
     if len(set(known.values())) == 1:
         return "equal"
     best = group.responses[max(known, key=lambda i: (known[i], -i))]
-    return Demonstration(group.prompt, best.text, finished=best.finished) if best.text.strip() else "empty"
+    if not best.acts:
+        return "empty"
+    return Demonstration(group.prompt, best.text, finished=best.finished, trajectory=best.trajectory)

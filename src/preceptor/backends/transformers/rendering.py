@@ -54,12 +54,14 @@ def render(
     *,
     tools: Sequence[JsonObject] = (),
     settings: Mapping[str, object] | None = None,
+    ready: bool = True,
 ) -> list[Piece]:
-    """A conversation in the chat template, ready for the assistant's turn.
+    """A conversation in the chat template.
 
     Args:
         tools: JSON schemas of the tools that the assistant may call.
         settings: variables of the template, such as `enable_thinking`.
+        ready: whether the assistant's next turn is begun.
 
     Raises: UsageError when the tokenizer has no chat template, or its template drops or repeats a message;
         TemplateRefusalError when the template refuses this conversation, or leaves calls of tools out.
@@ -68,15 +70,17 @@ def render(
         raise UsageError(f"{tokenizer.name_or_path}: this model has no chat template; name an instruct model")
     acts = any(message.role == "tool" or message.tool_calls for message in conversation)
     listed = inert_tools(tools)
+    more = {"add_generation_prompt": ready, **(settings or {})}
     if not acts and not listed:
-        return _rendered(tokenizer, _Marked().plain(conversation, ()), None, settings)
+        return _rendered(tokenizer, _Marked().plain(conversation, ()), more)
     if not tool_format(tokenizer).native:
-        return _rendered(tokenizer, _Marked().plain(conversation, listed), None, settings, refuses=True)
+        return _rendered(tokenizer, _Marked().plain(conversation, listed), more, refuses=True)
+    more |= {"tools": listed} if listed else {}
     try:
-        return _rendered(tokenizer, _Marked().native(conversation), listed or None, settings, refuses=True)
+        return _rendered(tokenizer, _Marked().native(conversation), more, refuses=True)
     except TemplateRefusalError:  # some templates take only ids of nine letters and digits
         renamed = _Marked(short_ids=True).native(conversation)
-        return _rendered(tokenizer, renamed, listed or None, settings, refuses=True)
+        return _rendered(tokenizer, renamed, more, refuses=True)
 
 
 class _Marked:
@@ -161,24 +165,14 @@ class _Marked:
         return f"\u2402{len(self.texts) - 1}{chr(34) if quoted else ''}\u2403"
 
 
-def _rendered(
-    tokenizer: Any,
-    marked: _Marked,
-    tools: list[JsonObject] | None,
-    settings: Mapping[str, object] | None,
-    *,
-    refuses: bool = False,
-) -> list[Piece]:
+def _rendered(tokenizer: Any, marked: _Marked, settings: Mapping[str, object], *, refuses: bool = False) -> list[Piece]:
     """The pieces of messages in the template.
 
     Args:
         refuses: whether a template that leaves something out is said to refuse this conversation alone.
     """
-    more: dict[str, object] = {"tools": tools} if tools else {}
     try:
-        frame: str = tokenizer.apply_chat_template(
-            marked.messages, tokenize=False, add_generation_prompt=True, **more, **(settings or {})
-        )
+        frame: str = tokenizer.apply_chat_template(marked.messages, tokenize=False, **settings)
     except (TemplateError, TypeError) as error:  # some templates raise for a system message, for instance
         if isinstance(error, TypeError) and not refuses:
             raise

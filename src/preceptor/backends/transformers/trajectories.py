@@ -156,6 +156,14 @@ def rewritten(tokenizer: Any) -> Literal["", "thoughts", "turns"]:
     return _rewritten(tokenizer, str(tokenizer.chat_template))
 
 
+def rewritten_note(what: str) -> str:
+    """What a person is told about such a template."""
+    return (
+        f"the chat template shows earlier {what} differently once other turns follow; trajectories are learned as the "
+        "policy writes them, turn by turn"
+    )
+
+
 @lru_cache(maxsize=16)
 def _rewritten(tokenizer: Any, _template: str) -> Literal["", "thoughts", "turns"]:
     call = ToolCall(id="call00001", function=FunctionCall(name="f", arguments="{}"))

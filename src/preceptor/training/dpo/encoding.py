@@ -16,7 +16,7 @@ class PackedPair:
 
     id: str
     tokens: TokenGroup
-    """The prompt; the chosen response, then the rejected one."""
+    """The prompt; the chosen response, then the rejected one. Of trajectories, what the policy wrote is learned."""
     p_chosen: float
     weight: float
 
@@ -47,20 +47,21 @@ def _pack(policy: Policy, pair: TrainingPair, max_length: int) -> PackedPair | s
         prompt = policy.encode(pair.prompt)
     except TemplateRefusalError:
         return "the policy's chat template refuses the prompt"
-    chosen, rejected = (policy.encode_answer(r.text, finished=r.finished) for r in (pair.chosen, pair.rejected))
+    try:
+        chosen, rejected = (policy.encode_response(pair.prompt, r) for r in (pair.chosen, pair.rejected))
+    except TemplateRefusalError:
+        return "the policy's chat template refuses a response"
     if chosen == rejected:
         return "both responses have the same tokens"
-    if len(prompt) + max(len(chosen), len(rejected)) > max_length:
+    if len(prompt) + max(len(chosen.ids), len(rejected.ids)) > max_length:
         return f"longer than {max_length} tokens"
-    return PackedPair(pair.id, TokenGroup(prompt, (chosen, rejected)), pair.p_chosen, pair.weight)
+    learned = (chosen.learned, rejected.learned)
+    group = TokenGroup(prompt, (chosen.ids, rejected.ids), None if all(map(all, learned)) else learned)
+    return PackedPair(pair.id, group, pair.p_chosen, pair.weight)
 
 
 def _unfit(pair: TrainingPair) -> str | None:
     """The reason why nothing can be learned from a pair, if its texts show one."""
-    if pair.chosen.trajectory or pair.rejected.trajectory:
-        return "a response is a trajectory of several messages"
-    if any(message.role == "tool" or message.tool_calls for message in pair.prompt.conversation):
-        return "the prompt has tool calls"
-    if not pair.chosen.text.strip() or not pair.rejected.text.strip():
+    if not pair.chosen.acts or not pair.rejected.acts:
         return "a response is empty"
     return None

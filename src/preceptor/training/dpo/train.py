@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from preceptor.backends.transformers.attention import tokens_at_once
+from preceptor.backends.transformers.trajectories import rewritten, rewritten_note
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.types import JsonObject
@@ -223,7 +224,7 @@ def _usable(
     if len(labelled) < len(pairs):
         reasons = {"a tie has no hard label": len(pairs) - len(labelled), **reasons}
     notes = [f"{count} of {len(pairs)} pairs left out: {why}" for why, count in reasons.items()]
-    for note in notes:
+    for note in [*notes, *_about_trajectories(policy, encoded)]:
         on_note(note)
     if not encoded:
         raise UsageError(f"no pair to learn from: {'; '.join(notes) or 'there are none'}")
@@ -233,3 +234,10 @@ def _usable(
             "is preferred"
         )
     return encoded
+
+
+def _about_trajectories(policy: Policy, pairs: Sequence[PackedPair]) -> list[str]:
+    """A note where trajectories are learned otherwise than a chat server would show them."""
+    trajectories = any(pair.tokens.learned is not None for pair in pairs)
+    changed = rewritten(policy.base.tokenizer) if trajectories else ""
+    return [rewritten_note(changed)] if changed else []

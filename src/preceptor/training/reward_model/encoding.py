@@ -4,17 +4,18 @@ The text is the one that TRL's trainers and RewardBench score, `apply_chat_templ
 tokenised as a whole; but a content that spells a control token stays text.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from jinja2 import TemplateError
 
-from preceptor.backends.transformers.chat import content_of, encode_text
+from preceptor.backends.transformers.chat import content_of, encode_frame, encode_pieces, encode_text
+from preceptor.backends.transformers.rendering import Piece, TemplateRefusalError, render
 from preceptor.core.errors import UsageError
-from preceptor.core.types import JsonObject, Message, Prompt, Response, ToolCall
+from preceptor.core.types import Conversation, Message, Prompt, Response
 
 _MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
 _MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
@@ -51,25 +52,47 @@ def check_template(tokenizer: Any) -> None:
 def encode_exchange(tokenizer: Any, prompt: Prompt, response: Response) -> tuple[int, ...] | NoReward:
     """Token ids of a prompt and a response, which may be a trajectory; or the reason why there are none.
 
-    The whole rendered text is tokenised at once, except contents that spell a control token: they are encoded
-    separately as plain text.
+    The whole rendered text is tokenised at once, except texts that spell a control token: they are encoded separately
+    as plain text. A template without tools shows them in the plain format (`backends.transformers.tool_format`).
     """
     messages = (*prompt.conversation, *response.messages)
-    calls = [call for message in messages for call in message.tool_calls]
-    names = [text for call in calls for text in (call.id, call.function.name, call.function.arguments)]
-    names += [text for message in messages for text in (message.name, message.tool_call_id) if text]
-    if any(_spells_control(tokenizer, text) for text in names):
-        return NoReward("a tool call spells a control token")
+    if any(message.role == "tool" or message.tool_calls for message in messages):
+        return _with_tools(tokenizer, messages)
     hostile = {i for i, message in enumerate(messages) if _is_hostile(tokenizer, message)}
-    wired = [_wire(m, _MARK.format(i) if i in hostile else m.content) for i, m in enumerate(messages)]
+    wired = [
+        {"role": m.role, "content": _MARK.format(i) if i in hostile else m.content} for i, m in enumerate(messages)
+    ]
     try:
         text: str = tokenizer.apply_chat_template(wired, tokenize=False)
     except (TemplateError, TypeError) as error:  # some templates raise for a system message, for instance
         return NoReward("the chat template refuses it", (str(error) or type(error).__name__).splitlines()[0])
     pieces = _MARK_PATTERN.split(text)  # text, index, text, index, ..., text
-    if [int(i) for i in pieces[1::2]] != sorted(hostile) or any(call.function.name not in text for call in calls):
-        return NoReward("the chat template leaves messages or tool calls out")
+    if [int(i) for i in pieces[1::2]] != sorted(hostile):
+        return NoReward("the chat template leaves messages out")
     return tuple(_ids(tokenizer, pieces, messages))
+
+
+def _with_tools(tokenizer: Any, messages: Conversation) -> tuple[int, ...] | NoReward:
+    """Token ids of messages with calls of tools and their results."""
+    try:
+        pieces = render(tokenizer, messages, ready=False)
+    except TemplateRefusalError as error:
+        return NoReward("the chat template refuses it, or leaves messages or tool calls out", str(error))
+    ids: list[int] = []
+    for apart, run in groupby(pieces, key=lambda piece: piece.kind != "frame" and _changes(tokenizer, messages, piece)):
+        if apart:
+            for piece in run:
+                ids += encode_pieces(tokenizer, [piece], messages)
+        else:
+            ids += encode_frame(tokenizer, "".join(piece.text for piece in run))
+    return tuple(ids)
+
+
+def _changes(tokenizer: Any, messages: Conversation, piece: Piece) -> bool:
+    """Whether a text must be encoded separately."""
+    message = Message(role="user") if piece.kind == "call" else messages[piece.message]
+    shown = content_of(tokenizer, message.model_copy(update={"content": piece.text}))
+    return shown != piece.text or _spells_control(tokenizer, piece.text)
 
 
 def _ids(tokenizer: Any, pieces: Sequence[str], messages: Sequence[Message]) -> list[int]:
@@ -92,21 +115,3 @@ def _spells_control(tokenizer: Any, text: str) -> bool:
         return True
     plain = tokenizer(text, add_special_tokens=False)["input_ids"]
     return [int(i) for i in plain] != encode_text(tokenizer, text)
-
-
-def _wire(message: Message, content: str) -> JsonObject:
-    """A message in the form that templates expect: with a tool call's arguments decoded, if they are valid JSON."""
-    wired = message.wire() | {"content": content}
-    if message.tool_calls:
-        wired["tool_calls"] = [
-            {"id": call.id, "type": call.type, "function": {"name": call.function.name, "arguments": _values(call)}}
-            for call in message.tool_calls
-        ]
-    return wired
-
-
-def _values(call: ToolCall) -> Any:
-    try:
-        return json.loads(call.function.arguments)
-    except ValueError:
-        return call.function.arguments

@@ -6,6 +6,7 @@ from typing import Any
 
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
 from preceptor.backends.transformers.rendering import TemplateRefusalError
+from preceptor.backends.transformers.trajectories import encode_trajectory
 from preceptor.store.demonstrations import Demonstration
 
 NO_LOSS = -100
@@ -16,7 +17,8 @@ def encode_demonstrations(
     tokenizer: Any, demonstrations: Sequence[Demonstration], max_length: int
 ) -> tuple[list[dict[str, list[int]]], list[str]]:
     """Encodes demonstrations in the policy's own format: the prompt in the chat template, then the answer, whose text
-    is never read as control tokens, then the end-of-sequence token if the answer is finished.
+    is never read as control tokens, then the end-of-sequence token if the answer is finished. Of a trajectory, what the
+    assistant wrote is learned.
 
     Args:
         max_length: most tokens of prompt and answer together; a longer demonstration is left out.
@@ -37,17 +39,26 @@ def encode_demonstrations(
 
 def _encode(tokenizer: Any, demonstration: Demonstration, max_length: int) -> dict[str, list[int]] | str:
     """The row, or the reason why there is none."""
-    if not demonstration.answer.strip():
+    if not demonstration.response.acts:
         return "the answer is empty"
-    if any(message.role == "tool" or message.tool_calls for message in demonstration.prompt.conversation):
-        return "the prompt has tool calls"
+    conversation = demonstration.prompt.conversation
     try:
-        prompt = encode_conversation(tokenizer, demonstration.prompt.conversation)
+        prompt = encode_conversation(tokenizer, conversation)
     except TemplateRefusalError:
         return "the model's chat template refuses the prompt"
-    answer = encode_text(tokenizer, demonstration.answer)
-    if demonstration.finished:
-        answer.append(int(tokenizer.eos_token_id))
+    if demonstration.trajectory:
+        try:
+            acted = encode_trajectory(
+                tokenizer, conversation, demonstration.trajectory, finished=demonstration.finished
+            )
+        except TemplateRefusalError:
+            return "the model's chat template refuses the trajectory"
+        answer = list(acted.ids)
+        labels = [token if learned else NO_LOSS for token, learned in zip(acted.ids, acted.learned, strict=True)]
+    else:
+        answer = encode_text(tokenizer, demonstration.answer)
+        answer += [int(tokenizer.eos_token_id)] if demonstration.finished else []
+        labels = answer
     if len(prompt) + len(answer) > max_length:
         return f"longer than {max_length} tokens"
-    return {"input_ids": prompt + answer, "labels": [NO_LOSS] * len(prompt) + answer}
+    return {"input_ids": prompt + answer, "labels": [NO_LOSS] * len(prompt) + labels}

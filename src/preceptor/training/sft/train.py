@@ -114,6 +114,7 @@ def _made_from(
             [message.wire() for message in demonstration.prompt.conversation],
             demonstration.answer,
             demonstration.finished,
+            *([[message.wire() for message in demonstration.trajectory]] if demonstration.trajectory else []),
         ]
         for demonstration in demonstrations
     ]
