@@ -35,9 +35,10 @@ def reward(
     """Train a reward model on preferences and measure it on unseen pairs."""
     from preceptor.recipes.load import read_tables
     from preceptor.training.reward_model.settings import RewardModelSettings
+    from preceptor.training.trl.settings import EngineSettings
     from preceptor.training.tuning import TuningSettings
 
-    tables = {"reward_model": RewardModelSettings, "tuning": TuningSettings}
+    tables = {"reward_model": RewardModelSettings, "tuning": TuningSettings, "engine": EngineSettings}
     chosen: dict[str, Any] = read_tables(settings or [], tables)
 
     from preceptor.cli.launched import errors_reported_once
@@ -53,6 +54,7 @@ def reward(
             test=test,
             reward_model=chosen["reward_model"],
             tuning=chosen["tuning"],
+            engine=chosen["engine"],
             seed=seed,
             progress=output.progress,
         )

@@ -5,22 +5,20 @@ classification loss. There is no reward model, and training samples nothing.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 
 from preceptor.methods.base import Method
 from preceptor.methods.parts.fine_tuning import fine_tuned_first
+from preceptor.methods.parts.preference_optimisation import train_by_dpo
 from preceptor.methods.parts.preferences import gather_preferences
 from preceptor.recipes.dpo import DpoRecipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.ending import Alignment
 from preceptor.runs.judge import judging
 from preceptor.runs.session import Session
-from preceptor.runs.tracking import tracked
 from preceptor.store.training_pairs import TrainingPair, hard
 from preceptor.training.dpo.encoding import pack_pairs
 from preceptor.training.dpo.settings import DpoSettings
-from preceptor.training.dpo.train import train_dpo
 from preceptor.training.policy import Policy
 
 
@@ -39,7 +37,7 @@ class Dpo(Method[DpoRecipe]):
         with judging(session) as judge:
             alignment = Alignment(session, policy, prompts, judge, judge and judge.grader)
             alignment.begin(_steps(policy, pairs, recipe.dpo))
-            steps = _train(session, policy, pairs, recipe.dpo, alignment.look)
+            steps = train_by_dpo(session, policy, pairs, recipe.dpo, alignment.look)
             return alignment.end(steps)
 
 
@@ -48,24 +46,3 @@ def _steps(policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings)
     longest = min(settings.max_length, policy.base.context_window)
     usable, _ = pack_pairs(policy, pairs if settings.labels == "soft" else hard(pairs), longest)
     return settings.epochs * math.ceil(len(usable) / settings.batch_size)
-
-
-def _train(
-    session: Session,
-    policy: Policy,
-    pairs: Sequence[TrainingPair],
-    settings: DpoSettings,
-    at_checkpoint: Callable[[int], bool],
-) -> int:
-    """Trains the policy, resuming where an earlier process stopped; returns the number of finished steps."""
-    with tracked(session, "dpo") as track:
-        return train_dpo(
-            policy,
-            pairs,
-            settings,
-            checkpoints=session.checkpoints(at_checkpoint),
-            seed=session.recipe.seed,
-            processes=session.processes,
-            on_step=lambda step, total, facts: track(step, total, asdict(facts)),
-            on_note=session.progress.note,
-        )

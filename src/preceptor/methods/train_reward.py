@@ -17,7 +17,7 @@ from preceptor.core.progress import Progress, Silence
 from preceptor.core.validation import settings_of
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges.reward_accuracy import Source
-from preceptor.methods.parts.reward_models import accuracy_of
+from preceptor.methods.parts.reward_models import accuracy_of, train_on
 from preceptor.results.reward_model import RewardModelResult
 from preceptor.store.files import check_folder, write_folder
 from preceptor.store.in_memory import name_of
@@ -29,7 +29,9 @@ from preceptor.store.training_pairs import TrainingPair, combine, read_training_
 from preceptor.training.processes import Processes
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
-from preceptor.training.reward_model.train import train_reward_model
+from preceptor.training.trl.checks import check_engine
+from preceptor.training.trl.row_checks import check_reward_model
+from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
 
 
@@ -44,9 +46,10 @@ class RewardJob:
     """Model string of the language model that it starts from."""
     settings: RewardModelSettings
     tuning: TuningSettings
-    test: Path | None = None
+    test: Path | None
     """Labelled pairs to measure it on; a share of `data` when None."""
-    seed: int = 0
+    seed: int
+    engine: EngineSettings
 
     @property
     def out(self) -> Path:
@@ -62,6 +65,7 @@ def train_reward(
     test: "Rows | None" = None,
     reward_model: RewardModelSettings | Mapping[str, object] | None = None,
     tuning: TuningSettings | Mapping[str, object] | None = None,
+    engine: EngineSettings | Mapping[str, object] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RewardModelResult:
@@ -80,6 +84,7 @@ def train_reward(
         test: labelled pairs to measure it on; a share of `data`, by prompt, when None.
         reward_model: settings of its training.
         tuning: which weights are trained.
+        engine: which training loop takes the steps.
         progress: shows what happens; a bar or lines on standard error when None.
 
     Raises: UsageError on faulty input or a folder that holds other work; PreceptorError when training diverges.
@@ -89,10 +94,14 @@ def train_reward(
     if settings.members > 1:
         raise UsageError("reward_model.members: this trains one reward model; `preceptor run rlaif` trains several")
     tuned = settings_of("tuning", TuningSettings, tuning) or TuningSettings()
+    trained_on = settings_of("engine", EngineSettings, engine) or EngineSettings()
+    check_engine(trained_on, tuned)
+    if trained_on.is_trl:
+        check_reward_model(trained_on)
     processes = Processes()
     output = processes.on_main(lambda: output_folder(out))
     files = processes.on_main(lambda: _files(output.path, data, test))
-    job = RewardJob(files[0], output, str(model), settings, tuned, files[1], seed)
+    job = RewardJob(files[0], output, str(model), settings, tuned, files[1], seed, trained_on)
     with shown(progress if processes.is_main else Silence()) as display:
         return _train(job, processes, display).within(output)
 
@@ -131,10 +140,13 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardMo
         progress.stage("loading the model")
         model = RewardModel.from_language_model(job.model, job.tuning, job.seed, max_length=job.settings.max_length)
         progress.stage(TRAINING_STAGE)
-        trained = train_reward_model(
+        trained = train_on(
+            job.engine,
             model,
             training,
             job.settings,
+            job.tuning,
+            job.engine.trl,
             root=job.out,
             seed=job.seed,
             processes=processes,
@@ -157,6 +169,7 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardMo
             seconds=round(time.perf_counter() - begun, 1),
             settings=job.settings,
             tuning=job.tuning,
+            engine=job.engine,
             environment=environment(),
         )
         return processes.on_main(lambda: _written(job, model, result))

@@ -8,7 +8,9 @@ from pydantic import Field
 from preceptor.core.types import Frozen, Integer, Temperature, Tokens
 from preceptor.recipes.base import Decoding, Recipe
 from preceptor.recipes.settings import ChoosingJudgeSettings, FileName, SftTable, check_mode
+from preceptor.training.rl.settings import RLSettings
 from preceptor.training.sft.settings import SftSettings
+from preceptor.training.trl.row_checks import check_sft
 
 if TYPE_CHECKING:
     from preceptor.results.run import RunSummary
@@ -59,6 +61,10 @@ class BestOfNRecipe(Recipe):
         """Raises: UsageError when a design does not fit the judge's mode or variant, or as `Recipe.check`."""
         check_mode(self.judge)
         super().check()
+
+    def check_trl(self, rl: RLSettings | None) -> None:
+        """Raises: UsageError saying what the TRL engine cannot do."""
+        check_sft(self.engine, "fine_tuning")
 
     def describe(self, summary: "RunSummary") -> Iterator[str]:
         """Describes sampling and choosing, then fine-tuning."""

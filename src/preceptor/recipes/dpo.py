@@ -13,6 +13,8 @@ from preceptor.recipes.settings import (
     with_judge_for_ai_preferences,
 )
 from preceptor.training.dpo.settings import DpoSettings
+from preceptor.training.rl.settings import RLSettings
+from preceptor.training.trl.row_checks import check_dpo
 
 if TYPE_CHECKING:
     from preceptor.results.run import RunSummary
@@ -38,9 +40,19 @@ class DpoRecipe(Recipe):
         default, settings = Decoding(), self.preferences
         return Decoding(settings.max_new_tokens or default.max_new_tokens, settings.temperature or default.temperature)
 
+    def check_trl(self, rl: RLSettings | None) -> None:
+        """Raises: UsageError saying what the TRL engine cannot do."""
+        table = self.preferences
+        sources = ((table.ai, table.ai_weight), (bool(table.human), table.human_weight))
+        check_dpo(self.engine, self.dpo, [weight for there, weight in sources if there])
+
     def describe(self, summary: "RunSummary") -> Iterator[str]:
         """Describes the preferences and how the policy learnt them."""
         yield from self.preferences.describe()
         dpo = self.dpo
         how = f"with β = {dpo.beta} and {dpo.labels} labels, in batches of {dpo.batch_size}"
-        yield f"The policy learnt them by DPO {how}."
+        loss = self.engine.loss_type
+        yield f"The policy learnt them by {'DPO' if loss is None else f'the loss {loss}'} {how}."
+        if self.engine.is_trl:
+            others = "".join(f", with {name} = {value}" for name, value in self.engine.trl.items())
+            yield f"TRL's trainer took the steps{others}."

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from preceptor.core.numbers import number
 from preceptor.display.table import Table, pairs
 from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy
 from preceptor.results.base import Result
 from preceptor.training.reward_model.settings import RewardModelSettings
+from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
 
 
@@ -42,6 +43,7 @@ class RewardModelResult(Result):
     seconds: float
     settings: RewardModelSettings
     tuning: TuningSettings
+    engine: EngineSettings = Field(default=EngineSettings(), exclude_if=lambda engine: engine == EngineSettings())
     environment: dict[str, str | int]
     """Versions and hardware."""
 

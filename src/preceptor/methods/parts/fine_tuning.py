@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from preceptor.core.errors import UsageError
+from preceptor.core.types import JsonObject
 from preceptor.evaluation.checkpoints.choose import CheckpointChoice
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.recipes.base import Recipe
 from preceptor.results.run import FineTuningRecord, RunSummary
 from preceptor.runs.ending import conclude
 from preceptor.runs.inputs import Split
@@ -53,6 +55,7 @@ def fine_tune(
                 seed=session.recipe.seed,
                 on_log=lambda row: track(int(row["step"]), int(row["steps"]), row),
                 on_note=session.progress.note,
+                passed_on=_passed_on(session.recipe, name),
             )
         rows: list[dict[str, Any]] = session.processes.on_main(lambda: read_rows(folder / "metrics.jsonl"))
         return FineTuningRecord(
@@ -66,6 +69,16 @@ def fine_tune(
     session.stage(name, words, FineTuningRecord, work, together=True)
     session.processes.on_main(lambda: check_folder(folder))
     return str(folder)
+
+
+def _passed_on(recipe: Recipe, name: str) -> JsonObject:
+    """The recipe's settings of TRL's trainer that are for this fine-tuning: where the method's result is the fine-tuned
+    model. TRL's trainer fine-tunes on either engine.
+    """
+    if recipe.chooses_checkpoint or name == recipe.base_stage:
+        return {}
+    loss = recipe.engine.loss_type
+    return recipe.engine.trl | ({"loss_type": loss} if loss else {})
 
 
 def measure_before(session: Session, policy: Policy, prompts: Split, grader: Grader | None) -> Snapshot:

@@ -1,10 +1,11 @@
 """Training reward models on preferences, and measuring them on held-out pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
+from preceptor.core.types import JsonObject
 from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
 from preceptor.recipes.settings import RewardModelTable
 from preceptor.results.run import RewardModelMember, RewardModelRecord
@@ -13,11 +14,14 @@ from preceptor.runs.tracking import tracked
 from preceptor.store.files import check_folder, read_json, write_folder, write_json
 from preceptor.store.training_pairs import TrainingPair, split
 from preceptor.training.policy import dtype_of
+from preceptor.training.processes import Processes
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble, member_seed
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
-from preceptor.training.reward_model.train import train_reward_model
+from preceptor.training.reward_model.train import RewardStepFacts, RewardTraining, train_reward_model
+from preceptor.training.trl.settings import EngineSettings
+from preceptor.training.tuning import TuningSettings
 
 Scorer: TypeAlias = RewardModel | RewardEnsemble
 CENTRED_ON = 64
@@ -44,6 +48,33 @@ def train_reward_models(session: Session, table: RewardModelTable, base: str, pa
 
     words = f"training a reward model on {len(training)} pairs"
     session.stage("reward_model", words, RewardModelRecord, work, together=True)
+
+
+def train_on(
+    engine: EngineSettings,
+    model: RewardModel,
+    pairs: Sequence[TrainingPair],
+    settings: RewardModelSettings,
+    tuning: TuningSettings,
+    passed_on: JsonObject | None = None,
+    *,
+    root: Path,
+    seed: int,
+    processes: Processes,
+    on_step: Callable[[int, int, RewardStepFacts], None],
+) -> RewardTraining:
+    """Trains a reward model on an engine, as `train_reward_model` does.
+
+    Args:
+        passed_on: further settings of TRL's trainer.
+    """
+    if not engine.is_trl:
+        return train_reward_model(model, pairs, settings, root=root, seed=seed, processes=processes, on_step=on_step)
+    from preceptor.training.trl.reward_model import train_reward_model_on_trl  # loads TRL
+
+    return train_reward_model_on_trl(
+        model, pairs, settings, tuning, passed_on or {}, root=root, seed=seed, processes=processes, on_step=on_step
+    )
 
 
 def open_reward_model(session: Session, settings: RewardModelSettings) -> Scorer:
@@ -83,10 +114,12 @@ def _train_member(
     seed = member_seed(recipe.seed, member)
     model = RewardModel.from_language_model(base, recipe.tuning, seed, max_length=settings.max_length)
     with tracked(session, f"reward_model_{member}") as track:
-        trained = train_reward_model(
+        trained = train_on(
+            recipe.engine,
             model,
             training,
             settings,
+            recipe.tuning,
             root=folder,
             seed=seed,
             processes=session.processes,

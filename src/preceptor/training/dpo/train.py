@@ -50,8 +50,8 @@ class DpoFacts:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """One pair in an update."""
+class SeenPair:
+    """One pair in an update, with sums of log-probabilities in nats."""
 
     loss: float
     margin: float
@@ -81,7 +81,7 @@ def train_dpo(
     Returns: the number of finished steps.
     Raises: UsageError when no pair is usable; PreceptorError when training diverges or memory does not suffice.
     """
-    encoded = _usable(policy, pairs, settings, on_note if processes.is_main else lambda _: None)
+    encoded = usable_pairs(policy, pairs, settings, on_note if processes.is_main else lambda _: None)
     steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
     processes.on_main(checkpoints.files.prepare)
     reference_M2 = reference_log_probs(policy, encoded, checkpoints.files.root / "reference", processes)
@@ -149,21 +149,7 @@ class DpoUpdater:
         everyone = self._processes.gather([pair for part in seen for pair in part])
         loss = sum(pair.loss for pair in everyone) / len(batch)
         stepped = self._optimizer.step(loss, f"step {self._policy.step + 1}")
-        labelled = [pair for pair in everyone if pair.p_chosen != 0.5]
-        agree = [
-            0.5 if abs(pair.margin) < ROUNDING else float((pair.margin > 0.0) == (pair.p_chosen > 0.5))
-            for pair in labelled
-        ]
-        return DpoFacts(
-            loss=loss,
-            accuracy=sum(agree) / len(agree) if agree else None,
-            margin=sum(pair.margin for pair in everyone) / len(batch),
-            chosen_log_prob=sum(pair.chosen for pair in everyone) / len(batch),
-            rejected_log_prob=sum(pair.rejected for pair in everyone) / len(batch),
-            pairs=len(batch),
-            grad_norm=stepped.grad_norm,
-            learning_rate=stepped.learning_rate,
-        )
+        return dpo_facts(everyone, stepped.grad_norm, stepped.learning_rate)
 
     def state(self) -> TorchState:
         """What the next step needs besides the policy's weights."""
@@ -177,7 +163,7 @@ class DpoUpdater:
         """Restores what `state` returned."""
         self._optimizer.load_state(state)
 
-    def _loss(self, places: Sequence[int], batch_size: int) -> tuple[Tensor, list[_Seen]]:
+    def _loss(self, places: Sequence[int], batch_size: int) -> tuple[Tensor, list[SeenPair]]:
         """The part of the batch's loss that these pairs contribute."""
         settings, device = self._settings, self._reference_M2.device
         groups = [self._pairs[i].tokens for i in places]
@@ -196,25 +182,48 @@ class DpoUpdater:
         policy_B2 = policy_B2.detach()
         chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], settings.beta) for i in (0, 1))
         columns = (losses_B.detach(), chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B)
-        return losses_B.sum() / batch_size, [_Seen(*row) for row in torch.stack(columns, dim=1).tolist()]
+        return losses_B.sum() / batch_size, [SeenPair(*row) for row in torch.stack(columns, dim=1).tolist()]
+
+
+def dpo_facts(seen: Sequence[SeenPair], grad_norm: float, learning_rate: float) -> DpoFacts:
+    """The facts of an update on these pairs."""
+    agree = [
+        0.5 if abs(pair.margin) < ROUNDING else float((pair.margin > 0.0) == (pair.p_chosen > 0.5))
+        for pair in seen
+        if pair.p_chosen != 0.5
+    ]
+    return DpoFacts(
+        loss=sum(pair.loss for pair in seen) / len(seen),
+        accuracy=sum(agree) / len(agree) if agree else None,
+        margin=sum(pair.margin for pair in seen) / len(seen),
+        chosen_log_prob=sum(pair.chosen for pair in seen) / len(seen),
+        rejected_log_prob=sum(pair.rejected for pair in seen) / len(seen),
+        pairs=len(seen),
+        grad_norm=grad_norm,
+        learning_rate=learning_rate,
+    )
 
 
 def batch_of_step(ids: Sequence[str], step: int, batch_size: int, seed: int) -> list[int]:
     """Indices of the pairs of a step; steps count from 1. Every epoch goes through all pairs in a new order."""
     batches = math.ceil(len(ids) / batch_size)
     epoch, index = divmod(step - 1, batches)
-    return list(_order_of_epoch(tuple(ids), epoch, seed)[index * batch_size : (index + 1) * batch_size])
+    return list(order_of_epoch(tuple(ids), epoch, seed)[index * batch_size : (index + 1) * batch_size])
 
 
 @lru_cache(maxsize=1)
-def _order_of_epoch(ids: tuple[str, ...], epoch: int, seed: int) -> tuple[int, ...]:
+def order_of_epoch(ids: tuple[str, ...], epoch: int, seed: int) -> tuple[int, ...]:
+    """Indices of all pairs in the order in which an epoch takes them; epochs count from 0."""
     return tuple(sorted(range(len(ids)), key=lambda i: unit_hash(seed, "dpo", epoch, ids[i])))
 
 
-def _usable(
+def usable_pairs(
     policy: Policy, pairs: Sequence[TrainingPair], settings: DpoSettings, on_note: Callable[[str], None]
 ) -> list[PackedPair]:
     """The encoded pairs to learn from.
+
+    Args:
+        on_note: called with how many pairs were left out and why.
 
     Raises: UsageError when there is none.
     """

@@ -34,6 +34,15 @@ from preceptor.training.tuning import TuningSettings
 _ABOUT = "reward_model.json"
 
 
+class RewardHead(torch.nn.Linear):
+    """A linear map to one number, computed in fp32 also where the layers below compute in bfloat16."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Rewards of hidden states, in fp32."""
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
 class RewardModel:
     """Scores responses. Its head computes in fp32 whatever the precision of the rest, so that close rewards differ.
 
@@ -233,7 +242,7 @@ def _classifier(base: LoadedModel, seed: int) -> Any:
         with torch.device("meta"):  # only its structure is needed
             model: Any = AutoModelForSequenceClassification.from_config(config)
         decoder = decoder_of(base.model)
-        head = torch.nn.Linear(model.score.in_features, 1, bias=False)
+        head = RewardHead(model.score.in_features, 1, bias=False)
     except (ValueError, AttributeError) as error:
         raise UsageError(f"no reward model can be made of {type(base.model).__name__}; name another model") from error
     setattr(model, model.base_model_prefix, decoder)

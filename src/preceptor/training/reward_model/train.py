@@ -17,6 +17,7 @@ from torch import Tensor
 
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
+from preceptor.core.types import JsonObject
 from preceptor.objectives.bradley_terry import soft_preference_loss
 from preceptor.store.training_pairs import TrainingPair, hard
 from preceptor.training.gradients import accumulate, parts_to_learn
@@ -90,8 +91,8 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A pair's rewards and its loss."""
+class ScoredPair:
+    """A pair's rewards in a step, and its loss."""
 
     chosen: float
     rejected: float
@@ -124,7 +125,7 @@ def train_reward_model(
     encoded, left_out = encode_pairs(model, pairs, settings)
     total = math.ceil(len(encoded) / settings.batch_size) * settings.epochs
     optimizer = Optimizer(model.trainable, settings, total, processes)
-    setup = content_hash([settings.model_dump(mode="json"), seed, model.made_of, [pair.hash for pair in encoded]])
+    setup = setup_hash(settings, seed, model, encoded)
     state = TrainingState(root)
 
     def save() -> None:
@@ -140,6 +141,23 @@ def train_reward_model(
         if processes.is_main:
             on_step(batch.step, total, facts)
     return RewardTraining(total, len(encoded), left_out)
+
+
+def setup_hash(
+    settings: RewardModelSettings,
+    seed: int,
+    model: RewardModel,
+    encoded: Sequence[EncodedPair],
+    *others: JsonObject,
+) -> str:
+    """A hash of everything that the numbers of a training depend on.
+
+    Args:
+        others: further settings.
+    """
+    return content_hash(
+        [settings.model_dump(mode="json"), seed, model.made_of, [pair.hash for pair in encoded], *others]
+    )
 
 
 def _restore(state: TrainingState, setup: str, model: RewardModel, optimizer: Optimizer, processes: Processes) -> int:
@@ -206,12 +224,17 @@ def _batches(count: int, settings: RewardModelSettings, seed: int, *, after: int
     """The batches of the steps that follow the given one."""
     per_epoch = math.ceil(count / settings.batch_size)
     for epoch in range(after // per_epoch, settings.epochs):
-        order = sorted(range(count), key=lambda i, epoch=epoch: unit_hash(seed, "reward epoch", epoch, i))
+        order = order_of_epoch(count, epoch, seed)
         for place in range(per_epoch):
             step = epoch * per_epoch + place + 1
             if step > after:
                 pairs = order[place * settings.batch_size : (place + 1) * settings.batch_size]
                 yield _Batch(step, epoch + 1, pairs, place + 1 == per_epoch)
+
+
+def order_of_epoch(count: int, epoch: int, seed: int) -> list[int]:
+    """All pairs in the order in which an epoch takes them; epochs count from 0."""
+    return sorted(range(count), key=lambda i: unit_hash(seed, "reward epoch", epoch, i))
 
 
 def _step(
@@ -235,6 +258,11 @@ def _step(
     scored = processes.gather([pair for part in by_part for pair in part])
     loss = math.fsum(pair.loss for pair in scored) / len(scored)
     stepped = optimizer.step(loss, f"step {place.step} of the reward model")
+    return reward_facts(place.epoch, scored, stepped.grad_norm, stepped.learning_rate)
+
+
+def reward_facts(epoch: int, scored: Sequence[ScoredPair], grad_norm: float, learning_rate: float) -> RewardStepFacts:
+    """The facts of a step on these pairs; epochs count from 1."""
     margins = [pair.chosen - pair.rejected for pair in scored]
     decided = [
         0.5 if margin == 0.0 else float((margin > 0.0) == (pair.p_chosen > 0.5))
@@ -242,23 +270,23 @@ def _step(
         if pair.p_chosen != 0.5
     ]
     return RewardStepFacts(
-        epoch=place.epoch,
-        loss=loss,
+        epoch=epoch,
+        loss=math.fsum(pair.loss for pair in scored) / len(scored),
         accuracy=math.fsum(decided) / len(decided) if decided else None,
         margin=math.fsum(margins) / len(scored),
         reward=math.fsum(pair.chosen + pair.rejected for pair in scored) / (2 * len(scored)),
-        grad_norm=stepped.grad_norm,
-        learning_rate=stepped.learning_rate,
+        grad_norm=grad_norm,
+        learning_rate=learning_rate,
     )
 
 
 def _loss(
     model: RewardModel, part: Sequence[EncodedPair], center_coefficient: float, batch_size: int
-) -> tuple[Tensor, list[_Scored]]:
+) -> tuple[Tensor, list[ScoredPair]]:
     """A part's share of the batch's loss; both texts of every pair are computed together."""
     chosen_B, rejected_B = model.rewards([text for pair in part for text in (pair.chosen, pair.rejected)]).view(-1, 2).T
     p_chosen_B = torch.tensor([pair.p_chosen for pair in part], device=chosen_B.device)
     weights_B = torch.tensor([pair.weight for pair in part], device=chosen_B.device)
     losses_B = soft_preference_loss(chosen_B, rejected_B, p_chosen_B, weights_B, center_coefficient)
     columns = (chosen_B.tolist(), rejected_B.tolist(), [pair.p_chosen for pair in part], losses_B.tolist())
-    return losses_B.sum() / batch_size, [_Scored(*row) for row in zip(*columns, strict=True)]
+    return losses_B.sum() / batch_size, [ScoredPair(*row) for row in zip(*columns, strict=True)]

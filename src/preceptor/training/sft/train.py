@@ -40,6 +40,7 @@ def train_sft(
     seed: int,
     on_log: Callable[[dict[str, float]], None],
     on_note: Callable[[str], None],
+    passed_on: JsonObject | None = None,
 ) -> Path:
     """Fine-tunes a model, continuing from the newest checkpoint if there is one.
 
@@ -50,6 +51,7 @@ def train_sft(
         folder: the folder of the new model. A finished one made with the same inputs is verified and kept.
         on_log: called with the facts of each update: the total `steps`, and the `FACTS` of the trainer.
         on_note: called with notes for a person, for instance how many demonstrations were left out.
+        passed_on: further settings of TRL's trainer.
 
     Returns: the folder, which is a model string: complete weights in the computing precision, with adapters merged.
     Raises: UsageError when no demonstration is usable, or the folder holds a model made with other inputs;
@@ -57,6 +59,7 @@ def train_sft(
     """
     processes = Processes()
     made_from = _made_from(base, demonstrations, tuning, settings, seed)
+    made_from |= {"engine": passed_on} if passed_on else {}
     work = folder.with_name(folder.name + ".training")
     if processes.on_main(lambda: _finished(folder, work, made_from)):
         return folder
@@ -69,7 +72,7 @@ def train_sft(
         on_note(note)
     if not rows:
         raise UsageError(f"no demonstration to learn: {'; '.join(notes) or 'there are none'}")
-    model, metrics = _train(loaded, rows, tuning, settings, work, seed, processes, on_log)
+    model, metrics = _train(loaded, rows, tuning, settings, work, seed, processes, on_log, passed_on or {})
     processes.on_main(
         lambda: write_folder(folder, lambda partial: _fill(partial, model, loaded.tokenizer, metrics, made_from))
     )
@@ -86,6 +89,7 @@ def _train(
     seed: int,
     processes: Processes,
     on_log: Callable[[dict[str, float]], None],
+    passed_on: JsonObject,
 ) -> tuple[Any, list[dict[str, float]]]:
     """The trained model with adapters merged, and a row for each update since the beginning."""
     from preceptor.training.sft.trainer import facts_of, is_step, make_trainer
@@ -95,7 +99,15 @@ def _train(
     try:
         with quietly(), memory_for("fine-tuning", lower):
             trainer = make_trainer(
-                loaded, rows, tuning, settings, work=work, seed=seed, processes=processes, on_log=on_log
+                loaded,
+                rows,
+                tuning,
+                settings,
+                work=work,
+                seed=seed,
+                processes=processes,
+                on_log=on_log,
+                passed_on=passed_on,
             )
             checkpoint = processes.on_main(lambda: newest_checkpoint(work))
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -177,6 +189,7 @@ def _fill(folder: Path, model: Any, tokenizer: Any, metrics: list[dict[str, floa
 
 def _card(made_from: JsonObject, metrics: list[dict[str, float]]) -> str:
     """The model card: what the model is and what it was made from."""
+    settings = {name: made_from[name] for name in ("tuning", "settings", "engine") if name in made_from}
     last = f"{metrics[-1]['loss']:.4f}" if metrics else "unknown"
     return (
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- preceptor\n- sft\n---\n\n"
@@ -185,5 +198,5 @@ def _card(made_from: JsonObject, metrics: list[dict[str, float]]) -> str:
         f"(SHA-256 of their content: `{made_from['demonstrations_hash']}`): {len(metrics)} updates, loss of the last "
         f"one {last} nats per token. The loss is on the answers alone.\n\n"
         f"It was made with seed {made_from['seed']} and these settings:\n\n"
-        f"{fenced(json.dumps({name: made_from[name] for name in ('tuning', 'settings')}, indent=1), 'json')}\n"
+        f"{fenced(json.dumps(settings, indent=1), 'json')}\n"
     )

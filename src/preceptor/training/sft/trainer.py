@@ -11,13 +11,15 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from preceptor.backends.transformers.loading import LoadedModel
-from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.errors import PreceptorError
 from preceptor.core.seeds import derive_seed
+from preceptor.core.types import JsonObject
 from preceptor.training.adapters import lora_config, suited
 from preceptor.training.policy import dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.sft.settings import SftSettings
 from preceptor.training.trl.arguments import SCHEDULES, Quiet, common_arguments, made, seal
+from preceptor.training.trl.own_rows import part_size
 from preceptor.training.tuning import TuningSettings
 
 FACTS = ("step", "epoch", "loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy")
@@ -78,15 +80,19 @@ def make_trainer(
     seed: int,
     processes: Processes,
     on_log: OnLog,
+    passed_on: JsonObject,
 ) -> Any:
     """A trainer for the model on rows of `input_ids` and `labels`, with its checkpoints in `work`.
+
+    Args:
+        passed_on: further settings of TRL's trainer.
 
     Raises: UsageError when the batch cannot be divided as the settings require.
     """
     lora = suited(lora_config(tuning, "CAUSAL_LM"), loaded.model)
     trainer: Any = QuietTrainer(
         model=loaded.model,
-        args=_arguments(tuning, settings, work, seed, processes),
+        args=_arguments(tuning, settings, work, seed, processes, passed_on),
         train_dataset=Dataset.from_list(rows),
         processing_class=loaded.tokenizer,
         peft_config=lora if tuning.method == "lora" else None,
@@ -96,16 +102,18 @@ def make_trainer(
     return trainer
 
 
-def _arguments(tuning: TuningSettings, settings: SftSettings, work: Path, seed: int, processes: Processes) -> SFTConfig:
-    parts = processes.count * settings.gradient_accumulation_steps
-    if settings.batch_size % parts:
-        raise UsageError(
-            f"sft.batch_size is {settings.batch_size}; expected a multiple of {parts}: {processes.count} processes × "
-            f"{settings.gradient_accumulation_steps} gradient_accumulation_steps"
-        )
+def _arguments(
+    tuning: TuningSettings,
+    settings: SftSettings,
+    work: Path,
+    seed: int,
+    processes: Processes,
+    passed_on: JsonObject,
+) -> SFTConfig:
     arguments = {
+        **common_arguments(dtype_of(tuning), tuning, settings, work, derive_seed(seed, "sft")),
         "num_train_epochs": settings.epochs,
-        "per_device_train_batch_size": settings.batch_size // parts,
+        "per_device_train_batch_size": part_size("sft", settings.batch_size, settings, processes),
         "lr_scheduler_type": SCHEDULES[settings.schedule],
         "warmup_steps": settings.warmup_steps,
         "dataset_kwargs": {"skip_prepare_dataset": True},
@@ -114,6 +122,4 @@ def _arguments(tuning: TuningSettings, settings: SftSettings, work: Path, seed: 
         "save_steps": settings.checkpoint_every,
         "save_total_limit": 2,  # keeps one to fall back on while the next is written
     }
-    return made(
-        SFTConfig, common_arguments(dtype_of(tuning), tuning, settings, work, derive_seed(seed, "sft")) | arguments, {}
-    )
+    return made(SFTConfig, arguments, passed_on)

@@ -1,0 +1,151 @@
+"""TRL's DPOTrainer on preceptor's own tokens, with labels that may be soft and pairs that may be weighted.
+
+TRL's losses know which response was chosen and nothing more. `PairTrainer` takes the loss from `objectives/dpo.py`
+where the recipe names no loss of TRL's; everything else, from the forward pass to sharding, is TRL's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
+
+from preceptor.objectives.dpo import dpo_losses, implicit_rewards
+from preceptor.training.dpo.encoding import PackedPair
+from preceptor.training.dpo.settings import DpoSettings
+from preceptor.training.dpo.train import SeenPair, dpo_facts
+from preceptor.training.packed import TokenGroup
+from preceptor.training.trl.own_rows import OwnRows
+
+LABEL_COLUMNS = ("p_chosen", "weight")
+"""Columns that TRL's own datasets of pairs do not have."""
+NATIVE_NAMES = {
+    "rewards/accuracies": "accuracy",
+    "rewards/margins": "margin",
+    "logps/chosen": "chosen_log_prob",
+    "logps/rejected": "rejected_log_prob",
+}
+"""What TRL calls the facts of an update. Its accuracy counts equal rewards as wrong, ours as half right."""
+
+
+def pair_rows(pairs: Sequence[PackedPair]) -> list[dict[str, Any]]:
+    """M rows for `PairTrainer`: tokens as the native engine has them. The mean weight becomes 1."""
+    mean_weight = sum(pair.weight for pair in pairs) / len(pairs)
+    return [
+        {
+            "prompt_ids": list(pair.tokens.prompt),
+            "chosen_ids": list(pair.tokens.responses[0]),
+            "rejected_ids": list(pair.tokens.responses[1]),
+            "chosen_learned": learned_of(pair.tokens, 0),
+            "rejected_learned": learned_of(pair.tokens, 1),
+            "p_chosen": pair.p_chosen,
+            "weight": pair.weight / mean_weight,
+        }
+        for pair in pairs
+    ]
+
+
+def learned_of(tokens: TokenGroup, response: int) -> list[bool]:
+    """Which tokens of a response are learned: all, unless others wrote some of them."""
+    return [True] * len(tokens.responses[response]) if tokens.learned is None else list(tokens.learned[response])
+
+
+def learn_only(mask_NT: Tensor, examples: Sequence[Mapping[str, Any]], learned: str) -> None:
+    """Takes the tokens that are not learned out of the mask of a batch of responses.
+
+    Args:
+        mask_NT: 1 for every token of the responses.
+        learned: the column that says which tokens of a response are learned.
+    """
+    for row, example in enumerate(examples):
+        start, mask = len(example["prompt_ids"]), example[learned]
+        mask_NT[row, start : start + len(mask)] = torch.tensor(mask, dtype=mask_NT.dtype)
+
+
+class PairCollator(DataCollatorForPreference):
+    """TRL's collator, which also passes the labels on and knows of tokens that are not learned."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch of chosen texts followed by the rejected ones, with a label and a weight for each pair."""
+        batch = super().torch_call(examples)
+        for mask_BT, side in zip(batch["completion_mask"].chunk(2), ("chosen", "rejected"), strict=True):
+            learn_only(mask_BT, examples, f"{side}_learned")
+        return batch | {name: torch.tensor([example[name] for example in examples]) for name in LABEL_COLUMNS}
+
+
+class PairTrainer(OwnRows, DPOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """TRL's trainer on the rows of `pair_rows`. Logs an update under the native engine's names for its facts.
+
+    Args:
+        own: the settings of preceptor's own loss, which takes soft labels and weights; None for the loss that TRL's
+            settings name.
+        arguments: of TRL's trainer.
+    """
+
+    def __init__(self, *, own: DpoSettings | None, **arguments: Any) -> None:
+        self._own = own
+        self._seen: list[SeenPair] = []
+        self._pairs = 0
+        super().__init__(**arguments)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        sides = [f"{side}_{what}" for side in ("chosen", "rejected") for what in ("ids", "learned")]
+        self._signature_columns = ["prompt_ids", *sides, *LABEL_COLUMNS]
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        p_B, weights_B = (inputs.pop(name) for name in LABEL_COLUMNS)
+        if self._own is None:
+            self._pairs += len(self._gathered(p_B))
+            return super()._compute_loss(model, inputs, return_outputs)  # pyright: ignore
+        reference: Any = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
+        policy_B2, reference_B2 = _log_probs(model, inputs), torch.stack(reference, dim=1)
+        losses_B = weights_B * dpo_losses(
+            *policy_B2.unbind(dim=1),
+            *reference_B2.unbind(dim=1),
+            beta=self._own.beta,
+            p_chosen_B=p_B,
+            kind=self._own.kind,
+            label_smoothing=self._own.label_smoothing,
+        )
+        self._keep(losses_B.detach(), policy_B2.detach(), reference_B2, p_B, self._own.beta)
+        return losses_B.mean()
+
+    def _keep(self, losses_B: Tensor, policy_B2: Tensor, reference_B2: Tensor, p_B: Tensor, beta: float) -> None:
+        """Remembers the pairs of all processes until their update is logged."""
+        chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], beta) for i in (0, 1))
+        columns_B5 = torch.stack((losses_B, chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B), dim=1)
+        self._seen += [SeenPair(*row) for row in self._gathered(columns_B5).tolist()]
+
+    def _gathered(self, rows_B: Tensor) -> Tensor:
+        """The rows of all processes, without those that fill the last batch of an epoch."""
+        everyone: Any = self.accelerator.gather_for_metrics(rows_B)
+        return everyone
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs an update, or the summary at the end."""
+        if "loss" in logs:
+            facts = asdict(dpo_facts(self._seen, logs["grad_norm"], logs["learning_rate"])) if self._seen else {}
+            logs |= facts or {"pairs": self._pairs}
+            self._seen, self._pairs = [], 0
+        rename_facts(self._metrics["train"])
+        super().log(logs, start_time)
+
+
+def _log_probs(model: Any, inputs: dict[str, Any]) -> Tensor:
+    """Log-probabilities of whole responses, B × 2: chosen and rejected."""
+    outputs = model(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        use_cache=False,
+        labels=inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100),
+        fused_lm_head=True,
+    )
+    return torch.stack(outputs.log_probs.sum(dim=1).chunk(2), dim=1)
+
+
+def rename_facts(metrics: dict[str, list[float]]) -> None:
+    """Gives what TRL has computed since the last log the names that the native engine has for it."""
+    for name in NATIVE_NAMES.keys() & metrics.keys():
+        metrics[NATIVE_NAMES[name]] = metrics.pop(name)
