@@ -126,3 +126,12 @@ def test_what_the_judge_fails_on_has_no_reward_and_is_counted(
     assert all(row["flat_groups"] == row["short_groups"] for row in rows)
     assert summary.judge_failures >= abstained
     assert f"{abstained} training responses had no reward" in report(directory)
+
+
+def test_a_checkpoint_that_breaks_a_bound_ends_the_run(tmp_path: Path, tiny_folder: Path) -> None:
+    bound = ["evaluation.stop_early=true", "evaluation.bounds.max_kl=1e-6", "evaluation.checkpoint_every=1"]
+    directory, summary, told = ran(tmp_path, tiny_folder, TRL, *bound)
+    assert "KL" in known(summary.stopped_early)
+    assert told.measured_at[-1] == summary.steps == len(directory.metrics())
+    assert 2 <= summary.steps < 5
+    assert summary.best_step < summary.steps

@@ -137,7 +137,7 @@ def test_responses_without_a_reward_are_not_learnt_from(tmp_path: Path) -> None:
 def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, more: dict[str, Any]) -> None:
     settings = SETTINGS.model_copy(update=more | {"steps": 5})
     whole, _ = on_trl(tmp_path / "whole", settings)
-    for stop in (1, 3, 4):
+    for stop in (1, 3):
         with pytest.raises(KeyboardInterrupt):
             on_trl(tmp_path / "cut", settings, stop_at=stop)
     measured: list[int] = []
@@ -149,6 +149,8 @@ def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, more: di
     steps = ["step-000000", "step-000002", "step-000004", "step-000005"]
     for run in ("whole", "cut"):
         assert [folder.name for folder in sorted((tmp_path / run / "checkpoints").iterdir())] == steps
+    updates = settings.epochs_per_batch * settings.minibatches
+    assert [path.name for path in (tmp_path / "cut/engine").iterdir()] == [f"checkpoint-{5 * updates}"]
     assert [row["step"] for row in read_rows(tmp_path / "cut/timings.jsonl")] == [1, 2, 3, 4, 5]
     again, facts = on_trl(tmp_path / "cut", settings)
     assert facts == []
@@ -179,9 +181,7 @@ def test_what_cannot_be_trained_is_said(tmp_path: Path) -> None:
         on_trl(tmp_path / "diverging", SETTINGS.model_copy(update={"learning_rate": 1e30, "max_grad_norm": 1e9}))
 
 
-@pytest.mark.parametrize(
-    ("loss", "level"), [("dapo", "token"), ("grpo", "sequence"), ("luspo", "sequence"), ("cispo", "token")]
-)
+@pytest.mark.parametrize(("loss", "level"), [("dapo", "token"), ("luspo", "sequence")])
 def test_other_losses_of_trl_move_the_policy(tmp_path: Path, loss: str, level: str) -> None:
     settings = SETTINGS.model_copy(update=GRPO | {"steps": 1})
     engine: dict[str, Any] = {"loss_type": loss, "importance_sampling": level, "trl": {"epsilon_high": 0.28}}

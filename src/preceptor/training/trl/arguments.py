@@ -141,8 +141,7 @@ def newest_checkpoint(work: Path) -> Path | None:
     """The newest complete checkpoint. Removes a newer one that a killed process left incomplete; its steps are repeated
     with the same result.
     """
-    checkpoints = [path for path in work.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    for folder in sorted(checkpoints, key=lambda path: -int(path.name.removeprefix("checkpoint-"))):
+    for folder in _newest_first(work):
         try:
             check_folder(folder)
         except CheckpointError:
@@ -150,3 +149,14 @@ def newest_checkpoint(work: Path) -> Path | None:
         else:
             return folder
     return None
+
+
+def drop_older(work: Path) -> None:
+    """Removes all checkpoints of a trainer but the newest."""
+    for folder in _newest_first(work)[1:]:
+        shutil.rmtree(folder)
+
+
+def _newest_first(work: Path) -> list[Path]:
+    numbers = {path: path.name.removeprefix("checkpoint-") for path in work.glob("checkpoint-*")}
+    return sorted((path for path, n in numbers.items() if n.isdigit()), key=lambda path: -int(numbers[path]))

@@ -3,7 +3,7 @@
     metrics.jsonl, timings.jsonl     a row for each finished step, as on the native engine
     checkpoints/step-000010/         written at the same steps, and measured
     engine/checkpoint-10/            the trainer's own state at that step, from which a killed run continues; the
-                                     newest two
+                                     newest two, and in the end one
 
 The steps after the newest state are repeated by a resumed run, with the same results: random numbers come from the
 seed and the step, and what the judge said is in the ledger.
@@ -22,7 +22,7 @@ from preceptor.core.errors import PreceptorError
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 from preceptor.training.steps import Checkpointing, row_of
-from preceptor.training.trl.arguments import newest_checkpoint, quietly, seal
+from preceptor.training.trl.arguments import drop_older, newest_checkpoint, quietly, seal
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -125,6 +125,7 @@ class StepsOnTrl(TrainerCallback, Generic[Facts]):
             pass
         finally:
             self._unwrapped.restore()
+        self._processes.on_main(lambda: drop_older(self.work))
         return self._policy.step
 
     def _newest(self) -> str | None:
