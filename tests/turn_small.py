@@ -7,8 +7,8 @@ from typing import Any
 from conftest import make_model
 from preceptor.backends.transformers.chat import encode_conversation, encode_frame, encode_text
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.backends.transformers.sampling import SampledResponse
-from preceptor.core.types import FunctionCall, Message, Prompt, ToolCall
+from preceptor.backends.transformers.tool_parsing import ParsedTurn
+from preceptor.core.types import Conversation, FunctionCall, Message, ToolCall
 
 
 class Counting:
@@ -51,24 +51,28 @@ def talkative() -> LocalModel:
 
 
 class NumberFormat:
-    """Reads a turn by the sum of its tokens: some sums are final answers, others call one tool or two."""
+    """Reads a turn by the sum of its tokens: it is an answer, it calls one tool or two, or its call is broken."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
-    def prompt(self, prompt: Prompt) -> tuple[int, ...]:
-        return tuple(encode_conversation(self._tokenizer, prompt.conversation))
+    def begun(self, conversation: Conversation) -> list[int]:
+        return encode_conversation(self._tokenizer, conversation)
 
-    def message(self, sampled: SampledResponse) -> Message:
-        text, total = str(self._tokenizer.decode(list(sampled.content_ids))), sum(sampled.token_ids)
-        calls = [("add", f'{{"number": {total % 11}}}'), ("fail", "{}")][: (0, 1, 2, 1)[total % 4]]
-        named = tuple(ToolCall(function=FunctionCall(name=name, arguments=given)) for name, given in calls)
-        return Message(role="assistant", content=text, tool_calls=named)
+    def read(self, ids: Sequence[int], calls_before: int) -> ParsedTurn:
+        total = sum(ids)
+        calls = [("add", f'{{"number": {total % 11}}}'), ("fail", "{}")][: (0, 1, 2, 1, 2, 0)[total % 6]]
+        named = tuple(
+            ToolCall(id=str(calls_before + place), function=FunctionCall(name=name, arguments=given))
+            for place, (name, given) in enumerate(calls)
+        )
+        message = Message(role="assistant", content=str(self._tokenizer.decode(list(ids))), tool_calls=named)
+        return ParsedTurn(message, "no number" if total % 6 == 5 else "")
 
-    def between(self, said: Message, observed: Sequence[Message]) -> tuple[int, ...]:
+    def between(self, conversation: Conversation, observed: Sequence[Message]) -> list[int]:
         ids: list[int] = encode_frame(self._tokenizer, "\n")
         for message in observed:
             ids += encode_frame(self._tokenizer, "<|im_start|>tool\n")
             ids += encode_text(self._tokenizer, message.content)
             ids += encode_frame(self._tokenizer, "<|im_end|>\n")
-        return (*ids, *encode_frame(self._tokenizer, "<|im_start|>assistant\n"))
+        return ids + encode_frame(self._tokenizer, "<|im_start|>assistant\n")

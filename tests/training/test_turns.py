@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from conftest import prompt
-from preceptor.backends.transformers.sampling import SampledResponse as SampledTurn
 from preceptor.core.errors import UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Message, Prompt, ToolCall
@@ -58,7 +57,7 @@ def policy() -> Policy:
 
 @pytest.fixture(scope="module")
 def groups(policy: Policy, pool: EnvironmentPool) -> list[ResponseGroup]:
-    sampler = TurnSampler(policy, NumberFormat(policy.base.tokenizer), pool, SETTINGS)
+    sampler = TurnSampler(policy, pool, SETTINGS, NumberFormat(policy.base.tokenizer))
     return sampler.sample(PROMPTS, GROUP, MOST, TEMPERATURE, SEEDS)
 
 
@@ -93,18 +92,19 @@ def plain(policy: Policy, asked: Prompt, seed: int, place: int, most: int = MOST
     """One episode by itself: no cache, no batch, and the environment as a plain object."""
     written, environment, episode = NumberFormat(policy.base.tokenizer), Counting(), Plain()
     environment.reset()
-    prompt_ids = written.prompt(asked)
+    prompt_ids, calls = policy.encode(asked), 0
     for turn in range(SETTINGS.max_turns):
         started = len(episode.ids)
         where = (GROUP, seed) if turn == 0 else (1, derive_seed(derive_seed(seed, "turns", place), turn))
         drawn = torch.rand(where[0], 20, generator=torch.Generator().manual_seed(where[1]))
         finished = plain_turn(policy, episode, prompt_ids, drawn[place if turn == 0 else 0], most - started)
-        said = written.message(SampledTurn(tuple(episode.ids[started:]), finished))
+        spoken = written.read(episode.ids[started : len(episode.ids) - finished], calls)
+        said, broken = spoken.message, spoken.broken
         episode.messages.append(said)
         if not finished:
             episode.ending = "token_limit"
             return episode
-        if not said.tool_calls:
+        if not said.tool_calls and not broken:
             episode.ending = "answered"
             return episode
         if turn + 1 == SETTINGS.max_turns:
@@ -113,9 +113,12 @@ def plain(policy: Policy, asked: Prompt, seed: int, place: int, most: int = MOST
         if any(call.function.arguments == '{"number": 7}' for call in said.tool_calls):
             episode.ending = "environment"
             return episode
-        observed = [Message(role="tool", name=c.function.name, content=used(environment, c)) for c in said.tool_calls]
+        observed = [used(environment, call) for call in said.tool_calls] or [
+            Message(role="tool", content=error(broken))
+        ]
+        calls += len(observed)
         episode.messages += observed
-        between = written.between(said, observed)
+        between = written.between(asked.conversation, observed)
         if len(episode.ids) + len(between) >= most:
             episode.ending = "token_limit"
             return episode
@@ -124,11 +127,16 @@ def plain(policy: Policy, asked: Prompt, seed: int, place: int, most: int = MOST
     raise AssertionError
 
 
-def used(environment: Counting, call: ToolCall) -> str:
+def used(environment: Counting, call: ToolCall) -> Message:
     try:
-        return str(getattr(environment, call.function.name)(**json.loads(call.function.arguments)))
-    except ValueError as error:
-        return str({"error": str(error)})
+        content = str(getattr(environment, call.function.name)(**json.loads(call.function.arguments)))
+    except ValueError as raised:
+        content = error(str(raised))
+    return Message(role="tool", name=call.function.name, tool_call_id=call.id, content=content)
+
+
+def error(words: str) -> str:
+    return str({"error": words})
 
 
 def test_episodes_equal_a_plain_loop_token_by_token(policy: Policy, groups: list[ResponseGroup]) -> None:
@@ -164,7 +172,7 @@ def test_a_rollout_says_what_the_policy_wrote(groups: list[ResponseGroup]) -> No
 def test_the_same_again_and_in_other_company(
     policy: Policy, pool: EnvironmentPool, groups: list[ResponseGroup]
 ) -> None:
-    sampler = TurnSampler(policy, NumberFormat(policy.base.tokenizer), pool, SETTINGS)
+    sampler = TurnSampler(policy, pool, SETTINGS, NumberFormat(policy.base.tokenizer))
     assert sampler.sample(PROMPTS, GROUP, MOST, TEMPERATURE, SEEDS) == groups
     assert sampler.sample(PROMPTS[1:2], GROUP, MOST, TEMPERATURE, SEEDS[1:2]) == groups[1:2]
     assert sampler.sample([], GROUP, MOST, TEMPERATURE, []) == []
@@ -172,7 +180,7 @@ def test_the_same_again_and_in_other_company(
 
 def test_an_episode_ends_where_an_answer_of_a_tool_leaves_no_room(policy: Policy, pool: EnvironmentPool) -> None:
     written = NumberFormat(policy.base.tokenizer)
-    (group,) = TurnSampler(policy, written, pool, SETTINGS).sample(PROMPTS[:1], GROUP, 60, TEMPERATURE, SEEDS[:1])
+    (group,) = TurnSampler(policy, pool, SETTINGS, written).sample(PROMPTS[:1], GROUP, 60, TEMPERATURE, SEEDS[:1])
     for place, outcome in enumerate(group.episodes):
         expected = plain(policy, PROMPTS[0], SEEDS[0], place, most=60)
         assert (group.tokens.responses[place], outcome.ending) == (tuple(expected.ids), expected.ending)
@@ -184,7 +192,7 @@ def test_an_episode_ends_where_an_answer_of_a_tool_leaves_no_room(policy: Policy
 def test_the_window_limits_an_episode(policy: Policy, pool: EnvironmentPool) -> None:
     written = NumberFormat(policy.base.tokenizer)
     long = prompt("a" * (policy.base.context_window - 60))
-    sampler = TurnSampler(policy, written, pool, SETTINGS)
+    sampler = TurnSampler(policy, pool, SETTINGS, written)
     (group,) = sampler.sample([long], GROUP, MOST, TEMPERATURE, [0])
     assert {outcome.ending for outcome in group.episodes} & {"window"}
     room = policy.base.context_window - len(group.tokens.prompt)
@@ -195,7 +203,7 @@ def test_the_window_limits_an_episode(policy: Policy, pool: EnvironmentPool) -> 
 
 def test_what_reset_returns_follows_the_prompt(policy: Policy, pool: EnvironmentPool) -> None:
     asked = PROMPTS[0].model_copy(update={"metadata": {"more": " now", "start": 30}})
-    sampler = TurnSampler(policy, NumberFormat(policy.base.tokenizer), pool, TurnSettings(max_turns=1))
+    sampler = TurnSampler(policy, pool, TurnSettings(max_turns=1), NumberFormat(policy.base.tokenizer))
     (group,) = sampler.sample([asked], 2, 8, TEMPERATURE, [0])
     assert (group.prompt.id, group.prompt.text) == (asked.id, "a now")
     assert group.tokens.prompt == policy.encode(group.prompt)
@@ -220,7 +228,7 @@ def trained(root: Path, pool: EnvironmentPool, stop_at: int | None = None) -> Po
     train(
         policy, Updater(policy, make_algorithm(settings), settings, Processes()), rewards, PROMPTS, settings,
         checkpoints=Checkpointing(RunFiles(root), 2, lambda step: True), seed=0, processes=Processes(), on_step=on_step,
-        sampler=TurnSampler(policy, NumberFormat(policy.base.tokenizer), pool, TurnSettings(max_turns=3)),
+        sampler=TurnSampler(policy, pool, TurnSettings(max_turns=3), NumberFormat(policy.base.tokenizer)),
     )  # fmt: skip
     return policy
 

@@ -86,7 +86,7 @@ def _in_turns(folder: Path, settings: RLSettings, processes: Processes) -> Polic
             VowelsByTurn() if processes.is_main else None, [prompt(text) for text in ("a", "bb", "ccc", "dddd")],
             settings, checkpoints=Checkpointing(RunFiles(folder), 2, lambda step: True), seed=0, processes=processes,
             on_step=lambda step, facts: None,
-            sampler=TurnSampler(policy, NumberFormat(policy.base.tokenizer), pool, TurnSettings(max_turns=3)),
+            sampler=TurnSampler(policy, pool, TurnSettings(max_turns=3), NumberFormat(policy.base.tokenizer)),
         )  # fmt: skip
     return policy
 

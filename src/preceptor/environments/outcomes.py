@@ -22,9 +22,10 @@ class EpisodeOutcome(Frozen):
     turns: int = Field(ge=1)
     """Turns of the policy."""
     tool_calls: int = Field(ge=0)
-    """Calls that were run."""
+    """Calls that were run, and turns whose calls could not be read."""
     tool_errors: int = Field(ge=0)
-    """Those of them that failed: an unknown tool, wrong arguments, an error that the tool raised, a limit."""
+    """Those of them that failed: no valid JSON, an unknown tool, wrong arguments, an error that the tool raised, a
+    limit."""
 
     @property
     def success(self) -> bool | None:

@@ -7,35 +7,20 @@ chat template puts around them; no text that the policy wrote is ever tokenised 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from preceptor.backends.transformers.sampling import SampledResponse
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Message, Prompt, Rollout
-from preceptor.environments.episodes import Episode, EpisodeResult
+from preceptor.environments.episodes import Episode, EpisodeResult, Observation
 from preceptor.environments.loading import row_of
 from preceptor.environments.outcomes import Ending, EpisodeOutcome
 from preceptor.environments.pool import EnvironmentPool
+from preceptor.environments.texts import error_text
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.rl.turn_format import ChatFormat, TurnFormat
 from preceptor.training.rl.turn_settings import TurnSettings
-
-
-class TurnFormat(Protocol):
-    """How a chat template writes turns, tool calls and tools' answers."""
-
-    def prompt(self, prompt: Prompt) -> tuple[int, ...]:
-        """Token ids of a prompt with the tools, ready for the first turn."""
-        ...
-
-    def message(self, sampled: SampledResponse) -> Message:
-        """A sampled turn as a message, with the tool calls that it holds."""
-        ...
-
-    def between(self, said: Message, observed: Sequence[Message]) -> tuple[int, ...]:
-        """Token ids that follow a turn that called tools: their answers, up to where the next turn begins."""
-        ...
 
 
 @dataclass
@@ -43,6 +28,7 @@ class _Run:
     """An episode under way: its tokens after the prompt, and its messages."""
 
     episode: Episode
+    prompt: Prompt
     prompt_ids: tuple[int, ...]
     seed: int
     most: int
@@ -52,6 +38,8 @@ class _Run:
     ids: list[int] = field(default_factory=list[int])
     learned: list[bool] = field(default_factory=list[bool])
     messages: list[Message] = field(default_factory=list[Message])
+    broken: str = ""
+    """Why the calls of the last turn could not be read."""
     turns: int = 0
     tool_calls: int = 0
     tool_errors: int = 0
@@ -78,13 +66,16 @@ class TurnSampler:
 
     Args:
         pool: this process's environments; the caller closes it.
+        written: how turns are written; as the policy's own chat template does if None.
     """
 
-    def __init__(self, policy: Policy, format: TurnFormat, pool: EnvironmentPool, settings: TurnSettings) -> None:
+    def __init__(
+        self, policy: Policy, pool: EnvironmentPool, settings: TurnSettings, written: TurnFormat | None = None
+    ) -> None:
         self._policy = policy
-        self._format = format
         self._pool = pool
         self._settings = settings
+        self._format = written or ChatFormat(policy.base.tokenizer, pool.environment.tools)
 
     def sample(
         self,
@@ -122,14 +113,16 @@ class TurnSampler:
             self._pool.end(episodes)
 
     def _begun(self, prompt: Prompt, episodes: Sequence[Episode], most: int, seed: int) -> list[_Run]:
-        ids = self._format.prompt(prompt)
+        ids = tuple(self._format.begun(prompt.conversation))
         window = self._policy.base.context_window - len(ids)
         if window < 1:
             raise UsageError(
                 f"the prompt {prompt.id} takes {len(ids):,} tokens with its tools, and the window of "
                 f"{self._policy.base.identity} {self._policy.base.context_window:,}; shorten it or take another model"
             )
-        return [_Run(e, ids, derive_seed(seed, "turns", place), most, window) for place, e in enumerate(episodes)]
+        return [
+            _Run(e, prompt, ids, derive_seed(seed, "turns", place), most, window) for place, e in enumerate(episodes)
+        ]
 
     def _play(
         self, runs_PG: Sequence[Sequence[_Run]], max_new_tokens: int, temperature: float, seeds_P: Sequence[int]
@@ -163,28 +156,25 @@ class TurnSampler:
     def _hear(self, run: _Run, sampled: SampledResponse) -> None:
         """Takes a turn that was sampled into the episode."""
         cut_by_turn = len(sampled.token_ids) < run.room
-        said = self._format.message(sampled)
+        turn = self._format.read(sampled.content_ids, run.tool_calls)
         run.add(sampled.token_ids, learned=True)
-        run.messages.append(said)
+        run.messages.append(turn.message)
+        run.broken = turn.broken
         run.turns += 1
         if not sampled.finished:
             run.ending = "token_limit" if cut_by_turn else run.full
-        elif not said.tool_calls:
+        elif not turn.message.tool_calls and not turn.broken:
             run.ending = "answered"
         elif run.turns == self._settings.max_turns:
             run.ending = "turn_limit"
 
     def _act(self, runs: Sequence[_Run]) -> None:
         """Runs what the last turns called, and appends what came of it."""
-        asked = [(run, call) for run in runs for call in run.messages[-1].tool_calls]
-        observations = iter(self._pool.call([(run.episode, call.function) for run, call in asked]))
+        calls = [(run.episode, call.function) for run in runs for call in run.messages[-1].tool_calls]
+        observations = iter(self._pool.call(calls))
         for run in runs:
-            said = run.messages[-1]
-            observed: list[Message] = []
-            for call, observation in zip(said.tool_calls, observations, strict=False):
-                observed.append(observation.message(call))
-                run.tool_calls += 1
-                run.tool_errors += observation.failure is not None
+            said = (*run.prompt.conversation, *run.messages)
+            observed = self._observed(run, observations)
             run.messages += observed
             if run.episode.ended is not None:
                 run.ending = "environment"
@@ -194,6 +184,20 @@ class TurnSampler:
                 run.add(ids, learned=False)
             else:
                 run.ending = run.full
+
+    def _observed(self, run: _Run, observations: Iterator[Observation]) -> list[Message]:
+        """What came of the last turn's calls, as messages; of broken ones, what is wrong with them."""
+        if run.broken:
+            run.tool_calls += 1
+            run.tool_errors += 1
+            return [Message(role="tool", content=error_text(run.broken))]
+        observed: list[Message] = []
+        for call in run.messages[-1].tool_calls:
+            observation = next(observations)
+            run.tool_calls += 1
+            run.tool_errors += observation.failure is not None
+            observed.append(observation.message(call))
+        return observed
 
     def _group(self, prompt: Prompt, runs_G: Sequence[_Run], results: Iterator[EpisodeResult]) -> ResponseGroup:
         return ResponseGroup(
