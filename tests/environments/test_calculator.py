@@ -58,7 +58,7 @@ def solved(task: Prompt) -> str:
     names = [str(entry["name"]) for entry in task.metadata["table"] if str(entry["name"]) in asked]  # type: ignore
     places = {name: (asked.index(name), calculator.look_up(name)) for name in names}
     looked_up = [value for _, value in sorted(places.values())]
-    if task.cohort == "easy":
+    if task.cohort in ("easy", "shown"):
         sign = next(sign for word, sign in {"plus": "+", "minus": "-", "times": "*"}.items() if word in asked)
         return calculator.calculate(f"{numbers[0]} {sign} {numbers[1]}")
     if task.cohort == "medium":
@@ -69,7 +69,7 @@ def solved(task: Prompt) -> str:
     return calculator.calculate(f"{looked_up[1]} - {looked_up[0]} + 2 * {numbers[0]}")
 
 
-@pytest.mark.parametrize("level", ["easy", "medium", "hard"])
+@pytest.mark.parametrize("level", ["shown", "easy", "medium", "hard"])
 def test_every_task_has_the_right_answer_and_no_two_are_the_same(level: Level):
     tasks = calculator_tasks(level, 200, seed=1)
     assert [solved(task) for task in tasks] == [task.reference for task in tasks]

@@ -15,7 +15,7 @@ from preceptor.environments.loading import load_environment, row_of
 from preceptor.environments.pool import EnvironmentPool
 
 TOYS = Path(__file__).with_name("toy_environments.py")
-TASKS = calculator_tasks("easy", 2)
+TASKS = calculator_tasks("shown", 2)
 PATIENT = Limits(seconds=300)
 
 

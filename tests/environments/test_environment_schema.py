@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Message, Prompt
+from preceptor.core.types import FunctionCall, Message, Prompt, ToolCall
+from preceptor.environments.calculator_tasks import calculator_tasks
 from preceptor.environments.loading import SHIPPED, load_environment, load_tools, row_of
 
 TOYS = Path(__file__).with_name("toy_environments.py")
@@ -70,6 +71,16 @@ def test_an_unknown_environment_is_refused(name: str):
 def test_functions_that_cannot_be_tools_are_refused(names: list[str]):
     with pytest.raises(UsageError, match="tool"):
         load_tools(names)
+
+
+def test_a_call_in_a_prompt_is_as_templates_take_it():
+    task = calculator_tasks("shown", 1)[0]
+    call = row_of(task)["prompt"][1]["tool_calls"][0]["function"]
+    assert call == {"name": "calculate", "arguments": {"expression": "66 + 27"}}
+    function = FunctionCall(name="calculate", arguments="{broken")
+    broken = Message(role="assistant", tool_calls=(ToolCall(function=function),))
+    kept = row_of(task.model_copy(update={"conversation": (broken, *task.conversation)}))
+    assert kept["prompt"][0]["tool_calls"][0]["function"]["arguments"] == "{broken"
 
 
 def test_a_row_holds_the_prompt_and_its_metadata():

@@ -2,17 +2,20 @@
 out are not among those trained on.
 """
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Message, Prompt
+from preceptor.core.types import FunctionCall, Message, Prompt, ToolCall
 from preceptor.environments.arithmetic import evaluate, written
 
-Level = Literal["easy", "medium", "hard"]
-"""`easy`: one step of arithmetic. `medium`: one look-up and one step. `hard`: two look-ups and several steps."""
+Level = Literal["shown", "easy", "medium", "hard"]
+"""`easy`: one step of arithmetic. `medium`: one look-up and one step. `hard`: two look-ups and several steps.
+`shown`: as easy, after three questions that were answered with the calculator, for small models that would not call it.
+"""
 
 _ARTICLES = ("lamp", "kettle", "basket", "clock", "blanket", "mirror", "teapot", "hammock", "lantern", "stool")
 _TOWNS = (
@@ -27,6 +30,7 @@ _TOWNS = (
     "Hythebeck",
     "Lunden",
 )
+_EXAMPLES = (("plus", "66 + 27", "93"), ("minus", "57 - 15", "42"), ("times", "41 * 3", "123"))
 _HOW = "Use the tools, then answer with the number alone."
 
 
@@ -49,9 +53,10 @@ def calculator_tasks(level: Level, count: int, seed: int = 0) -> list[Prompt]:
     draw = random.Random(derive_seed(seed, "calculator", level))  # noqa: S311
     tasks: dict[str, _Task] = {}
     questions: set[str] = set()
+    examples = {calculation for _, calculation, _ in _EXAMPLES}
     while len(tasks) < count:
         task = _LEVELS[level](draw)
-        if task.question not in questions and task.calculation not in tasks:
+        if task.question not in questions and task.calculation not in tasks.keys() | examples:
             tasks[task.calculation] = task
             questions.add(task.question)
     return [_prompt(level, number, task) for number, task in enumerate(tasks.values(), 1)]
@@ -59,13 +64,33 @@ def calculator_tasks(level: Level, count: int, seed: int = 0) -> list[Prompt]:
 
 def _prompt(level: Level, number: int, task: _Task) -> Prompt:
     table: list[Any] = [{"name": name, "value": value} for name, value in task.table.items()]
+    asked = _asked(task.question) if level == "shown" else _asked(f"{task.question} {_HOW}")
     return Prompt(
         id=f"calculator-{level}-{number}",
-        conversation=(Message(role="user", content=f"{task.question} {_HOW}"),),
+        conversation=(*_examples(), asked) if level == "shown" else (asked,),
         cohort=level,
         reference=written(evaluate(task.calculation)),
         metadata={"table": table},
     )
+
+
+def _asked(question: str) -> Message:
+    return Message(role="user", content=question)
+
+
+def _examples() -> list[Message]:
+    messages: list[Message] = []
+    for number, (word, calculation, answer) in enumerate(_EXAMPLES):
+        large, _, small = calculation.split()
+        function = FunctionCall(name="calculate", arguments=json.dumps({"expression": calculation}))
+        call = ToolCall(id=f"example{number:02}", function=function)
+        messages += [
+            _asked(f"What is {large} {word} {small}?"),
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content=answer, name="calculate", tool_call_id=call.id),
+            Message(role="assistant", content=f"It is {answer}."),
+        ]
+    return messages
 
 
 def _easy(draw: random.Random) -> _Task:
@@ -112,4 +137,9 @@ def _table(draw: random.Random, names: tuple[str, ...], least: int, most: int) -
     return dict(zip(draw.sample(names, 5), values, strict=True))
 
 
-_LEVELS: dict[Level, Callable[[random.Random], _Task]] = {"easy": _easy, "medium": _medium, "hard": _hard}
+_LEVELS: dict[Level, Callable[[random.Random], _Task]] = {
+    "shown": _easy,
+    "easy": _easy,
+    "medium": _medium,
+    "hard": _hard,
+}

@@ -1,13 +1,15 @@
 """Environments by name, and environments made from plain functions."""
 
 import inspect
+import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.fields import JsonObject
-from preceptor.core.types import Prompt
+from preceptor.core.types import Message, Prompt
 from preceptor.environments.protocol import is_method, parameters_of, tool_names
 from preceptor.environments.schema import tool_schema
 from preceptor.store.named_objects import load_object, name_of
@@ -86,9 +88,18 @@ def load_tools(tools: Sequence[str | Callable[..., Any]]) -> EnvironmentClass:
 
 def row_of(prompt: Prompt) -> dict[str, Any]:
     """A prompt as the row that `reset` gets, and as a row of a data set for TRL."""
-    messages: list[Any] = [message.wire() for message in prompt.conversation]
+    messages: list[Any] = [_for_template(message) for message in prompt.conversation]
     own: JsonObject = {"prompt": messages, "id": prompt.id, "cohort": prompt.cohort, "reference": prompt.reference}
     return prompt.metadata | own
+
+
+def _for_template(message: Message) -> JsonObject:
+    """A message as chat templates take it: the arguments of a call as an object, where they are one."""
+    wire = message.wire()
+    for call in cast("list[Any]", wire.get("tool_calls", [])):
+        with suppress(ValueError):
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    return wire
 
 
 def environment_rows(prompts: str) -> list[dict[str, Any]]:

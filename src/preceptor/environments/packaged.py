@@ -8,6 +8,7 @@ from preceptor.environments.calculator_tasks import calculator_tasks
 from preceptor.environments.support_tasks import support_tasks
 
 PACKAGED: dict[str, Callable[[], list[Prompt]]] = {
+    "calculator_shown": lambda: calculator_tasks("shown", 120),
     "calculator_easy": lambda: calculator_tasks("easy", 300),
     "calculator": lambda: [
         *calculator_tasks("easy", 100),
