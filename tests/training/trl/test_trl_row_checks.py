@@ -68,12 +68,6 @@ def test_weights_of_sources_are_not_for_trls_losses() -> None:
     load_recipe("dpo", [TRL, *both, "engine.loss_type=ipo", "preferences.ai=false"]).check()
 
 
-def test_online_dpo_says_why_not() -> None:
-    said = refused("online_dpo")
-    assert "online_dpo" in said
-    assert "native" in said
-
-
 def test_the_losses_are_those_of_the_installed_trl() -> None:
     """TRL lists the losses of DPO and SFT in its help alone."""
     help_of = {

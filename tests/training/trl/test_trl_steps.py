@@ -34,6 +34,7 @@ SETTINGS = RLSettings(
 )  # fmt: skip
 LORA = TuningSettings(rank=4)
 GRPO = {"algorithm": "grpo", "kl_in": "loss"}
+ONLINE_DPO = {"algorithm": "online_dpo", "group_size": 2, "prompts_per_step": 4}
 
 
 class Recorded:
@@ -98,6 +99,8 @@ def flat(policy: Policy) -> Tensor:
         (GRPO | {"length_unbiased": True, "scale_advantages": False, "gradient_accumulation_steps": 2}, {"rank": 4}),
         (GRPO, {"method": "full"}),
         ({"optimizer": "adafactor", "epochs_per_batch": 2}, {"rank": 4}),
+        (ONLINE_DPO | {"gradient_accumulation_steps": 2}, {"rank": 4}),
+        (ONLINE_DPO, {"method": "full"}),
     ],
     ids=str,
 )
@@ -110,7 +113,7 @@ def test_steps_are_those_of_the_native_engine(tmp_path: Path, more: dict[str, An
     updater = Updater(native, make_algorithm(settings), settings, Processes())
     lengths: set[int] = set()
     for step, (groups, rewards, of_trl) in enumerate(zip(source.groups, source.rewards, facts, strict=True), start=1):
-        assert [group.prompt for group in groups] == prompts_of_step(PROMPTS, step, 2, seed=0)
+        assert [group.prompt for group in groups] == prompts_of_step(PROMPTS, step, settings.prompts_per_step, seed=0)
         expected = updater.update(groups, rewards)
         native.step = step
         for name, value in expected.numbers().items():

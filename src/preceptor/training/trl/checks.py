@@ -130,21 +130,23 @@ def check_rl(engine: EngineSettings, rl: RLSettings) -> None:
     Raises: UsageError that names the setting, and what to set instead.
     """
     name = rl.algorithm
-    if name not in ("rloo", "grpo"):
+    if name not in ("rloo", "grpo", "online_dpo"):
         raise UsageError(
             f'rl.algorithm = "{name}": TRL has no such algorithm for this method; it runs on the native engine only, '
-            'or choose "rloo" or "grpo"'
+            'or choose "rloo", "grpo" or "online_dpo"'
         )
     for key, asked in (("kl_target", rl.kl_target is not None), ("dynamic_sampling", rl.dynamic_sampling > 0)):
         if asked:
             raise UsageError(f"rl.{key}: TRL does not have this; it runs on the native engine only")
-    if rl.kl_coefficient > 0 and rl.kl_in != (where := "reward" if name == "rloo" else "loss"):
+    if name == "online_dpo":
+        _check_online_dpo(rl)
+    elif rl.kl_coefficient > 0 and rl.kl_in != (where := "reward" if name == "rloo" else "loss"):
         raise UsageError(
             f'rl.kl_in = "{rl.kl_in}": TRL\'s {name} takes the KL into the {where}; set rl.kl_in = "{where}"'
         )
     _check_loss(engine, rl)
     _check_parts(rl)
-    check_fields(name, engine.trl, RL_OWNED)
+    check_fields("rloo" if name == "online_dpo" else name, engine.trl, RL_OWNED | _owned_too(name))
 
 
 def trl_loss(engine: EngineSettings, rl: RLSettings) -> str:
@@ -153,10 +155,12 @@ def trl_loss(engine: EngineSettings, rl: RLSettings) -> str:
 
 
 def _check_loss(engine: EngineSettings, rl: RLSettings) -> None:
-    if rl.algorithm == "rloo":
+    if rl.algorithm != "grpo":
         for key, given in (("loss_type", engine.loss_type), ("importance_sampling", engine.importance_sampling)):
             if given not in (None, "token"):
-                raise UsageError(f'engine.{key} is for rl.algorithm = "grpo"; rloo has one loss, of whole responses')
+                raise UsageError(
+                    f'engine.{key} is for rl.algorithm = "grpo"; {rl.algorithm} has one loss, of whole responses'
+                )
         return
     loss = trl_loss(engine, rl)
     if loss not in GRPO_LOSSES:
@@ -167,6 +171,18 @@ def _check_loss(engine: EngineSettings, rl: RLSettings) -> None:
         raise UsageError('engine.loss_type = "luspo" is made for engine.importance_sampling = "sequence"')
     if loss == "vespo" and engine.importance_sampling != "token":
         raise UsageError('engine.loss_type = "vespo" weights whole responses itself: leave out importance_sampling')
+
+
+def _owned_too(algorithm: str) -> dict[str, str]:
+    """Settings of TRL's RLOO that have no effect on another algorithm."""
+    return {"normalize_advantages": "online_dpo has none"} if algorithm == "online_dpo" else {}
+
+
+def _check_online_dpo(rl: RLSettings) -> None:
+    """With several updates the policy that learns is no longer the one that sampled."""
+    for key, updates in (("minibatches", rl.minibatches), ("epochs_per_batch", rl.epochs_per_batch)):
+        if updates > 1:
+            raise UsageError(f"rl.{key} = {updates}: online_dpo takes one update in each step on TRL; set it to 1")
 
 
 def _check_parts(rl: RLSettings) -> None:

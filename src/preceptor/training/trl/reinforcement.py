@@ -1,5 +1,5 @@
-"""RLOO and GRPO by TRL's trainers. A step has the prompts, the sampling, the rewards and the facts of the native
-engine; which responses are sampled differs, because TRL samples with other random numbers.
+"""RLOO, GRPO and online DPO by TRL's trainers. A step has the prompts, the sampling, the rewards and the facts of the
+native engine; which responses are sampled differs, because TRL samples with other random numbers.
 """
 
 import time
@@ -38,6 +38,7 @@ from preceptor.training.steps import Checkpointing
 from preceptor.training.trl.arguments import Quiet, common_arguments, made, quietly, refusals
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
 from preceptor.training.trl.checks import trl_loss
+from preceptor.training.trl.online_dpo import pair_advantages
 from preceptor.training.trl.rewards import StepRewards
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -59,6 +60,8 @@ class _Run:
     kl: float = 0.0
     """Mean over the step's responses of Σ (log π - log π_ref), in nats."""
     flat_groups: int = 0
+    loss: float | None = None
+    """Of the step, where the trainer's own loss is another with the same gradient."""
 
 
 class _OursOnTrl(Quiet):
@@ -154,6 +157,26 @@ class _OursOnTrl(Quiet):
 
 class RlooOnTrl(_OursOnTrl, RLOOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """TRL's RLOO."""
+
+
+class OnlineDpoOnTrl(_OursOnTrl, RLOOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """Online DPO, whose gradient is a policy gradient (`online_dpo.py`), by TRL's RLOO."""
+
+    def _kl(self, output: dict[str, Any]) -> Tensor:
+        self._log_ratios_B = super()._kl(output)
+        return self._log_ratios_B
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        trainer: Any = self
+        log_ratios_P2 = trainer.accelerator.gather(self._log_ratios_B).view(-1, 2)
+        rewards = list(trainer._logs["rewards"][trainer.reward_func_names[0]])  # of all processes, NaN where missing
+        rewards_P2 = torch.tensor(rewards, device=log_ratios_P2.device).view(-1, 2)
+        advantages_P2, losses_P = pair_advantages(rewards_P2, log_ratios_P2, self.run.settings.kl_coefficient)
+        self.run.loss = float(losses_P.mean())
+        self.run.flat_groups = int((~(rewards_P2[:, 0] - rewards_P2[:, 1]).abs().gt(0.0)).sum())
+        start = self.run.processes.index * len(inputs)
+        return output | {"advantages": advantages_P2.flatten()[start : start + len(inputs)]}
 
 
 class GrpoOnTrl(_OursOnTrl, GRPOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -294,7 +317,7 @@ def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps:
         "vllm_mode": "server" if engine.vllm == "server" else "colocate",
         "vllm_server_base_url": engine.vllm_server,
     }
-    if settings.algorithm == "rloo":
+    if settings.algorithm != "grpo":
         return made(RLOOConfig, common | shared, engine.trl)
     of_grpo = {
         "loss_type": trl_loss(engine, settings),
@@ -307,7 +330,7 @@ def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps:
 def _trainer(run: _Run, arguments: Any, rewards: StepRewards, steps: StepsOnTrl[UpdateFacts]) -> Any:
     """TRL's trainer for the policy's own model, with the policy's base as its reference."""
     policy, settings = run.policy, run.settings
-    kind: Any = RlooOnTrl if settings.algorithm == "rloo" else GrpoOnTrl
+    kind: Any = {"rloo": RlooOnTrl, "online_dpo": OnlineDpoOnTrl, "grpo": GrpoOnTrl}[settings.algorithm]
     with refusals(), quietly():
         trainer = kind(
             model=policy.model,
@@ -347,7 +370,7 @@ def _facts(run: _Run, rewards: StepRewards, logs: Sequence[Logs]) -> tuple[Updat
         finished=sum(response.finished for response in rollouts) / max(1, len(rollouts)),
         abstained=len(rollouts) - len(there),
         flat_groups=run.flat_groups,
-        loss=sum(log["loss"] for log in logs) / len(logs),
+        loss=sum(log["loss"] for log in logs) / len(logs) if run.loss is None else run.loss,
         grad_norm=max(log["grad_norm"] for log in logs),
         learning_rate=logs[-1]["learning_rate"],
     )
