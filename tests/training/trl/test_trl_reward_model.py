@@ -83,6 +83,7 @@ def test_a_killed_training_continues(tiny_folder: Path, tmp_path: Path) -> None:
             train(make(tiny_folder), tmp_path / "cut", stop_at=stop)
     resumed = make(tiny_folder)
     assert train(resumed, tmp_path / "cut")[1] == rows
+    assert [folder.name for folder in (tmp_path / "cut/engine").glob("checkpoint-*")] == ["checkpoint-6"]
     finished = make(tiny_folder)
     assert train(finished, tmp_path / "cut")[1] == rows  # nothing is left to do
     for model in (resumed, finished):

@@ -2,7 +2,8 @@
 
 metrics.jsonl           a row for each finished step, as on the native engine
 engine/about.json       what is trained on what
-engine/checkpoint-100/  the trainer's own state, from which a killed training continues; the newest two
+engine/checkpoint-100/  the trainer's own state, from which a killed training continues; the newest
+                            two, and in the end one
 """
 
 import math
@@ -34,7 +35,7 @@ from preceptor.training.reward_model.train import (
     setup_hash,
 )
 from preceptor.training.state import TrainingState
-from preceptor.training.trl.arguments import common_arguments, made, newest_checkpoint, quietly, seal
+from preceptor.training.trl.arguments import common_arguments, drop_older, made, newest_checkpoint, quietly, seal
 from preceptor.training.trl.callback import ENGINE
 from preceptor.training.trl.own_rows import Plan, made_trainer, part_size
 from preceptor.training.trl.reward_trainer import RewardCollator, SoftRewardTrainer, reward_rows
@@ -136,6 +137,7 @@ def train_reward_model_on_trl(
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=newest)
         trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
+    processes.on_main(lambda: drop_older(root / ENGINE))
     model.model.eval()
     model.step = total
     return RewardTraining(total, len(encoded), left_out)

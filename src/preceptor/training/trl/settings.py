@@ -15,8 +15,8 @@ class EngineSettings(Frozen):
     name: EngineName = "native"
     """`native` is preceptor's own loop, for a laptop or one GPU; `trl` is TRL's trainers under accelerate."""
     loss_type: NonEmpty | None = None
-    """A loss of TRL's trainer, such as "dapo" for GRPO; when absent, the one that computes what the native engine
-    does."""
+    """A loss of TRL's trainer, such as "dapo" for GRPO, "ipo" or "kto" for DPO; when absent, the one that computes what
+    the native engine does."""
     importance_sampling: Literal["token", "sequence"] = "token"
     """For GRPO: a probability ratio for each token, or one for the whole response (Zheng et al. 2025, "GSPO", arXiv
     2507.18071)."""
