@@ -6,6 +6,7 @@ import torch
 
 from conftest import make_model
 from preceptor.backends.base import CompleteRequest, Completion, in_order
+from preceptor.backends.transformers.choosing import PrefixCache
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import ROWS_AT_ONCE, SampledResponse, sample_groups
 from preceptor.core.types import Message
@@ -86,6 +87,18 @@ def test_a_limit_of_one_prompt_cuts_its_responses_and_changes_nothing_else(tiny:
     for limit, expected, found in ((5, whole[0], cut[0]), (1, whole[2], cut[2])):
         assert [r.token_ids for r in found] == [r.token_ids[:limit] for r in expected]
         assert [r.finished for r in found] == [r.finished and len(r.token_ids) <= limit for r in expected]
+
+
+def test_what_prompts_begin_with_alike_is_computed_once_and_changes_nothing(tiny: LocalModel) -> None:
+    alike = [[*range(70), *prompt] for prompt in PROMPTS]
+    found = [
+        sample_groups(
+            tiny.model, alike, seeds_P=[1, 2, 3], group_size=3, max_new_tokens=12, temperature=1.0,
+            eos_ids=tiny.eos_ids, prefix_cache=cache,
+        )
+        for cache in (None, PrefixCache())
+    ]  # fmt: skip
+    assert found[0] == found[1]
 
 
 def test_completions(tiny: LocalModel) -> None:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
+from preceptor.backends.transformers.choosing import PrefixCache
 from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import default_dtype
@@ -227,6 +228,7 @@ class Policy:
         temperature: float,
         seeds_P: Sequence[int],
         limits_P: Sequence[int] | None = None,
+        prefix_cache: PrefixCache | None = None,
     ) -> list[list[SampledResponse]]:
         """Samples `group_size` continuations of each of P texts, as token ids; see `sample_groups`. Call it within
         `sampling`.
@@ -240,6 +242,7 @@ class Policy:
             temperature=temperature,
             eos_ids=self.base.eos_ids,
             limits_P=limits_P,
+            prefix_cache=prefix_cache,
         )
 
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:

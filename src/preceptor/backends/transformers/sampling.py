@@ -10,7 +10,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from preceptor.backends.transformers.attention import KEYS_ROUND, in_use, round_up
-from preceptor.backends.transformers.choosing import PrefixCache
+from preceptor.backends.transformers.choosing import PrefixCache, shared_prefix
 from preceptor.backends.transformers.layout import reading
 from preceptor.backends.transformers.traits import decoding, traits
 from preceptor.core.ticks import tick
@@ -47,6 +47,7 @@ def sample_groups(
     temperature: float,
     eos_ids: Sequence[int],
     limits_P: Sequence[int] | None = None,
+    prefix_cache: PrefixCache | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> list[list[SampledResponse]]:
     """Samples `group_size` responses (G) to each of P prompts, each group from its own seed.
@@ -57,6 +58,7 @@ def sample_groups(
     Args:
         limits_P: length limits of each prompt's responses, where they are below `max_new_tokens`. They change nothing
             but where a response is cut.
+        prefix_cache: what a batch's prompts begin with alike is computed once and kept here, if the model allows it.
 
     Returns: P lists of G responses.
     """
@@ -66,7 +68,10 @@ def sample_groups(
         batch = slice(start, start + prompts_at_once)
         draw = _drawing(seeds_P[batch], group_size, max_new_tokens, temperature, None, model.device)
         limits = [min(max_new_tokens, limit) for limit in (limits_P or [max_new_tokens] * len(prompt_ids_P))[batch]]
-        rows = _decode(model, prompt_ids_P[batch], group_size, limits, eos_ids, draw)
+        known = prefix_cache is not None and traits(model).kept_prefixes
+        prefix = shared_prefix([tuple(ids) for ids in prompt_ids_P[batch]]) if known else ()
+        cache = prefix_cache.expanded(model, prefix, len(limits)) if prefix_cache is not None and prefix else None
+        rows = _decode(model, prompt_ids_P[batch], group_size, limits, eos_ids, draw, cache, len(prefix))
         groups += [rows[i : i + group_size] for i in range(0, len(rows), group_size)]
         tick("sampling", len(groups), len(prompt_ids_P))
     return groups

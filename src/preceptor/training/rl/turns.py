@@ -8,6 +8,7 @@ chat template puts around them; no text that the policy wrote is ever tokenised 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from preceptor.backends.transformers.choosing import PrefixCache
 from preceptor.backends.transformers.sampling import SampledResponse
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
@@ -130,28 +131,18 @@ class TurnSampler:
         """Plays all episodes to their ends."""
         of_turn, first = self._settings.of_turn(max_new_tokens), [runs[0] for runs in runs_PG]
         running = [run for runs in runs_PG for run in runs]
+        beginnings = PrefixCache()  # all prompts describe the same tools
+        asked, size, seeds = [run.prompt_ids for run in first], len(runs_PG[0]), list(seeds_P)
+        rooms = [run.room for run in first]
         with self._policy.sampling():
-            said_PG = self._policy.continued(
-                [run.prompt_ids for run in first],
-                len(runs_PG[0]),
-                of_turn,
-                temperature,
-                seeds_P,
-                [r.room for r in first],
-            )
             while running:
-                for run, sampled in zip(running, [one for said_G in said_PG for one in said_G], strict=True):
+                said = self._policy.continued(asked, size, of_turn, temperature, seeds, rooms, beginnings)
+                for run, sampled in zip(running, [one for said_G in said for one in said_G], strict=True):
                     self._hear(run, sampled)
                 self._act([run for run in running if run.ending is None])
                 running = [run for run in running if run.ending is None]
-                said_PG = self._policy.continued(
-                    [(*run.prompt_ids, *run.ids) for run in running],
-                    1,
-                    of_turn,
-                    temperature,
-                    [derive_seed(run.seed, run.turns) for run in running],
-                    [run.room for run in running],
-                )
+                asked, size = [(*run.prompt_ids, *run.ids) for run in running], 1
+                seeds, rooms = [derive_seed(run.seed, run.turns) for run in running], [run.room for run in running]
 
     def _hear(self, run: _Run, sampled: SampledResponse) -> None:
         """Takes a turn that was sampled into the episode."""
