@@ -2,11 +2,12 @@
 
 SUMMARIES holds JSON lines with a `text` and its `summaries`, written by people. In the first summary of each row, one
 number or name that the text also has is swapped for another that it does not have. The judge sees both, and the table
-shows how often it marks the swapped summary (found) and the one that people wrote (false alarm), in three ways:
+shows how often it marks the swapped summary (found) and the one that people wrote (false alarm), in four ways:
 
 claims: by the constitution `groundedness`; marked if a claim most probably is contradicted or absent;
 sentences: the same with each sentence as a claim, without asking the judge for a list;
-one question: the criterion `faithful` of `summarisation`, one score for the whole; marked if below the middle.
+one question: the criterion `faithful` of `summarisation`, one score for the whole; marked if below the middle;
+faithful_summary: the evaluator of that name, the worse of two scores for the whole; marked likewise.
 
 "lower" is how often the swapped summary has the lower score, a tie counted half. With --ledger, a second call goes on
 where the first stopped.
@@ -206,6 +207,7 @@ def main() -> None:
             ("claims", model, grounded),
             ("sentences", cast("LanguageModel", WithoutLists(model)), grounded),
             ("one question", model, faithful()),
+            ("faithful_summary", model, load_constitution("faithful_summary")),
         )
         details: list[str] = []
         for way, asked, constitution in ways:
