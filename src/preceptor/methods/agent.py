@@ -39,7 +39,7 @@ class Agent(Method[AgentRecipe]):
         """Measures the policy in the environment, trains it there by RL, and keeps its best checkpoint."""
         environment = load_environment(recipe.environment.name)
         prompts = session.split(partial(prompt_tokens, environment))
-        base = fine_tuned_first(session)
+        base = fine_tuned_first(session, environment.tools)
         session.progress.stage("loading the models")
         policy = session.open_policy(base, values=needs_values(recipe.rl))
         with judging(session) as judge, acting(recipe, environment, policy) as sampler:
@@ -64,8 +64,7 @@ def prompt_tokens(environment: EnvironmentClass, model: LocalModel, prompt: Prom
 
 
 def episode_reward(weights: AgentSettings, judge: RunJudge | None) -> RewardSource:
-    """The reward of training: the environment's and the judge's, weighted, with scores of turns if those have a weight.
-    """
+    """The reward of training: the environment's and the judge's, weighted, with scores of turns if these count."""
     parts: dict[str, tuple[RewardSource, float]] = {}
     if weights.environment:
         parts["environment"] = (EnvironmentReward(), weights.environment)

@@ -24,18 +24,30 @@ from preceptor.training.sft.settings import SftSettings
 from preceptor.training.sft.train import train_sft
 
 
-def fine_tuned_first(session: Session) -> str:
-    """The model that a method starts from, as a model string: the policy, or the policy fine-tuned by [sft]."""
+def fine_tuned_first(session: Session, tools: Sequence[JsonObject] = ()) -> str:
+    """The model that a method starts from, as a model string: the policy, or the policy fine-tuned by [sft].
+
+    Args:
+        tools: JSON schemas of the tools that the demonstrations' prompts show.
+    """
     table = session.recipe.sft_first
     if table is None:
         return session.recipe.policy
-    return fine_tune(session, "sft", session.recipe.policy, session.inputs.demonstrations, table.learning)
+    return fine_tune(session, "sft", session.recipe.policy, session.inputs.demonstrations, table.learning, tools)
 
 
 def fine_tune(
-    session: Session, name: str, base: str, demonstrations: Sequence[Demonstration], settings: SftSettings
+    session: Session,
+    name: str,
+    base: str,
+    demonstrations: Sequence[Demonstration],
+    settings: SftSettings,
+    tools: Sequence[JsonObject] = (),
 ) -> str:
     """Fine-tunes a model in the folder of that name in the run directory.
+
+    Args:
+        tools: JSON schemas of the tools that the demonstrations' prompts show.
 
     Returns: the folder of the whole model, which is a model string.
     Raises: UsageError when there is nothing to learn, CheckpointError when a finished model was altered.
@@ -56,6 +68,7 @@ def fine_tune(
                 on_log=lambda row: track(int(row["step"]), int(row["steps"]), row),
                 on_note=session.progress.note,
                 passed_on=_passed_on(session.recipe, name),
+                tools=tools,
             )
         rows: list[dict[str, Any]] = session.processes.on_main(lambda: read_rows(folder / "metrics.jsonl"))
         return FineTuningRecord(

@@ -7,6 +7,7 @@ from typing import Any
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
 from preceptor.backends.transformers.rendering import TemplateRefusalError
 from preceptor.backends.transformers.trajectories import encode_trajectory
+from preceptor.core.types import JsonObject
 from preceptor.store.demonstrations import Demonstration
 
 NO_LOSS = -100
@@ -14,7 +15,7 @@ NO_LOSS = -100
 
 
 def encode_demonstrations(
-    tokenizer: Any, demonstrations: Sequence[Demonstration], max_length: int
+    tokenizer: Any, demonstrations: Sequence[Demonstration], max_length: int, tools: Sequence[JsonObject] = ()
 ) -> tuple[list[dict[str, list[int]]], list[str]]:
     """Encodes demonstrations in the policy's own format: the prompt in the chat template, then the answer, whose text
     is never read as control tokens, then the end-of-sequence token if the answer is finished. Of a trajectory, what the
@@ -22,6 +23,7 @@ def encode_demonstrations(
 
     Args:
         max_length: most tokens of prompt and answer together; a longer demonstration is left out.
+        tools: JSON schemas of the tools that prompts show.
 
     Returns: rows of `input_ids` and `labels`, and messages that say how many demonstrations were left out and why.
     Raises: UsageError when the tokenizer has no chat template, or its template drops messages.
@@ -29,7 +31,7 @@ def encode_demonstrations(
     rows: list[dict[str, list[int]]] = []
     reasons: Counter[str] = Counter()
     for demonstration in demonstrations:
-        encoded = _encode(tokenizer, demonstration, max_length)
+        encoded = _encode(tokenizer, demonstration, max_length, tools)
         if isinstance(encoded, str):
             reasons[encoded] += 1
         else:
@@ -37,19 +39,21 @@ def encode_demonstrations(
     return rows, [f"{n} of {len(demonstrations)} demonstrations left out: {why}" for why, n in reasons.items()]
 
 
-def _encode(tokenizer: Any, demonstration: Demonstration, max_length: int) -> dict[str, list[int]] | str:
+def _encode(
+    tokenizer: Any, demonstration: Demonstration, max_length: int, tools: Sequence[JsonObject]
+) -> dict[str, list[int]] | str:
     """The row, or the reason why there is none."""
     if not demonstration.response.acts:
         return "the answer is empty"
     conversation = demonstration.prompt.conversation
     try:
-        prompt = encode_conversation(tokenizer, conversation)
+        prompt = encode_conversation(tokenizer, conversation, tools=tools)
     except TemplateRefusalError:
         return "the model's chat template refuses the prompt"
     if demonstration.trajectory:
         try:
             acted = encode_trajectory(
-                tokenizer, conversation, demonstration.trajectory, finished=demonstration.finished
+                tokenizer, conversation, demonstration.trajectory, tools=tools, finished=demonstration.finished
             )
         except TemplateRefusalError:
             return "the model's chat template refuses the trajectory"

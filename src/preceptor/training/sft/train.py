@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import JsonValue
 
 from preceptor.backends.transformers.loading import LoadedModel, context_window, load
 from preceptor.core.errors import UsageError
@@ -41,6 +42,7 @@ def train_sft(
     on_log: Callable[[dict[str, float]], None],
     on_note: Callable[[str], None],
     passed_on: JsonObject | None = None,
+    tools: Sequence[JsonObject] = (),
 ) -> Path:
     """Fine-tunes a model, continuing from the newest checkpoint if there is one.
 
@@ -52,6 +54,7 @@ def train_sft(
         on_log: called with the facts of each update: the total `steps`, and the `FACTS` of the trainer.
         on_note: called with notes for a person, for instance how many demonstrations were left out.
         passed_on: further settings of TRL's trainer.
+        tools: JSON schemas of the tools that prompts show.
 
     Returns: the folder, which is a model string: complete weights in the computing precision, with adapters merged.
     Raises: UsageError when no demonstration is usable, or the folder holds a model made with other inputs;
@@ -59,7 +62,8 @@ def train_sft(
     """
     processes = Processes()
     made_from = _made_from(base, demonstrations, tuning, settings, seed)
-    made_from |= {"engine": passed_on} if passed_on else {}
+    shown: list[JsonValue] = [*tools]
+    made_from |= ({"engine": passed_on} if passed_on else {}) | ({"tools": shown} if tools else {})
     work = folder.with_name(folder.name + ".training")
     if processes.on_main(lambda: _finished(folder, work, made_from)):
         return folder
@@ -67,7 +71,7 @@ def train_sft(
     made_from |= {"identity": loaded.identity}
     processes.on_main(lambda: _begin(work, made_from))
     longest = min(settings.max_length, context_window(loaded.model))
-    rows, notes = encode_demonstrations(loaded.tokenizer, demonstrations, longest)
+    rows, notes = encode_demonstrations(loaded.tokenizer, demonstrations, longest, tools)
     for note in notes if processes.is_main else []:
         on_note(note)
     if not rows:
