@@ -8,6 +8,8 @@ import pytest
 
 from conftest import make_model
 from preceptor.core.errors import UsageError
+from preceptor.environments.calculator_solutions import demonstration_lines
+from preceptor.environments.calculator_tasks import calculator_tasks
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
@@ -110,3 +112,17 @@ def test_a_judge_is_there_if_it_has_a_weight(tmp_path: Path) -> None:
     assert load_recipe("agent").training_judge is None
     assert load_recipe("agent", ["agent.steps=1"]).training_judge is not None
     assert load_recipe("agent", ["judge.model=scripted:random"]).training_judge is not None
+
+
+def test_the_shipped_recipe_runs_at_the_tiny_scale_after_demonstrations(tmp_path: Path, wide: Path) -> None:
+    shown = tmp_path / "shown.jsonl"
+    shown.write_text(demonstration_lines(calculator_tasks("easy", 6, seed=1)))
+    small = ["rl.max_new_tokens=8", "rl.dynamic_sampling=0", "limit=24", "sft.max_length=4096"]
+    listed = [*shared(tmp_path, wide), *small, f"sft.demonstrations={shown}", "prompts=package:calculator"]
+    directory = RunDirectory.create(tmp_path / "run", load_recipe("agent", listed, scale="tiny"))
+    summary = execute(directory, Told())
+    assert (summary.steps, summary.heldout_score_is) == (2, "success by the environment")
+    assert known(summary.evaluation.before.heldout_score.overall).value == 0.0  # it talks nonsense
+    assert known(summary.sft).demonstrations == 6
+    made = json.loads((directory.path / "sft/model.training/training.json").read_text())
+    assert "calculate" in json.dumps(made["tools"])
