@@ -90,7 +90,7 @@ def made(config: type[Arguments], arguments: Mapping[str, Any], passed_on: JsonO
     # An earlier training in this process may have had another precision, which accelerate would keep.
     AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
     whole_table: dict[str, Any] = {**arguments, **passed_on}
-    with refusals():
+    with refusals(), quietly():
         whole = config(**whole_table)
     # A process uses one device; `accelerate launch` uses several.
     whole._n_gpu = min(1, whole.n_gpu)  # pyright: ignore[reportPrivateUsage]
