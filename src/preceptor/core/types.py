@@ -112,6 +112,17 @@ class Response(Frozen):
     Empty for a plain answer."""
     finished: bool = True
     """False if a length limit cut the response; True if it ended by itself, or if nothing is known."""
+    thought: str | None = Field(default=None, exclude_if=lambda thought: thought is None)
+    """What the policy thought before it answered; None if it did not think. It is not part of the answer. Without one,
+    the field is in no file and no hash."""
+    unfinished_thought: bool = Field(default=False, exclude_if=lambda unfinished: not unfinished)
+    """Whether the thought did not end: then there is no answer, and the text is empty."""
+
+    @model_validator(mode="after")
+    def _an_unfinished_thought_has_no_answer(self) -> "Response":
+        if self.unfinished_thought and (self.thought is None or self.text or self.trajectory):
+            raise ValueError("a response with an unfinished thought has a thought and no answer")
+        return self
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -125,7 +136,7 @@ class Response(Frozen):
 
     @property
     def content_hash(self) -> str:
-        """Hash of the answer's content; it does not depend on the policy or the prompt."""
+        """Hash of the answer's content; it does not depend on the policy, the prompt or the thought."""
         return content_hash([self.text, [message.wire() for message in self.trajectory]])
 
 
@@ -134,6 +145,13 @@ class Rollout(Response):
 
     tokens: int = Field(ge=0)
     """Number of tokens sampled, the end-of-sequence token included."""
+    thought_tokens: int = Field(default=0, ge=0, exclude_if=lambda tokens: not tokens)
+    """How many of them are the thought's, the tag that ends it included."""
+
+    @property
+    def answer_tokens(self) -> int:
+        """Number of tokens of the answer."""
+        return self.tokens - self.thought_tokens
 
 
 class Comparison(Frozen):

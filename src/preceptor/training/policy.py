@@ -1,7 +1,7 @@
 """The policy: a language model in training, with the frozen reference from which it started."""
 
 import copy
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +15,21 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from preceptor.backends.transformers.chat import encode_conversation, encode_text
+from preceptor.backends.transformers.chat import encode_text
 from preceptor.backends.transformers.choosing import PrefixCache
 from preceptor.backends.transformers.cores import side_by_side, workers
 from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import default_dtype
 from preceptor.backends.transformers.model import LocalModel
-from preceptor.backends.transformers.sampling import SampledResponse, sample_groups
+from preceptor.backends.transformers.sampling import IsLast, SampledResponse, sample_groups
 from preceptor.backends.transformers.trajectories import EncodedTrajectory, encode_trajectory
 from preceptor.core.types import Prompt, Response, Rollout
 from preceptor.environments.outcomes import EpisodeOutcome
 from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
 from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward, tokens_of
+from preceptor.training.response_format import ResponseFormat
+from preceptor.training.thinking_settings import PolicyThinking
 from preceptor.training.tuning import TuningSettings
 
 FOR_LESS_MEMORY = "the batch (raise gradient_accumulation_steps) or the length of responses"
@@ -60,10 +62,21 @@ class Policy:
     Args:
         base: the model to start from, loaded in the precision to compute in (`dtype_of`).
         values: also learn a value head, a linear map of the last hidden state, initialised to 0.
+        thinking: whether it thinks before it answers; None to leave that to its chat template, and to take what it
+            says for the answer.
     """
 
-    def __init__(self, base: LocalModel, tuning: TuningSettings, seed: int, *, values: bool = False) -> None:
+    def __init__(
+        self,
+        base: LocalModel,
+        tuning: TuningSettings,
+        seed: int,
+        *,
+        values: bool = False,
+        thinking: PolicyThinking | None = None,
+    ) -> None:
         self.base = base
+        self.format = ResponseFormat(base.tokenizer, thinking)
         self.step = 0
         self._full = tuning.method == "full"
         self._is_reference = False
@@ -153,8 +166,8 @@ class Policy:
                 layer.training = False
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
-        """Token ids of a prompt, ready for the answer."""
-        return tuple(encode_conversation(self.base.tokenizer, prompt.conversation))
+        """Token ids of a prompt, up to where the response begins: a thought, if the policy thinks."""
+        return self.format.encode(prompt)
 
     def encode_answer(self, text: str, *, finished: bool = True) -> tuple[int, ...]:
         """Token ids of an answer, with the end-of-sequence token if it is finished."""
@@ -183,12 +196,17 @@ class Policy:
     ) -> list[ResponseGroup]:
         """Samples `group_size` responses for each of P prompts; the same arguments give the same responses, and a
         prompt's responses do not depend on the other prompts, except for rounding.
+
+        Args:
+            max_new_tokens: length limit of an answer; thoughts have a limit of their own.
         """
         if not prompts_P:
             return []
         encoded_P = [self.encode(prompt) for prompt in prompts_P]
+        budget = self.format.budget(max_new_tokens)
+        most, last_of = (max_new_tokens, None) if budget is None else (budget.whole, budget.limits)
         with self.sampling():
-            groups_PG = self.continued(encoded_P, group_size, max_new_tokens, temperature, seeds_P)
+            groups_PG = self.continued(encoded_P, group_size, most, temperature, seeds_P, last_of=last_of)
         return [
             self.group(prompt, ids, sampled_G)
             for prompt, ids, sampled_G in zip(prompts_P, encoded_P, groups_PG, strict=True)
@@ -200,16 +218,7 @@ class Policy:
         Args:
             ids: the prompt's tokens.
         """
-        responses = tuple(
-            Rollout(
-                prompt_id=prompt.id,
-                text=self.base.decode(sampled),
-                policy=self.identity,
-                tokens=len(sampled.token_ids),
-                finished=sampled.finished,
-            )
-            for sampled in sampled_G
-        )
+        responses = tuple(self.format.rollout(prompt, sampled, self.identity) for sampled in sampled_G)
         return ResponseGroup(prompt, responses, TokenGroup(ids, tuple(sampled.token_ids for sampled in sampled_G)))
 
     @contextmanager
@@ -229,6 +238,7 @@ class Policy:
         seeds_P: Sequence[int],
         limits_P: Sequence[int] | None = None,
         prefix_cache: PrefixCache | None = None,
+        last_of: Callable[[], IsLast] | None = None,
     ) -> list[list[SampledResponse]]:
         """Samples `group_size` continuations of each of P texts, as token ids; see `sample_groups`. Call it within
         `sampling`.
@@ -243,6 +253,7 @@ class Policy:
             eos_ids=self.base.eos_ids,
             limits_P=limits_P,
             prefix_cache=prefix_cache,
+            last_of=last_of,
         )
 
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
@@ -350,7 +361,7 @@ class Policy:
     def _answer_group(self, prompt: Prompt) -> TokenGroup:
         if prompt.reference is None:
             raise ValueError(f"prompt {prompt.id} has no reference answer")
-        return TokenGroup(self.encode(prompt), (self.encode_answer(prompt.reference),))
+        return TokenGroup(self.format.encode_for_answer(prompt), (self.encode_answer(prompt.reference),))
 
     def _forward(self, groups: Sequence[TokenGroup], temperature: float) -> tuple[Tensor, Tensor]:
         def forward(part: range) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -36,6 +36,10 @@ class SampledResponse:
         return self.token_ids[:-1] if self.finished else self.token_ids
 
 
+IsLast: TypeAlias = Callable[[int, Sequence[int]], bool]
+"""Whether a row of a batch (its number, its tokens so far) may not get another token."""
+
+
 @torch.inference_mode()
 def sample_groups(
     model: Any,
@@ -49,6 +53,7 @@ def sample_groups(
     limits_P: Sequence[int] | None = None,
     prefix_cache: PrefixCache | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
+    last_of: Callable[[], IsLast] | None = None,
 ) -> list[list[SampledResponse]]:
     """Samples `group_size` responses (G) to each of P prompts, each group from its own seed.
 
@@ -59,6 +64,7 @@ def sample_groups(
         limits_P: length limits of each prompt's responses, where they are below `max_new_tokens`. They change nothing
             but where a response is cut.
         prefix_cache: what a batch's prompts begin with alike is computed once and kept here, if the model allows it.
+        last_of: called for each batch of rows; says which of them end before their limit.
 
     Returns: P lists of G responses.
     """
@@ -71,7 +77,10 @@ def sample_groups(
         known = prefix_cache is not None and traits(model).kept_prefixes
         prefix = shared_prefix([tuple(ids) for ids in prompt_ids_P[batch]]) if known else ()
         cache = prefix_cache.expanded(model, prefix, len(limits)) if prefix_cache is not None and prefix else None
-        rows = _decode(model, prompt_ids_P[batch], group_size, limits, eos_ids, draw, cache, len(prefix))
+        is_last = _never if last_of is None else last_of()
+        rows = _decode(
+            model, prompt_ids_P[batch], group_size, limits, eos_ids, draw, cache, len(prefix), is_last=is_last
+        )
         groups += [rows[i : i + group_size] for i in range(0, len(rows), group_size)]
         tick("sampling", len(groups), len(prompt_ids_P))
     return groups
@@ -104,6 +113,10 @@ Draw = Callable[[Tensor, Tensor, int], Tensor]
 """Picks the next tokens (B) from the logits (B × V), the batch's rows (B) and the step."""
 
 
+def _never(row: int, ids: Sequence[int]) -> bool:
+    return False
+
+
 def _drawing(
     seeds_P: Sequence[int], group_size: int, steps: int, temperature: float, top_k: int | None, device: torch.device
 ) -> Draw:
@@ -129,6 +142,8 @@ def _decode(
     draw: Draw,
     cache: DynamicCache | None = None,
     cached: int = 0,
+    *,
+    is_last: IsLast = _never,
 ) -> list[SampledResponse]:
     """Decodes P × G rows together; a row that has finished or reached its limit leaves the batch. Returns the rows
     prompt by prompt.
@@ -137,8 +152,10 @@ def _decode(
     """
     max_new_tokens = max(limits_P)
     if not traits(model).padded_prompts:
-        alone = (_decode_alone(model, ids, group_size, limit, eos_ids, _from(draw, place * group_size))
-                 for place, (ids, limit) in enumerate(zip(prompt_ids_P, limits_P, strict=True)))  # fmt: skip
+        alone = (
+            _decode_alone(model, ids, group_size, limit, eos_ids, *_from(place * group_size, draw, is_last))
+            for place, (ids, limit) in enumerate(zip(prompt_ids_P, limits_P, strict=True))
+        )
         return [response for responses in alone for response in responses]
     one_mask = in_use(model) and not traits(model).windows  # one mask for all layers, made here
     round_to = KEYS_ROUND if one_mask else 1
@@ -176,6 +193,8 @@ def _decode(
         for row in active_B[ended_B].tolist():
             finished[row] = True
         leaving_B = ended_B | (limits_B <= step + 1)
+        if is_last is not _never:
+            leaving_B |= torch.tensor([is_last(row, taken[row]) for row in active_B.tolist()], device=model.device)
         if bool(leaving_B.any()):
             keep = (~leaving_B).nonzero().squeeze(1)
             if len(keep) == 0:
@@ -199,13 +218,19 @@ def _decode(
 
 
 def _decode_alone(
-    model: Any, prompt_ids: Sequence[int], group_size: int, max_new_tokens: int, eos_ids: Sequence[int], draw: Draw
+    model: Any,
+    prompt_ids: Sequence[int],
+    group_size: int,
+    max_new_tokens: int,
+    eos_ids: Sequence[int],
+    draw: Draw,
+    is_last: IsLast,
 ) -> list[SampledResponse]:
     """Decodes one prompt's G rows without padding, with whatever cache the model keeps. Finished rows stay in the batch
     until all have finished, because such a cache cannot be divided.
     """
     rows_B, taken = torch.arange(group_size, device=model.device), [[] for _ in range(group_size)]
-    ended = [False] * group_size
+    done, finished = [False] * group_size, [False] * group_size
     ids_BT, seen, output = torch.tensor([list(prompt_ids)] * group_size, device=model.device), 0, None
     for step in range(max_new_tokens):
         width = ids_BT.shape[1]
@@ -214,18 +239,22 @@ def _decode_alone(
         seen += width
         next_B = draw(output.logits.flatten(0, -2), rows_B, step)
         for row, token in enumerate(next_B.tolist()):
-            if not ended[row]:
+            if not done[row]:
                 taken[row].append(token)
-                ended[row] = token in eos_ids
-        if all(ended):
+                finished[row] = token in eos_ids
+                done[row] = finished[row] or is_last(row, taken[row])
+        if all(done):
             break
         ids_BT = next_B[:, None]
-    return [SampledResponse(tuple(ids), end) for ids, end in zip(taken, ended, strict=True)]
+    return [SampledResponse(tuple(ids), end) for ids, end in zip(taken, finished, strict=True)]
 
 
-def _from(draw: Draw, first: int) -> Draw:
-    """The same draw for rows that start at `first`."""
-    return lambda logits_BV, rows_B, step: draw(logits_BV, rows_B + first, step)
+def _from(first: int, draw: Draw, is_last: IsLast) -> tuple[Draw, IsLast]:
+    """The same for rows that start at `first`."""
+    return (
+        lambda logits_BV, rows_B, step: draw(logits_BV, rows_B + first, step),
+        lambda row, ids: is_last(row + first, ids),
+    )
 
 
 def _draw(logits_BV: Tensor, temperature: float, uniform_B: Tensor, top_k: int | None) -> Tensor:
