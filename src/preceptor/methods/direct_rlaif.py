@@ -43,7 +43,7 @@ class DirectRlaif(Method[DirectRlaifRecipe]):
         policy = session.open_policy(base, values=needs_values(recipe.rl))
         with judging(session) as judge:  # None except in the main process, which alone judges and measures
             rewards = judge and whole_reward(
-                _judge_reward(recipe, judge, policy), recipe.rewards, recipe.reward_processing
+                _judge_reward(recipe, judge, policy), recipe.rewards, recipe.reward_processing, recipe.thinking
             )
             alignment = Alignment(session, policy, prompts, judge, judge and judge.grader)
             alignment.begin(recipe.rl.steps, recipe.rl.tokens_per_step)

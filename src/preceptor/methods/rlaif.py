@@ -45,7 +45,7 @@ def rlaif_from(session: Session, recipe: RlaifRecipe, prompts: Split, base: str)
     reward_model = open_reward_model(session, recipe.reward_model) if session.processes.is_main else None
     with judging(session) as judge:
         feedback = reward_model and RewardModelReward(reward_model)
-        rewards = feedback and whole_reward(feedback, recipe.rewards, recipe.reward_processing)
+        rewards = feedback and whole_reward(feedback, recipe.rewards, recipe.reward_processing, recipe.thinking)
         grader = (judge and judge.grader) or (reward_model and RewardModelGrader(reward_model))
         alignment = Alignment(session, policy, prompts, judge, grader)
         alignment.begin(recipe.rl.steps, recipe.rl.tokens_per_step)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -38,7 +39,7 @@ from preceptor.runs.inputs import LEAST
 from preceptor.runs.judge import RunJudge
 from preceptor.runs.measure import Grader, Meter, RewardModelGrader
 from preceptor.runs.result import RunResult
-from preceptor.runs.session import Session, within_window
+from preceptor.runs.session import Session, prompt_tokens, within_window
 from preceptor.runs.summary import judge_score_is
 from preceptor.store.calls import JUDGE, calls_by_role
 from preceptor.store.files import read_json, remove_partials, write_text, writing
@@ -263,7 +264,8 @@ def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[lis
     split = session.split()
     if not given:
         return split.held_out, split.validation, 0
-    usable = within_window(given, policy.base, session.recipe.heldout_decoding.max_new_tokens)
+    count = partial(prompt_tokens, thinking=session.recipe.thinking)
+    usable = within_window(given, policy.base, session.recipe.heldout_decoding.max_new_tokens, count)
     if not usable:
         raise UsageError(f"none of the {len(given)} prompts fits the policy's context window; give shorter ones")
     if skipped := len(given) - len(usable):

@@ -26,6 +26,7 @@ from preceptor.recipes.settings import (
     TrackingSettings,
 )
 from preceptor.training.rl.settings import RLSettings, check_algorithm
+from preceptor.training.thinking_settings import PolicyThinking
 from preceptor.training.trl.checks import check_engine, check_rl
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -51,6 +52,8 @@ class Recipe(Frozen):
     """The method's name in sentences and titles."""
     chooses_checkpoint: ClassVar[bool] = True
     """Whether training leaves checkpoints, of which the best is kept. If not, its result is one whole model."""
+    can_think: ClassVar[bool] = False
+    """Whether the method can train a policy that thinks before it answers."""
 
     description: str = ""
     """One line for `preceptor recipes`."""
@@ -65,6 +68,9 @@ class Recipe(Frozen):
     tuning: TuningSettings = TuningSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     tracking: TrackingSettings = TrackingSettings()
+    thinking: PolicyThinking | None = Field(default=None, exclude_if=lambda thinking: thinking is None)
+    """Whether the policy thinks before it answers; when absent, that is left to its chat template, and all that it says
+    is the answer."""
     engine: EngineSettings = Field(default=EngineSettings(), exclude_if=lambda engine: engine == EngineSettings())
     method: FileName
     """Name of a method that ships with preceptor; or a class of your own, as `path/file.py:ClassName` or
@@ -90,6 +96,8 @@ class Recipe(Frozen):
         Raises: UsageError saying what does not fit.
         """
         check_engine(self.engine, self.tuning)
+        if self.thinking is not None and not self.can_think:
+            raise UsageError(f"[thinking] is for policies that think, which {self.title} cannot train; leave it out")
         rl = self.table(RLSettings)
         if self.engine.is_trl:
             self.check_trl(rl)

@@ -29,6 +29,7 @@ class DirectRlaifRecipe(Recipe):
     """Direct RLAIF: the judge's opinion of a response is the reward (Lee et al. 2023, section 2.2)."""
 
     title = "direct RLAIF"
+    can_think = True
 
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""

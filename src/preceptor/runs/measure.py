@@ -245,6 +245,9 @@ class Meter:
                 reference_log_likelihood=reference,
                 trajectory=response.trajectory,
                 episode=episode,
+                thought=response.thought,
+                thought_tokens=response.thought_tokens,
+                unfinished_thought=response.unfinished_thought,
             )
             for (prompt, response), episode, (kl, reference), score in zip(
                 responses, episodes, distances, self._scores(groups_P), strict=True

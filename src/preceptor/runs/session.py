@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from preceptor.backends.transformers.chat import encode_conversation
 from preceptor.backends.transformers.loading import load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
@@ -23,7 +22,9 @@ from preceptor.runs.publish import checkpoint_card
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes
+from preceptor.training.response_format import ResponseFormat
 from preceptor.training.steps import Checkpointing
+from preceptor.training.thinking_settings import PolicyThinking
 
 Stage = TypeVar("Stage", bound=Frozen)
 
@@ -113,7 +114,8 @@ class Session:
         """Opens a model as the policy to train; it is also the policy's reference."""
         spare, self._spare = self._spare, None
         model = spare if spare is not None and name == self.recipe.policy else self.load(name)
-        return Policy(model, self.recipe.tuning, self.recipe.seed, values=values)
+        recipe = self.recipe
+        return Policy(model, recipe.tuning, recipe.seed, values=values, thinking=recipe.thinking)
 
     def split(self, count: Callable[[LocalModel, Prompt], int] | None = None) -> Split:
         """Splits the prompts that leave room for an answer in the policy's context window.
@@ -127,7 +129,7 @@ class Session:
         def fit() -> UsablePrompts:
             self._spare = model = self.load(recipe.policy)
             self.directory.pin_inputs({"base model": model.identity})
-            usable = within_window(prompts, model, longest, count or prompt_tokens)
+            usable = within_window(prompts, model, longest, count or partial(prompt_tokens, thinking=recipe.thinking))
             check_split(usable, recipe)
             if skipped := len(prompts) - len(usable):
                 self.progress.note(f"{skipped} prompts do not fit the policy's context window and are skipped")
@@ -138,9 +140,11 @@ class Session:
         return replace(check_split(usable, recipe), skipped=len(prompts) - len(usable))
 
 
-def prompt_tokens(model: LocalModel, prompt: Prompt) -> int:
-    """The number of tokens of a prompt's conversation, ready for the answer."""
-    return len(encode_conversation(model.tokenizer, prompt.conversation))
+def prompt_tokens(model: LocalModel, prompt: Prompt, thinking: PolicyThinking | None = None) -> int:
+    """The number of tokens of a prompt's conversation, ready for the answer, and of the longest thought."""
+    form = ResponseFormat(model.tokenizer, thinking)
+    budget = form.budget(0)
+    return len(form.encode(prompt)) + (0 if budget is None else budget.whole)
 
 
 def within_window(

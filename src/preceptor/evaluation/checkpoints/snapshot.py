@@ -42,6 +42,12 @@ class MeasuredResponse(Frozen):
     episode: EpisodeOutcome | None = Field(default=None, exclude_if=lambda episode: episode is None)
     steps: tuple[float | None, ...] = Field(default=(), exclude_if=lambda steps: not steps)
     """The training judge's scores of an agent's turns, from 1 to 10, if it was asked; None where it failed."""
+    thought: str | None = Field(default=None, exclude_if=lambda thought: thought is None)
+    """What the policy thought before it answered, if it thinks; nothing measures it but its tokens and the KL."""
+    thought_tokens: int = Field(default=0, ge=0, exclude_if=lambda tokens: not tokens)
+    """How many of the tokens are the thought's."""
+    unfinished_thought: bool = Field(default=False, exclude_if=lambda unfinished: not unfinished)
+    """Whether the thought did not end. Then the text is empty, and is measured as the empty answer that it is."""
 
 
 class MeasuredReference(Frozen):
@@ -96,6 +102,10 @@ class Measures(Frozen):
     """Mean total probability that the judge gave to its choices."""
     judge_agreement: float | None
     """Spearman's rank correlation of judge and held-out measure over responses."""
+    unfinished_thoughts: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    """Responses without an answer, because the thought did not end; None of a policy that does not think."""
+    thought_tokens: Measure | None = Field(default=None, exclude_if=lambda tokens: tokens is None)
+    """Tokens per thought, of a policy that thinks."""
 
     def measure(self, name: MeasureName) -> Measure:
         """The measure of that name."""
@@ -205,6 +215,21 @@ class Snapshot(Frozen):
         return sum(masses) / len(masses) if masses else None
 
     @cached_property
+    def thinks(self) -> bool:
+        """Whether the policy thought before it answered."""
+        return any(r.thought is not None for r in self.responses)
+
+    @cached_property
+    def unfinished_thoughts(self) -> int | None:
+        """Responses without an answer, because the thought did not end; None if the policy does not think."""
+        return sum(r.unfinished_thought for r in self.responses) if self.thinks else None
+
+    @cached_property
+    def thought_tokens(self) -> Measure | None:
+        """Mean number of tokens per thought; None if the policy does not think."""
+        return self._mean(lambda r: float(r.thought_tokens)) if self.thinks else None
+
+    @cached_property
     def judge_agreement(self) -> float | None:
         """Spearman's rank correlation of judge and held-out measure over responses; None if undefined."""
         pairs = [
@@ -266,6 +291,8 @@ class Snapshot(Frozen):
             heldout_failures=self.heldout_failures,
             choice_mass=self.choice_mass,
             judge_agreement=self.judge_agreement,
+            unfinished_thoughts=self.unfinished_thoughts,
+            thought_tokens=self.thought_tokens,
         )
 
     def _mean_log_probs(self) -> list[float | None]:

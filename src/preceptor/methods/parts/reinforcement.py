@@ -21,20 +21,29 @@ from preceptor.training.rl.rewards import (
 from preceptor.training.rl.sampling import Sampler
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
+from preceptor.training.thinking_settings import PolicyThinking
 
 FEEDBACK = "feedback"
 """The name of the AI feedback among several sources of reward."""
 
 
 def whole_reward(
-    feedback: RewardSource, functions: RewardFunctionSettings, processing: RewardProcessing
+    feedback: RewardSource,
+    functions: RewardFunctionSettings,
+    processing: RewardProcessing,
+    thinking: PolicyThinking | None = None,
 ) -> RewardSource:
-    """The training reward: AI feedback plus the functions that the recipe names, summed and processed."""
+    """The training reward: AI feedback plus the functions that the recipe names, summed and processed.
+
+    Args:
+        thinking: of a policy that thinks, whose unfinished thoughts are rewarded by the settings alone.
+    """
     parts = [(feedback, functions.feedback_weight)] if functions.feedback_weight else []
     parts += [(CallableReward(load_reward_function(name), name), weight) for name, weight in functions.weighted]
     names = [FEEDBACK] * bool(functions.feedback_weight) + [name.rpartition(":")[2] for name in functions.functions]
     alone = not functions.functions and functions.feedback_weight == 1.0 and functions.aggregation == "sum"
-    return PostProcessed(feedback if alone else WeightedReward(parts, names, functions.aggregation), processing)
+    whole = feedback if alone else WeightedReward(parts, names, functions.aggregation)
+    return PostProcessed(whole, processing, thinking)
 
 
 def train_by_rl(
@@ -77,9 +86,12 @@ def train_by_rl(
                 processes=session.processes,
                 on_step=on_step,
             )
+        budget = policy.format.budget(settings.max_new_tokens)
+        most = settings.max_new_tokens if budget is None else budget.whole
+        algorithm = make_algorithm(settings.model_copy(update={"max_new_tokens": most}))
         return train(
             policy,
-            Updater(policy, make_algorithm(settings), settings, session.processes),
+            Updater(policy, algorithm, settings, session.processes),
             rewards,
             prompts,
             settings,

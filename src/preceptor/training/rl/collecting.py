@@ -10,7 +10,7 @@ from preceptor.core.types import Prompt
 from preceptor.environments.outcomes import episode_means
 from preceptor.training.policy import ResponseGroup
 from preceptor.training.processes import Processes
-from preceptor.training.rl.facts import SourceFacts, UpdateFacts
+from preceptor.training.rl.facts import SourceFacts, UpdateFacts, thought_facts
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.rewards import NoRewardsError, PostProcessed, Rewarded, Rewards, RewardSource, TurnScores
 from preceptor.training.rl.rewards.source import all_equal, known_of
@@ -49,6 +49,7 @@ class Collected:
             discarded_tokens=self.discarded_tokens,
             episodes=episode_means([episode for group in self.groups_P for episode in group.episodes])
             | {name: n for of in self.turns.values() if of.failed_PG for name, n in of.counts().items()},
+            thoughts=thought_facts([response for group in self.groups_P for response in group.responses]),
             sources={name: SourceFacts.of(rewards) for name, rewards in self.by_source.items()},
         )
 

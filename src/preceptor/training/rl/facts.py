@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, pstdev
 
+from preceptor.core.types import Rollout
 from preceptor.training.rl.rewards.source import all_equal, known_of
 
 
@@ -29,6 +30,17 @@ class SourceFacts:
             abstained=sum(map(len, rewards_PG)) - len(there),
             equal_groups=sum(map(all_equal, rewards_PG)),
         )
+
+
+def thought_facts(responses: Sequence[Rollout]) -> dict[str, float]:
+    """The facts of thoughts; none if no response has one."""
+    if all(response.thought is None for response in responses):
+        return {}
+    return {
+        "unfinished_thoughts": float(sum(response.unfinished_thought for response in responses)),
+        "thought_tokens": fmean(response.thought_tokens for response in responses),
+        "answer_tokens": fmean(response.answer_tokens for response in responses),
+    }
 
 
 @dataclass(frozen=True)
@@ -69,11 +81,17 @@ class UpdateFacts:
     """Of each source of reward, where there are several."""
     episodes: Mapping[str, float] = field(default_factory=dict[str, float])
     """What an agent's episodes were like; see `episode_means`."""
+    thoughts: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Of a policy that thinks: `unfinished_thoughts`, a count, and `thought_tokens` and `answer_tokens`, means over
+    responses. An answer that there is not has no tokens."""
 
     def numbers(self) -> dict[str, float | None]:
-        """The facts by name, those of sources as `sources/NAME/FACT`, those of episodes as `episodes/FACT`."""
+        """The facts by name, those of sources as `sources/NAME/FACT`, those of episodes as `episodes/FACT`, those
+        of thoughts as they are.
+        """
         facts = asdict(self)
         sources: dict[str, dict[str, float | None]] = facts.pop("sources")
         episodes: dict[str, float] = facts.pop("episodes")
+        thoughts: dict[str, float] = facts.pop("thoughts")
         of_sources = {f"sources/{name}/{fact}": n for name, of in sources.items() for fact, n in of.items()}
-        return facts | of_sources | {f"episodes/{fact}": n for fact, n in episodes.items()}
+        return facts | thoughts | of_sources | {f"episodes/{fact}": n for fact, n in episodes.items()}

@@ -63,6 +63,12 @@ class _Run:
     loss: float | None = None
     """Of the step, where the trainer's own loss is another with the same gradient."""
 
+    @property
+    def most(self) -> int:
+        """Most tokens of a response, its thought included."""
+        budget = self.policy.format.budget(self.settings.max_new_tokens)
+        return self.settings.max_new_tokens if budget is None else budget.whole
+
 
 class _OursOnTrl(Quiet):
     """What both trainers do as the native engine does: the order of prompts, their tokens, the schedule, random numbers
@@ -92,11 +98,25 @@ class _OursOnTrl(Quiet):
             trainer._created_lr_scheduler = True
         return trainer.lr_scheduler
 
+    def _generate_single_turn(self, *args: Any, **more: Any) -> Any:
+        """Samples; thoughts and answers are cut at their limits, which TRL does not know."""
+        sampled = super()._generate_single_turn(*args, **more)  # type: ignore[misc]
+        budget = self.run.policy.format.budget(self.run.settings.max_new_tokens)
+        if budget is None:
+            return sampled
+        if not isinstance(sampled, tuple):
+            return [list(budget.cut(ids)) for ids in sampled]
+        given: tuple[list[list[int]], list[list[float]] | None] = sampled  # GRPO's have log-probabilities from vLLM
+        kept = [list(budget.cut(ids)) for ids in given[0]]
+        if given[1] is None:
+            return kept, None
+        return kept, [log_probs[: len(ids)] for ids, log_probs in zip(kept, given[1], strict=True)]
+
     def _generate(self, prompts: list[str]) -> Any:
         began = time.perf_counter()
         trainer: Any = self
         try:
-            with _told(trainer.accelerator.unwrap_model(trainer.model), self.run.settings.max_new_tokens):
+            with _told(trainer.accelerator.unwrap_model(trainer.model), self.run.most):
                 generated = super()._generate(prompts)  # type: ignore[misc]
         except RuntimeError as error:
             if "probability tensor" not in str(error):
@@ -306,7 +326,7 @@ def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps:
         "steps_per_generation": settings.minibatches * settings.gradient_accumulation_steps,
         "num_iterations": settings.epochs_per_batch,
         "num_generations": settings.group_size,
-        "max_completion_length": settings.max_new_tokens,
+        "max_completion_length": run.most,
         "temperature": settings.temperature,
         "epsilon": settings.clip_range,
         "beta": 0.0 if tuning.method == "full" else settings.kl_coefficient,  # `_with_reference` sets it

@@ -8,9 +8,11 @@ from itertools import compress
 from statistics import fmean, pstdev, stdev
 from typing import TYPE_CHECKING, TypeAlias
 
+from preceptor.core.types import Rollout
 from preceptor.training.rl.reward_settings import Aggregation, RewardProcessing, Strip
 from preceptor.training.rl.rewards.source import NO_VARIATION, NoRewardsError, RewardSource, all_equal, known, known_of
 from preceptor.training.rl.rewards.turns import TurnRewardSource, TurnScores
+from preceptor.training.thinking_settings import PolicyThinking
 
 if TYPE_CHECKING:
     from preceptor.training.policy import ResponseGroup
@@ -95,13 +97,21 @@ class PostProcessed:
     """Another source's rewards after post-processing, in the order given by `RewardProcessing`.
 
     If texts are stripped, the source judges the stripped texts, and a response of which nothing is left abstains
-    without being judged; with `strip = "none"` texts are judged unchanged. The penalty counts the sampled tokens.
-    Whitening uses all rewards of the step and their population standard deviation.
+    without being judged; with `strip = "none"` texts are judged unchanged. The penalty counts the sampled tokens of the
+    answer. Whitening uses all rewards of the step and their population standard deviation.
+
+    A response whose thought is unfinished is not judged: it gets what `thinking` says.
+
+    Args:
+        thinking: of a policy that thinks.
     """
 
-    def __init__(self, source: RewardSource, settings: RewardProcessing) -> None:
+    def __init__(
+        self, source: RewardSource, settings: RewardProcessing, thinking: PolicyThinking | None = None
+    ) -> None:
         self._source = source
         self._settings = settings
+        self._thinking = thinking or PolicyThinking()
 
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> Rewards:
         """The processed rewards, P × G.
@@ -117,7 +127,7 @@ class PostProcessed:
         """
         judged = self._judged(groups_P)
         rewards = [
-            [self._processed(reward, response.tokens) for reward, response in zip(row, group.responses, strict=True)]
+            [self._processed(reward, response) for reward, response in zip(row, group.responses, strict=True)]
             for row, group in zip(judged.rewards_PG, groups_P, strict=True)
         ]
         return replace(judged, rewards_PG=rewards)
@@ -131,26 +141,35 @@ class PostProcessed:
         return self._settings.describe()
 
     def _judged(self, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
-        """The source's rewards of the stripped responses; None where nothing is left."""
-        if self._settings.strip == "none":
+        """The source's rewards of the responses as it sees them; None where there is nothing to see."""
+        texts_PG = [[self._seen(response) for response in group.responses] for group in groups_P]
+        if all(r.text == t for group, row in zip(groups_P, texts_PG, strict=True) for r, t in _both(group, row)):
             return rewarded(self._source, groups_P)
-        texts_PG = [[stripped(r.text, self._settings.strip) for r in group.responses] for group in groups_P]
-        kept = [_with_texts(group, texts) for group, texts in zip(groups_P, texts_PG, strict=True) if any(texts)]
-        if not kept:
-            raise NoRewardsError(
-                "nothing is left of any response of a step after stripping; the policy answers nothing"
-            )
-        judged = rewarded(self._source, kept)
+        kept = [
+            _with_texts(group, row) for group, row in zip(groups_P, texts_PG, strict=True) if row != [None] * len(row)
+        ]
+        if not kept and self._thinking.penalty is None:
+            raise NoRewardsError(_nothing_left(groups_P))
+        judged = rewarded(self._source, kept) if kept else Rewarded([])
         by_source = {name: _at_their_places(rewards, texts_PG) for name, rewards in judged.by_source.items()}
         turns = {name: _turns_at_their_places(scores, texts_PG) for name, scores in judged.turns.items()}
         return Rewarded(_at_their_places(judged.rewards_PG, texts_PG), by_source, turns)
 
-    def _processed(self, reward: float | None, tokens: int) -> float | None:
+    def _seen(self, response: Rollout) -> str | None:
+        """The text that the source sees; None if it is not asked."""
+        text = stripped(response.text, self._settings.strip)
+        if response.unfinished_thought or (not text and self._settings.strip != "none"):
+            return None
+        return with_thought(response.thought, text) if self._thinking.judge_sees_thought else text
+
+    def _processed(self, reward: float | None, response: Rollout) -> float | None:
+        if response.unfinished_thought:
+            return self._thinking.penalty
         number, limit = known(reward), self._settings.clip
         if number is None:
             return None
         clipped = number if limit is None else min(max(number, -limit), limit)
-        return clipped - self._settings.length_penalty * tokens
+        return clipped - self._settings.length_penalty * response.answer_tokens
 
 
 def rewarded(source: RewardSource, groups_P: "Sequence[ResponseGroup]") -> Rewarded:
@@ -170,6 +189,11 @@ def stripped(text: str, what: Strip) -> str:
     if what == "none":
         return text
     return text.rstrip() if what == "spaces" else _PERIODS_AND_SPACES.sub("", text)
+
+
+def with_thought(thought: str | None, answer: str) -> str:
+    """An answer with the thought before it, for those who see both."""
+    return answer if thought is None else f"<think>\n{thought}\n</think>\n\n{answer}"
 
 
 def whitened(rewards_PG: Sequence[Sequence[float | None]]) -> list[list[float | None]]:
@@ -195,24 +219,42 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return [name if (n := names[:place].count(name)) == 0 else f"{name} {n + 1}" for place, name in enumerate(names)]
 
 
-def _at_their_places(rewards: Rewards, texts_PG: Sequence[Sequence[str]]) -> Rewards:
+def _at_their_places(rewards: Rewards, texts_PG: Sequence[Sequence[str | None]]) -> Rewards:
     """The rewards of the responses that have a text, and None for the others."""
     remaining = iter([reward for row in rewards for reward in row])
-    return [[next(remaining) if text else None for text in texts] for texts in texts_PG]
+    return [[None if text is None else next(remaining) for text in texts] for texts in texts_PG]
 
 
-def _turns_at_their_places(scores: TurnScores, texts_PG: Sequence[Sequence[str]]) -> TurnScores:
+def _turns_at_their_places(scores: TurnScores, texts_PG: Sequence[Sequence[str | None]]) -> TurnScores:
     """The scores of turns; none where nothing is left of a response."""
     remaining = iter([turns for row in scores.scores_PGK for turns in row])
     failed = iter([each for row in scores.failed_PG for each in row])
+    kept_PG = [[text is not None for text in texts] for texts in texts_PG]
     return replace(
         scores,
-        scores_PGK=[[next(remaining) if text else [] for text in texts] for texts in texts_PG],
-        failed_PG=[[next(failed) if text else None for text in texts] for texts in texts_PG if scores.failed_PG],
+        scores_PGK=[[next(remaining) if kept else [] for kept in row] for row in kept_PG],
+        failed_PG=[[next(failed) if kept else None for kept in row] for row in kept_PG if scores.failed_PG],
     )
 
 
-def _with_texts(group: "ResponseGroup", texts: Sequence[str]) -> "ResponseGroup":
+def _with_texts(group: "ResponseGroup", texts: Sequence[str | None]) -> "ResponseGroup":
     """The group with these texts; responses without one are left out."""
-    responses = [r.model_copy(update={"text": t}) for r, t in zip(group.responses, texts, strict=True) if t]
-    return replace(group, responses=tuple(responses), tokens=group.tokens.only(texts))
+    responses = [r.model_copy(update={"text": text}) for r, text in _both(group, texts) if text is not None]
+    kept = [text is not None for text in texts]
+    episodes = tuple(compress(group.episodes, kept))
+    return replace(group, responses=tuple(responses), tokens=group.tokens.only(kept), episodes=episodes)
+
+
+def _both(group: "ResponseGroup", texts: Sequence[str | None]) -> list[tuple[Rollout, str | None]]:
+    return list(zip(group.responses, texts, strict=True))
+
+
+def _nothing_left(groups_P: "Sequence[ResponseGroup]") -> str:
+    """Why no response of a step is judged."""
+    unfinished = [response.unfinished_thought for group in groups_P for response in group.responses]
+    if all(unfinished):
+        return (
+            f"none of the {len(unfinished)} thoughts of a step ended within its limit, so there is no answer to judge; "
+            "raise thinking.tokens, or give such responses a reward by thinking.unfinished_reward"
+        )
+    return "nothing is left of any response of a step after stripping; the policy answers nothing"

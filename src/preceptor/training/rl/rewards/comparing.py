@@ -107,7 +107,8 @@ class GroupReward:
 
 class AgainstReference:
     """Rewards a response for winning against a response of the reference policy to the same prompt. With p the judge's
-    preference for it, `expectation` is 2 p - 1 and `log_odds` is logit p. A response whose comparison failed abstains.
+    preference for it, `expectation` is 2 p - 1 and `log_odds` is logit p. A response whose comparison failed abstains,
+    and so does a group whose opponent did not finish its thought.
     """
 
     def __init__(self, judge: PreferenceJudge, kind: RewardKind, opponents: Opponents) -> None:
@@ -118,11 +119,18 @@ class AgainstReference:
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[list[float | None]]:
         """The rewards of all groups, P × G; the judge is asked about all of them at once.
 
-        Raises: NoRewardsError when the judge failed on every comparison.
+        Raises: NoRewardsError when the judge failed on every comparison, and when there is no opponent at all.
         """
         matches = list(zip(groups_P, self._opponents(groups_P), strict=True))
-        pairs = [comparison_of(group.prompt, r, opponent) for group, opponent in matches for r in group.responses]
-        preferred = _preferences(self._judge, pairs)
+        met = [match for match in matches if not match[1].unfinished_thought]
+        if not met:
+            raise NoRewardsError("none of the reference's thoughts ended within its limit; raise thinking.tokens")
+        pairs = [comparison_of(group.prompt, r, opponent) for group, opponent in met for r in group.responses]
+        asked = _preferences(self._judge, pairs)
+
+        def preferred(prompt: Prompt, one: Response, opponent: Response) -> float | None:
+            return None if opponent.unfinished_thought else asked(prompt, one, opponent)
+
         preferences = [[preferred(group.prompt, r, opponent) for r in group.responses] for group, opponent in matches]
         return [[None if p is None else _worth(p, self._kind) for p in row] for row in preferences]
 
