@@ -145,7 +145,7 @@ def test_nobody_wins_against_an_opponent_without_an_answer() -> None:
 def test_unfinished_thoughts_and_lengths_are_counted() -> None:
     listed = [response for each in GROUPS for response in each.responses]
     # 9 + 5 + 7 + 3 tokens, of which 6 + 5 + 7 + 0 are thoughts.
-    assert thought_facts(listed) == {"unfinished_thoughts": 2.0, "thought_tokens": 4.5, "answer_tokens": 1.5}
+    assert thought_facts(listed) == {"unfinished": 2.0, "tokens": 4.5, "answer_tokens": 1.5}
     assert thought_facts([said("four")]) == {}
 
 

@@ -37,8 +37,8 @@ def thought_facts(responses: Sequence[Rollout]) -> dict[str, float]:
     if all(response.thought is None for response in responses):
         return {}
     return {
-        "unfinished_thoughts": float(sum(response.unfinished_thought for response in responses)),
-        "thought_tokens": fmean(response.thought_tokens for response in responses),
+        "unfinished": float(sum(response.unfinished_thought for response in responses)),
+        "tokens": fmean(response.thought_tokens for response in responses),
         "answer_tokens": fmean(response.answer_tokens for response in responses),
     }
 
@@ -82,16 +82,17 @@ class UpdateFacts:
     episodes: Mapping[str, float] = field(default_factory=dict[str, float])
     """What an agent's episodes were like; see `episode_means`."""
     thoughts: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Of a policy that thinks: `unfinished_thoughts`, a count, and `thought_tokens` and `answer_tokens`, means over
-    responses. An answer that there is not has no tokens."""
+    """Of a policy that thinks: how many thoughts are `unfinished`, and means over responses of their `tokens` and of
+    `answer_tokens`; an answer that there is not has 0."""
 
     def numbers(self) -> dict[str, float | None]:
         """The facts by name, those of sources as `sources/NAME/FACT`, those of episodes as `episodes/FACT`, those
-        of thoughts as they are.
+        of thoughts as `thoughts/FACT`.
         """
         facts = asdict(self)
         sources: dict[str, dict[str, float | None]] = facts.pop("sources")
         episodes: dict[str, float] = facts.pop("episodes")
         thoughts: dict[str, float] = facts.pop("thoughts")
         of_sources = {f"sources/{name}/{fact}": n for name, of in sources.items() for fact, n in of.items()}
-        return facts | thoughts | of_sources | {f"episodes/{fact}": n for fact, n in episodes.items()}
+        of_episodes = {f"episodes/{fact}": n for fact, n in episodes.items()}
+        return facts | of_sources | of_episodes | {f"thoughts/{fact}": n for fact, n in thoughts.items()}

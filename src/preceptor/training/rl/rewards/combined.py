@@ -55,7 +55,7 @@ class WeightedReward:
         if not parts:
             raise ValueError("a weighted reward needs at least one source")
         self._parts = list(parts)
-        self._names = _distinct(names or [f"source {place}" for place in range(1, len(parts) + 1)])
+        self.names = _distinct(names or [f"source {place}" for place in range(1, len(parts) + 1)])
         self._aggregation: Aggregation = aggregation
 
     def __call__(self, groups_P: "Sequence[ResponseGroup]") -> Rewards:
@@ -78,7 +78,7 @@ class WeightedReward:
             siblings = ", as has a sibling" if self._aggregation == "normalize_then_sum" else ""
             raise NoRewardsError(f"no response of a step has a reward from {wanted}{siblings}")
         turns = {name: scores for of_source in asked for name, scores in of_source.turns.items()}
-        return Rewarded(sums, dict(zip(self._names, by_source, strict=True)), turns)
+        return Rewarded(sums, dict(zip(self.names, by_source, strict=True)), turns)
 
     def _summed(self, rewards_SG: Sequence[Sequence[float | None]]) -> list[float | None]:
         """The sums of one group, from each source's rewards."""
@@ -150,10 +150,15 @@ class PostProcessed:
         ]
         if not kept and self._thinking.penalty is None:
             raise NoRewardsError(_nothing_left(groups_P))
-        judged = rewarded(self._source, kept) if kept else Rewarded([])
+        judged = rewarded(self._source, kept) if kept else self._unasked()
         by_source = {name: _at_their_places(rewards, texts_PG) for name, rewards in judged.by_source.items()}
         turns = {name: _turns_at_their_places(scores, texts_PG) for name, scores in judged.turns.items()}
         return Rewarded(_at_their_places(judged.rewards_PG, texts_PG), by_source, turns)
+
+    def _unasked(self) -> Rewarded:
+        """What a source says of no response."""
+        names = self._source.names if isinstance(self._source, WeightedReward) else ()
+        return Rewarded([], {name: [] for name in names})
 
     def _seen(self, response: Rollout) -> str | None:
         """The text that the source sees; None if it is not asked."""
