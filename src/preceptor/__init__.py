@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
     from preceptor.results.rubrics import RubricAuditResult, RubricsPlan, RubricsResult, RubricWritingSettings
-    from preceptor.results.shipped import InitResult, ModelsResult, RecipesResult
+    from preceptor.results.shipped import EngineConfig, InitResult, ModelsResult, RecipesResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult, load_run
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from preceptor.tasks.candidates import Answering, Sampling
     from preceptor.tasks.cohort import cohort
     from preceptor.tasks.compare.compare import compare
+    from preceptor.tasks.engine_config import engine_config
     from preceptor.tasks.estimate import estimate
     from preceptor.tasks.evaluate.evaluate import evaluate
     from preceptor.tasks.init import init
@@ -94,6 +95,7 @@ __all__ = [
     "ComparisonResult",
     "Connection",
     "Constitution",
+    "EngineConfig",
     "Environment",
     "EnvironmentPool",
     "Episode",
@@ -146,6 +148,7 @@ __all__ = [
     "cohort",
     "compare",
     "dump_recipe",
+    "engine_config",
     "environment_rows",
     "estimate",
     "evaluate",
@@ -211,7 +214,7 @@ _PLACES = {
     "results.revision": "RevisionResult",
     "results.reward_model": "RewardModelResult",
     "results.rubrics": "RubricAuditResult RubricWritingSettings RubricsPlan RubricsResult",
-    "results.shipped": "InitResult ModelsResult RecipesResult",
+    "results.shipped": "EngineConfig InitResult ModelsResult RecipesResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
     "runs.result": "RunResult load_run",
@@ -224,6 +227,7 @@ _PLACES = {
     "tasks.candidates": "Answering Sampling",
     "tasks.cohort": "cohort",
     "tasks.compare.compare": "compare",
+    "tasks.engine_config": "engine_config",
     "tasks.estimate": "estimate",
     "tasks.evaluate.evaluate": "evaluate",
     "tasks.init": "init",

@@ -85,12 +85,12 @@ def commands(group: object) -> dict[str, Any]:
 
 
 COMMANDS = commands(get_command(app))
-GROUPS = ("train", "rubrics")
+GROUPS = ("train", "rubrics", "engine")
 SUBCOMMANDS = [[group, name] for group in GROUPS for name in commands(COMMANDS[group])]
 PANELS = {
     "Start": ["init"],
     "Judge": ["label", "audit", "agreement", "estimate", "rubrics"],
-    "Train": ["run", "arms", "revise", "train"],
+    "Train": ["run", "arms", "revise", "train", "engine"],
     "Evaluate": ["evaluate", "sweep", "compare", "trajectories"],
     "People": ["studio"],
     "Serve": ["serve"],

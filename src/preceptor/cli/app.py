@@ -18,6 +18,7 @@ from preceptor.cli import (
     audit,
     cohort,
     compare,
+    engine,
     estimate,
     evaluate,
     init,
@@ -121,6 +122,7 @@ for _panel, _commands in PANELS.items():
         app.command(_command.__name__, cls=Command, rich_help_panel=_panel)(_command)
 app.add_typer(rubrics.rubrics, name="rubrics", rich_help_panel="Judge")
 app.add_typer(train.train, name="train", rich_help_panel="Train")
+app.add_typer(engine.engine, name="engine", rich_help_panel="Train")
 
 
 def main(commands: Callable[..., Any] = app) -> None:

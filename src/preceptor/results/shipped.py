@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from preceptor.core.types import Frozen
+from preceptor.core.types import Frozen, JsonObject
 from preceptor.display.table import Table, pairs
 from preceptor.results.base import Tabular
 
@@ -57,3 +57,22 @@ class InitResult(Frozen):
     def __str__(self) -> str:
         steps = "\n".join(f"  {command}" for command in self.commands)
         return f"{', '.join(self.files)} are in {self.folder}. Run these commands there:\n{steps}"
+
+
+class EngineConfig(Frozen):
+    """A configuration of accelerate for the TRL engine."""
+
+    values: JsonObject
+    """What it says."""
+    text: str
+    """The same as YAML."""
+    file: Path | None
+    """Where it was written."""
+    notes: tuple[str, ...]
+    """What the machine that trains needs."""
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return "\n".join([self.text.rstrip(), *(f"# {note}" for note in self.notes)])
+        launch = f"accelerate launch --config_file {self.file} -m preceptor run RECIPE --set engine.name=trl"
+        return "\n".join([f"{self.file} is written. To train with it:", f"  {launch}", *self.notes])
