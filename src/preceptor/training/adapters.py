@@ -70,10 +70,13 @@ def adapted(model: Any, config: LoraConfig, seed: int) -> Any:
 class PlainLinear(Linear):
     """peft's adapter of a linear layer, for plain LoRA without dropout, with fewer passes over memory."""
 
+    divided = False
+    """Whether the weights are divided among processes: then each is there only while peft calls its own layer."""
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """... × inputs to ... × outputs."""
         base = self.get_base_layer()
-        if self.disable_adapters or self.merged or type(base) is not torch.nn.Linear:
+        if self.divided or self.disable_adapters or self.merged or type(base) is not torch.nn.Linear:
             return super().forward(x, *args, **kwargs)
         [name] = self.active_adapters
         weights = (base.weight, base.bias, self.lora_A[name].weight, self.lora_B[name].weight)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
 from transformers import TrainingArguments
 from transformers.utils import logging
 
@@ -87,8 +88,7 @@ def made(config: type[Arguments], arguments: Mapping[str, Any], passed_on: JsonO
 
     Raises: UsageError with TRL's words for a value that its class refuses.
     """
-    # An earlier training in this process may have had another precision, which accelerate would keep.
-    AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
+    _forget_earlier_training()
     whole_table: dict[str, Any] = {**arguments, **passed_on}
     with refusals(), quietly():
         whole = config(**whole_table)
@@ -107,6 +107,16 @@ def refusals() -> Generator[None]:
         yield
     except (ValueError, NotImplementedError, ImportError) as error:
         raise UsageError(f'engine.name = "trl": TRL refuses these settings: {error}') from error
+
+
+def _forget_earlier_training() -> None:
+    """An earlier training in this process may have had another precision, which accelerate would keep. It would also
+    divide no second model: it asks for FSDP only processes that it has not marked so yet.
+    """
+    AcceleratorState._reset_state(reset_partial_state=False)  # pyright: ignore[reportPrivateUsage]
+    processes = PartialState()
+    if processes.distributed_type == DistributedType.FSDP:
+        processes.distributed_type = DistributedType.MULTI_GPU
 
 
 @contextmanager

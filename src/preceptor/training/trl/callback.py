@@ -23,6 +23,7 @@ from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 from preceptor.training.steps import Checkpointing, row_of
 from preceptor.training.trl.arguments import drop_older, newest_checkpoint, quietly, seal
+from preceptor.training.trl.divided import bring, check_trained
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -102,6 +103,7 @@ class StepsOnTrl(TrainerCallback, Generic[Facts]):
         self._on_step = on_step
         self._lower = lower
         self._logs: list[Logs] = []
+        self._trained: Any = None
 
     @property
     def work(self) -> Path:
@@ -116,6 +118,8 @@ class StepsOnTrl(TrainerCallback, Generic[Facts]):
 
         Returns: the number of finished steps.
         """
+        self._trained = trainer.model
+        check_trained(self._trained, self._policy, self._processes)
         trainer.remove_callback(PrinterCallback)
         newest = self._processes.on_main(self._newest)
         try:
@@ -140,6 +144,7 @@ class StepsOnTrl(TrainerCallback, Generic[Facts]):
     ) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Looks at the policy before training, or where a restart finds the run."""
         self._policy.step = state.global_step // self._updates
+        bring(self._trained, self._policy, self._processes)
         if not self._look() or self._policy.step == self._steps:
             raise _EnoughError
 
@@ -174,6 +179,7 @@ class StepsOnTrl(TrainerCallback, Generic[Facts]):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Seals the trainer's state once every process has written its part, and looks at the policy."""
         self._processes.gather([self._processes.index])
+        bring(self._trained, self._policy, self._processes)
         self._processes.on_main(self._save)
         self._processes.on_main(lambda: seal(self.work / f"checkpoint-{state.global_step}"))
         if not self._look():

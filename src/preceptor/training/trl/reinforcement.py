@@ -38,6 +38,7 @@ from preceptor.training.steps import Checkpointing
 from preceptor.training.trl.arguments import Quiet, common_arguments, made, quietly, refusals
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
 from preceptor.training.trl.checks import trl_loss
+from preceptor.training.trl.divided import divides, model_to_train
 from preceptor.training.trl.online_dpo import pair_advantages
 from preceptor.training.trl.rewards import StepRewards
 from preceptor.training.trl.settings import EngineSettings
@@ -350,10 +351,11 @@ def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps:
 def _trainer(run: _Run, arguments: Any, rewards: StepRewards, steps: StepsOnTrl[UpdateFacts]) -> Any:
     """TRL's trainer for the policy's own model, with the policy's base as its reference."""
     policy, settings = run.policy, run.settings
+    model = model_to_train(policy, run.processes)
     kind: Any = {"rloo": RlooOnTrl, "online_dpo": OnlineDpoOnTrl, "grpo": GrpoOnTrl}[settings.algorithm]
     with refusals(), quietly():
         trainer = kind(
-            model=policy.model,
+            model=model,
             reward_funcs=[rewards],
             args=arguments,
             train_dataset=Dataset.from_list([{"prompt": prompt.id} for prompt in run.order]),
@@ -361,12 +363,14 @@ def _trainer(run: _Run, arguments: Any, rewards: StepRewards, steps: StepsOnTrl[
             callbacks=[steps],
         )
     trainer.run = run
-    if hasattr(policy.model, "peft_config"):
-        policy.model.delete_adapter("ref")  # a copy of the new adapters: TRL's reference is now the base itself
+    if hasattr(model, "peft_config"):
+        model.delete_adapter("ref")  # a copy of the new adapters: TRL's reference is now the base itself
     else:
         add_fused_lm_head(policy.base.model, temperature=settings.temperature)
         trainer.beta = settings.kl_coefficient
-        trainer.ref_model = trainer.accelerator.prepare_model(policy.base.model, evaluation_mode=True)
+        whole = divides(run.processes)  # the reference is measured with, so it is not divided
+        prepare = trainer.accelerator.prepare_model
+        trainer.ref_model = policy.base.model if whole else prepare(policy.base.model, evaluation_mode=True)
     trainer.eos_token_ids = policy.base.eos_ids
     if not trainer.use_vllm:
         trainer.generation_config.eos_token_id = trainer.eos_token_ids
