@@ -19,7 +19,7 @@ from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.best_of_n_rows import best_of_n_rows
 from preceptor.store.files import read_rows
-from small import JUDGE, RL, Told, demonstrations, known, people, shared
+from small import JUDGE, RL, WORDS, Told, demonstrations, known, people, shared
 
 CANDIDATES = ["preferences.max_new_tokens=6"]
 REWARD_MODEL = ["reward_model.batch_size=4", "reward_model.epochs=1", "reward_model.held_out_share=0.3"]
@@ -94,6 +94,33 @@ def test_rlhf_has_no_judge_anywhere(run: Runner, tmp_path: Path) -> None:
     card = (directory.best / "README.md").read_text()
     assert "People had compared responses." in card
     assert "Judge:" not in card
+
+
+def test_trajectories_that_a_judge_labelled_are_learned_by_dpo(run: Runner, tmp_path: Path) -> None:
+    path = tmp_path / "labelled.jsonl"
+    call = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "look", "arguments": "{}"}}]}
+    acted = [call, {"role": "tool", "tool_call_id": "1", "content": "no"}, {"role": "assistant", "content": "done"}]
+    rows = [
+        {
+            "prompt": f"{verb} {word}",
+            "chosen": acted,
+            "rejected": [{"role": "assistant", "content": word}],
+            "p_chosen": 0.9,
+        }
+        for verb in ("Name", "Say")
+        for word in WORDS
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = ["preferences.ai=false", f'preferences.labelled=["{path}"]']
+    directory, summary, _ = run("dpo", *files, "dpo.batch_size=16", "dpo.epochs=1", "evaluation.checkpoint_every=100")
+    preferences = known(summary.preferences)
+    assert preferences.by_source == {"ai": preferences.pairs}
+    assert preferences.left_out == {"its prompt is held out": summary.prompts.held_out}
+    assert "labelled preferences" in json.loads((directory.path / "inputs.json").read_text())
+    metrics: list[dict[str, Any]] = read_rows(directory.path / "metrics.jsonl")
+    assert sum(row["pairs"] for row in metrics) == preferences.pairs
+    assert metrics[0]["chosen_log_prob"] < metrics[0]["rejected_log_prob"]
+    assert "A judge had compared responses before the run." in (directory.best / "README.md").read_text()
 
 
 def test_people_and_judge_together_and_several_reward_models(run: Runner, tmp_path: Path) -> None:

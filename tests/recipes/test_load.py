@@ -141,6 +141,13 @@ def test_ai_preferences_always_have_a_judge_and_human_ones_only_if_it_is_named()
     assert load_recipe("rlhf", ["judge.constitution=helpful"]).training_judge is not None
 
 
+def test_labelled_preferences_are_in_a_recipe_only_if_they_are_named() -> None:
+    assert "labelled" not in dump_recipe(load_recipe("dpo"))
+    recipe = load_recipe("dpo", ["preferences.ai=false", 'preferences.labelled=["l.jsonl"]'])
+    assert recipe.labelled_preferences == ("l.jsonl",)
+    assert '"l.jsonl"' in dump_recipe(recipe)
+
+
 def test_a_scale_leaves_optional_tables_out_and_overrides_come_after_it() -> None:
     assert load_recipe("dpo", scale="tiny").sft_first is None
     recipe = load_recipe("dpo", ["sft.epochs=2", "dpo.batch_size=3"], scale="tiny")

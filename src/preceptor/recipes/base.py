@@ -174,6 +174,12 @@ class Recipe(Frozen):
         return () if table is None else table.human
 
     @property
+    def labelled_preferences(self) -> tuple[str, ...]:
+        """Datasets of comparisons that a judge labelled before the run."""
+        table = self.table(PreferenceSettings)
+        return () if table is None else table.labelled
+
+    @property
     def reward_functions(self) -> tuple[str, ...]:
         """Functions that add to the reward."""
         table = self.table(RewardFunctionSettings)

@@ -43,7 +43,7 @@ class DpoRecipe(Recipe):
     def check_trl(self, rl: RLSettings | None) -> None:
         """Raises: UsageError saying what the TRL engine cannot do."""
         table = self.preferences
-        sources = ((table.ai, table.ai_weight), (bool(table.human), table.human_weight))
+        sources = ((table.ai or bool(table.labelled), table.ai_weight), (bool(table.human), table.human_weight))
         check_dpo(self.engine, self.dpo, [weight for there, weight in sources if there])
 
     def describe(self, summary: "RunSummary") -> Iterator[str]:

@@ -251,6 +251,8 @@ class PreferenceSettings(Frozen):
     """Sample candidates for the training prompts and let the judge compare them."""
     human: tuple[RowsName, ...] = ()
     """Datasets of comparisons that people labelled, or packaged sets."""
+    labelled: tuple[RowsName, ...] = Field(default=(), exclude_if=lambda names: not names)
+    """Datasets of comparisons that a judge has labelled, as `preceptor label` writes them."""
     ai_weight: Weight = 1.0
     """Weight of every AI label in the loss."""
     human_weight: Weight = 1.0
@@ -273,13 +275,15 @@ class PreferenceSettings(Frozen):
                 f"The policy answered each training prompt {self.samples_per_prompt} times and a judge compared the "
                 "answers."
             )
+        if self.labelled:
+            yield "A judge had compared responses before the run."
         if self.human:
-            yield f"{'People' if not self.ai else 'People, too,'} had compared responses."
+            yield f"{'People, too,' if self.ai or self.labelled else 'People'} had compared responses."
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> "PreferenceSettings":
-        if not self.ai and not self.human:
-            raise ValueError("there are no preferences: set ai = true, or name files in human")
+        if not self.ai and not self.human and not self.labelled:
+            raise ValueError("there are no preferences: set ai = true, or name files in human or labelled")
         return self
 
 

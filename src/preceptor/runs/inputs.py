@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from preceptor.backends.names import ADAPTERS, check_name, is_served
 from preceptor.core.errors import UsageError
@@ -66,6 +67,8 @@ class Inputs:
     """Datasets of people's preferences."""
     notes: tuple[str, ...] = ()
     """Notes for the user about the inputs."""
+    labelled: list[Path] = field(default_factory=list[Path])
+    """Datasets of a judge's preferences."""
 
     @property
     def constitutions(self) -> tuple[Constitution, ...]:
@@ -84,7 +87,10 @@ class Inputs:
         if self.held_out_constitution is not None:
             hashes["held-out constitution"] = self.held_out_constitution.hash
         if self.demonstrations:
-            listed = [[d.prompt.model_dump(mode="json"), d.answer] for d in self.demonstrations]
+            listed = [
+                [d.prompt.model_dump(mode="json"), d.answer, *(message.wire() for message in d.trajectory)]
+                for d in self.demonstrations
+            ]
             hashes["demonstrations"] = content_hash(listed)[:16]
         acts_in = recipe.table(EnvironmentSettings)
         environments = [] if acts_in is None else [acts_in.name]
@@ -94,6 +100,8 @@ class Inputs:
             hashes |= {f"{what} {file.name}": content_of(file)[:16] for file in files}
         if self.human:
             hashes["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
+        if self.labelled:
+            hashes["labelled preferences"] = content_hash([content_of(path) for path in self.labelled])[:16]
         return hashes
 
 
@@ -122,7 +130,9 @@ def read_inputs(recipe: Recipe) -> Inputs:
     demonstrations, references, notes = _demonstrations(recipe, references, held_out)
     if held_out_judge is not None and judge is not None and held_out_judge.model == judge.model:
         notes = (*notes, _SAME_JUDGE)
-    return Inputs(prompts, references, constitution, held_out_constitution, demonstrations, _human(recipe), notes)
+    human = _preferences(recipe.human_preferences, "human")
+    labelled = _preferences(recipe.labelled_preferences, "ai")
+    return Inputs(prompts, references, constitution, held_out_constitution, demonstrations, human, notes, labelled)
 
 
 def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
@@ -270,11 +280,12 @@ def _demonstrations(
     return demonstrations, kept, tuple(notes)
 
 
-def _human(recipe: Recipe) -> list[Path]:
-    """The datasets of people's preferences, each checked to have at least one."""
-    paths = [data_path(name) for name in recipe.human_preferences]
-    for name, path in zip(recipe.human_preferences, paths, strict=True):
-        pairs, left_out = read_training_pairs(path, labels="human")
+def _preferences(names: Sequence[str], labels: Literal["ai", "human"]) -> list[Path]:
+    """Datasets of a judge's or of people's preferences, each checked to have at least one."""
+    paths = [data_path(name) for name in names]
+    whose = "people" if labels == "human" else "a judge"
+    for name, path in zip(names, paths, strict=True):
+        pairs, left_out = read_training_pairs(path, labels=labels)
         if not pairs:
-            raise UsageError(f"{name}: holds no preference of people: {left_out[0] if left_out else 'it is empty'}")
+            raise UsageError(f"{name}: holds no preference of {whose}: {left_out[0] if left_out else 'it is empty'}")
     return paths

@@ -1,8 +1,9 @@
-"""Gathering preferences: an AI judge's, on responses sampled by the policy; people's, from files; or both."""
+"""Gathering preferences: an AI judge's, on responses sampled by the policy; a judge's or people's, from files."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.seeds import derive_seed
@@ -38,13 +39,10 @@ def gather_preferences(
         pairs, why = read_training_pairs(path, weight=settings.ai_weight, labels="ai")
         left_out.update(row.reason for row in why)
         sets.append(pairs)
-    held_out = {prompt.text for prompt in prompts.held_out}
+    for path in session.inputs.labelled:
+        sets.append(_kept(path, settings.ai_weight, "ai", prompts, left_out))
     for path in session.inputs.human:
-        pairs, why = read_training_pairs(path, weight=settings.human_weight, labels="human")
-        kept = [pair for pair in pairs if pair.prompt.text not in held_out]
-        left_out.update(row.reason for row in why)
-        left_out.update({"its prompt is held out": len(pairs) - len(kept)} if len(kept) < len(pairs) else {})
-        sets.append(kept)
+        sets.append(_kept(path, settings.human_weight, "human", prompts, left_out))
     gathered = combine(sets)
     if not gathered:
         reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in left_out.most_common(3))
@@ -58,6 +56,18 @@ def gather_preferences(
     )
     session.stage("preferences", "gathering preferences", PreferenceRecord, lambda: counts)
     return gathered
+
+
+def _kept(
+    path: Path, weight: float, labels: Literal["ai", "human"], prompts: Split, left_out: Counter[str]
+) -> list[TrainingPair]:
+    """The pairs of a dataset whose prompts are not held out. Why others are left out is counted."""
+    held_out = {prompt.text for prompt in prompts.held_out}
+    pairs, why = read_training_pairs(path, weight=weight, labels=labels)
+    kept = [pair for pair in pairs if pair.prompt.text not in held_out]
+    left_out.update(row.reason for row in why)
+    left_out.update({"its prompt is held out": len(pairs) - len(kept)} if len(kept) < len(pairs) else {})
+    return kept
 
 
 def _labels(
