@@ -61,6 +61,7 @@ def test_what_trl_can_do_is_accepted(overrides: tuple[str, ...]) -> None:
         ([TRL, "engine.trl.top_pp=0.5"], 'did you mean "top_p"'),
         ([TRL, 'engine.trl.top_p="most"'], r"engine\.trl\.top_p = 'most': TRL expects float"),
         ([TRL, "engine.trl.top_k=true"], r"engine\.trl\.top_k = True: TRL expects int"),
+        ([TRL, "engine.trl.generation_kwargs.temperature=0.1"], r"set rl\.temperature"),
         ([TRL, "engine.trl.beta=0.1"], r"set rl\.kl_coefficient"),
         ([TRL, "engine.trl.learning_rate=0.1"], r"set rl\.learning_rate"),
         ([TRL, "engine.vllm=server"], r"set engine\.vllm_server"),

@@ -106,6 +106,19 @@ RL_OWNED = owned_by("rl") | {
 """Settings of TRL's RLOO and GRPO trainers that preceptor makes itself, with what to do instead."""
 
 
+SAMPLING_OWNED = {
+    "do_sample": NO_SETTING,
+    "eos_token_id": "the model's own tokens end a response",
+    "max_new_tokens": "set rl.max_new_tokens",
+    "max_tokens": "set rl.max_new_tokens",
+    "n": "set rl.group_size",
+    "num_return_sequences": "set rl.group_size",
+    "seed": "set seed",
+    "temperature": "set rl.temperature",
+}
+"""Settings in `engine.trl.generation_kwargs`, of transformers or vLLM, that preceptor makes itself."""
+
+
 def check_engine(engine: EngineSettings, tuning: TuningSettings) -> None:
     """Checks what does not depend on the method.
 
@@ -147,6 +160,10 @@ def check_rl(engine: EngineSettings, rl: RLSettings) -> None:
     _check_loss(engine, rl)
     _check_parts(rl)
     check_fields("rloo" if name == "online_dpo" else name, engine.trl, RL_OWNED | _owned_too(name))
+    sampling = engine.trl.get("generation_kwargs")
+    for key in sampling if isinstance(sampling, dict) else ():
+        if key in SAMPLING_OWNED:
+            raise UsageError(f"engine.trl.generation_kwargs.{key}: preceptor sets this itself; {SAMPLING_OWNED[key]}")
 
 
 def trl_loss(engine: EngineSettings, rl: RLSettings) -> str:
