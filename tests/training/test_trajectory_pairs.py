@@ -148,3 +148,7 @@ def test_templates_that_drop_earlier_thoughts_are_noted(tmp_path: Path) -> None:
     )  # fmt: skip
     assert len(notes) == 1
     assert "thoughts" in notes[0]
+    messages = tuple(Message.model_validate(message) for message in ACTED)
+    shown = Demonstration(prompt("17 + 4?"), "It is 21.", trajectory=messages)
+    for demonstrations, expected in (([shown], notes), ([Demonstration(prompt("q"), "a")], [])):
+        assert encode_demonstrations(policy.base.tokenizer, demonstrations, 1024)[1] == expected

@@ -6,7 +6,7 @@ from typing import Any
 
 from preceptor.backends.transformers.chat import encode_conversation, encode_text
 from preceptor.backends.transformers.rendering import TemplateRefusalError
-from preceptor.backends.transformers.trajectories import encode_trajectory
+from preceptor.backends.transformers.trajectories import encode_trajectory, rewritten, rewritten_note
 from preceptor.core.types import JsonObject
 from preceptor.store.demonstrations import Demonstration
 
@@ -25,7 +25,8 @@ def encode_demonstrations(
         max_length: most tokens of prompt and answer together; a longer demonstration is left out.
         tools: JSON schemas of the tools that prompts show.
 
-    Returns: rows of `input_ids` and `labels`, and messages that say how many demonstrations were left out and why.
+    Returns: rows of `input_ids` and `labels`, and messages that say how many demonstrations were left out and why, and
+        whether the template shows earlier turns differently.
     Raises: UsageError when the tokenizer has no chat template, or its template drops messages.
     """
     rows: list[dict[str, list[int]]] = []
@@ -36,7 +37,9 @@ def encode_demonstrations(
             reasons[encoded] += 1
         else:
             rows.append(encoded)
-    return rows, [f"{n} of {len(demonstrations)} demonstrations left out: {why}" for why, n in reasons.items()]
+    notes = [f"{n} of {len(demonstrations)} demonstrations left out: {why}" for why, n in reasons.items()]
+    changed = rewritten(tokenizer) if any(demonstration.trajectory for demonstration in demonstrations) else ""
+    return rows, [*notes, rewritten_note(changed)] if changed else notes
 
 
 def _encode(
