@@ -45,24 +45,30 @@ def make(folder: Path, method: str = "lora") -> RewardModel:
 
 
 def train(
-    model: RewardModel, root: Path, method: str = "lora", pairs: Sequence[TrainingPair] = PAIRS, stop_at: int = 0
+    model: RewardModel,
+    root: Path,
+    method: str = "lora",
+    pairs: Sequence[TrainingPair] = PAIRS,
+    stop_at: int = 0,
+    settings: RewardModelSettings = SETTINGS,
 ) -> tuple[RewardTraining, list[dict[str, Any]]]:
     def on_step(step: int, total: int, facts: RewardStepFacts) -> None:
         if step == stop_at:
             raise KeyboardInterrupt
 
     trained = train_reward_model_on_trl(
-        model, pairs, SETTINGS, tuning_of(method), {}, root=root, seed=0, processes=Processes(), on_step=on_step
+        model, pairs, settings, tuning_of(method), {}, root=root, seed=0, processes=Processes(), on_step=on_step
     )
     return trained, read_rows(root / "metrics.jsonl")
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_both_engines_take_the_same_steps(tiny_folder: Path, tmp_path: Path, method: str) -> None:
+@pytest.mark.parametrize(("method", "parts"), [("lora", 4), ("full", 1)])
+def test_both_engines_take_the_same_steps(tiny_folder: Path, tmp_path: Path, method: str, parts: int) -> None:
+    settings = SETTINGS.model_copy(update={"gradient_accumulation_steps": parts})
     native, model = make(tiny_folder, method), make(tiny_folder, method)
-    told = train_reward_model(native, PAIRS, SETTINGS, root=tmp_path / "native", seed=0, processes=Processes())
+    told = train_reward_model(native, PAIRS, settings, root=tmp_path / "native", seed=0, processes=Processes())
     expected: list[dict[str, Any]] = read_rows(tmp_path / "native/metrics.jsonl")
-    trained, rows = train(model, tmp_path / "trl", method)
+    trained, rows = train(model, tmp_path / "trl", method, settings=settings)
     assert trained == told
     assert len(rows) == len(expected) == 6
     for row, facts in zip(rows, expected, strict=True):

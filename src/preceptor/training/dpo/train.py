@@ -185,10 +185,14 @@ class DpoUpdater:
         return losses_B.sum() / batch_size, [SeenPair(*row) for row in torch.stack(columns, dim=1).tolist()]
 
 
-def dpo_facts(seen: Sequence[SeenPair], grad_norm: float, learning_rate: float) -> DpoFacts:
-    """The facts of an update on these pairs."""
+def dpo_facts(seen: Sequence[SeenPair], grad_norm: float, learning_rate: float, rounding: float = ROUNDING) -> DpoFacts:
+    """The facts of an update on these pairs.
+
+    Args:
+        rounding: a margin below this is 0.
+    """
     agree = [
-        0.5 if abs(pair.margin) < ROUNDING else float((pair.margin > 0.0) == (pair.p_chosen > 0.5))
+        0.5 if abs(pair.margin) < rounding else float((pair.margin > 0.0) == (pair.p_chosen > 0.5))
         for pair in seen
         if pair.p_chosen != 0.5
     ]

@@ -19,6 +19,8 @@ from preceptor.training.dpo.train import SeenPair, dpo_facts
 from preceptor.training.packed import TokenGroup
 from preceptor.training.trl.own_rows import OwnRows
 
+ROUNDING = 1e-4
+"""Nats: policy and reference are computed by different layers, which round differently."""
 LABEL_COLUMNS = ("p_chosen", "weight")
 """Columns that TRL's own datasets of pairs do not have."""
 NATIVE_NAMES = {
@@ -97,7 +99,8 @@ class PairTrainer(OwnRows, DPOTrainer):  # pyright: ignore[reportIncompatibleMet
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         p_B, weights_B = (inputs.pop(name) for name in LABEL_COLUMNS)
         if self._own is None:
-            self._pairs += len(self._gathered(p_B))
+            everyone: Any = self.accelerator.gather_for_metrics(p_B)  # without what fills the last batch of an epoch
+            self._pairs += len(everyone)
             return super()._compute_loss(model, inputs, return_outputs)  # pyright: ignore
         reference: Any = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
         policy_B2, reference_B2 = _log_probs(model, inputs), torch.stack(reference, dim=1)
@@ -109,26 +112,26 @@ class PairTrainer(OwnRows, DPOTrainer):  # pyright: ignore[reportIncompatibleMet
             kind=self._own.kind,
             label_smoothing=self._own.label_smoothing,
         )
-        self._keep(losses_B.detach(), policy_B2.detach(), reference_B2, p_B, self._own.beta)
-        return losses_B.mean()
+        policy_B2 = policy_B2.detach()
+        chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], self._own.beta) for i in (0, 1))
+        columns = (losses_B.detach(), chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B, weights_B)
+        self._keep(torch.stack(columns, dim=1))
+        return losses_B.mean() * self.plan.scale(self.state.global_step)
 
-    def _keep(self, losses_B: Tensor, policy_B2: Tensor, reference_B2: Tensor, p_B: Tensor, beta: float) -> None:
+    def _keep(self, columns_B6: Tensor) -> None:
         """Remembers the pairs of all processes until their update is logged."""
-        chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], beta) for i in (0, 1))
-        columns_B5 = torch.stack((losses_B, chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B), dim=1)
-        self._seen += [SeenPair(*row) for row in self._gathered(columns_B5).tolist()]
-
-    def _gathered(self, rows_B: Tensor) -> Tensor:
-        """The rows of all processes, without those that fill the last batch of an epoch."""
-        everyone: Any = self.accelerator.gather_for_metrics(rows_B)
-        return everyone
+        everyone: Any = self.accelerator.gather(columns_B6)
+        self._seen += [SeenPair(*row[:5]) for row in everyone.tolist() if row[5] > 0.0]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs an update, or the summary at the end."""
-        if "loss" in logs:
-            facts = asdict(dpo_facts(self._seen, logs["grad_norm"], logs["learning_rate"])) if self._seen else {}
-            logs |= facts or {"pairs": self._pairs}
-            self._seen, self._pairs = [], 0
+        if "loss" in logs and self._own is not None:
+            rounding = ROUNDING * self._own.beta
+            logs |= asdict(dpo_facts(self._seen, logs["grad_norm"], logs["learning_rate"], rounding))
+            self._seen = []
+        elif "loss" in logs:
+            logs["pairs"] = self._pairs
+            self._pairs = 0
         rename_facts(self._metrics["train"])
         super().log(logs, start_time)
 

@@ -2,6 +2,7 @@
 schedule, so that both engines take the same steps.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -26,6 +27,21 @@ class Plan:
     settings: OptimizerSettings
     steps: int
     """Of the whole training."""
+    rows: int
+    batch_size: int
+    filled: bool = False
+    """Whether the last batch of an epoch is filled up with the row after the last one, whose weight is 0: then
+    processes and parts divide it evenly, whatever its size."""
+
+    def places(self, epoch: int) -> list[int]:
+        """The rows of an epoch in their order, and what fills up its last batch."""
+        missing = -self.rows % self.batch_size if self.filled else 0
+        return [*self.order(epoch), *[self.rows] * missing]
+
+    def scale(self, step: int) -> float:
+        """How much larger a full batch is than that of a step, in rows with a weight; steps count from 0."""
+        begins = step % math.ceil(self.rows / self.batch_size) * self.batch_size
+        return self.batch_size / min(self.batch_size, self.rows - begins) if self.filled else 1.0
 
 
 class OwnRows(Quiet):
@@ -37,8 +53,7 @@ class OwnRows(Quiet):
         return dataset  # its rows are tokens already
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        trainer: Any = self
-        return _EpochOrder(len(trainer.train_dataset), self.plan.order)
+        return _EpochOrder(self.plan)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
         """The native engine's schedule."""
@@ -51,6 +66,12 @@ class OwnRows(Quiet):
             )
             trainer._created_lr_scheduler = True
         return trainer.lr_scheduler
+
+
+def filled_up(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, and one more with the weight 0, which fills up the last batch of an epoch (`Plan.filled`)."""
+    shortest = min(rows, key=lambda row: sum(len(value) for value in row.values() if isinstance(value, list)))
+    return [*rows, shortest | {"weight": 0.0}]
 
 
 Trainer = TypeVar("Trainer", bound=OwnRows)
@@ -87,9 +108,8 @@ def part_size(table: str, batch_size: int, settings: OptimizerSettings, processe
 class _EpochOrder(Sampler[int]):
     """All rows once in every epoch. The trainer says which epoch it is, also when it resumes."""
 
-    def __init__(self, count: int, order: Callable[[int], Sequence[int]]) -> None:
-        self._count = count
-        self._order = order
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -97,7 +117,7 @@ class _EpochOrder(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._plan.places(0))
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._order(self._epoch))
+        return iter(self._plan.places(self._epoch))

@@ -23,7 +23,7 @@ from preceptor.training.trl.arguments import common_arguments, made
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
 from preceptor.training.trl.dpo_trainer import PairCollator, PairTrainer, pair_rows
 from preceptor.training.trl.kto_trainer import KtoFacts, UnpairedCollator, UnpairedTrainer, examples_of, unpaired_rows
-from preceptor.training.trl.own_rows import OwnRows, Plan, made_trainer, part_size
+from preceptor.training.trl.own_rows import OwnRows, Plan, filled_up, made_trainer, part_size
 from preceptor.training.trl.row_checks import KTO_LOSSES
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -107,10 +107,17 @@ def _pair_trainer(
     of_dpo = {"per_device_train_batch_size": size, "loss_type": [loss or "sigmoid"]}
     return made_trainer(
         PairTrainer,
-        Plan(lambda epoch: order_of_epoch(ids, epoch, seed), settings, steps),
+        Plan(
+            lambda epoch: order_of_epoch(ids, epoch, seed),
+            settings,
+            steps,
+            len(pairs),
+            settings.batch_size,
+            filled=loss is None,
+        ),
         own=settings if loss is None else None,
         args=made(DPOConfig, shared | of_dpo, engine.trl),
-        train_dataset=Dataset.from_list(pair_rows(pairs)),
+        train_dataset=Dataset.from_list(filled_up(pair_rows(pairs)) if loss is None else pair_rows(pairs)),
         data_collator=PairCollator(pad_token_id=_pad(policy)),
         **_models(policy, callback),
     )
@@ -132,7 +139,7 @@ def _unpaired_trainer(
     of_kto = {"per_device_train_batch_size": 2 * size, "loss_type": engine.loss_type}
     return made_trainer(
         UnpairedTrainer,
-        Plan(lambda _: range(len(rows)), settings, steps),
+        Plan(lambda _: range(len(rows)), settings, steps, len(rows), 2 * settings.batch_size),
         args=made(KTOConfig, shared | of_kto, engine.trl),
         train_dataset=Dataset.from_list(rows),
         data_collator=UnpairedCollator(pad_token_id=_pad(policy)),

@@ -37,7 +37,7 @@ from preceptor.training.reward_model.train import (
 from preceptor.training.state import TrainingState
 from preceptor.training.trl.arguments import common_arguments, drop_older, made, newest_checkpoint, quietly, seal
 from preceptor.training.trl.callback import ENGINE
-from preceptor.training.trl.own_rows import Plan, made_trainer, part_size
+from preceptor.training.trl.own_rows import Plan, filled_up, made_trainer, part_size
 from preceptor.training.trl.reward_trainer import RewardCollator, SoftRewardTrainer, reward_rows
 from preceptor.training.tuning import TuningSettings
 
@@ -126,10 +126,17 @@ def train_reward_model_on_trl(
     with quietly(), memory_for("a step of the reward model", lower):
         trainer: Any = made_trainer(
             SoftRewardTrainer,
-            Plan(lambda epoch: order_of_epoch(len(encoded), epoch, seed), settings, total),
+            Plan(
+                lambda epoch: order_of_epoch(len(encoded), epoch, seed),
+                settings,
+                total,
+                len(encoded),
+                settings.batch_size,
+                filled=True,
+            ),
             model=model.model,
             args=made(RewardConfig, arguments, passed_on),
-            train_dataset=Dataset.from_list(reward_rows(encoded)),
+            train_dataset=Dataset.from_list(filled_up(reward_rows(encoded))),
             data_collator=RewardCollator(pad_token_id=int(model.tokenizer.pad_token_id)),
             processing_class=model.tokenizer,
             callbacks=[_Steps(root, total, settings, processes, on_step)],

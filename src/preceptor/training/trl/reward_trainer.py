@@ -55,14 +55,14 @@ class SoftRewardTrainer(OwnRows, RewardTrainer):  # pyright: ignore[reportIncomp
         p_B, weights_B = (inputs.pop(name) for name in LABEL_COLUMNS)
         chosen_B, rejected_B = model(**inputs, use_cache=False).logits.squeeze(-1).float().chunk(2)
         center = self.args.center_rewards_coefficient or 0.0  # pyright: ignore
-        losses_B = soft_preference_loss(chosen_B, rejected_B, p_B, weights_B, center)
-        self._keep(torch.stack((chosen_B, rejected_B, p_B, losses_B), dim=1).detach())
-        return losses_B.mean()
+        losses_B = weights_B * soft_preference_loss(chosen_B, rejected_B, p_B, center_coefficient=center)
+        self._keep(torch.stack((chosen_B, rejected_B, p_B, losses_B, weights_B), dim=1).detach())
+        return losses_B.mean() * self.plan.scale(self.state.global_step)
 
-    def _keep(self, columns_B4: Tensor) -> None:
+    def _keep(self, columns_B5: Tensor) -> None:
         """Remembers the pairs of all processes until their step is logged."""
-        everyone: Any = self.accelerator.gather_for_metrics(columns_B4)
-        self._scored += [ScoredPair(*row) for row in everyone.tolist()]
+        everyone: Any = self.accelerator.gather(columns_B5)
+        self._scored += [ScoredPair(*row[:4]) for row in everyone.tolist() if row[4] > 0.0]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs a step under the names that the native engine has for its facts."""
