@@ -43,12 +43,20 @@ class Agent(Method[AgentRecipe]):
         session.progress.stage("loading the models")
         policy = session.open_policy(base, values=needs_values(recipe.rl))
         with judging(session) as judge, acting(recipe, environment, policy) as sampler:
-            rewards = episode_reward(recipe.agent, judge) if session.processes.is_main else None
+            rewards = self.reward(recipe, judge) if session.processes.is_main else None
             grader = judge and judge.trajectory_grader(steps=bool(recipe.agent.steps))
             alignment = Alignment(session, policy, prompts, judge, grader, sampler)
             alignment.begin(recipe.rl.steps, recipe.rl.tokens_per_step)
             steps = train_by_rl(session, policy, rewards, prompts.training, recipe.rl, alignment.look, sampler=sampler)
             return alignment.end(steps)
+
+    def reward(self, recipe: AgentRecipe, judge: RunJudge | None) -> RewardSource:
+        """The reward of training: the environment's and the judge's, weighted.
+
+        Args:
+            judge: None if the recipe has no judge.
+        """
+        return episode_reward(recipe.agent, judge)
 
 
 @contextmanager
@@ -64,7 +72,7 @@ def prompt_tokens(environment: EnvironmentClass, model: LocalModel, prompt: Prom
 
 
 def episode_reward(weights: AgentSettings, judge: RunJudge | None) -> RewardSource:
-    """The reward of training: the environment's and the judge's, weighted, with scores of turns if these count."""
+    """The weighted reward of whole episodes, with scores of turns if they have a weight."""
     parts: dict[str, tuple[RewardSource, float]] = {}
     if weights.environment:
         parts["environment"] = (EnvironmentReward(), weights.environment)
