@@ -10,6 +10,7 @@ from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation
 from preceptor.evaluation.checkpoints.snapshot import Measures
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy
+from preceptor.evaluation.policies.agents import AgentComparison
 from preceptor.evaluation.policies.cohorts import Change
 from preceptor.evaluation.policies.length_control import LengthControl
 from preceptor.evaluation.policies.win_rate import WinRate
@@ -305,6 +306,8 @@ class RunSummary(Record):
     """How often the policy after training is preferred to the one before, by the held-out measure."""
     win_rate_at_equal_length: LengthControl | None = None
     changes: tuple[Change, ...] = ()
+    agents: AgentComparison | None = Field(default=None, exclude_if=lambda agents: agents is None)
+    """An agent's episodes on the test tasks before and after training. Left out of the file if no agent acted."""
 
     @property
     def method_name(self) -> str:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from preceptor.evaluation.checkpoints.agents import episodes_of
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot, by_prompt
 from preceptor.evaluation.intervals import mean_by_prompt, rate_by_prompt
 from preceptor.evaluation.policies.cohorts import PairedValues
 from preceptor.evaluation.policies.compute import EvaluationData, TextMeasure, compute_evaluation
 from preceptor.evaluation.policies.judged_comparisons import JudgedComparison, Opinion
+from preceptor.evaluation.policies.rates import MeasuredText
 from preceptor.evaluation.policies.refusals import refusal_measures
 from preceptor.evaluation.policies.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
 from preceptor.evaluation.policies.rubric_items import RubricAnswer, rubric_measures
@@ -76,7 +78,7 @@ def evaluate_snapshots(
             judge_trained=judge_trained,
             judge_is_policy=(),
             comparisons=comparisons,
-            measures=[*refusal_measures(texts), *_by_rubric(snapshots)],
+            measures=[*refusal_measures(texts), *_by_rubric(snapshots), *_of_agents(snapshots)],
             paired=[
                 pair for name in names[1:] for pair in _capability(names[0], snapshots[names[0]], name, snapshots[name])
             ],
@@ -95,6 +97,17 @@ def _by_rubric(snapshots: Mapping[str, Snapshot]) -> list[TextMeasure]:
         ],
         where=" (training judge)",
     )
+
+
+def _of_agents(snapshots: Mapping[str, Snapshot]) -> list[TextMeasure]:
+    """Success and failed calls, if the responses are an agent's episodes."""
+    episodes = [(name, episode) for name, snapshot in snapshots.items() for episode in episodes_of(snapshot)]
+    done = [
+        MeasuredText(name, e.prompt_id, e.cohort, float(e.success)) for name, e in episodes if e.success is not None
+    ]
+    failed = [MeasuredText(name, e.prompt_id, e.cohort, float(e.tool_errors > 0)) for name, e in episodes]
+    measures = (TextMeasure("task done", done), TextMeasure("episodes with a failed call", failed, better="lower"))
+    return [measure for measure in measures if measure.texts]
 
 
 def _comparisons(

@@ -5,6 +5,7 @@ from typing import Any
 
 from preceptor.backends.names import same_model
 from preceptor.core.environment import environment
+from preceptor.evaluation.checkpoints.agents import agents_before_and_after
 from preceptor.evaluation.checkpoints.choose import CheckpointChoice, broken_bound, find_over_optimisation
 from preceptor.evaluation.checkpoints.snapshot import Snapshot, change
 from preceptor.judging.relations import Origin, related_warning
@@ -124,6 +125,7 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         seconds=_step_seconds(directory),
         environment=environment(),
         recipe=recipe.model_dump(mode="json", by_alias=True),
+        agents=agents_before_and_after(before, after),
     )
 
 

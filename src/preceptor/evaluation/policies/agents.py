@@ -108,6 +108,11 @@ class AgentComparison(Frozen):
     after: tuple[AgentMeasures, ...]
     change: tuple[AgentChange, ...]
 
+    @property
+    def rows(self) -> list[tuple[AgentMeasures, AgentMeasures, AgentChange]]:
+        """Before, after and the change, for all cohorts together and for each."""
+        return list(zip(self.before, self.after, self.change, strict=True))
+
 
 def compare_agents(before: Sequence[Episode], after: Sequence[Episode]) -> AgentComparison:
     """The episodes of two policies on the same tasks, overall and by cohort if there are several."""

@@ -18,6 +18,7 @@ from preceptor.reports.headlines import of_run
 from preceptor.reports.measured import Scores, row_of, rows_of
 from preceptor.reports.responses import Row, fitting
 from preceptor.reports.run import figures, words
+from preceptor.reports.run.agents import agents_view
 from preceptor.reports.run.rewards import groups_in_words, sources
 from preceptor.reports.run.words import Words
 from preceptor.reports.templates import markdown, page
@@ -87,6 +88,7 @@ def render_report(data: ReportData) -> str:
         groups=list(groups_in_words(data.metrics)),
         sources=sources(data.metrics),
         human_price=HUMAN_USD_PER_LABEL,
+        agents=agents_view(summary.agents, data.before, data.after, data.metrics, summary),
     )
 
 
