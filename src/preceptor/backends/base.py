@@ -22,6 +22,9 @@ class Thinking:
     level: ThinkingLevel
     seed: int = 0
     """Seed of the thought, which is sampled; 0 if there is none."""
+    plain_tags: bool = False
+    """Whether a local model whose chat template has no place for a thought thinks between `<think>` tags: a policy that
+    learns to. Judges do not."""
 
     @property
     def tokens(self) -> int:

@@ -41,6 +41,14 @@ def evaluate(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Maximum tokens of a response.", rich_help_panel=o.SAMPLING)
     ] = 256,
+    thinking: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKENS",
+            help="Have models think first, at most so many tokens; or off. No judge sees the thoughts.",
+            rich_help_panel=o.SAMPLING,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sampling.", rich_help_panel=o.SAMPLING)] = 0,
     against_first: Annotated[
         bool, typer.Option("--against-first", help="Compare only with the baseline, not every pair of policies.")
@@ -97,7 +105,12 @@ def evaluate(
         prompts=[Path(text) for text in prompts] if prompts else None,
         out=out,
         answering=o.checked(
-            Answering, samples=samples, temperature=temperature, max_new_tokens=max_new_tokens, seed=seed
+            Answering,
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            thinking=o.tokens_or_off(thinking),
         ),
         against_first=against_first,
         ask_training_judge=not no_training_judge,

@@ -51,6 +51,14 @@ def label(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="Maximum tokens of a candidate.", rich_help_panel=o.SAMPLING)
     ] = 256,
+    thinking: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKENS",
+            help="Have the model think first, at most so many tokens; or off. No judge sees the thoughts.",
+            rich_help_panel=o.SAMPLING,
+        ),
+    ] = None,
     design: Annotated[
         str,
         typer.Option(
@@ -98,6 +106,7 @@ def label(
             max_new_tokens=max_new_tokens,
             design=design,
             seed=seed,
+            thinking=o.tokens_or_off(thinking),
         )
     if dry_run:
         plan = plan_label(

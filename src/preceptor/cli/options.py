@@ -246,6 +246,11 @@ def output(
     return Output(as_json=as_json, progress=Silence())
 
 
+def tokens_or_off(text: str | None) -> int | str | None:
+    """A number of tokens, or another word that its settings check."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() else text
+
+
 def checked(kind: "type[Settings]", **values: Any) -> "Settings":
     """Settings made from options.
 

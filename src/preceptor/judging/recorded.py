@@ -208,9 +208,17 @@ _LATER = ("schema", "thinking")
 """Fields that requests did not always have. Unset, they are left out, so that calls in older ledgers are found."""
 
 
+def _thinking_json(thinking: Thinking) -> JSON:
+    return {key: value for key, value in asdict(thinking).items() if key != "plain_tags" or value}
+
+
 def _request_json(request: ChooseRequest | CompleteRequest) -> JSON:
     content: JSON = {
-        key: list(value) if key in ("choices", "stop") else asdict(value) if isinstance(value, Thinking) else value
+        key: list(value)
+        if key in ("choices", "stop")
+        else _thinking_json(value)
+        if isinstance(value, Thinking)
+        else value
         for key, value in vars(request).items()
         if not (key in _LATER and value is None)
     }

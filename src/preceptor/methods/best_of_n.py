@@ -88,7 +88,7 @@ def _best(
     rows: list[dict[str, Any]] = session.processes.on_main(lambda: read_rows(path))
     best = [response for row in rows for response in row["best"]]
     return [
-        Demonstration(prompt, response["text"], finished=response["finished"])
+        Demonstration(prompt, response["text"], finished=response["finished"], thought=response.get("thought"))
         for prompt, response in zip(prompts.training, best, strict=True)
         if response is not None
     ]
@@ -114,7 +114,9 @@ def _best_of_some(
         rewards_PG = rewards(groups)
         chosen, _ = choose_best(groups, rewards_PG)
         best = [
-            None if response is None else BestResponse(text=response.answer, finished=response.finished)
+            None
+            if response is None
+            else BestResponse(text=response.answer, finished=response.finished, thought=response.thought)
             for response in chosen
         ]
         return BestOfNLine(

@@ -33,6 +33,7 @@ class BestOfNRecipe(Recipe):
     """Best of n: the policy learns the best of its own responses (Nakano et al. 2021; RAFT, Dong et al. 2023)."""
 
     title = "best of n"
+    can_think = True
     chooses_checkpoint = False
 
     sft: SftTable | None = None

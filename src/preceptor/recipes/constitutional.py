@@ -28,6 +28,7 @@ class ConstitutionalRecipe(RlaifRecipe):
     """Constitutional AI: fine-tuning on the policy's own revised answers, then RLAIF (Bai et al. 2022)."""
 
     title = "Constitutional AI"
+    can_think = False
 
     sft: SftTable | None = None
     """Its result becomes the policy that revises its answers."""

@@ -24,6 +24,7 @@ class DpoRecipe(Recipe):
     """Direct preference optimisation: the policy learns preferences without a reward model (Rafailov et al. 2023)."""
 
     title = "DPO"
+    can_think = True
 
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""

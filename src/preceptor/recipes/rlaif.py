@@ -26,6 +26,7 @@ class RlaifRecipe(Recipe):
     """Canonical RLAIF (Lee et al. 2023, section 2.1), RLHF where all preferences are people's, and both together."""
 
     title = "RLAIF"
+    can_think = True
 
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""

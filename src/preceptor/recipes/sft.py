@@ -16,6 +16,7 @@ class SftRecipe(Recipe):
     """Supervised fine-tuning: the policy learns demonstrations."""
 
     title = "supervised fine-tuning"
+    can_think = True
     chooses_checkpoint = False
 
     sft: SftTable = SftTable()

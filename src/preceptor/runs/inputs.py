@@ -88,7 +88,12 @@ class Inputs:
             hashes["held-out constitution"] = self.held_out_constitution.hash
         if self.demonstrations:
             listed = [
-                [d.prompt.model_dump(mode="json"), d.answer, *(message.wire() for message in d.trajectory)]
+                [
+                    d.prompt.model_dump(mode="json"),
+                    d.answer,
+                    *(message.wire() for message in d.trajectory),
+                    *([] if d.thought is None else [d.thought]),
+                ]
                 for d in self.demonstrations
             ]
             hashes["demonstrations"] = content_hash(listed)[:16]

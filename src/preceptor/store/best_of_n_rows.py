@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, Prompt
@@ -19,6 +19,8 @@ class BestResponse(Frozen):
 
     text: str
     finished: bool
+    thought: str | None = Field(default=None, exclude_if=lambda thought: thought is None)
+    """What the policy thought before it, if it thinks."""
 
 
 class AnsweredPrompt(Frozen):

@@ -8,6 +8,9 @@ A row's columns determine its format; null counts as absent, and unknown columns
   is the common beginning of both conversations. `p_chosen` is the probability according to an AI judge;
 - `prompt`, `responses`: two or more responses, which are compared in pairs.
 
+The thought before a response is in `thought_a`, `thought_b`, `chosen_thought`, `rejected_thought`, or is the
+`reasoning_content` of its message. Judges do not see it.
+
 Every row may have `id`, `cohort`, `category`, `reference`, `metadata`, `rubric`, policies, `weight` (in training) and
 `selection` (how the row was chosen from all rows). A prompt is a text or messages. A response is a text or the messages
 after the prompt; several messages are a trajectory.
@@ -41,6 +44,7 @@ from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.rubrics import rubric_columns
 from preceptor.store.selection import NOT_SAID, Selection, WrongSelectionError, read_selection
+from preceptor.store.thoughts import WrongThoughtError, apart
 
 __all__ = ["ComparisonRow", "Design", "Malformed", "read_comparisons"]
 
@@ -68,6 +72,10 @@ _KNOWN = {
     *(
         "policy_a",
         "policy_b",
+        "thought_a",
+        "thought_b",
+        "chosen_thought",
+        "rejected_thought",
         "policies",
         "p_chosen",
         "chosen_finished",
@@ -184,8 +192,8 @@ def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
 def _pair(row: Row) -> _Labelled:
     _need(row, "prompt", "response_a", "response_b")
     prompt = _prompt(row, row["prompt"])
-    a = parse_response(row["response_a"], "response_a", prompt, _name(row, "policy_a"))
-    b = parse_response(row["response_b"], "response_b", prompt, _name(row, "policy_b"))
+    a = parse_response(row["response_a"], "response_a", prompt, _name(row, "policy_a"), row.get("thought_a"))
+    b = parse_response(row["response_b"], "response_b", prompt, _name(row, "policy_b"), row.get("thought_b"))
     return Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b), _human(row), None
 
 
@@ -212,7 +220,9 @@ def _preference(row: Row) -> _Labelled:
     asked, chosen_value, rejected_value = _with_prompt(row)
     prompt = _prompt(row, asked)
     chosen, rejected = (
-        parse_response(value, name, prompt, None).model_copy(update={"finished": _finished(row, f"{name}_finished")})
+        parse_response(value, name, prompt, None, row.get(f"{name}_thought")).model_copy(
+            update={"finished": _finished(row, f"{name}_finished")}
+        )
         for name, value in (("chosen", chosen_value), ("rejected", rejected_value))
     )
     hashes = [content_hash(_content(response)) for response in (chosen, rejected)]
@@ -251,14 +261,21 @@ def _prompt(row: Row, asked: Any) -> Prompt:
         raise WrongRowError(str(error).removeprefix(": ")) from error
 
 
-def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None) -> Response:
+def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None, thought: Any = None) -> Response:
     """A response from a text, or from the messages after the prompt.
+
+    Args:
+        thought: of a column of the row; a message may have its own.
 
     Raises: WrongRowError whose message begins with `name`.
     """
     policy = policy or "unknown"
+    try:
+        value, thought = apart(value, name, thought)
+    except WrongThoughtError as error:
+        raise WrongRowError(str(error)) from error
     if isinstance(value, str):
-        return Response(prompt_id=prompt.id, text=value, policy=policy)
+        return Response(prompt_id=prompt.id, text=value, policy=policy, thought=thought)
     if not isinstance(value, list) or not value:
         raise WrongRowError(f"{name}: expected a text or a list of messages, got {_kind(value)}")
     try:
@@ -271,7 +288,11 @@ def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None) ->
         )
     text = [message.content for message in messages if message.role == "assistant"][-1]
     plain = len(messages) == 1 and not messages[0].tool_calls
-    return Response(prompt_id=prompt.id, text=text, policy=policy, trajectory=() if plain else messages)
+    if thought is not None and not plain:
+        raise WrongRowError(f"{name}: a trajectory of several messages cannot have one thought; leave it out")
+    return Response(
+        prompt_id=prompt.id, text=text, policy=policy, trajectory=() if plain else messages, thought=thought
+    )
 
 
 def _weight(row: Row) -> float:

@@ -7,7 +7,8 @@ A row's columns determine its format; null counts as absent, and unknown columns
 - `messages` that end with the assistant's answer: TRL's conversational format, and the `sft.jsonl` of `revise`. What
   follows the last message of the user is learned.
 
-Several messages, or one with calls of tools, are a trajectory.
+A row of one answer may have `thought`, or its message `reasoning_content`: what a policy that thinks says before the
+answer. Several messages, or one with calls of tools, are a trajectory.
 
 Every row may have `id`, `cohort` and `metadata`.
 """
@@ -24,6 +25,7 @@ from preceptor.core.validation import first_problem
 from preceptor.store.preference_row import response_of
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
+from preceptor.store.thoughts import WrongThoughtError, apart
 
 ANSWERS = ("completion", "answer", "reference")
 """Columns that may hold the answer; the first that a row has counts."""
@@ -42,11 +44,19 @@ class Demonstration:
     trajectory: tuple[Message, ...] = ()
     """Every message after the prompt, where the answer is the end of a trajectory; what the assistant wrote is learnt.
     """
+    thought: str | None = None
+    """What a policy that thinks learns to think before the answer."""
 
     @property
     def response(self) -> Response:
         """The answer as a response to the prompt."""
-        return Response(prompt_id=self.prompt.id, text=self.answer, trajectory=self.trajectory, finished=self.finished)
+        return Response(
+            prompt_id=self.prompt.id,
+            text=self.answer,
+            trajectory=self.trajectory,
+            finished=self.finished,
+            thought=self.thought,
+        )
 
 
 class _WrongRowError(ValueError):
@@ -75,10 +85,16 @@ def read_demonstrations(path: Path) -> tuple[list[Demonstration], list[str]]:
 def _demonstration(row: Row) -> Demonstration:
     asked, answered, name = _asked_and_answered(row)
     prompt = parse_prompt({"prompt": asked, **{key: row[key] for key in _ABOUT if key in row}}, "")
+    try:
+        answered, thought = apart(answered, name, row.get("thought"))
+    except WrongThoughtError as error:
+        raise _WrongRowError(str(error)) from error
     response = response_of(_messages(answered, name), prompt.id)
     if not response.acts:
         raise _WrongRowError("the answer is empty; expected a text")
-    return Demonstration(prompt, response.text, trajectory=response.trajectory)
+    if thought is not None and response.trajectory:
+        raise _WrongRowError("a trajectory of several messages cannot have one thought; leave it out")
+    return Demonstration(prompt, response.text, trajectory=response.trajectory, thought=thought)
 
 
 def _asked_and_answered(row: Row) -> tuple[Any, Any, str]:

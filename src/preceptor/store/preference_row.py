@@ -140,6 +140,10 @@ class PreferenceRow(_ReadRow):
     chosen_steps: tuple[_Rating | None, ...] | None = None
     rejected_score: _Rating | None = None
     rejected_steps: tuple[_Rating | None, ...] | None = None
+    chosen_thought: str | None = None
+    """What a policy thought before it answered, which no judge saw; where neither response has one, both columns are
+    not written."""
+    rejected_thought: str | None = None
 
     @classmethod
     def of(
@@ -190,6 +194,8 @@ class PreferenceRow(_ReadRow):
             chosen_steps=_steps(chosen_score),
             rejected_score=_whole(rejected_score),
             rejected_steps=_steps(rejected_score),
+            chosen_thought=chosen.thought,
+            rejected_thought=rejected.thought,
         )
 
     @classmethod
@@ -217,7 +223,8 @@ class PreferenceRow(_ReadRow):
         for name in ("chosen_steps", "rejected_steps"):
             columns[name] = None if columns[name] is None else [*columns[name]]
         columns["verdicts"] = [verdict.wire() for verdict in self.verdicts]
-        return columns
+        unused = ("chosen_thought", "rejected_thought") if self.thoughts == (None, None) else ()
+        return {name: value for name, value in columns.items() if name not in unused}
 
     @property
     def orientation(self) -> Orientation:
@@ -248,6 +255,11 @@ class PreferenceRow(_ReadRow):
         return self.orientation.pair(self.chosen, self.rejected)
 
     @property
+    def thoughts(self) -> tuple[str | None, str | None]:
+        """The thoughts of responses a and b."""
+        return self.orientation.pair(self.chosen_thought, self.rejected_thought)
+
+    @property
     def policies(self) -> tuple[str, str]:
         """Who gave responses a and b."""
         return self.orientation.pair(self.chosen_policy, self.rejected_policy)
@@ -269,6 +281,8 @@ class PreferenceRow(_ReadRow):
             response_of(self.chosen, prompt.id, self.chosen_policy, finished=self.chosen_finished),
             response_of(self.rejected, prompt.id, self.rejected_policy, finished=self.rejected_finished),
         )
+        thoughts = zip((a, b), self.thoughts, strict=True)
+        a, b = (response.model_copy(update={"thought": thought}) for response, thought in thoughts)
         return Comparison(id=self.id, prompt=prompt, a=a, b=b)
 
 

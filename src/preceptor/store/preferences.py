@@ -15,6 +15,7 @@ BLOCK_BYTES = 1 << 22
 """Approximate bytes of JSON lines that are converted at once and become a row group."""
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
 _RUBRIC_FIELD = re.compile(rb'"rubric_hash"\s*:')
+_THOUGHT_FIELD = re.compile(rb'"chosen_thought"\s*:')
 _TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
 """A key that occurs only in messages: inside a text, its quotation marks would be escaped."""
 
@@ -55,7 +56,9 @@ def write_parquet(jsonl: Path, parquet: Path, block_bytes: int = BLOCK_BYTES) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _schema(tools=_has(jsonl, _TOOL_FIELD), rubrics=_has(jsonl, _RUBRIC_FIELD))
+    schema = _schema(
+        tools=_has(jsonl, _TOOL_FIELD), rubrics=_has(jsonl, _RUBRIC_FIELD), thoughts=_has(jsonl, _THOUGHT_FIELD)
+    )
     partial = parquet.with_name(parquet.name + ".partial")
     with writing(parquet):
         try:
@@ -107,7 +110,7 @@ def _malformed(jsonl: Path) -> str | None:
     return next((f"{place}: {row.reason}" for place, row in rows if isinstance(row, Malformed)), None)
 
 
-def _schema(*, tools: bool, rubrics: bool) -> Any:
+def _schema(*, tools: bool, rubrics: bool, thoughts: bool) -> Any:
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
@@ -144,5 +147,6 @@ def _schema(*, tools: bool, rubrics: bool) -> Any:
             *((name, text) for name in ("judge", "constitution", "constitution_hash", "settings")),
             ("verdicts", pa.list_(verdict)),
             *((f"{name}_{what}", kind) for name in ("chosen", "rejected") for what, kind in scores),
+            *((name, text) for name in ("chosen_thought", "rejected_thought") if thoughts),
         ]
     )

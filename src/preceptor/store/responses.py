@@ -24,6 +24,8 @@ class ResponseRow(Frozen):
     """A text, or the messages of a trajectory."""
     finished: bool
     reference: str | None
+    thought: str | None = None
+    """What the policy thought before it answered; without one, the column is not written."""
 
     @classmethod
     def of(cls, policy: str, prompt: Prompt, response: Response) -> "ResponseRow":
@@ -36,6 +38,7 @@ class ResponseRow(Frozen):
             response=response.trajectory or response.text,
             finished=response.finished,
             reference=prompt.reference,
+            thought=response.thought,
         )
 
     def wire(self) -> JsonObject:
@@ -49,6 +52,7 @@ class ResponseRow(Frozen):
             "response": said if isinstance(said, str) else [message.wire() for message in said],
             "finished": self.finished,
             **({"reference": self.reference} if self.reference else {}),
+            **({} if self.thought is None else {"thought": self.thought}),
         }
 
 
@@ -71,7 +75,7 @@ def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
         ours = rubric_columns(row)
         prompt = parse_prompt({key: ours[key] for key in _ABOUT if ours.get(key) is not None}, place)
         try:
-            responses = [parse_response(value, "response", prompt, None) for value in _responses(row)]
+            responses = [parse_response(value, "response", prompt, None, thought) for value, thought in _responses(row)]
         except WrongRowError as error:
             raise UsageError(f"{place}: {error}") from error
         asked = content_hash([message.wire() for message in prompt.conversation])
@@ -83,14 +87,15 @@ def read_responses(path: Path) -> list[tuple[Prompt, list[Response]]]:
     return list(by_content.values())
 
 
-def _responses(row: JsonObject) -> list[Any]:
+def _responses(row: JsonObject) -> list[tuple[Any, Any]]:
+    """The responses, each with the thought in the row's column."""
     if (row.get("response") is None) == (row.get("responses") is None):
         raise WrongRowError('expected "response" (a text or messages) or "responses" (a list of them)')
     if row.get("response") is not None:
-        return [row["response"]]
+        return [(row["response"], row.get("thought"))]
     if not isinstance(row["responses"], list) or not row["responses"]:
         raise WrongRowError("responses: expected a list of texts or of lists of messages")
-    return row["responses"]
+    return [(response, None) for response in row["responses"]]
 
 
 def read_policies(folder: Path) -> dict[str, list[tuple[Prompt, list[Response]]]]:

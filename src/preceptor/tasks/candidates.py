@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from preceptor.backends.base import CompleteRequest, Completion, in_order
+from preceptor.backends.base import CompleteRequest, Completion, Thinking, in_order
 from preceptor.core.seeds import derive_seed
 from preceptor.core.settings import Settings
 from preceptor.core.types import (
@@ -38,7 +38,17 @@ class Answering(Settings):
     """Responses per prompt."""
     temperature: Temperature = 1.0
     max_new_tokens: Tokens = 256
+    """Length limit of a response; of its answer, if the model thinks first."""
     seed: Seed = 0
+    thinking: Tokens | Literal["off"] | None = Field(default=None, exclude_if=lambda thinking: thinking is None)
+    """Most tokens of a thought before each response, which is kept apart and which no judge sees; `off` keeps models
+    from thinking that otherwise would. When absent, nothing is said of it."""
+
+    def think(self, seed: int) -> Thinking | None:
+        """How a model thinks before a response."""
+        if self.thinking is None:
+            return None
+        return Thinking("off") if self.thinking == "off" else Thinking(self.thinking, seed, plain_tags=True)
 
 
 class Sampling(Answering):
@@ -105,14 +115,27 @@ def _row(
     number: int, place: str, prompt: Prompt, responses: Candidates, pair: tuple[int, int]
 ) -> ComparisonRow | Unanswered:
     a, b, name = responses[pair[0]], responses[pair[1]], f"{prompt.id}-{pair[0]}-{pair[1]}"
-    if isinstance(a, Response) and isinstance(b, Response):
+    if isinstance(a, Response) and isinstance(b, Response) and not (a.unfinished_thought or b.unfinished_thought):
         return ComparisonRow(number, place, Comparison(id=name, prompt=prompt, a=a, b=b), None, None)
-    failure = next(response for response in (a, b) if isinstance(response, JudgeFailure))
+    failure = next(known for response in (a, b) if (known := _no_answer(response)) is not None)
     return Unanswered(number, place, name, failure.model_copy(update={"detail": f"policy: {failure.detail}"}))
 
 
+def _no_answer(response: Response | JudgeFailure) -> JudgeFailure | None:
+    """Why there is nothing to compare, if there is nothing."""
+    if isinstance(response, JudgeFailure):
+        return response
+    if not response.unfinished_thought:
+        return None
+    return JudgeFailure(
+        reason="unfinished_thought", detail="the thought did not end within its limit; allow more tokens"
+    )
+
+
 def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Answering) -> list[Candidates]:
-    """The policy's responses to each prompt. The i-th response uses the same random numbers for every policy."""
+    """The policy's responses to each prompt. The i-th response uses the same random numbers for every policy. A thought
+    that reached its limit is a response without an answer.
+    """
     requests = [
         CompleteRequest(
             prompt.conversation if policy.model.chat else plain_request(prompt),
@@ -120,6 +143,7 @@ def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling:
             temperature=sampling.temperature,
             stop=() if policy.model.chat else PLAIN_STOP,
             seed=derive_seed(sampling.seed, "candidate", prompt.id, i),
+            thinking=sampling.think(derive_seed(sampling.seed, "candidate", prompt.id, i)),
         )
         for prompt in prompts
         for i in range(sampling.samples)
@@ -128,8 +152,14 @@ def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling:
     identity = policy.model.identity
 
     def response(prompt: Prompt, result: Completion | JudgeFailure) -> Response | JudgeFailure:
+        about: dict[str, Any] = {"prompt_id": prompt.id, "policy": identity}
+        cut = result.reason == "unfinished_thought" if isinstance(result, JudgeFailure) else result.thought_cut
+        if cut:
+            thought = "" if isinstance(result, JudgeFailure) else result.thought
+            return Response(**about, text="", thought=thought, unfinished_thought=True, finished=False)
         if isinstance(result, JudgeFailure):
             return result
-        return Response(prompt_id=prompt.id, text=result.text.strip(), policy=identity, finished=result.finished)
+        thought = result.thought or None
+        return Response(**about, text=result.text.strip(), finished=result.finished, thought=thought)
 
     return [[response(prompt, next(results)) for _ in range(sampling.samples)] for prompt in prompts]

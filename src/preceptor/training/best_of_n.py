@@ -54,4 +54,6 @@ def _best(group: ResponseGroup, rewards_G: Sequence[float | None]) -> Demonstrat
     best = group.responses[max(known, key=lambda i: (known[i], -i))]
     if not best.acts:
         return "empty"
-    return Demonstration(group.prompt, best.text, finished=best.finished, trajectory=best.trajectory)
+    return Demonstration(
+        group.prompt, best.text, finished=best.finished, trajectory=best.trajectory, thought=best.thought
+    )

@@ -22,8 +22,7 @@ from preceptor.backends.transformers.forest import in_parts
 from preceptor.backends.transformers.loading import default_dtype
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import IsLast, SampledResponse, sample_groups
-from preceptor.backends.transformers.trajectories import EncodedTrajectory, encode_trajectory
-from preceptor.core.types import Prompt, Response, Rollout
+from preceptor.core.types import Prompt, Rollout
 from preceptor.environments.outcomes import EpisodeOutcome
 from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
@@ -173,18 +172,6 @@ class Policy:
         """Token ids of an answer, with the end-of-sequence token if it is finished."""
         end = (int(self.base.tokenizer.eos_token_id),) if finished else ()
         return (*encode_text(self.base.tokenizer, text), *end)
-
-    def encode_response(self, prompt: Prompt, response: Response) -> EncodedTrajectory:
-        """Token ids of a response after its prompt, and which of them the policy wrote: all of a plain answer's.
-
-        Raises: as `encode_trajectory`.
-        """
-        if response.trajectory:
-            return encode_trajectory(
-                self.base.tokenizer, prompt.conversation, response.trajectory, finished=response.finished
-            )
-        ids = self.encode_answer(response.text, finished=response.finished)
-        return EncodedTrajectory(ids, (True,) * len(ids))
 
     def sample(
         self,

@@ -21,6 +21,7 @@ from preceptor.backends.transformers.thinking import (
     thought_closed,
     without_thought,
 )
+from preceptor.backends.transformers.thoughts import PLAIN
 from preceptor.core.errors import UsageError
 from preceptor.core.types import JudgeFailure
 
@@ -83,6 +84,8 @@ class ContextMaker:
 
     def _begun(self, request: Request, room: int) -> Context | Begun | JudgeFailure:
         thinking, template = request.thinking, thinking_template(self._tokenizer)
+        if template is None and thinking is not None and thinking.plain_tags:
+            template = PLAIN
         plain = isinstance(request.prompt, str)
         if thinking is not None and thinking.on and (plain or template is None):
             return JudgeFailure(reason="refused", detail="the model cannot think before it continues this prompt")

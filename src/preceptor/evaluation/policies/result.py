@@ -34,6 +34,8 @@ class PolicyFacts(Frozen):
     """Mean length of a response."""
     finished: Estimate | None
     """Share of responses that were not cut at the length limit; None if that is unknown."""
+    unfinished_thoughts: int = Field(default=0, exclude_if=lambda count: not count)
+    """Responses whose thought did not end. They are compared as the empty answers that they are."""
 
 
 class JudgeFacts(Frozen):

@@ -69,6 +69,7 @@ def fine_tune(
                 on_note=session.progress.note,
                 passed_on=_passed_on(session.recipe, name),
                 tools=tools,
+                thinking=session.recipe.thinking,
             )
         rows: list[dict[str, Any]] = session.processes.on_main(lambda: read_rows(folder / "metrics.jsonl"))
         return FineTuningRecord(

@@ -74,7 +74,7 @@ def _labels(
     session: Session, judge: ComparingJudgeSettings, settings: PreferenceSettings, prompts: Split, policy: str
 ) -> Path:
     """The file of the judge's preferences. It is written unless an earlier process finished it."""
-    out, default = session.directory.path / "labels", session.recipe.decoding
+    out, default, thinking = session.directory.path / "labels", session.recipe.decoding, session.recipe.thinking
     sampling = Sampling(
         policy=policy,
         samples=settings.samples_per_prompt,
@@ -82,6 +82,7 @@ def _labels(
         max_new_tokens=settings.max_new_tokens or default.max_new_tokens,
         design=settings.design,
         seed=derive_seed(session.recipe.seed, "candidates") % 2**31,
+        thinking=None if thinking is None else thinking.tokens if thinking.on else "off",
     )
 
     def judge_candidates() -> LabelRecord:

@@ -37,6 +37,7 @@ def policy_facts(policy: EvaluatedPolicy, responses: PolicyResponses) -> PolicyF
         finished=rate_by_prompt([[float(r.finished) for r in of_prompt] for of_prompt in known])
         if policy.model
         else None,
+        unfinished_thoughts=sum(response.unfinished_thought for of_prompt in known for response in of_prompt),
     )
 
 

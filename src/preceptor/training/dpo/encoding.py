@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from preceptor.backends.transformers.rendering import TemplateRefusalError
+from preceptor.backends.transformers.trajectories import EncodedTrajectory
 from preceptor.store.training_pairs import TrainingPair
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
+from preceptor.training.response_format import UnfitThoughtError
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ def _pack(policy: Policy, pair: TrainingPair, max_length: int) -> PackedPair | s
         prompt = policy.encode(pair.prompt)
     except TemplateRefusalError:
         return "the policy's chat template refuses the prompt"
-    try:
-        chosen, rejected = (policy.encode_response(pair.prompt, r) for r in (pair.chosen, pair.rejected))
-    except TemplateRefusalError:
-        return "the policy's chat template refuses a response"
+    responses = _responses(policy, pair)
+    if isinstance(responses, str):
+        return responses
+    chosen, rejected = responses
     if chosen == rejected:
         return "both responses have the same tokens"
     if len(prompt) + max(len(chosen.ids), len(rejected.ids)) > max_length:
@@ -58,6 +61,17 @@ def _pack(policy: Policy, pair: TrainingPair, max_length: int) -> PackedPair | s
     learned = (chosen.learned, rejected.learned)
     group = TokenGroup(prompt, (chosen.ids, rejected.ids), None if all(map(all, learned)) else learned)
     return PackedPair(pair.id, group, pair.p_chosen, pair.weight)
+
+
+def _responses(policy: Policy, pair: TrainingPair) -> tuple[EncodedTrajectory, EncodedTrajectory] | str:
+    """The chosen and the rejected response, or the reason why there are none."""
+    try:
+        encode = partial(policy.format.encode_response, pair.prompt)
+        return encode(pair.chosen), encode(pair.rejected)
+    except TemplateRefusalError:
+        return "the policy's chat template refuses a response"
+    except UnfitThoughtError as error:
+        return str(error)
 
 
 def _unfit(pair: TrainingPair) -> str | None:

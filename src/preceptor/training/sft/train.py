@@ -25,6 +25,7 @@ from preceptor.training.policy import dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.sft.encoding import encode_demonstrations
 from preceptor.training.sft.settings import SftSettings
+from preceptor.training.thinking_settings import PolicyThinking
 from preceptor.training.tuning import TuningSettings
 
 ABOUT = "training.json"
@@ -43,6 +44,7 @@ def train_sft(
     on_note: Callable[[str], None],
     passed_on: JsonObject | None = None,
     tools: Sequence[JsonObject] = (),
+    thinking: PolicyThinking | None = None,
 ) -> Path:
     """Fine-tunes a model, continuing from the newest checkpoint if there is one.
 
@@ -55,6 +57,7 @@ def train_sft(
         on_note: called with notes for a person, for instance how many demonstrations were left out.
         passed_on: further settings of TRL's trainer.
         tools: JSON schemas of the tools that prompts show.
+        thinking: whether the model learns to think before it answers, from the thoughts of the demonstrations.
 
     Returns: the folder, which is a model string: complete weights in the computing precision, with adapters merged.
     Raises: UsageError when no demonstration is usable, or the folder holds a model made with other inputs;
@@ -64,6 +67,7 @@ def train_sft(
     made_from = _made_from(base, demonstrations, tuning, settings, seed)
     shown: list[JsonValue] = [*tools]
     made_from |= ({"engine": passed_on} if passed_on else {}) | ({"tools": shown} if tools else {})
+    made_from |= {"thinking": thinking.model_dump(mode="json")} if thinking else {}
     work = folder.with_name(folder.name + ".training")
     if processes.on_main(lambda: _finished(folder, work, made_from)):
         return folder
@@ -71,7 +75,7 @@ def train_sft(
     made_from |= {"identity": loaded.identity}
     processes.on_main(lambda: _begin(work, made_from))
     longest = min(settings.max_length, context_window(loaded.model))
-    rows, notes = encode_demonstrations(loaded.tokenizer, demonstrations, longest, tools)
+    rows, notes = encode_demonstrations(loaded.tokenizer, demonstrations, longest, tools, thinking)
     for note in notes if processes.is_main else []:
         on_note(note)
     if not rows:
@@ -131,6 +135,7 @@ def _made_from(
             demonstration.answer,
             demonstration.finished,
             *([[message.wire() for message in demonstration.trajectory]] if demonstration.trajectory else []),
+            *([] if demonstration.thought is None else [{"thought": demonstration.thought}]),
         ]
         for demonstration in demonstrations
     ]
