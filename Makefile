@@ -6,7 +6,7 @@ STAMP := $(VENV)/.complete
 
 SERVERS := $(VENV)/servers
 
-.PHONY: setup quickstart test test-servers wheel bench docs lint format clean
+.PHONY: setup quickstart test test-servers wheel bench gpu docs lint format clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,11 @@ wheel:
 bench: setup
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks report
+
+# preceptor on one GPU beside TRL and plain loops, at most 8 minutes; it needs a torch for CUDA. Results are in gpu/.
+GPU_OUT ?= gpu
+gpu: setup
+	$(BIN)/python -m benchmarks.gpu --out $(GPU_OUT)
 
 # The documentation site, in site/: every link is checked, and nothing is loaded from another host.
 docs: setup
