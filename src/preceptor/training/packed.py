@@ -42,6 +42,11 @@ class TokenGroup:
         return list(map(len, self.responses) if self.learned is None else map(sum, self.learned))
 
     @property
+    def masks(self) -> tuple[tuple[bool, ...], ...]:
+        """For each response, which of its tokens are learned."""
+        return tuple((True,) * len(ids) for ids in self.responses) if self.learned is None else self.learned
+
+    @property
     def turn_lengths(self) -> list[list[int]]:
         """Number of tokens of each turn of each response: of each run of learned tokens, since something that the
         policy did not write stands between two turns.

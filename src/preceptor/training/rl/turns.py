@@ -6,9 +6,12 @@ chat template puts around them; no text that the policy wrote is ever tokenised 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from preceptor.backends.transformers.choosing import PrefixCache
+from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import SampledResponse
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
@@ -19,9 +22,37 @@ from preceptor.environments.outcomes import Ending, EpisodeOutcome
 from preceptor.environments.pool import EnvironmentPool
 from preceptor.environments.texts import error_text
 from preceptor.training.packed import TokenGroup
-from preceptor.training.policy import Policy, ResponseGroup
+from preceptor.training.policy import ResponseGroup
 from preceptor.training.rl.turn_format import ChatFormat, TurnFormat
 from preceptor.training.rl.turn_settings import TurnSettings
+
+
+class Speaker(Protocol):
+    """What speaks in an episode: a `Policy`, or its model in another engine."""
+
+    base: LocalModel
+
+    @property
+    def identity(self) -> str:
+        """Base model and training step."""
+        ...
+
+    def sampling(self) -> AbstractContextManager[None]:
+        """Within the context, `continued` samples."""
+        ...
+
+    def continued(
+        self,
+        token_ids_P: Sequence[Sequence[int]],
+        group_size: int,
+        max_new_tokens: int,
+        temperature: float,
+        seeds_P: Sequence[int],
+        limits_P: Sequence[int],
+        prefix_cache: PrefixCache,
+    ) -> list[list[SampledResponse]]:
+        """Samples `group_size` continuations of each of P texts, as token ids, each cut at its limit."""
+        ...
 
 
 @dataclass
@@ -71,12 +102,16 @@ class TurnSampler:
     """
 
     def __init__(
-        self, policy: Policy, pool: EnvironmentPool, settings: TurnSettings, written: TurnFormat | None = None
+        self, policy: Speaker, pool: EnvironmentPool, settings: TurnSettings, written: TurnFormat | None = None
     ) -> None:
         self._policy = policy
         self._pool = pool
         self._settings = settings
         self._format = written or ChatFormat(policy.base.tokenizer, pool.environment.tools)
+
+    def spoken_by(self, speaker: Speaker) -> "TurnSampler":
+        """The same sampler with something else that speaks."""
+        return TurnSampler(speaker, self._pool, self._settings, self._format)
 
     def sample(
         self,

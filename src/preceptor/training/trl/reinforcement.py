@@ -3,7 +3,7 @@ native engine; which responses are sampled differs, because TRL samples with oth
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,6 @@ from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from preceptor.backends.transformers.sampling import TOKENS_A_TICK
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.hashing import unit_hash
 from preceptor.core.seeds import derive_seed
 from preceptor.core.ticks import tick
 from preceptor.core.types import Prompt
@@ -34,12 +33,15 @@ from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.rewards.source import known_of
 from preceptor.training.rl.settings import RLSettings
+from preceptor.training.rl.turns import TurnSampler
 from preceptor.training.steps import Checkpointing
 from preceptor.training.trl.arguments import Quiet, common_arguments, made, quietly, refusals
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
 from preceptor.training.trl.checks import trl_loss
 from preceptor.training.trl.divided import divides, model_to_train
+from preceptor.training.trl.episodes import EpisodesOnTrl, check_whole
 from preceptor.training.trl.online_dpo import pair_advantages
+from preceptor.training.trl.order import PromptOrder
 from preceptor.training.trl.rewards import StepRewards
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -80,7 +82,12 @@ class _OursOnTrl(Quiet):
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
         trainer: Any = self
-        return _Order(self.run, repeats=trainer.num_iterations * trainer.args.steps_per_generation)
+        return PromptOrder(
+            self.run.order,
+            self.run.settings,
+            self.run.seed,
+            repeats=trainer.num_iterations * trainer.args.steps_per_generation,
+        )
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
         """The tokens of prompts, which are given by their ids."""
@@ -145,7 +152,7 @@ class _OursOnTrl(Quiet):
         """Σ (log π - log π_ref) of each of this process's responses, in nats. What TRL has computed is not computed
         again.
         """
-        mask = output["completion_mask"]
+        mask = _learned(output)
         if "old_logps" in output:
             policy_B = output["old_logps"]
         elif "old_per_token_logps" in output:
@@ -173,7 +180,13 @@ class _OursOnTrl(Quiet):
                 output["completion_ids"].size(1),
                 trainer.args.per_device_train_batch_size,
             )[0]
-        return (log_probs_BT * output["completion_mask"]).sum(1)
+        return (log_probs_BT * _learned(output)).sum(1)
+
+
+def _learned(output: dict[str, Any]) -> Tensor:
+    """1 where a token was written by the policy, 0 where it was not and behind the end of a response."""
+    mask: Tensor = output["completion_mask"]
+    return mask if "tool_mask" not in output else mask * output["tool_mask"]
 
 
 class RlooOnTrl(_OursOnTrl, RLOOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -216,12 +229,14 @@ def train_on_trl(
     seed: int,
     processes: Processes,
     on_step: Callable[[int, UpdateFacts], None],
+    sampler: TurnSampler | None = None,
 ) -> int:
     """Trains the policy by RL, continuing from the state on disk. Every process calls it.
 
     Args:
         rewards: called only by the main process, for the whole step; other processes may pass None.
         prompts: for training, each once.
+        sampler: plays the episodes of a policy that acts in an environment, for GRPO; None for responses of one turn.
 
     Returns: the number of finished steps.
     Raises: UsageError when there are fewer prompts than a step takes, or the processes cannot divide it; PreceptorError
@@ -234,7 +249,10 @@ def train_on_trl(
         )
     unwrapped = Unwrapped(policy)
     by_id = {prompt.id: prompt for prompt in prompts}
-    step_rewards = StepRewards(policy, rewards, by_id, settings.group_size, processes, unwrapped.as_policy)
+    if sampler is not None:
+        check_whole(processes)
+    episodes = sampler and EpisodesOnTrl(policy, sampler, by_id, settings, seed)
+    step_rewards = StepRewards(policy, rewards, by_id, settings.group_size, processes, unwrapped.as_policy, episodes)
     run = _Run(policy, by_id, list(prompts), settings, seed, processes)
     steps = StepsOnTrl(
         policy,
@@ -249,6 +267,8 @@ def train_on_trl(
     )
     arguments = _arguments(run, engine, tuning, steps)
     trainer = _trainer(run, arguments, step_rewards, steps)
+    if episodes is not None:
+        trainer.rollout_func = episodes
     with memory_for("a step of training", FOR_LESS_MEMORY):
         return steps.train(trainer)
 
@@ -279,35 +299,6 @@ def _lower(learning_rate: float) -> str:
 def updates_of(settings: RLSettings) -> int:
     """The updates of a step."""
     return settings.epochs_per_batch * settings.minibatches
-
-
-class _Order(Sampler[int]):
-    """The prompts of all steps, in the order of the native engine: each as often as it is answered, and each step as
-    often as the trainer reads it.
-    """
-
-    def __init__(self, run: _Run, repeats: int) -> None:
-        self._prompts, self._settings, self._seed, self._repeats = run.order, run.settings, run.seed, repeats
-
-    def __len__(self) -> int:
-        settings = self._settings
-        return settings.steps * settings.prompts_per_step * settings.group_size * self._repeats
-
-    def __iter__(self) -> Iterator[int]:
-        stream, settings = self._stream(), self._settings
-        for _ in range(settings.steps):
-            places = [next(stream) for _ in range(settings.prompts_per_step)]
-            for _ in range(self._repeats):
-                for place in places:
-                    yield from [place] * settings.group_size
-
-    def _stream(self) -> Iterator[int]:
-        """The places of prompts, epoch by epoch, as `prompts_of_step` orders them."""
-        epoch = 0
-        while True:
-            keys = [unit_hash(self._seed, "epoch", epoch, prompt.id) for prompt in self._prompts]
-            yield from sorted(range(len(keys)), key=lambda place: keys[place])
-            epoch += 1
 
 
 def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps: StepsOnTrl[UpdateFacts]) -> Any:

@@ -3,14 +3,17 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from preceptor.backends.transformers.sampling import SampledResponse
 from preceptor.core.types import Prompt
-from preceptor.training.policy import Policy
+from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.processes import Processes
 from preceptor.training.rl.collecting import Collected, processed
 from preceptor.training.rl.rewards import Rewards, RewardSource
+from preceptor.training.trl.episodes import EpisodesOnTrl, joined
+
+T = TypeVar("T")
 
 
 class _AsPolicy(Protocol):
@@ -28,6 +31,7 @@ class StepRewards:
         source: asked only in the main process; other processes may pass None.
         prompts: by id, which is what TRL takes for the prompt.
         as_policy: within it, the policy's model computes as on the native engine.
+        episodes: what sampled the responses, where an agent acts in an environment.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class StepRewards:
         group_size: int,
         processes: Processes,
         as_policy: _AsPolicy,
+        episodes: EpisodesOnTrl | None = None,
     ) -> None:
         self._policy = policy
         self._source = None if source is None else processed(source)
@@ -45,6 +50,7 @@ class StepRewards:
         self._group_size = group_size
         self._processes = processes
         self._as_policy = as_policy
+        self._episodes = episodes
         self._ends = set(policy.base.eos_ids)
         self.seconds = 0.0
         """What judging the last step took."""
@@ -61,22 +67,31 @@ class StepRewards:
         Raises: PreceptorError as the source does, among them NoRewardsError.
         """
         began = time.perf_counter()
-        mine = [(prompt, tuple(ids)) for prompt, ids in zip(prompts, completion_ids, strict=True)]
-        whole = self._processes.gather(mine)
-        rewards = [reward for row in self._processes.on_main(lambda: self._judged(whole)) for reward in row]
-        start = self._processes.index * len(mine)
+        if self._episodes is not None:
+            episodes = self._processes.gather(self._episodes.groups)
+            judged = self._processes.on_main(lambda: self._judged([joined(part) for part in self._divided(episodes)]))
+        else:
+            mine = [(prompt, tuple(ids)) for prompt, ids in zip(prompts, completion_ids, strict=True)]
+            whole = self._processes.gather(mine)
+            judged = self._processes.on_main(lambda: self._judged([self._group(p) for p in self._divided(whole)]))
+        rewards = [reward for row in judged for reward in row]
+        start = self._processes.index * len(prompts)
         self.seconds = time.perf_counter() - began
-        return rewards[start : start + len(mine)]
+        return rewards[start : start + len(prompts)]
 
-    def _judged(self, sampled: Sequence[tuple[str, tuple[int, ...]]]) -> Rewards:
+    def _divided(self, responses: Sequence[T]) -> list[Sequence[T]]:
+        """The responses of a step, prompt by prompt."""
+        size = self._group_size
+        return [responses[start : start + size] for start in range(0, len(responses), size)]
+
+    def _group(self, sampled: Sequence[tuple[str, tuple[int, ...]]]) -> ResponseGroup:
+        prompt = self._prompts[sampled[0][0]]
+        responses = [SampledResponse(ids, ids[-1] in self._ends) for _, ids in sampled]
+        return self._policy.group(prompt, self._policy.encode(prompt), responses)
+
+    def _judged(self, groups: list[ResponseGroup]) -> Rewards:
         """The rewards of all responses, P × G. In the main process."""
         assert self._source is not None
-        size = self._group_size
-        groups = []
-        for start in range(0, len(sampled), size):
-            prompt = self._prompts[sampled[start][0]]
-            responses = [SampledResponse(ids, ids[-1] in self._ends) for _, ids in sampled[start : start + size]]
-            groups.append(self._policy.group(prompt, self._policy.encode(prompt), responses))
         with self._as_policy():
             rewarded = self._source.of_groups(groups)
         collected = Collected(groups, list(rewarded.rewards_PG), dict(rewarded.by_source), {})
