@@ -30,6 +30,9 @@ STEPS = [
 ]
 
 
+TRL = ["engine.name=trl", "rl.algorithm=grpo", "rl.kl_in=loss"]
+
+
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with a window that holds the tools."""
@@ -88,6 +91,15 @@ def test_a_judge_of_the_whole_and_of_turns_can_reward_too(tmp_path: Path, wide: 
         assert all(1 <= known(score) <= 10 for score in response.steps)
 
 
+def test_the_same_recipe_runs_on_trl(tmp_path: Path, wide: Path) -> None:
+    pytest.importorskip("trl")
+    directory, summary = finished(tmp_path, [*settings(tmp_path, wide), *TRL])
+    assert (summary.steps, summary.heldout_score_is) == (2, "success by the environment")
+    rows = rows_of(directory)
+    assert all(0 <= row["episodes"]["success"] <= 1 for row in rows)
+    assert all(row["reward"] == pytest.approx(row["episodes"]["reward"]) for row in rows)
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -97,7 +109,10 @@ def test_a_judge_of_the_whole_and_of_turns_can_reward_too(tmp_path: Path, wide: 
         ([f"environment.name={SPEECHLESS}", "agent.environment=0", "agent.judge=1"], "evaluation.judge.model"),
         (["agent.steps=1", "rl.algorithm=ppo"], "cannot credit single turns"),
         (["rl.algorithm=reinforce", "rl.group_size=1", 'agent.aggregation="normalize_then_sum"'], "needs at least 2"),
-        (["engine.name=trl"], "native engine only"),
+        ([*TRL, "rl.algorithm=rloo"], "grpo"),
+        ([*TRL, "agent.steps=1"], "single turns"),
+        ([*TRL, "engine.vllm=colocate"], "engine.vllm"),
+        ([*TRL, "rl.dynamic_sampling=1"], "dynamic_sampling"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(

@@ -25,7 +25,6 @@ from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.session import Session
 from preceptor.training.policy import Policy
 from preceptor.training.rl.rewards import EnvironmentReward, JudgeReward, RewardSource, WeightedReward, WithStepScores
-from preceptor.training.rl.sampling import Sampler
 from preceptor.training.rl.settings import needs_values
 from preceptor.training.rl.turns import TurnSampler
 
@@ -60,7 +59,7 @@ class Agent(Method[AgentRecipe]):
 
 
 @contextmanager
-def acting(recipe: AgentRecipe, environment: EnvironmentClass, policy: Policy) -> Generator[Sampler]:
+def acting(recipe: AgentRecipe, environment: EnvironmentClass, policy: Policy) -> Generator[TurnSampler]:
     """The sampler of a policy's episodes, with environments of this process's own."""
     with EnvironmentPool(environment, recipe.environment.limits) as pool:
         yield TurnSampler(policy, pool, recipe.turns)

@@ -79,8 +79,22 @@ class AgentRecipe(Recipe):
             )
 
     def check_trl(self, rl: RLSettings | None) -> None:
-        """Raises: UsageError, because episodes are sampled by the native engine."""
-        raise UsageError('engine.name = "trl": the method agent samples its episodes on the native engine only')
+        """Raises: UsageError where TRL cannot mask what the policy did not write, or cannot credit single turns."""
+        if self.rl.algorithm != "grpo":
+            raise UsageError(
+                f'rl.algorithm = "{self.rl.algorithm}": on TRL, episodes of several turns are for "grpo", which masks '
+                "what the policy did not write; choose it, or the native engine"
+            )
+        if self.agent.steps:
+            raise UsageError(
+                "agent.steps: TRL has no advantages of single turns; set it to 0, or use the native engine"
+            )
+        if self.engine.vllm != "off":
+            raise UsageError(
+                f'engine.vllm = "{self.engine.vllm}": episodes of several turns are sampled by the model itself; leave '
+                "it out"
+            )
+        super().check_trl(rl)
 
     def describe(self, summary: "RunSummary") -> Iterator[str]:
         """Describes episodes, rewards and RL."""

@@ -18,8 +18,8 @@ from preceptor.training.rl.rewards import (
     WeightedReward,
     load_reward_function,
 )
-from preceptor.training.rl.sampling import Sampler
 from preceptor.training.rl.settings import RLSettings
+from preceptor.training.rl.turns import TurnSampler
 from preceptor.training.rl.update import Updater
 from preceptor.training.thinking_settings import PolicyThinking
 
@@ -53,15 +53,14 @@ def train_by_rl(
     prompts: Sequence[Prompt],
     settings: RLSettings,
     at_checkpoint: Callable[[int], bool],
-    sampler: Sampler | None = None,
+    sampler: TurnSampler | None = None,
 ) -> int:
     """Trains a policy by RL, resuming where an earlier process stopped. Every process calls it.
 
     Args:
         rewards: given in the main process; None in the others.
         at_checkpoint: called in the main process at every checkpoint; returns False to stop early.
-        sampler: samples the episodes of a policy that acts in an environment, on the native engine; None for responses
-            of one turn.
+        sampler: samples the episodes of a policy that acts in an environment; None for responses of one turn.
 
     Returns: the number of finished steps.
     """
@@ -85,6 +84,7 @@ def train_by_rl(
                 seed=recipe.seed,
                 processes=session.processes,
                 on_step=on_step,
+                sampler=sampler,
             )
         budget = policy.format.budget(settings.max_new_tokens)
         most = settings.max_new_tokens if budget is None else budget.whole

@@ -110,8 +110,8 @@ def joined(groups: Sequence[ResponseGroup]) -> ResponseGroup:
 
 
 def check_whole(processes: Processes) -> None:
-    """Raises: UsageError where processes hold parts of the model: these compute each token together, and the episodes of
-    one process may take more turns than those of another.
+    """Raises: UsageError where each process holds a part of the model: they compute each token together, and
+    the episodes of one process may take more turns than those of another.
     """
     if divides(processes):
         raise UsageError(
