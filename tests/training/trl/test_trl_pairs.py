@@ -15,6 +15,7 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.types import Response
 from preceptor.store.files import read_rows
 from preceptor.store.training_pairs import TrainingPair
+from preceptor.tasks.engine_config import engine_config
 from preceptor.training.dpo.encoding import PackedPair
 from preceptor.training.dpo.reference import pair_log_probs
 from preceptor.training.dpo.settings import DpoSettings
@@ -242,34 +243,40 @@ import sys
 from pathlib import Path
 
 from accelerate import PartialState
-
-PartialState(cpu=True)  # without it accelerate takes several processes without a GPU for one each
+from accelerate.utils import DistributedType
 
 from test_trl_pairs import TRL, run
 from preceptor.training.dpo.settings import DpoSettings
-from preceptor.training.processes import leave
+from preceptor.training.processes import Processes, leave
 
+Processes()
+PartialState().distributed_type = DistributedType.MULTI_GPU  # accelerate divides no model of processes on CPUs
 run(Path(sys.argv[1]), DpoSettings(batch_size=4, learning_rate=3e-3), TRL)
 leave()
 """
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+def test_two_processes_with_a_divided_model_learn_what_one_learns(tmp_path: Path) -> None:
     """Six pairs in batches of four: of the last batch, a process has both pairs and the other has none."""
     script, here = tmp_path / "script.py", Path(__file__).parent
     script.write_text(SCRIPT)
+    config = engine_config("fsdp2", processes=2, out=tmp_path / "several.yaml").file
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+        [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), "--main_process_port", "0",
          str(script), str(tmp_path / "two")],
-        capture_output=True, text=True, check=False, timeout=300,
+        capture_output=True, text=True, check=False, timeout=400,
         env=os.environ | {
-            "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
             "PYTHONPATH": os.pathsep.join([str(here), str(here.parent.parent), *sys.path]),
         },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    _, one = run(tmp_path / "one", DpoSettings(batch_size=4, learning_rate=3e-3), TRL)
+    policy, one = run(tmp_path / "one", DpoSettings(batch_size=4, learning_rate=3e-3), TRL)
     two = read_rows(tmp_path / "two/metrics.jsonl")
     assert [row["pairs"] for row in one] == [4, 2]
     for alone, together in zip(one, two, strict=True):
         assert together == pytest.approx(alone, abs=1e-4, rel=1e-4)
+    learned = flat(policy)
+    RunFiles(tmp_path / "two").load_checkpoint(policy, 2)
+    torch.testing.assert_close(flat(policy), learned, atol=1e-4, rtol=0.0)
+    assert list((tmp_path / "two/engine/checkpoint-2").glob("pytorch_model_fsdp*"))

@@ -20,7 +20,7 @@ from preceptor.tasks.engine_config import Sharding, engine_config
 from preceptor.training.processes import Processes
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.update import Updater
-from preceptor.training.trl.divided import check_trained
+from preceptor.training.trl.divided import check_trained, check_whole
 
 LAUNCHES: list[tuple[Sharding, list[str]]] = [("ddp", ["grpo"]), ("fsdp2", ["rloo", "full"])]
 
@@ -100,3 +100,6 @@ def test_a_model_that_would_be_divided_under_the_policy_is_refused(monkeypatch: 
     check_trained(policy.model, policy, Processes())
     with pytest.raises(UsageError, match="engine config ddp"):
         check_trained(policy.model, policy, Two())
+    check_whole("a model in fine-tuning", Processes())
+    with pytest.raises(UsageError, match="fine-tuning cannot be divided"):
+        check_whole("a model in fine-tuning", Two())

@@ -26,6 +26,7 @@ from preceptor.training.processes import Processes
 from preceptor.training.sft.encoding import encode_demonstrations
 from preceptor.training.sft.settings import SftSettings
 from preceptor.training.thinking_settings import PolicyThinking
+from preceptor.training.trl.divided import check_whole
 from preceptor.training.tuning import TuningSettings
 
 ABOUT = "training.json"
@@ -71,6 +72,7 @@ def train_sft(
     work = folder.with_name(folder.name + ".training")
     if processes.on_main(lambda: _finished(folder, work, made_from)):
         return folder
+    check_whole("a model in fine-tuning", processes)
     loaded = load(base, torch.float32 if tuning.method == "full" else dtype_of(tuning))
     made_from |= {"identity": loaded.identity}
     processes.on_main(lambda: _begin(work, made_from))

@@ -52,6 +52,21 @@ def check_trained(trained: Any, policy: Policy, processes: Processes) -> None:
         )
 
 
+def check_whole(what: str, processes: Processes) -> None:
+    """Checks that a training keeps its model whole in every process.
+
+    Args:
+        what: is trained, in words.
+
+    Raises: UsageError when this launch divides models.
+    """
+    if divides(processes):
+        raise UsageError(
+            f"{what} cannot be divided among processes: launch this with the configuration that `preceptor engine "
+            "config ddp` writes, and then the rest of the run with another"
+        )
+
+
 def bring(trained: Any, policy: Policy, processes: Processes) -> None:
     """Gathers the trained weights of a divided model into the main process's policy. Every process calls it."""
     if not divides(processes):

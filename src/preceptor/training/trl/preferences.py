@@ -1,5 +1,6 @@
 """DPO and KTO by TRL's trainers. With the native engine's losses, a step is the native engine's step."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -21,6 +22,7 @@ from preceptor.training.processes import Processes
 from preceptor.training.steps import Checkpointing
 from preceptor.training.trl.arguments import common_arguments, made
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
+from preceptor.training.trl.divided import divides, model_to_train
 from preceptor.training.trl.dpo_trainer import PairCollator, PairTrainer, pair_rows
 from preceptor.training.trl.kto_trainer import KtoFacts, UnpairedCollator, UnpairedTrainer, examples_of, unpaired_rows
 from preceptor.training.trl.own_rows import OwnRows, Plan, filled_up, made_trainer, part_size
@@ -78,10 +80,11 @@ def train_dpo_on_trl(
         "save_total_limit": 2,  # keeps one to fall back on while the next is written
     }
     size = part_size("dpo", settings.batch_size, settings, processes)
+    models = _models(policy, steps, processes)
     make = _unpaired_trainer if by_kto else _pair_trainer
-    trainer = make(policy, encoded, settings, engine, shared, size, total, seed, steps)
-    if "ref" in getattr(policy.model, "peft_config", {}):
-        policy.model.delete_adapter("ref")  # TRL's copy of new adapters: the reference is the base without them
+    trainer = make(policy, encoded, settings, engine, shared, size, total, seed, models)
+    if "ref" in getattr(models["model"], "peft_config", {}):
+        models["model"].delete_adapter("ref")  # TRL's copy of new adapters: the reference is the base without them
     with memory_for("a step of training", FOR_LESS_MEMORY):
         return steps.train(trainer)
 
@@ -95,7 +98,7 @@ def _pair_trainer(
     size: int,
     steps: int,
     seed: int,
-    callback: Any,
+    models: dict[str, Any],
 ) -> OwnRows:
     """TRL's DPO, in the order of the native engine."""
     ids, loss = tuple(pair.id for pair in pairs), engine.loss_type
@@ -119,7 +122,7 @@ def _pair_trainer(
         args=made(DPOConfig, shared | of_dpo, engine.trl),
         train_dataset=Dataset.from_list(filled_up(pair_rows(pairs)) if loss is None else pair_rows(pairs)),
         data_collator=PairCollator(pad_token_id=_pad(policy)),
-        **_models(policy, callback),
+        **models,
     )
 
 
@@ -132,7 +135,7 @@ def _unpaired_trainer(
     size: int,
     steps: int,
     seed: int,
-    callback: Any,
+    models: dict[str, Any],
 ) -> OwnRows:
     """TRL's KTO. Every epoch has the same order, since each response is compared with those beside it."""
     rows = unpaired_rows(examples_of(pairs, seed), 2 * size)
@@ -143,15 +146,19 @@ def _unpaired_trainer(
         args=made(KTOConfig, shared | of_kto, engine.trl),
         train_dataset=Dataset.from_list(rows),
         data_collator=UnpairedCollator(pad_token_id=_pad(policy)),
-        **_models(policy, callback),
+        **models,
     )
 
 
-def _models(policy: Policy, callback: Any) -> dict[str, Any]:
-    """The policy's own model, with its base as the reference: under adapters the base is the model without them."""
+def _models(policy: Policy, callback: Any, processes: Processes) -> dict[str, Any]:
+    """The policy's own model, with its base as the reference: under adapters the base is the model without them. Where
+    models are divided among processes, copies of both.
+    """
+    adapters = hasattr(policy.model, "peft_config")
+    base = copy.deepcopy(policy.base.model) if divides(processes) and not adapters else policy.base.model
     return {
-        "model": policy.model,
-        "ref_model": None if hasattr(policy.model, "peft_config") else policy.base.model,
+        "model": model_to_train(policy, processes),
+        "ref_model": None if adapters else base,
         "processing_class": policy.base.tokenizer,
         "callbacks": [callback],
     }

@@ -37,6 +37,7 @@ from preceptor.training.reward_model.train import (
 from preceptor.training.state import TrainingState
 from preceptor.training.trl.arguments import common_arguments, drop_older, made, newest_checkpoint, quietly, seal
 from preceptor.training.trl.callback import ENGINE
+from preceptor.training.trl.divided import check_whole
 from preceptor.training.trl.own_rows import Plan, filled_up, made_trainer, part_size
 from preceptor.training.trl.reward_trainer import RewardCollator, SoftRewardTrainer, reward_rows
 from preceptor.training.tuning import TuningSettings
@@ -109,6 +110,7 @@ def train_reward_model_on_trl(
     Raises: UsageError when the pairs teach nothing, TRL refuses the settings, or `root` holds another training;
         PreceptorError when training diverges.
     """
+    check_whole("a reward model in training", processes)
     encoded, left_out = encode_pairs(model, pairs, settings)
     total = math.ceil(len(encoded) / settings.batch_size) * settings.epochs
     setup = setup_hash(settings, seed, model, encoded, passed_on)
