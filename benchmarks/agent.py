@@ -22,12 +22,12 @@ from preceptor.environments.packaged import PACKAGED, task_lines
 from preceptor.methods.agent import Agent
 from preceptor.recipes.agent import AgentRecipe
 from preceptor.store.demonstrations import read_demonstrations
-from preceptor.store.prompts import split_held_out
+from preceptor.store.prompts import read_prompts, split_held_out
 from preceptor.training.sft.settings import SftSettings
 from preceptor.training.sft.train import train_sft
 from preceptor.training.tuning import TuningSettings
 
-HELD_OUT = 0.5
+HELD_OUT, REFERENCES = 0.5, 12
 
 
 def main() -> None:
@@ -41,18 +41,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1, help="passes over the demonstrations")
     parser.add_argument("--prompts", type=int, default=4, help="tasks of a step")
     parser.add_argument("--group", type=int, default=4, help="episodes of a task in a step")
+    parser.add_argument("--samples", type=int, default=2, help="episodes of a held-out task before and after")
     given = parser.parse_args()
     folder: Path = given.folder
     folder.mkdir(parents=True, exist_ok=True)
     tasks = PACKAGED["calculator_easy"]()[: given.tasks]
     prompts = folder / "tasks.jsonl"
     prompts.write_text(task_lines(tasks), encoding="utf-8")
+    references = read_prompts("package:reference_answers", REFERENCES)
+    prompts.with_name("references.jsonl").write_text(task_lines(references), encoding="utf-8")
     training, _ = split_held_out(tasks, HELD_OUT)
     warm = fine_tuned(folder / "warm", training[: given.demonstrations], given.epochs)
-    for seed in given.seeds:
-        settings = settings_of(warm, prompts, seed, given)
-        for name, method in (("own rewards", Agent), ("shuffled", ShuffledAgent)):
-            print(row(name, seed, done(folder / f"{name.split()[0]}-{seed}", method.recipe(**settings))), flush=True)
+    print("| rewards | seed | before | after | change | kept | reward of the first steps | of the last |", flush=True)
+    for name, method in (("own", Agent), ("shuffled", ShuffledAgent)):
+        for seed in given.seeds:
+            recipe = method.recipe(**settings_of(warm, prompts, seed, given))
+            print(row(name, seed, done(folder / f"{name}-{seed}", recipe)), flush=True)
 
 
 def fine_tuned(folder: Path, tasks: Sequence[Prompt], epochs: int) -> str:
@@ -101,8 +105,9 @@ def settings_of(policy: str, prompts: Path, seed: int, given: Any) -> dict[str, 
             "heldout_share": HELD_OUT,
             "validation_share": 0.25,
             "checkpoint_every": given.steps,
-            "samples_per_prompt": 2,
+            "samples_per_prompt": given.samples,
             "stop_early": False,
+            "references": str(prompts.with_name("references.jsonl")),
         },
     }
 
