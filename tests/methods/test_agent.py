@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from conftest import make_model
-from preceptor.core.errors import UsageError
+from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.progress import Facts
 from preceptor.environments.calculator_solutions import demonstration_lines
 from preceptor.environments.calculator_tasks import calculator_tasks
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
@@ -56,7 +57,14 @@ def rows_of(directory: RunDirectory) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_the_environment_rewards_and_measures(tmp_path: Path, wide: Path) -> None:
+class Interrupting(Told):
+    """Ends the run after its first training step."""
+
+    def step(self, step: int, total: int, facts: Facts) -> None:
+        raise PreceptorError("interrupted")
+
+
+def test_the_environment_rewards_and_measures_and_a_run_that_ended_early_goes_on(tmp_path: Path, wide: Path) -> None:
     directory, summary = finished(tmp_path, settings(tmp_path, wide))
     assert summary.method == "RLAIF of an agent"
     assert summary.heldout_score_is == "success by the environment"
@@ -75,6 +83,13 @@ def test_the_environment_rewards_and_measures(tmp_path: Path, wide: Path) -> Non
     assert rows[0]["sources"].keys() == {"environment"}
     assert rows[0]["grad_norm"] > 0
     assert execute(RunDirectory.open(directory.path), Told()) == summary
+
+    cut = RunDirectory.create(tmp_path / "cut", load_recipe("agent", settings(tmp_path, wide)))
+    with pytest.raises(PreceptorError, match="interrupted"):
+        execute(cut, Interrupting())
+    execute(RunDirectory.open(cut.path), Told())
+    for name in ("metrics.jsonl", "evaluations/before.json", "evaluations/after.json"):
+        assert (cut.path / name).read_bytes() == (directory.path / name).read_bytes()
 
 
 def test_a_judge_of_the_whole_and_of_turns_can_reward_too(tmp_path: Path, wide: Path) -> None:
