@@ -13,7 +13,7 @@ from preceptor.recipes.load import dump_recipe, load_recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.files import read_rows
-from small import Told, known, settings
+from small import JUDGE, Told, known, settings, shared
 from thinkers import END, thinking_folder
 
 THINKS = ["thinking.tokens=12", "thinking.unfinished_reward=-2.0", "rl.steps=2"]
@@ -54,6 +54,10 @@ def test_a_policy_that_thinks_is_trained_on_both_engines(tmp_path: Path, thinker
     assert all(END not in r["thought"] for r in after)
     assert all(r["heldout_score"] is not None for r in after)  # no answer is measured as the empty one
     assert summary.evaluation.after.heldout_failures == 0
+    page = directory.report.read_text(encoding="utf-8")
+    assert f"{len(unfinished)} thoughts" in page
+    assert "<summary>The thought before it</summary>" in page
+    assert "no answer: the thought did not end within" in page
 
 
 def test_the_judge_is_shown_answers_alone(tmp_path: Path, thinker: Path) -> None:
@@ -72,6 +76,18 @@ def test_the_judge_is_shown_answers_alone(tmp_path: Path, thinker: Path) -> None
         unfinished = row["thoughts"]["unfinished"]
         assert row["reward"] == pytest.approx((6 - unfinished - 2.0 * unfinished) / 6)
         assert row["sources"]["seen"]["abstained"] == unfinished
+
+
+def test_dpo_learns_thoughts_that_its_candidates_had(tmp_path: Path, thinker: Path) -> None:
+    few = ["preferences.max_new_tokens=6", "preferences.max_failure_rate=1.0", "preferences.samples_per_prompt=4"]
+    small = ["dpo.batch_size=4", "dpo.epochs=1", "thinking.tokens=16"]
+    recipe = load_recipe("dpo", [*shared(tmp_path, thinker), *JUDGE, *few, *small])
+    directory = RunDirectory.create(tmp_path / "run", recipe)
+    summary = execute(directory, Told())
+    labelled: list[dict[str, Any]] = read_rows(directory.path / "labels/preferences.jsonl")
+    assert all(row["chosen_thought"] is not None for row in labelled)
+    assert known(summary.preferences).pairs == len(labelled) > 0
+    assert summary.steps > 0
 
 
 def test_a_recipe_that_does_not_mention_thoughts_is_written_as_before() -> None:

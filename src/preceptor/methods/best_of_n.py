@@ -23,7 +23,8 @@ from preceptor.training.best_of_n import choose_best
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.reward import RewardModelReward
-from preceptor.training.rl.rewards import JudgeReward, RewardSource, RubricReward
+from preceptor.training.rl.reward_settings import RewardProcessing
+from preceptor.training.rl.rewards import JudgeReward, PostProcessed, RewardSource, RubricReward
 
 
 class BestOfN(Method[BestOfNRecipe]):
@@ -48,9 +49,15 @@ class BestOfN(Method[BestOfNRecipe]):
 
 
 def _chooser(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader | None]:
-    """The rewards that choose the best response, and a grader that uses the same rewards unless they come from
-    comparisons. In the main process only.
+    """The rewards that choose the best response, of which those with an unfinished thought are not judged; and a
+    grader. In the main process only.
     """
+    rewards, grader = _judged(session, recipe, judge)
+    return PostProcessed(rewards, RewardProcessing(), recipe.thinking) if recipe.thinking else rewards, grader
+
+
+def _judged(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> tuple[RewardSource, Grader | None]:
+    """The rewards of responses, and a grader that uses the same unless they come from comparisons."""
     if judge is not None:
         if recipe.judge.compares:
             design, asked = recipe.judge.design, recipe.judge.variant

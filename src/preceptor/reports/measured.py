@@ -42,7 +42,10 @@ def row_of(sides: Mapping[str, MeasuredResponse], scores: Scores, tag: str = "")
     return Row(
         tag=" · ".join(part for part in (tag, first.cohort) if part),
         prompt=first.prompt,
-        sides=tuple(Side(_label(name, response, scores), response.text) for name, response in sides.items()),
+        sides=tuple(
+            Side(_label(name, response, scores), response.text, thought=response.thought or "")
+            for name, response in sides.items()
+        ),
     )
 
 
@@ -68,6 +71,8 @@ def _label(name: str, response: MeasuredResponse, scores: Scores) -> str:
     if scores.training is not None:
         score = "failed" if response.judge_score is None else number(response.judge_score, signed=True)
         parts.append(f"{scores.training} {score}")
-    if not response.finished:
+    if response.unfinished_thought:
+        parts.append(f"no answer: the thought did not end within {response.tokens} tokens")
+    elif not response.finished:
         parts.append(f"cut at {response.tokens} tokens")
     return " · ".join(parts)

@@ -18,6 +18,8 @@ class Side:
     """Who gave it, and its scores."""
     text: str
     preferred: bool = False
+    thought: str = ""
+    """What the policy thought before it, shown folded."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Row:
     @property
     def characters(self) -> int:
         """The length of its texts."""
-        return len(self.prompt) + len(self.reasoning) + sum(len(side.text) for side in self.sides)
+        return len(self.prompt) + len(self.reasoning) + sum(len(side.text) + len(side.thought) for side in self.sides)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from preceptor.store.files import write_json, write_text
 
 def words_of(recipe: Recipe, summary: RunSummary) -> Words:
     """A finished run in sentences, for its report and its model card."""
-    done = [*_beginning(recipe), *recipe.describe(summary), *_ending(recipe, summary)]
+    done = [*_beginning(recipe), *recipe.describe(summary), *_thoughts(recipe, summary), *_ending(recipe, summary)]
     return Words(tuple(done), {**recipe.results(summary), **results_of_stages(summary)})
 
 
@@ -30,6 +30,27 @@ def write_report(directory: RunDirectory, summary: RunSummary, evaluation: Evalu
 def _beginning(recipe: Recipe) -> Iterator[str]:
     if recipe.sft_first is not None:
         yield "The policy was first fine-tuned on demonstrations; the fine-tuned model is the reference below."
+
+
+def _thoughts(recipe: Recipe, summary: RunSummary) -> Iterator[str]:
+    """What there is to say of a policy that thinks."""
+    thinking, after = recipe.thinking, summary.evaluation.after
+    if thinking is None:
+        return
+    if not thinking.on:
+        yield "The policy was kept from thinking before it answers."
+        return
+    seen = "the source of rewards saw it too" if thinking.judge_sees_thought else "no judge saw it"
+    got = "had no reward" if thinking.penalty is None else f"got the reward {thinking.penalty:g}"
+    yield (
+        f"The policy thought before each answer, for at most {thinking.tokens} tokens; {seen}. In training, a thought "
+        f"that did not end {got}."
+    )
+    if after.unfinished_thoughts is not None:
+        yield (
+            f"After training, {after.unfinished_thoughts} thoughts on test prompts did not end; they were measured as "
+            "empty answers."
+        )
 
 
 def _ending(recipe: Recipe, summary: RunSummary) -> Iterator[str]:

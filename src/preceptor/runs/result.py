@@ -155,7 +155,7 @@ class RunResult:
         return answer
 
     def _answers(self, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> list[str]:
-        model = self._model
+        model, thinking = self._model, self.directory.recipe.thinking
         requests = [
             CompleteRequest(
                 prompt.conversation if model.chat else plain_request(prompt),
@@ -163,6 +163,7 @@ class RunResult:
                 temperature=temperature,
                 stop=() if model.chat else PLAIN_STOP,
                 seed=seed,
+                thinking=thinking and thinking.asked(seed),
             )
             for prompt in prompts
         ]
@@ -170,6 +171,8 @@ class RunResult:
         for answer in in_order(model.complete(requests), len(requests)):
             if isinstance(answer, JudgeFailure):
                 raise PreceptorError(f"{self.best}: gave no answer: {answer.reason}: {answer.detail}")
+            if answer.thought_cut:
+                raise PreceptorError(f"{self.best}: gave no answer: its thought did not end within its limit")
             answers.append(answer.text.strip())
         return answers
 

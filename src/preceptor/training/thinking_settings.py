@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from preceptor.backends.base import Thinking
 from preceptor.core.types import Flag, Frozen, Real, Tokens
 
 
@@ -24,3 +25,7 @@ class PolicyThinking(Frozen):
     def penalty(self) -> float | None:
         """The reward of an unfinished thought; None if there is none."""
         return None if self.unfinished_reward == "abstain" else self.unfinished_reward
+
+    def asked(self, seed: int) -> Thinking:
+        """How a model of these settings is asked to think, where it answers like any other model."""
+        return Thinking(self.tokens, seed, plain_tags=True) if self.on else Thinking("off")
