@@ -136,6 +136,15 @@ def test_responses_without_a_reward_are_not_learnt_from(tmp_path: Path) -> None:
     assert torch.equal(flat(policy), flat(new_policy(LORA)))
 
 
+def test_equal_rewards_teach_nothing_in_spite_of_rounding(tmp_path: Path) -> None:
+    def alike(groups_P: Sequence[ResponseGroup]) -> Rewards:
+        return [[0.3] * 6 for _ in groups_P]  # the mean of six in single precision is not 0.3
+
+    settings = SETTINGS.model_copy(update=GRPO | {"group_size": 6, "steps": 1})
+    _, [facts] = on_trl(tmp_path, settings, source=alike)
+    assert (facts.flat_groups, facts.equal_groups, facts.abstained) == (2, 2, 0)
+
+
 @pytest.mark.parametrize("more", [{"epochs_per_batch": 2, "minibatches": 2}, GRPO], ids=str)
 def test_interrupted_between_steps_equals_uninterrupted(tmp_path: Path, more: dict[str, Any]) -> None:
     settings = SETTINGS.model_copy(update=more | {"steps": 5})

@@ -31,7 +31,7 @@ from preceptor.training.policy import FOR_LESS_MEMORY, Policy
 from preceptor.training.processes import Processes
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
-from preceptor.training.rl.rewards.source import known_of
+from preceptor.training.rl.rewards.source import all_equal, known_of
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.turns import TurnSampler
 from preceptor.training.steps import Checkpointing
@@ -143,9 +143,13 @@ class _OursOnTrl(Quiet):
         step = trainer.state.global_step // updates_of(run.settings) + 1
         torch.manual_seed(derive_seed(run.seed, "rollout", step, run.processes.index))
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
-        advantages = torch.tensor(list(trainer._logs["advantages"])).view(-1, run.settings.group_size)
-        run.flat_groups = int((advantages == 0.0).all(dim=1).sum())
-        run.kl = float(trainer.accelerator.gather(self._kl(output)).mean())
+        kl_B = trainer.accelerator.gather(self._kl(output)).cpu()
+        rewards_B = torch.tensor(list(trainer._logs["rewards"][trainer.reward_func_names[0]]))  # NaN where missing
+        beta = run.settings.kl_coefficient if run.settings.algorithm == "rloo" else 0.0
+        learned_PG = (rewards_B - beta * kl_B).view(-1, run.settings.group_size).tolist()
+        # TRL's own advantages of equal rewards are 0 but for rounding, which GRPO's division makes visible
+        run.flat_groups = sum(len(known_of(row)) < 2 or all_equal(row) for row in learned_PG)
+        run.kl = float(kl_B.mean())
         return output
 
     def _kl(self, output: dict[str, Any]) -> Tensor:
