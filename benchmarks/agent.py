@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--tasks", type=int, default=80)
     parser.add_argument("--demonstrations", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=1, help="passes over the demonstrations")
+    parser.add_argument("--epochs", type=int, default=2, help="passes over the demonstrations")
     parser.add_argument("--prompts", type=int, default=4, help="tasks of a step")
     parser.add_argument("--group", type=int, default=4, help="episodes of a task in a step")
     parser.add_argument("--samples", type=int, default=2, help="episodes of a held-out task before and after")
