@@ -1,6 +1,6 @@
 """The merged model of a finished run."""
 
-from preceptor.backends.transformers.loading import load
+from preceptor.backends.transformers.loading import FOUR_BITS, load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
 from preceptor.results.run import RunSummary
@@ -21,6 +21,7 @@ def merge_best(directory: RunDirectory, summary: RunSummary, progress: Progress)
     progress.stage("merging the chosen checkpoint")
     base = LocalModel(load(directory.base, dtype_of(recipe.tuning)))
     policy = Policy(base, recipe.tuning, recipe.seed)
-    directory.pin_inputs({"policy": policy.base.identity})
+    trained_in = FOUR_BITS if recipe.engine.quantisation == "4bit" else ""  # it is merged in its own precision
+    directory.pin_inputs({"policy": policy.base.identity + trained_in})
     RunFiles(directory.path).load_checkpoint(policy, summary.best_step)
     publish(directory, summary, policy.save, policy.save_merged, merge=True)

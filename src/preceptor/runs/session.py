@@ -104,7 +104,8 @@ class Session:
 
     def load(self, name: str) -> LocalModel:
         """Loads a model for training."""
-        return LocalModel(load(name, dtype_of(self.recipe.tuning)))
+        recipe = self.recipe
+        return LocalModel(load(name, dtype_of(recipe.tuning), four_bits=recipe.engine.quantisation == "4bit"))
 
     def checkpoints(self, at_checkpoint: Callable[[int], bool]) -> Checkpointing:
         """The checkpoints of this run's training; `at_checkpoint` returns False to stop early."""

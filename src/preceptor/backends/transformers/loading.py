@@ -6,6 +6,7 @@ import struct
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -33,6 +34,8 @@ class LoadedModel:
     """The revision of a model on the hub, if one was named."""
 
 
+FOUR_BITS = ":nf4"
+"""What the identity of a model in 4 bits ends in."""
 _SHARED: WeakValueDictionary[tuple[str, ...], LoadedModel] = WeakValueDictionary()
 """The models in use that `load_shared` loaded, by their name, files and precision."""
 _SHARING = threading.Lock()
@@ -52,18 +55,32 @@ def default_dtype() -> torch.dtype:
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
 
 
-def load(name: str, dtype: torch.dtype | None = None) -> LoadedModel:
+def load(name: str, dtype: torch.dtype | None = None, *, four_bits: bool = False) -> LoadedModel:
     """Loads the model behind a model string.
 
     Args:
         name: `embedded`, `hf:ORG/NAME[@REVISION]`, or the path of a local folder in Hugging Face format or of a
             `.gguf` file.
         dtype: precision of the weights; `default_dtype()` when None.
+        four_bits: keep the weights of linear layers in 4 bits (NF4; Dettmers et al. 2023, arXiv 2305.14314), for
+            training adapters; `dtype` is then the precision to compute in.
 
-    Raises: UsageError when there is no such model or it cannot be decoded, PreceptorError when it cannot be fetched or
-        read.
+    Raises: UsageError when there is no such model or it cannot be decoded, or it is to be in 4 bits and this machine
+        cannot do that; PreceptorError when it cannot be fetched or read.
     """
-    return _load_language_model(name, _locate(name), dtype)
+    if four_bits:
+        _check_four_bits(name)
+    return _load_language_model(name, _locate(name), dtype, four_bits)
+
+
+def _check_four_bits(name: str) -> None:
+    what = f'"{name}" in 4 bits (engine.quantisation)'
+    if find_spec("bitsandbytes") is None:
+        raise UsageError(f"{what} needs the package bitsandbytes, which is not installed: pip install bitsandbytes")
+    if not torch.cuda.is_available():
+        raise UsageError(f"{what} needs a GPU with CUDA, and torch sees none here; leave out engine.quantisation")
+    if name.endswith(".gguf") or (Path(name) / ADAPTERS).is_file():
+        raise UsageError(f"{what}: name a model with whole weights in Hugging Face format")
 
 
 def load_shared(name: str) -> LoadedModel:
@@ -81,12 +98,14 @@ def load_shared(name: str) -> LoadedModel:
     return loaded
 
 
-def _load_language_model(name: str, located: "_Located", dtype: torch.dtype | None) -> LoadedModel:
+def _load_language_model(
+    name: str, located: "_Located", dtype: torch.dtype | None, four_bits: bool = False
+) -> LoadedModel:
     from transformers import AutoModelForCausalLM
 
     from preceptor.backends.transformers.traits import check_decodes
 
-    loaded = _load(name, located, dtype, AutoModelForCausalLM)[0]
+    loaded = _load(name, located, dtype, AutoModelForCausalLM, four_bits)[0]
     check_decodes(loaded.model, name)
     return loaded
 
@@ -136,7 +155,9 @@ class _Located(NamedTuple):
     """The hash of its files; empty if the version is not known before loading."""
 
 
-def _load(name: str, located: _Located, dtype: torch.dtype | None, kind: Any) -> tuple[LoadedModel, set[str]]:
+def _load(
+    name: str, located: _Located, dtype: torch.dtype | None, kind: Any, four_bits: bool = False
+) -> tuple[LoadedModel, set[str]]:
     """Loads a model with a class of transformers. Also returns the names of weights that its files lack."""
     from transformers import AutoTokenizer, GgufConfig
     from transformers.utils import logging
@@ -146,7 +167,11 @@ def _load(name: str, located: _Located, dtype: torch.dtype | None, kind: Any) ->
     logging.disable_progress_bar()
     dtype = dtype or default_dtype()
     source, arguments, version = located
-    quantization = {"quantization_config": GgufConfig(dequantize=True)} if "gguf_file" in arguments else {}
+    quantization: dict[str, Any] = {}
+    if "gguf_file" in arguments:
+        quantization = {"quantization_config": GgufConfig(dequantize=True)}
+    elif four_bits:
+        quantization = _in_four_bits(dtype)
     try:
         model, loading_info = kind.from_pretrained(
             source, dtype=dtype, output_loading_info=True, **arguments, **quantization
@@ -156,13 +181,31 @@ def _load(name: str, located: _Located, dtype: torch.dtype | None, kind: Any) ->
         raise PreceptorError(f'the model "{name}" could not be loaded: {_first_line(error)}') from error
     if (Path(source) / ADAPTERS).is_file():
         _merge_adapters(model)
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    if not four_bits:  # those weights are on the GPU already
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.eval()
     prepare(model)
     version = version or str(getattr(model.config, "_commit_hash", None) or "unknown")
-    precision = str(dtype).removeprefix("torch.")
+    precision = str(dtype).removeprefix("torch.") + (FOUR_BITS if four_bits else "")
     shown = name if name.startswith("hf:") else Path(name).name
     loaded = LoadedModel(model, tokenizer, f"{shown}#{version}:{precision}", source, arguments.get("revision"))
     return loaded, set(loading_info["missing_keys"])
+
+
+def _in_four_bits(dtype: torch.dtype) -> dict[str, Any]:
+    """Further arguments of `from_pretrained`: weights in 4 bits on this process's GPU, stored so that FSDP can divide
+    them.
+    """
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=dtype,
+    )
+    return {"quantization_config": config, "device_map": {"": torch.cuda.current_device()}}
 
 
 def _first_line(error: Exception) -> str:
