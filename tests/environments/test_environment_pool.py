@@ -94,7 +94,7 @@ def test_a_call_that_hangs_is_stopped_and_takes_only_its_own_environment_along()
         assert [each.failure for each in seen] == ["too_slow", "ended"]
         assert all("0.5 s" in each.text for each in seen)
         (result,) = pool.finish([hung], [""])
-        assert (result.reward, result.success) == (None, False)
+        assert (result.reward, result.success) == (None, None)
         assert "0.5 s" in str(result.failure)
 
 
@@ -104,7 +104,7 @@ def test_a_process_that_dies_takes_only_its_own_environment_along(pool: Environm
     assert [each.failure for each in seen] == ["crashed", None]
     assert called(pool, dead, "later").failure == "ended"
     dead_result, alive_result = pool.finish([dead, alive], ["", ""])
-    assert (dead_result.reward, dead_result.success) == (None, False)
+    assert (dead_result.reward, dead_result.success) == (None, None)
     assert (alive_result.reward, alive_result.success) == (0.0, False)
 
 

@@ -24,7 +24,7 @@ from preceptor.training.rl.rewards import (
 )
 from preceptor.training.rl.rewards.combined import rewarded
 
-DIED = EpisodeResult(success=False, failure="its process died")
+DIED = EpisodeResult(failure="its process died")
 ABSTAINED = EpisodeResult()
 
 

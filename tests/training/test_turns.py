@@ -166,7 +166,7 @@ def test_a_rollout_says_what_the_policy_wrote(groups: list[ResponseGroup]) -> No
             assert outcome.tool_errors <= outcome.tool_calls == sum(m.role == "tool" for m in response.trajectory)
             dead = outcome.ending == "environment"
             assert (outcome.result.reward is None) == dead
-            assert outcome.result.success is (False if dead else outcome.result.reward == 1.0)
+            assert outcome.result.success is (None if dead else outcome.result.reward == 1.0)
 
 
 def test_the_same_again_and_in_other_company(

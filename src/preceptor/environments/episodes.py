@@ -45,7 +45,7 @@ class EpisodeResult(Frozen):
     reward: float | None = None
     """What `get_reward` returned. None without such a method, where it abstains, and where it could not be asked."""
     success: bool | None = None
-    """Whether the task was done, which is a reward of 1 or more. False where the environment ended early, because its
-    task was not done; None where it is not known."""
+    """Whether the task was done, which is a reward of 1 or more. None where it is not known, as where the environment
+    ended early."""
     failure: str | None = None
     """Why there is no reward, where the environment ended or `get_reward` failed."""

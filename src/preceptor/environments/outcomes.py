@@ -30,7 +30,7 @@ class EpisodeOutcome(Frozen):
     @property
     def success(self) -> bool | None:
         """Whether the task was done; None where the environment does not say, or broke before it could."""
-        return self.result.success if self.result.failure is None else None
+        return self.result.success
 
 
 def episode_means(episodes: Sequence[EpisodeOutcome]) -> dict[str, float]:

@@ -129,7 +129,7 @@ class EnvironmentPool:
             asked = zip(episodes, responses, strict=True)
             replies = self._exchange([(episode, {"do": "reward", "response": text}) for episode, text in asked])
             return [_result(reply) for reply in replies]
-        return [EpisodeResult(success=False if e.ended else None, failure=e.ended) for e in episodes]
+        return [EpisodeResult(failure=e.ended) for e in episodes]
 
     def end(self, episodes: Sequence[Episode]) -> None:
         """Ends episodes; those that have ended stay so."""
@@ -226,7 +226,7 @@ def _failed(name: str, failure: Failure, error: str) -> Observation:
 
 def _result(reply: _Reply) -> EpisodeResult:
     if isinstance(reply, _Ended):
-        return EpisodeResult(success=False, failure=reply.why)
+        return EpisodeResult(failure=reply.why)
     if reply["failed"]:
         return EpisodeResult(failure=f"get_reward failed: {shown(str(reply['text']), 500)}")
     reward: float | None = reply["reward"]
