@@ -17,9 +17,9 @@ def test_the_policy_is_the_model_that_the_prompts_were_measured_with(
 ) -> None:
     loaded: list[str] = []
 
-    def counted(name: str, *arguments: object) -> object:
+    def counted(name: str, *arguments: object, **settings: object) -> object:
         loaded.append(name)
-        return load(name, *arguments)  # pyright: ignore[reportArgumentType]
+        return load(name, *arguments, **settings)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(session, "load", counted)
     recipe = load_recipe("quickstart", [*settings(tmp_path, tiny_folder), "rl.steps=1"])
