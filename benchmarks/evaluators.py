@@ -134,7 +134,7 @@ def scored_lower(sound: Score, faulty: Score) -> float:
 
 
 def share_in_words(values: Sequence[Sequence[float]]) -> str:
-    """A share with its 95% interval, prompts being the sample."""
+    """A share with its 95% interval over prompts."""
     estimate = rate_by_prompt(values)
     if estimate is None or estimate.low is None or estimate.high is None:
         return "unknown"

@@ -28,7 +28,7 @@ TINY = {"parity": 300, "tiny": 300}
 
 
 def main(given: list[str] | None = None) -> int:
-    """Exit codes: 0 all was measured, 1 a part failed, 2 nothing could be measured."""
+    """Exits with 0 if everything was measured, 1 if a part failed, and 2 if nothing could be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")

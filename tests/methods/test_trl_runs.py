@@ -1,4 +1,4 @@
-"""Methods that learn rows, whole, on the TRL engine: the tiny random model, scripted judges, a run of seconds."""
+"""Whole runs on the TRL engine that learn from rows: SFT, DPO, reward models, best of n; by a tiny random model."""
 
 import json
 from collections.abc import Callable

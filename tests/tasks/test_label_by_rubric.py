@@ -1,4 +1,4 @@
-"""`preceptor label` with the variant rubric: what is found before anything is asked or sampled."""
+"""`preceptor label` by rubrics: which mistakes it reports before it samples or asks anything."""
 
 import json
 from pathlib import Path
