@@ -3,37 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
-from preceptor.core.types import FunctionCall, Message, ToolCall
-from preceptor.environments.episodes import EpisodeResult
-from preceptor.environments.outcomes import EpisodeOutcome
+from measured_episodes import episode
 from preceptor.evaluation.checkpoints.agents import agents_before_and_after
-from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
+from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.reports.measured import Scores, rows_of
 from preceptor.reports.run.agents import agents_view
 from preceptor.reports.run.page import ReportData, render_report
 from preceptor.results.run import RunSummary
 from preceptor.runs.evaluation import evaluate_run
-from run_examples import SCRIPT, data
+from run_examples import data
 from small import known
-
-
-def episode(task: int, done: bool | None, *, errors: int = 0, steps: tuple[float, ...] = ()) -> MeasuredResponse:
-    call = ToolCall(id="1", function=FunctionCall(name="calculate", arguments=f'{{"expression": "{SCRIPT}"}}'))
-    trajectory = (
-        Message(role="assistant", tool_calls=(call,)),
-        Message(role="tool", content=f"result {task} {SCRIPT}", name="calculate", tool_call_id="1"),
-        Message(role="assistant", content=f"answer {task}"),
-    )
-    failure = None if done is not None else f"its process died {SCRIPT}"
-    return MeasuredResponse(
-        prompt_id=f"{task}", cohort="ab"[task % 2], prompt=f"task {task}", text=f"answer {task}", tokens=9,
-        finished=True, kl=0.1, judge_score=0.5 if done else -0.25, choice_mass=1.0,
-        heldout_score=None if done is None else float(done), trajectory=trajectory, steps=steps,
-        episode=EpisodeOutcome(
-            result=EpisodeResult(reward=None if done is None else float(done), success=done, failure=failure),
-            ending="answered" if done is not None else "environment", turns=2, tool_calls=1, tool_errors=errors,
-        ),
-    )  # fmt: skip
-
 
 BEFORE = Snapshot(step=0, responses=tuple(episode(t, t < 3, errors=1) for t in range(12)), references=())
 AFTER = Snapshot(
@@ -95,3 +74,14 @@ def test_a_summary_with_episodes_is_read_back() -> None:
     summary = of_agent().summary
     assert RunSummary.model_validate_json(summary.model_dump_json()) == summary
     assert Snapshot.model_validate_json(AFTER.model_dump_json()) == AFTER
+
+
+def test_the_rows_of_any_report_have_the_turns_and_how_the_episode_ended() -> None:
+    [first, *_] = rows_of({"before": BEFORE, "after": AFTER}, Scores(held_out=True, training=None))
+    was, now = first.sides
+    assert [(len(turn.calls), len(turn.results), turn.score) for turn in now.turns] == [(1, 1, 8.0), (0, 0, 9.0)]
+    assert "answer 0" in was.turns[-1].said
+    assert "it answered" in was.label
+    assert "environment ended" in now.label
+    assert first.characters > sum(turn.characters for side in first.sides for turn in side.turns)
+    assert render_report(of_agent()).count("result 7 &lt;script&gt;") >= 2  # before and after, among all responses

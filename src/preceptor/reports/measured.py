@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from preceptor.core.numbers import number
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
 from preceptor.reports.responses import Row, Side
+from preceptor.reports.turns import ENDINGS, turns_of
 from preceptor.results.run import RunSummary
 
 
@@ -43,7 +44,12 @@ def row_of(sides: Mapping[str, MeasuredResponse], scores: Scores, tag: str = "")
         tag=" · ".join(part for part in (tag, first.cohort) if part),
         prompt=first.prompt,
         sides=tuple(
-            Side(_label(name, response, scores), response.text, thought=response.thought or "")
+            Side(
+                _label(name, response, scores),
+                response.text,
+                thought=response.thought or "",
+                turns=turns_of(response.trajectory, response.steps),
+            )
             for name, response in sides.items()
         ),
     )
@@ -73,6 +79,8 @@ def _label(name: str, response: MeasuredResponse, scores: Scores) -> str:
         parts.append(f"{scores.training} {score}")
     if response.unfinished_thought:
         parts.append(f"no answer: the thought did not end within {response.tokens} tokens")
+    elif response.episode is not None:
+        parts.append(ENDINGS[response.episode.ending])
     elif not response.finished:
         parts.append(f"cut at {response.tokens} tokens")
     return " · ".join(parts)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from preceptor.reports.turns import Turn
+
 MOST_CHARACTERS = 2_000_000
 """The size of all texts above which a page holds only a sample: browsers search this much without a pause."""
 SEED = 0
@@ -20,6 +22,13 @@ class Side:
     preferred: bool = False
     thought: str = ""
     """What the policy thought before it, shown folded."""
+    turns: tuple[Turn, ...] = ()
+    """An agent's, shown in place of the text."""
+
+    @property
+    def characters(self) -> int:
+        """The length of its texts."""
+        return len(self.text) + len(self.thought) + sum(turn.characters for turn in self.turns)
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Row:
     @property
     def characters(self) -> int:
         """The length of its texts."""
-        return len(self.prompt) + len(self.reasoning) + sum(len(side.text) + len(side.thought) for side in self.sides)
+        return len(self.prompt) + len(self.reasoning) + sum(side.characters for side in self.sides)
 
 
 @dataclass(frozen=True)

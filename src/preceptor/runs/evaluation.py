@@ -78,7 +78,7 @@ def evaluate_snapshots(
             judge_trained=judge_trained,
             judge_is_policy=(),
             comparisons=comparisons,
-            measures=[*refusal_measures(texts), *_by_rubric(snapshots), *_of_agents(snapshots)],
+            measures=[*refusal_measures(texts), *_by_rubric(snapshots), *agent_measures(snapshots)],
             paired=[
                 pair for name in names[1:] for pair in _capability(names[0], snapshots[names[0]], name, snapshots[name])
             ],
@@ -99,8 +99,12 @@ def _by_rubric(snapshots: Mapping[str, Snapshot]) -> list[TextMeasure]:
     )
 
 
-def _of_agents(snapshots: Mapping[str, Snapshot]) -> list[TextMeasure]:
-    """Success and failed calls, if the responses are an agent's episodes."""
+def agent_measures(snapshots: Mapping[str, Snapshot]) -> list[TextMeasure]:
+    """Success and failed calls, if the responses are an agent's episodes.
+
+    Args:
+        snapshots: by the policy's name.
+    """
     episodes = [(name, episode) for name, snapshot in snapshots.items() for episode in episodes_of(snapshot)]
     done = [
         MeasuredText(name, e.prompt_id, e.cohort, float(e.success)) for name, e in episodes if e.success is not None
@@ -133,6 +137,8 @@ def _comparison(
         policy_b=earlier,
         text_a=now.text,
         text_b=was.text,
+        thought_a=now.thought,
+        thought_b=was.thought,
         opinion=opinion,
         training=_opinion(now.judge_score, was.judge_score),
         failure=None
@@ -171,6 +177,7 @@ def _facts(name: str, snapshot: Snapshot, identity: str) -> PolicyFacts:
         failed=0,
         characters=mean_by_prompt([[float(len(r.text)) for r in group] for group in groups]),
         finished=rate_by_prompt([[float(r.finished) for r in group] for group in groups]),
+        unfinished_thoughts=sum(r.unfinished_thought for r in snapshot.responses),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from measured_episodes import episode
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunStatus
@@ -103,6 +104,25 @@ def test_samples_of_each_checkpoint_stand_side_by_side_and_can_be_searched() -> 
     assert [prompt.prompt_id for prompt in sample_page(snapshots, (10,), "ANSWER 1", 1).prompts] == ["p1"]
     assert sample_page(snapshots, (10,), "at 0", 1).total == 0
     assert usual_steps([_snapshot(step, 0.0) for step in range(0, 100, 10)]) == (0, 30, 60, 90)
+
+
+def test_samples_of_an_agent_are_shown_turn_by_turn_and_thoughts_are_folded(person: Person, run: RunDirectory) -> None:
+    thinks = _response(0, "", 0.1).model_copy(
+        update={"thought": "Hm <script>alert(1)</script>", "unfinished_thought": True}
+    )
+    acts = episode(1, None, steps=(8.0,))
+    run.snapshot("step-000020", lambda: Snapshot(step=20, responses=(thinks, acts), references=()))
+    page = person.see("/runs/samples?name=runs/mine&step=20")
+    assert "<script>alert" not in page
+    assert "<script>document" not in page
+    assert "Hm &lt;script&gt;alert(1)" in page
+    assert "the thought did not end" in page
+    assert "Calls calculate" in page
+    assert "result 1 &lt;script&gt;" in page
+    assert "score 8.00" in page
+    assert "its environment ended" in page
+    for words in ("hm <script", "RESULT 1", "expression"):
+        assert sample_page([Snapshot(step=20, responses=(thinks, acts), references=())], (20,), words, 1).total == 1
 
 
 def test_runs_are_overlaid_and_one_that_cannot_be_read_is_named(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from measured_episodes import episode
 from preceptor.core.types import Message
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
 from preceptor.store.best_of_n_rows import BestOfNRow, BestResponse
@@ -260,6 +261,24 @@ def test_scores_of_runs_and_verdicts_of_several_judges_are_found(index: RowIndex
     read = browse.contents(Library([tmp_path / "work"]), [best])[best.id]
     assert isinstance(read, MeasuredResponse)
     assert (read.judge_score, best.file) == (0.75, "evaluations/graded-000010.json")
+
+
+def test_thoughts_and_the_turns_of_agents_are_among_the_words(tmp_path: Path) -> None:
+    run = tmp_path / "work" / "run"
+    (run / "evaluations").mkdir(parents=True)
+    (run / "inputs.json").write_text("{}")
+    (run / "evaluations" / "step-000010.json").write_text(
+        Snapshot(step=10, responses=(episode(3, True),), references=()).model_dump_json()
+    )
+    write(tmp_path / "work" / "labels", [row(0, 0.9, 0.7, chosen_thought="Whales first."), row(1, 0.9, 0.7)])
+    made = RowIndex(tmp_path / "index.sqlite", Library([tmp_path / "work"]))
+    made.update()
+    assert ids(made, what="scores", words="calculate expression") == ["3"]
+    assert ids(made, what="scores", words="result") == ["3"]
+    assert ids(made, words="whales") == ["r0"]
+    with made.reading() as connection:
+        [found] = browse.page(connection, Filter(what="scores"), 1).rows
+    assert found.steps == 3
 
 
 def test_rewards_of_best_of_n_are_found_while_the_run_goes_on(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class EvaluationData:
     judge_related: dict[str, str] = field(default_factory=dict[str, str])
     trained_on: dict[str, int] = field(default_factory=dict[str, int])
     chosen_on: dict[str, int] = field(default_factory=dict[str, int])
+    without_tools: tuple[str, ...] = ()
     measures: Sequence[TextMeasure] = ()
     paired: Sequence[PairedValues] = ()
     """Measures that are not means over responses, such as the likelihood of reference answers."""
@@ -78,6 +79,7 @@ def compute_evaluation(data: EvaluationData) -> Evaluation:
         judge_related=data.judge_related,
         trained_on=data.trained_on,
         chosen_on=data.chosen_on,
+        without_tools=data.without_tools,
         prompts=len({comparison.prompt_id for comparison in data.comparisons}),
         cohorts=cohorts,
         win_rates=(*overall, *_win_rates(pairs, names, parts)),

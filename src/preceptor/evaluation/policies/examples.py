@@ -76,4 +76,6 @@ def _example(kind: ExampleKind, comparison: JudgedComparison) -> Example:
         rationale="" if opinion is None else opinion.rationale,
         verdicts=tuple(verdict for judged in opinions for verdict in judged.presentations),
         failure=comparison.failure,
+        thought_a=comparison.thought_a,
+        thought_b=comparison.thought_b,
     )

@@ -53,6 +53,9 @@ class JudgedComparison:
     """Why the held-out judge has no opinion."""
     time: str | None = None
     """When the prompt was asked in production, ISO 8601; None for prompts from elsewhere."""
+    thought_a: str | None = None
+    """What the policy thought before response a, which no judge saw; None if it did not think."""
+    thought_b: str | None = None
 
     @property
     def pair(self) -> JudgedPair | None:

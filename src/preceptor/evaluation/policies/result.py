@@ -102,6 +102,9 @@ class Example(Frozen):
     verdicts: tuple[OrderVerdict, ...]
     failure: str | None
     """Why there is no verdict."""
+    thought_a: str | None = Field(default=None, exclude_if=lambda thought: thought is None)
+    """What the policy thought before response a, which no judge saw."""
+    thought_b: str | None = Field(default=None, exclude_if=lambda thought: thought is None)
 
 
 class CostPart(Frozen):
@@ -157,6 +160,8 @@ class Evaluation(Frozen):
     """By policy, how many of the prompts it was trained on; policies with none, or unknown, are left out."""
     chosen_on: dict[str, int] = Field(default_factory=dict)
     """By policy, on how many of the prompts its checkpoint may have been chosen, if its run kept none apart."""
+    without_tools: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    """Policies that were trained to act with tools, and answered here without any."""
     prompts: int
     cohorts: tuple[str, ...]
     win_rates: tuple[WinRate, ...]

@@ -203,6 +203,12 @@ def _of_training(evaluation: Evaluation, names: Names) -> Iterator[str]:
             f"An earlier version of preceptor trained {names[policy]} and set no test prompts aside: its checkpoint "
             f"may have been chosen on {count} of the {evaluation.prompts} prompts, which flatters it."
         )
+    if evaluation.without_tools:
+        agents = listed([names[policy] for policy in evaluation.without_tools])
+        yield (
+            f"{agents} learnt to act with tools and answered here without them, so this does not say how well tasks "
+            "are done."
+        )
     for pair in against_baseline(evaluation):
         if pair.inflated and pair.training is not None and training is not None:
             yield (

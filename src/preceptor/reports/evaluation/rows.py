@@ -25,16 +25,17 @@ def row_of(example: Example) -> Row:
         tag=example.cohort,
         prompt=example.prompt,
         sides=(
-            _side(example.policy, example.response_a, example.p_a),
-            _side(example.against, example.response_b, p_b),
+            _side(example.policy, example.response_a, example.thought_a, example.p_a),
+            _side(example.against, example.response_b, example.thought_b, p_b),
         ),
         notes=tuple(_notes(example)),
         reasoning=example.rationale,
     )
 
 
-def _side(policy: str, text: str, p: float | None) -> Side:
-    return Side(policy if p is None else f"{policy} · {percent(p)}", text, preferred=p is not None and p > 0.5)
+def _side(policy: str, text: str, thought: str | None, p: float | None) -> Side:
+    label = policy if p is None else f"{policy} · {percent(p)}"
+    return Side(label, text, preferred=p is not None and p > 0.5, thought=thought or "")
 
 
 def _notes(example: Example) -> Iterator[str]:

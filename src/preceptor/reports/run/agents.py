@@ -14,6 +14,7 @@ from preceptor.core.progress import Facts
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot, by_prompt
 from preceptor.evaluation.policies.agents import AgentComparison, AgentMeasures
 from preceptor.reports.figures import BLUE, OCHRE, RED, STYLE, WIDTH, to_svg, whole_steps
+from preceptor.reports.turns import ENDINGS, Turn, turns_of
 from preceptor.results.run import RunSummary
 
 SHOWN = 3
@@ -23,24 +24,6 @@ _PANELS = (
     ("tool_errors", "Failed calls of an episode", RED),
     ("turns", "Turns of an episode", OCHRE),
 )
-_ENDINGS = {
-    "answered": "it answered",
-    "turn_limit": "it reached the limit of turns",
-    "token_limit": "it reached the limit of tokens",
-    "window": "it filled the context window",
-    "environment": "its environment ended",
-}
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What the policy said and called in a turn, and what came of it."""
-
-    said: str
-    calls: tuple[str, ...]
-    results: tuple[str, ...]
-    score: float | None = None
-    """By a judge of turns."""
 
 
 @dataclass(frozen=True)
@@ -168,24 +151,11 @@ def _success(response: MeasuredResponse) -> bool | None:
 
 def _told(when: str, response: MeasuredResponse) -> Told:
     episode, done = response.episode, {True: "done", False: "not done", None: "unknown"}[_success(response)]
-    facts = [] if episode is None else [_ENDINGS[episode.ending], *_failure(episode.result.failure)]
+    facts = [] if episode is None else [ENDINGS[episode.ending], *_failure(episode.result.failure)]
     if response.judge_score is not None:
         facts.append(f"judge {number(response.judge_score, signed=True)}")
-    return Told(when, done, " · ".join(facts), _turns(response))
+    return Told(when, done, " · ".join(facts), turns_of(response.trajectory, response.steps))
 
 
 def _failure(failure: str | None) -> list[str]:
     return [] if failure is None else [failure]
-
-
-def _turns(response: MeasuredResponse) -> tuple[Turn, ...]:
-    turns: list[Turn] = []
-    for message in response.trajectory:
-        if message.role == "assistant":
-            calls = tuple(f"{call.function.name}({call.function.arguments})" for call in message.tool_calls)
-            score = response.steps[len(turns)] if len(turns) < len(response.steps) else None
-            turns.append(Turn(message.content, calls, (), score))
-        elif turns:
-            last = turns[-1]
-            turns[-1] = Turn(last.said, last.calls, (*last.results, message.content), last.score)
-    return tuple(turns)

@@ -161,12 +161,14 @@ def _named_row(request: Request, index: RowIndex) -> tuple[IndexedRow, list[Inde
 
 
 def _shown(content: Any, view: str) -> ShownRow | None:
-    """The conversation and the responses a and b as the page shows them."""
+    """The conversation and the responses a and b, or an agent's turns, as the page shows them."""
     chosen = view_of(view)
     if isinstance(content, PreferenceRow):
         return ShownRow(content.prompt, content.responses, chosen)
     if isinstance(content, FailureRow) and content.prompt and content.response_a and content.response_b:
         return ShownRow(content.prompt, (content.response_a, content.response_b), chosen)
+    if isinstance(content, MeasuredResponse) and content.trajectory:
+        return ShownRow((), [content.trajectory], chosen)
     return None
 
 

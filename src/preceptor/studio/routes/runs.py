@@ -6,9 +6,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from preceptor.core.errors import PreceptorError
+from preceptor.reports.turns import ENDINGS
 from preceptor.studio.context import Studio, studio_of
 from preceptor.studio.folders import Work
 from preceptor.studio.pages import POLLING_ENDS, NotFoundError, owner_page, show
+from preceptor.studio.people.shown import ShownRow
 from preceptor.studio.rows.files import opened
 from preceptor.studio.runs import figures
 from preceptor.studio.runs.samples import MOST_STEPS, PAGE, sample_page, usual_steps
@@ -60,7 +62,18 @@ def samples(request: Request) -> Response:
     page = int(number) if number.isdecimal() and len(number) < 9 else 1
     found = sample_page(state.snapshots, asked or usual_steps(state.snapshots), words, page)
     pages = max(1, -(-found.total // PAGE))
-    return show(request, "run_samples.html.jinja", state=state, found=found, words=words, page_number=page, pages=pages)
+    texts = ShownRow((), (), "plain")
+    return show(
+        request,
+        "run_samples.html.jinja",
+        state=state,
+        found=found,
+        words=words,
+        page_number=page,
+        pages=pages,
+        texts=texts,
+        endings=ENDINGS,
+    )
 
 
 def overlay(request: Request) -> Response:

@@ -107,6 +107,12 @@ def texts(messages: Iterable[Message]) -> str:
     )
 
 
+def all_texts(response: MeasuredResponse) -> str:
+    """The thought, if there is one, and what was said: an agent's turns, or the answer."""
+    said = texts(response.trajectory) if response.trajectory else response.text
+    return f"{response.thought}\n{said}" if response.thought else said
+
+
 def comparison_key(prompt: Sequence[Message], chosen: Sequence[Message], rejected: Sequence[Message]) -> int:
     """A number that the same comparison has in every file with the same response chosen, whatever its id there."""
     said = [
@@ -149,6 +155,7 @@ def _failed(row: FailureRow, raw: Row) -> Entry:
 
 def _judged(row: PreferenceRow, raw: Row) -> Entry:
     said = [texts(messages) for messages in (row.chosen, row.rejected)]
+    thoughts = [thought for thought in row.thoughts if thought]
     rationales = dict.fromkeys([row.rationale, *(verdict.rationale for verdict in row.verdicts)])
     return Entry(
         row.id,
@@ -165,7 +172,7 @@ def _judged(row: PreferenceRow, raw: Row) -> Entry:
         steps=max(_steps(row.chosen), _steps(row.rejected)),
         compared=comparison_key(row.prompt, row.chosen, row.rejected),
         prompt=texts(row.prompt)[:MOST_CHARACTERS],
-        responses="\n".join(said)[:MOST_CHARACTERS],
+        responses="\n".join([*said, *thoughts])[:MOST_CHARACTERS],
         reasons="\n".join(filter(None, rationales))[:MOST_CHARACTERS],
     )
 
@@ -176,10 +183,11 @@ def _measured(row: MeasuredResponse) -> Entry:
         row.prompt_id,
         "score",
         cohort=row.cohort,
-        length=len(row.text),
+        length=len(texts(row.trajectory) if row.trajectory else row.text),
         score=score,
+        steps=_steps(row.trajectory) if row.trajectory else 0,
         prompt=row.prompt[:MOST_CHARACTERS],
-        responses=row.text[:MOST_CHARACTERS],
+        responses=all_texts(row)[:MOST_CHARACTERS],
     )
 
 
@@ -192,7 +200,7 @@ def _best_of_n(row: BestOfNRow) -> Entry:
         length=None if row.best is None else len(text),
         score=row.highest,
         prompt="" if row.prompt is None else row.prompt.text[:MOST_CHARACTERS],
-        responses=text[:MOST_CHARACTERS],
+        responses="\n".join(filter(None, (text, row.best and row.best.thought)))[:MOST_CHARACTERS],
     )
 
 

@@ -65,4 +65,11 @@ STEPS: tuple[str, ...] = (
     DELETE FROM rows;
     DELETE FROM files;
     """,
+    # 4: the turns of agents and the thoughts before answers are among the words
+    """
+    INSERT INTO words (words) VALUES ('delete-all');
+    INSERT INTO beginnings (beginnings) VALUES ('delete-all');
+    DELETE FROM rows;
+    DELETE FROM files;
+    """,
 )

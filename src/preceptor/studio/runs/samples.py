@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot, by_prompt
+from preceptor.studio.rows.entries import all_texts
 
 PAGE = 10
 """Prompts on one page."""
@@ -62,5 +63,5 @@ def _answered(by_step: Sequence[Sequence[MeasuredResponse]]) -> Answered:
 
 
 def _contains(prompt: Answered, words: str) -> bool:
-    texts = [prompt.prompt, *(response.text for responses in prompt.by_step for response in responses)]
-    return not words or any(words in text.casefold() for text in texts)
+    said = [prompt.prompt, *(all_texts(response) for responses in prompt.by_step for response in responses)]
+    return not words or any(words in text.casefold() for text in said)

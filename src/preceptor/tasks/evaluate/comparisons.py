@@ -87,6 +87,8 @@ def _judged(
         training=training,
         failure=failure,
         time=asked_at(comparison.prompt),
+        thought_a=comparison.a.thought,
+        thought_b=comparison.b.thought,
     )
 
 
