@@ -13,9 +13,11 @@ from preceptor.environments.calculator_solutions import demonstration_lines
 from preceptor.environments.calculator_tasks import calculator_tasks
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.methods.execute import execute
+from preceptor.methods.sweep import sweep
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
+from preceptor.tasks.evaluate.evaluate import evaluate
 from small import JUDGE, Told, known, shared
 from talking import ENVIRONMENT, SPEECHLESS
 
@@ -90,6 +92,23 @@ def test_the_environment_rewards_and_measures_and_a_run_that_ended_early_goes_on
     execute(RunDirectory.open(cut.path), Told())
     for name in ("metrics.jsonl", "evaluations/before.json", "evaluations/after.json"):
         assert (cut.path / name).read_bytes() == (directory.path / name).read_bytes()
+
+
+def test_a_sweep_and_an_evaluation_of_an_agent(tmp_path: Path, wide: Path) -> None:
+    directory, summary = finished(tmp_path, settings(tmp_path, wide))
+    swept = sweep(directory.path, out=tmp_path / "sweep", samples=1, progress=Told())
+    assert (swept.held_out, [point.step for point in swept.points]) == ("success by the environment", [0, 2])
+    assert swept.prompts == summary.prompts.held_out
+    assert {"task done", "episodes with a failed call"} <= swept.start.rates.keys()
+    measured = Snapshot.model_validate_json((tmp_path / "sweep/checkpoints/step-000002.json").read_text())
+    assert all(r.heldout_score == float(known(known(r.episode).success)) for r in measured.responses)
+    assert ", turn 1" in (tmp_path / "sweep/report.html").read_text()
+
+    with pytest.raises(UsageError, match=r"trained an agent.*preceptor sweep"):
+        evaluate(run=directory.path, judge="scripted:random", progress=Told())
+    answered = evaluate(base=str(wide), agent=directory.path, prompts=["Hi?"], judge="scripted:random", progress=Told())
+    assert answered.without_tools == ("agent",)
+    assert any("agent learnt to act with tools" in warning for warning in answered.warnings)
 
 
 def test_a_judge_of_the_whole_and_of_turns_can_reward_too(tmp_path: Path, wide: Path) -> None:

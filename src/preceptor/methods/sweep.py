@@ -1,7 +1,7 @@
 """A checkpoint sweep: every checkpoint of a run on cohorts of prompts, by a measure that took no part in training."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import cast
 from pydantic import ValidationError
 
 from preceptor.backends.names import check_name, same_model
+from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.environment import environment
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.extras import require_training
@@ -19,6 +20,7 @@ from preceptor.core.progress import Progress
 from preceptor.core.types import JsonObject, Prompt, Response
 from preceptor.core.validation import check_count
 from preceptor.display.progress import shown
+from preceptor.environments.loading import load_environment
 from preceptor.evaluation.checkpoints.choose import Bounds
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
 from preceptor.evaluation.checkpoints.sweep import Measured
@@ -27,13 +29,19 @@ from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge
 from preceptor.judging.settings import ScoreSettings
 from preceptor.judging.specs import JudgeSpec
+from preceptor.methods.agent import acting
+from preceptor.methods.agent import prompt_tokens as tokens_with_tools
 from preceptor.methods.judge_tables import judge_spec
 from preceptor.methods.parts.reward_models import open_reward_model
+from preceptor.recipes.agent import AgentRecipe
+from preceptor.recipes.base import Recipe
+from preceptor.recipes.environments import EnvironmentSettings
 from preceptor.recipes.load import validated
 from preceptor.recipes.settings import JudgeSettings, RewardModelTable
 from preceptor.reports.sweep.page import render_sweep
 from preceptor.results.sweep import SweepResult
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.evaluation import agent_measures
 from preceptor.runs.held_out import HeldOut, held_out_measure
 from preceptor.runs.inputs import LEAST
 from preceptor.runs.judge import RunJudge
@@ -54,6 +62,7 @@ from preceptor.tasks.evaluate.text_measures import Answer, rule_measures
 from preceptor.tasks.evaluate.training_judge import judges_of
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
+from preceptor.training.rl.sampling import Sampler
 
 TRAINING_LEDGER, HELD_OUT_LEDGER = "ledger.sqlite", "held_out.sqlite"
 
@@ -177,7 +186,10 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
         with writing(job.out):
             (job.out / "checkpoints").mkdir(exist_ok=True)
         ledger_of_measure = job.out / HELD_OUT_LEDGER
-        held_out = held_out_measure(judge, session.inputs.constitution, ledger_of_measure, lambda _: None)
+        acts_in = session.recipe.table(EnvironmentSettings)
+        held_out = held_out_measure(
+            judge, session.inputs.constitution, ledger_of_measure, lambda _: None, environment=acts_in and acts_in.name
+        )
         if held_out is not None:
             opened.callback(held_out.close)
         remove_partials(job.out / "checkpoints")
@@ -187,7 +199,8 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
         grader, reward_is = _grader(session, ledger)
         samples = job.samples or session.recipe.evaluation.samples_per_prompt
         pin(job.out / "begun.json", _begun(job, policy, prompts, held_out, judge, samples), "a sweep")
-        meter = Meter(policy, grader, session.inputs.references, session.recipe, held_out)
+        sampler = opened.enter_context(_sampler(session.recipe, policy))
+        meter = Meter(policy, grader, session.inputs.references, session.recipe, held_out, sampler=sampler)
         progress.plan([_part(session, job.out, steps, len(prompts) * samples)])
         snapshots = [_measured(job.out, session, meter, prompts, step, samples) for step in steps]
         measured = Measured(
@@ -202,7 +215,8 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
             kept_step=None if (finished := directory.finished()) is None else finished.best_step,
             facts=_facts(job, policy, bounds),
         )
-    result = SweepResult(**dict(summarised(snapshots, bounds, measured, rule_measures(_answers(snapshots, prompts)))))
+    measures = [*rule_measures(_answers(snapshots, prompts)), *agent_measures({str(s.step): s for s in snapshots})]
+    result = SweepResult(**dict(summarised(snapshots, bounds, measured, measures)))
     write_text(job.out / "report.html", render_sweep(result, snapshots))
     return result.save(job.output)
 
@@ -261,10 +275,10 @@ def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[lis
     """The prompts that fit the policy's context window, those of them that choose the best checkpoint, and how many of
     them the run trained on. If none are given, the prompts that the run held out.
     """
-    split = session.split()
+    count = _counted(session.recipe)
+    split = session.split(count)
     if not given:
         return split.held_out, split.validation, 0
-    count = partial(prompt_tokens, thinking=session.recipe.thinking)
     usable = within_window(given, policy.base, session.recipe.heldout_decoding.max_new_tokens, count)
     if not usable:
         raise UsageError(f"none of the {len(given)} prompts fits the policy's context window; give shorter ones")
@@ -278,6 +292,20 @@ def _prompts(given: list[Prompt], session: Session, policy: Policy) -> tuple[lis
     return usable, validation, sum(prompt.text in seen for prompt in usable)
 
 
+def _counted(recipe: Recipe) -> Callable[[LocalModel, Prompt], int]:
+    """Counts the tokens of a prompt, with an agent's tools."""
+    if isinstance(recipe, AgentRecipe):
+        return partial(tokens_with_tools, load_environment(recipe.environment.name))
+    return partial(prompt_tokens, thinking=recipe.thinking)
+
+
+def _sampler(recipe: Recipe, policy: Policy) -> AbstractContextManager[Sampler | None]:
+    """The sampler of an agent's episodes; None for a policy that answers in one turn."""
+    if isinstance(recipe, AgentRecipe):
+        return acting(recipe, load_environment(recipe.environment.name), policy)
+    return nullcontext()
+
+
 def _grader(session: Session, ledger: Ledger) -> tuple[Grader | None, str | None]:
     """The source of the training reward, and its name: the reward model if there was one, else the judge."""
     recipe, constitution = session.recipe, session.inputs.constitution
@@ -285,7 +313,9 @@ def _grader(session: Session, ledger: Ledger) -> tuple[Grader | None, str | None
     if (reward_model := recipe.table(RewardModelTable)) is not None:
         grader = RewardModelGrader(open_reward_model(session, reward_model))
     elif recipe.training_judge is not None and constitution is not None:
-        grader = RunJudge(recipe.training_judge, constitution, ledger, session.directory).grader
+        judge = RunJudge(recipe.training_judge, constitution, ledger, session.directory)
+        acts = isinstance(recipe, AgentRecipe)
+        grader = judge.trajectory_grader(steps=bool(recipe.agent.steps)) if acts else judge.grader
     words = judge_score_is(recipe, grader)
     apart = ", without the reward functions" if recipe.reward_functions else ""
     return grader, words and f"{words}{apart}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Prompt
+from preceptor.recipes.environments import EnvironmentSettings
 from preceptor.results.run import UsablePrompts
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.inputs import check_split, read_inputs
@@ -59,6 +60,13 @@ def _own_prompts(policies: Sequence[EvaluatedPolicy]) -> list[Prompt]:
         return [prompt for prompt, _ in read_responses(Path(owner.source))]
     run = run_around(owner.source)
     assert run is not None  # a policy with prompts is a file, or belongs to a run
+    if run.recipe.table(EnvironmentSettings) is not None:
+        raise UsageError(
+            f"{owner.source}: this run trained an agent, and its tasks need the tools of its environment, while an "
+            "evaluation asks for single answers. The run's report has its success before and after, and `preceptor "
+            f"sweep {run.path}` measures every checkpoint in the environment, also on other tasks. To compare single "
+            "answers, name prompts that need no tools"
+        )
     return prompts_of_run(run)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from preceptor.core.types import Prompt
 from preceptor.judging.relations import SAME_WEIGHTS, relation
 from preceptor.judging.specs import JudgeSpec
+from preceptor.recipes.environments import EnvironmentSettings
 from preceptor.results.run import LabelRecord
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.inputs import read_inputs
@@ -55,6 +56,12 @@ def chosen_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) ->
             if count := len({prompt.text for prompt in held_out} & {prompt.text for prompt in prompts}):
                 counts[name] = count
     return counts
+
+
+def without_tools(policies: Sequence[EvaluatedPolicy]) -> tuple[str, ...]:
+    """The policies that were trained to act with tools. An evaluation asks them for single answers, without any."""
+    sampled = [policy for policy in policies if policy.model is not None]
+    return tuple(name for name, run in _runs(sampled) if run.recipe.table(EnvironmentSettings) is not None)
 
 
 def related_policies(judges: Sequence[JudgeSpec], policies: Sequence[EvaluatedPolicy]) -> dict[str, str]:

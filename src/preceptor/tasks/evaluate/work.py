@@ -47,7 +47,13 @@ from preceptor.tasks.evaluate.prompts import prompt_owner
 from preceptor.tasks.evaluate.responses import PolicyResponses, all_responses, collect_responses, write_responses
 from preceptor.tasks.evaluate.rubrics import rubric_answers
 from preceptor.tasks.evaluate.text_measures import CORRECT, Answer, rubric_measures, rule_measures, with_references
-from preceptor.tasks.evaluate.training_judge import chosen_on, related_policies, trained_on, training_models
+from preceptor.tasks.evaluate.training_judge import (
+    chosen_on,
+    related_policies,
+    trained_on,
+    training_models,
+    without_tools,
+)
 
 LEDGERS = ("responses.sqlite", "judged/ledger.sqlite", "training_judge/ledger.sqlite", "rubrics.sqlite")
 
@@ -133,6 +139,7 @@ class EvaluationWork:
                 judge_related=related_policies(single_judges(job.judges), job.policies),
                 trained_on=trained_on(job.policies, self.prompts),
                 chosen_on=chosen_on(job.policies, self.prompts),
+                without_tools=without_tools(job.policies),
                 comparisons=self.comparisons,
                 measures=[
                     *rule_measures(answers),
