@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from preceptor.evaluation.checkpoints.text import distinct_2, vader
+from preceptor.evaluation.checkpoints.text import distinct_2
 from preceptor.evaluation.intervals import (
     bounded_mean,
     jackknife,
@@ -15,6 +15,7 @@ from preceptor.evaluation.intervals import (
     perplexity,
     rate_interval,
 )
+from preceptor.judging.text_features import vader
 
 
 def test_samples_of_a_prompt_count_as_one() -> None:

@@ -207,3 +207,17 @@ def test_an_audit_keeps_a_log(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="begun with other rows"):
         audit(rows[1:], judges="scripted:first", out=tmp_path / "audit", progress=Silence())
     assert (tmp_path / "audit/log.txt").read_text() == log
+
+
+def test_an_audit_says_what_moves_a_judge_in_excess_of_people(people: Path) -> None:
+    result = audited(people, judges="scripted:first")
+    [judge] = result.judges
+    position, length, *_ = judge.biases
+    assert (position.feature, position.beyond_chance, length.feature) == ("position", True, "length")
+    assert position.excess is not None
+    assert position.excess.value > 1.0
+    assert length.judge is not None  # in both orders together, it is undecided
+    assert length.judge.value == pytest.approx(0.0, abs=1e-3)
+    assert any("being shown first" in str(note) for note in result.table().notes)
+    assert 'id="excess"' in result.report.read_text()
+    assert AuditResult.load(result.path).judges[0].biases == judge.biases

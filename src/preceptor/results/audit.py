@@ -6,6 +6,7 @@ from typing import ClassVar
 from preceptor.core.numbers import p_equals, percent, points, points_interval
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.judges.audit_words import headline, sample, with_short_labels
+from preceptor.evaluation.judges.bias_words import excess_in_words
 from preceptor.evaluation.judges.cascade_words import in_words, named
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
 from preceptor.judging.judge import Judge
@@ -86,6 +87,7 @@ class AuditResult(Audit, ReportedResult):
             notes=[
                 _LEGEND,
                 *_beside(audit, names),
+                *filter(None, (excess_in_words(judge.biases, names[judge.label]) for judge in audit.judges)),
                 *([] if audit.cascade is None else in_words(named(audit.cascade, names))),
                 *([f"report {self.report}"] if self._output is not None else []),
             ],

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from preceptor.backends.names import without_server
 from preceptor.backends.resolve import open_model
-from preceptor.evaluation.checkpoints.text import vader
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.reward import reward_kind, reward_of
 from preceptor.judging.score import ScoreJudge
+from preceptor.judging.text_features import vader
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.store.ledger import Ledger
 from preceptor.training.policy import ResponseGroup

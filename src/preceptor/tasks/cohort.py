@@ -14,7 +14,7 @@ from preceptor.core.progress import Progress
 from preceptor.core.types import Message, Prompt
 from preceptor.core.validation import check_count
 from preceptor.display.progress import shown
-from preceptor.evaluation.policies.refusal_rules import is_refusal
+from preceptor.judging.refusal_rules import is_refusal
 from preceptor.results.cohort import CohortResult, summary_of
 from preceptor.store.cohort_files import Duplicates, add_to_cohort, normalized, read_cohort
 from preceptor.store.in_memory import name_of

@@ -1,10 +1,7 @@
 """Measures on texts that need no language model."""
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise
-
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 
 def distinct_2(texts: Sequence[str]) -> float:
@@ -17,16 +14,6 @@ def distinct_2(texts: Sequence[str]) -> float:
     return len(set(bigrams)) / len(bigrams) if bigrams else 0.0
 
 
-def vader(text: str) -> float:
-    """Compound sentiment in [-1, 1] by rules and a lexicon (VADER, Hutto & Gilbert 2014)."""
-    return float(_vader_analyzer().polarity_scores(text)["compound"])
-
-
 def _bigrams(text: str) -> list[tuple[str, str]]:
     words = text.lower().split()
     return list(pairwise(words))
-
-
-@cache
-def _vader_analyzer() -> SentimentIntensityAnalyzer:
-    return SentimentIntensityAnalyzer()

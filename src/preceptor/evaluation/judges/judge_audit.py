@@ -16,6 +16,7 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges import agreement
 from preceptor.evaluation.judges.agreement import ReliabilityBin, Side
 from preceptor.evaluation.judges.cascade_result import CascadeAudit
+from preceptor.evaluation.judges.excess_bias import BiasEffect, excess_bias
 from preceptor.evaluation.judges.paired import JudgeOutcomes, PairedComparison, compare_all
 from preceptor.judging.calibration import Method, cross_validated, fit
 from preceptor.judging.combine import Combine
@@ -126,6 +127,8 @@ class JudgeAudit(Frozen):
     tokens_per_label: float | None
     cost_per_1000: float | None
     """Dollars per 1,000 labels."""
+    biases: tuple[BiasEffect, ...] = ()
+    """What moves its preferences in excess of people's; empty in older files."""
     conduct: JudgeConduct = Field(default_factory=JudgeConduct)
     """How it answered, without regard to people's labels; the basis of the judge warnings."""
     warnings: tuple[JudgeWarning, ...] = ()
@@ -284,6 +287,7 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         labels_per_s=_labels_per_s(run, len(answered)),
         tokens_per_label=tokens / len(answered) if answered and tokens else None,
         cost_per_1000=1000 * run.cost / len(answered) if answered and run.cost is not None else None,
+        biases=excess_bias([(preference, row.human) for row, preference in answered], run.judge),
         conduct=conduct,
         warnings=judge_warnings(conduct, label),
         spec=run.spec,

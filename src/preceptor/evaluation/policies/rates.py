@@ -13,7 +13,7 @@ from typing import Any
 
 from preceptor.core.types import Frozen
 from preceptor.evaluation.intervals import Estimate, rate_by_prompt
-from preceptor.evaluation.policies.refusal_rules import is_refusal
+from preceptor.judging.refusal_rules import is_refusal
 
 __all__ = ["MeasuredText", "Rate", "contains_answer", "exact_match", "is_refusal", "rates", "rouge_l"]
 

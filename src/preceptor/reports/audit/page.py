@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
+from preceptor.evaluation.judges.bias_words import SHOWN, excess_in_words
 from preceptor.evaluation.judges.cascade_words import in_words
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeRun
 from preceptor.reports.audit import figures
@@ -39,6 +40,8 @@ def render_audit(
         context=context(audit),
         cascade=[] if audit.cascade is None else in_words(audit.cascade),
         warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
+        swayed=list(filter(None, (excess_in_words(judge.biases, judge.label) for judge in measured))),
+        features=SHOWN,
         categories=list(dict.fromkeys(name for judge in judges for name in judge.by_category)),
         alignment=figures.alignment(measured) if measured else None,
         biases=figures.biases(measured) if measured else None,
