@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
     from preceptor.methods.arms import arms
+    from preceptor.methods.paper.reproduce import reproduce
     from preceptor.methods.run import resume, run
     from preceptor.methods.sweep import sweep
     from preceptor.methods.train_reward import train_reward
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from preceptor.results.evaluation import EvaluationResult
     from preceptor.results.label import LabelPlan, LabelResult
     from preceptor.results.publication import Publication
+    from preceptor.results.reproduction import ReproductionResult
     from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
     from preceptor.results.rubrics import RubricAuditResult, RubricsPlan, RubricsResult, RubricWritingSettings
@@ -121,6 +123,7 @@ __all__ = [
     "Publication",
     "Recipe",
     "RecipesResult",
+    "ReproductionResult",
     "Response",
     "RevisionResult",
     "RevisionSettings",
@@ -168,6 +171,7 @@ __all__ = [
     "publish",
     "read_rubric",
     "report",
+    "reproduce",
     "resume",
     "revise",
     "run",
@@ -196,6 +200,7 @@ _PLACES = {
     "judging.settings": "PairwiseSettings",
     "judging.specs": "JudgeSpec",
     "methods.arms": "arms",
+    "methods.paper.reproduce": "reproduce",
     "methods.run": "resume run",
     "methods.sweep": "sweep",
     "methods.train_reward": "train_reward",
@@ -212,6 +217,7 @@ _PLACES = {
     "results.label": "LabelPlan LabelResult",
     "results.publication": "Publication",
     "results.revision": "RevisionResult",
+    "results.reproduction": "ReproductionResult",
     "results.reward_model": "RewardModelResult",
     "results.rubrics": "RubricAuditResult RubricWritingSettings RubricsPlan RubricsResult",
     "results.shipped": "EngineConfig InitResult ModelsResult RecipesResult",

@@ -91,7 +91,7 @@ PANELS = {
     "Start": ["init"],
     "Judge": ["label", "audit", "agreement", "estimate", "rubrics"],
     "Train": ["run", "arms", "revise", "train", "engine"],
-    "Evaluate": ["evaluate", "sweep", "compare", "trajectories"],
+    "Evaluate": ["evaluate", "sweep", "compare", "trajectories", "reproduce"],
     "People": ["studio"],
     "Serve": ["serve"],
     "Data": ["cohort", "publish"],

@@ -29,5 +29,12 @@ def constitutions(incomplete: str) -> list[str]:
     return _beginning(shipped_constitutions(), incomplete)
 
 
+def tables(incomplete: str) -> list[str]:
+    """Tables of the paper that begin with this text."""
+    from preceptor.methods.paper.registry import TABLES
+
+    return _beginning([table.name for table in TABLES], incomplete)
+
+
 def _beginning(names: list[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

@@ -5,7 +5,7 @@ from pydantic import model_validator
 from preceptor.core.settings import Settings
 from preceptor.core.types import NonEmpty, Weight
 from preceptor.judging.constitution import load_constitution
-from preceptor.judging.settings import PairwiseSettings, variant
+from preceptor.judging.settings import PairwiseSettings, in_words, variant
 
 
 class JudgeSpec(Settings):
@@ -42,7 +42,7 @@ class JudgeSpec(Settings):
             return "scored"
         if self.settings is not None and self.settings.shown == "rubric":
             return "rubric"
-        return self.variant or (own_way(self.constitution) if self.settings is None else "settings")
+        return self.variant or (own_way(self.constitution) if self.settings is None else in_words(self.settings))
 
     @property
     def goes_by_rubrics(self) -> bool:

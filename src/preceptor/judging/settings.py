@@ -231,6 +231,33 @@ def variant(name: str) -> PairwiseSettings:
         raise UsageError(f'the variant "{name}": {first_problem(error)}') from error
 
 
+def short_name(settings: PairwiseSettings) -> str:
+    """The short name of a way of asking, as `variant` reads it; what has no part of a name is left out."""
+    parts = [
+        {"alone": "scored", "rubric": "rubric"}.get(settings.shown, settings.preamble),
+        *(["implicit"] if settings.aggregation == "implicit" else []),
+        *(["threshold"] if settings.met == "threshold" else []),
+        *(["leave-out"] if settings.failed_items == "leave_out" else []),
+        *(["cot"] if settings.rationale else []),
+        *([f"{settings.exemplars}-shot"] if settings.exemplars else []),
+        *([f"sc-{settings.samples}"] if settings.samples > 1 else []),
+        *([f"think-{settings.thinking}"] if settings.thinking is not None else []),
+        *(["single"] if settings.order == "single" else []),
+        *(["log-odds"] if settings.combine == "log_odds" else []),
+        *([settings.principles] if settings.principles != "all" else []),
+        *(["vote"] if settings.vote else []),
+    ]
+    return "+".join(parts)
+
+
+def in_words(settings: PairwiseSettings) -> str:
+    """The short name of a way of asking, and what it leaves out: `detailed+cot, rationale_tokens=64`."""
+    name = short_name(settings)
+    said = variant(name)
+    values = {key: getattr(settings, key) for key in PairwiseSettings.model_fields}
+    return ", ".join([name, *(f"{key}={value}" for key, value in values.items() if value != getattr(said, key))])
+
+
 def _part(part: str) -> JsonObject | None:
     """The settings behind one part of a variant's name; None for an unknown part."""
     fixed: dict[str, JsonObject] = {

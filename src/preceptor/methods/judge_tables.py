@@ -9,7 +9,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.types import JsonObject
 from preceptor.judging.judge import Judge
 from preceptor.judging.judges import judge_specs
-from preceptor.judging.settings import PairwiseSettings, variant
+from preceptor.judging.settings import PairwiseSettings, short_name, variant
 from preceptor.judging.specs import JudgeSpec
 from preceptor.recipes.base import Recipe
 
@@ -79,21 +79,7 @@ def variant_of(settings: PairwiseSettings) -> str:
 
     Raises: UsageError when no short name covers all of it.
     """
-    parts = [
-        {"alone": "scored", "rubric": "rubric"}.get(settings.shown, settings.preamble),
-        *(["implicit"] if settings.aggregation == "implicit" else []),
-        *(["threshold"] if settings.met == "threshold" else []),
-        *(["leave-out"] if settings.failed_items == "leave_out" else []),
-        *(["cot"] if settings.rationale else []),
-        *([f"{settings.exemplars}-shot"] if settings.exemplars else []),
-        *([f"sc-{settings.samples}"] if settings.samples > 1 else []),
-        *([f"think-{settings.thinking}"] if settings.thinking is not None else []),
-        *(["single"] if settings.order == "single" else []),
-        *(["log-odds"] if settings.combine == "log_odds" else []),
-        *([settings.principles] if settings.principles != "all" else []),
-        *(["vote"] if settings.vote else []),
-    ]
-    name = "+".join(parts)
+    name = short_name(settings)
     if (said := variant(name)) != settings:
         unsaid = [key for key in PairwiseSettings.model_fields if getattr(said, key) != getattr(settings, key)]
         raise UsageError(f"judge: a recipe cannot set {', '.join(unsaid)} for a judge that compares; leave them out")

@@ -30,6 +30,7 @@ Work = Literal[
     "trajectories",
     "studio",
     "service",
+    "reproduction",
 ]
 Training = Literal["run", "arms", "reward model"]
 Kind = Work | Training
@@ -49,6 +50,7 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "trajectories": ("trajectories.json",),
     "studio": ("people.sqlite",),
     "service": ("service.json",),
+    "reproduction": ("reproduction.json",),
     "run": ("inputs.json",),
     "arms": ("arms",),
 }

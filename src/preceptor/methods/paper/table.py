@@ -1,0 +1,123 @@
+"""What every table of a reproduction is, and what it is given to run.
+
+A table is one class. It says what data it needs and by which judges it wants people's comparisons labelled, and `run`
+makes its rows. All tables of a folder share one audit for each task and one reward model for each set of labels, so
+nothing is judged or trained twice.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from preceptor.backends.connection import Connection
+from preceptor.core.progress import Progress
+from preceptor.judging.specs import JudgeSpec
+from preceptor.methods.paper.data import PaperData, write_people
+from preceptor.methods.paper.numbers import Task
+from preceptor.methods.paper.scales import Scale
+from preceptor.results.audit import AuditResult
+from preceptor.results.reproduction import Findings
+from preceptor.store.preference_row import PreferenceRow
+from preceptor.store.rows import read_raw_rows
+from preceptor.tasks.audit import audit
+
+Judged = Mapping[Task, Sequence[JudgeSpec]]
+"""By whom each task's comparisons are labelled."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a reproduction is made with."""
+
+    policy: str
+    """Model string of the policy, which reward models start from too."""
+    judges: tuple[str, ...]
+    """Model strings: the labeller first, the smallest last."""
+    data: PaperData
+    scale: Scale
+    seed: int = 0
+    connection: Connection | None = None
+
+    @property
+    def labeller(self) -> str:
+        """The judge that labels, the paper's PaLM 2 L."""
+        return self.judges[0]
+
+
+class PaperTable(ABC):
+    """One table of the paper. A new one is a class and its line in `registry`."""
+
+    name: ClassVar[str]
+    """On the command line, and of its folder."""
+    title: ClassVar[str]
+    source: ClassVar[str]
+    """Where it is in the paper, such as "Table 2"."""
+    columns: ClassVar[tuple[str, ...]]
+    """What a row's `cells` are."""
+
+    @abstractmethod
+    def lacks(self, setup: Setup) -> str | None:
+        """What it needs and is not there, for a sentence that begins with "needs"; None if it can be run."""
+
+    def judged(self, setup: Setup) -> Judged:
+        """The judges whose labels of people's comparisons it uses; only for tasks that have such comparisons."""
+        del setup
+        return {}
+
+    @abstractmethod
+    def run(self, work: "Work") -> Findings:
+        """Its rows, from what earlier processes left in its folder and what is measured now.
+
+        Raises: PreceptorError when a model cannot be asked or trained.
+        """
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a table is given to run."""
+
+    setup: Setup
+    root: Path
+    """The folder of the reproduction."""
+    folder: Path
+    """The table's own folder in it, which exists."""
+    progress: Progress
+    judged: Judged
+    """What all tables together want labelled."""
+    audits: "dict[Task, AuditResult]" = field(default_factory=dict["Task", "AuditResult"])
+    """Those that this process has made; all tables share it."""
+
+    def people(self, task: Task) -> Path:
+        """The folder with people's comparisons of a task: `training.jsonl`, and `held_out.jsonl` of other prompts."""
+        file, into = self.setup.data.file(task, "preferences"), self.root / "data" / task
+        assert file is not None  # the table checked
+        write_people(file, self.setup.scale, self.setup.seed, into)
+        return into
+
+    def audit(self, task: Task) -> AuditResult:
+        """All judges that the tables want for a task, measured on `training.jsonl` of its people."""
+        if task not in self.audits:
+            self.progress.note(f"judging people's comparisons: {task}")
+            self.audits[task] = audit(
+                self.people(task) / "training.jsonl",
+                judges=list(self.judged[task]),
+                out=self.root / "audits" / task,
+                connection=self.setup.connection,
+                progress=self.progress,
+            )
+        return self.audits[task]
+
+    def labels(self, task: Task, judge: JudgeSpec) -> list[PreferenceRow]:
+        """A judge's label of each comparison that it answered, as the audit left them."""
+        audited = self.audit(task)[judge]
+        rows = read_raw_rows(self.root / "audits" / task / "judgements.jsonl")
+        return [
+            PreferenceRow.read(row, place)
+            for place, row in rows
+            if isinstance(row, dict)
+            and "p_chosen" in row
+            and (row["judge"], row["constitution"], row["variant"])
+            == (audited.judge, audited.constitution, audited.variant)
+        ]
