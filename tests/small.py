@@ -36,6 +36,7 @@ def shared(folder: Path, policy: Path) -> list[str]:
         "evaluation.stop_early=false",
         "evaluation.bounds.max_kl=1e6",
         "tuning.rank=2",
+        "licence.waived=true",  # shipped recipes ask for one
     ]
 
 

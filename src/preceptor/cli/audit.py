@@ -46,10 +46,20 @@ def audit(
             metavar="FILE", help="Calibrate a single judge on all labels, for `label`; overwrites only a calibration."
         ),
     ] = None,
+    licence: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Write a single judge's licence to train, which recipes can ask for."),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(help="How to calibrate: platt or temperature.", autocompletion=lambda: ["platt", "temperature"]),
     ] = "platt",
+    canary: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="First ask N recorded questions of the folder again: is it still the same model?"
+        ),
+    ] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unusable rows instead of skipping them.")] = False,
     budget: o.Budget = None,
@@ -73,6 +83,8 @@ def audit(
         agreement=agreement,
         certainty=certainty,
         save_cascade=save_cascade,
+        canary=canary,
+        licence=licence,
         limit=limit,
         strict=strict,
         budget=budget,

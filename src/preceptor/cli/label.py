@@ -37,6 +37,12 @@ def label(
         int,
         typer.Option(min=0, metavar="N", help="Write the N comparisons that judges dispute most, for people to label."),
     ] = 0,
+    canary: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="First ask N recorded questions again, and stop if a judge's model has changed."
+        ),
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate calls, tokens and dollars without any call.")
     ] = False,
@@ -138,6 +144,7 @@ def label(
         steps=steps,
         retry_failed=retry_failed,
         to_people=to_people,
+        canary=canary,
         connection=connection,
         ray=ray,
         workers=workers,

@@ -34,6 +34,12 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Override the recipe's seed.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume the run in this directory.")] = None,
+    unlicensed: Annotated[
+        bool,
+        typer.Option(
+            "--unlicensed", help="Start although the judge has no licence to train; the report says so first."
+        ),
+    ] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Also write the model with its adapters merged.")] = False,
     *,
     output: o.Output,
@@ -47,9 +53,12 @@ def run(
     require_training()
     if (recipe is None) == (resume is None):
         raise UsageError("give a recipe to start a run, or --resume RUN to resume one")
-    if resume is not None and (settings or scale or seed is not None or out is not None):
-        raise UsageError("--resume uses the recipe in the run directory; leave out --set, --scale, --seed and --out")
+    if resume is not None and (settings or scale or seed is not None or out is not None or unlicensed):
+        raise UsageError(
+            "--resume uses the recipe in the run directory; leave out --set, --scale, --seed, --unlicensed and --out"
+        )
     overrides = [*(settings or []), *([f"seed={seed}"] if seed is not None else [])]
+    overrides += ["licence.waived=true"] if unlicensed else []
 
     def prepare() -> "RunDirectory":
         from preceptor.recipes.load import load_recipe

@@ -12,6 +12,7 @@ from preceptor.methods.base import Method, find_method
 from preceptor.recipes.load import recipe_data
 from preceptor.results.run import RunStatus, RunSummary
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.licence import check_licence
 from preceptor.runs.merge import merge_best
 from preceptor.runs.session import Session
 from preceptor.store.calls import in_words
@@ -71,6 +72,7 @@ def _run(
     write("running")
     try:
         with closing(Session(directory, progress, processes, merge=merge)) as session:
+            check_licence(session)
             return method.run(session, directory.recipe)
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, Integer, Seed
+from preceptor.recipes.licence import LicenceSettings
 from preceptor.recipes.settings import (
     EvaluationSettings,
     FileName,
@@ -71,6 +72,8 @@ class Recipe(Frozen):
     thinking: PolicyThinking | None = Field(default=None, exclude_if=lambda thinking: thinking is None)
     """Whether the policy thinks before it answers; when absent, that is left to its chat template, and all that it says
     is the answer."""
+    licence: LicenceSettings | None = Field(default=None, exclude_if=lambda licence: licence is None)
+    """The licence that the training judge needs; none when absent."""
     engine: EngineSettings = Field(default=EngineSettings(), exclude_if=lambda engine: engine == EngineSettings())
     method: FileName
     """Name of a method that ships with preceptor; or a class of your own, as `path/file.py:ClassName` or
@@ -124,6 +127,19 @@ class Recipe(Frozen):
     def training_judge(self) -> JudgeSettings | None:
         """The judge whose opinion the policy learns from; None if no judge takes part in training."""
         return self.table(JudgeSettings)
+
+    @property
+    def licence_asked_for(self) -> LicenceSettings | None:
+        """The licence that a run of this recipe asks for; None if its judge trains nothing, or the policy is the
+        embedded model and no licence is named or waived.
+        """
+        licence, preferences = self.licence, self.table(PreferenceSettings)
+        trains = self.training_judge is not None and (
+            preferences is None or preferences.ai or bool(preferences.labelled)
+        )
+        if licence is None or not trains:
+            return None
+        return licence if licence.file or licence.waived or self.policy != "embedded" else None
 
     @property
     def held_out_judge(self) -> JudgeSettings | None:

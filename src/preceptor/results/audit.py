@@ -9,6 +9,7 @@ from preceptor.evaluation.judges.audit_words import headline, sample, with_short
 from preceptor.evaluation.judges.bias_words import excess_in_words
 from preceptor.evaluation.judges.cascade_words import in_words, named
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
+from preceptor.judging.drift import DriftCheck
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.warnings import judge_warnings
@@ -36,6 +37,8 @@ class AuditResult(Audit, ReportedResult):
     """
 
     FILE: ClassVar[str] = "audit.json"
+    drift: tuple[DriftCheck, ...] = ()
+    """Whether the judges' models have changed since their earlier answers; empty if that was not asked for."""
 
     @property
     def recommended(self) -> JudgeSpec | None:
@@ -55,7 +58,8 @@ class AuditResult(Audit, ReportedResult):
         """Reasons to doubt the numbers: how the rows were chosen, and how each judge answered."""
         audit, names = self._named()
         doubts = [w.sentence for j in audit.judges for w in judge_warnings(j.conduct, names[j.label])]
-        return (*sample(self), *(f"{doubt}." for doubt in doubts))
+        changed = (f"{check.sentence}." for check in self.drift if check.verdict == "changed")
+        return (*changed, *sample(self), *(f"{doubt}." for doubt in doubts))
 
     def __getitem__(self, judge: Judge | JudgeSpec | str) -> JudgeAudit:
         """The measures of one judge.
@@ -89,6 +93,7 @@ class AuditResult(Audit, ReportedResult):
                 *_beside(audit, names),
                 *filter(None, (excess_in_words(judge.biases, names[judge.label]) for judge in audit.judges)),
                 *([] if audit.cascade is None else in_words(named(audit.cascade, names))),
+                *(check.sentence for check in self.drift if check.verdict != "changed"),
                 *([f"report {self.report}"] if self._output is not None else []),
             ],
         )

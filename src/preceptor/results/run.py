@@ -83,6 +83,28 @@ class FineTuningRecord(Record):
     last_loss: float | None
 
 
+class LicenceRecord(Record):
+    """Whether the judge of training had a licence."""
+
+    file: str | None = None
+    """Name of the licence's file; None if none was named."""
+    why: tuple[str, ...] = ()
+    """Why the judge was not licensed; empty if it was."""
+    issued: str | None = None
+    data: str | None = None
+    """Name of the labels by which it was audited."""
+    rows: int | None = None
+    alignment: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What a reader has to know first, or what the licence rests on."""
+        if self.why:
+            return f"The judge had no licence to train: {'; '.join(self.why)}"
+        agreed = f"it agreed with people in {percent(self.alignment)} of {self.rows} rows of {self.data}"
+        return f"The judge was licensed on {self.issued}: {agreed}"
+
+
 class RevisionRecord(Record):
     """Result of critique and revision."""
 
@@ -266,6 +288,8 @@ class RunSummary(Record):
     judge_score_is: str | None
     """What `judge_score` is, in words; None if there is none."""
     reward_processing: str | None
+    licence: LicenceRecord | None = Field(default=None, exclude_if=lambda licence: licence is None)
+    """Whether the judge had a licence to train. Left out of the file if the recipe asked for none."""
     sft: FineTuningRecord | None
     revision: RevisionRecord | None
     fine_tuning: FineTuningRecord | None
@@ -331,6 +355,11 @@ class RunSummary(Record):
             return self.judge_warnings
         calls = Count(hits=self.judge_failures, n=self.judge_calls, prompts=self.judge_calls)  # of an early version
         return judge_warnings(JudgeConduct(unit="calls", failed=calls), "The judge")
+
+    @property
+    def unlicensed(self) -> str | None:
+        """A sentence saying that the judge had no licence to train; None if it had one, or none was asked for."""
+        return self.licence.sentence if self.licence is not None and self.licence.why else None
 
     @property
     def too_unreadable(self) -> str | None:

@@ -9,6 +9,8 @@ from preceptor.backends.names import ADAPTERS, check_name, is_served
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
+from preceptor.evaluation.judges.licence import HOW
+from preceptor.evaluation.judges.licence import load as load_licence
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.rubrics.items import check_rubrics
 from preceptor.judging.specs import check_judges
@@ -28,6 +30,11 @@ from preceptor.training.tracking import check_tracker
 
 LEAST = 3
 """The least number of prompts that gives an interval."""
+NO_LICENCE = (
+    f"the recipe asks for a judge with a licence to train, and none is named. {HOW}; name it by licence.file. To start "
+    "without one, set licence.waived = true (`preceptor run --unlicensed`): the report and the model card will say so "
+    "first"
+)
 _SAME_JUDGE = (
     "the held-out judge is the training judge's model, so nothing independent measures this run; name another one with "
     "evaluation.judge.model"
@@ -103,6 +110,8 @@ class Inputs:
         for what, names in own:
             files = [file for name in names if (file := file_of(name)) is not None]
             hashes |= {f"{what} {file.name}": content_of(file)[:16] for file in files}
+        if (licence := recipe.licence_asked_for) is not None and licence.file is not None:
+            hashes["licence"] = content_of(Path(licence.file))[:16]
         if self.human:
             hashes["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
         if self.labelled:
@@ -120,6 +129,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
     judge = recipe.training_judge
     constitution = None if judge is None else _check_judge(judge)
     recipe.check()
+    _check_licence(recipe)
     for function in recipe.reward_functions:
         load_reward_function(function)
     held_out_judge = recipe.held_out_judge
@@ -256,6 +266,20 @@ def _check_scoring(judge: JudgeSettings, table: str, *, scores: bool = True) -> 
 def _check_held_out_judge(judge: JudgeSettings) -> Constitution:
     check_name(judge.model)
     return _check_scoring(judge, "evaluation.judge")
+
+
+def _check_licence(recipe: Recipe) -> None:
+    """Checks what a licence needs without opening the judge.
+
+    Raises: UsageError for a file that holds none, and where one is asked for and none is named.
+    """
+    asked = recipe.licence_asked_for
+    if asked is None:
+        return
+    if asked.file is not None:
+        load_licence(Path(asked.file))
+    elif not asked.waived:
+        raise UsageError(NO_LICENCE)
 
 
 def _demonstrations(

@@ -180,6 +180,16 @@ def calls_by_key(ledger: Path, keys: Sequence[str]) -> dict[str, RecordedCall]:
     return {call.key: call for call in _of_keys(ledger, "calls", keys)}
 
 
+def verdicts_of(ledger: Path, model: str, most: int) -> list[RecordedCall]:
+    """Recorded calls in which a model was asked for the probabilities of choices and gave an answer, in the order of
+    their keys, which are hashes: a sample that does not depend on when they were made.
+
+    Raises: PreceptorError when the ledger cannot be read.
+    """
+    condition = f"operation = 'choose' AND model = ? AND NOT failed ORDER BY key LIMIT {most:d}"
+    return _recorded(ledger, "calls", condition, [model])
+
+
 def attempts_by_key(ledger: Path, keys: Sequence[str]) -> list[RecordedCall]:
     """The failed attempts at the calls with these keys; those that were in flight when a process ended have no request.
 

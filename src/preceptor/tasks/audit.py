@@ -45,6 +45,8 @@ from preceptor.store.own_folder import check_own, working_in
 from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
+from preceptor.tasks import licences
+from preceptor.tasks.canaries import Canaries
 
 UNREACHED = 0.1
 """An audit stops when more than this share of comparisons gets no answer: it would measure the server instead."""
@@ -66,6 +68,8 @@ def audit(
     save_calibration: str | Path | None = None,
     method: calibration.Method = "platt",
     save_cascade: str | Path | None = None,
+    canary: int = 0,
+    licence: str | Path | None = None,
     connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
@@ -92,6 +96,9 @@ def audit(
         save_calibration: file for a calibration of a single judge, fitted on all labels.
         method: the calibration method.
         save_cascade: file for the cascade, if one can be certified, which judges are then named by.
+        canary: how many recorded questions of this folder to ask again first, to see whether each judge's model is
+            still the one that answered them; 0 for none.
+        licence: a .toml file for what the audit shows of a single judge, which recipes can ask for before it trains.
         connection: how model servers are reached; by default the judges' connection.
 
     Raises: UsageError on faulty input; PreceptorError when a model cannot be asked or the budget is spent.
@@ -99,9 +106,11 @@ def audit(
     specs, connection = judge_specs(judges), shared_connection(judges, connection)
     budget = shared_budget(judges, budget)
     check_count("limit", limit)
+    check_count("canary", canary, 0)
     check_choice("method", method, calibration.Method)
-    if save_calibration is not None and len(specs) != 1:
-        raise UsageError(f"save_calibration is for one judge; {len(specs)} are named")
+    for name, file in (("save_calibration", save_calibration), ("licence", licence)):
+        if file is not None and len(specs) != 1:
+            raise UsageError(f"{name} is for one judge; {len(specs)} are named")
     _check_cascade(specs, cascade or save_cascade is not None, agreement, certainty)
     output = output_folder(out)
     check_own(output.path, "audit")
@@ -109,6 +118,8 @@ def audit(
         calibration.check_replaceable(Path(save_calibration))
     if save_cascade is not None:
         cascades.check_replaceable(Path(save_cascade))
+    if licence is not None:
+        licences.check_replaceable(Path(licence))
     with shown(progress) as display:
         display.stage("reading the data")
         read = read_labelled(Path(rows), limit, strict) if isinstance(rows, str | Path) else None
@@ -122,7 +133,7 @@ def audit(
             ledger = held.enter_context(Ledger(path, budget))
             log.event(f"{len(labelled)} labelled rows, {len(unusable)} unusable")
             keep_constitutions(output.path, [load_constitution(spec.constitution) for spec in specs])
-            runs = _all_judged(specs, labelled, ledger, connection, log, ensemble)
+            runs = _all_judged(specs, labelled, ledger, connection, log, ensemble, Canaries(path, canary, budget))
             log.stage("measuring")
             measured = judge_audit.audit(runs, [row.selection for row in labelled])
             if cascade or save_cascade is not None:
@@ -133,12 +144,15 @@ def audit(
                 _save_cascade(save_cascade, as_cascade(certified, singles), log)
             if save_calibration is not None:
                 _save_calibration(Path(save_calibration), runs[0], method)
+            if licence is not None:
+                licences.write(Path(licence), runs[0], measured.judges[0], data, path)
             facts = {
                 "data": with_commit(str(data)) if is_on_hub(data) else data.name,
                 "rows": len(labelled),
                 "unusable rows": len(unusable),
             }
-            return _written(AuditResult(**dict(measured)), output, runs, facts)
+            drift = tuple(run.drift for run in runs if run.drift is not None)
+            return _written(AuditResult(**dict(measured), drift=drift), output, runs, facts)
 
 
 def _all_judged(
@@ -148,6 +162,7 @@ def _all_judged(
     connection: Connection | None,
     progress: Progress,
     ensemble: bool,
+    canaries: Canaries,
 ) -> list[JudgeRun]:
     """Every judge's answers for the rows, in the judges' order. Each model is opened once."""
     check_batch(connection, [spec.model for spec in specs])
@@ -162,7 +177,9 @@ def _all_judged(
                 progress.stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
                 judge = make_judge(spec, model, ledger)
                 raters[position] = judge.rater
-                runs[position] = replace(_run(judge, spec, model, rows, progress), rater=judge.rater)
+                [drift] = canaries.checked(judge, [spec], progress) or [None]
+                run = _run(judge, spec, model, rows, progress)
+                runs[position] = replace(run, rater=judge.rater, drift=drift)
         del model
         gc.collect()  # the next model needs the memory
     for note in ledger.notes():

@@ -39,6 +39,7 @@ from preceptor.store.preferences import DatasetCard, write_card, write_parquet
 from preceptor.store.shards import LEDGER, absorb_shards
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks.bill import plan
+from preceptor.tasks.canaries import Canaries
 from preceptor.tasks.candidates import Sampling
 from preceptor.tasks.label_job import (
     JobFacts,
@@ -68,6 +69,7 @@ def label(
     steps: bool = False,
     retry_failed: bool = False,
     to_people: int = 0,
+    canary: int = 0,
     connection: Connection | Mapping[str, Any] | None = None,
     ray: str | None = None,
     workers: int | None = None,
@@ -92,6 +94,8 @@ def label(
         retry_failed: repeat the calls that got no answer.
         to_people: write this many of the comparisons on which the judges disagree most to `for_people.jsonl`; 0 leaves
             that file unchanged.
+        canary: how many recorded questions of this folder to ask again first, and to stop if a judge's model no longer
+            answers as it did; 0 for none.
         connection: how model servers are reached; by default the judges' connection. With `ray`, every worker has this
             concurrency, and they share the limits of calls and tokens a minute.
         ray: label with workers on a Ray cluster: its address ("HOST:PORT", "auto" for the one on this machine), or
@@ -109,6 +113,7 @@ def label(
     check_count("workers", workers)
     check_share("max_failure_rate", max_failure_rate)
     check_count("to_people", to_people, 0)
+    _check_canary(canary, ray)
     check_own(out, "labels")
     if to_people:
         check_unlabelled(out / FOR_PEOPLE)
@@ -128,6 +133,8 @@ def label(
                 _pin(out / PINNED, job, labeller.facts)
                 with logged(out, "label", settings, display, partial(in_words, path, budget)) as log:
                     keep_constitutions(out, shown_constitutions(job.judges))
+                    if isinstance(labeller, OpenModels):
+                        Canaries(path, canary, budget).check_unchanged(labeller.judge, job.judges, log)
                     if retry_failed:
                         outcomes.clear()  # answered calls come from the ledger
                     log.stage("labelling")
@@ -206,6 +213,13 @@ def _check(limit: int | None, design: str) -> None:
     """Raises: UsageError for a value out of bounds."""
     check_count("limit", limit)
     check_choice("design", design, PairDesign)
+
+
+def _check_canary(count: int, ray: str | None) -> None:
+    """Raises: UsageError for a value out of bounds, and with workers on a cluster, which open the models themselves."""
+    check_count("canary", count, 0)
+    if count and ray is not None:
+        raise UsageError("canary questions are asked by this process, and workers on a Ray cluster hold the models")
 
 
 def _data(rows: Rows, out: Path, sampling: Sampling | None) -> Path:

@@ -21,6 +21,7 @@ from preceptor.evaluation.judges.paired import JudgeOutcomes, PairedComparison, 
 from preceptor.judging.calibration import Method, cross_validated, fit
 from preceptor.judging.combine import Combine
 from preceptor.judging.conduct import conduct_of
+from preceptor.judging.drift import DriftCheck
 from preceptor.judging.specs import JudgeSpec
 from preceptor.judging.warnings import JudgeConduct, JudgeWarning, judge_warnings
 from preceptor.store.selection import Selection
@@ -63,6 +64,8 @@ class JudgeRun:
     """The judge's specification; None for an ensemble."""
     rater: Rater | None = None
     """Who the judge is, for a cascade."""
+    drift: DriftCheck | None = None
+    """Whether its model has changed; None if that was not asked for."""
 
 
 class Calibrated(Frozen):

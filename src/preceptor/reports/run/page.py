@@ -202,7 +202,8 @@ def _change(summary: RunSummary) -> str:
 
 def judge_doubts(summary: RunSummary, compared: Evaluation | None = None) -> list[str]:
     """Reasons to doubt the judges; the report shows them before the judges' numbers."""
-    own = [f"{warning.sentence}." for warning in summary.doubts]
+    unlicensed = [] if summary.unlicensed is None else [f"{summary.unlicensed}."]
+    own = [*unlicensed, *(f"{warning.sentence}." for warning in summary.doubts)]
     return own + (evaluation_words.judge_doubts(compared) if compared is not None else [])
 
 

@@ -1,0 +1,85 @@
+"""Whether a run's judge may train: its licence is checked before anything is trained."""
+
+from datetime import date
+from pathlib import Path
+
+from preceptor.backends.names import is_served
+from preceptor.backends.resolve import open_model
+from preceptor.core.errors import UsageError
+from preceptor.evaluation.judges.licence import HOW, Licence, load
+from preceptor.judging.drift import check_drift
+from preceptor.judging.specs import JudgeSpec, make_judge
+from preceptor.recipes.base import Recipe
+from preceptor.recipes.licence import LicenceSettings
+from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings
+from preceptor.results.run import LicenceRecord
+from preceptor.runs.session import Session
+from preceptor.store.ledger import IN_MEMORY, Ledger
+
+
+def check_licence(session: Session) -> LicenceRecord | None:
+    """Checks the licence once, when the run starts; every process calls it.
+
+    Returns: None where no licence is asked for.
+    Raises: UsageError when the judge has none that suffices, unless the recipe waives it; PreceptorError when the
+        judge cannot be asked.
+    """
+    recipe = session.recipe
+    asked = recipe.licence_asked_for
+    if asked is None:
+        return None
+
+    def look() -> LicenceRecord:
+        record = _checked(recipe, asked)
+        if record.why and not asked.waived:
+            raise UsageError(_refusal(record))
+        return record
+
+    return session.stage("licence", "checking the judge's licence", LicenceRecord, look)
+
+
+def _refusal(record: LicenceRecord) -> str:
+    return (
+        f"the training judge has no licence to train: {'; '.join(record.why)}. {HOW}, which licence.file then names. "
+        "To start all the same, set licence.waived = true (`preceptor run --unlicensed`); the report and the model "
+        "card will say so first"
+    )
+
+
+def _checked(recipe: Recipe, asked: LicenceSettings) -> LicenceRecord:
+    judge = recipe.training_judge
+    assert judge is not None  # no licence is asked for without a judge
+    if asked.file is None:
+        return LicenceRecord(why=("none is named",))
+    licence = load(Path(asked.file))
+    why = [*_of_several(judge)] or [*_compared(licence, judge, asked)]
+    return LicenceRecord(
+        file=Path(asked.file).name,
+        why=tuple(why),
+        issued=str(licence.issued),
+        data=licence.data,
+        rows=licence.rows,
+        alignment=None if licence.alignment is None else licence.alignment.value,
+    )
+
+
+def _of_several(judge: JudgeSettings) -> list[str]:
+    if isinstance(judge, ComparingJudgeSettings) and judge.cascade is not None:
+        return ["a cascade has several judges, and a licence is for one"]
+    return []
+
+
+def _compared(licence: Licence, judge: JudgeSettings, asked: LicenceSettings) -> list[str]:
+    """What the licence lacks for this judge; its model is opened."""
+    model = open_model(judge.model)
+    specs: list[JudgeSpec] = [judge.evaluation_spec]
+    if isinstance(judge, ComparingJudgeSettings) and judge.compares:
+        specs.insert(0, judge.spec)
+    with Ledger(IN_MEMORY) as ledger:
+        judges = [make_judge(spec, model, ledger) for spec in specs]
+        why = list(licence.shortcomings(tuple(each.rater for each in judges), asked, date.today()))
+        if why or not asked.drift:
+            return why
+        [member] = judges[0].members
+        drift = check_drift(member, licence.canaries, exact=not is_served(judge.model))
+    return [] if drift.verdict == "same" else [drift.sentence]

@@ -1,0 +1,37 @@
+"""Writing the licence of an audited judge."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from preceptor.core.errors import UsageError
+from preceptor.evaluation.judges.judge_audit import JudgeAudit, JudgeRun
+from preceptor.evaluation.judges.licence import CANARIES, licence_of, load, save
+from preceptor.judging import saved
+from preceptor.judging.canary import canaries_of
+from preceptor.store.files import content_of, writing
+from preceptor.store.in_memory import name_of
+
+
+def check_replaceable(path: Path) -> None:
+    """Checks that a licence replaces only an older one.
+
+    Raises: UsageError when the path holds anything else, or is not a .toml file.
+    """
+    if path.suffix != ".toml":
+        raise UsageError(f"{path}: a licence is a .toml file")
+    saved.check_replaceable(path, load, "licence")
+
+
+def write(path: Path, run: JudgeRun, measured: JudgeAudit, data: Path, ledger: Path) -> None:
+    """Writes the licence of a judge, with some of its recorded questions.
+
+    Args:
+        data: the rows that people labelled.
+        ledger: the audit's.
+
+    Raises: PreceptorError when it cannot be written.
+    """
+    canaries = () if run.rater is None else tuple(canaries_of(ledger, run.rater.model, CANARIES))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    save(licence_of(run, measured, name_of(data), content_of(data), canaries, version("preceptor")), path)
