@@ -33,6 +33,7 @@ from preceptor.judging.label import Tally
 from preceptor.judging.specs import JudgeSpec, check_prices, check_single, make_judge
 from preceptor.reports.audit.page import render_audit
 from preceptor.results.audit import AuditResult
+from preceptor.runs.inputs import data_path
 from preceptor.store.batches import BatchFolder
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
@@ -82,7 +83,8 @@ def audit(
         True
 
     Args:
-        rows: comparisons with people's `label` or `ratings`; for their columns see `preceptor.store.comparisons`.
+        rows: comparisons with people's `label` or `ratings`, or a packaged set; for their columns see
+            `preceptor.store.comparisons`.
         judges: one judge or several.
         out: folder of the audit; give it again to resume. A temporary folder by default.
         ensemble: also measure the ensemble of all judges.
@@ -112,6 +114,7 @@ def audit(
         if file is not None and len(specs) != 1:
             raise UsageError(f"{name} is for one judge; {len(specs)} are named")
     _check_cascade(specs, cascade or save_cascade is not None, agreement, certainty)
+    rows = data_path(str(rows)) if isinstance(rows, str | Path) else rows
     output = output_folder(out)
     check_own(output.path, "audit")
     if save_calibration is not None:
