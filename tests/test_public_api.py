@@ -94,6 +94,7 @@ def test_a_run_and_its_evaluation(tmp_path: Path, tiny_folder: Path) -> None:
         rl={"steps": 2, "prompts_per_step": 2, "group_size": 2, "max_new_tokens": 4},
         evaluation={"heldout_share": 0.6, "validation_share": 0.4, "checkpoint_every": 1, "stop_early": False},
         tuning={"rank": 2},
+        licence={"waived": True},
     )
     assert run.held_out_change is not None
     assert isinstance(run.generate("Hello", max_new_tokens=4), str)
