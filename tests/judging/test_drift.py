@@ -57,8 +57,8 @@ def test_noise_of_a_server_is_not_taken_for_a_change() -> None:
     rng = random.Random(3)
     alarms = 0
     for _ in range(100):
-        noisy = [[two(min(max(rng.gauss(p, 0.15), 0.0), 1.0)) for p, _ in RECORDED] for _ in range(3)]
-        alarms += drift("m", *noisy).verdict == "changed"
+        recorded, first, second = ([two(min(max(rng.gauss(p, 0.15), 0.0), 1.0)) for p, _ in RECORDED] for _ in range(3))
+        alarms += drift("m", recorded, first, second).verdict == "changed"
     assert alarms <= 4  # binomial with 1%: above 4 in one of 300 series
 
 

@@ -33,6 +33,7 @@ def test_an_audit_says_whether_the_model_is_the_same(tmp_path: Path) -> None:
     assert (check.verdict, check.asked, check.failed, check.moved) == ("same", 10, 0, 0.0)
     assert AuditResult.load(out) == again
     assert "no change shown" in str(again)
+    assert "no change shown" in again.report.read_text()
     as_if_by_another_model(out / "ledger.sqlite")
     changed = audit(ROWS, judges="scripted:random", out=out, canary=10, progress=Silence())
     assert changed.drift[0].verdict == "changed"

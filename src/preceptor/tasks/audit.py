@@ -316,7 +316,8 @@ def _written(result: AuditResult, output: Output, runs: Sequence[JudgeRun], fact
     """Writes `audit.json`, `report.html`, and every judgement beside people's labels."""
     result = result.save(output)
     write_rows(output.path / "judgements.jsonl", [row for run in runs for row in _rows_of(run)])
-    write_text(result.report, render_audit(result, {**facts, "versions": environment()}, runs))
+    drift = [check.sentence for check in result.drift]
+    write_text(result.report, render_audit(result, {**facts, "versions": environment()}, runs, drift))
     return result
 
 

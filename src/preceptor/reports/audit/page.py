@@ -14,13 +14,17 @@ from preceptor.reports.templates import page
 
 
 def render_audit(
-    audit: Audit, facts: Mapping[str, str | int | Mapping[str, str | int]], runs: Sequence[JudgeRun] = ()
+    audit: Audit,
+    facts: Mapping[str, str | int | Mapping[str, str | int]],
+    runs: Sequence[JudgeRun] = (),
+    drift: Sequence[str] = (),
 ) -> str:
     """The report as HTML. All text is escaped.
 
     Args:
         facts: the data and versions that the page lists; values are texts, numbers, or a dict of them. "data", the name
             of the data file, is also in the page's title.
+        drift: whether the judges' models have changed, in sentences without full stops.
         runs: every judge's answers, in the order of the audit's judges, for reading.
     """
     audit = with_short_labels(audit)
@@ -37,7 +41,7 @@ def render_audit(
         headline=headline(audit),
         short=of_audit(audit),
         every=fitting(rows_of([judge.label for judge in audit.judges], runs)),
-        context=context(audit),
+        context=[*context(audit), *(f"{sentence}." for sentence in drift)],
         cascade=[] if audit.cascade is None else in_words(audit.cascade),
         warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
         swayed=list(filter(None, (excess_in_words(judge.biases, judge.label) for judge in measured))),
