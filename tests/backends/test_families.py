@@ -142,7 +142,7 @@ def test_values_are_read_from_what_the_head_is_given(family: str) -> None:
     given: list[Tensor] = []
     plain.get_output_embeddings().register_forward_pre_hook(lambda _, arguments: given.append(arguments[0]))
     with torch.no_grad():
-        _, hidden_NH = packed_forward(model, GROUPS, 1.0)
+        hidden_NH = packed_forward(model, GROUPS, 1.0).hidden_NH
         plain_log_probs(plain, GROUPS)
     texts = [(group.prompt, response) for group in GROUPS for response in group.responses]
     expected = [hidden[0, len(asked) - 1 : -1] for hidden, (asked, _) in zip(given, texts, strict=True)]
@@ -214,7 +214,10 @@ def test_a_policy_samples_what_it_says_is_probable(family: str, tmp_path: Path) 
     policy = Policy(LocalModel(load(str(tmp_path), torch.float32)), tuning, 0, values=True)
     with_adapters(policy.model)
     groups = [group.tokens for group in policy.sample([prompt("Why is the sky blue?")], 2, 8, 0.01, [0])]
-    log_probs, values = policy.log_probs_and_values(groups, 0.01)
+    log_probs, hidden, entropies = policy.forward(groups, 0.01, entropies=True)
+    values = policy.values(hidden)
+    assert values is not None and entropies is not None
+    assert len(entropies) == len(log_probs) and float(entropies.detach().min()) >= 0.0
     assert float(log_probs.exp().min()) > 0.01  # what was sampled so coldly is what is likely
     assert len(values) == len(log_probs)
     assert float((policy.log_probs(groups) - policy.reference_log_probs(groups)).abs().max()) > 0.01

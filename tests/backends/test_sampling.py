@@ -10,6 +10,7 @@ from preceptor.backends.transformers.choosing import PrefixCache
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.backends.transformers.sampling import ROWS_AT_ONCE, SampledResponse, sample_groups
 from preceptor.core.types import Message
+from tolerance import assert_equal_but_for_rounding
 
 PROMPTS = [[72, 101, 108], [65, 66, 67, 68, 69, 70], [90]]
 
@@ -22,6 +23,7 @@ def sample(
     limit: int = 12,
     rows_at_once: int = ROWS_AT_ONCE,
     limits: list[int] | None = None,
+    log_probs: bool = False,
 ) -> list[list[SampledResponse]]:
     return sample_groups(
         model.model,
@@ -33,6 +35,7 @@ def sample(
         eos_ids=model.eos_ids,
         limits_P=limits,
         rows_at_once=rows_at_once,
+        log_probs=log_probs,
     )
 
 
@@ -54,6 +57,19 @@ def test_a_response_ends_with_its_first_end_token_and_the_others_go_on(tiny: Loc
             assert response.token_ids[-1] in tiny.eos_ids
         else:
             assert len(response.token_ids) == 40
+
+
+def test_the_log_probabilities_of_sampling_can_be_kept_and_change_nothing(tiny: LocalModel) -> None:
+    """In batches that lose rows, and for each row the number of its own tokens."""
+    kept, plain = (sample(tiny, 24, 3.0, limit=40, rows_at_once=48, log_probs=asked) for asked in (True, False))
+    assert [[r.token_ids for r in group] for group in kept] == [[r.token_ids for r in group] for group in plain]
+    assert {len(r.token_ids) for group in kept for r in group} > {40}
+    assert all(r.log_probs == () for group in plain for r in group)
+    for ids, group in zip(PROMPTS, kept, strict=True):
+        for response in group[:4]:
+            logits = tiny.model(torch.tensor([[*ids, *response.token_ids]])).logits[0, len(ids) - 1 : -1]
+            expected = torch.log_softmax(logits / 3.0, dim=-1).gather(1, torch.tensor(response.token_ids)[:, None])
+            assert_equal_but_for_rounding(torch.tensor(response.log_probs), expected.squeeze(1))
 
 
 def test_the_seed_decides(tiny: LocalModel) -> None:

@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from preceptor.objectives.policy_gradient import clipped_loss, clipped_value_loss, kl_estimate, sequence_sums
+from preceptor.objectives.policy_gradient import (
+    clipped_loss,
+    clipped_value_loss,
+    kl_estimate,
+    sequence_sums,
+    truncated_importance,
+    weighted_loss,
+)
 
 
 def test_sums_by_sequence() -> None:
@@ -41,6 +48,30 @@ def test_clipping_by_hand(ratio: float, advantage: float, expected: float, slope
     loss.sum().backward()
     assert log_probs.grad is not None
     assert log_probs.grad.item() == pytest.approx(slope)
+
+
+def test_the_upper_bound_may_be_another() -> None:
+    log_probs = torch.tensor([1.25, 1.4, 0.7]).log()
+    found = clipped_loss(log_probs, torch.zeros(3), torch.tensor([1.0, 1.0, -1.0]), 0.2, 0.28)
+    assert found.tolist() == pytest.approx([-1.25, -1.28, 0.8])
+
+
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+@pytest.mark.parametrize(("ratio", "weight"), [(4.0, 1.5), (1.2, 1.2), (0.1, 0.1)])
+def test_a_bounded_weight_has_no_gradient_of_its_own(ratio: float, weight: float, advantage: float) -> None:
+    log_probs = torch.tensor([math.log(ratio)], requires_grad=True)
+    loss = weighted_loss(log_probs, torch.zeros(1), torch.tensor([advantage]), 0.5)
+    assert loss.item() == pytest.approx(-weight * advantage * math.log(ratio))
+    loss.sum().backward()
+    assert log_probs.grad is not None
+    assert log_probs.grad.item() == pytest.approx(-weight * advantage)
+
+
+def test_importance_weights_are_bounded_from_above_alone() -> None:
+    log_probs = torch.tensor([8.0, 1.0, 0.1], requires_grad=True)
+    weights = truncated_importance(log_probs.log(), torch.zeros(3), 2.0)
+    assert weights.tolist() == pytest.approx([2.0, 1.0, 0.1])
+    assert not weights.requires_grad
 
 
 def test_shapes_are_checked() -> None:

@@ -1,5 +1,7 @@
 """Packed log-probabilities and their gradients against one sequence at a time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -59,8 +61,8 @@ def test_only_learned_tokens_have_log_probabilities(tiny: LocalModel) -> None:
 
 
 def test_the_hidden_state_before_each_learned_token_is_read(tiny: LocalModel) -> None:
-    _, every = packed_forward(tiny.model, [TokenGroup(MASKED.prompt, MASKED.responses)], 1.0)
-    _, found = packed_forward(tiny.model, [MASKED], 1.0)
+    every = packed_forward(tiny.model, [TokenGroup(MASKED.prompt, MASKED.responses)], 1.0).hidden_NH
+    found = packed_forward(tiny.model, [MASKED], 1.0).hidden_NH
     assert_equal_but_for_rounding(found, every[[0, 3, 5]])
 
 
@@ -92,6 +94,26 @@ def test_a_response_without_a_learned_token_is_refused(tiny: LocalModel) -> None
 def test_a_mask_has_the_shape_of_its_responses() -> None:
     with pytest.raises(ValueError, match="masks"):
         TokenGroup((1, 2), ((3, 4),), ((True,),))
+
+
+def test_sampled_log_probabilities_are_of_the_learned_tokens_and_go_with_their_response() -> None:
+    group = replace(MASKED, sampler_log_probs=((-1.0, -2.0), (-3.0,)))
+    assert group.only([False, True]).sampler_log_probs == ((-3.0,),)
+    with pytest.raises(ValueError, match="sampled tokens"):
+        replace(MASKED, sampler_log_probs=((-1.0,), (-3.0,)))
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_entropies_come_with_the_log_probabilities(learns: bool) -> None:
+    """Whether the output embeddings are trained or not, they are those of the plain softmax."""
+    model = make_model().model
+    model.get_output_embeddings().weight.requires_grad_(learns)
+    found = packed_forward(model, [MASKED, GROUPS[1]], 0.9, entropies=True)
+    assert found.entropies_N is not None
+    logits = torch.log_softmax(model.get_output_embeddings()(found.hidden_NH) / 0.9, dim=-1)
+    assert_equal_but_for_rounding(found.entropies_N, -(logits.exp() * logits).sum(dim=-1))
+    assert_equal_but_for_rounding(found.log_probs_N, packed_log_probs(model, [MASKED, GROUPS[1]], 0.9))
+    assert packed_forward(model, [MASKED], 0.9).entropies_N is None
 
 
 def test_an_empty_response_is_refused(tiny: LocalModel) -> None:

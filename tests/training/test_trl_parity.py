@@ -14,7 +14,7 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 from conftest import make_model
-from preceptor.training.packed import TokenGroup, packed_log_probs
+from preceptor.training.packed import TokenGroup, packed_forward, packed_log_probs
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.batch import Batch, Part
 from preceptor.training.rl.settings import RLSettings
@@ -70,6 +70,7 @@ class Case:
     config: Any
     theirs: dict[str, Any]
     ours: dict[str, Any]
+    beta: float = BETA
 
 
 CASES = {
@@ -82,6 +83,33 @@ CASES = {
         {"algorithm": "grpo", "kl_in": "loss", "length_unbiased": True, "scale_advantages": False},
     ),
 }
+_IN_LOSS: dict[str, Any] = {"algorithm": "grpo", "kl_in": "loss"}
+MOVED: dict[str, Case] = {
+    "dapo": Case(
+        Grpo,
+        GRPOConfig,
+        {"loss_type": "dapo", "epsilon_high": 0.28},
+        _IN_LOSS | {"loss": "dapo", "clip_range_high": 0.28},
+    ),
+    "cispo": Case(
+        Grpo,
+        GRPOConfig,
+        {"loss_type": "cispo", "epsilon_high": 1.3},
+        _IN_LOSS | {"loss": "cispo", "clip_range_high": 0.3},
+    ),
+    "gspo": Case(
+        Grpo,
+        GRPOConfig,
+        {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.05},
+        _IN_LOSS | {"loss": "gspo", "clip_range": 0.05},
+        beta=0.0,
+    ),
+    "entropy": Case(
+        Grpo, GRPOConfig, {"loss_type": "grpo", "entropy_coef": 0.3}, _IN_LOSS | {"entropy_coefficient": 0.3}
+    ),
+    "rloo, clip higher": Case(Rloo, RLOOConfig, {"epsilon_high": 0.28}, {"clip_range_high": 0.28}),
+}
+"""Compared only once the policy has moved, where they differ most from the others."""
 
 
 def trained_by_trl(case: Case, moved: bool, model: Path, folder: Path) -> Any:
@@ -90,12 +118,12 @@ def trained_by_trl(case: Case, moved: bool, model: Path, folder: Path) -> Any:
         model=str(model),
         reward_funcs=reward,
         args=case.config(
-            output_dir=str(folder), beta=BETA, num_generations=GROUP, per_device_train_batch_size=GROUP * PROMPTS,
+            output_dir=str(folder), beta=case.beta, num_generations=GROUP, per_device_train_batch_size=GROUP * PROMPTS,
             max_completion_length=LONGEST, max_steps=1, use_cpu=True, bf16=False, report_to=[], save_strategy="no",
-            logging_strategy="no", learning_rate=0.0, seed=3, disable_tqdm=True, epsilon=0.2, temperature=1.0,
+            logging_strategy="no", learning_rate=0.0, seed=3, disable_tqdm=True, temperature=1.0,
             model_init_kwargs={"dtype": "float32"},
             num_iterations=2 if moved else 1,  # with 2, old log-probabilities are computed
-            **case.theirs,
+            **({"epsilon": 0.2} | case.theirs),
         ),
         train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": t}]} for t in ("ab", "longer")]),
     )  # fmt: skip
@@ -111,7 +139,17 @@ def trained_by_trl(case: Case, moved: bool, model: Path, folder: Path) -> Any:
 @pytest.mark.parametrize("moved", [False, True], ids=["on policy", "moved"])
 @pytest.mark.parametrize("name", CASES)
 def test_equal_to_trl(tiny_folder: Path, tmp_path: Path, name: str, moved: bool) -> None:
-    trainer = trained_by_trl(CASES[name], moved, tiny_folder, tmp_path)
+    compare(CASES[name], moved, tiny_folder, tmp_path)
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_losses_equal_to_trl(tiny_folder: Path, tmp_path: Path, name: str) -> None:
+    compare(MOVED[name], True, tiny_folder, tmp_path)
+
+
+def compare(case: Case, moved: bool, tiny_folder: Path, tmp_path: Path) -> None:
+    """The same batch through both."""
+    trainer = trained_by_trl(case, moved, tiny_folder, tmp_path)
     inputs = trainer.inputs
 
     # TRL shuffles the batch after scoring: put the responses back into groups.
@@ -128,17 +166,17 @@ def test_equal_to_trl(tiny_folder: Path, tmp_path: Path, name: str, moved: bool)
     lengths_B = torch.tensor([len(responses[i]) for i in order])
     assert len(set(lengths_B.tolist())) > 2
 
-    log_probs_N = packed_log_probs(trainer.model, groups, 1.0)
+    log_probs_N, _, entropies_N = packed_forward(trainer.model, groups, 1.0, entropies=True)
+    assert entropies_N is not None
     with torch.no_grad():
         reference_N = packed_log_probs(make_model().model, groups, 1.0)
-    settings = RLSettings(
-        **CASES[name].ours, kl_coefficient=BETA, group_size=GROUP, max_new_tokens=LONGEST, clip_range=0.2
-    )
+    known = {"kl_coefficient": case.beta, "group_size": GROUP, "max_new_tokens": LONGEST, "epochs_per_batch": 1 + moved}
+    settings = RLSettings.model_validate(known | case.ours)
     algorithm = make_algorithm(settings)
-    kl_in_loss = BETA if settings.kl_in == "loss" else 0.0
+    kl_in_loss = case.beta if settings.kl_in == "loss" else 0.0
     valid_PG = torch.ones(PROMPTS, GROUP, dtype=torch.bool)
     sampled_N = log_probs_N.detach()
-    batch = Batch(rewards_PG, valid_PG, lengths_B, sampled_N, reference_N, None, BETA - kl_in_loss)
+    batch = Batch(rewards_PG, valid_PG, lengths_B, sampled_N, reference_N, None, case.beta - kl_in_loss)
     advantages_N = algorithm.targets(batch).advantages_N
     assert float(batch.kl_PG.abs().min()) > 0.01
     starts_B = lengths_B.cumsum(0) - lengths_B
@@ -157,10 +195,11 @@ def test_equal_to_trl(tiny_folder: Path, tmp_path: Path, name: str, moved: bool)
             mean_length=float(lengths_B.float().mean()), kl_in_loss=kl_in_loss,
         )
     )  # fmt: skip
-    loss = losses_B.mean()
+    loss = losses_B.mean() - settings.entropy_coefficient * entropies_N.mean()
     gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(trainer.model.parameters()))])
     assert float(loss.detach()) == pytest.approx(trainer.loss, abs=1e-5, rel=1e-5)
-    torch.testing.assert_close(gradient, trainer.gradient, atol=1e-5, rtol=1e-4)
+    rounding = 1e-5 * max(1.0, float(trainer.gradient.abs().max()))
+    torch.testing.assert_close(gradient, trainer.gradient, atol=rounding, rtol=1e-4)
     assert moved == (float((old_N - sampled_N).abs().max()) > 0.2)  # then some ratios are clipped
 
 

@@ -17,7 +17,7 @@ from preceptor.training.processes import Processes
 from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.batch import Batch, Part
 from preceptor.training.rl.collecting import Collector
-from preceptor.training.rl.reinforce import response_losses
+from preceptor.training.rl.losses import response_losses
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.rewards import NoRewardsError, PostProcessed, TurnScores, WeightedReward
 from preceptor.training.rl.rewards.combined import Rewarded
@@ -125,9 +125,9 @@ def test_each_turn_has_a_probability_ratio_of_its_own() -> None:
         torch.tensor([half, -half]), None, torch.zeros(2), None, torch.zeros(2), torch.tensor([1.0, 3.0]), None,
         torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), torch.tensor([2]), 2.0, 0.0,
     )  # fmt: skip
-    assert response_losses(part, 0.2).tolist() == pytest.approx([-1.0])  # the ratio of the whole is 1
+    assert response_losses(part, RLSettings()).tolist() == pytest.approx([-1.0])  # the ratio of the whole is 1
     by_turn = replace(part, turn_lengths_K=torch.tensor([1, 1]))
-    assert response_losses(by_turn, 0.2).tolist() == pytest.approx([-1.2 - 1.5])
+    assert response_losses(by_turn, RLSettings()).tolist() == pytest.approx([-1.2 - 1.5])
 
 
 class ByTurn:

@@ -157,6 +157,20 @@ def test_episodes_equal_a_plain_loop_token_by_token(policy: Policy, groups: list
     assert min(endings[e] for e in ("answered", "token_limit", "turn_limit", "environment")) > 0
 
 
+def test_the_log_probabilities_of_sampling_are_those_of_the_learned_tokens(
+    policy: Policy, pool: EnvironmentPool
+) -> None:
+    keeping = Policy(talkative(), TuningSettings(rank=4), seed=0, sampler_log_probs=True)
+    keeping.load_weights(policy.weights(), step=0)
+    (group,) = TurnSampler(keeping, pool, SETTINGS, NumberFormat(keeping.base.tokenizer)).sample(
+        PROMPTS[:1], GROUP, MOST, TEMPERATURE, SEEDS[:1]
+    )
+    assert group.tokens.sampler_log_probs is not None
+    assert any(not all(mask) for mask in group.tokens.masks)
+    said = torch.tensor([x for row in group.tokens.sampler_log_probs for x in row])
+    assert_equal_but_for_rounding(said, keeping.log_probs([group.tokens], TEMPERATURE))
+
+
 def test_a_rollout_says_what_the_policy_wrote(groups: list[ResponseGroup]) -> None:
     for group in groups:
         for response, outcome, lengths in zip(group.responses, group.episodes, group.tokens.turn_lengths, strict=True):

@@ -18,6 +18,7 @@ from preceptor.training.rl.reinforce import Reinforce
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
 from preceptor.training.tuning import TuningSettings
+from rl_small import steps_taken
 
 REWARDS: list[list[float | None]] = [[1.0, 0.0, 0.5], [2.0, -1.0, 0.0], [0.3, 0.2, 0.1], [0.0, 0.0, 5.0]]
 
@@ -98,6 +99,73 @@ def test_without_any_reward_nothing_is_learnt() -> None:
     facts = updater.update(groups, [[None] * 3] * 4)
     assert (facts.reward, facts.reward_std, facts.abstained) == (None, None, 12)
     assert torch.equal(weights(policy), before)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_entropy_is_rewarded_by_its_mean_over_all_tokens(parts: int) -> None:
+    """The gradient is that of plain softmaxes, with the losses of RLOO."""
+    settings = RLSettings(
+        max_grad_norm=1e9, kl_coefficient=0.0, entropy_coefficient=0.7, gradient_accumulation_steps=parts
+    )
+    policy, updater, groups = make(settings)
+    tokens = [group.tokens for group in groups]
+    advantages = leave_one_out_advantages(torch.tensor(REWARDS), torch.ones(4, 3, dtype=torch.bool))
+    computed = policy.forward(tokens, settings.temperature)
+    sums = torch.stack([p.sum() for p in computed.log_probs_N.split([n for group in tokens for n in group.lengths])])
+    head = policy.base.model.get_output_embeddings()
+    log_shares = torch.log_softmax(head(computed.hidden_NH) / settings.temperature, dim=-1)
+    entropy = -(log_shares.exp() * log_shares).sum(dim=-1).mean()
+    loss = -(advantages.flatten() * sums).mean() - 0.7 * entropy
+    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, policy.trainable)])
+    with steps_taken() as taken:
+        facts = updater.update(groups, REWARDS)
+    torch.testing.assert_close(taken[0].gradient, expected, atol=1e-5, rtol=1e-4)
+    assert facts.numbers()["objective/entropy"] == pytest.approx(float(entropy.detach()), rel=1e-5)
+
+
+def test_what_was_sampled_with_rounded_weights_is_weighted() -> None:
+    """Log-probabilities of sampling that are 0.5 too low would weight tokens by 1.65, but for the bound of 1.5. The
+    policy's own change nothing but rounding.
+    """
+    gradients: dict[float | None, torch.Tensor] = {}
+    for lower in (None, 0.0, 0.5):
+        known = {"algorithm": "grpo", "kl_coefficient": 0.0, "max_grad_norm": 1e9}
+        settings = RLSettings.model_validate(known | ({} if lower is None else {"truncated_importance": 1.5}))
+        policy, updater, groups = make(settings)
+        for index, group in enumerate(groups if lower is not None else []):
+            with torch.no_grad():
+                of_response = policy.log_probs([group.tokens], settings.temperature).split(group.tokens.lengths)
+            said = tuple(tuple((part - (lower or 0.0)).tolist()) for part in of_response)
+            groups[index] = replace(group, tokens=replace(group.tokens, sampler_log_probs=said))
+        with steps_taken() as taken:
+            facts = updater.update(groups, REWARDS)
+        gradients[lower] = taken[0].gradient
+        assert facts.objective == (
+            {} if lower is None else pytest.approx({"sampler_gap": lower, "truncated": lower * 2}, abs=1e-5)
+        )
+    assert float(gradients[None].norm()) > 1e-3
+    torch.testing.assert_close(gradients[0.0], gradients[None], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(gradients[0.5], 1.5 * gradients[None], atol=1e-5, rtol=1e-4)
+
+
+def test_a_policy_that_does_not_keep_them_is_refused() -> None:
+    _, updater, groups = make(RLSettings(truncated_importance=2.0))
+    with pytest.raises(ValueError, match="sampler_log_probs=True"):
+        updater.update(groups, REWARDS)
+
+
+def test_a_policy_keeps_what_it_sampled_with() -> None:
+    """In fp32 the merged weights are the policy's own but for rounding; what it samples is the same."""
+    keeping = Policy(make_model(), TuningSettings(rank=4), seed=0, sampler_log_probs=True)
+    plain, _, groups = make(RLSettings())
+    keeping.load_weights(plain.weights(), step=0)
+    asked = [group.prompt for group in groups]
+    again = keeping.sample(asked, 3, 6, RLSettings().temperature, [2, 3, 4, 5])
+    assert [group.tokens.responses for group in again] == [group.tokens.responses for group in groups]
+    said = [x for group in again for row in group.tokens.sampler_log_probs or () for x in row]
+    expected = keeping.log_probs([group.tokens for group in again], RLSettings().temperature)
+    torch.testing.assert_close(torch.tensor(said), expected, atol=1e-4, rtol=1e-4)
+    assert keeping.sample(asked[:1], 1, 6, 0.0, [2])[0].tokens.sampler_log_probs is None
 
 
 def test_a_training_that_diverges_says_so() -> None:

@@ -25,7 +25,6 @@ from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.session import Session
 from preceptor.training.policy import Policy
 from preceptor.training.rl.rewards import EnvironmentReward, JudgeReward, RewardSource, WeightedReward, WithStepScores
-from preceptor.training.rl.settings import needs_values
 from preceptor.training.rl.turns import TurnSampler
 
 
@@ -40,7 +39,7 @@ class Agent(Method[AgentRecipe]):
         prompts = session.split(partial(prompt_tokens, environment))
         base = fine_tuned_first(session, environment.tools)
         session.progress.stage("loading the models")
-        policy = session.open_policy(base, values=needs_values(recipe.rl))
+        policy = session.open_policy(base, recipe.rl)
         with judging(session) as judge, acting(recipe, environment, policy) as sampler:
             rewards = self.reward(recipe, judge) if session.processes.is_main else None
             grader = judge and judge.trajectory_grader(steps=bool(recipe.agent.steps))

@@ -27,7 +27,6 @@ from preceptor.training.rl.rewards import (
     RewardSource,
     RubricReward,
 )
-from preceptor.training.rl.settings import needs_values
 
 
 class DirectRlaif(Method[DirectRlaifRecipe]):
@@ -40,7 +39,7 @@ class DirectRlaif(Method[DirectRlaifRecipe]):
         prompts = session.split()
         base = fine_tuned_first(session)
         session.progress.stage("loading the models")
-        policy = session.open_policy(base, values=needs_values(recipe.rl))
+        policy = session.open_policy(base, recipe.rl)
         with judging(session) as judge:  # None except in the main process, which alone judges and measures
             rewards = judge and whole_reward(
                 _judge_reward(recipe, judge, policy), recipe.rewards, recipe.reward_processing, recipe.thinking

@@ -17,7 +17,6 @@ from preceptor.runs.judge import judging
 from preceptor.runs.measure import RewardModelGrader
 from preceptor.runs.session import Session
 from preceptor.training.reward_model.reward import RewardModelReward
-from preceptor.training.rl.settings import needs_values
 
 
 class Rlaif(Method[RlaifRecipe]):
@@ -41,7 +40,7 @@ def rlaif_from(session: Session, recipe: RlaifRecipe, prompts: Split, base: str)
     pairs = gather_preferences(session, recipe.judge, recipe.preferences, prompts, base)
     train_reward_models(session, recipe.reward_model, base, pairs)
     session.progress.stage("loading the models")
-    policy = session.open_policy(base, values=needs_values(recipe.rl))
+    policy = session.open_policy(base, recipe.rl)
     reward_model = open_reward_model(session, recipe.reward_model) if session.processes.is_main else None
     with judging(session) as judge:
         feedback = reward_model and RewardModelReward(reward_model)

@@ -43,11 +43,19 @@ def head_log_probs(hidden_NH: Tensor, weight_VH: Tensor, tokens_N: Tensor, tempe
     Returns: N natural logarithms, fp32, differentiable with respect to the hidden states.
     Raises: ValueError as `token_log_probs`.
     """
+    check_positions(hidden_NH, tokens_N, temperature)
+    return _HeadLogProbs.apply(hidden_NH, weight_VH, tokens_N, temperature)  # pyright: ignore[reportReturnType]
+
+
+def check_positions(hidden_NH: Tensor, tokens_N: Tensor, temperature: float) -> None:
+    """Checks that there is a hidden state for each token.
+
+    Raises: ValueError when there is not, or the temperature is not positive.
+    """
     if hidden_NH.ndim != 2 or tokens_N.shape != hidden_NH.shape[:1]:
         raise ValueError(f"hidden states {tuple(hidden_NH.shape)} and tokens {tuple(tokens_N.shape)} do not fit")
     if temperature <= 0.0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    return _HeadLogProbs.apply(hidden_NH, weight_VH, tokens_N, temperature)  # pyright: ignore[reportReturnType]
 
 
 class _HeadLogProbs(torch.autograd.Function):

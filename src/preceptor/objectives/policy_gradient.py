@@ -18,24 +18,63 @@ def sequence_sums(values_N: Tensor, sequence_of_N: Tensor, count: int) -> Tensor
     return values_N.new_zeros(count).index_add(0, sequence_of_N, values_N)
 
 
-def clipped_loss(log_probs_X: Tensor, old_log_probs_X: Tensor, advantages_X: Tensor, clip_range: float) -> Tensor:
+def clipped_loss(
+    log_probs_X: Tensor,
+    old_log_probs_X: Tensor,
+    advantages_X: Tensor,
+    clip_range: float,
+    clip_range_high: float | None = None,
+) -> Tensor:
     """-min(ρA, clip(ρ, 1-ε, 1+ε)A) for each act, ρ its probability ratio (Schulman et al. 2017, equation 7).
 
     An act is a token, as in PPO and GRPO, or a whole response, as in RLOO (Ahmadian et al. 2024). With `log_probs_X ==
-    old_log_probs_X` the gradient is that of REINFORCE, -A ∇ log π.
+    old_log_probs_X` the gradient is that of REINFORCE, -A ∇ log π. With the mean log-probability of each response's
+    tokens, ρ is the length-normalised ratio of GSPO (Zheng et al. 2025, equations 5 and 7).
 
     Args:
         log_probs_X: log-probability of each of X acts under the policy being trained; carries the gradient.
         old_log_probs_X: the same under the policy that sampled them; no gradient flows into it.
         advantages_X: one per act.
         clip_range: ε.
+        clip_range_high: ε above 1, if it is another (Yu et al. 2025, "DAPO", arXiv 2503.14476, section 3.1).
 
     Returns: X losses; the caller averages.
     """
     _check_same_length(log_probs_X, old_log_probs_X, advantages_X)
     ratio_X = torch.exp(log_probs_X - old_log_probs_X.detach())
-    clipped_X = ratio_X.clamp(1.0 - clip_range, 1.0 + clip_range)
+    clipped_X = ratio_X.clamp(1.0 - clip_range, 1.0 + (clip_range if clip_range_high is None else clip_range_high))
     return -torch.minimum(ratio_X * advantages_X, clipped_X * advantages_X)
+
+
+def weighted_loss(log_probs_X: Tensor, old_log_probs_X: Tensor, advantages_X: Tensor, clip_range: float) -> Tensor:
+    """-min(ρ, 1+ε) A log π for each act, the weight without a gradient (MiniMax 2025, "CISPO", arXiv 2506.13585;
+    without the lower bound of its definition, which they do not use either).
+
+    Where `clipped_loss` has no gradient, since the ratio has left its range, this one still has a bounded one.
+
+    Args: as `clipped_loss`.
+    Returns: X losses; the caller averages. Their value is no objective; their gradient is the step.
+    """
+    _check_same_length(log_probs_X, old_log_probs_X, advantages_X)
+    weight_X = torch.exp(log_probs_X - old_log_probs_X).clamp(max=1.0 + clip_range).detach()
+    return -weight_X * advantages_X * log_probs_X
+
+
+def truncated_importance(log_probs_X: Tensor, sampler_log_probs_X: Tensor, most: float) -> Tensor:
+    """min(π / μ, C) for each act that μ sampled: what weights an estimate over μ's acts, so that it is one over π's
+    (Ionides 2008; for rollouts of another engine Yao et al. 2025).
+
+    Without the bound the estimate would be unbiased; with it, its variance is finite, and it is biased where π / μ > C.
+
+    Args:
+        log_probs_X: log-probability of each act under π, the policy at the time of sampling as the learner computes it.
+        sampler_log_probs_X: the same as the sampler, μ, computed it.
+        most: C.
+
+    Returns: X weights without a gradient.
+    """
+    _check_same_length(log_probs_X, sampler_log_probs_X)
+    return torch.exp(log_probs_X - sampler_log_probs_X).clamp(max=most).detach()
 
 
 def clipped_value_loss(values_N: Tensor, old_values_N: Tensor, returns_N: Tensor, clip_range: float) -> Tensor:

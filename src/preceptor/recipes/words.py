@@ -39,8 +39,24 @@ def rl_in_words(
         held = f"with {settings.kl_coefficient} times the KL to the reference (in nats) {place}"
     name = settings.algorithm.replace("_", " ").upper()
     yield f"{name} turned rewards into updates of {what}, {held}."
+    yield from _objective(settings)
     if engine.is_trl:
         yield f"TRL's trainer took the steps{''.join(f', {part}' for part in _engine_parts(engine, settings))}."
+
+
+def _objective(settings: RLSettings) -> Iterator[str]:
+    """What the loss was, where it was not the algorithm's own, and what was added to it."""
+    if settings.loss != "clip":
+        yield f"Its loss was {settings.loss.upper()}."
+    if settings.clip_range_high is not None:
+        yield f"Probability ratios were clipped to at most {1 + settings.clip_range_high:g}."
+    if settings.entropy_coefficient:
+        yield f"A nat of entropy per token was worth {settings.entropy_coefficient:g} in the loss."
+    if settings.truncated_importance is not None:
+        yield (
+            "What was sampled was weighted by the learner's probability over the sampler's, at most by "
+            f"{settings.truncated_importance:g}."
+        )
 
 
 def _engine_parts(engine: EngineSettings, settings: RLSettings) -> Iterator[str]:

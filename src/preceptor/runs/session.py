@@ -23,6 +23,7 @@ from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.response_format import ResponseFormat
+from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.steps import Checkpointing
 from preceptor.training.thinking_settings import PolicyThinking
 
@@ -111,12 +112,23 @@ class Session:
         """The checkpoints of this run's training; `at_checkpoint` returns False to stop early."""
         return Checkpointing(self.files, self.recipe.evaluation.checkpoint_every, at_checkpoint)
 
-    def open_policy(self, name: str, *, values: bool = False) -> Policy:
-        """Opens a model as the policy to train; it is also the policy's reference."""
+    def open_policy(self, name: str, rl: RLSettings | None = None) -> Policy:
+        """Opens a model as the policy to train; it is also the policy's reference.
+
+        Args:
+            rl: the settings by which it is trained, if that is by RL.
+        """
         spare, self._spare = self._spare, None
         model = spare if spare is not None and name == self.recipe.policy else self.load(name)
         recipe = self.recipe
-        return Policy(model, recipe.tuning, recipe.seed, values=values, thinking=recipe.thinking)
+        return Policy(
+            model,
+            recipe.tuning,
+            recipe.seed,
+            values=rl is not None and needs_values(rl),
+            sampler_log_probs=rl is not None and rl.truncated_importance is not None and not recipe.engine.is_trl,
+            thinking=recipe.thinking,
+        )
 
     def split(self, count: Callable[[LocalModel, Prompt], int] | None = None) -> Split:
         """Splits the prompts that leave room for an answer in the policy's context window.

@@ -7,13 +7,14 @@ its gradient equal those of separate sequences; a model that cannot compute a fo
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress, groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from preceptor.backends.transformers.layout import lay_out, read
 from preceptor.backends.transformers.traits import decoder_of, traits
+from preceptor.objectives.entropy import head_log_probs_and_entropies, token_entropies
 from preceptor.objectives.log_probs import head_log_probs, token_log_probs
 
 
@@ -29,12 +30,16 @@ class TokenGroup:
     learned: tuple[tuple[bool, ...], ...] | None = None
     """For each response, which of its tokens the policy wrote and is trained on: a trajectory also holds what tools and
     users said. None where the policy wrote all."""
+    sampler_log_probs: tuple[tuple[float, ...], ...] | None = None
+    """For each response, the log-probability of each learned token as it was sampled, if that was kept."""
 
     def __post_init__(self) -> None:
         if self.learned is not None and list(map(len, self.learned)) != list(map(len, self.responses)):
             raise ValueError(
                 f"masks of {list(map(len, self.learned))} tokens for responses of {list(map(len, self.responses))}"
             )
+        if self.sampler_log_probs is not None and (said := list(map(len, self.sampler_log_probs))) != self.lengths:
+            raise ValueError(f"log-probabilities of {said} sampled tokens for {self.lengths} learned ones")
 
     @property
     def lengths(self) -> list[int]:
@@ -68,7 +73,19 @@ class TokenGroup:
     def only(self, kept: Sequence[object]) -> "TokenGroup":
         """The group without the responses whose entry in `kept` is false."""
         learned = None if self.learned is None else tuple(compress(self.learned, kept))
-        return TokenGroup(self.prompt, tuple(compress(self.responses, kept)), learned)
+        said = None if self.sampler_log_probs is None else tuple(compress(self.sampler_log_probs, kept))
+        return TokenGroup(self.prompt, tuple(compress(self.responses, kept)), learned, said)
+
+
+class TokensComputed(NamedTuple):
+    """What a model gives for N learned tokens."""
+
+    log_probs_N: Tensor
+    hidden_NH: Tensor
+    """Last hidden states: each at the position *before* its token, which has seen the prompt and the response so far.
+    """
+    entropies_N: Tensor | None
+    """Of the distributions that the tokens were taken from, in nats; None if they were not asked for."""
 
 
 def tokens_of(model: Any, group: TokenGroup) -> int:
@@ -86,19 +103,22 @@ def packed_log_probs(model: Any, groups: Sequence[TokenGroup], temperature: floa
     Returns: N log-probabilities, fp32: group by group, response by response, token by token.
     Raises: ValueError when a prompt is empty, or a response has no learned token.
     """
-    return packed_forward(model, groups, temperature)[0]
+    return packed_forward(model, groups, temperature).log_probs_N
 
 
 def packed_forward(
-    model: Any, groups: Sequence[TokenGroup], temperature: float, *, plain_head: bool | None = None
-) -> tuple[Tensor, Tensor]:
+    model: Any,
+    groups: Sequence[TokenGroup],
+    temperature: float,
+    *,
+    plain_head: bool | None = None,
+    entropies: bool = False,
+) -> TokensComputed:
     """Log-probabilities as in `packed_log_probs`, and the hidden states from which they were computed.
 
     Args:
         plain_head: the result of `has_plain_head` for this model, if it is known.
-
-    Returns: N log-probabilities, and N × H last hidden states: each at the position *before* its token, which has seen
-        the prompt and the response so far.
+        entropies: also compute entropies, at the same temperature.
     """
     if any(not group.prompt or not all(group.lengths) for group in groups):
         raise ValueError("an empty prompt, or a response without a learned token, has no log-probabilities")
@@ -116,11 +136,16 @@ def packed_forward(
     head: Any = model.get_output_embeddings()
     if has_plain_head(plain) if plain_head is None else plain_head:
         hidden_NH = decoder_of(plain)(**layout.arguments).last_hidden_state.flatten(0, 1)[reads_N]
-        if head.weight.requires_grad:
-            return token_log_probs(head(hidden_NH), tokens_N, temperature), hidden_NH
-        return head_log_probs(hidden_NH, head.weight, tokens_N, temperature), hidden_NH
-    logits_NV, hidden_NH = read(plain, layout.arguments, reads)
-    return token_log_probs(logits_NV, tokens_N, temperature), hidden_NH
+        if not head.weight.requires_grad:
+            if not entropies:
+                return TokensComputed(head_log_probs(hidden_NH, head.weight, tokens_N, temperature), hidden_NH, None)
+            log_probs_N, entropies_N = head_log_probs_and_entropies(hidden_NH, head.weight, tokens_N, temperature)
+            return TokensComputed(log_probs_N, hidden_NH, entropies_N)
+        logits_NV = head(hidden_NH)
+    else:
+        logits_NV, hidden_NH = read(plain, layout.arguments, reads)
+    log_probs_N = token_log_probs(logits_NV, tokens_N, temperature)
+    return TokensComputed(log_probs_N, hidden_NH, token_entropies(logits_NV, temperature) if entropies else None)
 
 
 @torch.inference_mode()

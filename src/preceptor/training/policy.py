@@ -26,7 +26,7 @@ from preceptor.core.types import Prompt, Rollout
 from preceptor.environments.outcomes import EpisodeOutcome
 from preceptor.training.adapters import adapted, lora_config
 from preceptor.training.memory import memory_for
-from preceptor.training.packed import TokenGroup, has_plain_head, packed_forward, tokens_of
+from preceptor.training.packed import TokenGroup, TokensComputed, has_plain_head, packed_forward, tokens_of
 from preceptor.training.response_format import ResponseFormat
 from preceptor.training.thinking_settings import PolicyThinking
 from preceptor.training.tuning import TuningSettings
@@ -61,6 +61,7 @@ class Policy:
     Args:
         base: the model to start from, loaded in the precision to compute in (`dtype_of`).
         values: also learn a value head, a linear map of the last hidden state, initialised to 0.
+        sampler_log_probs: keep the log-probabilities with which responses are sampled.
         thinking: whether it thinks before it answers; None to leave that to its chat template, and to take what it
             says for the answer.
     """
@@ -72,6 +73,7 @@ class Policy:
         seed: int,
         *,
         values: bool = False,
+        sampler_log_probs: bool = False,
         thinking: PolicyThinking | None = None,
     ) -> None:
         self.base = base
@@ -79,6 +81,7 @@ class Policy:
         self.step = 0
         self._full = tuning.method == "full"
         self._is_reference = False
+        self._sampler_log_probs = sampler_log_probs
         self._plain_head = has_plain_head(base.model)
         self.model: Any = _full(base) if self._full else _adapted(base, tuning, seed)
         self._checkpointed: list[Any] = []
@@ -206,7 +209,9 @@ class Policy:
             ids: the prompt's tokens.
         """
         responses = tuple(self.format.rollout(prompt, sampled, self.identity) for sampled in sampled_G)
-        return ResponseGroup(prompt, responses, TokenGroup(ids, tuple(sampled.token_ids for sampled in sampled_G)))
+        said = tuple(sampled.log_probs for sampled in sampled_G) if sampled_G[0].log_probs else None
+        tokens = TokenGroup(ids, tuple(sampled.token_ids for sampled in sampled_G), sampler_log_probs=said)
+        return ResponseGroup(prompt, responses, tokens)
 
     @contextmanager
     def sampling(self) -> Generator[None]:
@@ -241,6 +246,7 @@ class Policy:
             limits_P=limits_P,
             prefix_cache=prefix_cache,
             last_of=last_of,
+            log_probs=self._sampler_log_probs and temperature > 0,
         )
 
     def log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
@@ -248,14 +254,28 @@ class Policy:
 
         They are computed in parts, because large arrays are slow to allocate on a CPU, and a GPU's memory is limited.
         """
-        return self._forward(groups, temperature)[0]
+        return self.forward(groups, temperature).log_probs_N
 
-    def log_probs_and_values(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Log-probability of every learned token, and the value head's estimate before that token: N and N."""
-        if self._value_head is None:
-            raise ValueError("this policy has no value head")
-        log_probs_N, hidden_NH = self._forward(groups, temperature)
-        return log_probs_N, self._value_head(hidden_NH.float()).squeeze(-1)
+    def values(self, hidden_NH: Tensor) -> Tensor | None:
+        """The value head's estimates before N learned tokens, from their hidden states; None without a value head."""
+        return None if self._value_head is None else self._value_head(hidden_NH.float()).squeeze(-1)
+
+    def forward(self, groups: Sequence[TokenGroup], temperature: float, *, entropies: bool = False) -> TokensComputed:
+        """What `packed_forward` gives, computed in parts as in `log_probs`."""
+
+        def forward(part: range) -> TokensComputed:
+            chosen = [groups[i] for i in part]
+            return packed_forward(self.model, chosen, temperature, plain_head=self._plain_head, entropies=entropies)
+
+        device = self.base.model.device
+        parts = in_parts([self.size(group) for group in groups], self.base.tokens_at_once, workers(device))
+        with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
+            done = list(side_by_side(device, forward, parts))
+        return TokensComputed(
+            torch.cat([part.log_probs_N for part in done]),
+            torch.cat([part.hidden_NH for part in done]),
+            torch.cat([part.entropies_N for part in done if part.entropies_N is not None]) if entropies else None,
+        )
 
     def reference_log_probs(self, groups: Sequence[TokenGroup], temperature: float = 1.0) -> Tensor:
         """The log-probabilities under the frozen base; without a gradient."""
@@ -349,16 +369,6 @@ class Policy:
         if prompt.reference is None:
             raise ValueError(f"prompt {prompt.id} has no reference answer")
         return TokenGroup(self.format.encode_for_answer(prompt), (self.encode_answer(prompt.reference),))
-
-    def _forward(self, groups: Sequence[TokenGroup], temperature: float) -> tuple[Tensor, Tensor]:
-        def forward(part: range) -> tuple[Tensor, Tensor]:
-            return packed_forward(self.model, [groups[i] for i in part], temperature, plain_head=self._plain_head)
-
-        device = self.base.model.device
-        parts = in_parts([self.size(group) for group in groups], self.base.tokens_at_once, workers(device))
-        with self._precision(), self._recomputing(), memory_for("a forward pass", FOR_LESS_MEMORY):
-            done = list(side_by_side(device, forward, parts))
-        return torch.cat([log_probs for log_probs, _ in done]), torch.cat([hidden for _, hidden in done])
 
 
 def _adapted(base: LocalModel, tuning: TuningSettings, seed: int) -> Any:

@@ -1,7 +1,7 @@
 """Sampling: a group of responses for each prompt; the prompt is computed once per group."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -29,6 +29,8 @@ class SampledResponse:
 
     token_ids: tuple[int, ...]
     finished: bool
+    log_probs: tuple[float, ...] = ()
+    """Log-probability with which each token was sampled, if it was asked for."""
 
     @property
     def content_ids(self) -> tuple[int, ...]:
@@ -54,6 +56,7 @@ def sample_groups(
     prefix_cache: PrefixCache | None = None,
     rows_at_once: int = ROWS_AT_ONCE,
     last_of: Callable[[], IsLast] | None = None,
+    log_probs: bool = False,
 ) -> list[list[SampledResponse]]:
     """Samples `group_size` responses (G) to each of P prompts, each group from its own seed.
 
@@ -65,6 +68,7 @@ def sample_groups(
             but where a response is cut.
         prefix_cache: what a batch's prompts begin with alike is computed once and kept here, if the model allows it.
         last_of: called for each batch of rows; says which of them end before their limit.
+        log_probs: also keep the log-probability of each token, at a temperature above 0.
 
     Returns: P lists of G responses.
     """
@@ -78,9 +82,13 @@ def sample_groups(
         prefix = shared_prefix([tuple(ids) for ids in prompt_ids_P[batch]]) if known else ()
         cache = prefix_cache.expanded(model, prefix, len(limits)) if prefix_cache is not None and prefix else None
         is_last = _never if last_of is None else last_of()
+        kept_BT = torch.zeros(len(limits) * group_size if log_probs else 0, max_new_tokens, device=model.device)
+        draw = _keeping(draw, temperature, kept_BT) if log_probs else draw
         rows = _decode(
             model, prompt_ids_P[batch], group_size, limits, eos_ids, draw, cache, len(prefix), is_last=is_last
         )
+        if log_probs:
+            rows = [_with_log_probs(row, kept_T) for row, kept_T in zip(rows, kept_BT.tolist(), strict=True)]
         groups += [rows[i : i + group_size] for i in range(0, len(rows), group_size)]
         tick("sampling", len(groups), len(prompt_ids_P))
     return groups
@@ -131,6 +139,22 @@ def _drawing(
         return _draw(logits_BV, temperature, uniform_BT[rows_B, step], top_k)
 
     return draw
+
+
+def _keeping(draw: Draw, temperature: float, kept_BT: Tensor) -> Draw:
+    """Draws the same, and writes down the log-probability of each token that is drawn."""
+
+    def draw_and_keep(logits_BV: Tensor, rows_B: Tensor, step: int) -> Tensor:
+        tokens_B = draw(logits_BV, rows_B, step)
+        scaled_BV = logits_BV.to(torch.float32, copy=True).div_(temperature)
+        kept_BT[rows_B, step] = scaled_BV.gather(1, tokens_B[:, None]).squeeze(1) - scaled_BV.logsumexp(dim=-1)
+        return tokens_B
+
+    return draw_and_keep
+
+
+def _with_log_probs(response: SampledResponse, kept_T: Sequence[float]) -> SampledResponse:
+    return replace(response, log_probs=tuple(kept_T[: len(response.token_ids)]))
 
 
 def _decode(

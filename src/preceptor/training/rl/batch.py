@@ -48,6 +48,8 @@ class Batch:
     """β if the KL is subtracted from the reward; 0 if it is in the loss."""
     turns: Turns | None = None
     """The turns of the responses, where turns have advantages of their own."""
+    sampler_log_probs_N: Tensor | None = None
+    """As what sampled the tokens computed them, with rounded weights; kept for `rl.truncated_importance` alone."""
 
     @property
     def response_of_N(self) -> Tensor:
@@ -108,6 +110,8 @@ class Part:
     """β if the KL is in the loss; 0 if it is subtracted from the reward."""
     turn_lengths_K: Tensor | None = None
     """Tokens of each turn, where turns have advantages of their own."""
+    sampler_log_probs_N: Tensor | None = None
+    """As in `Batch`."""
 
     @property
     def response_of_N(self) -> Tensor:

@@ -84,15 +84,21 @@ class UpdateFacts:
     thoughts: Mapping[str, float] = field(default_factory=dict[str, float])
     """Of a policy that thinks: how many thoughts are `unfinished`, and means over responses of their `tokens` and of
     `answer_tokens`; an answer that there is not has 0."""
+    objective: Mapping[str, float] = field(default_factory=dict[str, float])
+    """With `rl.entropy_coefficient`, the mean `entropy` per token, in nats. With `rl.truncated_importance`, the mean
+    `sampler_gap` per token, |log π - log μ| between learner and sampler, and the share of tokens whose ratio is above
+    the bound, `truncated`."""
 
     def numbers(self) -> dict[str, float | None]:
         """The facts by name, those of sources as `sources/NAME/FACT`, those of episodes as `episodes/FACT`, those
-        of thoughts as `thoughts/FACT`.
+        of thoughts as `thoughts/FACT`, those of the objective as `objective/FACT`.
         """
         facts = asdict(self)
         sources: dict[str, dict[str, float | None]] = facts.pop("sources")
         episodes: dict[str, float] = facts.pop("episodes")
         thoughts: dict[str, float] = facts.pop("thoughts")
+        objective: dict[str, float] = facts.pop("objective")
         of_sources = {f"sources/{name}/{fact}": n for name, of in sources.items() for fact, n in of.items()}
         of_episodes = {f"episodes/{fact}": n for fact, n in episodes.items()}
-        return facts | of_sources | of_episodes | {f"thoughts/{fact}": n for fact, n in thoughts.items()}
+        of_objective = {f"objective/{fact}": n for fact, n in objective.items()}
+        return facts | of_sources | of_episodes | {f"thoughts/{fact}": n for fact, n in thoughts.items()} | of_objective

@@ -5,8 +5,8 @@ form (Liu et al. 2025, "Dr. GRPO").
 from torch import Tensor
 
 from preceptor.objectives.advantages import group_normalised_advantages
-from preceptor.objectives.policy_gradient import clipped_loss
 from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.losses import clipped_tokens, named_losses
 from preceptor.training.rl.settings import RLSettings
 
 
@@ -23,11 +23,11 @@ class Grpo:
 
     def losses(self, part: Part) -> Tensor:
         """A loss for each response: the mean over its tokens, in which a token of a long response counts for less; or,
-        length-unbiased, the sum over its tokens divided by the maximum length.
+        length-unbiased, the sum over its tokens divided by the maximum length; or the loss that the settings name.
         """
-        losses_N = part.with_kl(
-            clipped_loss(part.log_probs_N, part.old_log_probs_N, part.advantages_N, self._settings.clip_range)
-        )
+        if self._settings.loss != "clip":
+            return named_losses(part, self._settings)
+        losses_N = part.with_kl(clipped_tokens(part, self._settings))
         divisor = float(self._settings.max_new_tokens) if self._settings.length_unbiased else part.lengths_B
         return part.sums(losses_N) / divisor
 

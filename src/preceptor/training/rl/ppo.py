@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from preceptor.objectives.advantages import generalised_advantages
-from preceptor.objectives.policy_gradient import clipped_loss, clipped_value_loss
+from preceptor.objectives.policy_gradient import clipped_value_loss
 from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.losses import clipped_tokens
 from preceptor.training.rl.settings import RLSettings
 
 
@@ -37,9 +38,7 @@ class Ppo:
         its KL, if that is in the loss.
         """
         assert part.values_N is not None and part.old_values_N is not None and part.returns_N is not None
-        policy_N = part.with_kl(
-            clipped_loss(part.log_probs_N, part.old_log_probs_N, part.advantages_N, self._settings.clip_range)
-        )
+        policy_N = part.with_kl(clipped_tokens(part, self._settings))
         value_N = clipped_value_loss(part.values_N, part.old_values_N, part.returns_N, self._settings.ppo.value_clip)
         valid_N = part.valid_PG.flatten().repeat_interleave(part.lengths_B)
         return part.sums(policy_N + self._settings.ppo.value_coefficient * value_N * valid_N) / part.mean_length

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from preceptor.objectives.advantages import baseline_advantages
-from preceptor.objectives.policy_gradient import clipped_loss, sequence_sums
 from preceptor.training.rl.batch import Batch, Part, Targets
+from preceptor.training.rl.losses import clipped_tokens, response_losses
 from preceptor.training.rl.settings import RLSettings
 
 DECAY = 0.9
@@ -18,7 +18,7 @@ class Reinforce:
     """
 
     def __init__(self, settings: RLSettings) -> None:
-        self._clip_range = settings.clip_range
+        self._settings = settings
         self._baseline: float | None = None
 
     def targets(self, batch: Batch) -> Targets:
@@ -33,7 +33,7 @@ class Reinforce:
 
     def losses(self, part: Part) -> Tensor:
         """A loss for each response."""
-        return response_losses(part, self._clip_range)
+        return response_losses(part, self._settings)
 
     def state(self) -> dict[str, float | None]:
         """The running average."""
@@ -62,9 +62,7 @@ class ReinforceWithValue:
     def losses(self, part: Part) -> Tensor:
         """A loss for each response."""
         assert part.values_N is not None and part.returns_N is not None
-        policy_N = part.with_kl(
-            clipped_loss(part.log_probs_N, part.old_log_probs_N, part.advantages_N, self._settings.clip_range)
-        )
+        policy_N = part.with_kl(clipped_tokens(part, self._settings))
         valid_N = part.valid_PG.flatten().repeat_interleave(part.lengths_B)
         value_N = 0.5 * (part.values_N - part.returns_N) ** 2 * valid_N
         return part.sums(policy_N) + self._settings.ppo.value_coefficient * part.sums(value_N) / part.lengths_B
@@ -75,19 +73,3 @@ class ReinforceWithValue:
 
     def load_state(self, state: dict[str, float | None]) -> None:
         """Restores what `state` returned."""
-
-
-def response_losses(part: Part, clip_range: float) -> Tensor:
-    """The clipped loss of each whole response, whose tokens share an advantage; plus the KL if it is in the loss.
-
-    Where turns have advantages of their own, each turn is an act with its own probability ratio, and a response's loss
-    is the sum over its turns.
-    """
-    policy_A = clipped_loss(
-        part.act_sums(part.log_probs_N),
-        part.act_sums(part.old_log_probs_N),
-        part.advantages_N[part.act_starts_A],
-        clip_range,
-    )
-    policy_B = sequence_sums(policy_A, part.response_of_N[part.act_starts_A], len(part.lengths_B))
-    return policy_B + part.sums(part.with_kl(part.log_probs_N.new_zeros(len(part.log_probs_N))))

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from preceptor.objectives.advantages import leave_one_out_advantages
 from preceptor.training.rl.batch import Batch, Part, Targets
-from preceptor.training.rl.reinforce import response_losses
+from preceptor.training.rl.losses import named_losses, response_losses
 from preceptor.training.rl.settings import RLSettings
 
 
@@ -12,15 +12,17 @@ class Rloo:
     """The advantage of a response is its reward minus the mean reward of the others sampled for the same prompt."""
 
     def __init__(self, settings: RLSettings) -> None:
-        self._clip_range = settings.clip_range
+        self._settings = settings
 
     def targets(self, batch: Batch) -> Targets:
         """Advantages of a batch, the same for all tokens of a response, or of a turn that has its own."""
         return Targets(batch.credited(leave_one_out_advantages(batch.penalised_PG, batch.valid_PG)))
 
     def losses(self, part: Part) -> Tensor:
-        """A loss for each response, with the probability ratio of the whole response."""
-        return response_losses(part, self._clip_range)
+        """A loss for each response: with the probability ratio of the whole response, or as the settings name it."""
+        if self._settings.loss != "clip":
+            return named_losses(part, self._settings)
+        return response_losses(part, self._settings)
 
     def state(self) -> dict[str, float | None]:
         """There is no state."""

@@ -9,6 +9,7 @@ from preceptor.core.types import Flag, Frozen, Integer, Real, Temperature, Token
 from preceptor.training.optimizer_settings import OptimizerSettings
 
 AlgorithmName = Literal["reinforce", "rloo", "grpo", "ppo", "online_dpo"]
+LossName = Literal["clip", "dapo", "cispo", "gspo"]
 
 
 class PpoSettings(Frozen):
@@ -43,8 +44,25 @@ class RLSettings(OptimizerSettings):
     """Whether the cost is subtracted from the reward, or added to the loss (with the estimator k3)."""
     kl_target: Real | None = Field(default=None, gt=0, le=1e6)
     """Target KL per response, in nats, to which β is adapted after every step; None keeps β fixed."""
+    loss: LossName = Field(default="clip", exclude_if=lambda loss: loss == "clip")
+    """For rloo and grpo: how advantages become a loss. `clip` is the algorithm's own: rloo clips one probability ratio
+    for each response, grpo one for each token, with the mean over each response. `dapo`: one for each token, with the
+    mean over all tokens of the step (Yu et al. 2025, arXiv 2503.14476). `cispo`: the same mean of -A log π, each token
+    weighted by its ratio, which is clipped from above and has no gradient (MiniMax 2025, arXiv 2506.13585). `gspo`: one
+    ratio for each response, the geometric mean of its tokens' (Zheng et al. 2025, arXiv 2507.18071)."""
     clip_range: Real = Field(default=0.2, gt=0, le=1e6)
-    """ε: probability ratios are clipped to 1 ± ε. It has no effect if each batch is used for one update."""
+    """ε: probability ratios are clipped to 1 ± ε. It has no effect if each batch is used for one update. `gspo` needs
+    far smaller values, such as 3e-4."""
+    clip_range_high: Real | None = Field(default=None, gt=0, le=1e6, exclude_if=lambda high: high is None)
+    """ε above 1: ratios are clipped to at most 1 + this ("clip-higher", Yu et al. 2025, arXiv 2503.14476, section 3.1);
+    when absent, `clip_range`. For `cispo`, the only bound."""
+    entropy_coefficient: Real = Field(default=0.0, ge=0, le=1e6, exclude_if=lambda weight: not weight)
+    """Reward for entropy: this times the mean entropy per token (in nats, at the sampling temperature) is subtracted
+    from the loss (Williams & Peng 1991)."""
+    truncated_importance: Real | None = Field(default=None, ge=1, le=1e6, exclude_if=lambda most: most is None)
+    """For rloo and grpo: weight each token (or response, where it has one ratio) by how much likelier it is under the
+    policy that learns than it was in sampling, at most by this factor; 2 is common (Yao et al. 2025, "truncated
+    importance sampling"). Responses are sampled with rounded weights, on the TRL engine by vLLM."""
     epochs_per_batch: Integer = Field(default=1, ge=1, le=10_000)
     """Passes over each batch."""
     minibatches: Integer = Field(default=1, ge=1, le=65_536)
@@ -65,6 +83,11 @@ class RLSettings(OptimizerSettings):
         """Most tokens that a step can sample."""
         return self.prompts_per_step * self.group_size * self.max_new_tokens * (1 + self.dynamic_sampling)
 
+    @property
+    def updates_per_step(self) -> int:
+        """How many updates learn from a step's responses."""
+        return self.epochs_per_batch * self.minibatches
+
 
 def needs_values(settings: RLSettings) -> bool:
     """Whether the algorithm learns a value head."""
@@ -76,6 +99,11 @@ def check_turn_scores(settings: RLSettings) -> None:
 
     Raises: UsageError where it cannot.
     """
+    if settings.loss == "gspo":
+        raise UsageError(
+            'rl.loss = "gspo" has one ratio for each response and cannot credit single turns: choose another loss, or '
+            "leave out the scores of turns"
+        )
     if settings.algorithm in ("ppo", "online_dpo") or needs_values(settings):
         value = ' with rl.baseline = "value"' if settings.algorithm == "reinforce" else ""
         raise UsageError(
@@ -115,3 +143,33 @@ def check_algorithm(settings: RLSettings) -> None:
         raise UsageError(f"rl.ppo is for algorithms that learn a value head; with these settings, {name} learns none")
     if settings.kl_target is not None and settings.kl_coefficient == 0:
         raise UsageError("rl.kl_target adapts rl.kl_coefficient, which is 0; give it a value to begin with")
+    _check_loss(settings)
+
+
+def _check_loss(settings: RLSettings) -> None:
+    """Checks the loss and what changes it: each setting has an effect.
+
+    Raises: UsageError that says which has none.
+    """
+    name, loss = settings.algorithm, settings.loss
+    if name not in ("rloo", "grpo"):
+        for key, asked in (("loss", loss != "clip"), ("truncated_importance", settings.truncated_importance)):
+            if asked:
+                raise UsageError(f'rl.{key} is for rl.algorithm = "rloo" or "grpo"; {name} has a loss of its own')
+    if name == "online_dpo" and settings.entropy_coefficient:
+        raise UsageError("rl.entropy_coefficient: online_dpo learns from pairs; choose another rl.algorithm")
+    if settings.length_unbiased and loss != "clip":
+        raise UsageError(f'rl.length_unbiased is a form of rl.loss = "clip"; {loss} takes its own mean: leave one out')
+    once = settings.updates_per_step == 1
+    if loss == "gspo" and name == "grpo" and once:
+        raise UsageError(
+            'rl.loss = "gspo" differs from grpo\'s own loss only if a batch is used for several updates: raise '
+            "rl.minibatches or rl.epochs_per_batch, or leave it out"
+        )
+    if settings.clip_range_high is None:
+        return
+    if name == "online_dpo" or once:
+        why = "online_dpo clips nothing" if name == "online_dpo" else "each batch is used for one update"
+        raise UsageError(f"rl.clip_range_high has no effect: {why}; leave it out, or raise rl.minibatches")
+    if loss == "cispo" and settings.clip_range != RLSettings().clip_range:
+        raise UsageError('rl.loss = "cispo" has one bound: give rl.clip_range_high or rl.clip_range, not both')

@@ -69,6 +69,8 @@ class _Run:
     """Most tokens that the model's context window leaves after the prompt."""
     ids: list[int] = field(default_factory=list[int])
     learned: list[bool] = field(default_factory=list[bool])
+    log_probs: list[float] = field(default_factory=list[float])
+    """Of the tokens that the policy wrote, if its sampler keeps them."""
     messages: list[Message] = field(default_factory=list[Message])
     broken: str = ""
     """Why the calls of the last turn could not be read."""
@@ -184,6 +186,7 @@ class TurnSampler:
         cut_by_turn = len(sampled.token_ids) < run.room
         turn = self._format.read(sampled.content_ids, run.tool_calls)
         run.add(sampled.token_ids, learned=True)
+        run.log_probs += sampled.log_probs
         run.messages.append(turn.message)
         run.broken = turn.broken
         run.turns += 1
@@ -233,6 +236,7 @@ class TurnSampler:
                 runs_G[0].prompt_ids,
                 tuple(tuple(run.ids) for run in runs_G),
                 tuple(tuple(run.learned) for run in runs_G),
+                tuple(tuple(run.log_probs) for run in runs_G) if runs_G[0].log_probs else None,
             ),
             tuple(_outcome(run, next(results)) for run in runs_G),
         )

@@ -33,10 +33,13 @@ KL_GAIN = 0.1
 
 @dataclass(frozen=True)
 class _Tokens:
-    """The tokens of groups under the policy: log-probabilities and, if there is a value head, values."""
+    """The tokens of groups under the policy: log-probabilities; values, if there is a value head; entropies, if they
+    are rewarded.
+    """
 
     log_probs_N: Tensor
     values_N: Tensor | None
+    entropies_N: Tensor | None
 
 
 class Updater:
@@ -93,7 +96,11 @@ class Updater:
 
             def loss_of(part: Sequence[int], size: int = size) -> tuple[Tensor, float]:
                 tokens = kept[part[0]] if once else self._forward([groups[i] for i in part])
-                losses_B = self._algorithm.losses(self._part([mine[0] + i for i in part], tokens, batch, targets))
+                of_batch = self._part([mine[0] + i for i in part], tokens, batch, targets)
+                losses_B = self._algorithm.losses(of_batch)
+                if tokens.entropies_N is not None:
+                    entropies_B = of_batch.sums(tokens.entropies_N) / of_batch.mean_length
+                    losses_B = losses_B - settings.entropy_coefficient * entropies_B
                 loss = losses_B.sum() / size
                 return loss, float(loss.detach())
 
@@ -104,7 +111,7 @@ class Updater:
             loss = sum(self._processes.gather(losses))
             where = f"step {self._policy.step + 1}"
             taken.append((loss, self._optimizer.step(loss, where, advance=number == len(minibatches))))
-        facts = self._facts(groups, batch, targets, taken)
+        facts = self._facts(groups, batch, targets, taken, passes)
         self._adapt(facts.kl)
         return facts
 
@@ -136,9 +143,10 @@ class Updater:
 
     def _forward(self, groups: Sequence[ResponseGroup]) -> _Tokens:
         tokens = [group.tokens for group in groups]
-        if needs_values(self._settings):
-            return _Tokens(*self._policy.log_probs_and_values(tokens, self._settings.temperature))
-        return _Tokens(self._policy.log_probs(tokens, self._settings.temperature), None)
+        settings = self._settings
+        computed = self._policy.forward(tokens, settings.temperature, entropies=settings.entropy_coefficient > 0)
+        values_N = self._policy.values(computed.hidden_NH) if needs_values(settings) else None
+        return _Tokens(computed.log_probs_N, values_N, computed.entropies_N)
 
     def _whole_batch(
         self,
@@ -167,7 +175,20 @@ class Updater:
             values_N=torch.cat(values).to(device) if values else None,
             kl_penalty=self._beta if self._settings.kl_in == "reward" else 0.0,
             turns=credited_turns(turn_lengths_BK, turns, ~rewards_PG.isnan()) if turns else None,
+            sampler_log_probs_N=self._sampler_log_probs(groups, device),
         )
+
+    def _sampler_log_probs(self, groups: Sequence[ResponseGroup], device: torch.device) -> Tensor | None:
+        """Of all tokens of the whole step, as they were sampled; None unless the settings ask for them.
+
+        Raises: ValueError where a sampler has not kept them.
+        """
+        if self._settings.truncated_importance is None:
+            return None
+        if any(group.tokens.sampler_log_probs is None for group in groups):
+            raise ValueError("rl.truncated_importance needs a policy made with sampler_log_probs=True")
+        said = [row for group in groups for row in group.tokens.sampler_log_probs or ()]
+        return torch.tensor([x for row in self._processes.gather(said) for x in row], device=device)
 
     def _part(self, places: Sequence[int], now: _Tokens, batch: Batch, targets: Targets) -> Part:
         """The batch's numbers for the groups at the given indices, in order, with those of the current policy."""
@@ -188,6 +209,7 @@ class Updater:
             mean_length=float(batch.lengths_B.float().mean()),
             kl_in_loss=self._beta if self._settings.kl_in == "loss" else 0.0,
             turn_lengths_K=None if batch.turns is None else batch.turns.lengths_K[of_N[batch.turns.starts_K]],
+            sampler_log_probs_N=None if batch.sampler_log_probs_N is None else batch.sampler_log_probs_N[of_N],
         )
 
     def _minibatches(self, prompts: int, epoch: int) -> list[list[int]]:
@@ -204,7 +226,12 @@ class Updater:
             self._beta *= 1.0 + KL_GAIN * error
 
     def _facts(
-        self, groups: Sequence[ResponseGroup], batch: Batch, targets: Targets, taken: Sequence[tuple[float, Stepped]]
+        self,
+        groups: Sequence[ResponseGroup],
+        batch: Batch,
+        targets: Targets,
+        taken: Sequence[tuple[float, Stepped]],
+        passes: Sequence[_Tokens],
     ) -> UpdateFacts:
         finished = self._processes.gather([response.finished for group in groups for response in group.responses])
         known = batch.rewards_PG[batch.valid_PG].double()
@@ -221,7 +248,21 @@ class Updater:
             loss=sum(loss for loss, _ in taken) / len(taken),
             grad_norm=max(stepped.grad_norm for _, stepped in taken),
             learning_rate=taken[-1][1].learning_rate,
+            objective=self._objective_facts(batch, passes),
         )
+
+    def _objective_facts(self, batch: Batch, passes: Sequence[_Tokens]) -> dict[str, float]:
+        """The facts of what the settings add to the loss; none if they add nothing."""
+        facts: dict[str, float] = {}
+        if self._settings.entropy_coefficient:
+            sums = [float(part.entropies_N.detach().sum()) for part in passes if part.entropies_N is not None]
+            facts["entropy"] = sum(self._processes.gather(sums)) / float(batch.lengths_B.sum())
+        most, sampler_N = self._settings.truncated_importance, batch.sampler_log_probs_N
+        if most is not None and sampler_N is not None:
+            log_ratios_N = batch.old_log_probs_N - sampler_N
+            facts["sampler_gap"] = float(log_ratios_N.abs().mean())
+            facts["truncated"] = float((log_ratios_N > math.log(most)).float().mean())
+        return facts
 
 
 T = TypeVar("T")

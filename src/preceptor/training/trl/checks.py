@@ -4,13 +4,25 @@ from importlib.util import find_spec
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.core.extras import require
-from preceptor.training.rl.settings import RLSettings
+from preceptor.training.rl.settings import LossName, RLSettings
 from preceptor.training.trl.fields import check_fields
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
 
 GRPO_LOSSES = ("bnpo", "cispo", "dapo", "dr_grpo", "grpo", "luspo", "sapo", "vespo")
 """The losses of TRL's GRPO trainer."""
+
+_TRL_LOSSES: dict[LossName, str] = {"clip": "grpo", "dapo": "dapo", "cispo": "cispo", "gspo": "grpo"}
+"""What computes a native loss; for "gspo", with one ratio for each response."""
+_UNCLIPPED = ("cispo", "sapo", "vespo")
+"""TRL's losses that do not clip ratios, or whose bound is another number."""
+_OF_TRL = {
+    "loss": ("epsilon_high",),
+    "clip_range_high": ("epsilon_high",),
+    "entropy_coefficient": ("entropy_", "use_adaptive_entropy"),
+    "truncated_importance": ("vllm_importance_sampling_",),
+}
+"""Beginnings of the names of TRL's settings that a recipe's own settings decide on."""
 
 NO_SETTING = "there is no recipe setting for it"
 OWNED = {
@@ -137,6 +149,32 @@ def check_engine(engine: EngineSettings, tuning: TuningSettings) -> None:
         _need("bitsandbytes", 'engine.quantisation = "4bit"')
 
 
+def objective_on_trl(engine: EngineSettings, rl: RLSettings) -> dict[str, str | float | bool]:
+    """The arguments of TRL's GRPO trainer that stand for the loss, and for what the settings add to it.
+
+    Without `rl.truncated_importance`, what TRL does about vLLM's probabilities is left to it.
+    """
+    cispo = rl.loss == "cispo"
+    high = rl.clip_range if rl.clip_range_high is None else rl.clip_range_high
+    arguments: dict[str, str | float | bool] = {
+        "loss_type": trl_loss(engine, rl),
+        "importance_sampling_level": "sequence" if rl.loss == "gspo" else engine.importance_sampling,
+        "scale_rewards": "group" if rl.scale_advantages else "none",
+    }
+    if cispo or rl.clip_range_high is not None:
+        arguments["epsilon_high"] = 1.0 + high if cispo else high  # of the loss cispo, TRL's is the bound itself
+    if rl.entropy_coefficient:
+        arguments["entropy_coef"] = rl.entropy_coefficient
+    if rl.truncated_importance is not None:
+        of = "sequence" if rl.loss == "gspo" or engine.importance_sampling == "sequence" else "token"
+        arguments |= {
+            "vllm_importance_sampling_correction": True,
+            "vllm_importance_sampling_mode": f"{of}_truncate",
+            "vllm_importance_sampling_clip_max": rl.truncated_importance,
+        }
+    return arguments
+
+
 def check_rl(engine: EngineSettings, rl: RLSettings) -> None:
     """Checks that TRL's trainers can do what the RL settings ask for, with the same meaning.
 
@@ -168,10 +206,44 @@ def check_rl(engine: EngineSettings, rl: RLSettings) -> None:
 
 def trl_loss(engine: EngineSettings, rl: RLSettings) -> str:
     """The loss of TRL's GRPO trainer: the one that is named, or the one that computes what the native engine does."""
-    return engine.loss_type or ("dr_grpo" if rl.length_unbiased else "grpo")
+    return engine.loss_type or ("dr_grpo" if rl.length_unbiased else _TRL_LOSSES[rl.loss])
+
+
+def _check_objective(engine: EngineSettings, rl: RLSettings) -> None:
+    """What the settings of the loss are on TRL, where it has them.
+
+    Raises: UsageError where it does not have them, or has them with another meaning.
+    """
+    if rl.algorithm != "grpo":
+        for key in _asked(rl) - {"clip_range_high"}:
+            raise UsageError(f'rl.{key}: TRL has this for rl.algorithm = "grpo" only, the native engine for others too')
+    if rl.loss != "clip" and (engine.loss_type is not None or engine.importance_sampling != "token"):
+        key = "importance_sampling" if engine.loss_type is None else "loss_type"
+        raise UsageError(f'rl.loss = "{rl.loss}" and engine.{key} both say what the loss is: leave one out')
+    if rl.loss == "gspo" and rl.kl_coefficient > 0:
+        raise UsageError(
+            'rl.loss = "gspo": TRL would weight the KL by the ratio of the whole response; set rl.kl_coefficient = 0, '
+            "as in GSPO's paper, or use the native engine"
+        )
+    if rl.clip_range_high is not None and engine.loss_type in _UNCLIPPED:
+        raise UsageError(f'rl.clip_range_high: engine.loss_type = "{engine.loss_type}" does not clip ratios at 1 + ε')
+    if rl.truncated_importance is not None and engine.vllm == "off":
+        raise UsageError(
+            "rl.truncated_importance: without vLLM, TRL samples with the very weights that it trains, and there is "
+            "nothing to correct; set engine.vllm, or leave it out"
+        )
+    for key in _asked(rl):
+        for name in sorted(name for name in engine.trl if name.startswith(_OF_TRL[key])):
+            raise UsageError(f"engine.trl.{name} is settled by rl.{key}: leave one out")
+
+
+def _asked(rl: RLSettings) -> set[str]:
+    """The settings of the loss that are not as they are by default."""
+    return {key for key in _OF_TRL if getattr(rl, key) != getattr(RLSettings(), key)}
 
 
 def _check_loss(engine: EngineSettings, rl: RLSettings) -> None:
+    _check_objective(engine, rl)
     if rl.algorithm != "grpo":
         for key, given in (("loss_type", engine.loss_type), ("importance_sampling", engine.importance_sampling)):
             if given not in (None, "token"):

@@ -37,7 +37,7 @@ from preceptor.training.rl.turns import TurnSampler
 from preceptor.training.steps import Checkpointing
 from preceptor.training.trl.arguments import Quiet, common_arguments, made, quietly, refusals
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
-from preceptor.training.trl.checks import trl_loss
+from preceptor.training.trl.checks import objective_on_trl
 from preceptor.training.trl.divided import divides, model_to_train
 from preceptor.training.trl.episodes import EpisodesOnTrl, check_whole
 from preceptor.training.trl.online_dpo import pair_advantages
@@ -97,7 +97,7 @@ class _OursOnTrl(Quiet):
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LambdaLR:
         """The native engine's schedule, by steps."""
         trainer: Any = self
-        settings, updates = self.run.settings, updates_of(self.run.settings)
+        settings, updates = self.run.settings, self.run.settings.updates_per_step
         if trainer.lr_scheduler is None:
             trainer.lr_scheduler = LambdaLR(
                 optimizer or trainer.optimizer,
@@ -140,7 +140,7 @@ class _OursOnTrl(Quiet):
         trainer: Any = self
         run = self.run
         run.began = time.perf_counter()
-        step = trainer.state.global_step // updates_of(run.settings) + 1
+        step = trainer.state.global_step // run.settings.updates_per_step + 1
         torch.manual_seed(derive_seed(run.seed, "rollout", step, run.processes.index))
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         kl_B = trainer.accelerator.gather(self._kl(output)).cpu()
@@ -220,6 +220,17 @@ class OnlineDpoOnTrl(_OursOnTrl, RLOOTrainer):  # pyright: ignore[reportIncompat
 class GrpoOnTrl(_OursOnTrl, GRPOTrainer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """TRL's GRPO, with any of its losses."""
 
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """TRL's loss. Its bonus is the mean entropy of the tokens of a part of an update, and then the mean over parts;
+        weighted by how many tokens the part has, it is the mean over all tokens.
+        """
+        trainer: Any = self
+        if self.run.settings.entropy_coefficient:
+            parts = trainer.accelerator.num_processes * trainer.args.steps_per_generation  # of a step
+            share = _learned(inputs).sum() * parts / inputs["num_items_in_batch"].clamp(min=1.0)
+            trainer.entropy_coef = self.run.settings.entropy_coefficient * float(share)
+        return super()._compute_loss(model, inputs)
+
 
 def train_on_trl(
     policy: Policy,
@@ -262,7 +273,7 @@ def train_on_trl(
         policy,
         unwrapped,
         settings.steps,
-        updates_of(settings),
+        settings.updates_per_step,
         checkpoints=checkpoints,
         processes=processes,
         facts_of=lambda logs: _facts(run, step_rewards, logs),
@@ -300,11 +311,6 @@ def _lower(learning_rate: float) -> str:
     return f"lower the learning rate (now {learning_rate:g}) or keep closer to the reference"
 
 
-def updates_of(settings: RLSettings) -> int:
-    """The updates of a step."""
-    return settings.epochs_per_batch * settings.minibatches
-
-
 def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps: StepsOnTrl[UpdateFacts]) -> Any:
     settings, processes = run.settings, run.processes
     responses = settings.prompts_per_step * settings.group_size
@@ -317,7 +323,7 @@ def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps:
     seed = derive_seed(run.seed, "rl")
     common = common_arguments(run.policy.base.model.dtype, tuning, settings, steps.work, seed)
     shared = {
-        "max_steps": settings.steps * updates_of(settings),
+        "max_steps": settings.steps * settings.updates_per_step,
         "per_device_train_batch_size": responses // parts,
         "steps_per_generation": settings.minibatches * settings.gradient_accumulation_steps,
         "num_iterations": settings.epochs_per_batch,
@@ -334,13 +340,8 @@ def _arguments(run: _Run, engine: EngineSettings, tuning: TuningSettings, steps:
         "vllm_server_base_url": engine.vllm_server,
     }
     if settings.algorithm != "grpo":
-        return made(RLOOConfig, common | shared, engine.trl)
-    of_grpo = {
-        "loss_type": trl_loss(engine, settings),
-        "importance_sampling_level": engine.importance_sampling,
-        "scale_rewards": "group" if settings.scale_advantages else "none",
-    }
-    return made(GRPOConfig, common | shared | of_grpo, engine.trl)
+        return made(RLOOConfig, common | shared | {"epsilon_high": settings.clip_range_high}, engine.trl)
+    return made(GRPOConfig, common | shared | objective_on_trl(engine, settings), engine.trl)
 
 
 def _trainer(run: _Run, arguments: Any, rewards: StepRewards, steps: StepsOnTrl[UpdateFacts]) -> Any:
