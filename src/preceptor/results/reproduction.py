@@ -158,7 +158,7 @@ def _shown(e: Estimate, unit: Unit) -> str:
         return share(e)
     if unit == "difference":
         return estimate(Estimate(value=100 * e.value, low=_times(e.low), high=_times(e.high), n=e.n), 0, signed=True)
-    return dollars(e.value, 4) if unit == "dollars" else estimate(e)
+    return dollars(e.value, 4) if unit == "dollars" else estimate(e, _digits(e.value))
 
 
 def _times(end: float | None) -> float | None:
@@ -170,7 +170,11 @@ def _of_paper(value: float, unit: Unit) -> str:
         return percent(value, 0 if round(100 * value, 6).is_integer() else 1)
     if unit == "difference":
         return number(100 * value, 0, signed=True)
-    return dollars(value) if unit == "dollars" else number(value)
+    return dollars(value) if unit == "dollars" else number(value, _digits(value))
+
+
+def _digits(value: float) -> int:
+    return 0 if abs(value) >= 100 else 2
 
 
 def _n(row: PaperRow) -> tuple[str]:

@@ -4,9 +4,22 @@ from collections.abc import Sequence
 
 from preceptor.core.errors import UsageError, nearest
 from preceptor.methods.paper.alignment import AlignmentByPrompt
+from preceptor.methods.paper.by_judge import LabellerSize, PositionBias, SingleOrder
+from preceptor.methods.paper.cost import CostPerLabel
+from preceptor.methods.paper.reward_tables import RewardAccuracyByLabels, RewardAccuracyByTask
+from preceptor.methods.paper.self_consistency import SelfConsistency
 from preceptor.methods.paper.table import PaperTable
 
-TABLES: tuple[PaperTable, ...] = (AlignmentByPrompt(),)
+TABLES: tuple[PaperTable, ...] = (
+    AlignmentByPrompt(),
+    SelfConsistency(),
+    LabellerSize(),
+    PositionBias(),
+    SingleOrder(),
+    CostPerLabel(),
+    RewardAccuracyByTask(),
+    RewardAccuracyByLabels(),
+)
 _BY_NAME = {table.name: table for table in TABLES}
 
 

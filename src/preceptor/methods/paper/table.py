@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from preceptor.backends.connection import Connection
+from preceptor.core.hashing import content_hash
 from preceptor.core.progress import Progress
 from preceptor.judging.specs import JudgeSpec
 from preceptor.methods.paper.data import PaperData, write_people
@@ -19,6 +20,7 @@ from preceptor.methods.paper.numbers import Task
 from preceptor.methods.paper.scales import Scale
 from preceptor.results.audit import AuditResult
 from preceptor.results.reproduction import Findings
+from preceptor.store.files import write_rows, writing
 from preceptor.store.preference_row import PreferenceRow
 from preceptor.store.rows import read_raw_rows
 from preceptor.tasks.audit import audit
@@ -121,3 +123,12 @@ class Work:
             and (row["judge"], row["constitution"], row["variant"])
             == (audited.judge, audited.constitution, audited.variant)
         ]
+
+    def labels_file(self, task: Task, judge: JudgeSpec) -> Path:
+        """The same labels as a file to train on."""
+        path = self.root / "labels" / f"{task}-{content_hash(judge.model_dump(mode='json'))[:12]}.jsonl"
+        if not path.exists():
+            with writing(path):
+                path.parent.mkdir(exist_ok=True)
+            write_rows(path, [label.wire() for label in self.labels(task, judge)])
+        return path
