@@ -1,15 +1,17 @@
 """`preceptor audit`: how far judges agree with people."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from preceptor.cli import names
 from preceptor.cli import options as o
 
 if TYPE_CHECKING:
     from preceptor.backends.connection import Connection
     from preceptor.judging.specs import JudgeSpec
+    from preceptor.store.benchmarks.read import BenchmarkName
 
 
 @o.with_options(judges=o.judges, connection=o.connection, output=o.output)
@@ -60,6 +62,14 @@ def audit(
             min=0, metavar="N", help="First ask N recorded questions of the folder again: is it still the same model?"
         ),
     ] = 0,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Read the data as this benchmark is published, and score as its authors do, such as rewardbench.",
+            autocompletion=names.benchmarks,
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N rows.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unusable rows instead of skipping them.")] = False,
     budget: o.Budget = None,
@@ -69,11 +79,13 @@ def audit(
     output: o.Output,
 ) -> None:
     """Measure judges against people: agreement, position and length bias, calibration, speed and cost."""
-    from preceptor.core.errors import UsageError
+    from preceptor.core.errors import UsageError, nearest
     from preceptor.tasks.audit import audit as audit_judges
 
     if method not in ("platt", "temperature"):
         raise UsageError(f'--method {method}: expected "platt" or "temperature"')
+    if format is not None and format not in names.benchmarks(""):
+        raise UsageError(f"--format {format}: {nearest(format, names.benchmarks(''))}")
     result = audit_judges(
         data,
         judges=judges,
@@ -85,6 +97,7 @@ def audit(
         save_cascade=save_cascade,
         canary=canary,
         licence=licence,
+        format=cast("BenchmarkName | None", format),
         limit=limit,
         strict=strict,
         budget=budget,

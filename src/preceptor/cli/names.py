@@ -36,5 +36,14 @@ def tables(incomplete: str) -> list[str]:
     return _beginning([table.name for table in TABLES], incomplete)
 
 
+def benchmarks(incomplete: str) -> list[str]:
+    """Benchmarks of judges that begin with this text."""
+    from typing import get_args
+
+    from preceptor.store.benchmarks.read import BenchmarkName
+
+    return _beginning(list(get_args(BenchmarkName)), incomplete)
+
+
 def _beginning(names: list[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

@@ -180,12 +180,21 @@ class HumanLabel(Frozen):
     """Share of people who prefer response a, a tie counted half; or a probability as it was given."""
     ratings: tuple[Literal["a", "b", "tie"], ...] = ()
     """Each person's own opinion, in the order of the people, where it is known."""
+    raters: tuple[str, ...] = Field(default=(), exclude_if=lambda raters: not raters)
+    """Who these people are, in the same order; empty if their names are not known."""
+
+    @model_validator(mode="after")
+    def _names_everybody_once(self) -> "HumanLabel":
+        if self.raters and (len(self.raters) != len(self.ratings) or len(set(self.raters)) < len(self.raters)):
+            raise ValueError(f"{len(self.raters)} names for {len(self.ratings)} ratings, or one name twice")
+        return self
 
     @classmethod
-    def of(cls, ratings: Iterable[Literal["a", "b", "tie"]]) -> "HumanLabel":
-        """The label made from several people's opinions."""
+    def of(cls, ratings: Iterable[Literal["a", "b", "tie"]], raters: Iterable[str] = ()) -> "HumanLabel":
+        """The label made from several people's opinions, with these people's names if they are known."""
         listed = tuple(ratings)
-        return cls(p_a=sum({"a": 1.0, "b": 0.0, "tie": 0.5}[r] for r in listed) / len(listed), ratings=listed)
+        p_a = sum({"a": 1.0, "b": 0.0, "tie": 0.5}[rating] for rating in listed) / len(listed)
+        return cls(p_a=p_a, ratings=listed, raters=tuple(raters))
 
     @property
     def majority(self) -> Literal["a", "b", "tie"]:

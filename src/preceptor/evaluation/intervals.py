@@ -6,12 +6,14 @@ benchmarks.coverage` prints the coverage of each interval, by kind of sample and
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
 
 from preceptor.core.types import Frozen
 
+Value = TypeVar("Value")
 LEVEL = 0.95
 LEAST = 10
 """With fewer prompts, a mean has no interval: no known method covers skewed scores with fewer."""
@@ -119,7 +121,10 @@ def rate_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, floa
     """
     n = len(sums_P)
     rate = min(max(float(sums_P.sum() / counts_P.sum()), 0.0), 1.0)
-    trials = n * _worth(sums_P, counts_P, rate)
+    return _clopper_pearson(rate, n * _worth(sums_P, counts_P, rate))
+
+
+def _clopper_pearson(rate: float, trials: float) -> tuple[float, float]:
     won, lost = rate * trials, (1.0 - rate) * trials
     low = float(stats.beta.ppf(1.0 - _UPPER, won, lost + 1.0)) if won > 0 else 0.0
     high = float(stats.beta.ppf(_UPPER, won + 1.0, lost)) if lost > 0 else 1.0
@@ -137,6 +142,38 @@ def _worth(sums_P: np.ndarray, counts_P: np.ndarray, rate: float) -> float:
     freedom = max(1.0, float(counts_P.sum() ** 2 / (counts_P @ counts_P)) - 1.0)  # for equal prompts (Kish 1965)
     known = (stats.norm.ppf(_UPPER) / stats.t.ppf(_UPPER, freedom)) ** 2  # the variance is an estimate
     return float(worth * known if worth < 1.0 - 1e-9 else 1.0 if n < LEAST else max(1.0, worth * known))
+
+
+def weighted_rate(strata: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
+    """The weighted mean of several rates, and its 95% interval, in the manner of `rate_interval`: Clopper and Pearson's
+    for the number of trials whose rate would have the same variance (Korn & Graubard 1998). It is never taken for more
+    trials than there are prompts.
+
+    Args:
+        strata: of each rate, its weight, and the sums and counts of the values in [0, 1] of its prompts.
+
+    Returns: the mean, and both ends.
+    """
+    total = sum(weight for weight, _, _ in strata)
+    weighed = [(weight / total, sums_P, counts_P) for weight, sums_P, counts_P in strata]
+    rate = min(1.0, sum(weight * float(sums_P.sum() / counts_P.sum()) for weight, sums_P, counts_P in weighed))
+    of_trials, most = rate * (1.0 - rate), sum(len(sums_P) for _, sums_P, _ in strata)
+    freedom = max(1, most - len(strata))
+    known = float((stats.norm.ppf(_UPPER) / stats.t.ppf(_UPPER, freedom)) ** 2)  # the variance is an estimate
+    if of_trials < _ALIKE:
+        trials = 1.0 / sum(weight**2 / len(sums_P) for weight, sums_P, _ in weighed)
+    else:
+        variances = (weight**2 * _variance(sums_P, counts_P, of_trials) for weight, sums_P, counts_P in weighed)
+        trials = min(most, known * of_trials / sum(variances))
+    low, high = _clopper_pearson(rate, trials)
+    return rate, min(low, rate), max(high, rate)
+
+
+def _variance(sums_P: np.ndarray, counts_P: np.ndarray, of_trials: float) -> float:
+    """The variance of a rate, estimated as if one further prompt with value 0 or 1 had been observed."""
+    n = len(sums_P)
+    residuals_P = (sums_P - float(sums_P.sum() / counts_P.sum()) * counts_P) / counts_P.mean()
+    return (float(residuals_P @ residuals_P) + of_trials) / (n + 1) / n if n > 1 else of_trials
 
 
 def ratio_interval(sums_P: np.ndarray, counts_P: np.ndarray) -> tuple[float, float] | None:
@@ -157,18 +194,21 @@ def perplexity(log_likelihoods: Sequence[float], tokens: Sequence[int]) -> Estim
     return Estimate(value=value, low=low, high=high, n=len(tokens))
 
 
-def jackknife(groups: Sequence[Sequence[str]], statistic: Callable[[Sequence[str]], float]) -> Estimate | None:
-    """A statistic of all texts together, with a delete-one-prompt jackknife interval (Student's t) from ten prompts on.
+def jackknife(groups: Sequence[Sequence[Value]], statistic: Callable[[Sequence[Value]], float]) -> Estimate | None:
+    """A statistic of all values, with a delete-one-prompt jackknife interval (Student's t) from ten prompts on.
 
-    For statistics that repeated texts distort: the bootstrap, which repeats texts, would be biased.
+    For statistics of texts that repeated texts distort: the bootstrap, which repeats texts, would be biased.
+
+    Args:
+        groups: the values of each prompt.
     """
-    texts = [text for group in groups for text in group]
-    if not texts:
+    values = [value for group in groups for value in group]
+    if not values:
         return None
-    value, n = statistic(texts), len(groups)
+    value, n = statistic(values), len(groups)
     if n < LEAST:
         return Estimate(value=value, low=None, high=None, n=n)
-    without = [statistic([t for j, group in enumerate(groups) if j != i for t in group]) for i in range(n)]
+    without = [statistic([v for j, group in enumerate(groups) if j != i for v in group]) for i in range(n)]
     error = math.sqrt((n - 1) / n * sum((w - sum(without) / n) ** 2 for w in without))
     if error < _ALIKE:
         return Estimate(value=value, low=None, high=None, n=n)

@@ -6,9 +6,11 @@ from typing import ClassVar
 from preceptor.core.numbers import p_equals, percent, points, points_interval
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.judges.audit_words import headline, sample, with_short_labels
+from preceptor.evaluation.judges.benchmarks.words import in_words as benchmark_in_words
 from preceptor.evaluation.judges.bias_words import excess_in_words
 from preceptor.evaluation.judges.cascade_words import in_words, named
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.judges.replacement_words import in_words as replacement_in_words
 from preceptor.judging.drift import DriftCheck
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
@@ -90,8 +92,12 @@ class AuditResult(Audit, ReportedResult):
             headline=headline(audit),
             notes=[
                 _LEGEND,
+                *([] if audit.benchmark is None else benchmark_in_words(audit.benchmark, names)),
                 *_beside(audit, names),
                 *filter(None, (excess_in_words(judge.biases, names[judge.label]) for judge in audit.judges)),
+                *replacement_in_words(
+                    [judge.model_copy(update={"label": names[judge.label]}) for judge in audit.judges]
+                ),
                 *([] if audit.cascade is None else in_words(named(audit.cascade, names))),
                 *(check.sentence for check in self.drift if check.verdict != "changed"),
                 *([f"report {self.report}"] if self._output is not None else []),

@@ -3,7 +3,7 @@
 A row's columns determine its format; null counts as absent, and unknown columns are ignored:
 
 - `prompt`, `response_a`, `response_b`, and people's opinions: `label` ("a", "b", "tie", or the probability that a is
-  better) or `ratings` (the opinions of several people);
+  better) or `ratings` (the opinions of several people, whose names may be in `raters`);
 - `prompt`, `chosen`, `rejected` as in TRL, plain or conversational. Without `prompt`, the prompt
   is the common beginning of both conversations. `p_chosen` is the probability according to an AI judge;
 - `prompt`, `responses`: two or more responses, which are compared in pairs.
@@ -316,11 +316,19 @@ def _human(row: Row) -> HumanLabel | None:
     if ratings is not None:
         if not isinstance(ratings, list) or not ratings or any(rating not in _OPINIONS for rating in ratings):
             raise WrongRowError('ratings: expected a list of "a", "b" and "tie"')
-        return HumanLabel.of(ratings)
+        return HumanLabel.of(ratings, _raters(row, len(ratings)))
     if "label" not in row:
         return None
     label = row["label"]
     return HumanLabel.of([label]) if label in _OPINIONS else HumanLabel(p_a=_probability(row, "label"))
+
+
+def _raters(row: Row, count: int) -> list[str]:
+    """Who gave the ratings; empty where `raters` is anything but their names, since the column is also other data's."""
+    listed: Any = row.get("raters")
+    if not isinstance(listed, list) or len(listed) != count or not all(isinstance(name, str) for name in listed):
+        return []
+    return listed if len(set(listed)) == count else []
 
 
 def _probability(row: Row, name: str) -> float:

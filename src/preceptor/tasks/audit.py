@@ -21,6 +21,7 @@ from preceptor.core.validation import check_choice, check_count
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges import judge_audit
+from preceptor.evaluation.judges.benchmarks.score import score_benchmark
 from preceptor.evaluation.judges.cascade_audit import as_cascade, audit_cascade
 from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun
 from preceptor.judging import calibration
@@ -35,6 +36,8 @@ from preceptor.reports.audit.page import render_audit
 from preceptor.results.audit import AuditResult
 from preceptor.runs.inputs import data_path
 from preceptor.store.batches import BatchFolder
+from preceptor.store.benchmarks.parts import Part
+from preceptor.store.benchmarks.read import BenchmarkName, benchmark_rows
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows, write_text, writing
@@ -71,6 +74,7 @@ def audit(
     save_cascade: str | Path | None = None,
     canary: int = 0,
     licence: str | Path | None = None,
+    format: BenchmarkName | None = None,
     connection: Connection | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> AuditResult:
@@ -101,6 +105,8 @@ def audit(
         canary: how many recorded questions of this folder to ask again first, to see whether each judge's model is
             still the one that answered them; 0 for none.
         licence: a .toml file for what the audit shows of a single judge, which recipes can ask for before it trains.
+        format: the benchmark that the rows are, as its authors publish it; the judges are then also scored as the
+            authors do. `limit` counts the benchmark's items, which may be several comparisons each.
         connection: how model servers are reached; by default the judges' connection.
 
     Raises: UsageError on faulty input; PreceptorError when a model cannot be asked or the budget is spent.
@@ -110,28 +116,22 @@ def audit(
     check_count("limit", limit)
     check_count("canary", canary, 0)
     check_choice("method", method, calibration.Method)
-    for name, file in (("save_calibration", save_calibration), ("licence", licence)):
-        if file is not None and len(specs) != 1:
-            raise UsageError(f"{name} is for one judge; {len(specs)} are named")
+    if format is not None:
+        check_choice("format", format, BenchmarkName)
     _check_cascade(specs, cascade or save_cascade is not None, agreement, certainty)
     rows = data_path(str(rows)) if isinstance(rows, str | Path) else rows
     output = output_folder(out)
     check_own(output.path, "audit")
-    if save_calibration is not None:
-        calibration.check_replaceable(Path(save_calibration))
-    if save_cascade is not None:
-        cascades.check_replaceable(Path(save_cascade))
-    if licence is not None:
-        licences.check_replaceable(Path(licence))
+    _check_files(specs, save_calibration, save_cascade, licence)
     with shown(progress) as display:
         display.stage("reading the data")
-        read = read_labelled(Path(rows), limit, strict) if isinstance(rows, str | Path) else None
+        read = _read(Path(rows), limit, strict, format) if isinstance(rows, str | Path) else None
         path = output.path / "ledger.sqlite"
         settings = {"data": source(rows), "judges": specs, "limit": limit, "budget": budget, "connection": connection}
         with ExitStack() as held:
             held.enter_context(working_in(output.path, "audit"))
             data = rows_as_file(rows, output.path)
-            labelled, unusable = read or read_labelled(data, limit, strict)
+            labelled, unusable, parts = read or _read(data, limit, strict, format)
             log = held.enter_context(logged(output.path, "audit", settings, display, partial(in_words, path, budget)))
             ledger = held.enter_context(Ledger(path, budget))
             log.event(f"{len(labelled)} labelled rows, {len(unusable)} unusable")
@@ -145,6 +145,9 @@ def audit(
                 certified = audit_cascade(singles, names, agreement=agreement, certainty=certainty)
                 measured = measured.model_copy(update={"cascade": certified})
                 _save_cascade(save_cascade, as_cascade(certified, singles), log)
+            if format is not None:
+                scored = [(judge.label, run.rows) for judge, run in zip(measured.judges, runs, strict=True)]
+                measured = measured.model_copy(update={"benchmark": score_benchmark(format, scored, parts)})
             if save_calibration is not None:
                 _save_calibration(Path(save_calibration), runs[0], method)
             if licence is not None:
@@ -153,6 +156,7 @@ def audit(
                 "data": with_commit(str(data)) if is_on_hub(data) else data.name,
                 "rows": len(labelled),
                 "unusable rows": len(unusable),
+                **({} if format is None else {"read as": format}),
             }
             drift = tuple(run.drift for run in runs if run.drift is not None)
             return _written(AuditResult(**dict(measured), drift=drift), output, runs, facts)
@@ -209,11 +213,30 @@ def read_labelled(
             malformed.append(Malformed(row.number, row.place, 'no "label" and no "ratings" of people'))
         else:
             rows.append(row)
-    if malformed and (strict or not rows):
-        raise UsageError(f"{malformed[0].place}: {malformed[0].reason} ({len(malformed)} unusable rows in all)")
-    if not rows:
-        raise UsageError(f"{name_of(data)}: there are no rows")
+    _check_usable(data, len(rows), malformed, strict)
     return rows, malformed
+
+
+def _read(
+    data: Path, limit: int | None, strict: bool, format: BenchmarkName | None
+) -> tuple[list[ComparisonRow], list[Malformed], list[Part]]:
+    """The same, and each comparison's place in the score of the benchmark that the data are."""
+    if format is None:
+        rows, unusable = read_labelled(data, limit, strict)
+        return rows, unusable, []
+    read = list(benchmark_rows(data, format, limit))
+    malformed = [row for row in read if isinstance(row, Malformed)]
+    usable = [row for row in read if not isinstance(row, Malformed)]
+    _check_usable(data, len(usable), malformed, strict)
+    return [each.row for each in usable], malformed, [each.part for each in usable]
+
+
+def _check_usable(data: Path, usable: int, malformed: Sequence[Malformed], strict: bool) -> None:
+    """Raises: UsageError when no row is usable, and on an unusable row if `strict`."""
+    if malformed and (strict or not usable):
+        raise UsageError(f"{malformed[0].place}: {malformed[0].reason} ({len(malformed)} unusable rows in all)")
+    if not usable:
+        raise UsageError(f"{name_of(data)}: there are no rows")
 
 
 def _run(
@@ -291,6 +314,24 @@ def _check_cascade(specs: Sequence[JudgeSpec], asked_for: bool, agreement: float
     for name, value in (("agreement", agreement), ("certainty", certainty)):
         if not 0.0 < value < 1.0:
             raise UsageError(f"{name} = {value:g}: expected a share between 0 and 1, such as 0.9")
+
+
+def _check_files(
+    specs: Sequence[JudgeSpec],
+    save_calibration: str | Path | None,
+    save_cascade: str | Path | None,
+    licence: str | Path | None,
+) -> None:
+    """Raises: UsageError for a file of one judge where several are named, and for one that may not be replaced."""
+    for name, file in (("save_calibration", save_calibration), ("licence", licence)):
+        if file is not None and len(specs) != 1:
+            raise UsageError(f"{name} is for one judge; {len(specs)} are named")
+    if save_calibration is not None:
+        calibration.check_replaceable(Path(save_calibration))
+    if save_cascade is not None:
+        cascades.check_replaceable(Path(save_cascade))
+    if licence is not None:
+        licences.check_replaceable(Path(licence))
 
 
 def _save_cascade(path: str | Path | None, cascade: cascades.Cascade | None, progress: Progress) -> None:

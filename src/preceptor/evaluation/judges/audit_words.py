@@ -37,6 +37,7 @@ def with_short_labels(audit: Audit) -> Audit:
         unequal=audit.unequal,
         cascade=audit.cascade
         and audit.cascade.model_copy(update={"judges": tuple(name[label] for label in audit.cascade.judges)}),
+        benchmark=audit.benchmark and audit.benchmark.named(name),
     )
 
 

@@ -11,13 +11,15 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Rater, Usage
+from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, Preference, Rater, Usage, likeliest
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges import agreement
 from preceptor.evaluation.judges.agreement import ReliabilityBin, Side
+from preceptor.evaluation.judges.benchmarks.result import Benchmark
 from preceptor.evaluation.judges.cascade_result import CascadeAudit
 from preceptor.evaluation.judges.excess_bias import BiasEffect, excess_bias
 from preceptor.evaluation.judges.paired import JudgeOutcomes, PairedComparison, compare_all
+from preceptor.evaluation.judges.replacement import Replacement, may_replace
 from preceptor.judging.calibration import Method, cross_validated, fit
 from preceptor.judging.combine import Combine
 from preceptor.judging.conduct import conduct_of
@@ -138,6 +140,9 @@ class JudgeAudit(Frozen):
     """Reasons to doubt it that do not need people's labels; see `preceptor.judging.warnings`."""
     spec: JudgeSpec | None = None
     """The judge's specification. None for an ensemble, and in older files."""
+    replacement: Replacement | None = None
+    """Whether it may replace the people, by the alternative annotator test. None if they rated too few rows together.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -196,6 +201,8 @@ class Audit(Frozen):
     """Whether planned rows had different probabilities; the audit does not correct for this."""
     cascade: CascadeAudit | None = None
     """The judges as a cascade, in the order in which they were named; None if that was not asked for."""
+    benchmark: Benchmark | None = None
+    """What the judges score by the rule of the benchmark that the rows are; None if they were not read as one."""
 
 
 @dataclass(frozen=True)
@@ -294,6 +301,9 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         conduct=conduct,
         warnings=judge_warnings(conduct, label),
         spec=run.spec,
+        replacement=may_replace(
+            [(row.comparison.prompt.id, row.human, likeliest(p.p_a, p.p_tie)) for row, p in answered]
+        ),
     )
 
 

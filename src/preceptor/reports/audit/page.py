@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
+from preceptor.evaluation.judges.benchmarks.result import Benchmark, BenchmarkScore
+from preceptor.evaluation.judges.benchmarks.words import differs
 from preceptor.evaluation.judges.bias_words import SHOWN, excess_in_words
 from preceptor.evaluation.judges.cascade_words import in_words
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeRun
+from preceptor.evaluation.judges.replacement_words import in_words as replacement_in_words
 from preceptor.reports.audit import figures
 from preceptor.reports.audit.rows import rows_of
 from preceptor.reports.headlines import of_audit
@@ -43,6 +46,10 @@ def render_audit(
         every=fitting(rows_of([judge.label for judge in audit.judges], runs)),
         context=[*context(audit), *(f"{sentence}." for sentence in drift)],
         cascade=[] if audit.cascade is None else in_words(audit.cascade),
+        replacement=replacement_in_words(judges),
+        benchmark=audit.benchmark,
+        benchmark_rows=[] if audit.benchmark is None else _benchmark_rows(audit.benchmark),
+        published_differs=differs,
         warnings=[(judge.label, reasons) for judge in judges if (reasons := doubts(judge))],
         swayed=list(filter(None, (excess_in_words(judge.biases, judge.label) for judge in measured))),
         features=SHOWN,
@@ -51,3 +58,15 @@ def render_audit(
         biases=figures.biases(measured) if measured else None,
         reliability=figures.reliability(measured) if measured else None,
     )
+
+
+_BenchmarkRow = tuple[str, str, list[BenchmarkScore | None], BenchmarkScore | None]
+"""Name and level of a number, each judge's, and people's."""
+
+
+def _benchmark_rows(benchmark: Benchmark) -> list[_BenchmarkRow]:
+    """The benchmark's numbers, each with what every judge and people score."""
+    judges = [{score.name: score for score in each.scores} for each in benchmark.judges]
+    people = {score.name: score for score in benchmark.people}
+    levels = {name: score.level for each in judges for name, score in each.items()}
+    return [(name, level, [each.get(name) for each in judges], people.get(name)) for name, level in levels.items()]

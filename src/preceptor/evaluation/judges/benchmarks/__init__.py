@@ -1,0 +1,1 @@
+"""Judges scored on benchmarks as the benchmarks' authors score them."""

@@ -1,0 +1,1 @@
+"""Benchmarks of judges, read as their authors publish them."""
