@@ -48,6 +48,11 @@ def test_the_packaged_demonstrations_are_what_the_generator_makes() -> None:
     assert all(len(each.trajectory) >= 3 for each in read)
 
 
+def test_the_short_set_is_a_part_of_the_easy_ones() -> None:
+    shown = Path(packaged(f"{DEMONSTRATIONS}_short")).read_text(encoding="utf-8")
+    assert shown == demonstration_lines(PACKAGED["calculator_easy"]()[60:84])
+
+
 def test_an_unknown_task_is_refused() -> None:
     with pytest.raises(ValueError, match="Who are you"):
         demonstration(Prompt(id="p", conversation=(Message(role="user", content="Who are you?"),)))

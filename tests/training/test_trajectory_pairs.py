@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -21,6 +22,7 @@ from preceptor.training.dpo.train import DpoFacts, train_dpo
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
+from preceptor.training.reward_model.encoding import encode_exchange
 from preceptor.training.sft.encoding import NO_LOSS, encode_demonstrations
 from preceptor.training.steps import Checkpointing
 from preceptor.training.tuning import TuningSettings
@@ -47,8 +49,8 @@ def made_policy() -> Policy:
     return Policy(base, TuningSettings(rank=4, precision="fp32"), seed=0)
 
 
-def labelled(folder: Path) -> list[TrainingPair]:
-    (folder / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
+def labelled(folder: Path, **more: Any) -> list[TrainingPair]:
+    (folder / "rows.jsonl").write_text(json.dumps(ROW | more) + "\n")
     judge = JudgeSpec(model="scripted:random")
     label(folder / "rows.jsonl", judges=judge, out=folder / "labels", steps=True, progress=Silence())
     pairs, left_out = read_training_pairs(folder / "labels/preferences.jsonl")
@@ -68,6 +70,33 @@ def written_and_told(policy: Policy, pair: PackedPair, response: int) -> tuple[s
     ids = tokens.responses[response]
     decode = policy.base.tokenizer.decode
     return decode([ids[i] for i in tokens.places(response)]), decode(list(ids))
+
+
+SCHEMA = {"type": "function", "function": {"name": "add", "description": "Adds <|im_end|>.", "parameters": {}}}
+
+
+def test_the_tools_of_a_row_stand_in_the_prompt_that_is_learned_from(tmp_path: Path) -> None:
+    policy, without = made_policy(), labelled(tmp_path)
+    assert "tools" not in json.loads((tmp_path / "labels/preferences.jsonl").read_text())
+    (tmp_path / "offered").mkdir()
+    pairs = labelled(tmp_path / "offered", tools=[SCHEMA])
+    assert pairs[0].prompt.tools == (SCHEMA,)
+    columns = pq.read_table(tmp_path / "offered/labels/preferences.parquet").to_pylist()
+    assert json.loads(columns[0]["tools"]) == [SCHEMA]
+    pair, plain = packed(policy, pairs), packed(policy, without)
+    shown = policy.base.tokenizer.decode(list(pair.tokens.prompt))
+    assert '"name": "add"' in shown
+    assert "Adds < |im_end|>." in shown
+    assert pair.tokens.responses == plain.tokens.responses
+    assert pair.tokens.prompt != plain.tokens.prompt
+    asked = pairs[0].prompt
+    [row], _ = encode_demonstrations(
+        policy.base.tokenizer, [Demonstration(asked, "It is 21.", trajectory=pairs[0].chosen.messages)], 1024
+    )
+    assert tuple(row["input_ids"][: len(pair.tokens.prompt)]) == pair.tokens.prompt
+    judged = encode_exchange(policy.base.tokenizer, asked, pairs[0].chosen)
+    assert isinstance(judged, tuple)
+    assert "Adds < |im_end|>." in policy.base.tokenizer.decode(list(judged))
 
 
 def test_each_token_of_a_labelled_pair(tmp_path: Path) -> None:

@@ -79,6 +79,9 @@ class Prompt(Frozen):
     metadata: JsonObject = Field(default={})
     rubric: Rubric | None = Field(default=None, exclude_if=lambda rubric: rubric is None)
     """What this prompt's responses are judged by, item by item. Without one, the field is in no file and no hash."""
+    tools: tuple[JsonObject, ...] = Field(default=(), exclude_if=lambda tools: not tools)
+    """JSON schemas of the tools that a recorded response could call. Whoever learns from the response is shown them; a
+    judge is not. Without any, the field is in no file and no hash."""
 
     @model_validator(mode="after")
     def _asks_something(self) -> "Prompt":

@@ -294,19 +294,21 @@ def _demonstrations(
     if table is None:
         return [], references, ()
     read, left_out = read_demonstrations(data_path(table.demonstrations))
-    notes = [f"{len(left_out)} demonstrations are left out: {left_out[0]}"] if left_out else []
+    notes = [f"{_demonstrations_are(len(left_out))} left out: {left_out[0]}"] if left_out else []
     unseen = {prompt.text for prompt in held_out}
     shared = {prompt.text for prompt in references} & {demonstration.prompt.text for demonstration in read}
     measured = {text for text in shared if unit_hash("reference", text) < 0.5}
     demonstrations = [demonstration for demonstration in read if demonstration.prompt.text not in unseen | measured]
     if len(read) > len(demonstrations):
-        notes.append(
-            f"{len(read) - len(demonstrations)} demonstrations are left out, since their prompts are used to measure"
-        )
+        notes.append(f"{_demonstrations_are(len(read) - len(demonstrations))} left out, to measure on the same prompts")
     if not demonstrations:
         raise UsageError(f"{table.demonstrations}: no demonstration to learn from; {' '.join(notes) or 'it is empty'}")
     kept = [prompt for prompt in references if prompt.text not in shared - measured]
     return demonstrations, kept, tuple(notes)
+
+
+def _demonstrations_are(count: int) -> str:
+    return "1 demonstration is" if count == 1 else f"{count} demonstrations are"
 
 
 def _preferences(names: Sequence[str], labels: Literal["ai", "human"]) -> list[Path]:

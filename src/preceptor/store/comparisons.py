@@ -11,6 +11,8 @@ A row's columns determine its format; null counts as absent, and unknown columns
 The thought before a response is in `thought_a`, `thought_b`, `chosen_thought`, `rejected_thought`, or is the
 `reasoning_content` of its message. Judges do not see it.
 
+`tools` has the JSON schemas of the tools that responses could call; training shows them in the prompt.
+
 Every row may have `id`, `cohort`, `category`, `reference`, `metadata`, `rubric`, policies, `weight` (in training) and
 `selection` (how the row was chosen from all rows). A prompt is a text or messages. A response is a text or the messages
 after the prompt; several messages are a trajectory.
@@ -45,6 +47,7 @@ from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.rubrics import rubric_columns
 from preceptor.store.selection import NOT_SAID, Selection, WrongSelectionError, read_selection
 from preceptor.store.thoughts import WrongThoughtError, apart
+from preceptor.store.tools import WrongToolsError, read_tools
 
 __all__ = ["ComparisonRow", "Design", "Malformed", "read_comparisons"]
 
@@ -76,6 +79,7 @@ _KNOWN = {
         "thought_b",
         "chosen_thought",
         "rejected_thought",
+        "tools",
         "policies",
         "p_chosen",
         "chosen_finished",
@@ -256,8 +260,9 @@ def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
 def _prompt(row: Row, asked: Any) -> Prompt:
     about = {key: row[key] for key in _ABOUT if key in row}
     try:
-        return parse_prompt({"prompt": asked, **about}, "")
-    except UsageError as error:
+        prompt = parse_prompt({"prompt": asked, **about}, "")
+        return prompt.model_copy(update={"tools": read_tools(row.get("tools"))})
+    except (UsageError, WrongToolsError) as error:
         raise WrongRowError(str(error).removeprefix(": ")) from error
 
 

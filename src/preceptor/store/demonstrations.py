@@ -10,7 +10,7 @@ A row's columns determine its format; null counts as absent, and unknown columns
 A row of one answer may have `thought`, or its message `reasoning_content`: what a policy that thinks says before the
 answer. Several messages, or one with calls of tools, are a trajectory.
 
-Every row may have `id`, `cohort` and `metadata`.
+Every row may have `id`, `cohort` and `metadata`, and `tools`: the JSON schemas of the tools that the answer could call.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from preceptor.store.preference_row import response_of
 from preceptor.store.prompts import parse_prompt, tidy_messages
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.thoughts import WrongThoughtError, apart
+from preceptor.store.tools import WrongToolsError, read_tools
 
 ANSWERS = ("completion", "answer", "reference")
 """Columns that may hold the answer; the first that a row has counts."""
@@ -87,7 +88,8 @@ def _demonstration(row: Row) -> Demonstration:
     prompt = parse_prompt({"prompt": asked, **{key: row[key] for key in _ABOUT if key in row}}, "")
     try:
         answered, thought = apart(answered, name, row.get("thought"))
-    except WrongThoughtError as error:
+        prompt = prompt.model_copy(update={"tools": read_tools(row.get("tools"))})
+    except (WrongThoughtError, WrongToolsError) as error:
         raise _WrongRowError(str(error)) from error
     response = response_of(_messages(answered, name), prompt.id)
     if not response.acts:

@@ -29,6 +29,7 @@ from preceptor.store.orientation import Orientation
 from preceptor.store.prompts import tidy_messages
 from preceptor.store.rows import Malformed, Row
 from preceptor.store.selection import Selection, WrongSelectionError, read_selection
+from preceptor.store.tools import read_tools, tools_text
 
 MALFORMED = "malformed"
 """The failure reason of an input row that cannot be used."""
@@ -42,6 +43,10 @@ Share = Annotated[Real, Field(ge=0, le=1)]
 _COLUMNS = 12
 """How many columns of a wrong row an error names."""
 _Rating = Annotated[Real, Field(ge=-1e6, le=1e6)]
+
+
+def _as_text(value: Any) -> str | None:
+    return tools_text(read_tools(value))
 
 
 class _ReadRow(BaseModel):
@@ -144,6 +149,8 @@ class PreferenceRow(_ReadRow):
     """What a policy thought before it answered, which no judge saw; where neither response has one, both columns are
     not written."""
     rejected_thought: str | None = None
+    tools: Annotated[str | None, BeforeValidator(_as_text)] = None
+    """JSON schemas of the tools that both could call, as one JSON text; without any, the column is not written."""
 
     @classmethod
     def of(
@@ -196,6 +203,7 @@ class PreferenceRow(_ReadRow):
             rejected_steps=_steps(rejected_score),
             chosen_thought=chosen.thought,
             rejected_thought=rejected.thought,
+            tools=tools_text(comparison.prompt.tools),
         )
 
     @classmethod
@@ -224,6 +232,7 @@ class PreferenceRow(_ReadRow):
             columns[name] = None if columns[name] is None else [*columns[name]]
         columns["verdicts"] = [verdict.wire() for verdict in self.verdicts]
         unused = ("chosen_thought", "rejected_thought") if self.thoughts == (None, None) else ()
+        unused += ("tools",) if self.tools is None else ()
         return {name: value for name, value in columns.items() if name not in unused}
 
     @property
@@ -276,7 +285,7 @@ class PreferenceRow(_ReadRow):
 
     def comparison(self) -> Comparison:
         """The comparison that was judged; its prompt has only the fields that the row keeps."""
-        prompt = Prompt(id=self.prompt_id, conversation=self.prompt, cohort=self.cohort)
+        prompt = Prompt(id=self.prompt_id, conversation=self.prompt, cohort=self.cohort, tools=read_tools(self.tools))
         a, b = self.orientation.pair(
             response_of(self.chosen, prompt.id, self.chosen_policy, finished=self.chosen_finished),
             response_of(self.rejected, prompt.id, self.rejected_policy, finished=self.rejected_finished),

@@ -16,6 +16,7 @@ BLOCK_BYTES = 1 << 22
 _MESSAGE_COLUMNS = ("prompt", "chosen", "rejected")
 _RUBRIC_FIELD = re.compile(rb'"rubric_hash"\s*:')
 _THOUGHT_FIELD = re.compile(rb'"chosen_thought"\s*:')
+_OFFERED_FIELD = re.compile(rb'"tools"\s*:')
 _TOOL_FIELD = re.compile(rb'"(?:tool_calls|tool_call_id|name)"\s*:')
 """A key that occurs only in messages: inside a text, its quotation marks would be escaped."""
 
@@ -57,7 +58,10 @@ def write_parquet(jsonl: Path, parquet: Path, block_bytes: int = BLOCK_BYTES) ->
     import pyarrow.parquet as pq
 
     schema = _schema(
-        tools=_has(jsonl, _TOOL_FIELD), rubrics=_has(jsonl, _RUBRIC_FIELD), thoughts=_has(jsonl, _THOUGHT_FIELD)
+        calls=_has(jsonl, _TOOL_FIELD),
+        rubrics=_has(jsonl, _RUBRIC_FIELD),
+        thoughts=_has(jsonl, _THOUGHT_FIELD),
+        tools=_has(jsonl, _OFFERED_FIELD),
     )
     partial = parquet.with_name(parquet.name + ".partial")
     with writing(parquet):
@@ -110,12 +114,12 @@ def _malformed(jsonl: Path) -> str | None:
     return next((f"{place}: {row.reason}" for place, row in rows if isinstance(row, Malformed)), None)
 
 
-def _schema(*, tools: bool, rubrics: bool, thoughts: bool) -> Any:
+def _schema(*, calls: bool, rubrics: bool, thoughts: bool, tools: bool) -> Any:
     import pyarrow as pa
 
     text, number = pa.string(), pa.float64()
     message = [("role", text), ("content", text)]
-    if tools:
+    if calls:
         call = pa.struct([("id", text), ("type", text), ("function", pa.struct([("name", text), ("arguments", text)]))])
         message += [("tool_calls", pa.list_(call)), ("tool_call_id", text), ("name", text)]
     messages = pa.list_(pa.struct(message))
@@ -148,5 +152,6 @@ def _schema(*, tools: bool, rubrics: bool, thoughts: bool) -> Any:
             ("verdicts", pa.list_(verdict)),
             *((f"{name}_{what}", kind) for name in ("chosen", "rejected") for what, kind in scores),
             *((name, text) for name in ("chosen_thought", "rejected_thought") if thoughts),
+            *([("tools", text)] if tools else []),
         ]
     )

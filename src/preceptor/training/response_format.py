@@ -40,7 +40,7 @@ class ResponseFormat:
         """Token ids of a prompt, up to where the response begins: a thought, if the policy thinks.
 
         Args:
-            tools: JSON schemas of the tools that it shows, of policies that do not think.
+            tools: JSON schemas of the tools that it shows, of policies that do not think; its own if there are none.
 
         Raises: UsageError as `encode_conversation`.
         """
@@ -56,7 +56,7 @@ class ResponseFormat:
         """
         template = None if self._thinking is None else thinking_template(self._tokenizer)
         if template is None:
-            return tuple(encode_conversation(self._tokenizer, prompt.conversation, tools=tools))
+            return tuple(encode_conversation(self._tokenizer, prompt.conversation, tools=tools or prompt.tools))
         return tuple(without_thought(self._tokenizer, template, prompt.conversation, ""))
 
     def encode_response(
@@ -68,14 +68,18 @@ class ResponseFormat:
         beginning of the text. A policy that does not think learns the answer alone.
 
         Args:
-            tools: JSON schemas of the tools that the prompt shows.
+            tools: JSON schemas of the tools that the prompt shows; its own if there are none.
 
         Raises: UnfitThoughtError when a policy that thinks could not have given the response; or as
             `encode_trajectory`.
         """
         if response.trajectory and not self._thinks:
             return encode_trajectory(
-                self._tokenizer, prompt.conversation, response.trajectory, tools=tools, finished=response.finished
+                self._tokenizer,
+                prompt.conversation,
+                response.trajectory,
+                tools=tools or prompt.tools,
+                finished=response.finished,
             )
         thought, answer = self._thought_through(response) if self._thinks else ((), response.text)
         end = (int(self._tokenizer.eos_token_id),) if response.finished else ()

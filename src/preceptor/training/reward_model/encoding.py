@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from preceptor.backends.transformers.chat import content_of, encode_frame, encode_pieces, encode_text
 from preceptor.backends.transformers.rendering import Piece, TemplateRefusalError, render
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Conversation, Message, Prompt, Response
+from preceptor.core.types import Conversation, JsonObject, Message, Prompt, Response
 
 _MARK = "\u2402{}\u2403"  # two symbols no template contains, around the index of the message
 _MARK_PATTERN = re.compile("\u2402(\\d+)\u2403")
@@ -56,8 +56,8 @@ def encode_exchange(tokenizer: Any, prompt: Prompt, response: Response) -> tuple
     as plain text. A template without tools shows them in the plain format (`backends.transformers.tool_format`).
     """
     messages = (*prompt.conversation, *response.messages)
-    if any(message.role == "tool" or message.tool_calls for message in messages):
-        return _with_tools(tokenizer, messages)
+    if prompt.tools or any(message.role == "tool" or message.tool_calls for message in messages):
+        return _with_tools(tokenizer, messages, prompt.tools)
     hostile = {i for i, message in enumerate(messages) if _is_hostile(tokenizer, message)}
     wired = [
         {"role": m.role, "content": _MARK.format(i) if i in hostile else m.content} for i, m in enumerate(messages)
@@ -72,10 +72,10 @@ def encode_exchange(tokenizer: Any, prompt: Prompt, response: Response) -> tuple
     return tuple(_ids(tokenizer, pieces, messages))
 
 
-def _with_tools(tokenizer: Any, messages: Conversation) -> tuple[int, ...] | NoReward:
-    """Token ids of messages with calls of tools and their results."""
+def _with_tools(tokenizer: Any, messages: Conversation, tools: Sequence[JsonObject]) -> tuple[int, ...] | NoReward:
+    """Token ids of messages with calls of tools and their results, or with tools that could be called."""
     try:
-        pieces = render(tokenizer, messages, ready=False)
+        pieces = render(tokenizer, messages, tools=tools, ready=False)
     except TemplateRefusalError as error:
         return NoReward("the chat template refuses it, or leaves messages or tool calls out", str(error))
     ids: list[int] = []

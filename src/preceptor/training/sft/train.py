@@ -138,6 +138,7 @@ def _made_from(
             demonstration.finished,
             *([[message.wire() for message in demonstration.trajectory]] if demonstration.trajectory else []),
             *([] if demonstration.thought is None else [{"thought": demonstration.thought}]),
+            *([{"tools": list[JsonValue](demonstration.prompt.tools)}] if demonstration.prompt.tools else []),
         ]
         for demonstration in demonstrations
     ]
