@@ -1,0 +1,241 @@
+"""Attacking a judge during its audit: every attack on honest responses, a search for one that wins, and a file of what
+fooled it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from preceptor.core.errors import UsageError, nearest
+from preceptor.core.hashing import unit_hash
+from preceptor.core.progress import Progress
+from preceptor.core.types import Comparison, JsonObject, JudgeFailure, Preference, Response
+from preceptor.evaluation.judges.attack_rates import Attacked, SearchResult, search_result
+from preceptor.judging.attacks import ATTACKS, EDITS, Target
+from preceptor.judging.ensemble import PreferenceJudge
+from preceptor.store.comparisons import ComparisonRow, comparison_id, read_comparisons
+from preceptor.store.files import write_rows
+
+HARD_NEGATIVES = "hard_negatives.jsonl"
+"""The file of the attacks that fooled a judge, in the folder of its audit."""
+EVERY = "all"
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """Which attacks are made."""
+
+    names: tuple[str, ...] = ()
+    """Attacks by name."""
+    recorded: tuple[ComparisonRow, ...] = ()
+    """Attacks of a file, made again as they are."""
+    rows: int = 50
+    """On how many of the rows, chosen by a hash."""
+    search: int = 0
+    """Comparisons that a search may take for each response; 0 for no search."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.names or self.recorded or self.search)
+
+
+@dataclass
+class Searched:
+    """How a search went for one response."""
+
+    row: ComparisonRow
+    honest: Response
+    text: str
+    p: float
+    calls: int = 0
+    edits: list[str] = field(default_factory=list[str])
+
+
+def read_plan(attack: str | Path | None, rows: int, search: int) -> AttackPlan:
+    """The attacks that a user names: "all", one by its name, or a file of attacks that fooled a judge earlier.
+
+    Raises: UsageError when there is no such attack, or the file holds none.
+    """
+    if attack is None:
+        return AttackPlan(rows=rows, search=search)
+    name = str(attack)
+    if name == EVERY:
+        return AttackPlan(names=tuple(ATTACKS), rows=rows, search=search)
+    if name in ATTACKS:
+        return AttackPlan(names=(name,), rows=rows, search=search)
+    if not name.endswith(".jsonl"):
+        known = nearest(name, [EVERY, *ATTACKS], f"a file such as {HARD_NEGATIVES}")
+        raise UsageError(f'there is no attack "{name}"; {known}')
+    recorded = tuple(
+        row
+        for row in read_comparisons(Path(name))
+        if isinstance(row, ComparisonRow) and row.human is not None and row.human.majority != "tie"
+    )
+    if not recorded:
+        raise UsageError(f"{name}: holds no attack: rows with people's label are expected, as an audit writes them")
+    return AttackPlan(recorded=recorded, rows=rows, search=search)
+
+
+def attack_judge(
+    judge: PreferenceJudge,
+    plan: AttackPlan,
+    rows: Sequence[ComparisonRow],
+    answers: Mapping[str, Preference | JudgeFailure],
+    progress: Progress,
+) -> tuple[list[Attacked], SearchResult | None]:
+    """Makes the attacks of a plan.
+
+    Args:
+        rows: labelled by people, from which honest responses are taken.
+        answers: the judge's own, by the ids of the rows' comparisons: how it judges the undressed responses.
+
+    Raises: PreceptorError when the model cannot be asked or the budget is spent.
+    """
+    if not plan.any:
+        return [], None
+    targets = _targets(rows, plan.rows)
+    asked = [*_recorded(plan.recorded), *_planned(plan.names, targets, answers)]
+    progress.stage("attacking the judge")
+    made: list[Attacked] = []
+    for start in range(0, len(asked), _AT_ONCE):
+        part = asked[start : start + _AT_ONCE]
+        outcomes = judge.compare([each.comparison for each in part])
+        made += [
+            Attacked(each.attack, each.kind, each.comparison, outcome, each.before)
+            for each, outcome in zip(part, outcomes, strict=True)
+        ]
+        progress.advance(len(made), len(asked))
+    return made, _search(judge, plan.search, targets, answers, progress) if plan.search else None
+
+
+def write_hard_negatives(folder: Path, attacked: Sequence[Attacked]) -> Path | None:
+    """Writes the attacks that fooled a judge as rows that training and a later audit read; None if there is none."""
+    fooled = [each for each in attacked if each.p is not None and each.p >= 0.5]
+    if not fooled:
+        return None
+    unique = {each.comparison.id: each for each in fooled}
+    write_rows(folder / HARD_NEGATIVES, [_row(each) for each in unique.values()])
+    return folder / HARD_NEGATIVES
+
+
+def _row(attacked: Attacked) -> JsonObject:
+    comparison = attacked.comparison
+    return {
+        "id": comparison.id,
+        "prompt": [message.wire() for message in comparison.prompt.conversation],
+        "response_a": comparison.a.text,
+        "response_b": comparison.b.text,
+        "label": "a",
+        "category": attacked.attack,
+    }
+
+
+def _targets(rows: Sequence[ComparisonRow], most: int) -> list[ComparisonRow]:
+    """Rows of which people prefer one response, both of them plain texts; chosen by a hash of their ids."""
+    usable = [row for row in rows if row.human is not None and row.human.majority != "tie" and _is_plain(row)]
+    return sorted(usable, key=lambda row: unit_hash("attack", row.comparison.id))[:most]
+
+
+def _is_plain(row: ComparisonRow) -> bool:
+    sides = (row.comparison.a, row.comparison.b)
+    return all(not side.trajectory and side.text.strip() for side in sides)
+
+
+def _sides(row: ComparisonRow) -> tuple[Response, Response]:
+    """The response that people prefer, and the other one."""
+    better_is_a = row.human is not None and row.human.majority == "a"
+    return (row.comparison.a, row.comparison.b) if better_is_a else (row.comparison.b, row.comparison.a)
+
+
+def _target(row: ComparisonRow, worse: str | None = None) -> Target:
+    better, other = _sides(row)
+    return Target(row.comparison.prompt.text, better.text, other.text if worse is None else worse)
+
+
+def _recorded(rows: Sequence[ComparisonRow]) -> Iterator[Attacked]:
+    for row in rows:
+        honest, attacking = _sides(row)
+        comparison = _against(row.comparison, honest, attacking.text)
+        name = row.category or "recorded"
+        kind = ATTACKS[name].kind if name in ATTACKS else "hollow"
+        yield Attacked(name, kind, comparison, _UNASKED)
+
+
+def _planned(
+    names: Sequence[str], targets: Sequence[ComparisonRow], answers: Mapping[str, Preference | JudgeFailure]
+) -> Iterator[Attacked]:
+    for name in names:
+        attack = ATTACKS[name]
+        for row in targets:
+            text = attack.write(_target(row))
+            if text is None:
+                continue
+            honest, _ = _sides(row)
+            before = _p_worse(row, answers) if attack.kind == "dressed" else None
+            yield Attacked(name, attack.kind, _against(row.comparison, honest, text), _UNASKED, before)
+
+
+_UNASKED = JudgeFailure(reason="no_answer", detail="not asked yet")
+
+
+def _p_worse(row: ComparisonRow, answers: Mapping[str, Preference | JudgeFailure]) -> float | None:
+    """How probable the judge makes the response that people like less; None where it failed."""
+    answer = answers.get(row.comparison.id)
+    if not isinstance(answer, Preference):
+        return None
+    return 1.0 - answer.p_a if row.human is not None and row.human.majority == "a" else answer.p_a
+
+
+def _against(comparison: Comparison, honest: Response, text: str) -> Comparison:
+    """The honest response as a, an attacking one as b."""
+    attacking = Response(prompt_id=comparison.prompt.id, text=text, policy="attack")
+    return Comparison(
+        id=comparison_id(comparison.prompt, honest, attacking), prompt=comparison.prompt, a=honest, b=attacking
+    )
+
+
+def _search(
+    judge: PreferenceJudge,
+    budget: int,
+    targets: Sequence[ComparisonRow],
+    answers: Mapping[str, Preference | JudgeFailure],
+    progress: Progress,
+) -> SearchResult:
+    """Edits each response that people like less, by the edit that helps it most, until it wins or its comparisons are
+    spent. All responses take a round together.
+    """
+    progress.stage("searching for edits that win")
+    under_way = [
+        Searched(row, _sides(row)[0], _sides(row)[1].text, p)
+        for row in targets
+        if (p := _p_worse(row, answers)) is not None and p <= 0.5
+    ]
+    started, done, failed = list(under_way), 0, 0
+    while under_way:
+        tried = [(each, name, text) for each in under_way for name, text in _edits(each, budget - each.calls)]
+        outcomes = judge.compare([_against(each.row.comparison, each.honest, text) for each, _, text in tried])
+        best: dict[int, tuple[float, str, str]] = {}
+        for (each, name, text), outcome in zip(tried, outcomes, strict=True):
+            each.calls += 1
+            if isinstance(outcome, JudgeFailure):
+                failed += 1
+            elif id(each) not in best or 1.0 - outcome.p_a > best[id(each)][0]:
+                best[id(each)] = (1.0 - outcome.p_a, name, text)
+        for each in under_way:
+            if id(each) in best:
+                each.p, name, each.text = best[id(each)]
+                each.edits.append(name)
+        done = sum(each.p > 0.5 or each.calls >= budget for each in started)
+        progress.advance(done, len(started))
+        under_way = [each for each in under_way if each.p <= 0.5 and each.calls < budget and id(each) in best]
+    return search_result(
+        budget, [(each.row.comparison.prompt.id, each.p > 0.5, each.calls) for each in started], failed
+    )
+
+
+def _edits(searched: Searched, left: int) -> list[tuple[str, str]]:
+    """The next edits of a response, as many as its comparisons allow."""
+    target = _target(searched.row, searched.text)
+    edited = [(name, text) for name in EDITS if (text := ATTACKS[name].write(target)) is not None]
+    return edited[:left]
