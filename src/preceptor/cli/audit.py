@@ -56,6 +56,17 @@ def audit(
         str,
         typer.Option(help="How to calibrate: platt or temperature.", autocompletion=lambda: ["platt", "temperature"]),
     ] = "platt",
+    attack: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ATTACK", help="Attack the judges: all, the name of one attack, or a file of hard negatives."
+        ),
+    ] = None,
+    attack_rows: Annotated[int, typer.Option(min=1, metavar="N", help="Attack on N of the rows.")] = 50,
+    attack_search: Annotated[
+        int,
+        typer.Option(min=0, metavar="N", help="Edit worse responses until they win, with N comparisons for each."),
+    ] = 0,
     canary: Annotated[
         int,
         typer.Option(
@@ -96,6 +107,9 @@ def audit(
         certainty=certainty,
         save_cascade=save_cascade,
         canary=canary,
+        attack=attack,
+        attack_rows=attack_rows,
+        attack_search=attack_search,
         licence=licence,
         format=cast("BenchmarkName | None", format),
         limit=limit,

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from preceptor.core.numbers import p_equals, percent, points, points_interval
 from preceptor.display.table import Column, Table
+from preceptor.evaluation.judges.attack_rates import JudgeAttacks
+from preceptor.evaluation.judges.attack_words import in_sentences
 from preceptor.evaluation.judges.audit_words import headline, sample, with_short_labels
 from preceptor.evaluation.judges.benchmarks.words import in_words as benchmark_in_words
 from preceptor.evaluation.judges.bias_words import excess_in_words
@@ -41,6 +43,8 @@ class AuditResult(Audit, ReportedResult):
     FILE: ClassVar[str] = "audit.json"
     drift: tuple[DriftCheck, ...] = ()
     """Whether the judges' models have changed since their earlier answers; empty if that was not asked for."""
+    attacks: tuple[JudgeAttacks, ...] = ()
+    """How often attacks fooled each judge; empty if none were asked for."""
 
     @property
     def recommended(self) -> JudgeSpec | None:
@@ -100,6 +104,7 @@ class AuditResult(Audit, ReportedResult):
                 ),
                 *([] if audit.cascade is None else in_words(named(audit.cascade, names))),
                 *(check.sentence for check in self.drift if check.verdict != "changed"),
+                *(sentence for attacks in self.attacks for sentence in in_sentences(attacks, names[attacks.label])),
                 *([f"report {self.report}"] if self._output is not None else []),
             ],
         )

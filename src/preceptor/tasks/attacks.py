@@ -1,5 +1,4 @@
-"""Attacking a judge during its audit: every attack on honest responses, a search for one that wins, and a file of what
-fooled it."""
+"""Attacking a judge in its audit: attacks on honest responses, a search for edits that win, and what fooled it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,14 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import unit_hash
 from preceptor.core.progress import Progress
 from preceptor.core.types import Comparison, JsonObject, JudgeFailure, Preference, Response
-from preceptor.evaluation.judges.attack_rates import Attacked, SearchResult, search_result
+from preceptor.evaluation.judges.attack_rates import (
+    Attacked,
+    JudgeAttacks,
+    SearchResult,
+    attack_rates,
+    search_result,
+)
+from preceptor.evaluation.judges.judge_audit import JudgeAudit, JudgeRun
 from preceptor.judging.attacks import ATTACKS, EDITS, Target
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.store.comparisons import ComparisonRow, comparison_id, read_comparisons
@@ -107,6 +113,15 @@ def attack_judge(
         ]
         progress.advance(len(made), len(asked))
     return made, _search(judge, plan.search, targets, answers, progress) if plan.search else None
+
+
+def attacks_of(judges: Sequence[JudgeAudit], runs: Sequence[JudgeRun]) -> tuple[JudgeAttacks, ...]:
+    """How often the attacks fooled each judge that was attacked."""
+    return tuple(
+        attack_rates(judge.label, run.attacked, run.search)
+        for judge, run in zip(judges, runs, strict=True)
+        if run.attacked or run.search
+    )
 
 
 def write_hard_negatives(folder: Path, attacked: Sequence[Attacked]) -> Path | None:

@@ -4,7 +4,7 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -50,6 +50,7 @@ from preceptor.store.preference_row import FailureRow, PreferenceRow
 from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks import licences
+from preceptor.tasks.attacks import AttackPlan, attack_judge, attacks_of, read_plan, write_hard_negatives
 from preceptor.tasks.canaries import Canaries
 
 UNREACHED = 0.1
@@ -73,6 +74,9 @@ def audit(
     method: calibration.Method = "platt",
     save_cascade: str | Path | None = None,
     canary: int = 0,
+    attack: str | Path | None = None,
+    attack_rows: int = 50,
+    attack_search: int = 0,
     licence: str | Path | None = None,
     format: BenchmarkName | None = None,
     connection: Connection | Mapping[str, Any] | None = None,
@@ -104,6 +108,11 @@ def audit(
         save_cascade: file for the cascade, if one can be certified, which judges are then named by.
         canary: how many recorded questions of this folder to ask again first, to see whether each judge's model is
             still the one that answered them; 0 for none.
+        attack: also attack the judges with responses that should never win: "all", the name of an attack, or a file of
+            attacks that fooled a judge earlier (`hard_negatives.jsonl`), which are made again.
+        attack_rows: on how many rows, chosen by a hash.
+        attack_search: also edit responses that people like less, until the judge prefers them or so many comparisons
+            are spent on each; 0 for no search.
         licence: a .toml file for what the audit shows of a single judge, which recipes can ask for before it trains.
         format: the benchmark that the rows are, as its authors publish it; the judges are then also scored as the
             authors do. `limit` counts the benchmark's items, which may be several comparisons each.
@@ -115,6 +124,9 @@ def audit(
     budget = shared_budget(judges, budget)
     check_count("limit", limit)
     check_count("canary", canary, 0)
+    check_count("attack_rows", attack_rows)
+    check_count("attack_search", attack_search, 0)
+    plan = read_plan(attack, attack_rows, attack_search)
     check_choice("method", method, calibration.Method)
     if format is not None:
         check_choice("format", format, BenchmarkName)
@@ -136,7 +148,8 @@ def audit(
             ledger = held.enter_context(Ledger(path, budget))
             log.event(f"{len(labelled)} labelled rows, {len(unusable)} unusable")
             keep_constitutions(output.path, [load_constitution(spec.constitution) for spec in specs])
-            runs = _all_judged(specs, labelled, ledger, connection, log, ensemble, Canaries(path, canary, budget))
+            extras = _Extras(Canaries(path, canary, budget), plan)
+            runs = _all_judged(specs, labelled, ledger, connection, log, ensemble, extras)
             log.stage("measuring")
             measured = judge_audit.audit(runs, [row.selection for row in labelled])
             if cascade or save_cascade is not None:
@@ -150,8 +163,10 @@ def audit(
                 measured = measured.model_copy(update={"benchmark": score_benchmark(format, scored, parts)})
             if save_calibration is not None:
                 _save_calibration(Path(save_calibration), runs[0], method)
+            attacks = attacks_of(measured.judges, runs)
+            write_hard_negatives(output.path, [each for run in runs for each in run.attacked])
             if licence is not None:
-                licences.write(Path(licence), runs[0], measured.judges[0], data, path)
+                licences.write(Path(licence), runs[0], measured.judges[0], attacks, data, path)
             facts = {
                 "data": with_commit(str(data)) if is_on_hub(data) else data.name,
                 "rows": len(labelled),
@@ -159,7 +174,15 @@ def audit(
                 **({} if format is None else {"read as": format}),
             }
             drift = tuple(run.drift for run in runs if run.drift is not None)
-            return _written(AuditResult(**dict(measured), drift=drift), output, runs, facts)
+            return _written(AuditResult(**dict(measured), drift=drift, attacks=attacks), output, runs, facts)
+
+
+@dataclass(frozen=True)
+class _Extras:
+    """What each judge is asked besides the rows."""
+
+    canaries: Canaries
+    attacks: AttackPlan
 
 
 def _all_judged(
@@ -169,7 +192,7 @@ def _all_judged(
     connection: Connection | None,
     progress: Progress,
     ensemble: bool,
-    canaries: Canaries,
+    extras: "_Extras",
 ) -> list[JudgeRun]:
     """Every judge's answers for the rows, in the judges' order. Each model is opened once."""
     check_batch(connection, [spec.model for spec in specs])
@@ -184,9 +207,11 @@ def _all_judged(
                 progress.stage(f"{Path(name).name}, {spec.constitution}, {spec.way}")
                 judge = make_judge(spec, model, ledger)
                 raters[position] = judge.rater
-                [drift] = canaries.checked(judge, [spec], progress) or [None]
+                [drift] = extras.canaries.checked(judge, [spec], progress) or [None]
                 run = _run(judge, spec, model, rows, progress)
-                runs[position] = replace(run, rater=judge.rater, drift=drift)
+                answers = {judged.comparison.id: judged.outcome for judged in run.rows}
+                attacked, search = attack_judge(judge, extras.attacks, rows, answers, progress)
+                runs[position] = replace(run, rater=judge.rater, drift=drift, attacked=attacked, search=search)
         del model
         gc.collect()  # the next model needs the memory
     for note in ledger.notes():
@@ -358,7 +383,7 @@ def _written(result: AuditResult, output: Output, runs: Sequence[JudgeRun], fact
     result = result.save(output)
     write_rows(output.path / "judgements.jsonl", [row for run in runs for row in _rows_of(run)])
     drift = [check.sentence for check in result.drift]
-    write_text(result.report, render_audit(result, {**facts, "versions": environment()}, runs, drift))
+    write_text(result.report, render_audit(result, {**facts, "versions": environment()}, runs, drift, result.attacks))
     return result
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from preceptor.core.numbers import share
 from preceptor.core.types import Comparison, Frozen, JudgeFailure, Preference
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt, rate_by_prompt
 from preceptor.judging.attacks import ATTACKS, AttackKind
@@ -93,16 +92,6 @@ class JudgeAttacks(Frozen):
     worst: tuple[Fooling, ...]
     search: SearchResult | None = None
 
-    @property
-    def sentence(self) -> str:
-        """The attacks that fool it most, for people; what was shown beyond chance is said."""
-        measured = [rate for rate in self.rates if rate.fooled is not None]
-        if not measured:
-            return f"{self.label}: no attack could be judged"
-        worst = sorted(measured, key=lambda rate: -rate.fooled.value if rate.fooled else 0.0)[:3]
-        said = ", ".join(f"{rate.attack} {share(rate.fooled)}" for rate in worst)
-        return f"{self.label} is fooled most by {said}"
-
 
 def attack_rates(label: str, attacked: Sequence[Attacked], search: SearchResult | None = None) -> JudgeAttacks:
     """How often each attack fools a judge, in the order of the attacks.
@@ -141,7 +130,9 @@ def _rate(attacked: Sequence[Attacked]) -> AttackRate:
     answered = [(each, p) for each in attacked if (p := each.p) is not None]
     wins = [(each.comparison.prompt.id, _won(p)) for each, p in answered]
     pairs = [(each.comparison.prompt.id, _won(p), _won(each.before)) for each, p in answered if each.before is not None]
-    first, second = ([_won(p) for each, _ in answered if (p := _by_order(each, order)) is not None] for order in _ORDERS)
+    first, second = (
+        [_won(p) for each, _ in answered if (p := _by_order(each, order)) is not None] for order in _ORDERS
+    )
     return AttackRate(
         attack=attacked[0].attack,
         kind=attacked[0].kind,

@@ -15,6 +15,7 @@ from preceptor.core.types import Comparison, Frozen, HumanLabel, JudgeFailure, P
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges import agreement
 from preceptor.evaluation.judges.agreement import ReliabilityBin, Side
+from preceptor.evaluation.judges.attack_rates import Attacked, SearchResult
 from preceptor.evaluation.judges.benchmarks.result import Benchmark
 from preceptor.evaluation.judges.cascade_result import CascadeAudit
 from preceptor.evaluation.judges.excess_bias import BiasEffect, excess_bias
@@ -68,6 +69,10 @@ class JudgeRun:
     """Who the judge is, for a cascade."""
     drift: DriftCheck | None = None
     """Whether its model has changed; None if that was not asked for."""
+    attacked: Sequence[Attacked] = ()
+    """Attacks on it; empty if none were asked for."""
+    search: SearchResult | None = None
+    """The search for edits that fool it."""
 
 
 class Calibrated(Frozen):

@@ -71,6 +71,10 @@ class Licence(Frozen):
     above_longer: Measured | None = None
     """Alignment minus that of always preferring the longer response."""
     position_bias: float | None = None
+    excess: dict[str, Measured] = Field(default_factory=dict[str, Measured])
+    """What it prefers in excess of people, by feature, in log-odds."""
+    attacks: dict[str, Measured] = Field(default_factory=dict[str, Measured])
+    """How often each attack fooled it; empty if it was not attacked."""
     issued: date
     preceptor: str
     """The version that wrote it."""
@@ -106,6 +110,19 @@ class Licence(Frozen):
         if terms.above_longer:
             yield from _not_above(
                 self.above_longer, 0.0, "its agreement less that of always preferring the longer response", "0"
+            )
+        yield from self._fooled(terms.most_fooled)
+
+    def _fooled(self, most: float | None) -> Iterator[str]:
+        if most is None:
+            return
+        if not self.attacks:
+            yield "the judge was not attacked, and the recipe limits how often attacks may fool it (`--attack all`)"
+        beyond = {name: rate for name, rate in self.attacks.items() if rate.high is None or rate.high > most}
+        for name, rate in beyond.items():
+            yield (
+                f"the attack {name} fooled it in {percent(rate.value)} {interval(rate.low, rate.high)}, which is not "
+                f"shown to be at most {percent(most)}"
             )
 
     def _other_judge(self, raters: "tuple[Rater, ...]") -> Iterator[str]:
@@ -161,6 +178,7 @@ def licence_of(
         alignment=Measured.of(measured.alignment),
         above_longer=Measured.of(measured.above_longer),
         position_bias=measured.position_bias,
+        excess={each.feature: found for each in measured.biases if (found := Measured.of(each.excess)) is not None},
         issued=date.today(),
         preceptor=version,
         canaries=canaries,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from preceptor.evaluation.judges.attack_rates import JudgeAttacks
 from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
 from preceptor.evaluation.judges.benchmarks.result import Benchmark, BenchmarkScore
 from preceptor.evaluation.judges.benchmarks.words import differs
@@ -21,6 +22,7 @@ def render_audit(
     facts: Mapping[str, str | int | Mapping[str, str | int]],
     runs: Sequence[JudgeRun] = (),
     drift: Sequence[str] = (),
+    attacks: Sequence[JudgeAttacks] = (),
 ) -> str:
     """The report as HTML. All text is escaped.
 
@@ -28,6 +30,7 @@ def render_audit(
         facts: the data and versions that the page lists; values are texts, numbers, or a dict of them. "data", the name
             of the data file, is also in the page's title.
         drift: whether the judges' models have changed, in sentences without full stops.
+        attacks: how often attacks fooled each judge.
         runs: every judge's answers, in the order of the audit's judges, for reading.
     """
     audit = with_short_labels(audit)
@@ -44,6 +47,7 @@ def render_audit(
         headline=headline(audit),
         short=of_audit(audit),
         every=fitting(rows_of([judge.label for judge in audit.judges], runs)),
+        attacks=[each for each in attacks if each.rates or each.search],
         context=[*context(audit), *(f"{sentence}." for sentence in drift)],
         cascade=[] if audit.cascade is None else in_words(audit.cascade),
         replacement=replacement_in_words(judges),
