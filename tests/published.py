@@ -121,7 +121,7 @@ PANDALM: list[Row] = [
         "instruction": f"Shorten {i}",
         "input": "A long text." if i else float("nan"),  # as published
         "response1": f"Short {i}",
-        "response2": f"Text {i}",
+        "response2": f"Text {i}" if i else True,  # as published
         "annotator1": opinions[0],
         "annotator2": opinions[1],
         "annotator3": opinions[2],

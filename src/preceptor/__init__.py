@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult, load_run
     from preceptor.serve.service import open_service
+    from preceptor.store.benchmarks.read import read_benchmark
     from preceptor.store.preference_row import PreferenceRow
     from preceptor.store.rubrics import read_rubric
     from preceptor.studio.serve import open_studio
@@ -169,6 +170,7 @@ __all__ = [
     "plan_label",
     "plan_rubrics",
     "publish",
+    "read_benchmark",
     "read_rubric",
     "report",
     "reproduce",
@@ -226,6 +228,7 @@ _PLACES = {
     "runs.result": "RunResult load_run",
     "serve.service": "open_service",
     "store.preference_row": "PreferenceRow",
+    "store.benchmarks.read": "read_benchmark",
     "store.rubrics": "read_rubric",
     "studio.serve": "open_studio",
     "tasks.agreement": "agreement",

@@ -93,5 +93,5 @@ def module_at(file: Path) -> Any:
 
 def test_a_row_without_a_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"id": 1, "prompt": "x", "chosen": "y", "rejected": "z"}\n')
-    with pytest.raises(pc.UsageError, match=r"row 1: no subset"):
+    with pytest.raises(pc.UsageError, match=r'rows\.jsonl:1: no "subset"'):
         comparisons(tmp_path / "rows.jsonl")

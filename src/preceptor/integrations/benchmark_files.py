@@ -1,4 +1,4 @@
-"""Reading and writing of the files of RewardBench and AlpacaEval."""
+"""Files of results of RewardBench and AlpacaEval, and AlpacaEval's model outputs."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import preceptor as pc
 
 
 def read_rows(path: str | Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines, of a JSON list, or of a .parquet file.
+    """The rows of a file of model outputs: JSON lines, a JSON list, or Parquet.
 
     Raises: UsageError when the file cannot be read, or a row lacks a column.
     """

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 import preceptor as pc
-from preceptor.integrations.benchmark_files import check_complete, read_rows, write_json
+from preceptor.integrations.benchmark_files import check_complete, write_json
 
 
 def comparisons(path: str | Path) -> list[dict[str, Any]]:
@@ -17,17 +17,7 @@ def comparisons(path: str | Path) -> list[dict[str, Any]]:
 
     Raises: UsageError when the file cannot be read, or a row lacks a column.
     """
-    return [
-        {
-            "id": str(row["id"]),
-            "prompt": row["prompt"],
-            "chosen": row["chosen"],
-            "rejected": row["rejected"],
-            "category": row["subset"],
-            "metadata": {"models": [row.get("chosen_model"), row.get("rejected_model")]},
-        }
-        for row in read_rows(path, ("id", "prompt", "chosen", "rejected", "subset"))
-    ]
+    return pc.read_benchmark(path, "rewardbench")
 
 
 def write_results(labels: pc.LabelResult, folder: str | Path, model: str) -> Path:

@@ -102,6 +102,7 @@ def test_people_of_pandalm_and_alpaca_eval_have_names(tmp_path: Path) -> None:
         ("b", "tie", "a"),
         ("tie", "tie", "tie"),
     ]
+    assert panda[0].row.comparison.b.text == "True"
     assert [row.row.comparison.prompt.text for row in panda[:2]] == ["Shorten 0", "Shorten 1\n\nA long text."]
     alpaca = rows_of(published.write_list(tmp_path / "cross.json", published.ALPACA_EVAL), "alpaca-eval")
     assert [row.row.human and row.row.human.ratings for row in alpaca] == [("a", "a", "b", "b"), ("a", "a", "b", "a")]

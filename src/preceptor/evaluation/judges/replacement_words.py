@@ -19,16 +19,20 @@ def verdict(label: str, test: Replacement) -> str:
     """Whom the judge may replace, against how many annotators it wins, and how it compares with one of them."""
     yes = [_at(each, len(test.annotators)) for each in test.verdicts if each.replaces]
     no = [_at(each, len(test.annotators)) for each in test.verdicts if not each.replaces]
-    may = f"may replace {listed(yes)}, and not {listed(no)}" if yes and no else ""
-    may = may or (f"may replace {listed(yes)}" if yes else f"may not replace {listed(no)}")
+    parts = [*([f"may replace {listed(yes)}"] if yes else []), *([f"may not replace {_either(no)}"] if no else [])]
     return (
-        f"{label} {may}. It agrees with the other annotators at least as well as one of them does on "
+        f"{label} {' and '.join(parts)}. It agrees with the other annotators at least as well as one of them does on "
         f"{share(test.advantage)} of the rows."
     )
 
 
 def _at(each: ReplacementAt, annotators: int) -> str:
-    return f"{each.people} (ε {number(each.epsilon)}: wins against {len(each.beaten)} of {annotators})"
+    return f"{each.people} (ε {number(each.epsilon)}: it wins against {len(each.beaten)} of {annotators})"
+
+
+def _either(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _limits(tests: Sequence[Replacement]) -> list[str]:

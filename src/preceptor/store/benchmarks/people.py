@@ -81,8 +81,8 @@ def pandalm(row: Row, _folder: str) -> list[tuple[Row, Part]]:
     ours: Row = {
         "id": name,
         "prompt": _with_input(row),
-        "response_a": need(row, "response1"),
-        "response_b": need(row, "response2"),
+        "response_a": _as_text(need(row, "response1")),
+        "response_b": _as_text(need(row, "response2")),
         "ratings": [chosen_of(row, rater, {0: "tie", 1: "a", 2: "b"}) for rater in raters],
         "raters": raters,
         "category": row.get("motivation_app"),
@@ -192,6 +192,11 @@ def _rated(completion: Any) -> tuple[str, float]:
     if isinstance(score, bool) or not isinstance(score, int | float) or not isinstance(fields.get("response"), str):
         raise WrongRowError('completions: expected objects with "response" and a number as "overall_score"')
     return fields["response"], float(score)
+
+
+def _as_text(value: Any) -> Any:
+    """A response as text: the published file has some that say True or a number as such values of JSON."""
+    return str(value) if isinstance(value, bool | int | float) else value
 
 
 def _with_input(row: Row) -> str:
