@@ -1,6 +1,7 @@
-"""The same small batch through TRL's DPOTrainer and through preceptor: loss and gradient."""
+"""The same small batch through TRL's losses of pairs and through preceptor's: loss and gradient."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +12,15 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from conftest import make_model
-from preceptor.objectives.dpo import DpoKind, dpo_losses
-from preceptor.training.dpo.reference import pair_log_probs
+from preceptor.objectives.preferences.pairs import Pairs
+from preceptor.training.dpo.losses import pair_loss
+from preceptor.training.dpo.reference import response_log_probs
+from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.packed import TokenGroup, packed_log_probs
 
 BETA = 0.3
+EXPERIMENTAL = pytest.mark.filterwarnings("ignore:You are importing from 'trl.experimental'")
+HERE = SimpleNamespace(device="cpu")
 ROWS = [("ab", "yes", "no, never"), ("longer", "of course I will", "x"), ("c", "yy", "nnn"), ("d e f", "12", "3")]
 
 
@@ -54,10 +59,12 @@ def as_groups(inputs: dict[str, Any]) -> list[TokenGroup]:
         ("sigmoid", "sigmoid", 0.0, 4),
         ("robust", "robust", 0.1, 4),
         ("aot", "conservative", 0.1, 1),  # of a single pair, TRL's optimal transport is conservative DPO
+        ("ipo", "ipo", 0.0, 4),
+        ("sigmoid_norm", "sigmoid_norm", 0.0, 4),
     ],
 )
 def test_equal_to_trl(
-    tiny_folder: Path, tmp_path: Path, loss_type: str, kind: DpoKind, label_smoothing: float, pairs: int
+    tiny_folder: Path, tmp_path: Path, loss_type: str, kind: str, label_smoothing: float, pairs: int
 ) -> None:
     columns = ("prompt", "chosen", "rejected")
     roles = ("user", "assistant", "assistant")
@@ -84,15 +91,55 @@ def test_equal_to_trl(
 
     groups = as_groups(trainer.inputs)
     assert len(groups) == pairs
-    policy_B2 = pair_log_probs(packed_log_probs(trainer.model, groups, 1.0), groups)
+    policy_B2 = response_log_probs(packed_log_probs(trainer.model, groups, 1.0), groups)
     with torch.no_grad():
-        reference_B2 = pair_log_probs(packed_log_probs(make_model().model, groups, 1.0), groups)
+        reference_B2 = response_log_probs(packed_log_probs(make_model().model, groups, 1.0), groups)
     assert float((policy_B2.detach() - reference_B2).abs().min()) > 0.01
-    (chosen, rejected), (reference_chosen, reference_rejected) = policy_B2.unbind(1), reference_B2.unbind(1)
-    losses_B = dpo_losses(
-        chosen, rejected, reference_chosen, reference_rejected, BETA, torch.ones(pairs), kind, label_smoothing
+    lengths_B2 = torch.tensor([group.lengths for group in groups], dtype=torch.float32)
+    given = {"kind": kind, "beta": BETA, "label_smoothing": label_smoothing}
+    losses_B = pair_loss(DpoSettings.model_validate(given)).losses(
+        Pairs(policy_B2, torch.ones(pairs), reference_B2, lengths_B2)
     )
     loss = losses_B.mean()
     gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(trainer.model.parameters()))])
     assert abs(float(loss.detach()) - trainer.loss) < 1e-5
     torch.testing.assert_close(gradient, trainer.gradient, atol=1e-5, rtol=1e-4)
+
+
+PER_TOKEN = torch.tensor([[-0.5, -1.0], [-2.0, -0.3], [-1.2, -1.2], [-0.01, -4.0]])
+"""Mean log-probabilities of a token, of chosen and rejected responses."""
+
+
+def losses_of_means(settings: DpoSettings) -> tuple[Tensor, Tensor]:
+    """The losses of hard labels on `PER_TOKEN`, and their gradient."""
+    means_B2, lengths_B2 = PER_TOKEN.clone().requires_grad_(), torch.tensor([[3.0, 7.0]]).expand(4, 2)
+    losses_B = pair_loss(settings).losses(Pairs(means_B2 * lengths_B2, torch.ones(4), lengths_B2=lengths_B2))
+    return losses_B.detach(), torch.autograd.grad(losses_B.sum(), means_B2)[0]
+
+
+@EXPERIMENTAL
+def test_simpo_is_that_of_trl() -> None:
+    from trl.experimental.cpo import CPOTrainer
+
+    given: Any = SimpleNamespace(
+        alpha=0.0, loss_type="simpo", simpo_gamma=0.7, beta=2.0, label_smoothing=0.0, accelerator=HERE
+    )
+    means_B2 = PER_TOKEN.clone().requires_grad_()
+    theirs_B: Any = CPOTrainer.cpo_loss(given, *means_B2.unbind(1))[0]  # pyright: ignore
+    losses_B, gradient_B2 = losses_of_means(DpoSettings(kind="simpo", beta=2.0, target_margin=0.7))
+    torch.testing.assert_close(losses_B, theirs_B.detach())
+    torch.testing.assert_close(gradient_B2, torch.autograd.grad(theirs_B.sum(), means_B2)[0])
+
+
+@EXPERIMENTAL
+def test_the_odds_of_orpo_are_those_of_trl() -> None:
+    """TRL takes the likelihood over prompt and response together; ours is of the response, as in the paper."""
+    from trl.experimental.orpo import ORPOTrainer
+
+    given: Any = SimpleNamespace(beta=0.3, accelerator=HERE)
+    means_B2 = PER_TOKEN.clone().requires_grad_()
+    of_odds_B: Any = ORPOTrainer.odds_ratio_loss(given, *means_B2.unbind(1))[0]  # pyright: ignore
+    theirs_B = -means_B2[:, 0] - of_odds_B
+    losses_B, gradient_B2 = losses_of_means(DpoSettings(kind="orpo", beta=0.3))
+    torch.testing.assert_close(losses_B, theirs_B.detach())
+    torch.testing.assert_close(gradient_B2, torch.autograd.grad(theirs_B.sum(), means_B2)[0])

@@ -16,7 +16,7 @@ from preceptor.store.demonstrations import Demonstration
 from preceptor.store.training_pairs import TrainingPair, read_training_pairs
 from preceptor.tasks.label import label
 from preceptor.training.dpo.encoding import PackedPair, pack_pairs
-from preceptor.training.dpo.reference import pair_log_probs
+from preceptor.training.dpo.reference import response_log_probs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import DpoFacts, train_dpo
 from preceptor.training.files import RunFiles
@@ -127,7 +127,7 @@ def test_each_token_of_a_labelled_pair(tmp_path: Path) -> None:
 def test_the_sums_of_dpo_are_those_of_the_learned_tokens(tmp_path: Path) -> None:
     policy = made_policy()
     pair = packed(policy, labelled(tmp_path))
-    [found] = pair_log_probs(policy.log_probs([pair.tokens]), [pair.tokens]).detach()
+    [found] = response_log_probs(policy.log_probs([pair.tokens]), [pair.tokens]).detach()
     prompt_ids = pair.tokens.prompt
     for response, ids in enumerate(pair.tokens.responses):
         logits = policy.model(torch.tensor([[*prompt_ids, *ids]])).logits[0].detach().float()

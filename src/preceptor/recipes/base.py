@@ -101,6 +101,11 @@ class Recipe(Frozen):
         check_engine(self.engine, self.tuning)
         if self.thinking is not None and not self.can_think:
             raise UsageError(f"[thinking] is for policies that think, which {self.title} cannot train; leave it out")
+        if self.unpaired_responses and not self.learns_unpaired:
+            raise UsageError(
+                'preferences.unpaired has responses by themselves, which only method = "dpo" with dpo.kind = "kto" '
+                "learns; leave it out, or set that"
+            )
         rl = self.table(RLSettings)
         if self.engine.is_trl:
             self.check_trl(rl)
@@ -194,6 +199,17 @@ class Recipe(Frozen):
         """Datasets of comparisons that a judge labelled before the run."""
         table = self.table(PreferenceSettings)
         return () if table is None else table.labelled
+
+    @property
+    def unpaired_responses(self) -> tuple[str, ...]:
+        """Datasets of responses by themselves, from which the policy learns."""
+        table = self.table(PreferenceSettings)
+        return () if table is None else table.unpaired
+
+    @property
+    def learns_unpaired(self) -> bool:
+        """Whether the method learns from responses by themselves."""
+        return False
 
     @property
     def reward_functions(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import model_validator
 
+from preceptor.objectives.preferences.kinds import KINDS
 from preceptor.recipes.base import Decoding, Recipe
 from preceptor.recipes.settings import (
     ComparingJudgeSettings,
@@ -41,11 +42,24 @@ class DpoRecipe(Recipe):
         default, settings = Decoding(), self.preferences
         return Decoding(settings.max_new_tokens or default.max_new_tokens, settings.temperature or default.temperature)
 
+    @property
+    def learns_unpaired(self) -> bool:
+        """By KTO alone."""
+        return self.dpo.kind == "kto"
+
     def check_trl(self, rl: RLSettings | None) -> None:
         """Raises: UsageError saying what the TRL engine cannot do."""
         table = self.preferences
-        sources = ((table.ai or bool(table.labelled), table.ai_weight), (bool(table.human), table.human_weight))
+        of_ai = table.ai or bool(table.labelled) or bool(table.unpaired)
+        sources = ((of_ai, table.ai_weight), (bool(table.human), table.human_weight))
         check_dpo(self.engine, self.dpo, [weight for there, weight in sources if there])
+
+    def results(self, summary: "RunSummary") -> dict[str, str]:
+        """The responses that were learnt by themselves."""
+        stage = summary.own_stages.get("unpaired")
+        if stage is None:
+            return {}
+        return {"Responses by themselves": f"{stage['responses']} responses, {stage['desirable']} of them desirable"}
 
     def describe(self, summary: "RunSummary") -> Iterator[str]:
         """Describes the preferences and how the policy learnt them."""
@@ -53,7 +67,9 @@ class DpoRecipe(Recipe):
         dpo = self.dpo
         how = f"with β = {dpo.beta} and {dpo.labels} labels, in batches of {dpo.batch_size}"
         loss = self.engine.loss_type
-        yield f"The policy learnt them by {'DPO' if loss is None else f'the loss {loss}'} {how}."
+        name = KINDS[dpo.kind].title if loss is None else f"the loss {loss}"
+        given = [key for key in KINDS[dpo.kind].settings if getattr(dpo, key) is not None]
+        yield f"The policy learnt them by {name} {how}{''.join(f', {key} = {getattr(dpo, key)}' for key in given)}."
         if self.engine.is_trl:
             others = "".join(f", with {name} = {value}" for name, value in self.engine.trl.items())
             yield f"TRL's trainer took the steps{others}."

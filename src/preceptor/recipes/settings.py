@@ -253,6 +253,10 @@ class PreferenceSettings(Frozen):
     """Datasets of comparisons that people labelled, or packaged sets."""
     labelled: tuple[RowsName, ...] = Field(default=(), exclude_if=lambda names: not names)
     """Datasets of comparisons that a judge has labelled, as `preceptor label` writes them."""
+    unpaired: tuple[RowsName, ...] = Field(default=(), exclude_if=lambda names: not names)
+    """Datasets of responses by themselves, with a label or a score each, for `dpo.kind = "kto"`."""
+    threshold: Real | None = Field(default=None, ge=-1e6, le=1e6, exclude_if=lambda threshold: threshold is None)
+    """An unpaired response whose score is at least this is desirable; when absent, their rows have labels."""
     ai_weight: Weight = 1.0
     """Weight of every AI label in the loss."""
     human_weight: Weight = 1.0
@@ -279,11 +283,18 @@ class PreferenceSettings(Frozen):
             yield "A judge had compared responses before the run."
         if self.human:
             yield f"{'People, too,' if self.ai or self.labelled else 'People'} had compared responses."
+        if self.unpaired:
+            by = "by a label" if self.threshold is None else f"if its score was at least {self.threshold:g}"
+            yield f"Responses by themselves were read from files, each desirable {by}."
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> "PreferenceSettings":
-        if not self.ai and not self.human and not self.labelled:
+        if not self.ai and not self.human and not self.labelled and not self.unpaired:
             raise ValueError("there are no preferences: set ai = true, or name files in human or labelled")
+        if self.threshold is not None and not self.unpaired:
+            raise ValueError(
+                "threshold is for the scores of unpaired responses: name files in unpaired, or leave it out"
+            )
         return self
 
 

@@ -17,12 +17,19 @@ from preceptor.judging.specs import check_judges
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.environments import EnvironmentSettings
 from preceptor.recipes.load import dump_recipe
-from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings, RewardingJudgeSettings, SftTable
+from preceptor.recipes.settings import (
+    ComparingJudgeSettings,
+    JudgeSettings,
+    PreferenceSettings,
+    RewardingJudgeSettings,
+    SftTable,
+)
 from preceptor.store.demonstrations import Demonstration, read_demonstrations
 from preceptor.store.files import content_of
 from preceptor.store.in_memory import name_of
 from preceptor.store.named_objects import file_of
 from preceptor.store.prompts import packaged, read_prompts, split_held_out, split_validation
+from preceptor.store.rated_responses import read_rated_responses
 from preceptor.store.training_pairs import read_training_pairs
 from preceptor.training.rl.rewards import load_reward_function
 from preceptor.training.rl.settings import RLSettings
@@ -76,6 +83,8 @@ class Inputs:
     """Notes for the user about the inputs."""
     labelled: list[Path] = field(default_factory=list[Path])
     """Datasets of a judge's preferences."""
+    unpaired: list[Path] = field(default_factory=list[Path])
+    """Datasets of responses by themselves."""
 
     @property
     def constitutions(self) -> tuple[Constitution, ...]:
@@ -116,6 +125,8 @@ class Inputs:
             hashes["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
         if self.labelled:
             hashes["labelled preferences"] = content_hash([content_of(path) for path in self.labelled])[:16]
+        if self.unpaired:
+            hashes["unpaired responses"] = content_hash([content_of(path) for path in self.unpaired])[:16]
         return hashes
 
 
@@ -147,7 +158,10 @@ def read_inputs(recipe: Recipe) -> Inputs:
         notes = (*notes, _SAME_JUDGE)
     human = _preferences(recipe.human_preferences, "human")
     labelled = _preferences(recipe.labelled_preferences, "ai")
-    return Inputs(prompts, references, constitution, held_out_constitution, demonstrations, human, notes, labelled)
+    unpaired = _unpaired(recipe)
+    return Inputs(
+        prompts, references, constitution, held_out_constitution, demonstrations, human, notes, labelled, unpaired
+    )
 
 
 def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
@@ -319,4 +333,14 @@ def _preferences(names: Sequence[str], labels: Literal["ai", "human"]) -> list[P
         pairs, left_out = read_training_pairs(path, labels=labels)
         if not pairs:
             raise UsageError(f"{name}: holds no preference of {whose}: {left_out[0] if left_out else 'it is empty'}")
+    return paths
+
+
+def _unpaired(recipe: Recipe) -> list[Path]:
+    """Datasets of responses by themselves, each checked to have at least one."""
+    table, paths = recipe.table(PreferenceSettings), [data_path(name) for name in recipe.unpaired_responses]
+    for name, path in zip(recipe.unpaired_responses, paths, strict=True):
+        rated, left_out = read_rated_responses(path, threshold=None if table is None else table.threshold)
+        if not rated:
+            raise UsageError(f"{name}: holds no rated response: {left_out[0] if left_out else 'it is empty'}")
     return paths

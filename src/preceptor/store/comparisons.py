@@ -13,6 +13,8 @@ The thought before a response is in `thought_a`, `thought_b`, `chosen_thought`, 
 
 `tools` has the JSON schemas of the tools that responses could call; training shows them in the prompt.
 
+Scores of both responses are in `score_a` and `score_b`, or `chosen_score` and `rejected_score`.
+
 Every row may have `id`, `cohort`, `category`, `reference`, `metadata`, `rubric`, policies, `weight` (in training) and
 `selection` (how the row was chosen from all rows). A prompt is a text or messages. A response is a text or the messages
 after the prompt; several messages are a trajectory.
@@ -85,6 +87,10 @@ _KNOWN = {
         "chosen_finished",
         "rejected_finished",
         "human_p_chosen",
+        "score_a",
+        "score_b",
+        "chosen_score",
+        "rejected_score",
         "selection",
         "selection_probability",
         *_ABOUT,
@@ -107,6 +113,8 @@ class ComparisonRow:
     weight: float = 1.0
     """In training."""
     selection: Selection = NOT_SAID
+    scores: tuple[float, float] | None = None
+    """Of a and b, on any scale, if the row has both."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +174,17 @@ def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> It
             continue
         present = {key: value for key, value in rubric_columns(row).items() if value is not None}
         try:
-            category, weight, selection = _name(present, "category"), _weight(present), read_selection(present)
-            for comparison, human, ai_p_a in _comparisons(present, design):
-                yield ComparisonRow(next(numbers), place, comparison, human, category, ai_p_a, weight, selection)
+            category, weight, selection = _name(present, "category"), weight_of(present), read_selection(present)
+            for comparison, human, ai_p_a, scores in _comparisons(present, design):
+                yield ComparisonRow(
+                    next(numbers), place, comparison, human, category, ai_p_a, weight, selection, scores
+                )
         except (WrongRowError, WrongSelectionError) as error:
             yield Malformed(next(numbers), place, str(error))
 
 
-_Labelled = tuple[Comparison, HumanLabel | None, float | None]
-"""A comparison, what people think of it, and the probability of a by an AI judge."""
+_Labelled = tuple[Comparison, HumanLabel | None, float | None, tuple[float, float] | None]
+"""A comparison, what people think of it, the probability of a by an AI judge, and the scores of a and b."""
 
 
 def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
@@ -182,7 +192,7 @@ def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
         yield _pair(row)
     elif "responses" in row:
         for comparison in _several(row, design):
-            yield comparison, None, None
+            yield comparison, None, None, None
     elif row.keys() & {"chosen", "rejected"}:
         yield _preference(row)
     else:
@@ -195,15 +205,20 @@ def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
 
 def _pair(row: Row) -> _Labelled:
     _need(row, "prompt", "response_a", "response_b")
-    prompt = _prompt(row, row["prompt"])
+    prompt = prompt_of(row, row["prompt"])
     a = parse_response(row["response_a"], "response_a", prompt, _name(row, "policy_a"), row.get("thought_a"))
     b = parse_response(row["response_b"], "response_b", prompt, _name(row, "policy_b"), row.get("thought_b"))
-    return Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b), _human(row), None
+    return (
+        Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b),
+        _human(row),
+        None,
+        _scores(row, "score_a", "score_b"),
+    )
 
 
 def _several(row: Row, design: Design) -> Iterator[Comparison]:
     _need(row, "prompt", "responses")
-    prompt = _prompt(row, row["prompt"])
+    prompt = prompt_of(row, row["prompt"])
     listed: Any = row["responses"]
     if not isinstance(listed, list) or len(listed) < 2:
         raise WrongRowError("responses: expected a list of two or more")
@@ -222,7 +237,7 @@ def _several(row: Row, design: Design) -> Iterator[Comparison]:
 def _preference(row: Row) -> _Labelled:
     _need(row, "chosen", "rejected")
     asked, chosen_value, rejected_value = _with_prompt(row)
-    prompt = _prompt(row, asked)
+    prompt = prompt_of(row, asked)
     chosen, rejected = (
         parse_response(value, name, prompt, None, row.get(f"{name}_thought")).model_copy(
             update={"finished": _finished(row, f"{name}_finished")}
@@ -236,11 +251,13 @@ def _preference(row: Row) -> _Labelled:
     p_a = {
         name: orientation.probability(_probability(row, name)) for name in ("p_chosen", "human_p_chosen") if name in row
     }
+    scores = _scores(row, "chosen_score", "rejected_score")
+    oriented = None if scores is None else orientation.pair(*scores)
     if "constitution_hash" not in row:
-        return comparison, HumanLabel.of([orientation.chosen_is]), p_a.get("p_chosen")
+        return comparison, HumanLabel.of([orientation.chosen_is]), p_a.get("p_chosen"), oriented
     # Written by preceptor: a model chose or made the pair; people's opinions are in a column of their own.
     human = HumanLabel(p_a=p_a["human_p_chosen"]) if "human_p_chosen" in p_a else None
-    return comparison, human, p_a.get("p_chosen", orientation.probability(1.0))
+    return comparison, human, p_a.get("p_chosen", orientation.probability(1.0)), oriented
 
 
 def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
@@ -257,7 +274,8 @@ def _with_prompt(row: Row) -> tuple[Any, Any, Any]:
     return chosen[:common], chosen[common:], rejected[common:]
 
 
-def _prompt(row: Row, asked: Any) -> Prompt:
+def prompt_of(row: Row, asked: Any) -> Prompt:
+    """A row's prompt: what is asked, what the row says about it, and its tools. Raises: WrongRowError."""
     about = {key: row[key] for key in _ABOUT if key in row}
     try:
         prompt = parse_prompt({"prompt": asked, **about}, "")
@@ -300,7 +318,8 @@ def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None, th
     )
 
 
-def _weight(row: Row) -> float:
+def weight_of(row: Row) -> float:
+    """The row's weight in training; 1 if it has none. Raises: WrongRowError."""
     value: Any = row.get("weight", 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_WEIGHT <= value <= MOST_WEIGHT:
         raise WrongRowError(
@@ -341,6 +360,22 @@ def _probability(row: Row, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
         opinions = '"a", "b", "tie" or ' if name == "label" else ""
         raise WrongRowError(f"{name}: expected {opinions}a probability in [0, 1], got {str(value)[:40]!r}")
+    return float(value)
+
+
+def _scores(row: Row, *names: str) -> tuple[float, float] | None:
+    """Two scores on any scale; None unless the row has both."""
+    if not all(name in row for name in names):
+        return None
+    first, second = (number_in(row, name, "a number") for name in names)
+    return first, second
+
+
+def number_in(row: Row, name: str, expected: str) -> float:
+    """A finite number in a column. Raises: WrongRowError that says what was expected."""
+    value: Any = row[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        raise WrongRowError(f"{name}: expected {expected}, got {str(value)[:40]!r}")
     return float(value)
 
 

@@ -30,6 +30,8 @@ class TrainingPair:
     """Weight of the pair in the loss, > 0."""
     source: Source
     """Whose label it is."""
+    difference: float | None = None
+    """By how much the chosen response is better: the difference of the row's scores, if it has both."""
 
 
 def read_training_pairs(
@@ -98,6 +100,7 @@ def _pair(row: ComparisonRow, weight: float, labels: Literal["auto", "ai", "huma
         }[labels]
     orientation = Orientation.of(p_a)
     chosen, rejected = orientation.pair(comparison.a, comparison.b)
+    scores = None if row.scores is None else orientation.pair(*row.scores)
     return TrainingPair(
         id=comparison.id,
         prompt=comparison.prompt,
@@ -106,6 +109,7 @@ def _pair(row: ComparisonRow, weight: float, labels: Literal["auto", "ai", "huma
         p_chosen=orientation.probability(p_a),
         weight=weight * row.weight,
         source=source,
+        difference=None if scores is None else scores[0] - scores[1],
     )
 
 

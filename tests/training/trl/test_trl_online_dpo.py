@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from preceptor.core.errors import UsageError
-from preceptor.objectives.dpo import dpo_losses
+from preceptor.objectives.preferences.dpo import Dpo
+from preceptor.objectives.preferences.pairs import Pairs
 from preceptor.recipes.load import load_recipe
 from preceptor.training.trl.online_dpo import pair_advantages
 
@@ -17,8 +18,8 @@ def test_the_gradient_is_that_of_the_dpo_loss() -> None:
     reference_P2 = torch.tensor([[-3.5, -3.0], [-2.0, -2.5], [-2.0, -2.0]])
     rewards_P2 = torch.tensor([[1.0, -0.5], [0.0, 0.0], [-2.0, 3.0]])
     advantages_P2, losses_P = pair_advantages(rewards_P2, (log_probs_P2 - reference_P2).detach(), BETA)
-    columns = (*log_probs_P2.unbind(1), *reference_P2.unbind(1))
-    expected_P = dpo_losses(*columns, beta=BETA, p_chosen_B=torch.sigmoid(rewards_P2[:, 0] - rewards_P2[:, 1]))
+    labels_P = torch.sigmoid(rewards_P2[:, 0] - rewards_P2[:, 1])
+    expected_P = Dpo(BETA).losses(Pairs(log_probs_P2, labels_P, reference_P2))
     torch.testing.assert_close(losses_P, expected_P.detach())
     [gradient] = torch.autograd.grad(expected_P.mean(), log_probs_P2, retain_graph=True)
     [of_advantages] = torch.autograd.grad(-(advantages_P2 * log_probs_P2).mean(), log_probs_P2)

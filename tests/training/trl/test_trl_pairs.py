@@ -17,7 +17,9 @@ from preceptor.store.files import read_rows
 from preceptor.store.training_pairs import TrainingPair
 from preceptor.tasks.engine_config import engine_config
 from preceptor.training.dpo.encoding import PackedPair
-from preceptor.training.dpo.reference import pair_log_probs
+from preceptor.training.dpo.examples import Example, examples_of
+from preceptor.training.dpo.kto import train_kto
+from preceptor.training.dpo.reference import response_log_probs
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import train_dpo, usable_pairs
 from preceptor.training.files import RunFiles
@@ -26,7 +28,7 @@ from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 from preceptor.training.steps import Checkpointing
 from preceptor.training.trl.dpo_trainer import PairCollator, pair_rows
-from preceptor.training.trl.kto_trainer import Example, UnpairedCollator, examples_of, unpaired_rows
+from preceptor.training.trl.kto_trainer import UnpairedCollator, unpaired_rows
 from preceptor.training.trl.preferences import train_dpo_on_trl
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -74,6 +76,8 @@ def run(
     pairs = how.get("pairs", PAIRS)
     if engine.is_trl:
         train_dpo_on_trl(policy, pairs, settings, engine, tuning, **shared)
+    elif settings.kind == "kto":
+        train_kto(policy, pairs, [], settings, **shared)
     else:
         train_dpo(policy, pairs, settings, **shared)
     return policy, read_rows(root / "metrics.jsonl")
@@ -102,8 +106,10 @@ def moved(tuning: TuningSettings) -> Policy:
         (LORA, {"schedule": "cosine", "warmup_steps": 2}),
         (LORA, {"kind": "conservative", "label_smoothing": 0.1, "batch_size": 5, "gradient_accumulation_steps": 5}),
         (FULL, {"kind": "robust", "label_smoothing": 0.2, "labels": "hard"}),
+        (LORA, {"kind": "simpo", "beta": 2.0, "epochs": 1}),
+        (FULL, {"kind": "odpo", "labels": "hard", "epochs": 1}),
     ],
-    ids=["soft", "conservative in parts", "robust, full"],
+    ids=["soft", "conservative in parts", "robust, full", "simpo", "odpo, full"],
 )
 def test_dpo_takes_the_same_steps_on_both_engines(
     tmp_path: Path, tuning: TuningSettings, change: dict[str, Any]
@@ -111,7 +117,7 @@ def test_dpo_takes_the_same_steps_on_both_engines(
     settings = DpoSettings.model_validate({"batch_size": 2, "epochs": 2, "learning_rate": 3e-3, **change})
     native, told = run(tmp_path / "native", settings, EngineSettings(), tuning)
     policy, rows = run(tmp_path / "trl", settings, TRL, tuning)
-    assert len(rows) == len(told) == (4 if settings.batch_size == 5 else 6)
+    assert len(rows) == len(told) == (4 if settings.batch_size == 5 else 3 * settings.epochs)
     for row, expected in zip(rows, told, strict=True):
         if expected["accuracy"] is None:  # a batch of one tie
             assert (row.pop("accuracy"), expected.pop("accuracy")) == (None, None)
@@ -123,6 +129,17 @@ def test_dpo_takes_the_same_steps_on_both_engines(
         for name in ("trl", "native")
     )
     assert kept == expected_files
+
+
+def test_kto_takes_the_same_steps_on_both_engines(tmp_path: Path) -> None:
+    """In the last batch of an epoch are the responses of one pair only, which are then compared with each other."""
+    settings = DpoSettings(kind="kto", labels="hard", batch_size=2, epochs=2, learning_rate=3e-3, desirable_weight=1.5)
+    native, told = run(tmp_path / "native", settings, EngineSettings(), pairs=ALIKE)
+    policy, rows = run(tmp_path / "trl", settings, TRL, pairs=ALIKE)
+    assert len(rows) == len(told) == 6
+    for row, expected in zip(rows, told, strict=True):
+        assert row == pytest.approx(expected, abs=1e-4, rel=1e-4)
+    torch.testing.assert_close(flat(policy), flat(native), atol=1e-3, rtol=0.0)
 
 
 def test_a_run_can_be_killed_and_stopped(tmp_path: Path) -> None:
@@ -227,7 +244,7 @@ def test_the_kto_loss_by_hand(tmp_path: Path, tuning: TuningSettings) -> None:
         for row in rows
     ]
     with torch.no_grad():
-        ratio_B2 = pair_log_probs(policy.log_probs(groups) - policy.reference_log_probs(groups), groups)
+        ratio_B2 = response_log_probs(policy.log_probs(groups) - policy.reference_log_probs(groups), groups)
     baseline = ratio_B2[:, 1].mean().clamp(min=0.0)
     sign_B = torch.tensor([1.0 if row["label"] else -1.0 for row in rows])
     expected = float((1 - torch.sigmoid(0.3 * sign_B * (ratio_B2[:, 0] - baseline))).mean())

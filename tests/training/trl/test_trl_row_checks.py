@@ -28,6 +28,9 @@ def refused(recipe: str, *overrides: str) -> str:
         ("dpo", [HARD, "engine.loss_type=exo_pair", "engine.trl.label_smoothing=0.001"]),
         ("dpo", [HARD, "engine.loss_type=sigmoid", "engine.trl.ld_alpha=0.5"]),
         ("dpo", ["engine.quantisation=none", "engine.trl.dataloader_num_workers=1"]),
+        ("dpo", ["dpo.kind=ipo"]),
+        ("dpo", ["dpo.kind=simpo", "dpo.beta=2"]),
+        ("dpo", [HARD, "dpo.kind=kto", "dpo.undesirable_weight=1.2"]),
         ("sft", ["engine.loss_type=dft"]),
         ("best_of_n", ["engine.trl.dataloader_num_workers=1"]),
     ],
@@ -51,6 +54,10 @@ def test_what_runs(recipe: str, overrides: list[str]) -> None:
         ("dpo", ["engine.trl.num_train_epochs=5"], "dpo.epochs"),
         ("dpo", ["engine.trl.desirable_weight=1.2"], "no such setting"),
         ("dpo", ["engine.importance_sampling=sequence"], "grpo"),
+        ("dpo", ["dpo.kind=kto"], "dpo.labels"),
+        ("dpo", [HARD, "dpo.kind=kto", "engine.loss_type=kto"], "dpo.kind"),
+        ("dpo", [HARD, "dpo.kind=kto", "engine.trl.desirable_weight=1.2"], "dpo.desirable_weight"),
+        ("dpo", ["dpo.kind=simpo", "dpo.beta=2", "engine.trl.ld_alpha=0.5"], "engine.loss_type"),
         ("sft", ["engine.loss_type=kto"], "SFT"),
         ("sft", ["engine.trl.packing=true"], "native"),
         ("sft", ["engine.trl.save_steps=5"], "sft.checkpoint_every"),
@@ -66,6 +73,8 @@ def test_weights_of_sources_are_not_for_trls_losses() -> None:
     load_recipe("dpo", [TRL, *both]).check()
     assert "preferences.ai_weight" in refused("dpo", *both, "engine.loss_type=ipo")
     load_recipe("dpo", [TRL, *both, "engine.loss_type=ipo", "preferences.ai=false"]).check()
+    load_recipe("dpo", [TRL, *both, "dpo.kind=ipo"]).check()
+    assert "preferences.ai_weight" in refused("dpo", *both, "dpo.kind=kto")
 
 
 def test_the_losses_are_those_of_the_installed_trl() -> None:

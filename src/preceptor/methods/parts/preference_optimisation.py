@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
+from preceptor.store.rated_responses import RatedResponse
 from preceptor.store.training_pairs import TrainingPair
+from preceptor.training.dpo.kto import train_kto
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import train_dpo
 from preceptor.training.policy import Policy
@@ -19,10 +21,12 @@ def train_by_dpo(
     session: Session,
     policy: Policy,
     pairs: Sequence[TrainingPair],
+    unpaired: Sequence[RatedResponse],
     settings: DpoSettings,
     at_checkpoint: Callable[[int], bool],
 ) -> int:
-    """Trains a policy on pairs, resuming where an earlier process stopped. Every process calls it.
+    """Trains a policy on pairs, and by KTO on responses by themselves, resuming where an earlier process stopped. Every
+    process calls it.
 
     Args:
         at_checkpoint: called in the main process at every checkpoint; returns False to stop early.
@@ -35,28 +39,17 @@ def train_by_dpo(
         def on_step(step: int, total: int, facts: "DataclassInstance") -> None:
             track(step, total, asdict(facts))
 
+        around: Any = {
+            "checkpoints": session.checkpoints(at_checkpoint),
+            "seed": recipe.seed,
+            "processes": session.processes,
+            "on_step": on_step,
+            "on_note": session.progress.note,
+        }
         if recipe.engine.is_trl:
             from preceptor.training.trl.preferences import train_dpo_on_trl  # loads TRL
 
-            return train_dpo_on_trl(
-                policy,
-                pairs,
-                settings,
-                recipe.engine,
-                recipe.tuning,
-                checkpoints=session.checkpoints(at_checkpoint),
-                seed=recipe.seed,
-                processes=session.processes,
-                on_step=on_step,
-                on_note=session.progress.note,
-            )
-        return train_dpo(
-            policy,
-            pairs,
-            settings,
-            checkpoints=session.checkpoints(at_checkpoint),
-            seed=recipe.seed,
-            processes=session.processes,
-            on_step=on_step,
-            on_note=session.progress.note,
-        )
+            return train_dpo_on_trl(policy, pairs, settings, recipe.engine, recipe.tuning, rated=unpaired, **around)
+        if settings.kind == "kto":
+            return train_kto(policy, pairs, unpaired, settings, **around)
+        return train_dpo(policy, pairs, settings, **around)

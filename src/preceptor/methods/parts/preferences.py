@@ -28,8 +28,8 @@ def gather_preferences(
         judge: needed for AI preferences.
         policy: the model whose responses the judge compares, as a model string.
 
-    Raises: UsageError when there are none; PreceptorError when too many judgements fail; CheckpointError when labels of
-        an earlier process were altered.
+    Raises: UsageError when there are none, nor unpaired responses; PreceptorError when too many judgements fail;
+        CheckpointError when labels of an earlier process were altered.
     """
     left_out = Counter[str]()
     sets: list[list[TrainingPair]] = []
@@ -44,6 +44,8 @@ def gather_preferences(
     for path in session.inputs.human:
         sets.append(_kept(path, settings.human_weight, "human", prompts, left_out))
     gathered = combine(sets)
+    if not gathered and settings.unpaired:
+        return []
     if not gathered:
         reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in left_out.most_common(3))
         raise UsageError(f"there is no preference to learn: {reasons or 'the data holds none'}")

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from preceptor.backends.transformers.rendering import TemplateRefusalError
 from preceptor.backends.transformers.trajectories import EncodedTrajectory
+from preceptor.core.types import Prompt, Response
 from preceptor.store.training_pairs import TrainingPair
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
@@ -22,6 +22,8 @@ class PackedPair:
     """The prompt; the chosen response, then the rejected one. Of trajectories, what the policy wrote is learned."""
     p_chosen: float
     weight: float
+    difference: float | None = None
+    """By how much the chosen response is better, for losses with an offset."""
 
 
 def pack_pairs(
@@ -44,38 +46,33 @@ def pack_pairs(
 
 def _pack(policy: Policy, pair: TrainingPair, max_length: int) -> PackedPair | str:
     """The encoded pair, or the reason why there is none."""
-    if unfit := _unfit(pair):
-        return unfit
-    try:
-        prompt = policy.encode(pair.prompt)
-    except TemplateRefusalError:
-        return "the policy's chat template refuses the prompt"
-    responses = _responses(policy, pair)
-    if isinstance(responses, str):
-        return responses
-    chosen, rejected = responses
+    encoded = encode_responses(policy, pair.prompt, (pair.chosen, pair.rejected), max_length)
+    if isinstance(encoded, str):
+        return encoded
+    prompt, (chosen, rejected) = encoded
     if chosen == rejected:
         return "both responses have the same tokens"
-    if len(prompt) + max(len(chosen.ids), len(rejected.ids)) > max_length:
-        return f"longer than {max_length} tokens"
     learned = (chosen.learned, rejected.learned)
     group = TokenGroup(prompt, (chosen.ids, rejected.ids), None if all(map(all, learned)) else learned)
-    return PackedPair(pair.id, group, pair.p_chosen, pair.weight)
+    return PackedPair(pair.id, group, pair.p_chosen, pair.weight, pair.difference)
 
 
-def _responses(policy: Policy, pair: TrainingPair) -> tuple[EncodedTrajectory, EncodedTrajectory] | str:
-    """The chosen and the rejected response, or the reason why there are none."""
+def encode_responses(
+    policy: Policy, prompt: Prompt, responses: Sequence[Response], max_length: int
+) -> tuple[tuple[int, ...], list[EncodedTrajectory]] | str:
+    """A prompt and responses to it as tokens, or the reason why there are none."""
+    if not all(response.acts for response in responses):
+        return "a response is empty"
     try:
-        encode = partial(policy.format.encode_response, pair.prompt)
-        return encode(pair.chosen), encode(pair.rejected)
+        asked = policy.encode(prompt)
+    except TemplateRefusalError:
+        return "the policy's chat template refuses the prompt"
+    try:
+        encoded = [policy.format.encode_response(prompt, response) for response in responses]
     except TemplateRefusalError:
         return "the policy's chat template refuses a response"
     except UnfitThoughtError as error:
         return str(error)
-
-
-def _unfit(pair: TrainingPair) -> str | None:
-    """The reason why nothing can be learned from a pair, if its texts show one."""
-    if not pair.chosen.acts or not pair.rejected.acts:
-        return "a response is empty"
-    return None
+    if len(asked) + max(len(response.ids) for response in encoded) > max_length:
+        return f"longer than {max_length} tokens"
+    return asked, encoded

@@ -1,4 +1,4 @@
-"""The reference's log-probabilities of all pairs, computed once before training and kept in the run."""
+"""The reference's log-probabilities of all responses, computed once before training and kept in the run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,38 +10,37 @@ from torch import Tensor
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.store.files import check_folder, read_json, write_folder, write_json
-from preceptor.training.dpo.encoding import PackedPair
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 
 _AT_ONCE = 64
-"""Pairs whose token log-probabilities are held at the same time."""
+"""Groups whose token log-probabilities are held at the same time."""
 
 
-def pair_log_probs(log_probs_N: Tensor, groups: Sequence[TokenGroup]) -> Tensor:
-    """Sums the log-probabilities of learned tokens by response: B × 2, chosen and rejected of each pair."""
+def response_log_probs(log_probs_N: Tensor, groups: Sequence[TokenGroup]) -> Tensor:
+    """Sums the log-probabilities of learned tokens by response: M × R for M groups of R responses."""
     lengths = [length for group in groups for length in group.lengths]
-    return torch.stack([part.sum() for part in log_probs_N.split(lengths)]).view(-1, 2)
+    return torch.stack([part.sum() for part in log_probs_N.split(lengths)]).view(len(groups), -1)
 
 
-def reference_log_probs(policy: Policy, pairs: Sequence[PackedPair], folder: Path, processes: Processes) -> Tensor:
-    """Log-probability of both responses of each of M pairs under the reference, M × 2, fp32, on the CPU.
+def reference_log_probs(policy: Policy, groups: Sequence[TokenGroup], folder: Path, processes: Processes) -> Tensor:
+    """Log-probability of each response of M groups of R under the reference, M × R, fp32, on the CPU.
 
     If the folder already has them, they are verified and reused. Each process computes a part.
 
-    Raises: UsageError when those in the folder are of other pairs or another model, CheckpointError when they are
+    Raises: UsageError when those in the folder are of other texts or another model, CheckpointError when they are
         truncated or altered.
     """
     about = {
         "model": policy.base.identity,
-        "pairs": len(pairs),
-        "pairs_hash": content_hash([_hashed(pair.tokens) for pair in pairs]),
+        "pairs": len(groups),
+        "pairs_hash": content_hash([_hashed(group) for group in groups]),
     }
     kept = processes.on_main(lambda: _read(folder, about))
     if kept is not None:
         return kept
-    computed = torch.tensor(processes.gather(_compute(policy, processes.part(pairs))), dtype=torch.float32)
+    computed = torch.tensor(processes.gather(_compute(policy, processes.part(groups))), dtype=torch.float32)
 
     def fill(partial: Path) -> None:
         save_file({"log_probs": computed}, partial / "log_probs.safetensors")
@@ -70,10 +69,10 @@ def _read(folder: Path, about: Mapping[str, object]) -> Tensor | None:
     return load_file(folder / "log_probs.safetensors")["log_probs"]
 
 
-def _compute(policy: Policy, pairs: Sequence[PackedPair]) -> list[list[float]]:
-    """Two numbers for each pair."""
+def _compute(policy: Policy, groups: Sequence[TokenGroup]) -> list[list[float]]:
+    """R numbers for each group."""
     log_probs: list[list[float]] = []
-    for start in range(0, len(pairs), _AT_ONCE):
-        groups = [pair.tokens for pair in pairs[start : start + _AT_ONCE]]
-        log_probs += pair_log_probs(policy.reference_log_probs(groups), groups).tolist()
+    for start in range(0, len(groups), _AT_ONCE):
+        part = groups[start : start + _AT_ONCE]
+        log_probs += response_log_probs(policy.reference_log_probs(part), part).tolist()
     return log_probs

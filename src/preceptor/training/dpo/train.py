@@ -1,7 +1,7 @@
-"""Direct preference optimisation: trains a policy on pairs with probabilities."""
+"""Direct preference optimisation and its relatives: trains a policy on pairs with probabilities."""
 
+import dataclasses
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,23 +9,21 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from preceptor.backends.transformers.attention import tokens_at_once
 from preceptor.backends.transformers.trajectories import rewritten, rewritten_note
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
-from preceptor.core.types import JsonObject
-from preceptor.objectives.dpo import dpo_losses, implicit_rewards
+from preceptor.objectives.preferences.kinds import KINDS
+from preceptor.objectives.preferences.pairs import PairLoss, Pairs, margins
 from preceptor.store.training_pairs import TrainingPair, hard
 from preceptor.training.dpo.encoding import PackedPair, pack_pairs
-from preceptor.training.dpo.reference import pair_log_probs, reference_log_probs
+from preceptor.training.dpo.losses import pair_loss
+from preceptor.training.dpo.reference import reference_log_probs, response_log_probs
 from preceptor.training.dpo.settings import DpoSettings
-from preceptor.training.gradients import accumulate, parts_to_learn
-from preceptor.training.memory import memory_for
-from preceptor.training.optimizer import Optimizer
-from preceptor.training.policy import FOR_LESS_MEMORY, Policy
+from preceptor.training.dpo.updating import relative_weights, take_updates
+from preceptor.training.packed import TokenGroup
+from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
-from preceptor.training.state import TorchState
-from preceptor.training.steps import Checkpointing, take_steps
+from preceptor.training.steps import Checkpointing
 
 ROUNDING = 1e-6
 """A margin below this is 0: before the first step the policy is the reference."""
@@ -40,7 +38,8 @@ class DpoFacts:
     accuracy: float | None
     """Share of pairs whose implicit rewards agree with the label, without ties; None if all labels are ties."""
     margin: float
-    """Mean implicit reward of the chosen response minus that of the rejected one."""
+    """Mean implicit reward of the chosen response minus that of the rejected one; what the reward is depends on the
+    loss."""
     chosen_log_prob: float
     """Mean log-probability of the chosen responses, in nats."""
     rejected_log_prob: float
@@ -71,10 +70,10 @@ def train_dpo(
     on_step: Callable[[int, int, DpoFacts], None],
     on_note: Callable[[str], None],
 ) -> int:
-    """Trains the policy, continuing from the state on disk, as `take_steps` does.
+    """Trains the policy by a loss of pairs, continuing from the state on disk, as `take_steps` does.
 
     Args:
-        checkpoints: the reference's log-probabilities are kept in the folder of their files.
+        checkpoints: the reference's log-probabilities, if the loss needs them, are kept in the folder of their files.
         on_step: called in the main process after each finished step with its number, the total, and the facts.
         on_note: called in the main process with how many pairs were left out and why.
 
@@ -82,107 +81,84 @@ def train_dpo(
     Raises: UsageError when no pair is usable; PreceptorError when training diverges or memory does not suffice.
     """
     encoded = usable_pairs(policy, pairs, settings, on_note if processes.is_main else lambda _: None)
-    steps = settings.epochs * math.ceil(len(encoded) / settings.batch_size)
     processes.on_main(checkpoints.files.prepare)
-    reference_M2 = reference_log_probs(policy, encoded, checkpoints.files.root / "reference", processes)
-    updater = DpoUpdater(policy, encoded, reference_M2, settings, steps, processes)
-
-    def take(step: int) -> tuple[DpoFacts, dict[str, float]]:
-        start = time.perf_counter()
-        facts = updater.update(batch_of_step([pair.id for pair in encoded], step, settings.batch_size, seed))
-        return facts, {"update": time.perf_counter() - start}
-
-    return take_steps(
-        policy,
-        updater,
-        steps,
-        take,
-        checkpoints=checkpoints,
-        processes=processes,
-        on_step=lambda step, facts: on_step(step, steps, facts),
-    )
+    reference_M2 = None
+    if KINDS[settings.kind].reference:
+        groups = [pair.tokens for pair in encoded]
+        reference_M2 = reference_log_probs(policy, groups, checkpoints.files.root / "reference", processes)
+    lessons = PairLessons(policy, encoded, reference_M2, settings, seed)
+    return take_updates(policy, lessons, settings, checkpoints=checkpoints, processes=processes, on_step=on_step)
 
 
-class DpoUpdater:
-    """A policy with its optimiser and M pairs.
+class PairLessons:
+    """M pairs and their loss.
 
     Args:
-        reference_M2: log-probabilities of chosen and rejected under the reference.
-        steps: number of steps of the whole training, for the schedule.
+        reference_M2: log-probabilities of chosen and rejected under the reference; None if the loss needs none.
     """
 
     def __init__(
         self,
         policy: Policy,
         pairs: Sequence[PackedPair],
-        reference_M2: Tensor,
+        reference_M2: Tensor | None,
         settings: DpoSettings,
-        steps: int,
-        processes: Processes,
+        seed: int,
     ) -> None:
         self._policy = policy
         self._pairs = pairs
-        self._reference_M2 = reference_M2.to(policy.base.model.device)
+        self._ids = [pair.id for pair in pairs]
+        self._device: torch.device = policy.base.model.device
+        self._reference_M2 = None if reference_M2 is None else reference_M2.to(self._device)
+        self._weights_M = relative_weights([pair.weight for pair in pairs], self._device)
+        self._loss = pair_loss(settings)
         self._settings = settings
-        self._processes = processes
-        # The mean weight over the dataset is 1, so that the scale of weights does not change the learning rate.
-        self._mean_weight = sum(pair.weight for pair in pairs) / len(pairs)
-        self._optimizer = Optimizer(policy.trainable, settings, steps, processes)
+        self._seed = seed
 
-    def update(self, batch: Sequence[int]) -> DpoFacts:
-        """Learns from a batch of pairs, given by their indices.
+    @property
+    def steps(self) -> int:
+        """Updates of the whole training."""
+        return self._settings.epochs * math.ceil(len(self._pairs) / self._settings.batch_size)
 
-        Raises: PreceptorError when the loss or the gradient is not finite.
-        """
-        mine = self._processes.part(batch)
-        model = self._policy.base.model
-        sizes = [self._policy.size(self._pairs[i].tokens) for i in mine]
-        count = self._settings.gradient_accumulation_steps
-        parts = parts_to_learn(sizes, tokens_at_once(model), model.device, count)
-        with memory_for("a backward pass", FOR_LESS_MEMORY):
-            seen = accumulate(
-                lambda part: self._loss(mine[part.start : part.stop], len(batch)),
-                parts,
-                self._policy.trainable,
-                one_by_one=self._policy.recomputes,
-            )
-        everyone = self._processes.gather([pair for part in seen for pair in part])
-        loss = sum(pair.loss for pair in everyone) / len(batch)
-        stepped = self._optimizer.step(loss, f"step {self._policy.step + 1}")
-        return dpo_facts(everyone, stepped.grad_norm, stepped.learning_rate)
+    def batch(self, step: int) -> list[int]:
+        """The pairs of a step; steps count from 1."""
+        return batch_of_step(self._ids, step, self._settings.batch_size, self._seed)
 
-    def state(self) -> TorchState:
-        """What the next step needs besides the policy's weights."""
-        return self._optimizer.state()
+    def begin(self, batch: Sequence[int]) -> None:
+        """Nothing: the loss of a pair does not depend on others."""
 
-    def extra(self) -> JsonObject:
-        """Returns nothing; `state` holds everything."""
-        return {}
+    def tokens(self, place: int) -> TokenGroup:
+        """The pair as the policy reads it."""
+        return self._pairs[place].tokens
 
-    def load(self, state: TorchState, extra: JsonObject) -> None:
-        """Restores what `state` returned."""
-        self._optimizer.load_state(state)
-
-    def _loss(self, places: Sequence[int], batch_size: int) -> tuple[Tensor, list[SeenPair]]:
-        """The part of the batch's loss that these pairs contribute."""
-        settings, device = self._settings, self._reference_M2.device
+    def losses(self, places: Sequence[int]) -> tuple[Tensor, list[SeenPair]]:
+        """The weighted loss of each of these pairs, and what its facts need."""
         groups = [self._pairs[i].tokens for i in places]
-        p_B = torch.tensor([self._pairs[i].p_chosen for i in places], device=device)
-        weights_B = torch.tensor([self._pairs[i].weight / self._mean_weight for i in places], device=device)
-        reference_B2 = self._reference_M2[torch.tensor(places, device=device)]
-        policy_B2 = pair_log_probs(self._policy.log_probs(groups), groups)
-        losses_B = weights_B * dpo_losses(
-            *policy_B2.unbind(dim=1),
-            *reference_B2.unbind(dim=1),
-            beta=settings.beta,
-            p_chosen_B=p_B,
-            kind=settings.kind,
-            label_smoothing=settings.label_smoothing,
+        differences = [pair.difference for pair in (self._pairs[i] for i in places) if pair.difference is not None]
+        places_B = torch.tensor(places, device=self._device)
+        pairs = Pairs(
+            policy_B2=response_log_probs(self._policy.log_probs(groups), groups),
+            p_chosen_B=torch.tensor([self._pairs[i].p_chosen for i in places], device=self._device),
+            reference_B2=None if self._reference_M2 is None else self._reference_M2[places_B],
+            lengths_B2=torch.tensor([group.lengths for group in groups], dtype=torch.float32, device=self._device),
+            differences_B=torch.tensor(differences, device=self._device) if differences else None,
         )
-        policy_B2 = policy_B2.detach()
-        chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], settings.beta) for i in (0, 1))
-        columns = (losses_B.detach(), chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B)
-        return losses_B.sum() / batch_size, [SeenPair(*row) for row in torch.stack(columns, dim=1).tolist()]
+        losses_B, columns_B5 = weighted_losses(self._loss, pairs, self._weights_M[places_B])
+        return losses_B, [SeenPair(*row) for row in columns_B5.tolist()]
+
+    def facts(self, seen: Sequence[SeenPair], grad_norm: float, learning_rate: float) -> DpoFacts:
+        """The facts of an update on these pairs."""
+        return dpo_facts(seen, grad_norm, learning_rate)
+
+
+def weighted_losses(loss: PairLoss, pairs: Pairs, weights_B: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss of each of B pairs times its weight; and the fields of `SeenPair`, B × 5, without a gradient."""
+    losses_B = weights_B * loss.losses(pairs)
+    with torch.no_grad():
+        margins_B = margins(loss.rewards(pairs))
+    policy_B2 = pairs.policy_B2.detach()
+    columns = (losses_B.detach(), margins_B, policy_B2[:, 0], policy_B2[:, 1], pairs.p_chosen_B)
+    return losses_B, torch.stack(columns, dim=1)
 
 
 def dpo_facts(seen: Sequence[SeenPair], grad_norm: float, learning_rate: float, rounding: float = ROUNDING) -> DpoFacts:
@@ -231,11 +207,14 @@ def usable_pairs(
 
     Raises: UsageError when there is none.
     """
-    labelled = list(pairs) if settings.labels == "soft" else hard(pairs)
+    compared = _with_differences(pairs, settings)
+    labelled = compared if settings.labels == "soft" else hard(compared)
     longest = min(settings.max_length, policy.base.context_window)
     encoded, reasons = pack_pairs(policy, labelled, longest)
-    if len(labelled) < len(pairs):
-        reasons = {"a tie has no hard label": len(pairs) - len(labelled), **reasons}
+    if len(labelled) < len(compared):
+        reasons = {"a tie has no hard label": len(compared) - len(labelled), **reasons}
+    if len(compared) < len(pairs):
+        reasons = {"its row does not have the scores of both responses": len(pairs) - len(compared), **reasons}
     notes = [f"{count} of {len(pairs)} pairs left out: {why}" for why, count in reasons.items()]
     for note in [*notes, *_about_trajectories(policy, encoded)]:
         on_note(note)
@@ -247,6 +226,15 @@ def usable_pairs(
             "is preferred"
         )
     return encoded
+
+
+def _with_differences(pairs: Sequence[TrainingPair], settings: DpoSettings) -> list[TrainingPair]:
+    """The pairs with what the loss takes for the difference between their responses; without those that lack it."""
+    if settings.kind != "odpo":
+        return [pair if pair.difference is None else dataclasses.replace(pair, difference=None) for pair in pairs]
+    if settings.offset_from == "scores":
+        return [pair for pair in pairs if pair.difference is not None]
+    return [dataclasses.replace(pair, difference=2.0 * pair.p_chosen - 1.0) for pair in pairs]
 
 
 def _about_trajectories(policy: Policy, pairs: Sequence[PackedPair]) -> list[str]:

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from preceptor.objectives.dpo import dpo_losses
+from preceptor.objectives.preferences.dpo import Dpo
+from preceptor.objectives.preferences.pairs import Pairs
 from preceptor.training.rl.batch import Batch, Part, Targets
 from preceptor.training.rl.settings import RLSettings
 
@@ -27,9 +28,7 @@ class OnlineDpo:
         """The loss of each pair, assigned to both of its responses, so their mean is the mean over pairs."""
         now_P2, reference_P2 = (part.sums(x).view(-1, 2) for x in (part.log_probs_N, part.reference_log_probs_N))
         p_first_P = part.first_tokens(part.advantages_N).view(-1, 2)[:, 0] + 0.5
-        losses_P = dpo_losses(
-            now_P2[:, 0], now_P2[:, 1], reference_P2[:, 0], reference_P2[:, 1], beta=self._beta, p_chosen_B=p_first_P
-        )
+        losses_P = Dpo(self._beta).losses(Pairs(now_P2, p_first_P, reference_P2))
         return torch.where(part.valid_PG.all(dim=1), losses_P, 0.0).repeat_interleave(2)
 
     def state(self) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """TRL's DPOTrainer on preceptor's own tokens, with labels that may be soft and pairs that may be weighted.
 
-TRL's losses know which response was chosen and nothing more. `PairTrainer` takes the loss from `objectives/dpo.py`
+TRL's losses know which response was chosen and nothing more. `PairTrainer` takes the loss from `objectives/preferences`
 where the recipe names no loss of TRL's; everything else, from the forward pass to sharding, is TRL's.
 """
 
@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
-from preceptor.objectives.dpo import dpo_losses, implicit_rewards
+from preceptor.objectives.preferences.kinds import KINDS
+from preceptor.objectives.preferences.pairs import Pairs
 from preceptor.training.dpo.encoding import PackedPair
+from preceptor.training.dpo.losses import pair_loss
 from preceptor.training.dpo.settings import DpoSettings
-from preceptor.training.dpo.train import SeenPair, dpo_facts
-from preceptor.training.packed import TokenGroup
+from preceptor.training.dpo.train import SeenPair, dpo_facts, weighted_losses
 from preceptor.training.trl.own_rows import OwnRows
 
 ROUNDING = 1e-4
 """Nats: policy and reference are computed by different layers, which round differently."""
-LABEL_COLUMNS = ("p_chosen", "weight")
+LABEL_COLUMNS = ("p_chosen", "weight", "difference")
 """Columns that TRL's own datasets of pairs do not have."""
 NATIVE_NAMES = {
     "rewards/accuracies": "accuracy",
@@ -40,18 +41,14 @@ def pair_rows(pairs: Sequence[PackedPair]) -> list[dict[str, Any]]:
             "prompt_ids": list(pair.tokens.prompt),
             "chosen_ids": list(pair.tokens.responses[0]),
             "rejected_ids": list(pair.tokens.responses[1]),
-            "chosen_learned": learned_of(pair.tokens, 0),
-            "rejected_learned": learned_of(pair.tokens, 1),
+            "chosen_learned": list(pair.tokens.masks[0]),
+            "rejected_learned": list(pair.tokens.masks[1]),
             "p_chosen": pair.p_chosen,
             "weight": pair.weight / mean_weight,
+            "difference": pair.difference or 0.0,  # every pair has one, or the loss reads none
         }
         for pair in pairs
     ]
-
-
-def learned_of(tokens: TokenGroup, response: int) -> list[bool]:
-    """Which tokens of a response are learned: all, unless others wrote some of them."""
-    return [True] * len(tokens.responses[response]) if tokens.learned is None else list(tokens.learned[response])
 
 
 def learn_only(mask_NT: Tensor, examples: Sequence[Mapping[str, Any]], learned: str) -> None:
@@ -97,26 +94,26 @@ class PairTrainer(OwnRows, DPOTrainer):  # pyright: ignore[reportIncompatibleMet
         self._signature_columns = ["prompt_ids", *sides, *LABEL_COLUMNS]
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        p_B, weights_B = (inputs.pop(name) for name in LABEL_COLUMNS)
+        p_B, weights_B, differences_B = (inputs.pop(name) for name in LABEL_COLUMNS)
         if self._own is None:
             everyone: Any = self.accelerator.gather_for_metrics(p_B)  # without what fills the last batch of an epoch
             self._pairs += len(everyone)
             return super()._compute_loss(model, inputs, return_outputs)  # pyright: ignore
-        reference: Any = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
-        policy_B2, reference_B2 = _log_probs(model, inputs), torch.stack(reference, dim=1)
-        losses_B = weights_B * dpo_losses(
-            *policy_B2.unbind(dim=1),
-            *reference_B2.unbind(dim=1),
-            beta=self._own.beta,
+        pairs = Pairs(
+            policy_B2=_log_probs(model, inputs),
             p_chosen_B=p_B,
-            kind=self._own.kind,
-            label_smoothing=self._own.label_smoothing,
+            reference_B2=self._reference(inputs) if KINDS[self._own.kind].reference else None,
+            lengths_B2=torch.stack(inputs["completion_mask"].sum(dim=1).float().chunk(2), dim=1),
+            differences_B=differences_B,
         )
-        policy_B2 = policy_B2.detach()
-        chosen_B, rejected_B = (implicit_rewards(policy_B2[:, i], reference_B2[:, i], self._own.beta) for i in (0, 1))
-        columns = (losses_B.detach(), chosen_B - rejected_B, policy_B2[:, 0], policy_B2[:, 1], p_B, weights_B)
-        self._keep(torch.stack(columns, dim=1))
+        losses_B, columns_B5 = weighted_losses(pair_loss(self._own), pairs, weights_B)
+        self._keep(torch.cat([columns_B5, weights_B[:, None]], dim=1))
         return losses_B.mean() * self.plan.scale(self.state.global_step)
+
+    def _reference(self, inputs: dict[str, Any]) -> Tensor:
+        """Log-probabilities of whole responses under the reference, B × 2."""
+        columns: Any = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
+        return torch.stack(columns, dim=1)
 
     def _keep(self, columns_B6: Tensor) -> None:
         """Remembers the pairs of all processes until their update is logged."""

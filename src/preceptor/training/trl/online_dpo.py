@@ -8,7 +8,8 @@ of the loss of a pair, whose margin is h and whose label is p, is β (σ(h) - p)
 import torch
 from torch import Tensor
 
-from preceptor.objectives.dpo import dpo_losses
+from preceptor.objectives.preferences.dpo import Dpo
+from preceptor.objectives.preferences.pairs import Pairs
 
 
 def pair_advantages(rewards_P2: Tensor, log_ratios_P2: Tensor, beta: float) -> tuple[Tensor, Tensor]:
@@ -26,8 +27,7 @@ def pair_advantages(rewards_P2: Tensor, log_ratios_P2: Tensor, beta: float) -> t
     usable_P = ~rewards_P2.isnan().any(dim=1)
     p_first_P = torch.where(usable_P, torch.sigmoid(rewards_P2[:, 0] - rewards_P2[:, 1]), 0.5)
     first_P, second_P = log_ratios_P2.unbind(dim=1)
-    none_P = torch.zeros_like(first_P)
-    losses_P = dpo_losses(first_P, second_P, none_P, none_P, beta, p_first_P)
+    losses_P = Dpo(beta).losses(Pairs(log_ratios_P2, p_first_P, torch.zeros_like(log_ratios_P2)))
     advantages_P = 2.0 * beta * (p_first_P - torch.sigmoid(beta * (first_P - second_P)))
     advantages_P, losses_P = (torch.where(usable_P, values_P, 0.0) for values_P in (advantages_P, losses_P))
     return torch.stack((advantages_P, -advantages_P), dim=1), losses_P

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from preceptor.core.errors import UsageError, nearest
+from preceptor.objectives.preferences.kinds import KINDS
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.trl.checks import NO_SETTING, owned_by
 from preceptor.training.trl.fields import check_fields
@@ -119,9 +120,14 @@ def check_dpo(engine: EngineSettings, dpo: DpoSettings, weights: Sequence[float]
 
     Raises: UsageError that names the setting, and what to set instead.
     """
-    check_samples_nothing(engine, "DPO")
+    check_samples_nothing(engine, KINDS[dpo.kind].title)
     _check_loss(engine, (*DPO_LOSSES, *KTO_LOSSES), "DPO")
-    owned, loss = _owned("dpo") | {"beta": "set dpo.beta"}, engine.loss_type
+    if engine.loss_type is not None and dpo.kind != "sigmoid":
+        raise UsageError(
+            f'engine.loss_type = "{engine.loss_type}" takes the place of dpo.kind, which says "{dpo.kind}": leave one '
+            "of them out"
+        )
+    owned, loss = _owned("dpo") | {"beta": "set dpo.beta"}, preference_loss_on_trl(engine, dpo)
     if loss is None:
         owned |= dict.fromkeys(_ONLY_OF_LOSSES, "it belongs to TRL's own losses: name one in engine.loss_type")
         check_fields("dpo", engine.trl, owned | {"label_smoothing": "set dpo.kind and dpo.label_smoothing"})
@@ -129,24 +135,31 @@ def check_dpo(engine: EngineSettings, dpo: DpoSettings, weights: Sequence[float]
     _check_hard(loss, dpo, weights)
     if loss == "exo_pair" and not engine.trl.get("label_smoothing"):
         raise UsageError('engine.loss_type = "exo_pair" needs engine.trl.label_smoothing above 0, such as 0.001')
+    if dpo.kind == "kto":
+        owned |= {name: f"set dpo.{name}" for name in KINDS["kto"].settings}
     check_fields("kto" if loss in KTO_LOSSES else "dpo", engine.trl, owned)
+
+
+def preference_loss_on_trl(engine: EngineSettings, dpo: DpoSettings) -> str | None:
+    """The loss of TRL's that learns the preferences: the one that is named, or its KTO for `kto`; None where TRL's
+    trainer takes the loss from preceptor.
+    """
+    return "kto" if dpo.kind == "kto" else engine.loss_type
 
 
 def _check_hard(loss: str, dpo: DpoSettings, weights: Sequence[float]) -> None:
     """TRL's losses take no probabilities and no weights."""
+    said = 'dpo.kind = "kto" on TRL' if dpo.kind == "kto" else f'engine.loss_type = "{loss}"'
+    otherwise = "run on the native engine" if dpo.kind == "kto" else "leave out engine.loss_type"
     if dpo.labels == "soft":
         raise UsageError(
-            f'engine.loss_type = "{loss}": TRL\'s losses know which response is better, and not how probably; set '
-            'dpo.labels = "hard", or leave out engine.loss_type for the loss that learns probabilities'
-        )
-    if dpo.kind != "sigmoid":
-        raise UsageError(
-            f'engine.loss_type = "{loss}" takes the place of dpo.kind, which says "{dpo.kind}": leave one of them out'
+            f"{said}: TRL's losses know which response is better, and not how probably; set "
+            f'dpo.labels = "hard", or {otherwise} for the loss that learns probabilities'
         )
     if len(set(weights)) > 1:
         raise UsageError(
-            f'engine.loss_type = "{loss}": TRL\'s losses know no weights; set preferences.ai_weight and '
-            "preferences.human_weight to the same number, or leave out engine.loss_type"
+            f"{said}: TRL's losses know no weights; set preferences.ai_weight and preferences.human_weight to the same "
+            f"number, or {otherwise}"
         )
 
 
