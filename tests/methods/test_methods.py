@@ -1,6 +1,7 @@
 """Every method from end to end: the tiny random model, scripted judges, a run of seconds."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -235,6 +236,18 @@ def test_direct_rlaif_by_strengths_within_the_group(run: Runner, design: str) ->
     settings: Any = summary.recipe["judge"]
     assert settings["design"] == design
     assert {"swiss": "Swiss tournament", "listwise": "at once"}[design] in report(directory)
+
+
+def test_a_run_says_which_loss_it_had_and_how_far_its_sampler_was(run: Runner) -> None:
+    loss = ["rl.algorithm=grpo", "rl.loss=dapo", "rl.minibatches=2", "rl.clip_range_high=0.28"]
+    more = ["rl.entropy_coefficient=0.01", "rl.truncated_importance=2.0"]
+    directory, _, _ = run("direct_rlaif", *JUDGE, *RL, "rl.steps=1", ONE_PART, *loss, *more)
+    (row,) = read_rows(directory.path / "metrics.jsonl")
+    facts: Any = row["objective"]
+    assert facts.keys() == {"entropy", "sampler_gap", "truncated"}
+    assert 0.0 < facts["entropy"] < 6.0
+    assert 0.0 <= facts["sampler_gap"] < 0.2
+    assert {"DAPO", "1.28", "entropy", "sampler"} <= set(re.findall(r"[\w.]*\w", report(directory)))
 
 
 def test_online_dpo_is_direct_rlaif_by_siblings(run: Runner) -> None:

@@ -221,9 +221,7 @@ class GrpoOnTrl(_OursOnTrl, GRPOTrainer):  # pyright: ignore[reportIncompatibleM
     """TRL's GRPO, with any of its losses."""
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """TRL's loss. Its bonus is the mean entropy of the tokens of a part of an update, and then the mean over parts;
-        weighted by how many tokens the part has, it is the mean over all tokens.
-        """
+        """TRL's loss. Its bonus is a mean over parts of mean entropies: here each part counts by its tokens."""
         trainer: Any = self
         if self.run.settings.entropy_coefficient:
             parts = trainer.accelerator.num_processes * trainer.args.steps_per_generation  # of a step
@@ -360,7 +358,8 @@ def _trainer(run: _Run, arguments: Any, rewards: StepRewards, steps: StepsOnTrl[
         )
     trainer.run = run
     if hasattr(model, "peft_config"):
-        model.delete_adapter("ref")  # a copy of the new adapters: TRL's reference is now the base itself
+        if "ref" in model.peft_config:  # GRPO without a KL makes none
+            model.delete_adapter("ref")  # a copy of the new adapters: TRL's reference is now the base itself
     else:
         add_fused_lm_head(policy.base.model, temperature=settings.temperature)
         trainer.beta = settings.kl_coefficient
@@ -393,6 +392,7 @@ def _facts(run: _Run, rewards: StepRewards, logs: Sequence[Logs]) -> tuple[Updat
         loss=sum(log["loss"] for log in logs) / len(logs) if run.loss is None else run.loss,
         grad_norm=max(log["grad_norm"] for log in logs),
         learning_rate=logs[-1]["learning_rate"],
+        objective={"entropy": logs[0]["entropy"]} if settings.entropy_coefficient else {},
     )
     seconds = {"sampling": run.sampling, "judging": rewards.seconds}
     seconds["update"] = ended - run.began - sum(seconds.values())
