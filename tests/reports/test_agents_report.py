@@ -6,6 +6,7 @@ from typing import Any
 from measured_episodes import episode
 from preceptor.evaluation.checkpoints.agents import agents_before_and_after
 from preceptor.evaluation.checkpoints.snapshot import Snapshot
+from preceptor.evaluation.policies import words
 from preceptor.reports.measured import Scores, rows_of
 from preceptor.reports.run.agents import agents_view
 from preceptor.reports.run.page import ReportData, render_report
@@ -68,6 +69,8 @@ def test_success_is_among_the_changes_that_are_corrected_together() -> None:
     assert changed["task done", "a"].after.value == 1.0
     assert changed["task done", "b"].before.value == 1 / 6
     assert {change.measure for change in evaluation.changes} >= {"task done"}
+    assert evaluation.judge.name == "the environment"
+    assert not any(warning.startswith("the ") for warning in words.warnings(evaluation))
 
 
 def test_a_summary_with_episodes_is_read_back() -> None:

@@ -10,6 +10,7 @@ from pages import check_page, without_script
 
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot
 from preceptor.recipes.load import load_recipe
+from preceptor.reports.headlines import of_run
 from preceptor.reports.run.page import ReportData, examples, headline, render_report, render_run_markdown, warnings
 from preceptor.runs.evaluation import evaluate_run
 from preceptor.runs.publish import model_card
@@ -35,6 +36,17 @@ def test_the_headline_says_what_the_interval_says() -> None:
     assert "did not change beyond chance" in headline(uncertain.summary)
     worse = data(heldout_change={"value": -0.2, "low": -0.3, "high": -0.1, "n": 10})
     assert "fell" in headline(worse.summary)
+
+
+def test_a_run_that_kept_the_untrained_policy_says_that_nothing_changed() -> None:
+    run = data(best_step=0)
+    said = headline(run.summary, run.evaluation)
+    assert said.startswith("Nothing changed")
+    assert "preferred" not in said
+    found = warnings(run.summary, run.evaluation)
+    assert any("untrained policy was kept" in warning for warning in found)
+    assert not any("undecided" in warning for warning in found)
+    assert of_run(run.summary, run.evaluation).badge == "no difference shown"
 
 
 def test_reasons_to_doubt_come_first() -> None:

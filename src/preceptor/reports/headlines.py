@@ -43,6 +43,8 @@ def of_run(summary: RunSummary, compared: Evaluation | None) -> Headline:
     unreadable = ("unreadable responses",) if summary.too_unreadable else ()
     worse = (*broken, *unreadable, *(() if compared is None else _regressed(compared)))
     gain = summary.heldout_change
+    if summary.kept_untrained:
+        return Headline("no difference shown", "The policy from before training was kept.", worse=worse)
     if summary.heldout_score_is is None or summary.heldout_judge_trained or gain is None:
         return Headline("not measured", "Nothing independent measured what changed.", worse=worse)
     line = f"Held-out score {estimate(gain, signed=True)} on {_prompts(gain.n)}"

@@ -334,6 +334,11 @@ class RunSummary(Record):
     """An agent's episodes on the test tasks before and after training. Left out of the file if no agent acted."""
 
     @property
+    def kept_untrained(self) -> bool:
+        """Whether training kept the policy as it was before: no checkpoint was better within the bounds."""
+        return self.best_step == 0 and self.steps > 0
+
+    @property
     def method_name(self) -> str:
         """The method's name in recipes, such as "direct_rlaif"."""
         return str(self.recipe["method"])

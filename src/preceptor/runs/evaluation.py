@@ -15,6 +15,7 @@ from preceptor.evaluation.policies.refusals import refusal_measures
 from preceptor.evaluation.policies.result import NOBODY, Evaluation, JudgeFacts, PolicyFacts
 from preceptor.evaluation.policies.rubric_items import RubricAnswer, rubric_measures
 from preceptor.results.run import RunSummary
+from preceptor.runs.held_out import EnvironmentSuccess
 
 BEFORE, AFTER = "before", "after"
 CAPABILITY = "capability"
@@ -57,6 +58,7 @@ def evaluate_snapshots(
         judge_trained: whether the held-out judge is also the training judge.
     """
     names = list(snapshots)
+    held_out = "the environment" if held_out == EnvironmentSuccess.name else held_out
     comparisons = [
         comparison
         for earlier, later in combinations(names, 2)

@@ -76,7 +76,7 @@ def warnings(evaluation: Evaluation, called: Names | None = None) -> list[str]:
         called: as in `preference`.
     """
     names = called or _names(evaluation)
-    return [
+    found = [
         *judge_doubts(evaluation),
         *_of_training(evaluation, names),
         *_of_length(evaluation, names),
@@ -85,6 +85,7 @@ def warnings(evaluation: Evaluation, called: Names | None = None) -> list[str]:
         *_of_time(evaluation, names),
         *_of_numbers(evaluation),
     ]
+    return [f"T{sentence[1:]}" if sentence.startswith("the ") else sentence for sentence in found]
 
 
 def change_in_words(change: Change) -> str:

@@ -127,6 +127,8 @@ def headline(summary: RunSummary, compared: Evaluation | None = None) -> str:
     """The result in a few sentences with intervals: first the reasons to doubt it, then the change of the score and the
     win rate.
     """
+    if summary.kept_untrained:
+        return " ".join([*_alarms(summary, None), _unchanged(summary)])
     if summary.heldout_score_is is None:
         return " ".join([_NOT_MEASURED, *_alarms(summary, compared), *_changes(summary)])
     preferred = [] if compared is None else [evaluation_words.preference(compared, _called(compared))]
@@ -180,6 +182,15 @@ def _changes(summary: RunSummary) -> Iterator[str]:
         )
 
 
+def _unchanged(summary: RunSummary) -> str:
+    """What is known of a run that kept the policy from before training."""
+    score = summary.evaluation.after.heldout_score.overall
+    known = (
+        "" if score is None else f" Its held-out score on {summary.prompts.measured} test prompts is {estimate(score)}."
+    )
+    return f"Nothing changed: the policy from before training was kept.{known}"
+
+
 def _change(summary: RunSummary) -> str:
     before, after = summary.evaluation.before, summary.evaluation.after
     was, now, gain = before.heldout_score.overall, after.heldout_score.overall, summary.heldout_change
@@ -209,6 +220,7 @@ def judge_doubts(summary: RunSummary, compared: Evaluation | None = None) -> lis
 
 def warnings(summary: RunSummary, compared: Evaluation | None = None) -> list[str]:
     """Reasons to doubt the result, those to doubt the judges first, the gravest first."""
+    compared = None if summary.kept_untrained else compared
     of_evaluation = evaluation_words.warnings(compared, _called(compared)) if compared is not None else []
     of_judges = judge_doubts(summary, compared)
     return [
@@ -236,7 +248,7 @@ def _of_training(summary: RunSummary) -> Iterator[str]:
     if over.detected:
         kept = f"The kept checkpoint is step {summary.best_step}."
         yield f"Over-optimisation from step {over.step} on: {'; '.join(over.reasons)}. {kept}"
-    if summary.best_step == 0 and summary.steps > 0:
+    if summary.kept_untrained:
         beat = "was" if summary.heldout_score_is is None else "beat the policy before training"
         yield f"No checkpoint {beat} within the bounds, so the untrained policy was kept."
     if below_chance := words.poor_reward_model(summary):
