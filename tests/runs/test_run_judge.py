@@ -1,16 +1,24 @@
-"""The judges of a run: a cascade compares, and every model behind it is pinned."""
+"""The judges of a run: a cascade compares, every model behind it is pinned, and a bias is taken off."""
 
 import json
 from pathlib import Path
 
-from preceptor.core.types import Comparison, Message, Preference, Prompt, Response
+import pytest
+
+from preceptor.core.errors import UsageError
+from preceptor.core.odds import log_odds
+from preceptor.core.types import Comparison, Message, Preference, Prompt, Rater, Response
+from preceptor.judging import bias_correction
 from preceptor.judging import cascade as cascades
+from preceptor.judging.bias_correction import BiasCorrection, Excess
 from preceptor.judging.cascade import Cascade, CascadeStep
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge
-from preceptor.recipes.load import load_recipe
+from preceptor.judging.settings import PairwiseSettings
+from preceptor.recipes.load import dump_recipe, load_recipe
 from preceptor.recipes.settings import ComparingJudgeSettings, EscalationSettings
 from preceptor.runs.directory import RunDirectory
+from preceptor.runs.inputs import read_inputs
 from preceptor.runs.judge import RunJudge
 from preceptor.store.ledger import Ledger
 
@@ -66,3 +74,63 @@ def test_the_second_judge_of_rl_is_pinned(tmp_path: Path) -> None:
     second = judge.second_scorer(EscalationSettings(model="scripted:random", per_step=3))
     assert second.rater.model == "scripted:random"
     assert pinned(tmp_path / "run")["second judge"] == "scripted:random"
+
+
+def test_a_bias_is_taken_off_comparisons_and_scores_in_a_run(tmp_path: Path) -> None:
+    """Both responses have one character; of a longer one, a log-odds of 2 for each doubling is taken off."""
+    path = tmp_path / "bias.json"
+    longer = PAIR.model_copy(update={"a": PAIR.a.model_copy(update={"text": "xyz"})})
+    plain = run_judge(tmp_path / "plain").comparer("detailed")
+    bias_correction.save(correction(plain.rater), path)
+    judge = run_judge(tmp_path / "run", f"judge.bias={path}")
+    assert isinstance(judge.settings, ComparingJudgeSettings)
+    given, taken = plain.compare([longer, PAIR]), judge.comparer("detailed").compare([longer, PAIR])
+    p_a = [outcome.p_a for outcome in (*given, *taken) if isinstance(outcome, Preference)]
+    assert log_odds(p_a[0]) - log_odds(p_a[2]) == pytest.approx(2.0)
+    assert p_a[1] == p_a[3]
+    with pytest.raises(UsageError, match="settings"):
+        judge.comparer("base")
+
+
+def test_a_bias_of_scores_is_that_of_the_judge_that_scores(tmp_path: Path) -> None:
+    path, asked = tmp_path / "bias.json", ["judge.model=scripted:first", "judge.constitution=warm_tone"]
+    with Judge("scripted:first", "warm_tone", settings=PairwiseSettings(shown="alone")) as alone:
+        outcome = alone.compare("q", "x", "y")
+    assert isinstance(outcome, Preference)
+    bias_correction.save(correction(outcome.rater, score={"length": 2.0}), path)
+    recipe = load_recipe("direct_rlaif", [*asked, f"judge.bias={path}"])
+    settings = recipe.training_judge
+    assert settings is not None
+    assert settings.bias == str(path)
+    read_inputs(recipe)
+    directory = RunDirectory.create(tmp_path / "run", recipe)
+    judge = RunJudge(settings, load_constitution("warm_tone"), Ledger(Path(":memory:")), directory)
+    assert judge.score_correction() == {"length": 2.0}
+    bias_correction.save(correction(outcome.rater), path)
+    with pytest.raises(UsageError, match="holds nothing for scores"):
+        read_inputs(recipe)
+    bias_correction.save(correction(outcome.rater, score={}), path)
+    with pytest.raises(UsageError, match=r'judge\.reward is "expectation"'):
+        read_inputs(load_recipe("direct_rlaif", [*asked, f"judge.bias={path}", "judge.reward=expectation"]))
+
+
+def test_a_recipe_without_a_bias_has_the_hash_that_it_had() -> None:
+    assert "\nbias =" not in dump_recipe(load_recipe("direct_rlaif"))
+    assert "\nbias =" in dump_recipe(load_recipe("direct_rlaif", ["judge.bias=b.json"]))
+
+
+@pytest.mark.parametrize("other", ["judge.mode=rubric", "judge.mode=siblings judge.design=listwise"])
+def test_a_bias_needs_log_odds(other: str) -> None:
+    with pytest.raises(UsageError, match=r"judge\.bias"):
+        load_recipe("direct_rlaif", ["judge.bias=b.json", *other.split()]).check()
+
+
+def correction(rater: Rater, score: Excess | None = None) -> BiasCorrection:
+    return BiasCorrection(
+        preference={"length": 2.0},
+        score=score,
+        judge=rater.model,
+        constitution_hash=rater.constitution_hash,
+        settings=rater.settings,
+        prompts=50,
+    )

@@ -9,13 +9,14 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
-from preceptor.judging import calibration
+from preceptor.judging import bias_correction, calibration
 from preceptor.judging.judge import Judge
 from preceptor.judging.specs import JudgeSpec
 from preceptor.results.audit import AuditResult
 from preceptor.tasks.audit import audit
 from preceptor.tasks.label import label
 from rows import read
+from small import Told
 
 KEYS = {
     *("judge", "constitution", "n", "alignment", "alignment_ci", "single_order_alignment", "position_bias"),
@@ -221,3 +222,18 @@ def test_an_audit_says_what_moves_a_judge_in_excess_of_people(people: Path) -> N
     assert any("being shown first" in str(note) for note in result.table().notes)
     assert 'id="excess"' in result.report.read_text()
     assert AuditResult.load(result.path).judges[0].biases == judge.biases
+
+
+def test_what_a_judge_prefers_in_excess_is_saved_for_training(people: Path) -> None:
+    """Of "scripted:first", nothing but the position is in excess, which is in no text."""
+    path = people.parent / "made" / "bias.json"
+    told = Told()
+    audited(people, judges="scripted:first", save_bias=path, progress=told)
+    saved = bias_correction.load(path)
+    assert (saved.judge, saved.preference, saved.score, saved.prompts) == ("scripted:first", {}, None, 40)
+    assert any("takes off nothing" in note for note in told.notes)
+    with pytest.raises(UsageError, match="save_bias is for one judge"):
+        audited(people, save_bias=path)
+    path.write_text("{}")
+    with pytest.raises(UsageError, match="not a bias correction"):
+        audited(people, judges="scripted:first", save_bias=path)

@@ -52,6 +52,13 @@ def audit(
         Path | None,
         typer.Option(metavar="FILE.toml", help="Write a single judge's licence to train, which recipes can ask for."),
     ] = None,
+    save_bias: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write what a single judge prefers in excess of people, for `bias` in a recipe's [judge] table.",
+        ),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(help="How to calibrate: platt or temperature.", autocompletion=lambda: ["platt", "temperature"]),
@@ -116,6 +123,7 @@ def audit(
         strict=strict,
         budget=budget,
         save_calibration=save_calibration,
+        save_bias=save_bias,
         method=method,
         connection=connection,
         progress=output.progress,

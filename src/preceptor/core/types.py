@@ -348,7 +348,7 @@ class Preference(Frozen):
     members: tuple["Preference", ...] = ()
     """The preferences of an ensemble's judges."""
     uncalibrated_p_a: float | None = None
-    """p_a before calibration, where there was one."""
+    """p_a before calibration and bias correction, where there was one."""
 
     @property
     def disagreement(self) -> float:

@@ -1,6 +1,6 @@
 """The specification of one judge: a model, a constitution and a way of asking."""
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from preceptor.core.settings import Settings
 from preceptor.core.types import NonEmpty, Weight
@@ -23,6 +23,9 @@ class JudgeSpec(Settings):
     """Weight in an ensemble."""
     calibration: NonEmpty | None = None
     """A file that `preceptor audit --save-calibration` wrote for this judge."""
+    bias: NonEmpty | None = Field(default=None, exclude_if=lambda bias: bias is None)
+    """A file that `preceptor audit --save-bias` wrote for this judge: what it prefers in excess of people is taken off
+    its preferences."""
     cascade: NonEmpty | None = None
     """A file that `preceptor audit --save-cascade` wrote: this judge is the first of that cascade, and what it is
     unsure of goes to the next one."""
@@ -33,6 +36,8 @@ class JudgeSpec(Settings):
             raise ValueError("give either a variant or settings, not both")
         if self.calibration is not None and self.cascade is not None:
             raise ValueError("give either a calibration or a cascade: a cascade names its judges' calibrations itself")
+        if self.bias is not None and self.cascade is not None:
+            raise ValueError("give either a bias correction or a cascade: its thresholds were certified without one")
         return self
 
     @property

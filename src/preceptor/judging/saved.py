@@ -1,4 +1,4 @@
-"""Calibrations and cascades as JSON files that audits save: read back, and replaced only by files of their kind."""
+"""What audits save as JSON files (calibrations, cascades and the like): read back, and replaced only by their kind."""
 
 from collections.abc import Callable
 from pathlib import Path

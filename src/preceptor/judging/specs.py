@@ -12,7 +12,8 @@ from preceptor.backends.names import check_name
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen
 from preceptor.core.validation import explain
-from preceptor.judging import calibration, cascade
+from preceptor.judging import bias_correction, calibration, cascade
+from preceptor.judging.bias_correction import BiasCorrectedJudge
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.ensemble import CalibratedJudge, EnsembleJudge, PreferenceJudge
 from preceptor.judging.judge_spec import JudgeSpec, own_way
@@ -36,7 +37,7 @@ def read_judges(path: Path) -> tuple[JudgeSpec, ...]:
     Raises: UsageError naming the file, the key and what was expected.
     """
     if path.suffix == ".json":
-        return (cascade.load(path).first.model_copy(update={"calibration": None, "cascade": str(path)}),)
+        return (cascade.load(path).first.model_copy(update={"calibration": None, "bias": None, "cascade": str(path)}),)
     try:
         return JudgesFile.model_validate(read_settings(path, "the judges")).judges
     except ValidationError as error:
@@ -79,16 +80,19 @@ def check_judges(specs: Sequence[JudgeSpec]) -> None:
                 f"compared by their scores; use the variant scored, not {spec.way}"
             )
         if spec.calibration:
-            _check_soft(settings)
+            _check_soft(settings, "calibrate", "calibration")
             calibration.load(Path(spec.calibration))
+        if spec.bias:
+            _check_soft(settings, "correct", "bias correction")
+            bias_correction.load(Path(spec.bias))
         if spec.cascade:
             check_judges([step.judge for step in cascade.load(Path(spec.cascade)).steps])
 
 
-def _check_soft(settings: PairwiseSettings) -> None:
-    """Raises: UsageError for a judge that votes, which has no probability to calibrate."""
+def _check_soft(settings: PairwiseSettings, verb: str, what: str) -> None:
+    """Raises: UsageError for a judge that votes, which has no probability to calibrate or correct."""
     if settings.vote:
-        raise UsageError("a judge that votes has no probability to calibrate; leave out vote, or the calibration")
+        raise UsageError(f"a judge that votes has no probability to {verb}; leave out vote, or the {what}")
 
 
 def check_single(specs: Sequence[JudgeSpec], what: str) -> None:
@@ -131,16 +135,17 @@ def shown_constitutions(specs: Sequence[JudgeSpec]) -> list[Constitution]:
 def make_judge(spec: JudgeSpec, model: LanguageModel, ledger: Ledger) -> PreferenceJudge:
     """The judge of a specification, on an open model.
 
-    Raises: UsageError when the exemplars do not fit, the calibration belongs to another judge, or it is a cascade.
+    Raises: UsageError when the exemplars do not fit, the calibration or the bias correction belongs to another judge,
+        or it is a cascade.
     """
     check_single([spec], "this work")
-    settings = spec.resolved()
-    judge = _member(spec, settings, model, ledger)
-    if spec.calibration is None:
-        return judge
-    fitted = calibration.load(Path(spec.calibration))
-    fitted.check(judge.rater)
-    return CalibratedJudge(judge, fitted)
+    member = _member(spec, spec.resolved(), model, ledger)
+    judge: PreferenceJudge = member
+    if spec.calibration is not None:
+        fitted = calibration.load(Path(spec.calibration))
+        fitted.check(member.rater)
+        judge = CalibratedJudge(member, fitted)
+    return judge if spec.bias is None else BiasCorrectedJudge(judge, bias_correction.load(Path(spec.bias)))
 
 
 def _member(
@@ -171,7 +176,7 @@ def _make_cascade(spec: JudgeSpec, models: Mapping[str, LanguageModel], ledger: 
     assert spec.cascade is not None
     loaded = cascade.load(Path(spec.cascade))
     first, *others = (step.judge for step in loaded.steps)
-    own = spec.model_copy(update={"cascade": None, "weight": 1.0, "calibration": first.calibration})
+    own = spec.model_copy(update={"cascade": None, "weight": 1.0, "calibration": first.calibration, "bias": first.bias})
     return cascade.CascadeJudge([make_judge(each, models[each.model], ledger) for each in (own, *others)], loaded)
 
 

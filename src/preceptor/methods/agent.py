@@ -15,6 +15,7 @@ from preceptor.core.types import Prompt
 from preceptor.environments.loading import EnvironmentClass, load_environment
 from preceptor.environments.pool import EnvironmentPool
 from preceptor.methods.base import Method
+from preceptor.methods.parts.comparing import score_rewards
 from preceptor.methods.parts.fine_tuning import fine_tuned_first
 from preceptor.methods.parts.reinforcement import train_by_rl
 from preceptor.recipes.agent import AgentRecipe
@@ -24,7 +25,7 @@ from preceptor.runs.ending import Alignment
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.session import Session
 from preceptor.training.policy import Policy
-from preceptor.training.rl.rewards import EnvironmentReward, JudgeReward, RewardSource, WeightedReward, WithStepScores
+from preceptor.training.rl.rewards import EnvironmentReward, RewardSource, WeightedReward, WithStepScores
 from preceptor.training.rl.turns import TurnSampler
 
 
@@ -76,7 +77,7 @@ def episode_reward(weights: AgentSettings, judge: RunJudge | None) -> RewardSour
         parts["environment"] = (EnvironmentReward(), weights.environment)
     if weights.judge:
         assert judge is not None  # the recipe was checked
-        parts["judge"] = (JudgeReward(judge.scorer, judge.reward_kind), weights.judge)
+        parts["judge"] = (score_rewards(judge), weights.judge)
     whole: RewardSource = WeightedReward(list(parts.values()), list(parts), weights.aggregation)
     if not weights.steps:
         return whole

@@ -8,7 +8,7 @@ from typing import Any
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Prompt
 from preceptor.methods.base import Method
-from preceptor.methods.parts.comparing import sibling_rewards
+from preceptor.methods.parts.comparing import score_rewards, sibling_rewards
 from preceptor.methods.parts.fine_tuning import end_fine_tuned, fine_tune, fine_tuned_first, measure_before
 from preceptor.recipes.best_of_n import BestOfNRecipe
 from preceptor.results.run import BestOfNRecord, RunSummary
@@ -24,7 +24,7 @@ from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.reward import RewardModelReward
 from preceptor.training.rl.reward_settings import RewardProcessing
-from preceptor.training.rl.rewards import JudgeReward, PostProcessed, RewardSource, RubricReward
+from preceptor.training.rl.rewards import PostProcessed, RewardSource, RubricReward
 
 
 class BestOfN(Method[BestOfNRecipe]):
@@ -64,7 +64,7 @@ def _judged(session: Session, recipe: BestOfNRecipe, judge: RunJudge | None) -> 
             return sibling_rewards(judge, design, asked), judge.grader
         if judge.by_rubric:
             return RubricReward(judge.rubric_judge), judge.grader
-        return JudgeReward(judge.scorer, judge.reward_kind), JudgeGrader(judge.scorer, judge.reward_kind)
+        return score_rewards(judge), JudgeGrader(judge.scorer, judge.reward_kind)
     assert recipe.best_of_n.reward_model is not None  # without a judge there is a reward model
     model = RewardModel.load(recipe.best_of_n.reward_model, dtype_of(recipe.tuning))
     session.directory.pin_inputs({"reward model": model.identity})

@@ -11,7 +11,7 @@ from functools import partial
 from preceptor.core.seeds import derive_seed
 from preceptor.core.types import Response
 from preceptor.methods.base import Method
-from preceptor.methods.parts.comparing import sibling_rewards
+from preceptor.methods.parts.comparing import score_rewards, sibling_rewards
 from preceptor.methods.parts.fine_tuning import fine_tuned_first
 from preceptor.methods.parts.reinforcement import train_by_rl, whole_reward
 from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
@@ -23,7 +23,6 @@ from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.rl.rewards import (
     AgainstReference,
     EscalatingReward,
-    JudgeReward,
     RewardSource,
     RubricReward,
 )
@@ -57,7 +56,7 @@ def _judge_reward(recipe: DirectRlaifRecipe, judge: RunJudge, policy: Policy) ->
         return RubricReward(judge.rubric_judge)
     if settings.mode == "score":
         if settings.escalation is None:
-            return JudgeReward(judge.scorer, kind)
+            return score_rewards(judge)
         return EscalatingReward(
             judge.scorer, judge.second_scorer(settings.escalation), settings.escalation.per_step, kind
         )

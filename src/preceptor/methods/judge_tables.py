@@ -31,8 +31,7 @@ def judge_table(judge: Judge | JudgeSpec | str, recipe: Recipe, settings: Mappin
         mode = cast("Mapping[str, object]", table).get("mode", mode)
     if "variant" in fields and mode != "score":
         said["variant"] = spec.variant or variant_of(asked)
-    if spec.cascade is not None:
-        said["cascade"] = spec.cascade
+    said |= {name: value for name in ("bias", "cascade") if (value := getattr(spec, name)) is not None}
     if "variant" not in fields or mode == "score" or asked.shown == "alone":
         said["asking"] = asked.scoring.model_dump(mode="json")
     return said

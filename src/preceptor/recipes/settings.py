@@ -50,6 +50,9 @@ class JudgeSettings(Frozen):
     """How a judgement becomes a number: `expectation`, in [-1, 1], or `log_odds`. When absent, the constitution decides
     for a score: log-odds where it offers two choices, the expectation where it offers more. For a comparison, the
     expectation."""
+    bias: FileName | None = Field(default=None, exclude_if=lambda bias: bias is None)
+    """A file that `preceptor audit --save-bias` wrote for this judge. What the judge prefers in excess of people is
+    taken off its log-odds in training: of its comparisons, or of its scores on a scale of two choices."""
 
     @property
     def compares(self) -> bool:
@@ -85,7 +88,17 @@ class ComparingJudgeSettings(JudgeSettings):
     @property
     def spec(self) -> JudgeSpec:
         """The judge for comparisons in training."""
-        return JudgeSpec(model=self.model, constitution=self.constitution, variant=self.variant, cascade=self.cascade)
+        return self.asked(self.variant)
+
+    def asked(self, variant: str) -> JudgeSpec:
+        """The judge for comparisons in training, asked in a variant."""
+        return JudgeSpec(
+            model=self.model,
+            constitution=self.constitution,
+            variant=variant,
+            bias=self.bias if self.compares else None,
+            cascade=self.cascade,
+        )
 
     @property
     def evaluation_spec(self) -> JudgeSpec:
@@ -99,6 +112,8 @@ class ComparingJudgeSettings(JudgeSettings):
     def _cascades_compare(self) -> "ComparingJudgeSettings":
         if self.cascade is not None and not self.compares:
             raise ValueError('cascade has no meaning with mode = "score": a cascade compares two responses')
+        if self.cascade is not None and self.bias is not None:
+            raise ValueError("give either bias or cascade: a cascade's thresholds were certified without a correction")
         return self
 
 
@@ -165,6 +180,8 @@ class RewardingJudgeSettings(ScoringJudgeSettings):
     def _escalation_needs_scores(self) -> "RewardingJudgeSettings":
         if self.escalation is not None and self.mode != "score":
             raise ValueError(f'escalation needs mode = "score", got "{self.mode}"; a judge that compares has cascade')
+        if self.escalation is not None and self.bias is not None:
+            raise ValueError("give either bias or escalation: a bias correction is that of one judge")
         return self
 
     @property
@@ -191,7 +208,7 @@ class ChoosingJudgeSettings(ScoringJudgeSettings):
 def check_mode(judge: RewardingJudgeSettings | ChoosingJudgeSettings) -> None:
     """Raises: UsageError for settings that have no meaning in the judge's mode, or that the variant does not fit."""
     if judge.mode == "rubric":
-        for name in ("asking", "reward", "cascade"):
+        for name in ("asking", "reward", "bias", "cascade"):
             if getattr(judge, name) != type(judge).model_fields[name].default:
                 raise UsageError(
                     f'judge.{name} has no meaning with judge.mode = "rubric"; leave it out, or see judge.rubric'
@@ -212,6 +229,11 @@ def check_mode(judge: RewardingJudgeSettings | ChoosingJudgeSettings) -> None:
             raise UsageError(
                 'judge.cascade decides comparisons of two responses, and judge.design = "listwise" makes none; leave '
                 "one of them out"
+            )
+        if judge.bias is not None:
+            raise UsageError(
+                'judge.bias corrects comparisons of two responses, and judge.design = "listwise" makes none; leave one '
+                "of them out"
             )
 
 

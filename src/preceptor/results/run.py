@@ -16,6 +16,7 @@ from preceptor.evaluation.policies.length_control import LengthControl
 from preceptor.evaluation.policies.win_rate import WinRate
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count, JudgeConduct, JudgeWarning, judge_warnings
+from preceptor.results.bias import BiasRecord
 from preceptor.store.calls import Calls
 from preceptor.store.ledger import LedgerTotals
 
@@ -330,6 +331,8 @@ class RunSummary(Record):
     """How often the policy after training is preferred to the one before, by the held-out measure."""
     win_rate_at_equal_length: LengthControl | None = None
     changes: tuple[Change, ...] = ()
+    bias_correction: BiasRecord | None = Field(default=None, exclude_if=lambda bias: bias is None)
+    """What was taken off the judge's log-odds. Left out of the file if nothing was."""
     agents: AgentComparison | None = Field(default=None, exclude_if=lambda agents: agents is None)
     """An agent's episodes on the test tasks before and after training. Left out of the file if no agent acted."""
 

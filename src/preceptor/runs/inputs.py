@@ -11,6 +11,7 @@ from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
 from preceptor.evaluation.judges.licence import HOW
 from preceptor.evaluation.judges.licence import load as load_licence
+from preceptor.judging import bias_correction
 from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.rubrics.items import check_rubrics
 from preceptor.judging.specs import check_judges
@@ -121,6 +122,8 @@ class Inputs:
             hashes |= {f"{what} {file.name}": content_of(file)[:16] for file in files}
         if (licence := recipe.licence_asked_for) is not None and licence.file is not None:
             hashes["licence"] = content_of(Path(licence.file))[:16]
+        if recipe.training_judge is not None and recipe.training_judge.bias is not None:
+            hashes["bias correction"] = content_of(Path(recipe.training_judge.bias))[:16]
         if self.human:
             hashes["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
         if self.labelled:
@@ -231,6 +234,8 @@ def _check_judge(judge: JudgeSettings) -> Constitution | None:
     if judge.by_rubric is not None:
         return None
     compares = isinstance(judge, ComparingJudgeSettings) and judge.compares
+    if judge.bias is not None and not compares:
+        _check_score_correction(judge, judge.bias)
     constitution = _check_scoring(judge, "judge", scores=not (judge.is_reward and compares))
     if isinstance(judge, ComparingJudgeSettings) and compares:
         check_judges([judge.spec])
@@ -238,6 +243,21 @@ def _check_judge(judge: JudgeSettings) -> Constitution | None:
         check_name(judge.escalation.model)
         _check_scoring(judge.escalation.after(judge), "judge.escalation")
     return constitution
+
+
+def _check_score_correction(judge: JudgeSettings, file: str) -> None:
+    """Checks that there are log-odds of scores, off which a bias can be taken.
+
+    Raises: UsageError that says why not.
+    """
+    bias_correction.load(Path(file)).of_scores()
+    choices = len(load_constitution(judge.constitution).score.values)
+    if choices != 2 or judge.reward == "expectation":
+        has = f"{judge.constitution} has {choices} choices" if choices != 2 else 'judge.reward is "expectation"'
+        raise UsageError(
+            f"judge.bias takes a bias off log-odds, and {has}; name a constitution with two choices and leave "
+            "judge.reward out, or let the judge compare (judge.mode)"
+        )
 
 
 def _needs_rubrics(judge: JudgeSettings) -> bool:

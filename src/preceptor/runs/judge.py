@@ -3,10 +3,13 @@
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from pathlib import Path
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.resolve import open_model
 from preceptor.core.types import JudgeFailure, Prompt, Response
+from preceptor.judging import bias_correction
+from preceptor.judging.bias_correction import Excess
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.judging.groups.design import GroupDesign
@@ -72,6 +75,18 @@ class RunJudge:
         """The judge of single responses."""
         return ScoreJudge(self.model, self.constitution, self._ledger, self.settings.asking)
 
+    def score_correction(self) -> Excess | None:
+        """What is taken off the log-odds of its scores; None without a correction.
+
+        Raises: UsageError when the correction was fitted on another judge, or not on scores.
+        """
+        if self.settings.bias is None:
+            return None
+        correction = bias_correction.load(Path(self.settings.bias))
+        asked = self.settings.evaluation_spec.resolved().for_rater()
+        correction.check(self.constitution.rater(self.scorer.rater.model, asked))
+        return correction.of_scores()
+
     @cached_property
     def step_judge(self) -> StepJudge:
         """The judge of an agent's single turns."""
@@ -94,8 +109,9 @@ class RunJudge:
     def comparer(self, asked: str) -> PreferenceJudge:
         """The judge of two responses, asked in this variant."""
         settings = self.settings
-        cascade = settings.cascade if isinstance(settings, ComparingJudgeSettings) else None
-        spec = JudgeSpec(model=settings.model, constitution=settings.constitution, variant=asked, cascade=cascade)
+        spec = JudgeSpec(model=settings.model, constitution=settings.constitution, variant=asked)
+        if isinstance(settings, ComparingJudgeSettings):
+            spec = settings.asked(asked)
         others = {name: open_model(name) for name in model_names([spec]) if name != settings.model}
         if others:
             self._directory.pin_inputs({f"judge {name}": model.identity for name, model in others.items()})

@@ -14,8 +14,9 @@ from preceptor.store.files import write_json, write_text
 
 def words_of(recipe: Recipe, summary: RunSummary) -> Words:
     """A finished run in sentences, for its report and its model card."""
-    done = [*_beginning(recipe), *recipe.describe(summary), *_thoughts(recipe, summary), *_ending(recipe, summary)]
-    return Words(tuple(done), {**recipe.results(summary), **results_of_stages(summary)})
+    described = (*recipe.describe(summary), *_corrected(summary), *_thoughts(recipe, summary))
+    done = (*_beginning(recipe), *described, *_ending(recipe, summary))
+    return Words(done, {**recipe.results(summary), **results_of_stages(summary)})
 
 
 def write_report(directory: RunDirectory, summary: RunSummary, evaluation: Evaluation) -> None:
@@ -30,6 +31,11 @@ def write_report(directory: RunDirectory, summary: RunSummary, evaluation: Evalu
 def _beginning(recipe: Recipe) -> Iterator[str]:
     if recipe.sft_first is not None:
         yield "The policy was first fine-tuned on demonstrations; the fine-tuned model is the reference below."
+
+
+def _corrected(summary: RunSummary) -> Iterator[str]:
+    if summary.bias_correction is not None:
+        yield "What people's labels show the judge to prefer in excess of people was taken off its log-odds."
 
 
 def _thoughts(recipe: Recipe, summary: RunSummary) -> Iterator[str]:

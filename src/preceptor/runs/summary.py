@@ -1,19 +1,24 @@
 """Builds `summary.json`: every main number of a run, for programs."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from preceptor.backends.names import same_model
 from preceptor.core.environment import environment
+from preceptor.core.types import Response
 from preceptor.evaluation.checkpoints.agents import agents_before_and_after
 from preceptor.evaluation.checkpoints.choose import CheckpointChoice, broken_bound, find_over_optimisation
 from preceptor.evaluation.checkpoints.snapshot import Snapshot, change
+from preceptor.judging import bias_correction
 from preceptor.judging.relations import Origin, related_warning
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.specs import single_judges
 from preceptor.judging.warnings import Count, JudgeWarning
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.settings import ComparingJudgeSettings
+from preceptor.results.bias import BiasRecord
 from preceptor.results.run import (
     BeforeAndAfter,
     BestOfNRecord,
@@ -127,8 +132,24 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         seconds=_step_seconds(directory),
         environment=environment(),
         recipe=recipe.model_dump(mode="json", by_alias=True),
+        bias_correction=_bias_correction(recipe, before, after),
         agents=agents_before_and_after(before, after),
     )
+
+
+def _bias_correction(recipe: Recipe, before: Snapshot, after: Snapshot) -> BiasRecord | None:
+    """What was taken off the judge's log-odds, and how much of it the responses to test prompts had."""
+    judge = recipe.training_judge
+    if judge is None or judge.bias is None:
+        return None
+    correction = bias_correction.load(Path(judge.bias))
+    excess = correction.preference if judge.compares else correction.of_scores()
+
+    def mean(snapshot: Snapshot) -> float | None:
+        answers = [Response(prompt_id=r.prompt_id, text=r.text, trajectory=r.trajectory) for r in snapshot.responses]
+        return fmean(bias_correction.taken_off(excess, answer) for answer in answers) if answers else None
+
+    return BiasRecord(hash=correction.hash, excess={**excess}, before=mean(before), after=mean(after))
 
 
 def _counted(prompts: Split) -> PromptCounts:

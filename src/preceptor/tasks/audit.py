@@ -25,7 +25,6 @@ from preceptor.evaluation.judges.benchmarks.score import score_benchmark
 from preceptor.evaluation.judges.cascade_audit import as_cascade, audit_cascade
 from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun
 from preceptor.judging import calibration
-from preceptor.judging import cascade as cascades
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_preference
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
@@ -40,7 +39,7 @@ from preceptor.store.benchmarks.parts import Part
 from preceptor.store.benchmarks.read import BenchmarkName, benchmark_rows
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
-from preceptor.store.files import write_rows, write_text, writing
+from preceptor.store.files import write_rows, write_text
 from preceptor.store.hub.names import is_on_hub, with_commit
 from preceptor.store.in_memory import name_of
 from preceptor.store.ledger import Ledger
@@ -51,6 +50,7 @@ from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks import licences
 from preceptor.tasks.attacks import AttackPlan, attack_judge, attacks_of, read_plan, write_hard_negatives
+from preceptor.tasks.audit_files import check_files, save_fitted, write_cascade
 from preceptor.tasks.canaries import Canaries
 
 UNREACHED = 0.1
@@ -71,6 +71,7 @@ def audit(
     strict: bool = False,
     budget: float | None = None,
     save_calibration: str | Path | None = None,
+    save_bias: str | Path | None = None,
     method: calibration.Method = "platt",
     save_cascade: str | Path | None = None,
     canary: int = 0,
@@ -104,6 +105,7 @@ def audit(
         strict: refuse unusable rows instead of skipping them.
         budget: the most dollars that all calls of this folder may cost; by default the judges' budget.
         save_calibration: file for a calibration of a single judge, fitted on all labels.
+        save_bias: file for what a single judge prefers in excess of people, which training can take off its reward.
         method: the calibration method.
         save_cascade: file for the cascade, if one can be certified, which judges are then named by.
         canary: how many recorded questions of this folder to ask again first, to see whether each judge's model is
@@ -134,7 +136,8 @@ def audit(
     rows = data_path(str(rows)) if isinstance(rows, str | Path) else rows
     output = output_folder(out)
     check_own(output.path, "audit")
-    _check_files(specs, save_calibration, save_cascade, licence)
+    fitted = {"save_calibration": save_calibration, "save_bias": save_bias}
+    check_files(specs, {**fitted, "save_cascade": save_cascade, "licence": licence})
     with shown(progress) as display:
         display.stage("reading the data")
         read = _read(Path(rows), limit, strict, format) if isinstance(rows, str | Path) else None
@@ -157,12 +160,11 @@ def audit(
                 names = [judge.label for judge in measured.judges[: len(specs)]]
                 certified = audit_cascade(singles, names, agreement=agreement, certainty=certainty)
                 measured = measured.model_copy(update={"cascade": certified})
-                _save_cascade(save_cascade, as_cascade(certified, singles), log)
+                write_cascade(save_cascade, as_cascade(certified, singles), log)
             if format is not None:
                 scored = [(judge.label, run.rows) for judge, run in zip(measured.judges, runs, strict=True)]
                 measured = measured.model_copy(update={"benchmark": score_benchmark(format, scored, parts)})
-            if save_calibration is not None:
-                _save_calibration(Path(save_calibration), runs[0], method)
+            save_fitted(fitted, runs[0], specs[0], method, log)
             attacks = attacks_of(measured.judges, runs)
             write_hard_negatives(output.path, [each for run in runs for each in run.attacked])
             if licence is not None:
@@ -339,43 +341,6 @@ def _check_cascade(specs: Sequence[JudgeSpec], asked_for: bool, agreement: float
     for name, value in (("agreement", agreement), ("certainty", certainty)):
         if not 0.0 < value < 1.0:
             raise UsageError(f"{name} = {value:g}: expected a share between 0 and 1, such as 0.9")
-
-
-def _check_files(
-    specs: Sequence[JudgeSpec],
-    save_calibration: str | Path | None,
-    save_cascade: str | Path | None,
-    licence: str | Path | None,
-) -> None:
-    """Raises: UsageError for a file of one judge where several are named, and for one that may not be replaced."""
-    for name, file in (("save_calibration", save_calibration), ("licence", licence)):
-        if file is not None and len(specs) != 1:
-            raise UsageError(f"{name} is for one judge; {len(specs)} are named")
-    if save_calibration is not None:
-        calibration.check_replaceable(Path(save_calibration))
-    if save_cascade is not None:
-        cascades.check_replaceable(Path(save_cascade))
-    if licence is not None:
-        licences.check_replaceable(Path(licence))
-
-
-def _save_cascade(path: str | Path | None, cascade: cascades.Cascade | None, progress: Progress) -> None:
-    """Writes the cascade if there is one; an older file is left as it is otherwise."""
-    if path is None:
-        return
-    if cascade is None:
-        progress.note(f"no cascade is certified, so {path} is not written")
-        return
-    with writing(Path(path)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    cascades.save(cascade, Path(path))
-
-
-def _save_calibration(path: Path, run: JudgeRun, method: calibration.Method) -> None:
-    pairs = [(judged.outcome, judged.human) for judged in run.rows if isinstance(judged.outcome, Preference)]
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    calibration.save(calibration.fit(pairs, method), path)
 
 
 def _written(result: AuditResult, output: Output, runs: Sequence[JudgeRun], facts: dict[str, str | int]) -> AuditResult:

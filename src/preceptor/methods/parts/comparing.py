@@ -1,8 +1,17 @@
-"""Rewards from a run's judge that compares the responses to a prompt with each other."""
+"""Rewards from a run's judge: of each response by itself, or compared with the others to its prompt."""
 
 from preceptor.judging.groups.design import GroupDesign
 from preceptor.runs.judge import RunJudge
-from preceptor.training.rl.rewards import GroupReward, PairwiseReward, RewardSource
+from preceptor.training.rl.rewards import BiasCorrectedReward, GroupReward, JudgeReward, PairwiseReward, RewardSource
+
+
+def score_rewards(judge: RunJudge) -> RewardSource:
+    """The judge's score of a response, less what the recipe has taken off it.
+
+    Raises: UsageError when the bias correction was fitted on another judge.
+    """
+    rewards, excess = JudgeReward(judge.scorer, judge.reward_kind), judge.score_correction()
+    return rewards if excess is None else BiasCorrectedReward(rewards, excess)
 
 
 def sibling_rewards(judge: RunJudge, design: GroupDesign, variant: str) -> RewardSource:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from preceptor.core.numbers import estimate, number
+from preceptor.core.numbers import estimate, listed, number
+from preceptor.results.bias import BiasRecord
 from preceptor.results.run import (
     BestOfNRecord,
     FineTuningRecord,
@@ -59,8 +60,21 @@ def results_of_stages(summary: RunSummary) -> dict[str, str]:
         "Reward model": _reward_model(summary.reward_model),
         "Best responses": _best(summary.best_of_n),
         "Rewards": summary.reward_processing,
+        "Bias correction": _corrected(summary.bias_correction),
     }
     return {name: sentence for name, sentence in sentences.items() if sentence is not None}
+
+
+def _corrected(taken: BiasRecord | None) -> str | None:
+    if taken is None:
+        return None
+    each = [f"{number(excess, 2, True)} for {name}" for name, excess in taken.excess.items()]
+    if not each:
+        return "nothing: no preference of the judge was in excess of people beyond chance"
+    return (
+        f"taken off the judge's log-odds, for each unit of a feature: {listed(each)}; for a response to a test prompt, "
+        f"{number(taken.before)} on average before training and {number(taken.after)} after"
+    )
 
 
 def _fine_tuned(stage: FineTuningRecord | None) -> str | None:

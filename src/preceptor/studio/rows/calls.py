@@ -254,7 +254,7 @@ def _settings(text: str) -> list[PairwiseSettings]:
         rater: Any = json.loads(text)
         members: Any = rater.get("judges", [rater])
         return [
-            PairwiseSettings.model_validate({k: v for k, v in member.items() if k != "calibration"})
+            PairwiseSettings.model_validate({k: v for k, v in member.items() if k not in ("calibration", "bias")})
             for member in members
         ]
     except (AttributeError, TypeError, RecursionError, json.JSONDecodeError) as error:

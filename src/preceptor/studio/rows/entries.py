@@ -135,7 +135,8 @@ def _way(asked: dict[str, Any]) -> str:
     parts += [name for name in ("each", "sampled") if asked.get("principles") == name]
     parts += ["single"] if asked.get("order") == "single" else []
     parts += ["log-odds"] if asked.get("combine") == "log_odds" else []
-    return "+".join(parts) + (", calibrated" if "calibration" in asked else "")
+    corrected = {"calibration": ", calibrated", "bias": ", bias-corrected"}
+    return "+".join(parts) + "".join(words for name, words in corrected.items() if name in asked)
 
 
 def _failed(row: FailureRow, raw: Row) -> Entry:

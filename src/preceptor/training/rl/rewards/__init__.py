@@ -1,5 +1,6 @@
 """Rewards: a number or None for each rollout. None abstains: the response is masked, never counted as 0."""
 
+from preceptor.training.rl.rewards.bias_corrected import BiasCorrectedReward
 from preceptor.training.rl.rewards.combined import PostProcessed, Rewarded, Rewards, WeightedReward
 from preceptor.training.rl.rewards.comparing import AgainstReference, GroupReward, PairwiseReward
 from preceptor.training.rl.rewards.environment import EnvironmentReward
@@ -12,6 +13,7 @@ from preceptor.training.rl.rewards.turns import TurnRewardSource, TurnScores
 
 __all__ = [
     "AgainstReference",
+    "BiasCorrectedReward",
     "CallableReward",
     "EnvironmentReward",
     "EscalatingReward",
