@@ -190,6 +190,60 @@ ULTRAFEEDBACK_BINARIZED: list[Row] = [
         "score_rejected": 5.0,
     }
 ]
+PROCESSBENCH: list[Row] = [
+    {
+        "id": name,
+        "generator": "m",
+        "problem": f"Problem {name}",
+        "steps": steps,
+        "final_answer_correct": label == -1,
+        "label": label,
+    }
+    for name, steps, label in (
+        ("gsm8k-0", ["Add 1 and 1.", "That is 3.", "Answer: 3."], 1),
+        ("gsm8k-1", ["Add 2 and 2.", "That is 4."], -1),
+        ("math-0", ["Guess 9."], 0),
+    )
+]
+
+
+def _rated(text: str, rating: int) -> Row:
+    return {"text": text, "rating": rating, "flagged": None}
+
+
+def _labelled(steps: list[Row], finish_reason: str) -> Row:
+    return {
+        "labeler": "l",
+        "question": {"problem": "What is the greatest factor?", "ground_truth_answer": "8"},
+        "label": {"steps": steps, "total_time": 1, "finish_reason": finish_reason},
+    }
+
+
+PRM800K: list[Row] = [
+    _labelled(
+        [
+            {"completions": [_rated("Factor it.", 0)], "human_completion": None, "chosen_completion": 0},
+            {
+                "completions": [_rated("So it is 7.", -1), _rated("So it is 8.", 1)],
+                "human_completion": None,
+                "chosen_completion": None,
+            },
+        ],
+        "found_error",
+    ),
+    _labelled(
+        [
+            {
+                "completions": [_rated("First try.", -1), _rated("Second try.", 1)],
+                "human_completion": None,
+                "chosen_completion": 1,
+            },
+            {"completions": [], "human_completion": {"text": "By hand."}, "chosen_completion": None},
+        ],
+        "solution",
+    ),
+    _labelled([], "give_up"),
+]
 
 
 def write_lines(path: Path, rows: Sequence[Row]) -> Path:

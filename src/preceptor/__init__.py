@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from preceptor.results.reward_model import RewardModelResult
     from preceptor.results.rubrics import RubricAuditResult, RubricsPlan, RubricsResult, RubricWritingSettings
     from preceptor.results.shipped import EngineConfig, InitResult, ModelsResult, RecipesResult
+    from preceptor.results.step_audit import StepAuditResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.runs.result import RunResult, load_run
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from preceptor.tasks.revise import revise
     from preceptor.tasks.rubrics.audit import audit_rubrics
     from preceptor.tasks.rubrics.write import plan_rubrics, write_rubrics
+    from preceptor.tasks.step_audit import audit_steps
     from preceptor.tasks.trajectories import trajectories
 
 __all__ = [
@@ -139,6 +141,7 @@ __all__ = [
     "RunResult",
     "Sampling",
     "Score",
+    "StepAuditResult",
     "SweepResult",
     "TrajectoriesResult",
     "Usage",
@@ -149,6 +152,7 @@ __all__ = [
     "arms",
     "audit",
     "audit_rubrics",
+    "audit_steps",
     "cohort",
     "compare",
     "dump_recipe",
@@ -223,6 +227,7 @@ _PLACES = {
     "results.reward_model": "RewardModelResult",
     "results.rubrics": "RubricAuditResult RubricWritingSettings RubricsPlan RubricsResult",
     "results.shipped": "EngineConfig InitResult ModelsResult RecipesResult",
+    "results.step_audit": "StepAuditResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
     "runs.result": "RunResult load_run",
@@ -247,6 +252,7 @@ _PLACES = {
     "tasks.revise": "revise",
     "tasks.rubrics.audit": "audit_rubrics",
     "tasks.rubrics.write": "plan_rubrics write_rubrics",
+    "tasks.step_audit": "audit_steps",
     "tasks.trajectories": "trajectories",
 }
 """The modules that define the public API, each with the names that it defines."""

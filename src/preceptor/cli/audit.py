@@ -99,15 +99,42 @@ def audit(
     """Measure judges against people: agreement, position and length bias, calibration, speed and cost."""
     from preceptor.core.errors import UsageError, nearest
     from preceptor.tasks.audit import audit as audit_judges
+    from preceptor.tasks.step_audit import audit_steps
 
     if method not in ("platt", "temperature"):
         raise UsageError(f'--method {method}: expected "platt" or "temperature"')
     if format is not None and format not in names.benchmarks(""):
         raise UsageError(f"--format {format}: {nearest(format, names.benchmarks(''))}")
+    out = out or Path("audits") / data.stem
+    if format in ("processbench", "prm800k"):
+        of_pairs = {
+            "--ensemble": ensemble,
+            "--cascade": cascade,
+            "--save-cascade": save_cascade,
+            "--save-calibration": save_calibration,
+            "--licence": licence,
+            "--attack": attack,
+            "--canary": canary,
+        }
+        if given := [name for name, value in of_pairs.items() if value]:
+            raise UsageError(f"--format {format}: its judges score single steps; leave out {', '.join(given)}")
+        steps = audit_steps(
+            data,
+            judges=judges,
+            format=format,
+            out=out,
+            limit=limit,
+            strict=strict,
+            budget=budget,
+            connection=connection,
+            progress=output.progress,
+        )
+        output.show(steps)
+        return
     result = audit_judges(
         data,
         judges=judges,
-        out=out or Path("audits") / data.stem,
+        out=out,
         ensemble=ensemble,
         cascade=cascade,
         agreement=agreement,

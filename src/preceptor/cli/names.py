@@ -41,8 +41,9 @@ def benchmarks(incomplete: str) -> list[str]:
     from typing import get_args
 
     from preceptor.store.benchmarks.read import BenchmarkName
+    from preceptor.store.benchmarks.steps import StepBenchmarkName
 
-    return _beginning(list(get_args(BenchmarkName)), incomplete)
+    return _beginning([*get_args(BenchmarkName), *get_args(StepBenchmarkName)], incomplete)
 
 
 def _beginning(names: list[str], incomplete: str) -> list[str]:
