@@ -18,7 +18,7 @@ from test_sweep_report import swept
 
 import preceptor
 from preceptor.cli.app import main
-from preceptor.core.types import ConstitutionFacts
+from preceptor.core.raters import ConstitutionFacts
 from preceptor.display.screen import Display
 from preceptor.display.terminal import Terminal, say, say_json
 from preceptor.evaluation.intervals import Estimate

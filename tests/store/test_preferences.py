@@ -11,9 +11,9 @@ from trl.data_utils import apply_chat_template, is_conversational, unpair_prefer
 
 from conftest import make_tokenizer
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.raters import ConstitutionFacts
 from preceptor.core.types import (
     Comparison,
-    ConstitutionFacts,
     FunctionCall,
     HumanLabel,
     JudgeFailure,

@@ -10,7 +10,9 @@ from pydantic import Field, Strict, field_validator, model_validator
 from preceptor.core.fields import Frozen, JsonObject, NonEmpty
 from preceptor.core.hashing import content_hash
 from preceptor.core.odds import log_odds
+from preceptor.core.raters import Rater
 from preceptor.core.rubric import Rubric
+from preceptor.core.usage import Usage, total_usage
 
 Integer = Annotated[int, Strict()]
 """A whole number in settings: neither `true` nor `"3"` nor `3.0` is one."""
@@ -208,31 +210,6 @@ class HumanLabel(Frozen):
         return "a" if self.p_a > 0.5 else "b" if self.p_a < 0.5 else "tie"
 
 
-class Usage(Frozen):
-    """Tokens that one call read and wrote."""
-
-    prompt_tokens: int = Field(default=0, ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
-    estimated: bool = False
-    """Whether some of the tokens are estimates of preceptor, because the model did not count them."""
-    cached_tokens: int = Field(default=0, ge=0)
-    """Of the prompt tokens, those that the provider read from its cache."""
-    cache_writes: int = Field(default=0, ge=0)
-    """Of the prompt tokens, those that the provider wrote to its cache, where it says so and they have their price."""
-
-
-def total_usage(usages: Iterable[Usage]) -> Usage:
-    """The sum of usages."""
-    listed = list(usages)
-    return Usage(
-        prompt_tokens=sum(usage.prompt_tokens for usage in listed),
-        completion_tokens=sum(usage.completion_tokens for usage in listed),
-        estimated=any(usage.estimated for usage in listed),
-        cached_tokens=sum(usage.cached_tokens for usage in listed),
-        cache_writes=sum(usage.cache_writes for usage in listed),
-    )
-
-
 class Verdict(Frozen):
     """The result of one judge call: a probability for each choice offered."""
 
@@ -280,31 +257,6 @@ class JudgeFailure(Frozen):
     def transient(self) -> bool:
         """Whether a retry may succeed."""
         return self.reason == "backend_error"
-
-
-class Rater(Frozen):
-    """Who gave a label: an AI judge, named by everything that can change its opinion."""
-
-    model: NonEmpty
-    """Identity of the language model, its weights' hash included."""
-    constitution: NonEmpty
-    constitution_hash: NonEmpty
-    settings: JsonObject = Field(default={})
-    """How the judge was asked: orders, rationale, samples, exemplars, calibration."""
-
-
-class ConstitutionName(Frozen):
-    """Which constitution was used."""
-
-    name: str
-    version: str
-    hash: str
-
-
-class ConstitutionFacts(ConstitutionName):
-    """The same with its summary."""
-
-    summary: str
 
 
 class Presentation(Frozen):

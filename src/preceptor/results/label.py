@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from preceptor.core.numbers import dollars, number, percent
-from preceptor.core.types import ConstitutionFacts, Rater
+from preceptor.core.raters import ConstitutionFacts, Rater
 from preceptor.display.table import Column, Table, pairs
 from preceptor.judging.outcome_counts import LabelCounts, NamedConduct
 from preceptor.judging.warnings import JudgeWarning

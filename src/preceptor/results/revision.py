@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from preceptor.core.types import ConstitutionName, Frozen
+from preceptor.core.raters import ConstitutionName
+from preceptor.core.types import Frozen
 from preceptor.display.table import Table, pairs
 from preceptor.judging.revision import RevisionSettings
 from preceptor.results.base import Result

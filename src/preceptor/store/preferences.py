@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.types import ConstitutionFacts, Frozen
+from preceptor.core.raters import ConstitutionFacts
+from preceptor.core.types import Frozen
 from preceptor.store.files import write_text, writing
 from preceptor.store.rows import Malformed, read_raw_rows
 

@@ -11,7 +11,8 @@ from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.environment import environment
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.progress import Progress
-from preceptor.core.types import ConstitutionName, JsonObject, JudgeFailure, Prompt
+from preceptor.core.raters import ConstitutionName
+from preceptor.core.types import JsonObject, JudgeFailure, Prompt
 from preceptor.core.validation import check_count, check_dollars, settings_of
 from preceptor.display.progress import shown
 from preceptor.judging.constitution import load_constitution

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.types import ConstitutionName
+from preceptor.core.raters import ConstitutionName
 from preceptor.judging.constitution import Constitution, load_constitution, shipped_constitutions
 from preceptor.judging.kept import FOLDER, constitution_toml
 from preceptor.results.label import LabelResult
