@@ -30,7 +30,7 @@ def test_the_ways_of_the_paper() -> None:
     assert as_in_the_paper("detailed+cot") == "Detailed + CoT 0-shot"
     assert as_in_the_paper("base+2-shot") == "Base 2-shot"
     assert set(ways_of(SCALES["paper"])) == ALIGNMENT.keys()
-    assert asked("scripted:first", "summaries", SCALES["tiny"]).way == "detailed+cot, rationale_tokens=32"
+    assert asked("scripted:first", "summaries", SCALES["tiny"]).way == "detailed+cot, rationale_tokens=24"
 
 
 def test_alignment_has_a_row_for_each_task_and_prompt_beside_the_papers(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_self_consistency_and_cost(tmp_path: Path) -> None:
     result = _run(tmp_path, "self_consistency", "cost", judges=("scripted:random",))
     rows = {row.cells: row for row in result["self_consistency"].findings.rows}
     assert rows["1", "greedy"].paper == 0.78
-    assert rows.keys() == {("1", "greedy"), ("4", "0.3"), ("4", "1")}
+    assert rows.keys() == {("1", "greedy"), ("2", "1")}
     cost = {row.cells: row for row in result["cost"].findings.rows}
     tokens = cost["scripted:random", "tokens"].ours
     assert tokens is not None
@@ -123,7 +123,7 @@ def test_self_consistency_and_cost(tmp_path: Path) -> None:
 def test_all_tables_share_one_audit_for_each_task(tmp_path: Path) -> None:
     result = _run(tmp_path, "labeller_size", "self_consistency", "position_bias")
     audit = AuditResult.load(result.path / "audits" / "helpful")
-    assert len(audit.judges) == 3  # one greedy, two temperatures
+    assert len(audit.judges) == 2  # one greedy rationale, two sampled ones
     later = _run(tmp_path, "single_order")
     assert [table.name for table in later.done] == [
         "self_consistency",
