@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from preceptor.results.step_audit import StepAuditResult
     from preceptor.results.sweep import SweepResult
     from preceptor.results.trajectories import TrajectoriesResult
+    from preceptor.results.tuning import TuneResult
     from preceptor.runs.result import RunResult, load_run
     from preceptor.serve.service import open_service
     from preceptor.store.benchmarks.read import read_benchmark
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from preceptor.tasks.rubrics.write import plan_rubrics, write_rubrics
     from preceptor.tasks.step_audit import audit_steps
     from preceptor.tasks.trajectories import trajectories
+    from preceptor.tasks.tune.tune import tune
 
 __all__ = [
     "AgreementResult",
@@ -144,6 +146,7 @@ __all__ = [
     "StepAuditResult",
     "SweepResult",
     "TrajectoriesResult",
+    "TuneResult",
     "Usage",
     "UsageError",
     "Verdict",
@@ -185,6 +188,7 @@ __all__ = [
     "train_reward",
     "trajectories",
     "trl_environment",
+    "tune",
     "write_rubrics",
 ]
 
@@ -230,6 +234,7 @@ _PLACES = {
     "results.step_audit": "StepAuditResult",
     "results.sweep": "SweepResult",
     "results.trajectories": "TrajectoriesResult",
+    "results.tuning": "TuneResult",
     "runs.result": "RunResult load_run",
     "serve.service": "open_service",
     "store.preference_row": "PreferenceRow",
@@ -254,6 +259,7 @@ _PLACES = {
     "tasks.rubrics.write": "plan_rubrics write_rubrics",
     "tasks.step_audit": "audit_steps",
     "tasks.trajectories": "trajectories",
+    "tasks.tune.tune": "tune",
 }
 """The modules that define the public API, each with the names that it defines."""
 _MODULES = {name: f"preceptor.{place}" for place, names in _PLACES.items() for name in names.split()}

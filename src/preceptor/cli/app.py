@@ -37,6 +37,7 @@ from preceptor.cli import (
     sweep,
     train,
     trajectories,
+    tune,
 )
 from preceptor.cli.arguments import Command, Group, check_arguments
 from preceptor.core.errors import PreceptorError
@@ -110,7 +111,7 @@ def _preceptor(
 
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (init.init,),
-    "Judge": (label.label, audit.audit, agreement.agreement, estimate.estimate),
+    "Judge": (label.label, audit.audit, tune.tune, agreement.agreement, estimate.estimate),
     "Train": (run.run, arms.arms, revise.revise),
     "Evaluate": (
         evaluate.evaluate,

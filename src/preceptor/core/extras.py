@@ -4,7 +4,7 @@
 Local models and training need large packages, which come with the extras `local` and `train`; the web application comes
 with `studio`, judges over HTTP with `serve`, models of other providers with `litellm`, spans for
 OpenTelemetry with `otel`, workers on a cluster with `ray`, checks of rubrics by pattern, JSON schema and language with
-`rubrics`.
+`rubrics`, the search for a better wording of a constitution with `tune`.
 """
 
 from importlib.util import find_spec
@@ -29,6 +29,8 @@ RAY = ("ray",)
 """Packages of the extra `ray`."""
 HUB = ("datasets", "huggingface_hub")
 """Packages of the extra `hub`."""
+TUNE = ("gepa",)
+"""Packages of the extra `tune`."""
 RUBRICS = ("re2", "jsonschema", "py3langid")
 """Packages of the extra `rubrics`."""
 
@@ -40,6 +42,7 @@ _EXTRAS = {
     "otel": OTEL,
     "ray": RAY,
     "rubrics": RUBRICS,
+    "tune": TUNE,
     "hub": HUB,
 }
 

@@ -32,6 +32,7 @@ Work = Literal[
     "studio",
     "service",
     "reproduction",
+    "tuning",
 ]
 Training = Literal["run", "arms", "reward model"]
 Kind = Work | Training
@@ -53,6 +54,7 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "studio": ("people.sqlite",),
     "service": ("service.json",),
     "reproduction": ("reproduction.json",),
+    "tuning": ("tune.json",),
     "run": ("inputs.json",),
     "arms": ("arms",),
 }

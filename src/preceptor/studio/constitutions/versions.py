@@ -12,6 +12,7 @@ from preceptor.judging.constitution import Constitution, load_constitution, ship
 from preceptor.judging.kept import FOLDER, constitution_toml
 from preceptor.results.label import LabelResult
 from preceptor.results.run import RunSummary
+from preceptor.results.tuning import TuneResult, in_words
 from preceptor.runs.directory import RunDirectory
 from preceptor.studio.folders import Library, Work
 
@@ -137,6 +138,10 @@ def _uses(library: Library, work: Work, kept: Sequence[Constitution], known: _Kn
                 recorded = summary.constitution
                 facts = ConstitutionName(name=recorded.name, version=recorded.version, hash=recorded.hash)
                 known.used(facts, Use(work, "trained a policy", summary), recorded.summary)
+        elif work.kind == "tuning":
+            tuned = library.remembered("tuning", work.path / TuneResult.FILE, lambda: TuneResult.load(work.path))
+            for wording in tuned.wordings:
+                known.used(wording.constitution, Use(work, in_words(wording, tuned)))
         elif work.kind in ("audit", "evaluation"):
             what = "judged in an audit" if work.kind == "audit" else "judged an evaluation"
             for constitution in kept:

@@ -1,0 +1,1 @@
+"""Rewording a constitution so that its judge agrees more with people."""
