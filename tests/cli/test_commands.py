@@ -89,7 +89,7 @@ GROUPS = ("train", "rubrics", "engine")
 SUBCOMMANDS = [[group, name] for group in GROUPS for name in commands(COMMANDS[group])]
 PANELS = {
     "Start": ["init"],
-    "Judge": ["label", "audit", "agreement", "estimate", "rubrics"],
+    "Judge": ["label", "audit", "tune", "agreement", "estimate", "rubrics"],
     "Train": ["run", "arms", "revise", "train", "engine"],
     "Evaluate": ["evaluate", "sweep", "compare", "trajectories", "reproduce"],
     "People": ["studio"],

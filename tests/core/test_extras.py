@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.extras import HUB, LITELLM, LOCAL, OTEL, RAY, RUBRICS, SERVE, STUDIO, TRAIN, require
+from preceptor.core.extras import HUB, LITELLM, LOCAL, OTEL, RAY, RUBRICS, SERVE, STUDIO, TRAIN, TUNE, require
 
 _IMPORTED = {
     "google-re2": "re2",
@@ -35,7 +35,8 @@ def test_the_extras_are_those_of_the_package() -> None:
     assert extras["litellm"] == list(LITELLM)
     assert extras["ray"] == [f"{name}[data]" for name in RAY]
     assert sorted(_IMPORTED.get(name) or name for name in extras["rubrics"]) == sorted(RUBRICS)
-    assert extras["all"] == ["preceptor[train,studio,serve,litellm,rubrics,hub,otel]"]
+    assert extras["tune"] == list(TUNE)
+    assert extras["all"] == ["preceptor[train,studio,serve,litellm,rubrics,tune,hub,otel]"]
     core = {line.partition(">=")[0] for line in project["dependencies"]}
     assert not core & {
         *LOCAL,

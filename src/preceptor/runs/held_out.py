@@ -4,7 +4,7 @@ constitution names no measure may have none.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from preceptor.backends.names import without_server
 from preceptor.backends.resolve import open_model
@@ -14,7 +14,9 @@ from preceptor.judging.score import ScoreJudge
 from preceptor.judging.text_features import vader
 from preceptor.recipes.settings import JudgeSettings
 from preceptor.store.ledger import Ledger
-from preceptor.training.policy import ResponseGroup
+
+if TYPE_CHECKING:
+    from preceptor.training.policy import ResponseGroup
 
 
 class HeldOut(Protocol):
@@ -30,7 +32,7 @@ class HeldOut(Protocol):
         """What identifies the measure: for a judge, its model with a hash of the weights."""
         ...
 
-    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[float | None]:
         """A score for each response of each group, in order; None for a response without a score."""
         ...
 
@@ -44,7 +46,7 @@ class Vader:
 
     name = identity = "VADER"
 
-    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[float | None]:
         """Compound sentiment in [-1, 1]."""
         return [vader(response.text) for group in groups_P for response in group.responses]
 
@@ -64,7 +66,7 @@ class EnvironmentSuccess:
     def __init__(self, environment: str) -> None:
         self.identity = f"environment {environment}"
 
-    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[float | None]:
         """1 for success, 0 for failure; None where the environment broke or does not know."""
         return [
             None if success is None else float(success)
@@ -127,7 +129,7 @@ class HeldOutJudge:
         """The identity of the model. Opens the model if it is not open yet."""
         return self._opened().rater.model
 
-    def __call__(self, groups_P: Sequence[ResponseGroup]) -> list[float | None]:
+    def __call__(self, groups_P: "Sequence[ResponseGroup]") -> list[float | None]:
         """The judge's score of each response; None where it failed."""
         items = [(group.prompt, response) for group in groups_P for response in group.responses]
         kind = reward_kind(self.settings.reward, self.constitution)
