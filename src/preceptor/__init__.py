@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         Prompt,
         Response,
         Score,
-        Usage,
         Verdict,
     )
+    from preceptor.core.usage import Usage
     from preceptor.environments.episodes import Episode, EpisodeResult, Observation
     from preceptor.environments.for_trl import trl_environment
     from preceptor.environments.loading import environment_rows, load_environment, load_tools
@@ -196,7 +196,8 @@ _PLACES = {
     "backends.connection": "Connection",
     "core.errors": "PreceptorError UsageError",
     "core.rubric": "Rubric RubricItem",
-    "core.types": "Comparison HumanLabel JudgeFailure Message Preference Prompt Response Score Usage Verdict",
+    "core.types": "Comparison HumanLabel JudgeFailure Message Preference Prompt Response Score Verdict",
+    "core.usage": "Usage",
     "environments.episodes": "Episode EpisodeResult Observation",
     "environments.for_trl": "trl_environment",
     "environments.loading": "environment_rows load_environment load_tools",

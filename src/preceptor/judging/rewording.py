@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from preceptor.backends.base import CompleteRequest, Completion, LanguageModel, in_order
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Comparison, Message, Rater
+from preceptor.core.raters import Rater
+from preceptor.core.types import Comparison, Message
 from preceptor.judging.constitution import Constitution
 from preceptor.judging.recorded import RecordedModel
 from preceptor.judging.render import prompt_text, tagged, visible

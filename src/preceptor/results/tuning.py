@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from preceptor.core.numbers import NONE, estimate, number, share
-from preceptor.core.types import ConstitutionName, Frozen
+from preceptor.core.raters import ConstitutionName
+from preceptor.core.types import Frozen
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.results.base import Result

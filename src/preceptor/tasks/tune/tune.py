@@ -14,7 +14,8 @@ from preceptor.core.errors import UsageError
 from preceptor.core.extras import TUNE, require
 from preceptor.core.hashing import unit_hash
 from preceptor.core.progress import Progress
-from preceptor.core.types import ConstitutionName, Preference
+from preceptor.core.raters import ConstitutionName
+from preceptor.core.types import Preference
 from preceptor.core.validation import check_count
 from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
