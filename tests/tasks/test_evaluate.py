@@ -338,7 +338,7 @@ def test_a_judge_that_fails_too_often_ends_the_evaluation(given: Given, monkeypa
     monkeypatch.setitem(
         scripted.SCRIPTS, "random", lambda _: JudgeFailure(reason="invalid_log_probs", detail="no numbers")
     )
-    with pytest.raises(PreceptorError, match="the judge failed on 24 of 24"):
+    with pytest.raises(PreceptorError, match="24 of 24 comparisons have no label"):
         run(given)
 
 

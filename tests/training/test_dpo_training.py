@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from conftest import make_model, prompt
+from pairs_small import FULL, LORA, PAIRS, pair, weights
 from preceptor.core.errors import CheckpointError, PreceptorError, UsageError
 from preceptor.core.types import FunctionCall, Message, Prompt, Response, ToolCall
 from preceptor.store.files import read_rows
@@ -24,25 +25,7 @@ from preceptor.training.processes import Processes
 from preceptor.training.steps import Checkpointing
 from preceptor.training.tuning import TuningSettings
 
-LORA = TuningSettings(rank=4, precision="fp32")
-FULL = TuningSettings(method="full", precision="fp32")
 SETTINGS = DpoSettings(batch_size=4, epochs=2, learning_rate=1e-2)
-
-
-def pair(asked: str, chosen: str, rejected: str, p: float = 1.0, weight: float = 1.0) -> TrainingPair:
-    question = prompt(asked)
-    one, other = (Response(prompt_id=question.id, text=text) for text in (chosen, rejected))
-    return TrainingPair(f"{asked}-{chosen}-{rejected}", question, one, other, p, weight, "ai")
-
-
-PAIRS = [
-    pair("ab", "yes", "no"),
-    pair("c", "yes please", "never", 0.8),
-    pair("def", "y", "nothing", 0.5, 2.0),
-    pair("ghi", "sure", "na", 0.9, 0.5),
-    pair("j", "yes", "nope", 0.3),
-    pair("kl", "of course", "n"),
-]
 
 
 def run(
@@ -65,10 +48,6 @@ def run(
         seed=0, processes=Processes(), on_step=on_step, on_note=how.get("notes", []).append,
     )  # fmt: skip
     return policy
-
-
-def weights(policy: Policy) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in policy.trainable])
 
 
 def test_every_epoch_takes_each_pair_once_in_another_order() -> None:

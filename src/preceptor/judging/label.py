@@ -91,7 +91,7 @@ class Tally:
         if self.failed > most * judged and (judged >= FEWEST or at_end):
             reasons = "; ".join(f"{n} {reason} ({self.examples[reason]})" for reason, n in self.failures.most_common())
             raise PreceptorError(
-                f"the judge failed on {self.failed} of {judged} comparisons, more than the {percent(most)} allowed: "
+                f"{self.failed} of {judged} comparisons have no label, more than the {percent(most)} allowed: "
                 f"{reasons}. {remedy}"
             )
         if self.failed_steps > most * self.steps and (self.steps >= FEWEST or at_end):

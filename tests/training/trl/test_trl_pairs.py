@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import make_model, prompt
+from conftest import make_model
+from pairs_small import FULL, LORA, PAIRS, weights
 from preceptor.core.errors import PreceptorError, UsageError
-from preceptor.core.types import Response
 from preceptor.store.files import read_rows
-from preceptor.store.training_pairs import TrainingPair
 from preceptor.tasks.engine_config import engine_config
 from preceptor.training.dpo.encoding import PackedPair
 from preceptor.training.dpo.examples import Example, examples_of
@@ -33,25 +32,9 @@ from preceptor.training.trl.preferences import train_dpo_on_trl
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
 
-LORA = TuningSettings(rank=4, precision="fp32")
-FULL = TuningSettings(method="full", precision="fp32")
 TRL = EngineSettings(name="trl")
 
 
-def pair(asked: str, chosen: str, rejected: str, p: float = 1.0, weight: float = 1.0) -> TrainingPair:
-    question = prompt(asked)
-    one, other = (Response(prompt_id=question.id, text=text) for text in (chosen, rejected))
-    return TrainingPair(f"{asked}-{chosen}-{rejected}", question, one, other, p, weight, "ai")
-
-
-PAIRS = [
-    pair("ab", "yes", "no"),
-    pair("c", "yes please", "never", 0.8),
-    pair("def", "y", "nothing", 0.5, 2.0),
-    pair("ghi", "sure", "na", 0.9, 0.5),
-    pair("j", "yes", "nope", 0.3),
-    pair("kl<|im_end|>", "of <|im_end|>course", "n"),
-]
 ALIKE = [replace(each, weight=1.0) for each in PAIRS]
 """The same pairs, with equal weights."""
 
@@ -87,10 +70,6 @@ def packed(settings: DpoSettings) -> list[PackedPair]:
     return usable_pairs(Policy(make_model(), LORA, seed=0), PAIRS, settings, lambda _: None)
 
 
-def flat(policy: Policy) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in policy.trainable])
-
-
 def moved(tuning: TuningSettings) -> Policy:
     """A policy that differs from its reference."""
     policy = Policy(make_model(), tuning, seed=0)
@@ -123,7 +102,7 @@ def test_dpo_takes_the_same_steps_on_both_engines(
             assert (row.pop("accuracy"), expected.pop("accuracy")) == (None, None)
         assert row == pytest.approx(expected, abs=1e-4, rel=1e-4)
     assert abs(rows[0]["loss"] - told[0]["loss"]) < 1e-5
-    torch.testing.assert_close(flat(policy), flat(native), atol=1e-3, rtol=0.0)
+    torch.testing.assert_close(weights(policy), weights(native), atol=1e-3, rtol=0.0)
     kept, expected_files = (
         [str(file.relative_to(tmp_path / name)) for file in sorted((tmp_path / name / "checkpoints").rglob("*"))]
         for name in ("trl", "native")
@@ -139,7 +118,7 @@ def test_kto_takes_the_same_steps_on_both_engines(tmp_path: Path) -> None:
     assert len(rows) == len(told) == 6
     for row, expected in zip(rows, told, strict=True):
         assert row == pytest.approx(expected, abs=1e-4, rel=1e-4)
-    torch.testing.assert_close(flat(policy), flat(native), atol=1e-3, rtol=0.0)
+    torch.testing.assert_close(weights(policy), weights(native), atol=1e-3, rtol=0.0)
 
 
 def test_a_run_can_be_killed_and_stopped(tmp_path: Path) -> None:
@@ -150,7 +129,7 @@ def test_a_run_can_be_killed_and_stopped(tmp_path: Path) -> None:
             run(tmp_path / "cut", settings, TRL, stop_at=stop)
     resumed, again = run(tmp_path / "cut", settings, TRL)
     assert again == rows
-    assert torch.equal(flat(resumed), flat(whole))
+    assert torch.equal(weights(resumed), weights(whole))
     seen: list[int] = []
 
     def enough(step: int) -> bool:
@@ -293,7 +272,7 @@ def test_two_processes_with_a_divided_model_learn_what_one_learns(tmp_path: Path
     assert [row["pairs"] for row in one] == [4, 2]
     for alone, together in zip(one, two, strict=True):
         assert together == pytest.approx(alone, abs=1e-4, rel=1e-4)
-    learned = flat(policy)
+    learned = weights(policy)
     RunFiles(tmp_path / "two").load_checkpoint(policy, 2)
-    torch.testing.assert_close(flat(policy), learned, atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(weights(policy), learned, atol=1e-4, rtol=0.0)
     assert list((tmp_path / "two/engine/checkpoint-2").glob("pytorch_model_fsdp*"))

@@ -56,10 +56,8 @@ def check_fields(trainer: str, given: JsonObject, owned: dict[str, str]) -> None
         if key in owned:
             raise UsageError(f"engine.trl.{key}: preceptor sets this itself; {owned[key]}")
         if key not in fields:
-            others = sorted(set(fields) - set(owned))
-            raise UsageError(
-                f"engine.trl.{key}: TRL's configuration of this trainer has no such setting; {nearest(key, others)}"
-            )
+            meant = nearest(key, sorted(fields))
+            raise UsageError(f"engine.trl.{key}: TRL's configuration of this trainer has no such setting; {meant}")
         if kinds := _kinds(fields[key]):
             allowed = tuple(kind for name in kinds for kind in _KINDS[name])
             if not isinstance(value, allowed) or (isinstance(value, bool) and "bool" not in kinds):
