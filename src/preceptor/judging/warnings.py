@@ -13,7 +13,9 @@ from pydantic import Field
 from preceptor.core.numbers import percent, points
 from preceptor.core.types import Frozen
 
-Kind: TypeAlias = Literal["position", "choice_mass", "near_half", "failures", "length", "tie", "related"]
+Kind: TypeAlias = Literal[
+    "position", "choice_mass", "near_half", "failures", "length", "tie", "related", "self_rewarding"
+]
 POSITION_BOUND = 0.3
 """Share of comparisons in which the same position wins after a swap. Lee et al. 2023 found 18% for a large judge and
 56 % for a small one."""

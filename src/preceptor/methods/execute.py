@@ -9,6 +9,7 @@ from preceptor.core.progress import Progress, Silence
 from preceptor.display.log import logged
 from preceptor.display.progress import shown
 from preceptor.methods.base import Method, find_method
+from preceptor.methods.rounds import run_rounds
 from preceptor.recipes.load import recipe_data
 from preceptor.results.run import RunStatus, RunSummary
 from preceptor.runs.directory import RunDirectory
@@ -73,6 +74,8 @@ def _run(
     try:
         with closing(Session(directory, progress, processes, merge=merge)) as session:
             check_licence(session)
+            if directory.recipe.rounds is not None:
+                return run_rounds(session, directory.recipe, lambda each: execute(each, progress, processes=processes))
             return method.run(session, directory.recipe)
     except KeyboardInterrupt:
         with suppress(PreceptorError):  # a disk too full for a status must not hide why the run ended

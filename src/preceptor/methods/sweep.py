@@ -174,6 +174,11 @@ def _sweep(job: SweepJob, progress: Progress) -> SweepResult:
     check_own(job.out, "sweep")
     directory = RunDirectory.open(job.run)
     directory.check_version()
+    if directory.recipe.rounds is not None:
+        raise UsageError(
+            f"{job.run}: holds several rounds, each with checkpoints in its own folder; name one of them, such as "
+            f"{directory.round_folder(1)}"
+        )
     steps = checkpoint_steps(directory)
     bounds, judge = _bounds(job, directory), _judge_settings(job, directory)
     given = read_prompt_sets(job.prompts)

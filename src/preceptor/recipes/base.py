@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen, Integer, Seed
 from preceptor.recipes.licence import LicenceSettings
+from preceptor.recipes.rounds import RoundsSettings, check_rounds
 from preceptor.recipes.settings import (
     EvaluationSettings,
     FileName,
@@ -55,6 +56,8 @@ class Recipe(Frozen):
     """Whether training leaves checkpoints, of which the best is kept. If not, its result is one whole model."""
     can_think: ClassVar[bool] = False
     """Whether the method can train a policy that thinks before it answers."""
+    can_iterate: ClassVar[bool] = False
+    """Whether the method can be run in rounds."""
 
     description: str = ""
     """One line for `preceptor recipes`."""
@@ -75,6 +78,11 @@ class Recipe(Frozen):
     licence: LicenceSettings | None = Field(default=None, exclude_if=lambda licence: licence is None)
     """The licence that the training judge needs; none when absent."""
     engine: EngineSettings = Field(default=EngineSettings(), exclude_if=lambda engine: engine == EngineSettings())
+    begin: FileName | None = Field(default=None, exclude_if=lambda begin: begin is None)
+    """Folder of a checkpoint of this policy, with which training begins: adapters, or with `tuning.method = "full"` a
+    whole model. The policy itself stays the reference. A run with rounds writes it into its rounds' recipes."""
+    rounds: RoundsSettings | None = Field(default=None, exclude_if=lambda rounds: rounds is None)
+    """Training in several rounds, each from the newest policy; one run when absent."""
     method: FileName
     """Name of a method that ships with preceptor; or a class of your own, as `path/file.py:ClassName` or
     `package.module:ClassName`."""
@@ -106,6 +114,10 @@ class Recipe(Frozen):
                 'preferences.unpaired has responses by themselves, which only method = "dpo" with dpo.kind = "kto" '
                 "learns; leave it out, or set that"
             )
+        if self.rounds is not None:
+            check_rounds(self, self.rounds)
+        if self.begin is not None and not (self.can_iterate and self.chooses_checkpoint):
+            raise UsageError(f"begin: {self.title} cannot begin with a checkpoint; leave it out")
         rl = self.table(RLSettings)
         if self.engine.is_trl:
             self.check_trl(rl)

@@ -34,6 +34,7 @@ class BestOfNRecipe(Recipe):
 
     title = "best of n"
     can_think = True
+    can_iterate = True
     chooses_checkpoint = False
 
     sft: SftTable | None = None

@@ -28,7 +28,9 @@ class ConstitutionalRecipe(RlaifRecipe):
     """Constitutional AI: fine-tuning on the policy's own revised answers, then RLAIF (Bai et al. 2022)."""
 
     title = "Constitutional AI"
+    can_iterate = False
     can_think = False
+    can_iterate = False
 
     sft: SftTable | None = None
     """Its result becomes the policy that revises its answers."""

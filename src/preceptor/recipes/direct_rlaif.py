@@ -30,6 +30,7 @@ class DirectRlaifRecipe(Recipe):
 
     title = "direct RLAIF"
     can_think = True
+    can_iterate = True
 
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""

@@ -26,6 +26,7 @@ class DpoRecipe(Recipe):
 
     title = "DPO"
     can_think = True
+    can_iterate = True
 
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""
@@ -50,9 +51,9 @@ class DpoRecipe(Recipe):
     def check_trl(self, rl: RLSettings | None) -> None:
         """Raises: UsageError saying what the TRL engine cannot do."""
         table = self.preferences
-        of_ai = table.ai or bool(table.labelled) or bool(table.unpaired)
-        sources = ((of_ai, table.ai_weight), (bool(table.human), table.human_weight))
-        check_dpo(self.engine, self.dpo, [weight for there, weight in sources if there])
+        sources = ((table.ai or bool(table.unpaired), table.ai_weight), (bool(table.human), table.human_weight))
+        weights = [weight for there, weight in sources if there]
+        check_dpo(self.engine, self.dpo, [*weights, *table.weights_of_labelled])
 
     def results(self, summary: "RunSummary") -> dict[str, str]:
         """The responses that were learnt by themselves."""

@@ -27,6 +27,7 @@ class RlaifRecipe(Recipe):
 
     title = "RLAIF"
     can_think = True
+    can_iterate = True
 
     sft: SftTable | None = None
     """Its result becomes the policy and its reference."""

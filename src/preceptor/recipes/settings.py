@@ -275,6 +275,8 @@ class PreferenceSettings(Frozen):
     """Datasets of comparisons that people labelled, or packaged sets."""
     labelled: tuple[RowsName, ...] = Field(default=(), exclude_if=lambda names: not names)
     """Datasets of comparisons that a judge has labelled, as `preceptor label` writes them."""
+    labelled_weights: tuple[Weight, ...] = Field(default=(), exclude_if=lambda weights: not weights)
+    """What the weight of the AI labels in each of these datasets is multiplied by; 1 when absent."""
     unpaired: tuple[RowsName, ...] = Field(default=(), exclude_if=lambda names: not names)
     """Datasets of responses by themselves, with a label or a score each, for `dpo.kind = "kto"`."""
     threshold: Real | None = Field(default=None, ge=-1e6, le=1e6, exclude_if=lambda threshold: threshold is None)
@@ -317,7 +319,15 @@ class PreferenceSettings(Frozen):
             raise ValueError(
                 "threshold is for the scores of unpaired responses: name files in unpaired, or leave it out"
             )
+        if self.labelled_weights and len(self.labelled_weights) != len(self.labelled):
+            count = len(self.labelled_weights)
+            raise ValueError(f"{count} labelled_weights for {len(self.labelled)} datasets; give one for each, or none")
         return self
+
+    @property
+    def weights_of_labelled(self) -> tuple[float, ...]:
+        """The weight of the labels of each dataset in `labelled`."""
+        return tuple(self.ai_weight * each for each in self.labelled_weights or (1.0,) * len(self.labelled))
 
 
 def with_judge_for_ai_preferences(values: Any) -> Any:
@@ -397,7 +407,8 @@ class EvaluationSettings(Frozen):
     checkpoint_every: Integer = Field(default=10, ge=1, le=1_000_000)
     """Steps between checkpoints. Each checkpoint is measured on the validation prompts."""
     stop_early: Flag = True
-    """Whether training ends when a checkpoint breaks a bound or over-optimisation is found."""
+    """Whether training ends when a checkpoint breaks a bound or over-optimisation is found, and [rounds] when the gain
+    no longer rises."""
     bounds: Bounds = Bounds()
 
 

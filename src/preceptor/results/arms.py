@@ -9,8 +9,8 @@ from preceptor.core.numbers import estimate, listed, number
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.checkpoints.snapshot import Measure
 from preceptor.evaluation.intervals import Estimate
-from preceptor.results.base import ReportedResult
-from preceptor.results.run import PromptCounts, Record, RunSummary
+from preceptor.results.base import Record, ReportedResult
+from preceptor.results.run import PromptCounts, RunSummary
 
 
 class ArmRecord(Record):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import PrivateAttr, ValidationError
+from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Frozen
@@ -11,6 +11,12 @@ from preceptor.core.validation import first_problem
 from preceptor.display.table import Table
 from preceptor.store.files import read_json, write_json
 from preceptor.store.output import Output, output_folder
+
+
+class Record(Frozen):
+    """Part of a file written by this or another version of preceptor. Unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Tabular(Frozen):

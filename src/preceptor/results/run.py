@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from preceptor.core.numbers import percent
-from preceptor.core.types import Frozen, JsonObject, Rater
+from preceptor.core.types import JsonObject, Rater
 from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation
 from preceptor.evaluation.checkpoints.snapshot import Measures
 from preceptor.evaluation.intervals import Estimate
@@ -16,7 +16,9 @@ from preceptor.evaluation.policies.length_control import LengthControl
 from preceptor.evaluation.policies.win_rate import WinRate
 from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count, JudgeConduct, JudgeWarning, judge_warnings
+from preceptor.results.base import Record
 from preceptor.results.bias import BiasRecord
+from preceptor.results.rounds import RoundsRecord
 from preceptor.store.calls import Calls
 from preceptor.store.ledger import LedgerTotals
 
@@ -24,12 +26,6 @@ UNREADABLE_BOUND = 0.05
 """Share of unreadable responses above which the headline says so."""
 _LEAST_AGREEMENT = 0.2
 """Spearman's correlation below which a ranking hardly agrees with another."""
-
-
-class Record(Frozen):
-    """Part of a file written by this or another version of preceptor. Unknown fields are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class EvaluationRecord(Record):
@@ -159,6 +155,8 @@ class PreferenceRecord(Record):
     """Pairs that were not used, by reason."""
     weights: dict[Literal["ai", "human"], float]
     mean_p_chosen: float
+    labelled: int = Field(default=0, exclude_if=lambda pairs: not pairs)
+    """Pairs that a judge had labelled before the run, among those of the source `ai`."""
 
 
 class RewardModelMember(Record):
@@ -333,6 +331,9 @@ class RunSummary(Record):
     changes: tuple[Change, ...] = ()
     bias_correction: BiasRecord | None = Field(default=None, exclude_if=lambda bias: bias is None)
     """What was taken off the judge's log-odds. Left out of the file if nothing was."""
+    rounds: RoundsRecord | None = Field(default=None, exclude_if=lambda rounds: rounds is None)
+    """The rounds of a run with rounds, whose `steps`, `best_step` and `curve` then count rounds. Left out of the file
+    of a single run."""
     agents: AgentComparison | None = Field(default=None, exclude_if=lambda agents: agents is None)
     """An agent's episodes on the test tasks before and after training. Left out of the file if no agent acted."""
 
@@ -345,6 +346,11 @@ class RunSummary(Record):
     def method_name(self) -> str:
         """The method's name in recipes, such as "direct_rlaif"."""
         return str(self.recipe["method"])
+
+    @property
+    def kept(self) -> str:
+        """Where the kept model comes from, such as "step 8" or "round 2"."""
+        return f"{'step' if self.rounds is None else 'round'} {self.best_step}"
 
     @property
     def bounds(self) -> Bounds:

@@ -47,7 +47,8 @@ def how_to_resume(path: str | Path) -> str:
 class RunDirectory:
     """One run: the resolved `recipe.toml`, `ledger.sqlite`, `checkpoints/`, `evaluations/`, `metrics.jsonl`,
     `summary.json` and `report.html`; `stages/` with the result of each finished stage; and, depending on the method
-    and the engine, `labels/`, `reward_model/`, `revision/`, `sft/`, `fine_tuning/` and `engine/`.
+    and the engine, `labels/`, `reward_model/`, `revision/`, `sft/`, `fine_tuning/` and `engine/`. If the recipe has
+    rounds, `rounds/` has a run directory for each.
     """
 
     def __init__(self, path: Path, recipe: Recipe) -> None:
@@ -194,8 +195,12 @@ class RunDirectory:
     @property
     def base(self) -> str:
         """The model that the method started from, as a model string: the policy, or what fine-tuning made of it."""
-        stage = self.recipe.base_stage
-        return self.recipe.policy if stage is None else str(self.path / stage / "model")
+        stage, first = self.recipe.base_stage, self.path if self.recipe.rounds is None else self.round_folder(1)
+        return self.recipe.policy if stage is None else str(first / stage / "model")
+
+    def round_folder(self, number: int) -> Path:
+        """The run directory of a round, if the recipe has rounds; the first is 1."""
+        return self.path / "rounds" / str(number)
 
     @property
     def merged(self) -> Path:

@@ -154,10 +154,27 @@ def conclude(
     Args:
         save: writes the chosen model into a folder; `save_merged` writes it whole.
     """
+    return finish(session, summarise(session, outcome), outcome.before, outcome.after, save, save_merged)
+
+
+def finish(
+    session: Session,
+    summary: RunSummary,
+    before: Snapshot,
+    after: Snapshot,
+    save: Callable[[Path], None],
+    save_merged: Callable[[Path], None],
+) -> RunSummary:
+    """Evaluates the model that the summary describes, publishes it, and writes the report and the summary, which ends
+    the run. In the main process only.
+
+    Args:
+        before, after: the measurements on test prompts.
+        save, save_merged: as for `conclude`.
+    """
     directory = session.directory
-    summary = summarise(session, outcome)
     session.progress.stage("writing the model and the report")
-    evaluation = evaluate_run(outcome.before, outcome.after, summary)
+    evaluation = evaluate_run(before, after, summary)
     summary = with_evaluation(summary, evaluation)
     publish(directory, summary, save, save_merged, merge=session.merge)
     write_report(directory, summary, evaluation)

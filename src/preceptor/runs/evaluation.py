@@ -24,7 +24,7 @@ CAPABILITY = "capability"
 
 def evaluate_run(before: Snapshot, after: Snapshot, summary: RunSummary) -> Evaluation:
     """Compares the policy after training with the policy before, on the held-out prompts."""
-    identities = {BEFORE: summary.policy, AFTER: f"step {summary.best_step}"}
+    identities = {BEFORE: summary.policy, AFTER: summary.kept}
     return evaluate_snapshots(
         f"{summary.method}, seed {summary.seed}",
         {BEFORE: before, AFTER: after},

@@ -9,6 +9,7 @@ from preceptor.backends.names import ADAPTERS, check_name, is_served
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
+from preceptor.evaluation.intervals import LEAST as LEAST_FOR_INTERVAL
 from preceptor.evaluation.judges.licence import HOW
 from preceptor.evaluation.judges.licence import load as load_licence
 from preceptor.judging import bias_correction
@@ -126,6 +127,9 @@ class Inputs:
             hashes["bias correction"] = content_of(Path(recipe.training_judge.bias))[:16]
         if self.human:
             hashes["human preferences"] = content_hash([content_of(path) for path in self.human])[:16]
+        if recipe.begin is not None:
+            weights = sorted(Path(recipe.begin).glob("*.safetensors"))
+            hashes["begin"] = content_hash([content_of(path) for path in weights])[:16]
         if self.labelled:
             hashes["labelled preferences"] = content_hash([content_of(path) for path in self.labelled])[:16]
         if self.unpaired:
@@ -151,7 +155,10 @@ def read_inputs(recipe: Recipe) -> Inputs:
     prompts = _limited(read_prompts(recipe.prompts), recipe.limit)
     if judge is not None and _needs_rubrics(judge):
         check_rubrics(prompts)
-    held_out = check_split(prompts, recipe).held_out
+    split = check_split(prompts, recipe)
+    held_out = split.held_out
+    if recipe.rounds is not None:
+        _check_rounds_measured(recipe, constitution, split.validation)
     references = read_prompts(recipe.evaluation.references)
     for prompt in references:
         if not prompt.reference:
@@ -219,12 +226,40 @@ def _check_models(recipe: Recipe) -> None:
             f'policy = "{recipe.policy}": these are adapters of another model; merge them first with '
             "`preceptor run --resume RUN --merge` or `preceptor.resume(RUN, merge=True)`, and name the merged folder"
         )
+    if recipe.begin is not None:
+        _check_begin(recipe)
     if recipe.training_judge is not None:
         check_name(recipe.training_judge.model)
     for model in recipe.other_models:
         check_name(model)
     for constitution in recipe.other_constitutions:
         load_constitution(constitution)
+
+
+def _check_begin(recipe: Recipe) -> None:
+    """Checks that training can begin with the folder that the recipe names."""
+    file = ADAPTERS if recipe.tuning.method == "lora" else "config.json"
+    if not (Path(recipe.begin or "") / file).is_file():
+        raise UsageError(
+            f'begin = "{recipe.begin}": with tuning.method = "{recipe.tuning.method}" expected the folder of a '
+            f"checkpoint with {file}"
+        )
+
+
+def _check_rounds_measured(recipe: Recipe, constitution: Constitution | None, validation: Sequence[Prompt]) -> None:
+    """Checks that something measures the gain of each round, on enough prompts for an interval."""
+    if recipe.held_out_judge is None and (constitution is None or constitution.held_out is None):
+        raise UsageError(
+            "[rounds] go on while the gain rises, and nothing independent measures it here: name a held-out judge by "
+            "evaluation.judge.model"
+        )
+    if len(validation) < LEAST_FOR_INTERVAL:
+        raise UsageError(
+            f"{name_of(recipe.prompts)}: {len(validation)} validation prompts, and [rounds] need the interval of the "
+            f"gain on at least {LEAST_FOR_INTERVAL}; give more prompts, or raise evaluation.validation_share"
+        )
+    if recipe.rounds is not None and recipe.rounds.prompts is not None:
+        read_prompts(recipe.rounds.prompts)
 
 
 def _check_judge(judge: JudgeSettings) -> Constitution | None:

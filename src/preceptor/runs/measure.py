@@ -208,8 +208,8 @@ class Meter:
 
     @property
     def _is_reference(self) -> bool:
-        """Whether the policy is still untrained, so that its KL to the reference is 0."""
-        return self.base is None and self.policy.step == 0
+        """Whether the policy is still its own reference, so that its KL to the reference is 0."""
+        return self.base is None and self.policy.step == 0 and self.recipe.begin is None
 
     def _responses(
         self, name: str, prompts: Sequence[Prompt], samples_per_prompt: int, *, likelihoods: bool

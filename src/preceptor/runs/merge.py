@@ -1,5 +1,7 @@
 """The merged model of a finished run."""
 
+from pathlib import Path
+
 from preceptor.backends.transformers.loading import FOUR_BITS, load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
@@ -10,11 +12,32 @@ from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy, dtype_of
 
 
+def whole_folder(directory: RunDirectory) -> Path:
+    """Where a finished run's kept model is as one whole model, perhaps only once its adapters are merged."""
+    has_adapters = directory.recipe.tuning.method == "lora" and directory.recipe.chooses_checkpoint
+    return directory.merged if has_adapters else directory.best
+
+
+def whole_model(directory: RunDirectory, progress: Progress) -> Path:
+    """The folder of a finished run's kept model as one whole model; its adapters are merged now, unless they are."""
+    folder = whole_folder(directory)
+    if folder == directory.best:
+        return folder
+    summary = directory.finished()
+    assert summary is not None  # the caller's
+    merge_best(directory, summary, progress)
+    return folder
+
+
 def merge_best(directory: RunDirectory, summary: RunSummary, progress: Progress) -> None:
     """Writes the merged model of a finished run, unless it exists. The summary is not changed."""
     if directory.merged.exists():
         return
     recipe = directory.recipe
+    if summary.rounds is not None:
+        best = RunDirectory.open(directory.round_folder(summary.best_step))
+        publish(directory, summary, linked(directory.best), linked(whole_model(best, progress)), merge=True)
+        return
     if not recipe.chooses_checkpoint:  # the result is already a whole model
         publish(directory, summary, linked(directory.best), linked(directory.best), merge=True)
         return

@@ -6,6 +6,7 @@ from dataclasses import replace
 from preceptor.evaluation.policies.result import Evaluation
 from preceptor.recipes.base import Recipe
 from preceptor.reports.run.page import render_report, render_run_markdown
+from preceptor.reports.run.rounds import rounds_in_words
 from preceptor.reports.run.words import Words, how_the_model_was_chosen, results_of_stages
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
@@ -60,6 +61,9 @@ def _thoughts(recipe: Recipe, summary: RunSummary) -> Iterator[str]:
 
 
 def _ending(recipe: Recipe, summary: RunSummary) -> Iterator[str]:
+    if summary.rounds is not None:
+        yield from rounds_in_words(summary, summary.rounds)
+        return
     if recipe.chooses_checkpoint:
         yield from how_the_model_was_chosen(summary)
     else:

@@ -195,7 +195,7 @@ class RunResult:
             and not (key == "heldout_score" and summary.heldout_score_is is None)
         ]
         return Table(
-            (Column("measure"), Column("before", "right"), Column(f"after (step {summary.best_step})", "right")),
+            (Column("measure"), Column("before", "right"), Column(f"after ({summary.kept})", "right")),
             rows,
             title=f"{summary.prompts.measured} test prompts, 95% intervals",
             warnings=doubts,

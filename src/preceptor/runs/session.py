@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from preceptor.backends.transformers.loading import load
@@ -113,7 +114,8 @@ class Session:
         return Checkpointing(self.files, self.recipe.evaluation.checkpoint_every, at_checkpoint)
 
     def open_policy(self, name: str, rl: RLSettings | None = None) -> Policy:
-        """Opens a model as the policy to train; it is also the policy's reference.
+        """Opens a model as the policy to train; it is also the policy's reference. The policy begins with other weights
+        if the recipe names some.
 
         Args:
             rl: the settings by which it is trained, if that is by RL.
@@ -121,7 +123,7 @@ class Session:
         spare, self._spare = self._spare, None
         model = spare if spare is not None and name == self.recipe.policy else self.load(name)
         recipe = self.recipe
-        return Policy(
+        policy = Policy(
             model,
             recipe.tuning,
             recipe.seed,
@@ -129,6 +131,9 @@ class Session:
             sampler_log_probs=rl is not None and rl.truncated_importance is not None and not recipe.engine.is_trl,
             thinking=recipe.thinking,
         )
+        if recipe.begin is not None:
+            policy.load(Path(recipe.begin), 0)
+        return policy
 
     def split(self, count: Callable[[LocalModel, Prompt], int] | None = None) -> Split:
         """Splits the prompts that leave room for an answer in the policy's context window.

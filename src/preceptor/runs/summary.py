@@ -76,7 +76,7 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
     processing = recipe.table(RewardProcessing)
     labels = directory.stage_result("labels", LabelRecord)
     judge = _judged(session, outcome, labels)  # asks the judge once more, so count calls after this
-    calls, held_out = _calls(directory), session.held_out
+    calls, held_out = calls_of(directory), session.held_out
     of_judge = calls[JUDGE]
     asked = Count(hits=of_judge.failures, n=of_judge.calls, prompts=of_judge.calls)
     kind = outcome.grader.kind if isinstance(outcome.grader, JudgeGrader) else None
@@ -113,7 +113,7 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         best_of_n=directory.stage_result("best_of_n", BestOfNRecord),
         own_stages=directory.other_stages(("prompts", *RunSummary.model_fields)),
         seed=recipe.seed,
-        prompts=_counted(outcome.prompts),
+        prompts=counted(outcome.prompts),
         answering=SamplingRecord(
             max_new_tokens=recipe.heldout_decoding.max_new_tokens, temperature=recipe.heldout_decoding.temperature
         ),
@@ -132,12 +132,12 @@ def summarise(session: Session, outcome: Outcome) -> RunSummary:
         seconds=_step_seconds(directory),
         environment=environment(),
         recipe=recipe.model_dump(mode="json", by_alias=True),
-        bias_correction=_bias_correction(recipe, before, after),
+        bias_correction=bias_correction_of(recipe, before, after),
         agents=agents_before_and_after(before, after),
     )
 
 
-def _bias_correction(recipe: Recipe, before: Snapshot, after: Snapshot) -> BiasRecord | None:
+def bias_correction_of(recipe: Recipe, before: Snapshot, after: Snapshot) -> BiasRecord | None:
     """What was taken off the judge's log-odds, and how much of it the responses to test prompts had."""
     judge = recipe.training_judge
     if judge is None or judge.bias is None:
@@ -152,7 +152,8 @@ def _bias_correction(recipe: Recipe, before: Snapshot, after: Snapshot) -> BiasR
     return BiasRecord(hash=correction.hash, excess={**excess}, before=mean(before), after=mean(after))
 
 
-def _counted(prompts: Split) -> PromptCounts:
+def counted(prompts: Split) -> PromptCounts:
+    """How many prompts are in each part."""
     return PromptCounts(
         training=len(prompts.training),
         held_out=len(prompts.held_out),
@@ -204,7 +205,8 @@ def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _
     if judge.by_rubric:
         return _Judged(
             identity=judge.model.identity,
-            is_policy=judge.model.identity == outcome.policy or judge.settings.model == session.recipe.policy,
+            is_policy=judge.model.identity == outcome.policy
+            or judge.settings.model in (session.recipe.policy, session.recipe.begin),
             reward_kind=judge.reward_kind,
             ledger_hits=judge.rubric_judge.ledger_hits,
         )
@@ -213,7 +215,7 @@ def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _
     constitution = judge.constitution
     return _Judged(
         identity=identity,
-        is_policy=identity == outcome.policy or judge.settings.model == session.recipe.policy,
+        is_policy=identity == outcome.policy or judge.settings.model in (session.recipe.policy, session.recipe.begin),
         constitution=ConstitutionRecord(
             name=constitution.name,
             version=constitution.version,
@@ -228,7 +230,7 @@ def _judged(session: Session, outcome: Outcome, labels: LabelRecord | None) -> _
     )
 
 
-def _calls(directory: RunDirectory) -> dict[str, Calls]:
+def calls_of(directory: RunDirectory) -> dict[str, Calls]:
     """Model calls by role over all ledgers of the run; the held-out judge's calls are counted separately."""
     ledgers = (directory.ledger, *(directory.path / part / "ledger.sqlite" for part in ("labels", "revision")))
     calls = calls_by_role([ledger for ledger in ledgers if ledger.exists()])

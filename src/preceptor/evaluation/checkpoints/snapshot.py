@@ -246,6 +246,17 @@ class Snapshot(Frozen):
         """The snapshot restricted to these prompt ids."""
         return self.with_responses([r for r in self.responses if r.prompt_id in prompts])
 
+    def at(self, step: int) -> "Snapshot":
+        """The same measurement as that of another step."""
+        return Snapshot(
+            step=step,
+            responses=self.responses,
+            references=self.references,
+            rollout_kl=self.rollout_kl,
+            graded=self.graded,
+            measured=self.measured,
+        )
+
     def with_responses(self, responses: Sequence[MeasuredResponse], graded: bool | None = None) -> "Snapshot":
         """The snapshot with other responses. (pydantic's copy would keep cached values of the old ones.)
 

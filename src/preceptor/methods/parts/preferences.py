@@ -7,7 +7,7 @@ from typing import Literal
 
 from preceptor.core.errors import CheckpointError, UsageError
 from preceptor.core.seeds import derive_seed
-from preceptor.core.types import Prompt
+from preceptor.core.types import JsonObject, Prompt
 from preceptor.recipes.settings import ComparingJudgeSettings, PreferenceSettings
 from preceptor.results.run import LabelRecord, PreferenceRecord
 from preceptor.runs.inputs import Split
@@ -26,7 +26,8 @@ def gather_preferences(
 
     Args:
         judge: needed for AI preferences.
-        policy: the model whose responses the judge compares, as a model string.
+        policy: the model whose responses the judge compares, as a model string, unless training begins with other
+            weights (`begin`), whose responses it then compares.
 
     Raises: UsageError when there are none, nor unpaired responses; PreceptorError when too many judgements fail;
         CheckpointError when labels of an earlier process were altered.
@@ -39,8 +40,9 @@ def gather_preferences(
         pairs, why = read_training_pairs(path, weight=settings.ai_weight, labels="ai")
         left_out.update(row.reason for row in why)
         sets.append(pairs)
-    for path in session.inputs.labelled:
-        sets.append(_kept(path, settings.ai_weight, "ai", prompts, left_out))
+    labelled = zip(session.inputs.labelled, settings.weights_of_labelled, strict=True)
+    earlier = [_kept(path, weight, "ai", prompts, left_out) for path, weight in labelled]
+    sets += earlier
     for path in session.inputs.human:
         sets.append(_kept(path, settings.human_weight, "human", prompts, left_out))
     gathered = combine(sets)
@@ -55,6 +57,7 @@ def gather_preferences(
         left_out=dict(left_out),
         weights={"ai": settings.ai_weight, "human": settings.human_weight},
         mean_p_chosen=sum(pair.p_chosen for pair in gathered) / len(gathered),
+        labelled=sum(map(len, earlier)),
     )
     session.stage("preferences", "gathering preferences", PreferenceRecord, lambda: counts)
     return gathered
@@ -78,7 +81,7 @@ def _labels(
     """The file of the judge's preferences. It is written unless an earlier process finished it."""
     out, default, thinking = session.directory.path / "labels", session.recipe.decoding, session.recipe.thinking
     sampling = Sampling(
-        policy=policy,
+        policy=session.recipe.begin or policy,
         samples=settings.samples_per_prompt,
         temperature=settings.temperature or default.temperature,
         max_new_tokens=settings.max_new_tokens or default.max_new_tokens,
@@ -121,7 +124,12 @@ def write_prompts(path: Path, prompts: Sequence[Prompt], work: Work) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     mark(path.parent, work)
-    rows = [
+    write_rows(path, prompt_rows(prompts))
+
+
+def prompt_rows(prompts: Sequence[Prompt]) -> list[JsonObject]:
+    """The rows of a prompt file."""
+    return [
         {
             "id": prompt.id,
             "conversation": [message.wire() for message in prompt.conversation],
@@ -132,4 +140,3 @@ def write_prompts(path: Path, prompts: Sequence[Prompt], work: Work) -> None:
         }
         for prompt in prompts
     ]
-    write_rows(path, rows)

@@ -47,20 +47,24 @@ def curves(metrics: Sequence[Facts], summary: RunSummary) -> list[Markup]:
         _points(heldout, curve, "heldout_score", looked_at(summary))
         heldout.set_title(f"Held-out score ({summary.heldout_score_is})")
         _line(kl, metrics, "kl", "training prompts")
-        _points(kl, curve, "kl", "at checkpoints")
+        _points(kl, curve, "kl", "at checkpoints" if summary.rounds is None else "after each round")
         kl.axhline(summary.bounds.max_kl, color=RED, linewidth=1, linestyle="--", label="bound")
-        kl.set_title("KL to the reference, nats per response")
+        to = "reference" if summary.rounds is None else "first policy"
+        kl.set_title(f"KL to the {to}, nats per response")
         _guards(guards, summary)
         if summary.heldout_score_is is None:
             del figures[1], panels[1]
+        if summary.rounds is not None:  # each round's own report has its steps
+            del figures[0], panels[0]
         for figure, axes in zip(figures, panels, strict=True):
             axes.axvline(summary.best_step, color=GREY, linewidth=6, alpha=0.3)
-            axes.set_xlabel("training step")
+            axes.set_xlabel("training step" if summary.rounds is None else "round")
             whole_steps(axes)
             labels = axes.get_legend_handles_labels()[1]
             if len(labels) > 1:  # side by side if that is not too wide
                 figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > _WIDE else 2)
-        kept = f"against training steps; the kept checkpoint is step {summary.best_step}"
+        against = "training steps" if summary.rounds is None else "rounds"
+        kept = f"against {against}; the kept checkpoint is {summary.kept}"
         titles = [axes.get_title("left") for axes in panels]
         return [to_svg(figure, f"{title} {kept}") for figure, title in zip(figures, titles, strict=True)]
 

@@ -17,7 +17,7 @@ from preceptor.reports.evaluation.page import Card, cards, sections
 from preceptor.reports.headlines import of_run
 from preceptor.reports.measured import Scores, row_of, rows_of
 from preceptor.reports.responses import Row, fitting
-from preceptor.reports.run import figures, words
+from preceptor.reports.run import figures, rounds, words
 from preceptor.reports.run.agents import agents_view
 from preceptor.reports.run.rewards import groups_in_words, sources
 from preceptor.reports.run.words import Words
@@ -115,6 +115,7 @@ def _shared(data: ReportData) -> dict[str, Any]:
         "looked_at": words.looked_at(summary),
         "kl_of_training": any(look.kl.overall is not None and not look.kl.by_cohort for look in summary.curve),
         "score_is": score,
+        "rounds": [] if summary.rounds is None else rounds.rows(summary.rounds),
         "measures": [
             (key, name or score, digits)
             for key, name, digits in MEASURES
@@ -150,6 +151,8 @@ _NOT_MEASURED = (
 
 def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
     """Problems that make every number below nearly worthless."""
+    if summary.rounds is not None and summary.rounds.self_rewarding:
+        yield rounds.SELF_REWARDING
     if summary.heldout_judge_trained:
         yield "Nothing independent measured this run: the held-out judge is also the training judge."
     if summary.kept_breaks_bound:
@@ -244,6 +247,8 @@ def _of_measuring(summary: RunSummary) -> Iterator[str]:
 
 
 def _of_training(summary: RunSummary) -> Iterator[str]:
+    if summary.rounds is not None:
+        yield from rounds.round_warnings(summary.rounds)
     over = summary.over_optimisation
     if over.detected:
         kept = f"The kept checkpoint is step {summary.best_step}."
