@@ -20,6 +20,7 @@ def small(folder: Path, policy: Path) -> list[str]:
         f"prompts={prompts}",
         f"evaluation.references={references}",
         "judge.model=scripted:random",
+        "licence.waived=true",
         "judge.constitution=warm_tone",
         "evaluation.judge.model=scripted:random",
         "evaluation.heldout_share=0.6",

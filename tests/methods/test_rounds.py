@@ -67,7 +67,8 @@ def test_a_policy_that_judges_itself_is_said_to_first_of_all(tmp_path: Path, wid
     assert known(summary.judge_warnings)[0].kind == "self_rewarding"
     assert known(summary.headline).startswith("The policy was its own judge")
     result = RunResult.load(tmp_path / "run")
-    assert "self-rewarding" in result.warnings[0]
+    assert "licence" in result.warnings[0]  # of which the recipe says that it is waived
+    assert "self-rewarding" in result.warnings[1]
     card = (Path(result.best) / "README.md").read_text(encoding="utf-8")
     assert card.index("self-rewarding") < card.index("Trained with preceptor")
     page = directory.report.read_text(encoding="utf-8")
