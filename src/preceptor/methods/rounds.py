@@ -148,7 +148,7 @@ class _Rounds:
             judge=judge and self._named(judge.model),
             training_prompts=summary.prompts.training,
             labels=0 if summary.labels is None else summary.labels.counts.preferences,
-            earlier_labels=0 if summary.preferences is None else summary.preferences.labelled,
+            earlier_labels=0 if summary.preferences is None else summary.preferences.labelled_before,
             steps=summary.steps,
             kept_step=summary.best_step,
             over_optimised_from=summary.over_optimisation.step,

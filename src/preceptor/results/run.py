@@ -155,8 +155,7 @@ class PreferenceRecord(Record):
     """Pairs that were not used, by reason."""
     weights: dict[Literal["ai", "human"], float]
     mean_p_chosen: float
-    labelled: int = Field(default=0, exclude_if=lambda pairs: not pairs)
-    """Pairs that a judge had labelled before the run, among those of the source `ai`."""
+    labelled_before: int = Field(default=0, exclude_if=lambda pairs: not pairs)
 
 
 class RewardModelMember(Record):
@@ -332,8 +331,7 @@ class RunSummary(Record):
     bias_correction: BiasRecord | None = Field(default=None, exclude_if=lambda bias: bias is None)
     """What was taken off the judge's log-odds. Left out of the file if nothing was."""
     rounds: RoundsRecord | None = Field(default=None, exclude_if=lambda rounds: rounds is None)
-    """The rounds of a run with rounds, whose `steps`, `best_step` and `curve` then count rounds. Left out of the file
-    of a single run."""
+    """Of a run with rounds, whose `steps`, `best_step` and `curve` count rounds; left out of the file of any other."""
     agents: AgentComparison | None = Field(default=None, exclude_if=lambda agents: agents is None)
     """An agent's episodes on the test tasks before and after training. Left out of the file if no agent acted."""
 

@@ -240,10 +240,7 @@ def _check_begin(recipe: Recipe) -> None:
     """Checks that training can begin with the folder that the recipe names."""
     file = ADAPTERS if recipe.tuning.method == "lora" else "config.json"
     if not (Path(recipe.begin or "") / file).is_file():
-        raise UsageError(
-            f'begin = "{recipe.begin}": with tuning.method = "{recipe.tuning.method}" expected the folder of a '
-            f"checkpoint with {file}"
-        )
+        raise UsageError(f'begin = "{recipe.begin}": expected the folder of a checkpoint, with {file}')
 
 
 def _check_rounds_measured(recipe: Recipe, constitution: Constitution | None, validation: Sequence[Prompt]) -> None:

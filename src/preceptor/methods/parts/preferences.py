@@ -57,7 +57,7 @@ def gather_preferences(
         left_out=dict(left_out),
         weights={"ai": settings.ai_weight, "human": settings.human_weight},
         mean_p_chosen=sum(pair.p_chosen for pair in gathered) / len(gathered),
-        labelled=sum(map(len, earlier)),
+        labelled_before=sum(map(len, earlier)),
     )
     session.stage("preferences", "gathering preferences", PreferenceRecord, lambda: counts)
     return gathered
