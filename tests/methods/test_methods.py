@@ -1,6 +1,7 @@
 """Every method from end to end: the tiny random model, scripted judges, a run of seconds."""
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -144,6 +145,33 @@ def test_dpo_learns_the_same_preferences(run: Runner) -> None:
     assert summary.reward_model is None
     assert "DPO with β = 0.1 and soft labels" in report(directory)
     assert AutoModelForCausalLM.from_pretrained(directory.merged)
+
+
+def test_kto_learns_responses_that_were_scored_by_themselves(run: Runner, tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"{verb} {word}", "response": word * times, "score": 3 * times}
+        for verb in ("Name", "Say")
+        for word in WORDS
+        for times in (1, 2)
+    ]
+    path = tmp_path / "scored.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = ["preferences.ai=false", f'preferences.unpaired=["{path}"]', "preferences.threshold=5"]
+    learning = ["dpo.kind=kto", "dpo.batch_size=8", "dpo.epochs=1"]
+    measuring = ["evaluation.checkpoint_every=100", "evaluation.max_new_tokens=4"]
+    directory, summary, _ = run("dpo", *files, *learning, *measuring)
+    stage = summary.own_stages["unpaired"]
+    assert stage["responses"] == len(rows) - 2 * summary.prompts.held_out
+    assert stage["desirable"] == len(rows) / 2 - summary.prompts.held_out
+    assert summary.preferences is None
+    assert summary.steps == math.ceil((len(rows) - 2 * summary.prompts.held_out) / 16)
+    metrics: list[dict[str, Any]] = read_rows(directory.path / "metrics.jsonl")
+    assert len(metrics) == summary.steps
+    assert metrics[0]["loss"] == pytest.approx(0.5, abs=1e-4)
+    page = report(directory)
+    assert "by KTO with" in page
+    assert "at least 5" in page
+    assert f"{stage['desirable']} of them desirable" in page
 
 
 def test_sft_learns_demonstrations_and_is_measured_against_what_it_was(run: Runner, tmp_path: Path) -> None:

@@ -218,3 +218,26 @@ def test_an_unknown_recipe_and_a_broken_file(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("seed = 1")
     with pytest.raises(UsageError, match='"method" is missing'):
         load_recipe(str(tmp_path / "r.toml"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "words"),
+    [
+        ("rlaif", ['preferences.unpaired=["rated.jsonl"]'], "dpo.kind"),
+        ("dpo", ['preferences.unpaired=["rated.jsonl"]'], "dpo.kind"),
+        ("dpo", ["preferences.threshold=5"], "unpaired"),
+        ("dpo", ["dpo.kind=simpo"], "beta"),
+        ("dpo", ["dpo.kind=ipo", "dpo.label_smoothing=0.1"], "conservative"),
+        ("dpo", ["dpo.kind=simple"], "simpo"),
+    ],
+)
+def test_what_a_loss_of_preferences_does_not_have_is_refused(recipe: str, overrides: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load_recipe(recipe, overrides).check()
+
+
+def test_a_loss_that_is_not_named_leaves_a_recipe_as_it_was() -> None:
+    text = dump_recipe(load_recipe("dpo"))
+    assert 'kind = "sigmoid"' in text
+    assert not any(name in text for name in ("unpaired", "threshold", "target_margin", "offset", "desirable"))
+    load_recipe("dpo", ["dpo.kind=kto", 'preferences.unpaired=["rated.jsonl"]', "preferences.ai=false"]).check()

@@ -20,7 +20,7 @@ def test_labels(tmp_path: Path) -> None:
     rated, left_out = read(
         tmp_path,
         {"prompt": "Hi", "response": "Hello!", "label": True, "id": 7, "weight": 2, "rater": "x"},
-        {"prompt": [{"role": "user", "content": "Hi"}], "response": answered, "label": False},
+        {"prompt": [{"role": "user", "content": "Hi"}], "completion": answered, "label": False},
         {"prompt": "Hi", "response": "Yes?", "label": 0.75, "score": 3},
     )
     assert left_out == []

@@ -1,8 +1,8 @@
 """Responses by themselves with a label or a score, for losses that need no pairs.
 
-A row has `prompt` (a text or messages), `response` (a text, or the messages after the prompt), and `label` (true where
-the response is desirable, false where it is not, or the probability that it is) or `score` (any number, to be compared
-with a threshold). It may have `id`, `cohort`, `thought`, `tools`, `metadata` and `weight`; null counts as absent, and
+A row has `prompt` (a text or messages), `response` or, as in TRL, `completion` (a text, or the messages after the
+prompt), and `label` (true where the response is desirable, false where it is not, or the probability that it is) or
+`score` (any number, to be compared with a threshold). It may have `id`, `cohort`, `thought`, `tools`, `metadata` and `weight`; null counts as absent, and
 unknown columns are ignored.
 """
 
@@ -13,6 +13,7 @@ from preceptor.core.types import Prompt, Response
 from preceptor.store.comparisons import WrongRowError, comparison_id, number_in, parse_response, prompt_of, weight_of
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 
+_RESPONSES = ("response", "completion")
 _LABELS = "true, false or a probability in [0, 1]"
 
 
@@ -55,11 +56,13 @@ def read_rated_responses(
 
 
 def _rated(row: Row, threshold: float | None, weight: float) -> RatedResponse:
-    for name in ("prompt", "response"):
-        if name not in row:
-            raise WrongRowError(f'no "{name}"')
+    if "prompt" not in row:
+        raise WrongRowError('no "prompt"')
+    column = next((name for name in _RESPONSES if name in row), None)
+    if column is None:
+        raise WrongRowError('no "response" or "completion"')
     prompt = prompt_of(row, row["prompt"])
-    response = parse_response(row["response"], "response", prompt, None, row.get("thought"))
+    response = parse_response(row[column], column, prompt, None, row.get("thought"))
     named = str(row["id"]) if "id" in row else comparison_id(prompt, response)
     return RatedResponse(named, prompt, response, _desirable(row, threshold), weight * weight_of(row))
 
