@@ -2,8 +2,8 @@
 
 A row has `prompt` (a text or messages), `response` or, as in TRL, `completion` (a text, or the messages after the
 prompt), and `label` (true where the response is desirable, false where it is not, or the probability that it is) or
-`score` (any number, to be compared with a threshold). It may have `id`, `cohort`, `thought`, `tools`, `metadata` and `weight`; null counts as absent, and
-unknown columns are ignored.
+`score` (any number, to be compared with a threshold). It may have `id`, `cohort`, `thought`, `tools`, `metadata` and
+`weight`; null counts as absent, and unknown columns are ignored.
 """
 
 from dataclasses import dataclass
