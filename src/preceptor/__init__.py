@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from preceptor.judging.settings import PairwiseSettings
     from preceptor.judging.specs import JudgeSpec
     from preceptor.methods.arms import arms
+    from preceptor.methods.paper.plan import plan_reproduction
     from preceptor.methods.paper.reproduce import reproduce
     from preceptor.methods.run import resume, run
     from preceptor.methods.sweep import sweep
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from preceptor.results.evaluation import EvaluationResult
     from preceptor.results.label import LabelPlan, LabelResult
     from preceptor.results.publication import Publication
-    from preceptor.results.reproduction import ReproductionResult
+    from preceptor.results.reproduction import ReproductionPlan, ReproductionResult
     from preceptor.results.revision import RevisionResult
     from preceptor.results.reward_model import RewardModelResult
     from preceptor.results.rubrics import RubricAuditResult, RubricsPlan, RubricsResult, RubricWritingSettings
@@ -128,6 +129,7 @@ __all__ = [
     "Publication",
     "Recipe",
     "RecipesResult",
+    "ReproductionPlan",
     "ReproductionResult",
     "Response",
     "RevisionResult",
@@ -175,6 +177,7 @@ __all__ = [
     "open_service",
     "open_studio",
     "plan_label",
+    "plan_reproduction",
     "plan_rubrics",
     "publish",
     "read_benchmark",
@@ -211,6 +214,7 @@ _PLACES = {
     "judging.settings": "PairwiseSettings",
     "judging.specs": "JudgeSpec",
     "methods.arms": "arms",
+    "methods.paper.plan": "plan_reproduction",
     "methods.paper.reproduce": "reproduce",
     "methods.run": "resume run",
     "methods.sweep": "sweep",
@@ -228,7 +232,7 @@ _PLACES = {
     "results.label": "LabelPlan LabelResult",
     "results.publication": "Publication",
     "results.revision": "RevisionResult",
-    "results.reproduction": "ReproductionResult",
+    "results.reproduction": "ReproductionPlan ReproductionResult",
     "results.reward_model": "RewardModelResult",
     "results.rubrics": "RubricAuditResult RubricWritingSettings RubricsPlan RubricsResult",
     "results.shipped": "EngineConfig InitResult ModelsResult RecipesResult",

@@ -40,6 +40,14 @@ def reproduce(
             show_default="embedded",
         ),
     ] = None,
+    held_out_judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A judge that labels nothing, chooses checkpoints and compares policies.",
+            show_default="the second judge, or else the labeller",
+        ),
+    ] = None,
     scale: Annotated[
         str,
         typer.Option(
@@ -57,6 +65,9 @@ def reproduce(
             show_default="reproductions/PAPER-SCALE",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check data and settings, and say what would be run, without any call.")
+    ] = False,
     *,
     connection: "Connection",
     output: o.Output,
@@ -68,6 +79,23 @@ def reproduce(
 
     if data is None:
         raise UsageError("--data DIR: name the folder of data; `preceptor reproduce --help` says what it holds")
+    if dry_run:
+        from preceptor.methods.paper.plan import plan_reproduction
+
+        output.show(
+            plan_reproduction(
+                paper,
+                tables or (),
+                data=data,
+                policy=policy,
+                judges=judge or ["embedded"],
+                held_out_judge=held_out_judge,
+                scale=scale,
+                seed=seed,
+                connection=connection,
+            )
+        )
+        return
     path = out or Path("reproductions") / f"{paper}-{scale}"
     with going_on_by("preceptor", *sys.argv[1:]):
         result = run_tables(
@@ -76,6 +104,7 @@ def reproduce(
             data=data,
             policy=policy,
             judges=judge or ["embedded"],
+            held_out_judge=held_out_judge,
             scale=scale,
             out=path,
             seed=seed,

@@ -2,12 +2,14 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from preceptor.core.numbers import dollars, estimate, number, percent, share
 from preceptor.core.types import Frozen, JsonObject
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.verdict import verdict_on
-from preceptor.results.base import ReportedResult
+from preceptor.results.base import ReportedResult, Tabular
 
 Unit = Literal["share", "difference", "number", "dollars", "seconds"]
 """`share` is between 0 and 1, and `difference` that of two shares; both are shown in per cent."""
@@ -98,6 +100,35 @@ class ReproducedTable(Frozen):
             warnings=found.warnings,
             notes=[*([self.in_words] if self.in_words else []), *found.notes],
         )
+
+
+class PlannedTable(Frozen):
+    """What one table would run."""
+
+    name: str
+    needs: str = ""
+    """The data that it lacks; empty if it can be run."""
+    judged: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """By task, the judges that would label people's comparisons, and how each is asked; tables share these labels."""
+    trains: tuple[str, ...] = ()
+    """What would be trained and measured, in sentences; tables share these policies."""
+
+
+class ReproductionPlan(Tabular):
+    """What a reproduction would run; see `plan_reproduction`."""
+
+    scale: str
+    tables: tuple[PlannedTable, ...]
+
+    def table(self) -> Table:
+        """A line for each table, and below them what would be trained."""
+        rows = [(table.name, f"needs {table.needs}" if table.needs else _labels(table)) for table in self.tables]
+        trains = dict.fromkeys(sentence for table in self.tables for sentence in table.trains)
+        return Table((Column("table"), Column("labels of people's comparisons")), rows, notes=[*trains])
+
+
+def _labels(table: PlannedTable) -> str:
+    return "; ".join(f"{task}: {', '.join(judges)}" for task, judges in table.judged.items()) or "none"
 
 
 class ReproductionResult(ReportedResult):

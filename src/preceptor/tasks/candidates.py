@@ -132,9 +132,14 @@ def _no_answer(response: Response | JudgeFailure) -> JudgeFailure | None:
     )
 
 
-def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling: Answering) -> list[Candidates]:
+def sample_responses(
+    policy: RecordedModel, prompts: Sequence[Prompt], sampling: Answering, *, as_sampled: bool = False
+) -> list[Candidates]:
     """The policy's responses to each prompt. The i-th response uses the same random numbers for every policy. A thought
     that reached its limit is a response without an answer.
+
+    Args:
+        as_sampled: leave white space at the ends of texts, which otherwise is stripped.
     """
     requests = [
         CompleteRequest(
@@ -160,6 +165,7 @@ def sample_responses(policy: RecordedModel, prompts: Sequence[Prompt], sampling:
         if isinstance(result, JudgeFailure):
             return result
         thought = result.thought or None
-        return Response(**about, text=result.text.strip(), finished=result.finished, thought=thought)
+        text = result.text if as_sampled else result.text.strip()
+        return Response(**about, text=text, finished=result.finished, thought=thought)
 
     return [[response(prompt, next(results)) for _ in range(sampling.samples)] for prompt in prompts]

@@ -57,3 +57,42 @@ AI_LABEL = 0.06
 AI_LABEL_TOKENS = 2 * (830 + 61)
 HUMAN_LABEL = 0.67
 """Appendix L: dollars for a label by a person."""
+WIN_RATES: dict[Task, dict[tuple[str, str], float]] = {
+    "summaries": {
+        ("RLAIF", "SFT"): 0.71,
+        ("RLHF", "SFT"): 0.73,
+        ("RLAIF", "RLHF"): 0.50,
+        ("same-size RLAIF", "SFT"): 0.68,
+        ("direct RLAIF", "SFT"): 0.74,
+        ("direct RLAIF", "same-size RLAIF"): 0.60,
+        ("RLHF + RLAIF", "SFT"): 0.71,
+        ("RLHF + RLAIF", "RLHF"): 0.48,
+        ("RLAIF (base prompt)", "SFT"): 0.63,
+        ("RLAIF (base prompt)", "RLAIF"): 0.41,
+    },
+    "helpful": {("RLAIF", "SFT"): 0.63, ("RLHF", "SFT"): 0.64, ("RLAIF", "RLHF"): 0.52},
+}
+"""Tables 1, 12 and 13: how often people preferred the first policy to the second. In other sessions, RLHF won 74%
+against SFT (Table 13) and RLAIF 67% (Table 12)."""
+WIN_RATES_AT_EQUAL_LENGTH: dict[Task, dict[tuple[str, str], float]] = {
+    "summaries": {
+        ("RLAIF", "SFT"): 0.59,
+        ("RLHF", "SFT"): 0.61,
+        ("RLAIF", "RLHF"): 0.47,
+        ("same-size RLAIF", "SFT"): 0.59,
+        ("direct RLAIF", "SFT"): 0.65,
+        ("direct RLAIF", "same-size RLAIF"): 0.56,
+        ("RLHF + RLAIF", "SFT"): 0.61,
+        ("RLHF + RLAIF", "RLHF"): 0.46,
+        ("RLAIF (base prompt)", "SFT"): 0.59,
+        ("RLAIF (base prompt)", "RLAIF"): 0.45,
+    },
+    "helpful": {("RLAIF", "SFT"): 0.61, ("RLHF", "SFT"): 0.61, ("RLAIF", "RLHF"): 0.50},
+}
+"""Tables 8, 9, 11, 12 and 13: the same at equal length."""
+HARMLESS_RATES = {"SFT": 0.64, "RLHF": 0.76, "RLAIF": 0.88}
+"""Table 1: share of responses that people found harmless."""
+HARMLESS_RATES_AT_EQUAL_LENGTH = {"SFT": 0.64, "RLHF": 0.78, "RLAIF": 0.91}
+"""Table 10: the same at the mean length of SFT's responses."""
+KENDALL_W = (0.6, 0.7)
+"""Appendix I: Kendall's W of the paper's sessions, the lowest and the highest."""

@@ -6,9 +6,13 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.methods.paper.alignment import AlignmentByPrompt
 from preceptor.methods.paper.by_judge import LabellerSize, PositionBias, SingleOrder
 from preceptor.methods.paper.cost import CostPerLabel
+from preceptor.methods.paper.formatting import Formatting
+from preceptor.methods.paper.harmless_rates import HarmlessRates
+from preceptor.methods.paper.human_evaluation import HumanEvaluation
 from preceptor.methods.paper.reward_tables import RewardAccuracyByLabels, RewardAccuracyByTask
 from preceptor.methods.paper.self_consistency import SelfConsistency
 from preceptor.methods.paper.table import PaperTable
+from preceptor.methods.paper.win_rates import WinRates
 
 TABLES: tuple[PaperTable, ...] = (
     AlignmentByPrompt(),
@@ -19,6 +23,10 @@ TABLES: tuple[PaperTable, ...] = (
     CostPerLabel(),
     RewardAccuracyByTask(),
     RewardAccuracyByLabels(),
+    WinRates(),
+    HarmlessRates(),
+    HumanEvaluation(),
+    Formatting(),
 )
 _BY_NAME = {table.name: table for table in TABLES}
 

@@ -37,6 +37,7 @@ def reproduce(
     data: str | Path,
     policy: str | Path = "embedded",
     judges: str | Path | Sequence[str | Path] = "embedded",
+    held_out_judge: str | Path | None = None,
     scale: str = "tiny",
     out: str | Path | None = None,
     seed: int = 0,
@@ -57,6 +58,8 @@ def reproduce(
         data: a folder with files such as `helpful/preferences.jsonl`; see `preceptor.methods.paper.data`.
         policy: model string of the policy that is trained and that reward models start from.
         judges: model strings of judges: the labeller first, and the others from the larger to the smaller.
+        held_out_judge: model string of a judge that labels nothing, chooses checkpoints and compares policies; the
+            second judge when None, or the labeller if there is no other.
         scale: `tiny`, `small` or `paper`.
         out: the folder of all tables; give it again to resume. A temporary folder by default.
         seed: which comparisons are drawn and held out, and the seed of training.
@@ -66,9 +69,9 @@ def reproduce(
     Raises: UsageError for a wrong name, data that cannot be used, or a folder that holds other work; PreceptorError
         when a model cannot be asked or trained.
     """
-    if paper not in PAPERS:
-        raise UsageError(f'there is no paper "{paper}"; {nearest(paper, PAPERS)}')
-    chosen, setup = tables_named(tables), _setup(policy, judges, Path(data), scale, seed, connection)
+    check_paper(paper)
+    chosen = tables_named(tables)
+    setup = setup_of(policy, judges, held_out_judge, Path(data), scale, seed, connection)
     output = output_folder(out)
     check_own(output.path, "reproduction")
     with shown(progress) as display, working_in(output.path, "reproduction"):
@@ -78,21 +81,33 @@ def reproduce(
             return _run(_with_earlier(output.path, chosen), setup, output, log)
 
 
-def _setup(
+def check_paper(name: str) -> None:
+    """Raises: UsageError for a paper whose tables are not known."""
+    if name not in PAPERS:
+        raise UsageError(f'there is no paper "{name}"; {nearest(name, PAPERS)}')
+
+
+def setup_of(
     policy: str | Path,
     judges: str | Path | Sequence[str | Path],
+    held_out_judge: str | Path | None,
     data: Path,
     scale: str,
     seed: int,
     connection: Connection | Mapping[str, Any] | None,
 ) -> Setup:
+    """What a reproduction is made with, checked.
+
+    Raises: UsageError as `reproduce`.
+    """
     if scale not in SCALES:
         raise UsageError(f'there is no scale "{scale}"; {nearest(scale, SCALES)}')
     listed = [judges] if isinstance(judges, str | Path) else judges
     models = tuple(dict.fromkeys(str(judge) for judge in listed))
     if not models:
         raise UsageError('no judge is named; give at least one, such as "embedded"')
-    for model in (str(policy), *models):
+    held_out = None if held_out_judge is None else str(held_out_judge)
+    for model in (str(policy), *models, *([held_out] if held_out else [])):
         check_name(model)
     return Setup(
         policy=str(policy),
@@ -101,6 +116,7 @@ def _setup(
         scale=SCALES[scale],
         seed=seed,
         connection=settings_of("connection", Connection, connection),
+        held_out=held_out,
     )
 
 
@@ -111,6 +127,7 @@ def _begun(setup: Setup) -> dict[str, object]:
         "judges": list(setup.judges),
         "seed": setup.seed,
         "data": setup.data.hashes,
+        **({"held-out judge": setup.held_out} if setup.held_out else {}),
     }
 
 
@@ -150,7 +167,7 @@ def _judged(tables: Sequence[PaperTable], setup: Setup) -> Judged:
 def _table(table: PaperTable, work: Work) -> ReproducedTable:
     """The table, run now unless an earlier process finished it."""
     path = work.folder / "table.json"
-    if path.exists():
+    if path.exists() and table.is_current(work):
         return ReproducedTable.model_validate(read_json(path))
     begun = time.monotonic()
     findings = table.run(work)

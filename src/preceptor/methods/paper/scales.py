@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from preceptor.core.types import Frozen
 from preceptor.methods.paper.numbers import Task
+from preceptor.methods.paper.policies.scale import PAPER, SMALL, TINY, PolicyScale
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.tuning import TuningSettings
 
@@ -32,6 +33,7 @@ class Scale(Frozen):
     reward_model: RewardModelSettings
     """Of summaries; `reward_model_for` has that of each task."""
     tuning: TuningSettings
+    policies: PolicyScale
 
     def reward_model_for(self, task: Task) -> RewardModelSettings:
         """How a task's reward model is trained: the paper's batches of dialogues have at most 32 pairs."""
@@ -53,6 +55,7 @@ SCALES: dict[str, Scale] = {
         temperatures=(1.0,),
         reward_model=RewardModelSettings(epochs=2, batch_size=8, learning_rate=1e-4, max_length=384),
         tuning=TuningSettings(rank=8),
+        policies=TINY,
     ),
     "small": Scale(
         name="small",
@@ -67,6 +70,7 @@ SCALES: dict[str, Scale] = {
         temperatures=(0.3, 1.0),
         reward_model=RewardModelSettings(epochs=3, batch_size=32, learning_rate=5e-5),
         tuning=TuningSettings(),
+        policies=SMALL,
     ),
     "paper": Scale(
         name="paper",
@@ -83,6 +87,7 @@ SCALES: dict[str, Scale] = {
             optimizer="adafactor", epochs=3, batch_size=128, learning_rate=1e-5, max_length=1152
         ),
         tuning=TuningSettings(method="full"),
+        policies=PAPER,
     ),
 }
 """The scales by their name. Those of `paper` are the paper's appendices D and G."""

@@ -41,6 +41,13 @@ class Setup:
     scale: Scale
     seed: int = 0
     connection: Connection | None = None
+    held_out: str | None = None
+    """Model string of a judge that labels nothing, and measures policies; None for the second judge."""
+
+    @property
+    def measured_by(self) -> str:
+        """The judge that chooses checkpoints and compares policies: one that does not label, if there is one."""
+        return self.held_out or (*self.judges, self.labeller)[1]
 
     @property
     def labeller(self) -> str:
@@ -67,6 +74,19 @@ class PaperTable(ABC):
         """The judges whose labels of people's comparisons it uses; only for tasks that have such comparisons."""
         del setup
         return {}
+
+    def planned(self, setup: Setup) -> tuple[str, ...]:
+        """What `run` will train and measure, in sentences; only for tables that train policies.
+
+        Raises: UsageError when the scale's settings cannot be run here.
+        """
+        del setup
+        return ()
+
+    def is_current(self, work: "Work") -> bool:
+        """Whether the rows that an earlier process left are still those that `run` would give."""
+        del work
+        return True
 
     @abstractmethod
     def run(self, work: "Work") -> Findings:

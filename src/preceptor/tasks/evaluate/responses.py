@@ -54,8 +54,13 @@ def collect_responses(
     ledger: Ledger,
     connection: Connection | None,
     progress: Progress,
+    *,
+    as_sampled: bool = False,
 ) -> PolicyResponses:
     """A policy's responses to the prompts: read, or sampled now with every call in the ledger.
+
+    Args:
+        as_sampled: leave white space at the ends of sampled texts, which otherwise is stripped.
 
     Raises: UsageError when a file has no response to some of the prompts; PreceptorError when a model cannot be asked.
     """
@@ -70,7 +75,8 @@ def collect_responses(
     at_once = 4 * model.concurrency
     for start in range(0, len(prompts), at_once):
         chunk = prompts[start : start + at_once]
-        for prompt, responses in zip(chunk, sample_responses(recorded, chunk, answering), strict=True):
+        sampled = sample_responses(recorded, chunk, answering, as_sampled=as_sampled)
+        for prompt, responses in zip(chunk, sampled, strict=True):
             by_prompt[prompt.id] = responses
         progress.advance(len(by_prompt), len(prompts))
     identity, calls = model.identity, recorded.asked
