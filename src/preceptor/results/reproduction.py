@@ -1,5 +1,6 @@
 """What the reproduction of a paper returns: its tables, each number beside the paper's own."""
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -179,8 +180,12 @@ class ReproductionResult(ReportedResult):
         return f"{ran}; {beyond} of {len(tested)} numbers that can be compared with chance differ from it."
 
     def table(self) -> Table:
-        """All tables, one below the other."""
-        shown = [table.table() for table in self.tables]
+        """All tables, one below the other; a warning that several have is printed once."""
+        shown, said = list[Table](), set[str]()
+        for table in self.tables:
+            warnings = [warning for warning in table.findings.warnings if warning not in said]
+            said.update(warnings)
+            shown.append(replace(table.table(), warnings=warnings))
         return Table((), (), headline=self.headline, more=shown)
 
 

@@ -5,7 +5,8 @@
 to answer (`preceptor.store.prompts`). Each is a `.jsonl` or a `.parquet` file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -85,14 +86,14 @@ def open_data(folder: Path) -> PaperData:
 
 def write_people(file: Path, scale: Scale, seed: int, into: Path) -> None:
     """Writes people's comparisons to `training.jsonl` and `held_out.jsonl`, with other prompts in each, unless an
-    earlier process did. Rows without a majority, and longer ones than the scale takes, are left out; where the scale
-    takes only some, they are drawn by a hash of seed and prompt.
+    earlier process did. Rows without a majority, and longer ones than the scale takes, are left out. Where the scale
+    takes only some, one of each prompt comes before the second of any, in an order by hashes.
 
     Raises: UsageError when no row is left in one of them.
     """
     if (into / "held_out.jsonl").exists():
         return
-    usable = sorted(_usable(file, scale.longest), key=lambda row: unit_hash("paper", seed, row.comparison.prompt.text))
+    usable = _one_of_each_prompt_first(_usable(file, scale.longest), seed)
     parts: tuple[list[ComparisonRow], list[ComparisonRow]] = ([], [])
     for row in usable:
         parts[unit_hash("held out", seed, row.comparison.prompt.text) < scale.held_out_share].append(row)
@@ -108,6 +109,17 @@ def write_people(file: Path, scale: Scale, seed: int, into: Path) -> None:
         ("held_out.jsonl", parts[1], scale.held_out),
     ):
         write_rows(into / name, [_wire(row) for row in rows[:most]])
+
+
+def _one_of_each_prompt_first(rows: Iterable[ComparisonRow], seed: int) -> list[ComparisonRow]:
+    """Prompts are the sample: 16 comparisons of 16 prompts say more than 16 of four."""
+    in_order = sorted(rows, key=lambda row: unit_hash("paper", seed, row.comparison.id))
+    rounds, seen = list[tuple[int, float, ComparisonRow]](), Counter[str]()
+    for row in in_order:
+        prompt = row.comparison.prompt.text
+        rounds.append((seen[prompt], unit_hash("paper", seed, prompt), row))
+        seen[prompt] += 1
+    return [row for _, _, row in sorted(rounds, key=lambda entry: entry[:2])]
 
 
 def _usable(file: Path, longest: int | None) -> Iterator[ComparisonRow]:
