@@ -62,6 +62,8 @@ def test_rows_that_are_not_read_as_a_benchmark_have_no_score(tmp_path: Path) -> 
     result = audit(rows, judges="scripted:first", out=tmp_path / "audit", progress=Silence())
     assert result.benchmark is None
     assert 'id="benchmark"' not in result.report.read_text()
+    with pytest.raises(UsageError, match="audit_steps"):
+        audit(rows, judges="scripted:first", format="prm800k", progress=Silence())  # pyright: ignore[reportArgumentType]
     with pytest.raises(UsageError, match='no "id"'):
         audit(rows, judges="scripted:first", format="rewardbench", progress=Silence())
 

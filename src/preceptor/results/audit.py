@@ -12,6 +12,7 @@ from preceptor.evaluation.judges.benchmarks.words import in_words as benchmark_i
 from preceptor.evaluation.judges.bias_words import excess_in_words
 from preceptor.evaluation.judges.cascade_words import in_words, named
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeAudit
+from preceptor.evaluation.judges.recommendation import recommendation
 from preceptor.evaluation.judges.replacement_words import in_words as replacement_in_words
 from preceptor.judging.drift import DriftCheck
 from preceptor.judging.judge import Judge
@@ -60,6 +61,13 @@ class AuditResult(Audit, ReportedResult):
         return headline(with_short_labels(self))
 
     @property
+    def recommendation(self) -> tuple[str, str, str]:
+        """What to do, in three sentences: `reason`; how to ask the judge; and how many more labels would decide what is
+        open. A sentence is empty where nothing can be said.
+        """
+        return recommendation(with_short_labels(self))
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Reasons to doubt the numbers: how the rows were chosen, and how each judge answered."""
         audit, names = self._named()
@@ -96,6 +104,7 @@ class AuditResult(Audit, ReportedResult):
             headline=headline(audit),
             notes=[
                 _LEGEND,
+                *filter(None, recommendation(audit)[1:]),
                 *([] if audit.benchmark is None else benchmark_in_words(audit.benchmark, names)),
                 *_beside(audit, names),
                 *filter(None, (excess_in_words(judge.biases, names[judge.label]) for judge in audit.judges)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from preceptor.backends.base import LanguageModel
 from preceptor.backends.connection import Connection
@@ -37,6 +37,7 @@ from preceptor.runs.inputs import data_path
 from preceptor.store.batches import BatchFolder
 from preceptor.store.benchmarks.parts import Part
 from preceptor.store.benchmarks.read import BenchmarkName, benchmark_rows
+from preceptor.store.benchmarks.steps import StepBenchmarkName
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.files import write_rows, write_text
@@ -130,8 +131,7 @@ def audit(
     check_count("attack_search", attack_search, 0)
     plan = read_plan(attack, attack_rows, attack_search)
     check_choice("method", method, calibration.Method)
-    if format is not None:
-        check_choice("format", format, BenchmarkName)
+    _check_format(format)
     _check_cascade(specs, cascade or save_cascade is not None, agreement, certainty)
     rows = data_path(str(rows)) if isinstance(rows, str | Path) else rows
     output = output_folder(out)
@@ -329,6 +329,14 @@ def _ensemble(specs: Sequence[JudgeSpec], raters: Sequence[Rater], runs: Sequenc
         usage=total_usage(run.usage for run in runs),
         cost=sum(costs) if len(costs) == len(runs) else None,
     )
+
+
+def _check_format(format: str | None) -> None:
+    """Raises: UsageError for an unknown format, and for one of single steps."""
+    if format in get_args(StepBenchmarkName):
+        raise UsageError(f'format = "{format}" is a benchmark of single steps: use `audit_steps`')
+    if format is not None:
+        check_choice("format", format, BenchmarkName)
 
 
 def _check_cascade(specs: Sequence[JudgeSpec], asked_for: bool, agreement: float, certainty: float) -> None:

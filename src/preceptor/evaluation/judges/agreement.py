@@ -179,6 +179,20 @@ def single_order(preference: Preference) -> float:
     return mean(by_order["ab"]) if len(by_order) == 2 else preference.p_a
 
 
+def both_orders_gain(rows: Sequence[tuple[str, Preference, Side]]) -> Estimate | None:
+    """What showing both orders changes in the alignment, beside showing only response a first; with its interval over
+    prompts. None if no judgement was asked in both, or none depends on the order.
+
+    Args:
+        rows: prompt id, the judge's preference, and what most people prefer.
+    """
+    if not any(len({mean(v) for v in p_by_order(_presented(p)).values()}) > 1 for _, p, _ in rows):
+        return None
+    return difference_by_prompt(
+        [(prompt, correctness(p.p_a, side) - correctness(single_order(p), side)) for prompt, p, side in rows]
+    )
+
+
 def position_bias(preferences: Iterable[Preference]) -> float | None:
     """Share of comparisons shown in both orders in which the same position wins after the swap (Lee et al. 2023)."""
     wins = [same for p in preferences if (same := same_position_wins(_presented(p))) is not None]

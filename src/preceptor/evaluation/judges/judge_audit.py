@@ -104,6 +104,8 @@ class JudgeAudit(Frozen):
     """Share of these n rows in which the judge prefers what most people prefer; the interval is over prompts."""
     single_order_alignment: Estimate | None
     """Alignment with only the presentations in which response a is first; equals alignment if there was one order."""
+    both_orders_gain: Estimate | None = None
+    """Alignment minus that in one order. None if only one order was asked, or no answer depends on it."""
     position_bias: float | None
     first_position_rate: float | None
     longer_preferred_rate: float | None
@@ -276,6 +278,7 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         single_order_alignment=_alignment(
             [(s.prompt, agreement.single_order(s.preference), s.majority) for s in scored]
         ),
+        both_orders_gain=agreement.both_orders_gain([(s.prompt, s.preference, s.majority) for s in scored]),
         position_bias=agreement.position_bias(preferences),
         first_position_rate=agreement.first_position_rate(preferences),
         longer_preferred_rate=agreement.longer_preferred_rate(preferences),

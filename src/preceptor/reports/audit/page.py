@@ -9,6 +9,7 @@ from preceptor.evaluation.judges.benchmarks.words import differs
 from preceptor.evaluation.judges.bias_words import SHOWN, excess_in_words
 from preceptor.evaluation.judges.cascade_words import in_words
 from preceptor.evaluation.judges.judge_audit import Audit, JudgeRun
+from preceptor.evaluation.judges.recommendation import recommendation
 from preceptor.evaluation.judges.replacement_words import in_words as replacement_in_words
 from preceptor.reports.audit import figures
 from preceptor.reports.audit.rows import rows_of
@@ -48,7 +49,7 @@ def render_audit(
         short=of_audit(audit),
         every=fitting(rows_of([judge.label for judge in audit.judges], runs)),
         attacks=[each for each in attacks if each.rates or each.search],
-        context=[*context(audit), *(f"{sentence}." for sentence in drift)],
+        context=[*filter(None, recommendation(audit)[1:]), *context(audit), *(f"{sentence}." for sentence in drift)],
         cascade=[] if audit.cascade is None else in_words(audit.cascade),
         replacement=replacement_in_words(judges),
         benchmark=audit.benchmark,

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from preceptor.core.types import Frozen
 from preceptor.evaluation.intervals import LEAST, LEVEL, Estimate
 from preceptor.evaluation.judges.benchmarks.items import Item, by_subset, share
-from preceptor.evaluation.judges.benchmarks.result import BenchmarkScore
+from preceptor.evaluation.judges.benchmarks.result import BenchmarkScore, JudgeScores
 from preceptor.store.benchmarks.steps import NONE
 
 WRONG_BELOW = 5.0
@@ -37,26 +36,14 @@ class JudgedSolution:
         return next(below, NONE)
 
 
-class StepJudgeScores(Frozen):
+class StepJudgeScores(JudgeScores):
     """What one step judge scores."""
 
-    judge: str
     constitution: str
     solutions: int
     steps: int
     failed: int
     """Steps without a score. A solution with one is in no number."""
-    scores: tuple[BenchmarkScore, ...]
-
-    def __getitem__(self, name: str) -> BenchmarkScore:
-        """The number with this name.
-
-        Raises: KeyError naming those that there are.
-        """
-        found = next((score for score in self.scores if score.name == name), None)
-        if found is None:
-            raise KeyError(f"no {name!r}; the numbers are {', '.join(score.name for score in self.scores)}")
-        return found
 
 
 def score_steps(judge: str, constitution: str, solutions: Sequence[JudgedSolution]) -> StepJudgeScores:

@@ -19,8 +19,12 @@ def in_words(benchmark: Benchmark, names: Mapping[str, str]) -> list[str]:
             for each in benchmark.judges
         ),
         *([f"People: {listed([_number(score) for score in benchmark.people])}."] if benchmark.people else []),
-        *([f"As published: {benchmark.counted}."] if benchmark.counted else []),
+        *([f"As published: {benchmark.counted}."] if _any_differs(benchmark) else []),
     ]
+
+
+def _any_differs(benchmark: Benchmark) -> bool:
+    return any(differs(score) for each in benchmark.judges for score in each.scores if _is_main(score))
 
 
 def _is_main(score: BenchmarkScore) -> bool:
