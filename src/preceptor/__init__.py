@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from preceptor.methods.paper.reproduce import reproduce
     from preceptor.methods.run import resume, run
     from preceptor.methods.sweep import sweep
+    from preceptor.methods.train_judge import train_judge
     from preceptor.methods.train_reward import train_reward
     from preceptor.recipes.base import Recipe
     from preceptor.recipes.load import dump_recipe, load_recipe
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from preceptor.results.shipped import EngineConfig, InitResult, ModelsResult, RecipesResult
     from preceptor.results.step_audit import StepAuditResult
     from preceptor.results.sweep import SweepResult
+    from preceptor.results.trained_judge import TrainedJudgeResult
     from preceptor.results.trajectories import TrajectoriesResult
     from preceptor.results.tuning import TuneResult
     from preceptor.runs.result import RunResult, load_run
@@ -147,6 +149,7 @@ __all__ = [
     "Score",
     "StepAuditResult",
     "SweepResult",
+    "TrainedJudgeResult",
     "TrajectoriesResult",
     "TuneResult",
     "Usage",
@@ -188,6 +191,7 @@ __all__ = [
     "revise",
     "run",
     "sweep",
+    "train_judge",
     "train_reward",
     "trajectories",
     "trl_environment",
@@ -218,6 +222,7 @@ _PLACES = {
     "methods.paper.reproduce": "reproduce",
     "methods.run": "resume run",
     "methods.sweep": "sweep",
+    "methods.train_judge": "train_judge",
     "methods.train_reward": "train_reward",
     "recipes.base": "Recipe",
     "recipes.load": "dump_recipe load_recipe",
@@ -238,6 +243,7 @@ _PLACES = {
     "results.shipped": "EngineConfig InitResult ModelsResult RecipesResult",
     "results.step_audit": "StepAuditResult",
     "results.sweep": "SweepResult",
+    "results.trained_judge": "TrainedJudgeResult",
     "results.trajectories": "TrajectoriesResult",
     "results.tuning": "TuneResult",
     "runs.result": "RunResult load_run",

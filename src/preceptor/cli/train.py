@@ -1,12 +1,15 @@
 """`preceptor train`: trains a single model."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from preceptor.cli import options as o
 from preceptor.cli.arguments import Command, Group
+
+if TYPE_CHECKING:
+    from preceptor.judging.specs import JudgeSpec
 
 train = typer.Typer(cls=Group, help="Train a single model; `preceptor run` runs whole methods.", no_args_is_help=True)
 
@@ -60,3 +63,52 @@ def reward(
         )
     if is_main:
         output.show(result, lambda: f"{result}\nmodel {result.folder}")
+
+
+@train.command("judge", cls=Command)
+@o.with_options(judges=o.judges, output=o.output)
+def judge(
+    data: Annotated[
+        Path, typer.Argument(help="Comparisons that people labelled, or the preferences.jsonl of a larger judge.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the model; give it again to resume.")],
+    test: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rows that people labelled, to measure it on.", show_default="a quarter of the prompts in DATA"
+        ),
+    ] = None,
+    labels_licence: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Licence of the labels and terms of their judge, for the model card."),
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, e.g. sft.epochs=3 or tuning.rank=8."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the adapters and the order.")] = 0,
+    *,
+    judges: "tuple[JudgeSpec, ...]",
+    output: o.Output,
+) -> None:
+    """Train a judge on verdicts of people or of a larger judge, and audit it before and after on unseen prompts."""
+    from preceptor.recipes.load import read_tables
+    from preceptor.training.sft.settings import SftSettings
+    from preceptor.training.tuning import TuningSettings
+
+    chosen: dict[str, Any] = read_tables(settings or [], {"sft": SftSettings, "tuning": TuningSettings})
+
+    from preceptor.methods.train_judge import train_judge
+
+    result = train_judge(
+        data,
+        judge=judges,
+        out=out,
+        test=test,
+        labels_licence=labels_licence,
+        sft=chosen["sft"],
+        tuning=chosen["tuning"],
+        seed=seed,
+        progress=output.progress,
+    )
+    output.show(result)

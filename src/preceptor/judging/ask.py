@@ -20,6 +20,7 @@ from preceptor.backends.base import (
     calls_of,
     in_order,
 )
+from preceptor.core.errors import UsageError
 from preceptor.core.types import Conversation, JudgeFailure, Message, Usage, Verdict, total_usage
 from preceptor.judging.parsing import parse_choice
 from preceptor.judging.recorded import RecordedModel
@@ -85,6 +86,24 @@ def ask(
     reasoned = [(q, r) for q, r in zip(questions, rationales, strict=True) if isinstance(r, Completion)]
     verdicts = iter(_answers(model, [(q, _final_request(model.model, q, r.text)) for q, r in reasoned]))
     return [r if isinstance(r, JudgeFailure) else _with_rationale(next(verdicts), r) for r in rationales]
+
+
+def taught_answer(
+    model: LanguageModel, question: Question, choice: str, rationale: str | None
+) -> tuple[Conversation, str]:
+    """What a chat model has to answer to a question, to learn to judge: exactly as it will be asked.
+
+    Args:
+        choice: the right one of the question's choices.
+        rationale: what it says first; None if it answers at once.
+
+    Returns: the conversation, and the answer.
+    Raises: UsageError when the model takes no conversations, or its answer cannot be begun for it.
+    """
+    request = _final_request(model, question, rationale)
+    if isinstance(request.prompt, str) or not model.prefill:
+        raise UsageError(f"{model.identity} cannot learn to judge: it needs a chat template")
+    return request.prompt, f"{request.prefill} {choice}"
 
 
 def longest_request(model: LanguageModel, question: Question, reasoning: Reasoning | None) -> int:

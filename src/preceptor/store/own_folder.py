@@ -34,7 +34,7 @@ Work = Literal[
     "reproduction",
     "tuning",
 ]
-Training = Literal["run", "arms", "reward model"]
+Training = Literal["run", "arms", "reward model", "judge"]
 Kind = Work | Training
 MARKER = ".preceptor.json"
 _SIGNS: dict[Kind, tuple[str, ...]] = {
@@ -48,6 +48,7 @@ _SIGNS: dict[Kind, tuple[str, ...]] = {
     "rubric audit": ("rubric_audit.json",),
     "step audit": ("step_audit.json",),
     "reward model": ("state",),
+    "judge": ("held_out.jsonl",),
     "sweep": ("begun.json",),
     "comparison": ("compare.json",),
     "trajectories": ("trajectories.json",),

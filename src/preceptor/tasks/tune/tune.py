@@ -193,7 +193,7 @@ def _judge(judge: Judges) -> tuple[JudgeSpec, Constitution]:
             f"{spec.way}: tuning rewords what a judge is shown when it compares two responses; use a variant such as "
             "detailed or detailed+cot"
         )
-    return spec.model_copy(update={"calibration": None}), load_constitution(spec.constitution)
+    return spec.model_copy(update={"calibration": None, "bias": None}), load_constitution(spec.constitution)
 
 
 def _models(spec: JudgeSpec, writer: str | None) -> list[str]:

@@ -46,6 +46,7 @@ def train_sft(
     passed_on: JsonObject | None = None,
     tools: Sequence[JsonObject] = (),
     thinking: PolicyThinking | None = None,
+    about: Sequence[str] = (),
 ) -> Path:
     """Fine-tunes a model, continuing from the newest checkpoint if there is one.
 
@@ -59,6 +60,7 @@ def train_sft(
         passed_on: further settings of TRL's trainer.
         tools: JSON schemas of the tools that prompts show.
         thinking: whether the model learns to think before it answers, from the thoughts of the demonstrations.
+        about: further sentences for the model card.
 
     Returns: the folder, which is a model string: complete weights in the computing precision, with adapters merged.
     Raises: UsageError when no demonstration is usable, or the folder holds a model made with other inputs;
@@ -84,7 +86,7 @@ def train_sft(
         raise UsageError(f"no demonstration to learn: {'; '.join(notes) or 'there are none'}")
     model, metrics = _train(loaded, rows, tuning, settings, work, seed, processes, on_log, passed_on or {})
     processes.on_main(
-        lambda: write_folder(folder, lambda partial: _fill(partial, model, loaded.tokenizer, metrics, made_from))
+        lambda: write_folder(folder, lambda partial: _fill(partial, model, loaded.tokenizer, metrics, made_from, about))
     )
     processes.on_main(lambda: _remove_checkpoints(work))
     return folder
@@ -192,16 +194,24 @@ def _check_same(work: Path, made_from: JsonObject) -> None:
         )
 
 
-def _fill(folder: Path, model: Any, tokenizer: Any, metrics: list[dict[str, float]], made_from: JsonObject) -> None:
+def _fill(
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    metrics: list[dict[str, float]],
+    made_from: JsonObject,
+    about: Sequence[str],
+) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_rows(folder / "metrics.jsonl", metrics)
-    write_text(folder / "README.md", _card(made_from, metrics))
+    write_text(folder / "README.md", _card(made_from, metrics, about))
 
 
-def _card(made_from: JsonObject, metrics: list[dict[str, float]]) -> str:
+def _card(made_from: JsonObject, metrics: list[dict[str, float]], about: Sequence[str]) -> str:
     """The model card: what the model is and what it was made from."""
     settings = {name: made_from[name] for name in ("tuning", "settings", "engine") if name in made_from}
+    more = "".join(f"{sentence}\n\n" for sentence in about)
     last = f"{metrics[-1]['loss']:.4f}" if metrics else "unknown"
     return (
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- preceptor\n- sft\n---\n\n"
@@ -209,6 +219,6 @@ def _card(made_from: JsonObject, metrics: list[dict[str, float]]) -> str:
         f"{code(made_from['identity'])}, fine-tuned by preceptor on {made_from['demonstrations']} demonstrations "
         f"(SHA-256 of their content: `{made_from['demonstrations_hash']}`): {len(metrics)} updates, loss of the last "
         f"one {last} nats per token. The loss is on the answers alone.\n\n"
-        f"It was made with seed {made_from['seed']} and these settings:\n\n"
+        f"{more}It was made with seed {made_from['seed']} and these settings:\n\n"
         f"{fenced(json.dumps(settings, indent=1), 'json')}\n"
     )

@@ -1,0 +1,305 @@
+"""Training a judge of one's own on verdicts of people, or of a larger judge already paid for, by fine-tuning."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preceptor.backends.resolve import open_model
+from preceptor.core.environment import environment
+from preceptor.core.errors import UsageError
+from preceptor.core.extras import require_training
+from preceptor.core.hashing import unit_hash
+from preceptor.core.progress import Progress
+from preceptor.core.types import JsonObject
+from preceptor.core.validation import check_share, settings_of
+from preceptor.display.progress import shown
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.judges.judge_audit import JudgeAudit
+from preceptor.judging.constitution import load_constitution
+from preceptor.judging.judge_spec import JudgeSpec
+from preceptor.judging.judges import Judges, judge_specs
+from preceptor.judging.lessons import Lesson, Order, Rationales, demonstrations_of
+from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.specs import check_single
+from preceptor.results.audit import AuditResult
+from preceptor.results.trained_judge import JudgeMeasures, TrainedJudgeResult
+from preceptor.runs.inputs import data_path
+from preceptor.store.comparisons import ComparisonRow, read_comparisons
+from preceptor.store.demonstrations import Demonstration
+from preceptor.store.files import read_rows, write_rows
+from preceptor.store.ledger import IN_MEMORY, Ledger
+from preceptor.store.output import Output, output_folder
+from preceptor.store.own_folder import check_own, working_in
+from preceptor.store.preference_row import PreferenceRow
+from preceptor.store.rows import Malformed, read_raw_rows
+from preceptor.store.tabular import Rows, rows_as_file
+from preceptor.tasks.audit import audit
+from preceptor.training.sft.settings import SftSettings
+from preceptor.training.sft.train import train_sft
+from preceptor.training.tuning import TuningSettings
+
+HELD_OUT = "held_out.jsonl"
+"""The rows that the judge is measured on."""
+PEOPLE = "people"
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The rows by their use."""
+
+    lessons: list[Lesson]
+    held_out: list[ComparisonRow]
+    left_out: Counter[str]
+    teachers: tuple[str, ...]
+    rationales: Rationales
+
+
+def train_judge(
+    rows: Rows,
+    *,
+    judge: Judges = "embedded",
+    out: str | Path | None = None,
+    test: "Rows | None" = None,
+    held_out_share: float = 0.25,
+    labels_licence: str = "",
+    sft: SftSettings | Mapping[str, object] | None = None,
+    tuning: TuningSettings | Mapping[str, object] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> TrainedJudgeResult:
+    """Fine-tunes a model to judge, and audits it before and after on prompts that it never saw.
+
+    The model learns each comparison in both orders, as it will be asked. Verdicts are people's where a row has them,
+    and otherwise those of the judge that labelled the row. Asked to reason first, it learns rationales: those of the
+    row's verdicts that came to the label (rationales that led to a wrong one are not learnt).
+
+    Args:
+        rows: comparisons that people labelled; or what `label` wrote, from whose judge this one is distilled.
+        judge: the judge to train: a local chat model, a constitution, and a way of comparing.
+        out: folder of the model; give it again to resume. A temporary one by default, which is deleted with the result.
+        test: rows that people labelled, to measure on; a share of `rows`, by prompt, when None.
+        held_out_share: that share.
+        labels_licence: the licence of the labels and the terms of the judges that gave them, for the model card.
+        sft: settings of the fine-tuning.
+        tuning: which weights are trained.
+        seed: of the adapters and the order.
+        progress: by default a bar on a terminal, and lines elsewhere.
+
+    Raises: UsageError on faulty input, or for a judge that cannot be trained; PreceptorError when training diverges.
+    """
+    require_training()
+    spec = _spec(judge)
+    check_share("held_out_share", held_out_share)
+    settings = settings_of("sft", SftSettings, sft) or SftSettings()
+    tuned = settings_of("tuning", TuningSettings, tuning) or TuningSettings()
+    output, begun = output_folder(out), time.perf_counter()
+    check_own(output.path, "judge")
+    with shown(progress) as display, working_in(output.path, "judge"):
+        display.stage("reading the data")
+        data = _read(output.path, rows, test, held_out_share)
+        display.note(f"{len(data.lessons)} comparisons to learn, {len(data.held_out)} held out")
+        demonstrations, base = _demonstrations(spec, data)
+        display.stage("fine-tuning")
+        folder = train_sft(
+            spec.model,
+            demonstrations,
+            tuned,
+            settings,
+            folder=output.path / "model",
+            seed=seed,
+            on_log=lambda row: display.step(int(row["step"]), int(row["steps"]), dict(row)),
+            on_note=display.note,
+            about=_about(spec, data, labels_licence),
+        )
+        measured = _audited(output, spec, folder, data.held_out, display)
+        updates: list[Any] = read_rows(folder / "metrics.jsonl")
+        losses = [float(row["loss"]) for row in updates]
+        before, after = (None, None) if measured is None else (_measures(judged) for judged in measured.judges)
+        return TrainedJudgeResult(
+            base=base,
+            constitution=spec.constitution,
+            variant=spec.way,
+            lessons=len(demonstrations) // 2,
+            left_out=dict(data.left_out),
+            teachers=data.teachers,
+            labels_licence=labels_licence or "not stated",
+            first_loss=losses[0] if losses else None,
+            last_loss=losses[-1] if losses else None,
+            held_out_rows=len(data.held_out),
+            before=before,
+            after=after,
+            gain=None if measured is None else _gain(measured),
+            seed=seed,
+            sft=settings,
+            tuning=tuned,
+            seconds=round(time.perf_counter() - begun, 1),
+            environment=environment(),
+        ).save(output)
+
+
+def _about(spec: JudgeSpec, data: _Data, labels_licence: str) -> tuple[str, ...]:
+    """What the model card says of a judge."""
+    teachers = ", ".join(data.teachers) or PEOPLE
+    return (
+        f"It judges: it compares two responses by the constitution {spec.constitution}, asked as {spec.way}.",
+        f"It learnt verdicts of {teachers} on {len(data.lessons)} comparisons, in both orders.",
+        f"Licence of the labels, and terms of the judges that gave them: {labels_licence or 'not stated'}.",
+        "What it is worth on prompts that it never saw is in the summary and the audit beside its folder.",
+    )
+
+
+def _spec(judge: Judges) -> JudgeSpec:
+    """The judge to train.
+
+    Raises: UsageError for several judges, and for one that does not compare two responses in both orders.
+    """
+    specs = judge_specs(judge)
+    if len(specs) != 1:
+        raise UsageError(f"one judge is trained at a time; {len(specs)} are named")
+    [spec] = specs
+    check_single(specs, "training")
+    settings = spec.resolved()
+    if settings.shown != "together" or settings.principles != "all" or settings.samples != 1 or settings.exemplars:
+        raise UsageError(
+            f"{spec.way}: a judge learns to compare two responses by all principles at once, without exemplars; use "
+            "detailed or detailed+cot"
+        )
+    return spec.model_copy(update={"calibration": None, "bias": None})
+
+
+def _read(folder: Path, rows: Rows, test: "Rows | None", share: float) -> _Data:
+    """The rows to learn and those to measure on, which share no prompt.
+
+    Raises: UsageError when there is nothing to learn.
+    """
+    source = _file(folder, rows, "data.jsonl")
+    found, left_out = list(_labelled(source)), Counter[str]()
+    usable = [row for row in found if isinstance(row, ComparisonRow)]
+    left_out.update(row.reason for row in found if isinstance(row, Malformed))
+    if test is None:
+        held_out = [row for row in usable if unit_hash("judge", row.comparison.prompt.text) < share]
+    else:
+        held_out = [row for row in _labelled(_file(folder, test, "test.jsonl")) if isinstance(row, ComparisonRow)]
+    texts = {row.comparison.prompt.text for row in held_out}
+    asked = [row for row in held_out if row.human is not None and row.human.majority != "tie"]
+    write_rows(folder / HELD_OUT, [_held_out(row) for row in asked])
+    training = [row for row in usable if row.comparison.prompt.text not in texts]
+    lessons = [lesson for row in training if (lesson := _lesson(row)) is not None]
+    if len(lessons) < len(training):
+        left_out["no label, or a tie"] += len(training) - len(lessons)
+    if not lessons:
+        raise UsageError(f"there is nothing to learn: {dict(left_out) or 'every prompt is held out'}")
+    by_people = any(row.human is not None for row in training)
+    recorded = _recorded(source)
+    teachers = ((PEOPLE,) if by_people else ()) + tuple(sorted({row.judge for row in recorded.values() if row.judge}))
+    oriented = [_as_recorded(lesson, recorded) for lesson in lessons]
+    return _Data(oriented, asked, left_out, teachers, _rationales(oriented, recorded))
+
+
+def _file(folder: Path, rows: Rows, name: str) -> Path:
+    return data_path(str(rows)) if isinstance(rows, str | Path) else rows_as_file(rows, folder, name=name)
+
+
+def _labelled(path: Path) -> Sequence[ComparisonRow | Malformed]:
+    return list(read_comparisons(path))
+
+
+def _lesson(row: ComparisonRow) -> Lesson | None:
+    """None without a label, and for a tie."""
+    if row.human is not None:
+        better = row.human.majority
+    else:
+        p_a = row.ai_p_a
+        better = "tie" if p_a is None or p_a == 0.5 else "a" if p_a > 0.5 else "b"
+    return None if better == "tie" else Lesson(row.comparison, better)
+
+
+def _recorded(path: Path) -> dict[str, PreferenceRow]:
+    """Rows that a judge labelled, with its verdicts, by id."""
+    rows = [row for _, row in read_raw_rows(path) if isinstance(row, dict) and row.get("verdicts")]
+    return {str(row["id"]): PreferenceRow.model_validate(row) for row in rows if "id" in row}
+
+
+def _as_recorded(lesson: Lesson, recorded: Mapping[str, PreferenceRow]) -> Lesson:
+    """The lesson with its responses in the places that they had when a judge compared them."""
+    row = recorded.get(lesson.comparison.id)
+    if row is None or row.comparison().a.text == lesson.comparison.a.text:
+        return lesson
+    return Lesson(lesson.comparison.swapped(), "b" if lesson.better == "a" else "a")
+
+
+def _rationales(lessons: Sequence[Lesson], recorded: Mapping[str, PreferenceRow]) -> Rationales:
+    """The rationales of verdicts that came to the lesson's label."""
+    found: dict[tuple[str, Order], str] = {}
+    for lesson in lessons:
+        row = recorded.get(lesson.comparison.id)
+        for verdict in () if row is None else row.verdicts:
+            if verdict.rationale and (verdict.p_a > 0.5) == (lesson.better == "a") and verdict.p_a != 0.5:
+                found.setdefault((lesson.comparison.id, verdict.order), verdict.rationale)
+    return found
+
+
+def _held_out(row: ComparisonRow) -> JsonObject:
+    """A row for the audit."""
+    comparison, human = row.comparison, row.human
+    assert human is not None
+    sides: dict[str, Any] = {
+        f"response_{name}": [message.wire() for message in side.messages] if side.trajectory else side.text
+        for name, side in (("a", comparison.a), ("b", comparison.b))
+    }
+    opinion: dict[str, Any] = {"ratings": list(human.ratings)} if human.ratings else {"label": human.majority}
+    prompt: Any = [message.wire() for message in comparison.prompt.conversation]
+    return {"id": comparison.id, "prompt": prompt, **sides, **opinion}
+
+
+def _demonstrations(spec: JudgeSpec, data: _Data) -> tuple[list[Demonstration], str]:
+    """What the model learns, and its identity.
+
+    Raises: UsageError when it cannot learn, or no lesson has the rationales that it is asked for.
+    """
+    model = open_model(spec.model)
+    settings = spec.resolved()
+    with Ledger(IN_MEMORY) as ledger:
+        judge = PairwiseJudge(model, load_constitution(spec.constitution), settings, ledger)
+        rationales = data.rationales if settings.rationale else None
+        demonstrations = list(demonstrations_of(judge, data.lessons, rationales))
+    lacking = len(data.lessons) - len(demonstrations) // 2
+    if lacking:
+        data.left_out["no rationale that came to the label in both orders"] += lacking
+    if not demonstrations:
+        raise UsageError(
+            f"{spec.way}: no row has rationales to learn; label the rows with a judge that reasons (a variant with "
+            "+cot), and give its preferences.jsonl"
+        )
+    return demonstrations, model.identity
+
+
+def _audited(
+    output: Output, spec: JudgeSpec, folder: Path, held_out: Sequence[ComparisonRow], progress: Progress
+) -> AuditResult | None:
+    """Both judges on the held-out rows; None without one."""
+    if not held_out:
+        return None
+    judges = [spec, spec.model_copy(update={"model": str(folder)})]
+    return audit(output.path / HELD_OUT, judges=judges, out=output.path / "audit", progress=progress)
+
+
+def _measures(judged: JudgeAudit) -> JudgeMeasures:
+    return JudgeMeasures(
+        alignment=judged.alignment,
+        position_bias=judged.position_bias,
+        longer_preferred_rate=judged.longer_preferred_rate,
+        failure_rate=judged.failure_rate,
+    )
+
+
+def _gain(measured: AuditResult) -> Estimate | None:
+    """Alignment after minus before, on the rows that both judges answered."""
+    [pair] = measured.comparisons
+    if pair.difference is None:
+        return None
+    low, high = (None, None) if pair.difference_ci is None else (-pair.difference_ci[1], -pair.difference_ci[0])
+    return Estimate(value=-pair.difference, low=low, high=high, n=pair.n)

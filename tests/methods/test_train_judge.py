@@ -1,0 +1,133 @@
+"""Training a judge: what it learns, what it never sees, and that it is measured before and after."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from preceptor.core.errors import UsageError
+from preceptor.core.progress import Silence
+from preceptor.judging.ask import taught_answer
+from preceptor.judging.constitution import load_constitution
+from preceptor.judging.inputs import comparison
+from preceptor.judging.judge_spec import JudgeSpec
+from preceptor.judging.lessons import Lesson, demonstrations_of
+from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.settings import variant
+from preceptor.methods.train_judge import HELD_OUT, train_judge
+from preceptor.results.trained_judge import TrainedJudgeResult
+from preceptor.store.ledger import IN_MEMORY, Ledger
+from small import known
+
+CONSTITUTION = """
+name = "kind"
+version = "1"
+summary = "Be kind."
+principles = ["Be kind."]
+instruction = "Compare."
+"""
+ROWS: list[dict[str, Any]] = [
+    {
+        "prompt": f"q{i}",
+        "response_a": "yes" if i % 2 else "no",
+        "response_b": "no" if i % 2 else "yes",
+        "label": "a" if i % 2 else "b",
+    }
+    for i in range(24)
+]
+SFT = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-2, "max_length": 512}
+
+
+@pytest.fixture
+def spec(tmp_path: Path, tiny_folder: Path) -> JudgeSpec:
+    path = tmp_path / "kind.toml"
+    path.write_text(CONSTITUTION)
+    return JudgeSpec(model=str(tiny_folder), constitution=str(path), variant="detailed")
+
+
+def test_a_judge_learns_both_orders_and_is_measured_on_prompts_that_it_never_saw(
+    tmp_path: Path, spec: JudgeSpec
+) -> None:
+    out = tmp_path / "judge"
+    given: dict[str, Any] = {"judge": spec, "out": out, "sft": SFT, "labels_licence": "CC-BY", "progress": Silence()}
+    result = train_judge(ROWS, **given)
+    held_out = [json.loads(line) for line in (out / HELD_OUT).read_text().splitlines()]
+    assert result.lessons + len(held_out) == 24
+    assert result.held_out_rows == len(held_out) > 0
+    assert known(result.before).alignment is not None
+    assert known(result.after).alignment is not None
+    assert known(result.last_loss) < known(result.first_loss)
+    assert result.teachers == ("people",)
+    card = (result.model / "README.md").read_text()
+    assert "CC-BY" in card
+    assert "in both orders" in card
+    assert TrainedJudgeResult.load(out) == result
+    again = train_judge(ROWS, **given)
+    assert again.model_copy(update={"seconds": result.seconds}) == result
+
+
+def test_a_judge_is_distilled_from_the_rationales_that_came_to_the_label(tmp_path: Path, spec: JudgeSpec) -> None:
+    reasoned = spec.model_copy(update={"variant": "detailed+cot"})
+    with pytest.raises(UsageError, match="no row has rationales"):
+        train_judge(ROWS, judge=reasoned, sft=SFT, progress=Silence())
+    rows = [_labelled(i, wrong=i % 4 == 0) for i in range(24)]
+    path = tmp_path / "preferences.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    test = [row | {"prompt": f"other {i}"} for i, row in enumerate(ROWS[:6])]
+    result = train_judge(path, judge=reasoned, test=test, out=tmp_path / "judge", sft=SFT, progress=Silence())
+    assert result.lessons == 18  # in a quarter of the rows, a rationale of one order came to the other verdict
+    assert result.left_out["no rationale that came to the label in both orders"] == 6
+    assert result.teachers == ("larger",)
+    assert result.held_out_rows == 6
+
+
+def _labelled(i: int, *, wrong: bool) -> dict[str, Any]:
+    """A row as `label` writes it: both orders with rationales, of which one may disagree with the label."""
+    verdicts = [
+        {"order": order, "p_a": 0.9 if order == "ab" or not wrong else 0.2, "rationale": f"because {order} {i}"}
+        for order in ("ab", "ba")
+    ]
+    message = {"role": "user", "content": f"q{i}"}
+    return {
+        "id": f"r{i}",
+        "prompt_id": f"p{i}",
+        "prompt": [message],
+        "chosen": [{"role": "assistant", "content": f"yes {i}"}],
+        "rejected": [{"role": "assistant", "content": f"no {i}"}],
+        "chosen_is": "a",
+        "p_chosen": 0.8,
+        "judge": "larger",
+        "constitution": "kind 1",
+        "constitution_hash": "0" * 16,
+        "verdicts": verdicts,
+    }
+
+
+def test_the_answer_to_learn_is_the_one_that_will_be_asked_for(spec: JudgeSpec, tiny: Any) -> None:
+    lesson = Lesson(comparison("q", "yes", "no"), "a")
+    with Ledger(IN_MEMORY) as ledger:
+        judge = PairwiseJudge(tiny, load_constitution(spec.constitution), variant("detailed"), ledger)
+        first, second = demonstrations_of(judge, [lesson], None)
+        assert (first.answer, second.answer) == ("Preferred response: 1", "Preferred response: 2")
+        shown = [demonstration.prompt.text for demonstration in (first, second)]
+        assert [text.index("yes") < text.index("no") for text in shown] == [True, False]
+        [question] = judge.questions(lesson.comparison)[:1]
+        asked, answer = taught_answer(tiny, question, "1", "It says yes.")
+        assert answer == "It says yes.\n\nPreferred response: 1"
+        assert asked[-1].content == f"{question.text}\n\n{question.reason}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [({"variant": "scored"}, "detailed"), ({"variant": "detailed+8-shot"}, "exemplars")],
+)
+def test_judges_that_cannot_be_trained_are_refused(spec: JudgeSpec, settings: dict[str, Any], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        train_judge(ROWS, judge=spec.model_copy(update=settings), progress=Silence())
+
+
+def test_a_tie_teaches_nothing(spec: JudgeSpec) -> None:
+    ties = [row | {"label": "tie"} for row in ROWS]
+    with pytest.raises(UsageError, match="nothing to learn"):
+        train_judge(ties, judge=spec, progress=Silence())
