@@ -18,6 +18,7 @@ from preceptor.evaluation.checkpoints.rounds import why_no_further
 from preceptor.evaluation.checkpoints.snapshot import MeasuredResponse, Snapshot, differences
 from preceptor.evaluation.intervals import Estimate, mean_by_prompt
 from preceptor.judging.text_features import vader
+from preceptor.methods.dpo import Dpo
 from preceptor.results.rounds import RoundRecord
 from preceptor.runs.directory import RunDirectory
 
@@ -88,7 +89,7 @@ def done(folder: Path, settings: dict[str, Any]) -> preceptor.RunResult:
     """The run in a folder, made or resumed."""
     if (folder / "recipe.toml").exists():
         return preceptor.resume(folder)
-    return preceptor.run("dpo", out=folder, **settings)
+    return preceptor.run(Dpo.recipe(**settings), out=folder)
 
 
 def table(title: str, run: preceptor.RunResult) -> str:
