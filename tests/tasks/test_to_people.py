@@ -146,3 +146,20 @@ def test_nothing_to_ask_is_an_empty_file(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path)
     assert write_for_people(outcomes, tmp_path / "for_people.jsonl", 3) == 0
     assert (tmp_path / "for_people.jsonl").read_text() == ""
+
+
+def test_by_gain_the_least_certain_come_first_and_every_prompt_before_the_second_of_any(tmp_path: Path) -> None:
+    rows = [ROWS[i] | {"prompt": f"question {i // 4}"} for i in range(40)]
+    job: Job = {"rows": write(tmp_path / "rows.jsonl", rows), "out": tmp_path / "out", "judges": TWO}
+    labelled(job)
+    outcomes = Outcomes(tmp_path / "out")
+    assert write_for_people(outcomes, tmp_path / "ask.jsonl", 12, "gain") == 12
+    asked = read(tmp_path / "ask.jsonl")
+    error = {row["id"]: min(row["p_chosen"], 1 - row["p_chosen"]) for row in read(tmp_path / "out/preferences.jsonl")}
+    chances = [error[row["id"]] for row in asked]
+    assert chances[:10] == sorted(chances[:10], reverse=True)
+    assert len({row["prompt"] for row in asked[:10]}) == 10
+    assert all(row["selection"] == "disputed" for row in asked)
+    assert chances[10:] == sorted(chances[10:], reverse=True)
+    with pytest.raises(UsageError, match="to_people_by"):
+        labelled(job | {"to_people_by": "luck"})

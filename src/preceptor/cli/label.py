@@ -35,8 +35,16 @@ def label(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Repeat calls that failed.")] = False,
     to_people: Annotated[
         int,
-        typer.Option(min=0, metavar="N", help="Write the N comparisons that judges dispute most, for people to label."),
+        typer.Option(min=0, metavar="N", help="Write the N comparisons that people are most needed for."),
     ] = 0,
+    to_people_by: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="Which those are: dispute (judges disagree), or gain (a calibrated judge is least sure).",
+            autocompletion=lambda: ["dispute", "gain"],
+        ),
+    ] = "dispute",
     canary: Annotated[
         int,
         typer.Option(
@@ -102,6 +110,8 @@ def label(
 
     if design not in ("all", "circular", "anchor", "swiss", "knockout"):
         raise UsageError(f'--design {design}: expected "all", "circular", "anchor", "swiss" or "knockout"')
+    if to_people_by not in ("dispute", "gain"):
+        raise UsageError(f'--to-people-by {to_people_by}: expected "dispute" or "gain"')
     sampling = None
     if policy is not None:
         sampling = o.checked(
@@ -144,6 +154,7 @@ def label(
         steps=steps,
         retry_failed=retry_failed,
         to_people=to_people,
+        to_people_by=to_people_by,
         canary=canary,
         connection=connection,
         ray=ray,

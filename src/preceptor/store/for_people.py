@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Comparison, Message
@@ -15,13 +15,20 @@ from preceptor.store.rows import Malformed, Row, read_raw_rows
 from preceptor.store.selection import DISPUTED, Selection, WrongSelectionError, read_selection
 
 FILE = "for_people.jsonl"
+PeopleBy: TypeAlias = Literal["dispute", "gain"]
+"""What makes a comparison one that people are needed for."""
 _MOST = 1.0
 """More than any standard deviation of probabilities."""
 
 
-def write_for_people(outcomes: Outcomes, path: Path, most: int) -> int:
-    """Writes the comparisons on which the judges disagree most, the most disputed first. Those that no judge of a
-    cascade was sure enough to answer come before all others, in the order of the data; they need people most.
+def write_for_people(outcomes: Outcomes, path: Path, most: int, by: PeopleBy = "dispute") -> int:
+    """Writes the comparisons that people are most needed for, in that order. Those that no judge of a cascade was sure
+    enough to answer come before all others, in the order of the data.
+
+    By `dispute`, these are the comparisons on which the judges disagree most. By `gain`, those whose label of people
+    would correct most: with a calibrated judge, a label of its own is wrong with the smaller of its two probabilities,
+    which a label of people removes. One comparison of each prompt comes before the second of any, since two of one
+    prompt teach less than two of different ones.
 
     Disagreement is the standard deviation of p_a among the judges, or among the presentations of a single judge. Among
     equally disputed comparisons, the one whose preference is nearer to one half comes first, then the one earlier in
@@ -31,14 +38,16 @@ def write_for_people(outcomes: Outcomes, path: Path, most: int) -> int:
 
     Args:
         most: comparisons to write, all of which are held in memory.
+        by: what makes a comparison needed.
 
     Returns: how many were written.
     Raises: UsageError when the existing file holds people's labels, PreceptorError when it cannot be written.
     """
     check_unlabelled(path)
-    disputed = heapq.nsmallest(most, _ranked(outcomes), key=lambda ranked: ranked[0])
-    write_rows(path, [row for _, row in disputed])
-    return len(disputed)
+    ranked = _ranked(outcomes) if by == "dispute" else _by_gain(outcomes)
+    needed = heapq.nsmallest(most, ranked, key=lambda ranked: ranked[0])
+    write_rows(path, [row for _, row in needed])
+    return len(needed)
 
 
 def check_unlabelled(path: Path) -> None:
@@ -61,6 +70,25 @@ def _ranked(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]
     for row in outcomes.preference_rows():
         if row.human_p_chosen is None:
             yield (-row.disagreement, row.p_chosen, row.row), question(row, DISPUTED)
+
+
+def _by_gain(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]]:
+    """Rows by how many of their prompt's are needed more, and by how probably the judge's own label is wrong."""
+    best: dict[str, list[tuple[float, int]]] = {}
+    for row in outcomes.preference_rows():
+        if row.human_p_chosen is None:
+            best.setdefault(row.prompt_id, []).append((-_chance_of_error(row), row.row))
+    place = {number: rank for listed in best.values() for rank, (_, number) in enumerate(sorted(listed))}
+    for failed in outcomes.failure_rows():
+        if (comparison := failed.comparison()) is not None and failed.reason == UNSURE:
+            yield (-1.0, 0.0, failed.row), as_question(comparison, None, DISPUTED)
+    for row in outcomes.preference_rows():
+        if row.human_p_chosen is None:
+            yield (float(place[row.row]), -_chance_of_error(row), row.row), question(row, DISPUTED)
+
+
+def _chance_of_error(row: PreferenceRow) -> float:
+    return min(row.p_chosen, 1.0 - row.p_chosen)
 
 
 def selections(path: Path) -> dict[str, Selection]:

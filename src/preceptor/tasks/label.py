@@ -27,7 +27,7 @@ from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow
 from preceptor.store.files import content_of
 from preceptor.store.for_people import FILE as FOR_PEOPLE
-from preceptor.store.for_people import check_unlabelled, write_for_people
+from preceptor.store.for_people import PeopleBy, check_unlabelled, write_for_people
 from preceptor.store.hub.names import with_commit
 from preceptor.store.in_memory import remember
 from preceptor.store.ledger import Ledger
@@ -69,6 +69,7 @@ def label(
     steps: bool = False,
     retry_failed: bool = False,
     to_people: int = 0,
+    to_people_by: PeopleBy = "dispute",
     canary: int = 0,
     connection: Connection | Mapping[str, Any] | None = None,
     ray: str | None = None,
@@ -92,8 +93,10 @@ def label(
         budget: the most dollars that all calls of this folder may cost; by default the judges' budget.
         steps: also score trajectories, as a whole and step by step, with the first judge's model and constitution.
         retry_failed: repeat the calls that got no answer.
-        to_people: write this many of the comparisons on which the judges disagree most to `for_people.jsonl`; 0 leaves
+        to_people: write this many of the comparisons that people are most needed for to `for_people.jsonl`; 0 leaves
             that file unchanged.
+        to_people_by: "dispute" for those on which the judges disagree most; "gain" for those whose label would correct
+            most, which trust the judge's probabilities: calibrate it first.
         canary: how many recorded questions of this folder to ask again first, and to stop if a judge's model no longer
             answers as it did; 0 for none.
         connection: how model servers are reached; by default the judges' connection. With `ray`, every worker has this
@@ -113,6 +116,7 @@ def label(
     check_count("workers", workers)
     check_share("max_failure_rate", max_failure_rate)
     check_count("to_people", to_people, 0)
+    check_choice("to_people_by", to_people_by, PeopleBy)
     _check_canary(canary, ray)
     check_own(out, "labels")
     if to_people:
@@ -151,7 +155,9 @@ def label(
                     for words in labeller.paces:
                         log.event(words)
                     log.stage("writing the dataset")
-                    for_people = write_for_people(outcomes, out / FOR_PEOPLE, to_people) if to_people else None
+                    for_people = (
+                        write_for_people(outcomes, out / FOR_PEOPLE, to_people, to_people_by) if to_people else None
+                    )
             with Ledger(path) as ledger:
                 result = _result(job, labeller, ledger, outcomes, for_people, time.perf_counter() - begun)
         write_parquet(outcomes.preferences, out / PARQUET)
