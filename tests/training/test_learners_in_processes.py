@@ -1,4 +1,4 @@
-"""Two processes train as one does: DPO to rounding, fine-tuning too; one of them writes."""
+"""Two processes train as one does: DPO and KTO to rounding, fine-tuning too; one of them writes."""
 
 import json
 import os
@@ -25,6 +25,7 @@ from conftest import make_model, prompt
 from preceptor.core.types import Response
 from preceptor.store.demonstrations import Demonstration
 from preceptor.store.training_pairs import TrainingPair
+from preceptor.training.dpo.kto import train_kto
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import train_dpo
 from preceptor.training.files import RunFiles
@@ -47,6 +48,11 @@ for i in range(9):
 train_dpo(
     Policy(make_model(), tuning, seed=0), pairs, DpoSettings(batch_size=5, epochs=2, learning_rate=1e-3),
     checkpoints=Checkpointing(RunFiles(root / "dpo"), 100, lambda _: True), seed=0, processes=processes,
+    on_step=lambda *told: said.append(told), on_note=said.append,
+)
+train_kto(
+    Policy(make_model(), tuning, seed=0), pairs, [], DpoSettings(kind="kto", batch_size=5, learning_rate=1e-2),
+    checkpoints=Checkpointing(RunFiles(root / "kto"), 100, lambda _: True), seed=0, processes=processes,
     on_step=lambda *told: said.append(told), on_note=said.append,
 )
 demonstrations = [Demonstration(prompt(f"q{i}"), "ab" * (i + 1)) for i in range(8)]
@@ -84,10 +90,10 @@ def test_two_processes_train_as_one_does(tiny_folder: Path, tmp_path: Path, monk
         patch.setattr(sys, "argv", [str(script), str(tiny_folder), str(one)])
         runpy.run_path(str(script))
     launch(script, tiny_folder, two)
-    assert {p.name: json.loads(p.read_text()) for p in two.glob("said-*")} == {"said-0-of-2": 6, "said-1-of-2": 0}
-    for name in ("dpo", "sft"):
+    assert {p.name: json.loads(p.read_text()) for p in two.glob("said-*")} == {"said-0-of-2": 8, "said-1-of-2": 0}
+    for name in ("dpo", "kto", "sft"):
         alone, together = rows(one / name / "metrics.jsonl"), rows(two / name / "metrics.jsonl")
-        assert len(alone) == {"dpo": 4, "sft": 2}[name]
+        assert len(alone) == {"dpo": 4, "kto": 2, "sft": 2}[name]
         for first, second in zip(alone, together, strict=True):
             assert second == pytest.approx(first, rel=2e-3, abs=1e-4)
     check_folder(two / "sft")
