@@ -203,6 +203,8 @@ def test_what_takes_the_worth_from_a_result_stands_in_the_headline_before_who_is
     said = headline(run.summary, run.evaluation).replace("\u00a0", " ")
     cut_off, unreadable, regressed = said.split(". ")[:3]
     assert cut_off.startswith("97% of the responses")
+    thinks = changed(run, evaluation=afterwards(length_limit_share=cut, unfinished_thoughts=7))
+    assert "7 of them in their thought" in headline(thinks.summary)
     assert "limit of 32 tokens" in cut_off
     assert unreadable.startswith("31% of the responses")
     assert "exact match in history" in regressed

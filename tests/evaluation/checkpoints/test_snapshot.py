@@ -100,6 +100,11 @@ def test_unreadable_by_the_rules_and_by_the_likelihood_under_the_reference() -> 
     after = snapshot(said("Get well soon!", -20.0), said("😍▯▯▯▯▯", -20.0), said("glad joy so hope", -80.0))
     assert after.unreadable(own.likelihood_floor) == pytest.approx(2 / 3)
     assert after.unreadable(None) == pytest.approx(1 / 3)
+    [first, *others] = after.responses
+    thinks = first.model_copy(update={"text": "", "thought": "hm", "unfinished_thought": True})
+    assert after.with_responses([thinks]).unreadable(None) is None
+    only = after.with_responses([thinks, *others]).unreadable(None)
+    assert only == after.with_responses(others).unreadable(None)
 
 
 def test_a_judge_that_was_not_asked_did_not_fail() -> None:

@@ -278,14 +278,17 @@ class Snapshot(Frozen):
         return likelihood_floor(self._mean_log_probs())
 
     def unreadable(self, floor: float | None) -> float | None:
-        """Share of responses that a person could not read; None for an agent's, whose calls of tools are no prose.
+        """Share of responses that a person could not read; None for an agent's, whose calls of tools are no prose. What
+        has no answer because its thought did not end is counted as that, and not here.
 
         Args:
             floor: the reference's `likelihood_floor`.
         """
         if self.acts:
             return None
-        return share_unreadable([r.text for r in self.responses], self._mean_log_probs(), floor)
+        measured = zip(self.responses, self._mean_log_probs(), strict=True)
+        answered = [(r.text, log_prob) for r, log_prob in measured if not r.unfinished_thought]
+        return share_unreadable([text for text, _ in answered], [log_prob for _, log_prob in answered], floor)
 
     def summary(self) -> Measures:
         """Every measure, without the responses."""

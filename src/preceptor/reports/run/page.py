@@ -159,8 +159,7 @@ def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
         yield f"The kept checkpoint breaks a bound on the test prompts: {summary.kept_breaks_bound}."
     cut = summary.evaluation.after.length_limit_share.overall
     if cut is not None and cut.value > CUT_BOUND:
-        limit = summary.answering.max_new_tokens
-        yield f"{percent(cut.value)} of the responses after training were cut at the limit of {limit} tokens."
+        yield _cut(summary, percent(cut.value))
     if unreadable := summary.too_unreadable:
         yield f"{unreadable}."
     lost = [] if compared is None else [change for change in regressions(compared) if is_capability(change)]
@@ -168,6 +167,20 @@ def _alarms(summary: RunSummary, compared: Evaluation | None) -> Iterator[str]:
         first = lost[0]
         where = "" if first.cohort == "capability" else f" in {first.cohort}"
         yield f"A capability regressed: {first.measure}{where}, {estimate(first.change, signed=True)}."
+
+
+def _cut(summary: RunSummary, share: str) -> str:
+    """What cut so many responses."""
+    unfinished = summary.evaluation.after.unfinished_thoughts
+    if summary.agents is not None:
+        return f"{share} of the episodes after training ended before the agent answered."
+    if unfinished:
+        return (
+            f"{share} of the responses after training were cut at a limit; {unfinished} of them in their thought, so "
+            "that they have no answer."
+        )
+    limit = summary.answering.max_new_tokens
+    return f"{share} of the responses after training were cut at the limit of {limit} tokens."
 
 
 def _changes(summary: RunSummary) -> Iterator[str]:
