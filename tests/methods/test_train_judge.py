@@ -15,10 +15,14 @@ from preceptor.judging.judge_spec import JudgeSpec
 from preceptor.judging.lessons import Lesson, demonstrations_of
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.settings import variant
-from preceptor.methods.train_judge import HELD_OUT, train_judge
+from preceptor.judging.verdict_reward import agrees
+from preceptor.methods.execute import execute
+from preceptor.methods.train_judge import HELD_OUT, QUESTIONS, train_judge
+from preceptor.recipes.load import load_recipe
 from preceptor.results.trained_judge import TrainedJudgeResult
+from preceptor.runs.directory import RunDirectory
 from preceptor.store.ledger import IN_MEMORY, Ledger
-from small import known
+from small import RL, known, shared
 
 CONSTITUTION = """
 name = "kind"
@@ -125,6 +129,24 @@ def test_the_answer_to_learn_is_the_one_that_will_be_asked_for(spec: JudgeSpec, 
 def test_judges_that_cannot_be_trained_are_refused(spec: JudgeSpec, settings: dict[str, Any], what: str) -> None:
     with pytest.raises(UsageError, match=what):
         train_judge(ROWS, judge=spec.model_copy(update=settings), progress=Silence())
+
+
+def test_a_judge_goes_on_learning_by_right_and_wrong_verdicts(tmp_path: Path, spec: JudgeSpec) -> None:
+    result = train_judge(ROWS[:12], judge=spec, out=tmp_path / "judge", sft=SFT, progress=Silence())
+    questions = tmp_path / "judge" / QUESTIONS
+    rows = [json.loads(line) for line in questions.read_text().splitlines()]
+    assert len(rows) == 2 * result.lessons
+    assert [row["reference"] for row in rows[:2]] in (["1", "2"], ["2", "1"])
+    texts = ("So. Preferred response: 1", "**Preferred response:** 2", "?")
+    said = [[{"role": "assistant", "content": text}] for text in texts]
+    assert agrees(said, ["1", "1", "1"], [["1", "2"]] * 3) == [1.0, 0.0, 0.0]
+    assert agrees(said[:1], [None], [["1", "2"]]) == [None]
+    overrides = [*shared(tmp_path, result.model), *RL, f"prompts={questions}", "licence.waived=false"]
+    overrides += ["rl.steps=1", "rewards.feedback_weight=0", "judge.model=scripted:random"]
+    recipe = load_recipe("direct_rlaif", [*overrides, 'rewards.functions=["preceptor.judging.verdict_reward:agrees"]'])
+    summary = execute(RunDirectory.create(tmp_path / "run", recipe), Silence())
+    assert summary.steps == 1
+    assert summary.licence is None  # the judge is not asked
 
 
 def test_a_tie_teaches_nothing(spec: JudgeSpec) -> None:

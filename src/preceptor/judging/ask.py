@@ -106,6 +106,11 @@ def taught_answer(
     return request.prompt, f"{request.prefill} {choice}"
 
 
+def reasoned_conversation(question: Question) -> Conversation:
+    """What a chat model is asked when it is to reason before it answers."""
+    return (Message(role="user", content=f"{question.text}\n\n{question.reason}"),)
+
+
 def longest_request(model: LanguageModel, question: Question, reasoning: Reasoning | None) -> int:
     """Tokens of the window that the longest request of a question needs, rationale and answer included."""
     final = _final_request(model, question, None if reasoning is None else "")
@@ -155,7 +160,7 @@ def _with_rationale(verdict: Verdict | JudgeFailure, rationale: Completion) -> V
 def _reasoning_request(model: LanguageModel, question: Question, reasoning: Reasoning) -> CompleteRequest:
     prompt: str | Conversation = f"{question.text}\n\n{question.reason}\n\n{REASONING}"
     if model.chat:
-        prompt = (Message(role="user", content=f"{question.text}\n\n{question.reason}"),)
+        prompt = reasoned_conversation(question)
     return CompleteRequest(
         prompt,
         max_new_tokens=reasoning.max_tokens,

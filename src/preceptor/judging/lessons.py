@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from preceptor.core.types import Comparison
-from preceptor.judging.ask import taught_answer
+from preceptor.core.types import Comparison, JsonObject
+from preceptor.judging.ask import reasoned_conversation, taught_answer
 from preceptor.judging.pairwise import PairwiseJudge, PlannedPresentation
 from preceptor.store.demonstrations import Demonstration
 from preceptor.store.prompts import parse_prompt
 
 Order = Literal["ab", "ba"]
+_ORDERS: tuple[Order, ...] = ("ab", "ba")
 Rationales = Mapping[tuple[str, Order], str]
 """A rationale by a comparison's id and the order in which the responses were shown."""
 
@@ -36,18 +37,36 @@ def demonstrations_of(
     Raises: UsageError when the model cannot learn to judge.
     """
     for lesson in lessons:
-        orders: tuple[Order, ...] = ("ab", "ba")
-        said = None if rationales is None else [rationales.get((lesson.comparison.id, order)) for order in orders]
+        said = None if rationales is None else [rationales.get((lesson.comparison.id, order)) for order in _ORDERS]
         if said is not None and None in said:
             continue
-        for place, order in enumerate(orders):
+        for place, order in enumerate(_ORDERS):
             yield _demonstration(judge, lesson, order, None if said is None else said[place])
+
+
+def questions_of(judge: PairwiseJudge, lessons: Sequence[Lesson]) -> Iterator[JsonObject]:
+    """The lessons as prompts for reinforcement learning, in both orders: the judge is asked to reason, and the
+    reference is the right answer.
+    """
+    for lesson in lessons:
+        for order in _ORDERS:
+            question = judge.question(PlannedPresentation(lesson.comparison, order, (), 0))
+            asked: Any = [message.wire() for message in reasoned_conversation(question)]
+            yield {
+                "id": f"{lesson.comparison.id}-{order}",
+                "prompt": asked,
+                "reference": _right(judge, lesson, order),
+                "metadata": {"choices": list(question.choices)},
+            }
+
+
+def _right(judge: PairwiseJudge, lesson: Lesson, order: Order) -> str:
+    first, second = judge.constitution.pairwise.answers
+    return first if (lesson.better == "a") == (order == "ab") else second
 
 
 def _demonstration(judge: PairwiseJudge, lesson: Lesson, order: Order, rationale: str | None) -> Demonstration:
     question = judge.question(PlannedPresentation(lesson.comparison, order, (), 0))
-    first, second = judge.constitution.pairwise.answers
-    choice = first if (lesson.better == "a") == (order == "ab") else second
-    asked, answer = taught_answer(judge.model.model, question, choice, rationale)
+    asked, answer = taught_answer(judge.model.model, question, _right(judge, lesson, order), rationale)
     wired = [message.wire() for message in asked]
     return Demonstration(parse_prompt({"prompt": wired}, "the question"), answer)

@@ -21,7 +21,7 @@ from preceptor.evaluation.judges.judge_audit import JudgeAudit
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge_spec import JudgeSpec
 from preceptor.judging.judges import Judges, judge_specs
-from preceptor.judging.lessons import Lesson, Order, Rationales, demonstrations_of
+from preceptor.judging.lessons import Lesson, Order, Rationales, demonstrations_of, questions_of
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.specs import check_single
 from preceptor.results.audit import AuditResult
@@ -41,6 +41,8 @@ from preceptor.training.sft.settings import SftSettings
 from preceptor.training.sft.train import train_sft
 from preceptor.training.tuning import TuningSettings
 
+QUESTIONS = "questions.jsonl"
+"""The lessons as prompts, for reinforcement learning with `preceptor.judging.verdict_reward:agrees`."""
 HELD_OUT = "held_out.jsonl"
 """The rows that the judge is measured on."""
 PEOPLE = "people"
@@ -101,7 +103,8 @@ def train_judge(
         display.stage("reading the data")
         data = _read(output.path, rows, test, held_out_share)
         display.note(f"{len(data.lessons)} comparisons to learn, {len(data.held_out)} held out")
-        demonstrations, base = _demonstrations(spec, data)
+        demonstrations, questions, base = _taught(spec, data)
+        write_rows(output.path / QUESTIONS, questions)
         display.stage("fine-tuning")
         folder = train_sft(
             spec.model,
@@ -255,8 +258,8 @@ def _held_out(row: ComparisonRow) -> JsonObject:
     return {"id": comparison.id, "prompt": prompt, **sides, **opinion}
 
 
-def _demonstrations(spec: JudgeSpec, data: _Data) -> tuple[list[Demonstration], str]:
-    """What the model learns, and its identity.
+def _taught(spec: JudgeSpec, data: _Data) -> tuple[list[Demonstration], list[JsonObject], str]:
+    """What the model learns, the same as prompts for reinforcement learning, and its identity.
 
     Raises: UsageError when it cannot learn, or no lesson has the rationales that it is asked for.
     """
@@ -266,6 +269,7 @@ def _demonstrations(spec: JudgeSpec, data: _Data) -> tuple[list[Demonstration], 
         judge = PairwiseJudge(model, load_constitution(spec.constitution), settings, ledger)
         rationales = data.rationales if settings.rationale else None
         demonstrations = list(demonstrations_of(judge, data.lessons, rationales))
+        questions = list(questions_of(judge, data.lessons))
     lacking = len(data.lessons) - len(demonstrations) // 2
     if lacking:
         data.left_out["no rationale that came to the label in both orders"] += lacking
@@ -274,7 +278,7 @@ def _demonstrations(spec: JudgeSpec, data: _Data) -> tuple[list[Demonstration], 
             f"{spec.way}: no row has rationales to learn; label the rows with a judge that reasons (a variant with "
             "+cot), and give its preferences.jsonl"
         )
-    return demonstrations, model.identity
+    return demonstrations, questions, model.identity
 
 
 def _audited(

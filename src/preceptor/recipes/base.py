@@ -150,11 +150,10 @@ class Recipe(Frozen):
         """The licence that a run of this recipe asks for; None if its judge trains nothing, or the policy is the
         embedded model and no licence is named or waived.
         """
-        licence, preferences = self.licence, self.table(PreferenceSettings)
-        trains = self.training_judge is not None and (
-            preferences is None or preferences.ai or bool(preferences.labelled)
-        )
-        if licence is None or not trains:
+        licence, preferences, rewards = self.licence, self.table(PreferenceSettings), self.table(RewardFunctionSettings)
+        labels = preferences is None or preferences.ai or bool(preferences.labelled)
+        asked = rewards is None or rewards.feedback_weight > 0
+        if licence is None or self.training_judge is None or not (labels and asked):
             return None
         return licence if licence.file or licence.waived or self.policy != "embedded" else None
 
