@@ -14,8 +14,10 @@ from preceptor.store.files import write_rows
 from preceptor.store.prompts import read_prompts, split_held_out
 from preceptor.store.training_pairs import read_training_pairs
 
-RUNS, TEST, LEARNT = "prompts.jsonl", "test.jsonl", "demonstrations.jsonl"
-"""Files of a task's folder: the prompts of its runs, those on which policies are compared, and what SFT learns."""
+RUNS, TEST, LEARNT, REFERENCES = "prompts.jsonl", "test.jsonl", "demonstrations.jsonl", "references.jsonl"
+"""Files of a task's folder: prompts of its runs, prompts on which policies are compared, what SFT learns, and answers
+on which runs measure general ability.
+"""
 
 
 def task_folder(work: Work, task: Task) -> Path:
@@ -46,6 +48,8 @@ def divided(work: Work, task: Task) -> Path:
         raise UsageError(f"{file}: {len(test)} prompts are left to compare policies on; expected {LEAST} or more")
     write_rows(folder / TEST, [prompt_row(prompt) for prompt in test])
     _write_demonstrations(work, task, apart, folder / LEARNT)
+    references = read_prompts("package:reference_answers")[: scale.references]
+    write_rows(folder / REFERENCES, [prompt_row(prompt) for prompt in references])
     write_rows(folder / RUNS, [prompt_row(prompt) for prompt in runs])
     return folder
 
@@ -83,11 +87,18 @@ def _write_demonstrations(work: Work, task: Task, test: set[str], path: Path) ->
     if file is None:
         return
     read, _ = read_demonstrations(file)
-    usable = [d for d in read if d.prompt.text not in test and len(d.prompt.text) <= scale.longest_prompt]
+    most = work.setup.scale.longest or 10**9
+    usable = [
+        d
+        for d in read
+        if d.prompt.text not in test
+        and len(d.prompt.text) <= scale.longest_prompt
+        and len(d.prompt.text) + len(d.answer) <= most
+    ]
     if not usable:
         raise UsageError(
-            f"{file}: {len(read)} demonstrations, none of which has a prompt of at most {scale.longest_prompt} "
-            "characters that tests nothing"
+            f"{file}: none of the {len(read)} demonstrations can be learnt; expected some with prompts of at most "
+            f"{scale.longest_prompt} characters, of at most {most:,} with the answer, that policies are not compared on"
         )
     ordered = sorted(usable, key=lambda d: unit_hash("paper demonstrations", work.setup.seed, d.prompt.text, d.answer))
     write_rows(path, [_learnt(demonstration) for demonstration in ordered[: scale.demonstrations]])

@@ -27,6 +27,8 @@ class PolicyScale(Frozen):
     """Prompts on which policies are compared, which nothing else uses; at most a third of all."""
     demonstrations: int | None
     """Demonstrations of the fine-tuning before RL; None for all."""
+    references: int | None
+    """Reference answers whose perplexity guards general ability; None for all that ship with preceptor."""
     way: str
     """How judges are asked for the labels of RLAIF: a variant."""
     sft: SftSettings
@@ -53,6 +55,7 @@ TINY = PolicyScale(
     held_out_prompts=6,
     test_prompts=20,
     demonstrations=32,
+    references=6,
     way="detailed",
     sft=SftSettings(epochs=1, batch_size=8, learning_rate=1e-4, max_length=192),
     rl=RLSettings(
@@ -85,6 +88,7 @@ SMALL = PolicyScale(
     held_out_prompts=100,
     test_prompts=200,
     demonstrations=2000,
+    references=None,
     way="detailed+cot",
     sft=SftSettings(epochs=1, batch_size=32, learning_rate=1e-4, gradient_accumulation_steps=4),
     rl=RLSettings(
@@ -108,6 +112,7 @@ PAPER = PolicyScale(
     held_out_prompts=500,
     test_prompts=2000,
     demonstrations=None,
+    references=None,
     way="detailed+cot",
     sft=SftSettings(
         optimizer="adafactor",

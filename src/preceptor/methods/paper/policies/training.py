@@ -68,7 +68,7 @@ def trained(work: Work, task: Task) -> Trained:
     work.progress.note(f"{task}: training {', '.join(ways)}")
     scale = setup.scale.policies
     prompts, _ = split_held_out(read_prompts(str(data / RUNS)), scale.evaluation.heldout_share)
-    common = common_settings(setup, task, policy, data / RUNS, scale.rl_for(len(prompts)))
+    common = common_settings(setup, task, policy, data, scale.rl_for(len(prompts)))
     runs = _run(work, task, common, [arm_of(setup, task, way, people, labels.get(way)) for way in ways])
     chosen = {way: str(chosen_checkpoint(RunDirectory.open(Path(run)))) for way, run in runs.items()}
     write_json(folder / _TRAINED, {"policies": {SFT: policy, **chosen}, "runs": runs, "unlabelled": unlabelled})
@@ -111,7 +111,7 @@ def fine_tuned(work: Work, task: Task) -> str:
         return setup.policy
     folder = task_folder(work, task) / "sft"
     work.progress.note(f"{task}: SFT")
-    _one_run(folder, recipe_of_sft(setup, data / RUNS, data / LEARNT), work.progress)
+    _one_run(folder, recipe_of_sft(setup, data), work.progress)
     return str(folder / "sft" / "model")
 
 

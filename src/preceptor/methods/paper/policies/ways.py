@@ -9,6 +9,7 @@ from preceptor.methods.arms import Arm
 from preceptor.methods.paper.asking import asked
 from preceptor.methods.paper.data import CONSTITUTIONS
 from preceptor.methods.paper.numbers import Task
+from preceptor.methods.paper.policies.prompts import LEARNT, REFERENCES, RUNS
 from preceptor.methods.paper.table import Setup
 from preceptor.methods.run import with_settings
 from preceptor.recipes.base import Recipe
@@ -67,23 +68,27 @@ def _asked(setup: Setup, way: str) -> str:
     return "base" if way == BASE_LABELS else setup.scale.policies.way
 
 
-def recipe_of_sft(setup: Setup, prompts: Path, demonstrations: Path) -> Recipe:
+def recipe_of_sft(setup: Setup, data: Path) -> Recipe:
     """The fine-tuning from which all ways start.
 
     Args:
-        prompts: those of the runs, on which it is measured.
+        data: the folder with the task's prompts and demonstrations.
 
     Raises: UsageError when the settings cannot be run.
     """
     scale = setup.scale.policies
-    answering = {"max_new_tokens": scale.rl.max_new_tokens, "temperature": scale.rl.temperature}
+    measuring = {
+        "max_new_tokens": scale.rl.max_new_tokens,
+        "temperature": scale.rl.temperature,
+        "references": str(data / REFERENCES),
+    }
     settings = {
         "policy": setup.policy,
-        "prompts": str(prompts),
+        "prompts": str(data / RUNS),
         "seed": setup.seed,
-        "sft": scale.sft.model_dump(exclude_unset=True) | {"demonstrations": str(demonstrations)},
+        "sft": scale.sft.model_dump(exclude_unset=True) | {"demonstrations": str(data / LEARNT)},
         "tuning": setup.scale.tuning.model_dump(),
-        "evaluation": scale.evaluation.model_dump(exclude_unset=True) | answering,
+        "evaluation": scale.evaluation.model_dump(exclude_unset=True) | measuring,
         "engine": scale.engine.model_dump(exclude_none=True),
     }
     return with_settings("sft", settings)
@@ -95,27 +100,27 @@ def check_recipes(setup: Setup, task: Task) -> None:
     Raises: UsageError that says which setting cannot be run here.
     """
     nowhere = Path("to come")
-    recipe_of_sft(setup, nowhere, nowhere).check()
+    recipe_of_sft(setup, nowhere).check()
     common = common_settings(setup, task, setup.policy, nowhere, setup.scale.policies.rl)
     for way in ways_of(setup, task):
         recipe_of(common, arm_of(setup, task, way, nowhere, nowhere)).check()
 
 
-def common_settings(setup: Setup, task: Task, policy: str, prompts: Path, rl: RLSettings) -> dict[str, Any]:
+def common_settings(setup: Setup, task: Task, policy: str, data: Path, rl: RLSettings) -> dict[str, Any]:
     """The settings of all ways of training a task's policies. No licence is asked for: that a judge is too weak is what
     the tables are to show.
 
     Args:
         policy: the fine-tuned policy.
-        prompts: those of the runs.
+        data: the folder with the task's prompts.
         rl: with the number of steps for these prompts.
     """
     scale = setup.scale
     return {
         "policy": policy,
-        "prompts": str(prompts),
+        "prompts": str(data / RUNS),
         "tuning": scale.tuning.model_dump(mode="json"),
-        "evaluation": _evaluation(setup, task),
+        "evaluation": _evaluation(setup, task) | {"references": str(data / REFERENCES)},
         "engine": scale.policies.engine.model_dump(mode="json", exclude_none=True),
         "rl": rl.model_dump(mode="json", exclude_unset=True) | {"steps": rl.steps},
         "reward_model": scale.reward_model_for(task).model_dump(mode="json", exclude_unset=True),
