@@ -41,7 +41,8 @@ def of_one(state: RunState) -> list[Markup]:
         drawn = [*([Curve("training prompts", steps, False, True)] if steps else [])]
         drawn += [Curve("held-out prompts", points)] if points else []
         if drawn:
-            figures.append(curves(title, drawn, x_label=_STEP, bound=bound if key == "kl" else None))
+            along = _STEP if state.recipe.rounds is None else "round"
+            figures.append(curves(title, drawn, x_label=along, bound=bound if key == "kl" else None))
     return figures
 
 

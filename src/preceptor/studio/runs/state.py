@@ -47,9 +47,9 @@ class RunState:
 
     @property
     def planned_steps(self) -> int | None:
-        """Training steps that the recipe asks for; None if its method does not train by steps of RL."""
+        """Training steps that the recipe asks for; None if it does not train by steps of RL, or in rounds."""
         rl = self.recipe.table(RLSettings)
-        return None if rl is None else rl.steps
+        return None if rl is None or self.recipe.rounds is not None else rl.steps
 
     @property
     def quiet_for(self) -> float | None:
@@ -99,10 +99,13 @@ def _read(work: Work, changed: float) -> RunState:
 
 
 def _marks(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of the files that a state is read from; they change whenever it does."""
-    files = [path / name for name in ("recipe.toml", "metrics.jsonl", "summary.json")]
+    """Name, time and size of the files that a state is read from, and of those of its rounds; they change whenever it
+    does.
+    """
     try:
-        files += sorted((path / "evaluations").glob("*.json"))
+        folders = [path, *sorted((path / "rounds").glob("*/"))]
+        files = [folder / name for folder in folders for name in ("recipe.toml", "metrics.jsonl", "summary.json")]
+        files += [file for folder in folders for file in sorted((folder / "evaluations").glob("*.json"))]
         held = [(file.name, file.stat()) for file in files if file.is_file()]
     except OSError as error:
         raise PreceptorError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -183,7 +183,7 @@ def _results(sides: Sequence[RunSide]) -> tuple[ResultRow, ...]:
         ),
         _row(sides, "distinct-2", _after("distinct_2")),
         _row(sides, "tokens per response", _after("tokens_mean"), digits=1),
-        _row(sides, "step kept", _of_summary(lambda s: float(s.best_step)), digits=0),
+        _row(sides, "step kept, or round", _of_summary(lambda s: float(s.best_step)), digits=0),
         _row(sides, "judge calls", _of_summary(lambda s: float(s.judge_calls)), digits=0),
         _row(sides, "tokens of the judge", _of_summary(lambda s: float(s.judge_tokens)), digits=0),
         _row(sides, "cost of all calls, $", _of_summary(lambda s: s.cost_usd)),
