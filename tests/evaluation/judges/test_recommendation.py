@@ -6,37 +6,21 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from preceptor.core.types import Comparison, HumanLabel, Message, Preference, Presentation, Prompt, Rater, Response
-from preceptor.core.types import Verdict as Answer
+from judged import judged
+from preceptor.core.types import HumanLabel
 from preceptor.evaluation.intervals import Estimate, mean_interval
-from preceptor.evaluation.judges.judge_audit import Judged, JudgeRun, audit
+from preceptor.evaluation.judges.judge_audit import JudgeRun, audit
 from preceptor.evaluation.judges.recommendation import more_rows, recommendation
 from preceptor.judging.specs import JudgeSpec
 
 
 def run(name: str, answers: list[tuple[float, ...]], seconds: float = 1.0) -> JudgeRun:
     """A judge's p_a in one or two orders, on rows in which people prefer a, which is longer every second time."""
-    rater = Rater(model=name, constitution="c 1", constitution_hash="h")
-    rows: list[Judged] = []
-    for number, given in enumerate(answers):
-        prompt = Prompt(id=f"p{number}", conversation=(Message(role="user", content="q"),))
-        a, b = ("longer", "x") if number % 2 else ("x", "longer")
-        shown = Comparison(
-            id=f"c{number}",
-            prompt=prompt,
-            a=Response(prompt_id=prompt.id, text=a),
-            b=Response(prompt_id=prompt.id, text=b),
-        )
-        presentations = tuple(
-            Presentation(
-                order="ab" if place == 0 else "ba",
-                p_a=p,
-                verdict=Answer(probabilities={"1": p, "2": 1 - p}, choice_mass=1),
-            )
-            for place, p in enumerate(given)
-        )
-        preference = Preference(comparison=shown, p_a=sum(given) / len(given), rater=rater, presentations=presentations)
-        rows.append(Judged(shown, HumanLabel.of(["a"]), preference))
+    people = HumanLabel.of(["a"])
+    rows = [
+        judged(str(number), people, given, texts=("longer", "x") if number % 2 else ("x", "longer"))
+        for number, given in enumerate(answers)
+    ]
     spec = JudgeSpec(model="scripted:first")
     return JudgeRun(judge=name, constitution="c 1", rows=rows, seconds=seconds, spec=spec)
 

@@ -171,6 +171,8 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     for name in ("empty", "object.json", "broken.json", "cut.jsonl.gz", "table.csv", "missing.jsonl"):
         with pytest.raises(UsageError, match=name.replace(".", r"\.")):
             list(read_published(tmp_path / name))
+    with pytest.raises(UsageError, match="local files"):
+        list(read_published(Path("hf:allenai/reward-bench")))
     mixed = [row for _, _, row in read_published(tmp_path / "mixed.jsonl")]
     assert [isinstance(row, Malformed) for row in mixed] == [False, True, True]
     [(_, _, deep)] = read_published(tmp_path / "deep.jsonl")

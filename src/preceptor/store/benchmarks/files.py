@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from preceptor.core.errors import UsageError
+from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import place_of
 from preceptor.store.reading import DEEPEST, check_file, why
 from preceptor.store.rows import LONGEST_LINE, Malformed, Row, read_raw_rows
@@ -28,6 +29,8 @@ def read_published(path: Path) -> Iterator[Placed]:
 
     Raises: UsageError when the path is missing, of another kind, or holds no data.
     """
+    if is_on_hub(path):
+        raise UsageError(f"{path}: a benchmark is read from local files; download the file first")
     if not path.is_dir():
         return _file(path)
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(_SUFFIXES))

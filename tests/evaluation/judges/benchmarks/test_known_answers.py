@@ -6,26 +6,14 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from judged import judged
 from preceptor.core.odds import sigmoid
-from preceptor.core.types import (
-    Comparison,
-    HumanLabel,
-    JudgeFailure,
-    Message,
-    Preference,
-    Presentation,
-    Prompt,
-    Rater,
-    Response,
-    Verdict,
-)
+from preceptor.core.types import HumanLabel
 from preceptor.evaluation.judges.benchmarks import known_answers
 from preceptor.evaluation.judges.benchmarks.items import Placed
 from preceptor.evaluation.judges.benchmarks.result import BenchmarkScore
-from preceptor.evaluation.judges.judge_audit import Judged
 from preceptor.store.benchmarks.parts import Part
 
-RATER = Rater(model="m", constitution="c 1", constitution_hash="h")
 FAILED = "failed"
 
 
@@ -40,25 +28,11 @@ def placed(
     Args:
         side: which response is right.
     """
-    prompt = prompt or f"prompt {part.item}"
-    shown = Comparison(
-        id=f"{part.item}-{part.cell}",
-        prompt=Prompt(id=prompt, conversation=(Message(role="user", content="q"),)),
-        a=Response(prompt_id=prompt, text="x"),
-        b=Response(prompt_id=prompt, text="y"),
-    )
-    human = HumanLabel.of([side])
-    if isinstance(right, str):
-        return Judged(shown, human, JudgeFailure(reason="no_answer", detail="d"), part.subset), part
-    orders = right if isinstance(right, tuple) else (right, right)
-    ab, ba = (p if side != "b" else 1 - p for p in orders)
-    orders_shown: tuple[tuple[Literal["ab", "ba"], float], ...] = (("ab", ab), ("ba", ba))
-    presentations = tuple(
-        Presentation(order=order, p_a=p, verdict=Verdict(probabilities={"1": p, "2": 1 - p}, choice_mass=1))
-        for order, p in orders_shown
-    )
-    preference = Preference(comparison=shown, p_a=(ab + ba) / 2, rater=RATER, presentations=presentations)
-    return Judged(shown, human, preference, part.subset), part
+    orders = None if isinstance(right, str) else right if isinstance(right, tuple) else (right, right)
+    p_a = None if orders is None else [p if side != "b" else 1 - p for p in orders]
+    name = f"{part.item}-{part.cell}"
+    row = judged(name, HumanLabel.of([side]), p_a, prompt=prompt or f"prompt {part.item}", category=part.subset)
+    return row, part
 
 
 def named(scores: tuple[BenchmarkScore, ...]) -> dict[str, BenchmarkScore]:

@@ -1,30 +1,15 @@
 """Scores on benchmarks of people's opinions, on rows small enough to work out by hand."""
 
-from typing import Literal
-
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
-from preceptor.core.types import (
-    Comparison,
-    HumanLabel,
-    JudgeFailure,
-    Message,
-    Preference,
-    Presentation,
-    Prompt,
-    Rater,
-    Response,
-    Verdict,
-)
+from judged import judged
+from preceptor.core.types import HumanLabel
 from preceptor.evaluation.judges.benchmarks import opinions
 from preceptor.evaluation.judges.benchmarks.items import Placed
 from preceptor.evaluation.judges.benchmarks.result import BenchmarkScore
-from preceptor.evaluation.judges.judge_audit import Judged
 from preceptor.evaluation.judges.replacement import Opinion
 from preceptor.store.benchmarks.parts import Part
-
-RATER = Rater(model="m", constitution="c 1", constitution_hash="h")
 
 
 def placed(
@@ -35,22 +20,7 @@ def placed(
     subset: str = "all",
 ) -> Placed:
     """A row with people's opinions and p_a in each order; None for a failure."""
-    shown = Comparison(
-        id=name,
-        prompt=Prompt(id=name, conversation=(Message(role="user", content="q"),)),
-        a=Response(prompt_id=name, text="x"),
-        b=Response(prompt_id=name, text="y"),
-    )
-    human, part = HumanLabel.of(ratings, raters), Part(name, subset)
-    if p_a is None:
-        return Judged(shown, human, JudgeFailure(reason="no_answer", detail="d")), part
-    orders_shown: tuple[tuple[Literal["ab", "ba"], float], ...] = (("ab", p_a[0]), ("ba", p_a[1]))
-    presentations = tuple(
-        Presentation(order=order, p_a=p, verdict=Verdict(probabilities={"1": p, "2": 1 - p}, choice_mass=1))
-        for order, p in orders_shown
-    )
-    preference = Preference(comparison=shown, p_a=sum(p_a) / 2, rater=RATER, presentations=presentations)
-    return Judged(shown, human, preference), part
+    return judged(name, HumanLabel.of(ratings, raters), p_a), Part(name, subset)
 
 
 def named(scores: tuple[BenchmarkScore, ...]) -> dict[str, BenchmarkScore]:
