@@ -133,6 +133,9 @@ def test_a_run_has_words_of_its_own_for_its_policies() -> None:
     assert words.startswith("the policy after training is preferred to the one before 64")
 
 
+THINKS = policy("tuned").model_copy(update={"unfinished_thoughts": 40})
+
+
 def test_an_evaluation_without_faults_has_no_warnings() -> None:
     assert warnings(whole()) == []
 
@@ -146,6 +149,7 @@ def test_an_evaluation_without_faults_has_no_warnings() -> None:
         ({"win_rates": (win(about(0.64), wins=100, ties=70, losses=30),)}, "J is undecided on 35% of the comparisons"),
         ({"judge": judge("J", failures={"no_answer": 9, "refused": 1})}, "failed on 10 of 410 comparisons (2.4%: 9"),
         ({"policies": (policy("base"), policy("tuned", failed=12))}, "no answer to 12 of 412 requests (2.9%)"),
+        ({"policies": (policy("base"), THINKS)}, "In 40 of 400 responses of tuned"),
         ({"prompts": 29}, "Only 29 prompts"),
         ({"audit": audit(alignment=0.55, alignment_ci=(0.47, 0.63))}, "no better than chance"),
         (

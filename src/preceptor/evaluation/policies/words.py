@@ -83,7 +83,7 @@ def warnings(evaluation: Evaluation, called: Names | None = None) -> list[str]:
         *_of_judging(evaluation, names),
         *_of_regressions(evaluation),
         *_of_time(evaluation, names),
-        *_of_numbers(evaluation),
+        *_of_numbers(evaluation, names),
     ]
     return [f"T{sentence[1:]}" if sentence.startswith("the ") else sentence for sentence in found]
 
@@ -296,12 +296,17 @@ def _fall(change: Change) -> str:
     )
 
 
-def _of_numbers(evaluation: Evaluation) -> Iterator[str]:
+def _of_numbers(evaluation: Evaluation, names: Names) -> Iterator[str]:
     for policy in evaluation.policies:
         asked = policy.responses + policy.failed
         if policy.failed > FAILURE_BOUND * asked:
             failed = percent(policy.failed / asked, 1)
-            yield f"{policy.name} gave no answer to {policy.failed} of {asked} requests ({failed})."
+            yield f"{names[policy.name]} gave no answer to {policy.failed} of {asked} requests ({failed})."
+        if policy.unfinished_thoughts > FAILURE_BOUND * policy.responses:
+            yield (
+                f"In {policy.unfinished_thoughts} of {policy.responses} responses of {names[policy.name]}, the thought "
+                "did not end within its limit; what is judged there is an empty answer."
+            )
     if evaluation.prompts < FEW_PROMPTS:
         prompts = "one prompt" if evaluation.prompts == 1 else f"{evaluation.prompts} prompts"
         yield f"Only {prompts}: the result says little about other prompts."
