@@ -137,6 +137,18 @@ def test_people_and_judge_together_and_several_reward_models(run: Runner, tmp_pa
     assert "2 members" in report(directory)
 
 
+def test_a_soup_of_reward_models_is_asked_as_one_model(run: Runner, tmp_path: Path) -> None:
+    more = ["reward_model.members=2", "reward_model.combine=soup", "reward_model.length_debiased=true"]
+    directory, summary, _ = run("rlhf", people(tmp_path), *RL, "rl.steps=1", ONE_PART, *REWARD_MODEL, *more)
+    model = known(summary.reward_model)
+    assert (model.members, model.combine, model.offsets) == (2, "soup", None)
+    assert model.length_correlation is not None
+    assert [member.length_correlation for member in model.trained] == [None, None]
+    assert (directory.path / "reward_model/soup/model/manifest.json").exists()
+    assert "a soup of 2 members" in report(directory)
+    assert "length taken out" in report(directory)
+
+
 def test_dpo_learns_the_same_preferences(run: Runner) -> None:
     directory, summary, told = run("dpo", *JUDGE, *CANDIDATES, *DPO, "dpo.gradient_accumulation_steps=1", merge=True)
     rows = read_rows(directory.path / "metrics.jsonl")

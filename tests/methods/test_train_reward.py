@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from preceptor.core.errors import UsageError
 from preceptor.methods.train_reward import train_reward
@@ -69,3 +70,23 @@ def test_without_a_label_there_is_nothing_to_learn(tmp_path: Path, tiny_folder: 
     with pytest.raises(UsageError, match=r"no labelled pair to learn from: .*no label.*30"):
         run(tmp_path, tiny_folder, data=write(tmp_path / "unlabelled.jsonl", 30, label=None))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_soup_without_length(tmp_path: Path, tiny_folder: Path) -> None:
+    """The chosen response is always the longer one, so length says all, and nothing once it is taken out."""
+    settings = SETTINGS.model_copy(update={"members": 2, "combine": "soup", "length_debiased": True})
+    result, told = run(tmp_path, tiny_folder, reward_model=settings)
+    assert result.length_correlation is not None
+    assert "soup of (" in result.model
+    assert len(told.steps) == 2 * told.steps[-1]
+    assert "length taken out" in (result.folder / "README.md").read_text()
+    members = [RewardModel.load(result.path / "members" / str(n) / "model", torch.float32) for n in range(2)]
+    soup = RewardModel.load(result.folder, torch.float32)
+    layer = next(name for name in soup.model.state_dict() if name.endswith("mlp.up_proj.weight"))
+    mean = sum(member.model.state_dict()[layer] for member in members) / 2
+    assert torch.allclose(soup.model.state_dict()[layer], torch.as_tensor(mean), atol=1e-6)
+    again, told_again = run(tmp_path, tiny_folder, reward_model=settings)
+    assert not told_again.steps
+    assert again.length_correlation == result.length_correlation
+    with pytest.raises(UsageError, match="soup of several"):
+        run(tmp_path, tiny_folder, reward_model=SETTINGS.model_copy(update={"members": 2}))

@@ -17,7 +17,13 @@ from preceptor.core.progress import Progress, Silence
 from preceptor.core.validation import settings_of
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges.reward_accuracy import Source
-from preceptor.methods.parts.reward_models import accuracy_of, train_on
+from preceptor.methods.parts.reward_models import (
+    accuracy_of,
+    beginning_seed,
+    length_facts,
+    train_on,
+    without_length_if_asked,
+)
 from preceptor.results.reward_model import RewardModelResult
 from preceptor.store.files import check_folder, write_folder
 from preceptor.store.in_memory import name_of
@@ -27,8 +33,11 @@ from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.store.training_pairs import TrainingPair, combine, read_training_pairs, split
 from preceptor.training.processes import Processes
+from preceptor.training.reward_model.ensemble import member_seed
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
+from preceptor.training.reward_model.soup import soup
+from preceptor.training.reward_model.train import RewardTraining
 from preceptor.training.trl.checks import check_engine
 from preceptor.training.trl.row_checks import check_reward_model
 from preceptor.training.trl.settings import EngineSettings
@@ -91,8 +100,11 @@ def train_reward(
     """
     require_training()
     settings = settings_of("reward_model", RewardModelSettings, reward_model) or RewardModelSettings()
-    if settings.members > 1:
-        raise UsageError("reward_model.members: this trains one reward model; `preceptor run rlaif` trains several")
+    if settings.members > 1 and settings.combine == "ensemble":
+        raise UsageError(
+            "reward_model.members: this trains one reward model, or a soup of several (reward_model.combine = "
+            '"soup"); `preceptor run rlaif` trains an ensemble'
+        )
     tuned = settings_of("tuning", TuningSettings, tuning) or TuningSettings()
     trained_on = settings_of("engine", EngineSettings, engine) or EngineSettings()
     check_engine(trained_on, tuned)
@@ -137,21 +149,11 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardMo
     )
     with ExitStack() as held:
         processes.on_main(lambda: held.enter_context(working_in(job.out, "reward model")))
-        progress.stage("loading the model")
-        model = RewardModel.from_language_model(job.model, job.tuning, job.seed, max_length=job.settings.max_length)
-        progress.stage(TRAINING_STAGE)
-        trained = train_on(
-            job.engine,
-            model,
-            training,
-            job.settings,
-            job.tuning,
-            job.engine.trl,
-            root=job.out,
-            seed=job.seed,
-            processes=processes,
-            on_step=lambda step, total, facts: progress.step(step, total, asdict(facts)),
-        )
+        if job.settings.combine == "soup":
+            model, trained = _trained_soup(job, training, processes, progress)
+        else:
+            model, trained = _trained(job, training, processes, progress, job.out, job.seed, job.seed)
+        correlation = processes.on_main(lambda: without_length_if_asked(model, job.settings, training))
         progress.stage(f"measuring on {len(held_out)} held-out pairs")
         sources: Counter[Source] = Counter(pair.source for pair in training)
         unused = {**left_out, **trained.left_out}
@@ -166,6 +168,7 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardMo
             left_out=unused,
             accuracy=accuracy,
             in_words="not measured" if accuracy is None else accuracy.summary(),
+            length_correlation=correlation,
             seconds=round(time.perf_counter() - begun, 1),
             settings=job.settings,
             tuning=job.tuning,
@@ -173,6 +176,55 @@ def _train(job: RewardJob, processes: Processes, progress: Progress) -> RewardMo
             environment=environment(),
         )
         return processes.on_main(lambda: _written(job, model, result))
+
+
+def _trained(
+    job: RewardJob,
+    training: Sequence[TrainingPair],
+    processes: Processes,
+    progress: Progress,
+    root: Path,
+    begun: int,
+    seed: int,
+) -> tuple[RewardModel, RewardTraining]:
+    """A trained model.
+
+    Args:
+        root: the folder of its state.
+        begun: the seed of its head and adapters.
+        seed: the seed of the order of pairs.
+    """
+    progress.stage("loading the model")
+    model = RewardModel.from_language_model(job.model, job.tuning, begun, max_length=job.settings.max_length)
+    progress.stage(TRAINING_STAGE)
+    trained = train_on(
+        job.engine,
+        model,
+        training,
+        job.settings,
+        job.tuning,
+        job.engine.trl,
+        root=root,
+        seed=seed,
+        processes=processes,
+        on_step=lambda step, total, facts: progress.step(step, total, asdict(facts)),
+    )
+    return model, trained
+
+
+def _trained_soup(
+    job: RewardJob, training: Sequence[TrainingPair], processes: Processes, progress: Progress
+) -> tuple[RewardModel, RewardTraining]:
+    """The mean of several trained models, which are kept in `members/`."""
+    trained: list[RewardTraining] = []
+    folders = [job.out / "members" / str(member) for member in range(job.settings.members)]
+    for member, folder in enumerate(folders):
+        begun, seed = beginning_seed(job.settings, job.seed, member), member_seed(job.seed, member)
+        model, of_member = _trained(job, training, processes, progress, folder, begun, seed)
+        trained.append(of_member)
+        if processes.on_main(lambda folder=folder: not (folder / "model").exists()):
+            processes.on_main(lambda folder=folder, model=model: write_folder(folder / "model", model.save))
+    return soup([folder / "model" for folder in folders]), trained[0]
 
 
 def _written(job: RewardJob, model: RewardModel, result: RewardModelResult) -> RewardModelResult:
@@ -185,6 +237,7 @@ def _written(job: RewardJob, model: RewardModel, result: RewardModelResult) -> R
             "training pairs": result.training_pairs,
             "labels": result.labels,
             "on held-out pairs": result.in_words,
+            **length_facts(result.length_correlation),
         }
         write_folder(folder, lambda partial: model.save(partial, facts))
     return result.save(job.output)

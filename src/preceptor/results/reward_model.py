@@ -40,6 +40,9 @@ class RewardModelResult(Result):
     """On the held-out pairs; None if there are none, or none of them has a reward."""
     in_words: str
     """The accuracy in one line."""
+    length_correlation: float | None = Field(default=None, exclude_if=lambda r: r is None)
+    """Of differences of scores and of lengths on the training pairs, before length was taken out of the head; None if
+    it was not."""
     seconds: float
     settings: RewardModelSettings
     tuning: TuningSettings

@@ -164,6 +164,8 @@ class RewardModelMember(Record):
     steps: int
     pairs: int
     left_out: dict[str, int]
+    length_correlation: float | None = Field(default=None, exclude_if=lambda r: r is None)
+    """Of scores' and lengths' differences on the training pairs, before length was taken out of the head."""
 
 
 class RewardModelRecord(Record):
@@ -180,6 +182,8 @@ class RewardModelRecord(Record):
     accuracy: RewardAccuracy | None
     """On the held-out pairs; None if there are none, or none of them has a reward."""
     in_words: str
+    combine: Literal["ensemble", "soup"] = Field(default="ensemble", exclude_if=lambda how: how == "ensemble")
+    length_correlation: float | None = Field(default=None, exclude_if=lambda r: r is None)
 
 
 class BestOfNRecord(Record):

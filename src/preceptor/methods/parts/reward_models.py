@@ -5,23 +5,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
-from preceptor.core.types import JsonObject
+from preceptor.core.numbers import number
+from preceptor.core.types import Frozen, JsonObject
 from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
 from preceptor.recipes.settings import RewardModelTable
 from preceptor.results.run import RewardModelMember, RewardModelRecord
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
-from preceptor.store.files import check_folder, read_json, write_folder, write_json
+from preceptor.store.files import check_folder, read_json, write_folder, write_json, writing
 from preceptor.store.training_pairs import TrainingPair, split
 from preceptor.training.policy import dtype_of
 from preceptor.training.processes import Processes
+from preceptor.training.reward_model.debiasing import take_out_length
 from preceptor.training.reward_model.encoding import NoReward
 from preceptor.training.reward_model.ensemble import RewardEnsemble, member_seed
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
+from preceptor.training.reward_model.soup import soup
 from preceptor.training.reward_model.train import RewardStepFacts, RewardTraining, train_reward_model
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
+
+
+class SoupRecord(Frozen):
+    """What became of a soup."""
+
+    length_correlation: float | None
+    """As in `RewardModelMember`."""
+
 
 Scorer: TypeAlias = RewardModel | RewardEnsemble
 CENTRED_ON = 64
@@ -78,7 +89,7 @@ def train_on(
 
 
 def open_reward_model(session: Session, settings: RewardModelSettings) -> Scorer:
-    """The reward model, or the ensemble, that `train_reward_models` made. For the main process.
+    """The reward model, the soup or the ensemble that `train_reward_models` made. For the main process.
 
     Raises: CheckpointError when one was altered.
     """
@@ -112,7 +123,8 @@ def _train_member(
         session.processes.on_main(lambda: check_folder(folder / "model"))
         return session.processes.on_main(lambda: RewardModelMember.model_validate(read_json(folder / "trained.json")))
     seed = member_seed(recipe.seed, member)
-    model = RewardModel.from_language_model(base, recipe.tuning, seed, max_length=settings.max_length)
+    begun = beginning_seed(settings, recipe.seed, member)
+    model = RewardModel.from_language_model(base, recipe.tuning, begun, max_length=settings.max_length)
     with tracked(session, f"reward_model_{member}") as track:
         trained = train_on(
             recipe.engine,
@@ -126,21 +138,85 @@ def _train_member(
             on_step=lambda step, total, facts: track(step, total, asdict(facts)),
         )
 
-    record = RewardModelMember(steps=trained.steps, pairs=trained.pairs, left_out=trained.left_out)
-
-    def save() -> None:
-        accuracy = accuracy_of(model, held_out)
-        facts = {
-            "training pairs": trained.pairs,
-            "labels": settings.labels,
-            "held-out pairs": len(held_out),
-            "on held-out pairs": "not measured" if accuracy is None else accuracy.summary(),
-        }
+    def save() -> RewardModelMember:
+        correlation = without_length_if_asked(model, settings, training) if settings.combine == "ensemble" else None
+        record = RewardModelMember(
+            steps=trained.steps, pairs=trained.pairs, left_out=trained.left_out, length_correlation=correlation
+        )
         write_json(folder / "trained.json", record.model_dump(mode="json"))
-        write_folder(folder / "model", lambda partial: model.save(partial, facts))
+        _save(folder / "model", model, settings, trained.pairs, held_out, correlation)
+        return record
 
-    session.processes.on_main(save)
-    return record
+    return session.processes.on_main(save)
+
+
+def without_length_if_asked(
+    model: RewardModel, settings: RewardModelSettings, training: Sequence[TrainingPair]
+) -> float | None:
+    """Takes length out of a trained model, if the settings say so.
+
+    Returns: the correlation of scores' and lengths' differences on the training pairs before; None if nothing was done.
+    """
+    return take_out_length(model, training) if settings.length_debiased else None
+
+
+def beginning_seed(settings: RewardModelSettings, seed: int, member: int) -> int:
+    """The seed of a member's head and adapters: the members of a soup begin alike.
+
+    Args:
+        seed: of the run.
+    """
+    return member_seed(seed, 0 if settings.combine == "soup" else member)
+
+
+def _save(
+    folder: Path,
+    model: RewardModel,
+    settings: RewardModelSettings,
+    pairs: int,
+    held_out: Sequence[TrainingPair],
+    correlation: float | None,
+) -> None:
+    accuracy = accuracy_of(model, held_out)
+    facts: dict[str, object] = {
+        "training pairs": pairs,
+        "labels": settings.labels,
+        "held-out pairs": len(held_out),
+        "on held-out pairs": "not measured" if accuracy is None else accuracy.summary(),
+    }
+    write_folder(folder, lambda partial: model.save(partial, facts | length_facts(correlation)))
+
+
+def length_facts(correlation: float | None) -> dict[str, object]:
+    """What a model card says of a head without length."""
+    if correlation is None:
+        return {}
+    return {
+        "length taken out": f"correlation with length on training pairs {number(correlation, 2, True)} before, 0 after"
+    }
+
+
+def _make_soup(
+    session: Session,
+    settings: RewardModelSettings,
+    training: Sequence[TrainingPair],
+    held_out: Sequence[TrainingPair],
+) -> float | None:
+    """Averages the members, unless an earlier process did. In the main process.
+
+    Returns: as `without_length_if_asked`.
+    """
+    folder = session.directory.path / "reward_model" / "soup"
+    if (folder / "model").exists():
+        check_folder(folder / "model")
+        return SoupRecord.model_validate(read_json(folder / "soup.json")).length_correlation
+    model = soup([_folder(session, member) / "model" for member in range(settings.members)])
+    correlation = without_length_if_asked(model, settings, training)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "soup.json", SoupRecord(length_correlation=correlation).model_dump(mode="json"))
+    _save(folder / "model", model, settings, len(training), held_out, correlation)
+    return correlation
 
 
 def _result(
@@ -150,6 +226,7 @@ def _result(
     training: Sequence[TrainingPair],
     held_out: Sequence[TrainingPair],
 ) -> RewardModelRecord:
+    correlation = _make_soup(session, settings, training, held_out) if settings.combine == "soup" else None
     model = _open(session, settings, None)
     offsets: tuple[float, ...] | None = None
     if isinstance(model, RewardEnsemble):
@@ -167,11 +244,15 @@ def _result(
         held_out_pairs=len(held_out),
         accuracy=accuracy,
         in_words="not measured: no pair was held out" if accuracy is None else accuracy.summary(),
+        combine=settings.combine,
+        length_correlation=trained[0].length_correlation if correlation is None else correlation,
     )
 
 
 def _open(session: Session, settings: RewardModelSettings, offsets: Sequence[float] | None) -> Scorer:
     dtype = dtype_of(session.recipe.tuning)
+    if settings.combine == "soup":
+        return RewardModel.load(session.directory.path / "reward_model" / "soup" / "model", dtype)
     models = [RewardModel.load(_folder(session, i) / "model", dtype) for i in range(settings.members)]
     return models[0] if len(models) == 1 else RewardEnsemble(models, settings.pessimism, offsets)
 

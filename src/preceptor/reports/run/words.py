@@ -110,8 +110,11 @@ def _reward_model(stage: RewardModelRecord | None) -> str | None:
     if stage is None:
         return None
     members = f"{stage.members} members, " if stage.members > 1 else ""
+    members = f"a soup of {members}" if stage.combine == "soup" else members
     pairs = f"trained on {stage.training_pairs} pairs; on {stage.held_out_pairs} held-out pairs"
-    return f"{members}{pairs}: {stage.in_words}"
+    taken = stage.length_correlation
+    length = "" if taken is None else f"; length taken out of the head (correlation {number(taken, 2, True)} before)"
+    return f"{members}{pairs}: {stage.in_words}{length}"
 
 
 def _best(stage: BestOfNRecord | None) -> str | None:

@@ -153,13 +153,31 @@ class RewardModel:
         The reward is read at the last token that is not the padding token, as in transformers: if padding and
         end-of-sequence token are the same, that may be the token before the end.
         """
+        return self._plain.score(self._hidden(texts_N).float()).squeeze(-1)
+
+    @torch.no_grad()
+    def features(self, texts_N: Sequence[Sequence[int]]) -> Tensor:
+        """What the head reads of each of N encoded texts, N × H in fp32, in parts that fit the memory."""
+        parts = in_parts([len(ids) for ids in texts_N], self.tokens_at_once, workers(self.device))
+        with memory_for("scoring", "the reward model's max_length"):
+            by_part = side_by_side(self.device, lambda part: self._hidden([texts_N[i] for i in part]).float(), parts)
+        return torch.cat(list(by_part))
+
+    @property
+    def head(self) -> "RewardHead | torch.nn.Linear":
+        """The layer that gives the reward, which is trained beside adapters too."""
+        score = self._plain.score
+        copies = getattr(score, "modules_to_save", None)
+        return score if copies is None else copies["default"]
+
+    def _hidden(self, texts_N: Sequence[Sequence[int]]) -> Tensor:
+        """The last layer's hidden state at the token where the reward is read, N × H."""
         pad, device = int(self.tokenizer.pad_token_id), self._plain.device
         layout = lay_out(self._plain, texts_N)
         last_N = [places[_last(ids, pad)] for ids, places in zip(texts_N, layout.places, strict=True)]
         with self._computing():
             hidden_BTH = decoder_of(self._plain)(**layout.arguments).last_hidden_state
-            last_NH = hidden_BTH.flatten(0, 1)[torch.tensor(last_N, device=device)]
-        return self._plain.score(last_NH.float()).squeeze(-1)
+            return hidden_BTH.flatten(0, 1)[torch.tensor(last_N, device=device)]
 
     @torch.no_grad()
     def score(self, items: Sequence[tuple[Prompt, Response]]) -> list[float | NoReward]:
