@@ -7,7 +7,8 @@ from pydantic import Field
 
 from preceptor.core.types import Frozen, Integer, Temperature, Tokens
 from preceptor.recipes.base import Decoding, Recipe
-from preceptor.recipes.settings import ChoosingJudgeSettings, FileName, SftTable, check_mode
+from preceptor.recipes.judge_modes import check_mode
+from preceptor.recipes.settings import ChoosingJudgeSettings, FileName, SftTable
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.sft.settings import SftSettings
 from preceptor.training.trl.row_checks import check_sft

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from preceptor.core.errors import UsageError
 from preceptor.judging.groups.design import GroupDesign
 from preceptor.recipes.base import Recipe
-from preceptor.recipes.settings import RewardFunctionSettings, RewardingJudgeSettings, SftTable, check_mode
+from preceptor.recipes.judge_modes import check_mode
+from preceptor.recipes.settings import RewardFunctionSettings, RewardingJudgeSettings, SftTable
 from preceptor.recipes.words import rl_in_words
 from preceptor.training.rl.reward_settings import RewardProcessing
 from preceptor.training.rl.settings import RLSettings

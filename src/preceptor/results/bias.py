@@ -1,14 +1,10 @@
 """What a run took off its judge's log-odds."""
 
-from pydantic import ConfigDict
-
-from preceptor.core.types import Frozen
+from preceptor.results.base import Record
 
 
-class BiasRecord(Frozen):
+class BiasRecord(Record):
     """What was taken off the judge's log-odds in training."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     hash: str
     """Of the correction."""

@@ -9,7 +9,6 @@ from preceptor.core.types import JsonObject, Rater
 from preceptor.evaluation.checkpoints.choose import Bounds, OverOptimisation
 from preceptor.evaluation.checkpoints.snapshot import Measures
 from preceptor.evaluation.intervals import Estimate
-from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy
 from preceptor.evaluation.policies.agents import AgentComparison
 from preceptor.evaluation.policies.cohorts import Change
 from preceptor.evaluation.policies.length_control import LengthControl
@@ -18,6 +17,7 @@ from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count, JudgeConduct, JudgeWarning, judge_warnings
 from preceptor.results.base import Record
 from preceptor.results.bias import BiasRecord
+from preceptor.results.reward_model_record import RewardModelRecord
 from preceptor.results.rounds import RoundsRecord
 from preceptor.store.calls import Calls
 from preceptor.store.ledger import LedgerTotals
@@ -156,34 +156,6 @@ class PreferenceRecord(Record):
     weights: dict[Literal["ai", "human"], float]
     mean_p_chosen: float
     labelled_before: int = Field(default=0, exclude_if=lambda pairs: not pairs)
-
-
-class RewardModelMember(Record):
-    """The training of one reward model."""
-
-    steps: int
-    pairs: int
-    left_out: dict[str, int]
-    length_correlation: float | None = Field(default=None, exclude_if=lambda r: r is None)
-    """Of scores' and lengths' differences on the training pairs, before length was taken out of the head."""
-
-
-class RewardModelRecord(Record):
-    """Result of training a reward model, or an ensemble of them."""
-
-    identity: str
-    members: int
-    pessimism: float
-    offsets: tuple[float, ...] | None
-    """Mean reward that is subtracted from each member's; None for a single model."""
-    training_pairs: int
-    trained: tuple[RewardModelMember, ...]
-    held_out_pairs: int
-    accuracy: RewardAccuracy | None
-    """On the held-out pairs; None if there are none, or none of them has a reward."""
-    in_words: str
-    combine: Literal["ensemble", "soup"] = Field(default="ensemble", exclude_if=lambda how: how == "ensemble")
-    length_correlation: float | None = Field(default=None, exclude_if=lambda r: r is None)
 
 
 class BestOfNRecord(Record):

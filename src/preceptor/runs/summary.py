@@ -19,6 +19,7 @@ from preceptor.judging.warnings import Count, JudgeWarning
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.settings import ComparingJudgeSettings
 from preceptor.results.bias import BiasRecord
+from preceptor.results.reward_model_record import RewardModelRecord
 from preceptor.results.run import (
     BeforeAndAfter,
     BestOfNRecord,
@@ -29,7 +30,6 @@ from preceptor.results.run import (
     PreferenceRecord,
     PromptCounts,
     RevisionRecord,
-    RewardModelRecord,
     RunSummary,
     SamplingRecord,
     Shares,

@@ -9,7 +9,7 @@ from preceptor.core.numbers import number
 from preceptor.core.types import Frozen, JsonObject
 from preceptor.evaluation.judges.reward_accuracy import RewardAccuracy, ScoredPair, reward_accuracy
 from preceptor.recipes.settings import RewardModelTable
-from preceptor.results.run import RewardModelMember, RewardModelRecord
+from preceptor.results.reward_model_record import RewardModelMember, RewardModelRecord
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
 from preceptor.store.files import check_folder, read_json, write_folder, write_json, writing

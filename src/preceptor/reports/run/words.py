@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from preceptor.core.numbers import estimate, listed, number
 from preceptor.results.bias import BiasRecord
+from preceptor.results.reward_model_record import RewardModelRecord
 from preceptor.results.run import (
     BestOfNRecord,
     FineTuningRecord,
@@ -12,7 +13,6 @@ from preceptor.results.run import (
     LabelRecord,
     PreferenceRecord,
     RevisionRecord,
-    RewardModelRecord,
     RunSummary,
 )
 
