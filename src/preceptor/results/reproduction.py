@@ -179,13 +179,26 @@ class ReproductionResult(ReportedResult):
             return f"{ran}."
         return f"{ran}; {beyond} of {len(tested)} numbers that can be compared with chance differ from it."
 
+    @property
+    def warnings(self) -> dict[str, tuple[tuple[str, ...], str]]:
+        """For each table, the warnings that no table above it has, and a sentence on those that one has."""
+        said, by_table = set[str](), dict[str, tuple[tuple[str, ...], str]]()
+        for table in self.tables:
+            every = table.findings.warnings
+            new = tuple(warning for warning in every if warning not in said)
+            above = len(every) - len(new)
+            reasons = "1 reason to doubt it stands" if above == 1 else f"{above} reasons to doubt it stand"
+            by_table[table.name] = new, f"{reasons} above, at other tables." if above else ""
+            said.update(new)
+        return by_table
+
     def table(self) -> Table:
         """All tables, one below the other; a warning that several have is printed once."""
-        shown, said = list[Table](), set[str]()
+        shown: list[Table] = []
         for table in self.tables:
-            warnings = [warning for warning in table.findings.warnings if warning not in said]
-            said.update(warnings)
-            shown.append(replace(table.table(), warnings=warnings))
+            warnings, above = self.warnings[table.name]
+            plain = table.table()
+            shown.append(replace(plain, warnings=warnings, notes=[*([above] if above else []), *plain.notes]))
         return Table((), (), headline=self.headline, more=shown)
 
 

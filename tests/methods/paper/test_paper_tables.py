@@ -105,6 +105,10 @@ def test_the_first_position_always_wins(tmp_path: Path) -> None:
     assert [row.cells[0] for row in sizes.rows] == ["scripted:first", "PaLM 2 L", "PaLM 2 S", "PaLM 2 XS"]
     assert sizes.rows[1].verdict == ""
     assert any("helpful" in note for note in sizes.notes)  # which stands in for summaries
+    assert [len(new) for new, _ in result.warnings.values()] == [2, 0, 0]  # each warning is shown once
+    assert [bool(above) for _, above in result.warnings.values()] == [False, True, True]
+    assert result.report.read_text().count("hardly tells responses apart") == 1
+    assert str(result).count("hardly tells") == 1
 
 
 def test_self_consistency_and_cost(tmp_path: Path) -> None:
@@ -155,3 +159,13 @@ def test_reward_models_learn_either_labels_and_are_measured_on_people(tmp_path: 
     assert [row.paper for row in by_labels] == [0.742, 0.779, 0.664]
     assert smallest.verdict == "not measured"  # it keeps to a position, so each of its labels is a tie
     assert "tie" in smallest.remark
+
+
+def test_a_table_without_its_data_says_what_it_needs(tmp_path: Path) -> None:
+    result = _run(tmp_path, "labeller_size", "reward_initialisation")
+    table = result["reward_initialisation"]
+    assert table.status == "not run"
+    assert "TASK/demonstrations.jsonl" in table.needs
+    for text in (str(result), result.report.read_text(), (result.path / "report.md").read_text()):
+        assert "Not run: needs" in text
+    assert ReproductionResult.load(result.path) == result

@@ -4,6 +4,7 @@ order of a pair is worth. Each judge that is named is a row; the paper's models 
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.agreement import correctness, difference_by_prompt, share_by_prompt
@@ -22,6 +23,9 @@ from preceptor.store.preference_row import PreferenceRow
 class ByJudge(PaperTable):
     """A table with rows for each judge, asked as the paper asks: a detailed preamble and a rationale."""
 
+    differs: ClassVar[tuple[str, ...]] = ()
+    """How the table differs from the paper's, in sentences."""
+
     def lacks(self, setup: Setup) -> str | None:
         """People's comparisons of one task."""
         return None if setup.data.stand_in("preferences") else needed("TASK", "preferences")
@@ -37,7 +41,7 @@ class ByJudge(PaperTable):
         one = ("Only one judge is named; name others to compare sizes.",) if len(judges) == 1 else ()
         return Findings(
             rows=(*(row for judge in judges for row in self.rows(work, task, judge)), *self.of_paper()),
-            notes=(*stands_in(work.setup.data), *one),
+            notes=(*stands_in(work.setup.data), *one, *self.differs),
             warnings=warnings_of(work, [(task, judge) for judge in judges]),
         )
 
@@ -83,9 +87,7 @@ class PositionBias(ByJudge):
         yield PaperRow(cells=(named(judge.model), _SAME), ours=share_by_prompt(same), remark=_unless(same))
         kept = [label for label in labels if same_position_wins(_shown(label))]
         firsts = [(label.prompt_id, mean_of(first_wins(_shown(label)))) for label in kept]
-        yield PaperRow(
-            cells=(named(judge.model), _FIRST), ours=share_by_prompt(firsts), chance=0.5, remark=_unless(firsts)
-        )
+        yield PaperRow(cells=(named(judge.model), _FIRST), ours=share_by_prompt(firsts), remark=_unless(firsts))
 
     def of_paper(self) -> Iterator[PaperRow]:
         """The three sizes of PaLM 2."""
@@ -99,7 +101,8 @@ class SingleOrder(ByJudge):
 
     name = "single_order"
     title = "One order against both"
-    source = "section 2.1.1, without numbers"
+    source = "Section 2.1.1"
+    differs = ("The paper shows each pair in both orders and gives no numbers for one.",)
     columns = ("labeller", "alignment with")
 
     def rows(self, work: Work, task: Task, judge: JudgeSpec) -> Iterator[PaperRow]:

@@ -9,7 +9,7 @@ from preceptor.methods.paper.cost import CostPerLabel
 from preceptor.methods.paper.formatting import Formatting
 from preceptor.methods.paper.harmless_rates import HarmlessRates
 from preceptor.methods.paper.human_evaluation import HumanEvaluation
-from preceptor.methods.paper.reward_tables import RewardAccuracyByLabels, RewardAccuracyByTask
+from preceptor.methods.paper.reward_tables import RewardAccuracyByLabels, RewardAccuracyByStart, RewardAccuracyByTask
 from preceptor.methods.paper.self_consistency import SelfConsistency
 from preceptor.methods.paper.table import PaperTable
 from preceptor.methods.paper.win_rates import WinRates
@@ -22,6 +22,7 @@ TABLES: tuple[PaperTable, ...] = (
     SingleOrder(),
     CostPerLabel(),
     RewardAccuracyByTask(),
+    RewardAccuracyByStart(),
     RewardAccuracyByLabels(),
     WinRates(),
     HarmlessRates(),

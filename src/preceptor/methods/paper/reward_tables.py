@@ -1,10 +1,13 @@
 """How reward models that learnt people's or a labeller's preferences order what people prefer (Tables 5 to 7)."""
 
-from preceptor.methods.paper.data import TASKS, needed
-from preceptor.methods.paper.numbers import REWARD_MODELS, REWARD_VARIANTS
+from typing import Literal
+
+from preceptor.methods.paper.data import TASKS, Part, needed
+from preceptor.methods.paper.numbers import REWARD_INITIALISATION, REWARD_MODELS, REWARD_VARIANTS, Task
+from preceptor.methods.paper.policies.training import fine_tuned
 from preceptor.methods.paper.rewards import labellers, reward_row
 from preceptor.methods.paper.table import Judged, PaperTable, Setup, Work
-from preceptor.methods.paper.words import stands_in, warnings_of
+from preceptor.methods.paper.words import stands_in, stands_in_for_summaries, warnings_of
 from preceptor.results.reproduction import Findings, PaperRow
 
 SAME_START = (
@@ -44,6 +47,48 @@ class RewardAccuracyByTask(PaperTable):
             notes=(SAME_START, SAME_PAIRS, *missing),
             warnings=warnings_of(work, [(task, labellers(work.setup, task)["ai"]) for task in known]),
         )
+
+
+class RewardAccuracyByStart(PaperTable):
+    """From the policy against from the policy after supervised fine-tuning."""
+
+    name = "reward_initialisation"
+    title = "Accuracy of reward models by the model that they start from"
+    source = "Table 6"
+    columns = ("starts from", "labels of")
+
+    def lacks(self, setup: Setup) -> str | None:
+        """People's comparisons, demonstrations and prompts of one task."""
+        if _task_to_fine_tune(setup) is not None:
+            return None
+        parts: tuple[Part, ...] = ("preferences", "demonstrations", "prompts")
+        return "of one task all of " + "; ".join(needed("TASK", part) for part in parts)
+
+    def judged(self, setup: Setup) -> Judged:
+        """The labeller."""
+        task = _task_to_fine_tune(setup)
+        return {} if task is None else {task: [labellers(setup, task)["ai"]]}
+
+    def run(self, work: Work) -> Findings:
+        """Four reward models: either labels, from either model."""
+        [(task, [judge])] = self.judged(work.setup).items()
+        starts: dict[Literal["base", "sft"], tuple[str, str | None]] = {
+            "base": ("the policy", None),
+            "sft": ("the policy after SFT", fine_tuned(work, task)),
+        }
+        rows: list[PaperRow] = []
+        for key, (name, start) in starts.items():
+            paper = REWARD_INITIALISATION[key]
+            rows.append(reward_row(work, task, "human", (name, "people"), paper["human"], start))
+            rows.append(reward_row(work, task, judge, (name, "labeller"), paper["ai"], start))
+        other = () if task == "summaries" else (stands_in_for_summaries(task),)
+        return Findings(rows=tuple(rows), notes=(*other, SAME_PAIRS), warnings=warnings_of(work, [(task, judge)]))
+
+
+def _task_to_fine_tune(setup: Setup) -> Task | None:
+    """The first task with all that Table 6 needs."""
+    whole = [set(setup.data.tasks_with(part)) for part in ("preferences", "demonstrations", "prompts")]
+    return next((task for task in TASKS if all(task in tasks for tasks in whole)), None)
 
 
 class RewardAccuracyByLabels(PaperTable):

@@ -37,6 +37,9 @@ def warnings_of(work: Work, judges: Iterable[tuple[Task, JudgeSpec]]) -> tuple[s
 def stands_in(data: PaperData) -> tuple[str, ...]:
     """That another task stands in for the paper's summaries; nothing if it is summaries."""
     task = data.stand_in("preferences")
-    if task in (None, "summaries"):
-        return ()
-    return (f"The paper measured this on summaries; here it is the task {task}, for which there are people's labels.",)
+    return () if task is None or task == "summaries" else (stands_in_for_summaries(task),)
+
+
+def stands_in_for_summaries(task: Task) -> str:
+    """That a task stands in for the paper's summaries."""
+    return f"The paper measured this on summaries; here it is the task {task}, for which there are people's labels."
