@@ -14,6 +14,7 @@ from preceptor.evaluation.intervals import (
     mean_interval,
     perplexity,
     rate_interval,
+    weighted_rate,
 )
 from preceptor.judging.text_features import vader
 
@@ -124,6 +125,32 @@ def test_rates_are_covered_at_least_as_often_as_they_say(truth: float, samples: 
         low, high = rate_interval((rng.random((n, samples)) < p).mean(axis=1), np.ones(n))
         covered += low <= truth <= high
     assert covered / trials > 0.95 - 2.5 * math.sqrt(0.95 * 0.05 / trials)
+
+
+def test_one_stratum_is_a_rate_and_several_are_weighed() -> None:
+    won, none = np.array([1.0] * 30 + [0.0] * 10), np.array([0.0] * 20)
+    ones = np.ones_like
+    value, low, high = weighted_rate([(2.0, won, ones(won))])
+    assert value == 0.75
+    assert (low, high) == pytest.approx(rate_interval(won, ones(won)), abs=0.02)
+    value, low, high = weighted_rate([(3.0, won, ones(won)), (1.0, none, ones(none))])
+    assert value == pytest.approx((3 * 0.75 + 0.0) / 4)
+    assert low < value < high
+    assert weighted_rate([(1.0, none, ones(none)), (1.0, none, ones(none))])[:2] == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("rates", [(0.9, 0.6, 0.75), (0.97, 0.99, 1.0), (0.5, 0.5, 0.1)])
+def test_weighted_rates_are_covered_about_as_often_as_they_say(rates: tuple[float, ...]) -> None:
+    """Strata of other sizes than their weights, as RewardBench has."""
+    rng = np.random.default_rng(8)
+    weights, sizes = (1.0, 4.0, 2.0), (40, 25, 15)
+    truth = sum(w * rate for w, rate in zip(weights, rates, strict=True)) / sum(weights)
+    covered = 0
+    for _ in range(400):
+        drawn = [(rng.random(n) < rate).astype(float) for n, rate in zip(sizes, rates, strict=True)]
+        _, low, high = weighted_rate([(w, sums, np.ones_like(sums)) for w, sums in zip(weights, drawn, strict=True)])
+        covered += low <= truth <= high
+    assert covered / 400 > 0.93
 
 
 def test_intervals_cover_the_mean_about_as_often_as_they_say() -> None:

@@ -76,9 +76,23 @@ def test_known_answers_and_categories(tmp_path: Path) -> None:
     assert [row.part.subset for row in judged] == ["Knowledge", "Reasoning", "Math", "Coding"]
     assert [right(row) for row in judged] == ["Answer B 0", "Answer A 1", "Answer B 2", "Answer A 3"]
     published.write_list(tmp_path / "LLMBar" / "Natural" / "dataset.json", published.LLMBAR)
+    results = tmp_path / "LLMBar" / "Natural" / "evaluators" / "GPT-4" / "result.json"
+    published.write_list(results, published.LLMBAR)  # the authors keep what judges said beside the data
     bar = rows_of(tmp_path / "LLMBar", "llmbar")
     assert [right(row) for row in bar] == ["One 0", "Two 1", "One 2"]
     assert {row.part.subset for row in bar} == {"Natural"}
+
+
+def test_a_folder_with_the_data_twice_is_read_once(tmp_path: Path) -> None:
+    published.write_list(tmp_path / "data" / "total_dataset.json", published.RM_BENCH)
+    for row in published.RM_BENCH:
+        published.write_list(tmp_path / "data" / f"{row['domain']}_filtered.json", [row])
+    assert len(rows_of(tmp_path / "data", "rm-bench")) == 27
+    (tmp_path / "data" / "chat_filtered.json").rename(tmp_path / "total_dataset.json")
+    for row in published.RM_BENCH[1:]:
+        (tmp_path / "data" / f"{row['domain']}_filtered.json").unlink()
+    with pytest.raises(UsageError, match="_filtered"):
+        rows_of(tmp_path / "data", "rm-bench")
 
 
 def test_votes_of_mt_bench_are_joined_with_the_names_of_the_people(tmp_path: Path) -> None:

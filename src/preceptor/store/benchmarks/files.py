@@ -22,10 +22,13 @@ Placed = tuple[str, str, Row | Malformed]
 """Place, the name of the folder that the file is in, and the row."""
 
 
-def read_published(path: Path) -> Iterator[Placed]:
+def read_published(path: Path, within: str = "*") -> Iterator[Placed]:
     """Streams the rows of a file, or of all files in a folder and the folders in it, in the order of their names.
 
     NaN, which some authors write for an empty cell, counts as absent.
+
+    Args:
+        within: which files of a folder to read, by a pattern of their names; authors keep other files beside the data.
 
     Raises: UsageError when the path is missing, of another kind, or holds no data.
     """
@@ -33,9 +36,10 @@ def read_published(path: Path) -> Iterator[Placed]:
         raise UsageError(f"{path}: a benchmark is read from local files; download the file first")
     if not path.is_dir():
         return _file(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(_SUFFIXES))
+    files = sorted(file for file in path.rglob(within) if file.is_file() and file.name.endswith(_SUFFIXES))
     if not files:
-        raise UsageError(f"{path}: this folder holds no data; expected {_expected()} files")
+        named = "" if within == "*" else f" named {within}"
+        raise UsageError(f"{path}: this folder holds no data; expected {_expected()} files{named}")
     return chain.from_iterable(map(_file, files))
 
 

@@ -43,14 +43,16 @@ class _Format:
     read: Reading
     join: Callable[[Iterable[Placed]], Iterable[Placed]] = iter
     """Joins rows that belong together."""
+    within: str = "*"
+    """Which files of a folder are data."""
 
 
 _FORMATS: Mapping[BenchmarkName, _Format] = {
     "rewardbench": _Format(answers.rewardbench),
     "rewardbench2": _Format(answers.rewardbench2),
     "judgebench": _Format(answers.judgebench),
-    "rm-bench": _Format(answers.rm_bench),
-    "llmbar": _Format(answers.llmbar),
+    "rm-bench": _Format(answers.rm_bench, within="*_filtered.json"),
+    "llmbar": _Format(answers.llmbar, within="dataset.json"),
     "mt-bench": _Format(people.mt_bench, people.join_mt_bench),
     "hh-rlhf": _Format(people.hh_rlhf),
     "pandalm": _Format(people.pandalm),
@@ -101,7 +103,7 @@ def _made(path: Path, format: BenchmarkName) -> Iterator[tuple[str, list[tuple[R
     """Each item's comparisons in our columns."""
     check_choice("format", format, BenchmarkName)
     known = _FORMATS[format]
-    for place, folder, row in known.join(read_published(path)):
+    for place, folder, row in known.join(read_published(path, known.within)):
         if isinstance(row, Malformed):
             yield place, row
             continue
