@@ -67,6 +67,8 @@ def test_a_policy_that_judges_itself_is_said_to_first_of_all(tmp_path: Path, wid
     assert known(summary.judge_warnings)[0].kind == "self_rewarding"
     assert known(summary.headline).startswith("The policy was its own judge")
     result = RunResult.load(tmp_path / "run")
+    assert result.rounds == record
+    assert f"round {record.best} (kept): gain" in str(result)
     assert "licence" in result.warnings[0]  # of which the recipe says that it is waived
     assert "self-rewarding" in result.warnings[1]
     card = (Path(result.best) / "README.md").read_text(encoding="utf-8")
@@ -122,7 +124,7 @@ def test_rounds_from_whole_models_with_fresh_prompts(tmp_path: Path, tiny_folder
 
 def test_rounds_of_best_of_n_end_when_the_gain_no_longer_rises(tmp_path: Path, tiny_folder: Path) -> None:
     fine = ["fine_tuning.batch_size=8", "fine_tuning.epochs=1", "fine_tuning.gradient_accumulation_steps=1"]
-    some = ["best_of_n.samples=2", "best_of_n.max_new_tokens=4", "evaluation.stop_early=true", "rounds=4"]
+    some = ["best_of_n.samples=2", "best_of_n.max_new_tokens=4", "evaluation.stop_early=true", "rounds=3"]
     directory, summary, record = done(tmp_path / "run", "best_of_n", [*small(tmp_path, tiny_folder), *fine, *some])
     *rising, last = [each.lower_bound for each in record.rounds]
     assert all(later > earlier for earlier, later in pairwise(rising))

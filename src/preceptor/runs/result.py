@@ -19,6 +19,8 @@ from preceptor.evaluation.policies.result import Evaluation
 from preceptor.judging.inputs import PromptLike, as_prompt
 from preceptor.judging.render import PLAIN_STOP, plain_request
 from preceptor.reports.run.page import headline, judge_doubts, warnings
+from preceptor.reports.run.rounds import rounds_in_lines
+from preceptor.results.rounds import RoundsRecord
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory, how_to_resume
 from preceptor.runs.evaluation import evaluate_run
@@ -99,6 +101,11 @@ class RunResult:
         demonstrations.
         """
         return self.directory.base
+
+    @property
+    def rounds(self) -> RoundsRecord | None:
+        """What became of each round; None of a run without rounds."""
+        return self.summary.rounds
 
     @property
     def report(self) -> Path:
@@ -210,6 +217,7 @@ class RunResult:
         of_model = summary.reward_model
         places = (("model", self.directory.best), ("merged", self.directory.merged), ("report", self.report))
         return [
+            *([] if self.rounds is None else rounds_in_lines(self.rounds)),
             *([f"reward model on held-out pairs: {of_model.in_words}"] if of_model is not None else []),
             f"{calls}{minutes}:{seconds:02d} in all",
             *(f"{name:7}{path}" for name, path in places if path.exists()),

@@ -61,6 +61,15 @@ def round_warnings(record: RoundsRecord) -> Iterator[str]:
         yield "On the validation prompts no round's gain over the first policy is beyond chance."
 
 
+def rounds_in_lines(record: RoundsRecord) -> Iterator[str]:
+    """A line for each round, for a terminal, and why they ended early."""
+    for each in record.rounds:
+        kept = " (kept)" if each.number == record.best else ""
+        yield f"round {each.number}{kept}: gain {signed(each.gain)} validation, {signed(each.test_gain)} test"
+    if record.stopped is not None:
+        yield f"the rounds ended: {record.stopped}"
+
+
 def rows(record: RoundsRecord) -> list[RoundRow]:
     """A row for each round."""
     return [RoundRow(each, each.number == record.best, _notes(each)) for each in record.rounds]
