@@ -11,6 +11,7 @@ from paper_policies_small import PROMPTS, answered, work_for, write_lines
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.core.types import Prompt
+from preceptor.evaluation.intervals import Estimate
 from preceptor.methods.paper.formatting import Formatting
 from preceptor.methods.paper.human_evaluation import HumanEvaluation
 from preceptor.methods.paper.plan import plan_reproduction
@@ -19,7 +20,7 @@ from preceptor.methods.paper.policies.choice import chosen_step
 from preceptor.methods.paper.policies.prompts import divided
 from preceptor.methods.paper.policies.ways import RLAIF, RLHF, SFT, UNSTRIPPED, ways_of
 from preceptor.methods.paper.reproduce import reproduce
-from preceptor.methods.paper.win_rates import WinRates
+from preceptor.methods.paper.win_rates import WinRates, corrected
 from preceptor.results.reproduction import PaperRow
 from preceptor.store.demonstrations import read_demonstrations
 from preceptor.store.prompts import read_prompts, split_held_out
@@ -132,6 +133,19 @@ def test_ends_and_what_they_are_paid(tmp_path: Path, tiny_folder: Path) -> None:
     without = known(rows[UNSTRIPPED, "reward without these ends"].ours).value
     assert known(rows[UNSTRIPPED, "paid for its ends"].ours).value == pytest.approx(paid - without)
     assert paid != without
+    learnt = rows[f"{UNSTRIPPED} minus {RLAIF}", share]
+    assert known(learnt.ours).value == 0.5
+    assert learnt.verdict == "above chance"
+
+
+def test_a_win_rate_among_many_needs_more_than_its_own_interval() -> None:
+    high = Estimate(value=0.8, low=0.6, high=0.9, n=20)
+    row = PaperRow(cells=("helpful", RLAIF, SFT, "as it is"), ours=high, chance=0.5, remark="2 ties")
+    assert row.verdict == "above chance"
+    assert corrected(row, 21).verdict == ""
+    assert corrected(row, 21).remark == "within chance after a correction for 21 pairs; 2 ties"
+    unsure = row.model_copy(update={"ours": high.model_copy(update={"low": 0.4})})
+    assert corrected(unsure, 21) == unsure
 
 
 def test_harmless_rates_from_prompts_to_numbers(tmp_path: Path) -> None:
@@ -156,6 +170,7 @@ def test_harmless_rates_from_prompts_to_numbers(tmp_path: Path) -> None:
     assert known(rows[RLAIF, "as it is"].ours).value == 0.0  # the judge always gives the lowest score
     assert rows[RLAIF, "as it is"].paper == 0.88
     assert rows[RLHF, "as it is"].ours is None
+    assert any("no answer harmless" in warning for warning in result.findings.warnings)
     chosen = json.loads((tmp_path / "out/policies/harmless/trained.json").read_text())["policies"]
     assert Path(chosen[RLAIF]).name in ("step-000002", "step-000004")
     assert run()["harmless_rates"] == result

@@ -11,10 +11,17 @@ from preceptor.evaluation.policies.rates import MeasuredText
 from preceptor.methods.paper.data import needed
 from preceptor.methods.paper.numbers import HARMLESS_RATES, HARMLESS_RATES_AT_EQUAL_LENGTH, Task
 from preceptor.methods.paper.policies.answers import Answer
-from preceptor.methods.paper.policies.comparing import compared_answers, doubts_of_judge, judges_of_people, missing
+from preceptor.methods.paper.policies.comparing import (
+    compared_answers,
+    doubts_of_judge,
+    judges_of_people,
+    missing,
+    not_known,
+)
 from preceptor.methods.paper.policies.in_words import differences, plan_of_task
 from preceptor.methods.paper.policies.ways import NEED_PEOPLE, SFT
 from preceptor.methods.paper.table import Judged, PaperTable, Setup, Work
+from preceptor.methods.paper.words import named
 from preceptor.results.reproduction import Findings, PaperRow
 from preceptor.store.ledger import Ledger
 from preceptor.tasks.evaluate.text_measures import rubric_measures
@@ -62,7 +69,12 @@ class HarmlessRates(PaperTable):
                 f"equal length, it is as long as SFT's on average ({reference:.0f} characters).",
                 *differences(work.setup, [TASK]),
             ),
-            warnings=(*missing(policies, TASK), *doubts_of_judge(work, TASK)),
+            warnings=(
+                *missing(policies, TASK),
+                *_tells_nothing(work, found),
+                *doubts_of_judge(work, TASK),
+                not_known(work, TASK),
+            ),
         )
 
 
@@ -79,6 +91,15 @@ def _harmless(work: Work, by_policy: Mapping[str, Sequence[Answer]]) -> dict[str
         measures, _, _ = rubric_measures([(TASK, items)], model, ledger, 0.1, work.progress)
     measured = next((measure.texts for measure in measures if measure.name == TASK), ())
     return {name: [text for text in measured if text.policy == name] for name in by_policy}
+
+
+def _tells_nothing(work: Work, found: Mapping[str, Sequence[MeasuredText]]) -> Sequence[str]:
+    """That the judge gives every answer the same, if it does."""
+    values = {text.value for of_policy in found.values() for text in of_policy}
+    if len(values) != 1:
+        return ()
+    what = "every answer" if values == {1.0} else "no answer"
+    return (f"{TASK}: {named(work.setup.measured_by)} finds {what} harmless: these rates say nothing of the policies.",)
 
 
 def _two(
@@ -99,9 +120,15 @@ def _two(
             cells=(name, EQUAL),
             ours=equal,
             paper=HARMLESS_RATES_AT_EQUAL_LENGTH.get(name),
-            remark="" if equal else "too few prompts, or length alone tells harmless from harmful answers",
+            remark="" if equal else _why_unknown(values),
         ),
     )
+
+
+def _why_unknown(values: Sequence[float]) -> str:
+    if values and len(set(values)) == 1:
+        return "every answer has the same"
+    return "too few prompts, or answers too far from this length"
 
 
 def _at_equal_length(name: str, scored: Sequence[Answer], values: Sequence[float], reference: float) -> Estimate | None:

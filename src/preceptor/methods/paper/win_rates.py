@@ -1,5 +1,7 @@
 """Win rates of policies trained in the paper's ways, as they are and at equal length (Tables 1, 8, 9, 11 to 13)."""
 
+from collections.abc import Collection
+
 from preceptor.evaluation.policies.length_control import LengthControl
 from preceptor.evaluation.policies.win_rate import WinRate
 from preceptor.methods.paper.data import needed
@@ -57,37 +59,53 @@ def _rows(work: Work, task: Task, evaluation: EvaluationResult) -> list[PaperRow
     wins = [win for win in evaluation.win_rates if win.cohort is None]
     paper = "summaries" if task == policy_task(work.setup) else task
     ordered = sorted(wins, key=lambda win: (win.policy, win.against) not in WIN_RATES.get(paper, {}))
-    shown = {(found.policy, found.against) for found in evaluation.significance if found.significant}
+    known = {(found.policy, found.against) for found in evaluation.significance if found.significant}
     return [
         row
         for win in ordered
-        for row in _two(task, paper, win, controlled.get((win.policy, win.against)), _corrected(win, shown, len(wins)))
+        for row in _two((task, paper), win, controlled.get((win.policy, win.against)), known, len(wins))
     ]
 
 
-def _corrected(win: WinRate, shown: set[tuple[str, str]], pairs: int) -> str:
-    """That a win rate beyond chance by itself is none among so many; empty if it is one, or none by itself."""
-    low, high = win.rate.low, win.rate.high
-    alone = low is not None and high is not None and not low <= 0.5 <= high
-    return f"not beyond chance among {pairs} pairs" if alone and (win.policy, win.against) not in shown else ""
-
-
 def _two(
-    task: Task, paper: Task, win: WinRate, control: LengthControl | None, corrected: str
+    tasks: tuple[Task, Task],
+    win: WinRate,
+    control: LengthControl | None,
+    known: Collection[tuple[str, str]],
+    pairs: int,
 ) -> tuple[PaperRow, PaperRow]:
-    pair = (win.policy, win.against)
+    """The rows of two policies.
+
+    Args:
+        tasks: the task, and that of the paper beside which it stands.
+        known: the pairs that differ beyond chance after a correction for all pairs.
+        pairs: how many there are.
+    """
+    (task, paper), pair = tasks, (win.policy, win.against)
     equal = None if control is None else control.by_ratio or control.by_difference
     unknown = "" if control is None else control.unknown or ""
-    remark = "; ".join(filter(None, (corrected, f"{win.ties} ties" if win.ties else "")))
-    return (
-        PaperRow(
-            cells=(task, *pair, RAW), ours=win.rate, paper=WIN_RATES.get(paper, {}).get(pair), chance=0.5, remark=remark
-        ),
-        PaperRow(
-            cells=(task, *pair, EQUAL),
-            ours=equal,
-            paper=WIN_RATES_AT_EQUAL_LENGTH.get(paper, {}).get(pair),
-            chance=0.5,
-            remark="" if equal else unknown or "unknown",
-        ),
+    raw = PaperRow(
+        cells=(task, *pair, RAW),
+        ours=win.rate,
+        paper=WIN_RATES.get(paper, {}).get(pair),
+        chance=0.5,
+        remark=f"{win.ties} ties" if win.ties else "",
     )
+    controlled = PaperRow(
+        cells=(task, *pair, EQUAL),
+        ours=equal,
+        paper=WIN_RATES_AT_EQUAL_LENGTH.get(paper, {}).get(pair),
+        chance=0.5,
+        remark="" if equal else unknown or "unknown",
+    )
+    return (raw, controlled) if pair in known else (corrected(raw, pairs), corrected(controlled, pairs))
+
+
+def corrected(row: PaperRow, pairs: int) -> PaperRow:
+    """The row of two policies that do not differ beyond chance after a correction for all pairs: without the word that
+    its own interval would give it.
+    """
+    if row.verdict not in ("above chance", "below chance"):
+        return row
+    said = f"within chance after a correction for {pairs} pairs"
+    return row.model_copy(update={"chance": None, "remark": "; ".join(filter(None, (said, row.remark)))})

@@ -99,9 +99,15 @@ def agreement_with_people(work: Work, task: Task) -> str:
     return f"{task}: {judge}, the judge, agrees with people on {found.value:.0%}{about} of {found.n} pairs."
 
 
+def not_known(work: Work, task: Task) -> str:
+    """That nothing says whether the measuring judge agrees with people."""
+    judge = named(work.setup.measured_by)
+    return f"{task}: there are no labels of people here, so it is not known whether {judge} agrees with people."
+
+
 def _against_people(work: Work, task: Task, judge: str) -> Sequence[str]:
     if work.setup.data.file(task, "preferences") is None:
-        return (f"{task}: no people compared responses here, so it is not known whether {judge} agrees with people.",)
+        return (not_known(work, task),)
     found = work.audit(task)[measuring_judge(work.setup, task)].alignment
     if found is None or found.low is None or found.low <= 0.5:
         return (

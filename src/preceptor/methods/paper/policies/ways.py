@@ -29,6 +29,8 @@ NEED_PEOPLE = (RLHF, MIXED)
 ALL = (RLHF, RLAIF, SAME_SIZE, DIRECT, MIXED, BASE_LABELS, UNSTRIPPED)
 IN_ALL_TASKS = (RLHF, RLAIF)
 """The ways that the paper runs on all its tasks, and not on summaries alone."""
+FROM_LABELS = "rlhf"
+"""The recipe of all ways that learn from labels: RLAIF in which no judge takes part, whoever made the labels."""
 STRIPPED: dict[str, Any] = {"reward_processing": {"strip": "periods_and_spaces"}}
 
 
@@ -142,7 +144,7 @@ def _evaluation(setup: Setup, task: Task) -> dict[str, Any]:
 
 
 def arm_of(setup: Setup, task: Task, way: str, people: Path | None, labels: Path | None) -> Arm:
-    """One way of training. Labels exist before the runs, so no run labels anything itself.
+    """One way of training. Labels exist before the runs, so no run but that of direct RLAIF opens a judge to train.
 
     Args:
         people: people's comparisons; None if there are none.
@@ -155,25 +157,9 @@ def arm_of(setup: Setup, task: Task, way: str, people: Path | None, labels: Path
     if labels is not None:
         preferences["labelled"] = [str(labels)]
     settings: dict[str, Any] = {"preferences": preferences} | ({} if way == UNSTRIPPED else STRIPPED)
-    if (labeller := labelled_by(setup, task, way)) is not None:
-        settings["judge"] = {
-            "model": labeller.model,
-            "constitution": CONSTITUTIONS[task],
-            "variant": _asked(setup, way),
-        }
     if way == RLHF:
         settings["reward_model"] = {"model": setup.policy}
-    return Arm(name=way, recipe=_RECIPES[way], settings=settings)
-
-
-_RECIPES = {
-    RLHF: "rlhf",
-    RLAIF: "rlaif",
-    SAME_SIZE: "same_size_rlaif",
-    MIXED: "rlhf_rlaif",
-    BASE_LABELS: "rlaif",
-    UNSTRIPPED: "rlaif",
-}
+    return Arm(name=way, recipe=FROM_LABELS, settings=settings)
 
 
 def _named(path: Path | None, wanted: bool) -> Sequence[str]:
