@@ -117,7 +117,7 @@ def test_samples_of_an_agent_are_shown_turn_by_turn_and_thoughts_are_folded(pers
     assert "<script>document" not in page
     assert "Hm &lt;script&gt;alert(1)" in page
     assert "the thought did not end" in page
-    assert "Calls calculate" in page
+    assert '<details class="tool" open><summary>Calls calculate' in page  # it is short
     assert "result 1 &lt;script&gt;" in page
     assert "score 8.00" in page
     assert "its environment ended" in page
