@@ -56,7 +56,7 @@ class Recorded:
 
 def new_policy(tuning: TuningSettings) -> Policy:
     """The tiny model hardly ever ends by itself: here many tokens end a response."""
-    model = make_model()
+    model = make_model(dtype=torch.bfloat16 if tuning.precision == "bf16" else torch.float32)
     model.model.generation_config.eos_token_id = [model.tokenizer.eos_token_id, *range(40, 100)]
     return Policy(model, tuning, seed=0)
 
@@ -129,6 +129,14 @@ def test_steps_are_those_of_the_native_engine(tmp_path: Path, more: dict[str, An
     moved, moved_natively = flat(policy) - begun, flat(native) - begun
     assert float(moved_natively.norm()) > 0.01
     assert float((moved - moved_natively).norm()) < 1e-3 * float(moved_natively.norm())
+
+
+def test_in_bfloat16_the_ratio_of_the_first_update_is_1(tmp_path: Path) -> None:
+    """Then the loss is minus the mean of the advantages, which is 0."""
+    tuning = TuningSettings(rank=4, precision="bf16")
+    _, [facts] = on_trl(tmp_path, SETTINGS.model_copy(update={"steps": 1}), tuning)
+    assert facts.grad_norm > 1.0
+    assert abs(facts.loss) < 1e-6
 
 
 def test_responses_without_a_reward_are_not_learnt_from(tmp_path: Path) -> None:

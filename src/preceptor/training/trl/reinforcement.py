@@ -3,8 +3,8 @@ native engine; which responses are sampled differs, because TRL samples with oth
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,9 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 from trl.trainer.utils import add_fused_lm_head, use_adapter
 
-from preceptor.backends.transformers.sampling import TOKENS_A_TICK
+from preceptor.backends.transformers.attention import as_in_training
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.seeds import derive_seed
-from preceptor.core.ticks import tick
 from preceptor.core.types import Prompt
 from preceptor.training.memory import memory_for
 from preceptor.training.optimizer import learning_rate_factor
@@ -42,6 +41,7 @@ from preceptor.training.trl.divided import divides, model_to_train
 from preceptor.training.trl.episodes import EpisodesOnTrl, check_whole
 from preceptor.training.trl.online_dpo import pair_advantages
 from preceptor.training.trl.order import PromptOrder
+from preceptor.training.trl.progress import told
 from preceptor.training.trl.rewards import StepRewards
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -124,7 +124,7 @@ class _OursOnTrl(Quiet):
         began = time.perf_counter()
         trainer: Any = self
         try:
-            with _told(trainer.accelerator.unwrap_model(trainer.model), self.run.most):
+            with told(trainer.accelerator.unwrap_model(trainer.model), self.run.most):
                 generated = super()._generate(prompts)  # type: ignore[misc]
         except RuntimeError as error:
             if "probability tensor" not in str(error):
@@ -151,6 +151,10 @@ class _OursOnTrl(Quiet):
         run.flat_groups = sum(len(known_of(row)) < 2 or all_equal(row) for row in learned_PG)
         run.kl = float(kl_B.mean())
         return output
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **more: Any) -> Any:
+        with as_in_training():  # old log-probabilities as those of the update: at first the ratio is exactly 1
+            return super()._get_per_token_logps_and_entropies(*args, **more)  # type: ignore[misc]
 
     def _kl(self, output: dict[str, Any]) -> Tensor:
         """Σ (log π - log π_ref) of each of this process's responses, in nats. What TRL has computed is not computed
@@ -284,25 +288,6 @@ def train_on_trl(
         trainer.rollout_func = episodes
     with memory_for("a step of training", FOR_LESS_MEMORY):
         return steps.train(trainer)
-
-
-@contextmanager
-def _told(model: Any, most: int) -> Generator[None]:
-    """Within the context, a model that samples in this process reports its progress, as on the native engine."""
-    calls = 0
-
-    def tell(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls % TOKENS_A_TICK == 0:
-            tick("tokens", min(calls, most), most)
-
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    handle = inner.register_forward_hook(tell)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _lower(learning_rate: float) -> str:
