@@ -29,7 +29,7 @@ from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import train
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.trl.reinforcement import train_on_trl
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -98,10 +98,11 @@ def on_preceptor(kit: Kit) -> Facts:
     settings, policy = rl(kit), Policy(kit.fresh(), TUNING, seed=0)
     processes, times = Processes(), [now()]
     with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpointing(RunFiles(Path(folder)), settings.steps, lambda step: not times.append(now()))
         train(
             policy, Updater(policy, make_algorithm(settings), settings, processes), by_length, kit.prompts, settings,
-            checkpoints=Checkpointing(RunFiles(Path(folder)), settings.steps, lambda step: not times.append(now())),
-            seed=0, processes=processes, on_step=lambda step, facts: times.append(now()),
+            TrainingContext(checkpoints, 0, processes),
+            on_step=lambda step, facts: times.append(now()),
         )  # fmt: skip
     return stepped(kit, times[2:-1])
 
@@ -110,10 +111,11 @@ def on_trl_engine(kit: Kit) -> Facts:
     """The TRL engine of preceptor."""
     settings, policy, times = rl(kit), Policy(kit.fresh(), TUNING, seed=0), [now()]
     with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpointing(RunFiles(Path(folder)), settings.steps, lambda step: not times.append(now()))
         train_on_trl(
             policy, by_length, kit.prompts, settings, EngineSettings(name="trl"), TUNING,
-            checkpoints=Checkpointing(RunFiles(Path(folder)), settings.steps, lambda step: not times.append(now())),
-            seed=0, processes=Processes(), on_step=lambda step, facts: times.append(now()),
+            TrainingContext(checkpoints, 0, Processes()),
+            on_step=lambda step, facts: times.append(now()),
         )  # fmt: skip
     return stepped(kit, times[2:-1])
 

@@ -19,7 +19,7 @@ from preceptor.training.processes import Processes
 from preceptor.training.reward_model.model import RewardModel
 from preceptor.training.reward_model.settings import RewardModelSettings
 from preceptor.training.reward_model.train import train_reward_model
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 
 SEED = 0
@@ -55,9 +55,7 @@ def prepare(settings: dict[str, Any]) -> Callable[[], Facts]:
             policy,
             pairs,
             learning,
-            checkpoints=Checkpointing(files, len(pairs), lambda step: True),
-            seed=SEED,
-            processes=processes,
+            TrainingContext(Checkpointing(files, len(pairs), lambda step: True), SEED, processes),
             on_step=lambda step, steps, facts: None,
             on_note=left_out.append,
         )

@@ -21,7 +21,7 @@ from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.loop import train
 from preceptor.training.rl.rewards import JudgeReward
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 
 
 class EndlessModel(LocalModel):
@@ -74,9 +74,7 @@ def run(settings: dict[str, Any], pause: Callable[[Facts], None]) -> None:
         timed(parts, "judging", rewards),
         prompts,
         rl,
-        checkpoints=Checkpointing(files, rl.steps, ready),
-        seed=recipe.seed,
-        processes=processes,
+        TrainingContext(Checkpointing(files, rl.steps, ready), recipe.seed, processes),
         on_step=on_step,
     )
 

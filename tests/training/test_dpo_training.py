@@ -22,7 +22,7 @@ from preceptor.training.dpo.train import DpoFacts, batch_of_step, train_dpo
 from preceptor.training.files import RunFiles
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 
 SETTINGS = DpoSettings(batch_size=4, epochs=2, learning_rate=1e-2)
@@ -43,9 +43,10 @@ def run(
         if step == how.get("stop_at"):
             raise KeyboardInterrupt
 
+    checkpoints = Checkpointing(RunFiles(root), 2, how.get("at_checkpoint", lambda _: True))
     train_dpo(
-        policy, pairs, settings, checkpoints=Checkpointing(RunFiles(root), 2, how.get("at_checkpoint", lambda _: True)),
-        seed=0, processes=Processes(), on_step=on_step, on_note=how.get("notes", []).append,
+        policy, pairs, settings, TrainingContext(checkpoints, 0, Processes()),
+        on_step=on_step, on_note=how.get("notes", []).append,
     )  # fmt: skip
     return policy
 

@@ -29,7 +29,7 @@ from preceptor.training.dpo.kto import train_kto
 from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.train import train_dpo
 from preceptor.training.files import RunFiles
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes, leave
 from preceptor.training.sft.settings import SftSettings
@@ -47,12 +47,12 @@ for i in range(9):
     pairs.append(TrainingPair(str(i), asked, chosen, rejected, 0.9, 1.0 + i % 2, "ai"))
 train_dpo(
     Policy(make_model(), tuning, seed=0), pairs, DpoSettings(batch_size=5, epochs=2, learning_rate=1e-3),
-    checkpoints=Checkpointing(RunFiles(root / "dpo"), 100, lambda _: True), seed=0, processes=processes,
+    TrainingContext(Checkpointing(RunFiles(root / "dpo"), 100, lambda _: True), 0, processes),
     on_step=lambda *told: said.append(told), on_note=said.append,
 )
 train_kto(
     Policy(make_model(), tuning, seed=0), pairs, [], DpoSettings(kind="kto", batch_size=5, learning_rate=1e-2),
-    checkpoints=Checkpointing(RunFiles(root / "kto"), 100, lambda _: True), seed=0, processes=processes,
+    TrainingContext(Checkpointing(RunFiles(root / "kto"), 100, lambda _: True), 0, processes),
     on_step=lambda *told: said.append(told), on_note=said.append,
 )
 demonstrations = [Demonstration(prompt(f"q{i}"), "ab" * (i + 1)) for i in range(8)]

@@ -17,7 +17,7 @@ from preceptor.training.rl.algorithm import make_algorithm
 from preceptor.training.rl.loop import prompts_of_step, train
 from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 
 PROMPTS = [prompt(text) for text in ("a", "bb", "ccc", "dddd", "eeeee")]
@@ -37,7 +37,7 @@ def run(root: Path, settings: RLSettings = SETTINGS, stop_at: int | None = None)
 
     train(
         policy, Updater(policy, make_algorithm(settings), settings, Processes()), lengths, PROMPTS, settings,
-        checkpoints=Checkpointing(RunFiles(root), 2, lambda step: True), seed=0, processes=Processes(), on_step=on_step,
+        TrainingContext(Checkpointing(RunFiles(root), 2, lambda step: True), 0, Processes()), on_step=on_step,
     )  # fmt: skip
     return policy
 

@@ -22,7 +22,7 @@ from preceptor.training.files import RunFiles
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 
 LORA = TuningSettings(rank=4, precision="fp32")
@@ -71,9 +71,7 @@ def run(
             raise KeyboardInterrupt
 
     shared: dict[str, Any] = {
-        "checkpoints": Checkpointing(RunFiles(root), 2, lambda _: True),
-        "seed": 0,
-        "processes": Processes(),
+        "context": TrainingContext(Checkpointing(RunFiles(root), 2, lambda _: True), 0, Processes()),
         "on_step": on_step,
         "on_note": how.get("notes", []).append,
     }

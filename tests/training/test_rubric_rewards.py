@@ -23,7 +23,7 @@ from preceptor.training.rl.loop import train
 from preceptor.training.rl.rewards import NoRewardsError, RubricReward
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 from training.test_rewards import group
 
@@ -96,7 +96,7 @@ def test_a_failure_is_never_a_reward_of_0_and_groups_that_lost_too_many_are_skip
     policy, said = Policy(make_model(), TuningSettings(rank=2), seed=0), list[UpdateFacts]()
     train(
         policy, Updater(policy, make_algorithm(settings), settings, Processes()), watched, PROMPTS, settings,
-        checkpoints=Checkpointing(RunFiles(tmp_path), 6, lambda step: True), seed=0, processes=Processes(),
+        TrainingContext(Checkpointing(RunFiles(tmp_path), 6, lambda step: True), 0, Processes()),
         on_step=lambda step, facts: said.append(facts),
     )  # fmt: skip
     rewards = [reward for _, row in given for reward in row]

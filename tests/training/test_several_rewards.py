@@ -23,7 +23,7 @@ from preceptor.training.rl.rewards.combined import group_normalised
 from preceptor.training.rl.rewards.source import all_equal
 from preceptor.training.rl.settings import RLSettings, check_algorithm
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 from training.test_rewards import constant, group
 
@@ -136,7 +136,7 @@ def run(root: Path, rewards: RewardSource, settings: RLSettings, stop_at: int | 
 
     train(
         policy, Updater(policy, make_algorithm(settings), settings, Processes()), rewards, PROMPTS, settings,
-        checkpoints=Checkpointing(RunFiles(root), 3, lambda step: True), seed=0, processes=Processes(), on_step=on_step,
+        TrainingContext(Checkpointing(RunFiles(root), 3, lambda step: True), 0, Processes()), on_step=on_step,
     )  # fmt: skip
     return said
 

@@ -24,7 +24,7 @@ from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
 from preceptor.training.reward_model.encoding import encode_exchange
 from preceptor.training.sft.encoding import NO_LOSS, encode_demonstrations
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 
 ADD: dict[str, Any] = {"id": "1", "type": "function", "function": {"name": "add", "arguments": '{"a": 17, "b": 4}'}}
@@ -143,8 +143,9 @@ def test_a_labelled_pair_is_learned(tmp_path: Path) -> None:
     notes: list[str] = []
     settings = DpoSettings(batch_size=1, epochs=3, learning_rate=1e-2, labels="hard", max_length=1024)
     steps = train_dpo(
-        policy, pairs, settings, checkpoints=Checkpointing(RunFiles(tmp_path / "run"), 10, lambda _: True), seed=0,
-        processes=Processes(), on_step=lambda step, total, facts: told.append(facts), on_note=notes.append,
+        policy, pairs, settings,
+        TrainingContext(Checkpointing(RunFiles(tmp_path / "run"), 10, lambda _: True), 0, Processes()),
+        on_step=lambda step, total, facts: told.append(facts), on_note=notes.append,
     )  # fmt: skip
     assert (steps, notes) == (3, [])
     assert told[0].margin == pytest.approx(0.0, abs=1e-5)
@@ -172,7 +173,7 @@ def test_templates_that_drop_earlier_thoughts_are_noted(tmp_path: Path) -> None:
     policy.base.tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates/qwen3.jinja").read_text()
     train_dpo(
         policy, labelled(tmp_path), DpoSettings(batch_size=1, labels="hard", max_length=1024),
-        checkpoints=Checkpointing(RunFiles(tmp_path / "run"), 10, lambda _: True), seed=0, processes=Processes(),
+        TrainingContext(Checkpointing(RunFiles(tmp_path / "run"), 10, lambda _: True), 0, Processes()),
         on_step=lambda *_: None, on_note=notes.append,
     )  # fmt: skip
     assert len(notes) == 1

@@ -29,7 +29,7 @@ from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.turn_settings import TurnSettings
 from preceptor.training.rl.turns import TurnSampler
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 from tolerance import assert_equal_but_for_rounding
 from turn_small import ENDS, ENVIRONMENT, Counting, NumberFormat, talkative
@@ -241,7 +241,7 @@ def trained(root: Path, pool: EnvironmentPool, stop_at: int | None = None) -> Po
 
     train(
         policy, Updater(policy, make_algorithm(settings), settings, Processes()), rewards, PROMPTS, settings,
-        checkpoints=Checkpointing(RunFiles(root), 2, lambda step: True), seed=0, processes=Processes(), on_step=on_step,
+        TrainingContext(Checkpointing(RunFiles(root), 2, lambda step: True), 0, Processes()), on_step=on_step,
         sampler=TurnSampler(policy, pool, TurnSettings(max_turns=3), NumberFormat(policy.base.tokenizer)),
     )  # fmt: skip
     return policy

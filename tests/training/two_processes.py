@@ -27,7 +27,7 @@ from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.rl.turn_settings import TurnSettings
 from preceptor.training.rl.turns import TurnSampler
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
 from turn_small import ENVIRONMENT, NumberFormat, talkative
 
@@ -71,7 +71,7 @@ def run(root: Path, name: str, rewards: RewardSource | None = vowels) -> Policy:
     train(
         policy, Updater(policy, make_algorithm(settings), settings, processes),
         rewards if processes.is_main else None, [prompt(text) for text in ("a", "bb", "ccc", "dddd", "eeeee")],
-        settings, checkpoints=Checkpointing(RunFiles(root / name), 2, lambda step: True), seed=0, processes=processes,
+        settings, TrainingContext(Checkpointing(RunFiles(root / name), 2, lambda step: True), 0, processes),
         on_step=lambda step, facts: None,
     )  # fmt: skip
     return policy
@@ -84,7 +84,7 @@ def _in_turns(folder: Path, settings: RLSettings, processes: Processes) -> Polic
         train(
             policy, Updater(policy, make_algorithm(settings), settings, processes),
             VowelsByTurn() if processes.is_main else None, [prompt(text) for text in ("a", "bb", "ccc", "dddd")],
-            settings, checkpoints=Checkpointing(RunFiles(folder), 2, lambda step: True), seed=0, processes=processes,
+            settings, TrainingContext(Checkpointing(RunFiles(folder), 2, lambda step: True), 0, processes),
             on_step=lambda step, facts: None,
             sampler=TurnSampler(policy, pool, TurnSettings(max_turns=3), NumberFormat(policy.base.tokenizer)),
         )  # fmt: skip

@@ -25,7 +25,7 @@ from preceptor.training.policy import Policy, dtype_of
 from preceptor.training.processes import Processes
 from preceptor.training.response_format import ResponseFormat
 from preceptor.training.rl.settings import RLSettings, needs_values
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.thinking_settings import PolicyThinking
 
 Stage = TypeVar("Stage", bound=Frozen)
@@ -109,9 +109,14 @@ class Session:
         recipe = self.recipe
         return LocalModel(load(name, dtype_of(recipe.tuning), four_bits=recipe.engine.quantisation == "4bit"))
 
-    def checkpoints(self, at_checkpoint: Callable[[int], bool]) -> Checkpointing:
-        """The checkpoints of this run's training; `at_checkpoint` returns False to stop early."""
-        return Checkpointing(self.files, self.recipe.evaluation.checkpoint_every, at_checkpoint)
+    def training_context(self, at_checkpoint: Callable[[int], bool]) -> TrainingContext:
+        """What this run's training is given besides its policy, its data and its settings.
+
+        Args:
+            at_checkpoint: called in the main process at every checkpoint; returns False to stop early.
+        """
+        every = self.recipe.evaluation.checkpoint_every
+        return TrainingContext(Checkpointing(self.files, every, at_checkpoint), self.recipe.seed, self.processes)
 
     def open_policy(self, name: str, rl: RLSettings | None = None) -> Policy:
         """Opens a model as the policy to train; it is also the policy's reference. The policy begins with other weights

@@ -29,6 +29,17 @@ class Checkpointing:
     and again when a restart finds the run there; returns False to stop early."""
 
 
+@dataclass(frozen=True)
+class TrainingContext:
+    """What a training is given besides its policy, its data and its settings."""
+
+    checkpoints: Checkpointing
+    seed: int
+    """Of everything random."""
+    processes: Processes
+    """Those that train together; every one of them calls the training."""
+
+
 class Learner(Protocol):
     """Updates a policy, and holds the state that the next step needs besides the policy's weights."""
 
@@ -50,9 +61,8 @@ def take_steps(
     learner: Learner,
     steps: int,
     take: Callable[[int], tuple[Facts, dict[str, float]]],
+    context: TrainingContext,
     *,
-    checkpoints: Checkpointing,
-    processes: Processes,
     on_step: Callable[[int, Facts], None],
 ) -> int:
     """Takes the remaining steps, according to the files. Every process calls it with the same arguments.
@@ -60,11 +70,12 @@ def take_steps(
     Args:
         take: takes a step, given its number, counted from 1; returns the facts of the step, a dataclass without times,
             and the seconds that each part of it took.
-        checkpoints: their files after `prepare`.
+        context: the files of its checkpoints after `prepare`.
         on_step: called in the main process after each finished step.
 
     Returns: the number of finished steps.
     """
+    checkpoints, processes = context.checkpoints, context.processes
     step, files = 0, checkpoints.files
     if restored := files.restore(policy):
         step = restored.step

@@ -23,7 +23,7 @@ from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.turn_settings import TurnSettings
 from preceptor.training.rl.turns import TurnSampler
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
 from turn_small import ENVIRONMENT, NumberFormat, talkative
@@ -69,7 +69,7 @@ def on_trl(
     turns = TurnSettings(max_turns=3, max_new_tokens=20)
     train_on_trl(
         policy, source, PROMPTS, SETTINGS, EngineSettings(name="trl"), LORA,
-        checkpoints=Checkpointing(RunFiles(root), 1, lambda step: True), seed=0, processes=Processes(),
+        TrainingContext(Checkpointing(RunFiles(root), 1, lambda step: True), 0, Processes()),
         on_step=on_step, sampler=TurnSampler(policy, pool, turns, NumberFormat(policy.base.tokenizer)),
     )  # fmt: skip
     return policy, facts_of_steps

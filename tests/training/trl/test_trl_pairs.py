@@ -25,7 +25,7 @@ from preceptor.training.files import RunFiles
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.trl.dpo_trainer import PairCollator, pair_rows
 from preceptor.training.trl.kto_trainer import UnpairedCollator, unpaired_rows
 from preceptor.training.trl.preferences import train_dpo_on_trl
@@ -50,9 +50,9 @@ def run(
             raise KeyboardInterrupt
 
     shared: dict[str, Any] = {
-        "checkpoints": Checkpointing(RunFiles(root), 2, how.get("at_checkpoint", lambda _: True)),
-        "seed": 0,
-        "processes": Processes(),
+        "context": TrainingContext(
+            Checkpointing(RunFiles(root), 2, how.get("at_checkpoint", lambda _: True)), 0, Processes()
+        ),
         "on_step": on_step,
         "on_note": how.get("notes", []).append,
     }

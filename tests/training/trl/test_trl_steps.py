@@ -22,7 +22,7 @@ from preceptor.training.rl.loop import prompts_of_step
 from preceptor.training.rl.rewards import NoRewardsError, Rewards
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.trl.reinforcement import train_on_trl
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -79,7 +79,7 @@ def on_trl(
 
     train_on_trl(
         policy, source or Recorded(), PROMPTS, settings, EngineSettings(name="trl", **engine), tuning,
-        checkpoints=Checkpointing(RunFiles(root), 2, goes_on), seed=0, processes=Processes(), on_step=on_step,
+        TrainingContext(Checkpointing(RunFiles(root), 2, goes_on), 0, Processes()), on_step=on_step,
     )  # fmt: skip
     return policy, facts_of_steps
 

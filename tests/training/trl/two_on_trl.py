@@ -22,7 +22,7 @@ from preceptor.training.policy import Policy, ResponseGroup
 from preceptor.training.processes import Processes
 from preceptor.training.rl.rewards import Rewards
 from preceptor.training.rl.settings import RLSettings
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.trl.reinforcement import train_on_trl
 from preceptor.training.trl.settings import EngineSettings
 from preceptor.training.tuning import TuningSettings
@@ -77,7 +77,7 @@ def run(root: Path, name: str, stop_at: int | None = None) -> Policy:
 
     train_on_trl(
         policy, rewards if processes.is_main else None, PROMPTS, settings, EngineSettings(name="trl"), tuning,
-        checkpoints=Checkpointing(RunFiles(root / name), EVERY, goes_on), seed=0, processes=processes,
+        TrainingContext(Checkpointing(RunFiles(root / name), EVERY, goes_on), 0, processes),
         on_step=lambda step, facts: None,
     )  # fmt: skip
     return policy

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from preceptor.runs.session import Session
 from preceptor.runs.tracking import tracked
@@ -39,17 +39,21 @@ def train_by_dpo(
         def on_step(step: int, total: int, facts: "DataclassInstance") -> None:
             track(step, total, asdict(facts))
 
-        around: Any = {
-            "checkpoints": session.checkpoints(at_checkpoint),
-            "seed": recipe.seed,
-            "processes": session.processes,
-            "on_step": on_step,
-            "on_note": session.progress.note,
-        }
+        context, note = session.training_context(at_checkpoint), session.progress.note
         if recipe.engine.is_trl:
             from preceptor.training.trl.preferences import train_dpo_on_trl  # loads TRL
 
-            return train_dpo_on_trl(policy, pairs, settings, recipe.engine, recipe.tuning, rated=unpaired, **around)
+            return train_dpo_on_trl(
+                policy,
+                pairs,
+                settings,
+                recipe.engine,
+                recipe.tuning,
+                context,
+                rated=unpaired,
+                on_step=on_step,
+                on_note=note,
+            )
         if settings.kind == "kto":
-            return train_kto(policy, pairs, unpaired, settings, **around)
-        return train_dpo(policy, pairs, settings, **around)
+            return train_kto(policy, pairs, unpaired, settings, context, on_step=on_step, on_note=note)
+        return train_dpo(policy, pairs, settings, context, on_step=on_step, on_note=note)

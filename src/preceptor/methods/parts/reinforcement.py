@@ -64,7 +64,7 @@ def train_by_rl(
 
     Returns: the number of finished steps.
     """
-    recipe = session.recipe
+    recipe, context = session.recipe, session.training_context(at_checkpoint)
     with tracked(session, "rl") as track:
 
         def on_step(step: int, facts: UpdateFacts) -> None:
@@ -80,9 +80,7 @@ def train_by_rl(
                 settings,
                 recipe.engine,
                 recipe.tuning,
-                checkpoints=session.checkpoints(at_checkpoint),
-                seed=recipe.seed,
-                processes=session.processes,
+                context,
                 on_step=on_step,
                 sampler=sampler,
             )
@@ -95,9 +93,7 @@ def train_by_rl(
             rewards,
             prompts,
             settings,
-            checkpoints=session.checkpoints(at_checkpoint),
-            seed=recipe.seed,
-            processes=session.processes,
+            context,
             on_step=on_step,
             sampler=sampler,
         )

@@ -18,7 +18,7 @@ from preceptor.training.dpo.updating import relative_weights, take_updates
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
 from preceptor.training.processes import Processes
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,8 @@ def train_kto(
     pairs: Sequence[TrainingPair],
     rated: Sequence[RatedResponse],
     settings: DpoSettings,
+    context: TrainingContext,
     *,
-    checkpoints: Checkpointing,
-    seed: int,
-    processes: Processes,
     on_step: Callable[[int, int, KtoFacts], None],
     on_note: Callable[[str], None],
 ) -> int:
@@ -68,12 +66,14 @@ def train_kto(
     Returns: the number of finished steps.
     Raises: UsageError when no response is usable; PreceptorError when training diverges or memory does not suffice.
     """
-    examples = usable_examples(policy, pairs, rated, settings, seed, on_note if processes.is_main else lambda _: None)
-    processes.on_main(checkpoints.files.prepare)
+    note = on_note if context.processes.is_main else lambda _: None
+    examples = usable_examples(policy, pairs, rated, settings, context.seed, note)
+    files = context.checkpoints.files
+    context.processes.on_main(files.prepare)
     groups = [example.tokens for example in examples]
-    reference_M1 = reference_log_probs(policy, groups, checkpoints.files.root / "reference", processes)
-    lessons = KtoLessons(policy, examples, reference_M1[:, 0], settings, processes)
-    return take_updates(policy, lessons, settings, checkpoints=checkpoints, processes=processes, on_step=on_step)
+    reference_M1 = reference_log_probs(policy, groups, files.root / "reference", context.processes)
+    lessons = KtoLessons(policy, examples, reference_M1[:, 0], settings, context.processes)
+    return take_updates(policy, lessons, settings, context, on_step=on_step)
 
 
 class KtoLessons:

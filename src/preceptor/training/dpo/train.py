@@ -22,8 +22,7 @@ from preceptor.training.dpo.settings import DpoSettings
 from preceptor.training.dpo.updating import relative_weights, take_updates
 from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import Policy
-from preceptor.training.processes import Processes
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import TrainingContext
 
 ROUNDING = 1e-6
 """A margin below this is 0: before the first step the policy is the reference."""
@@ -63,31 +62,31 @@ def train_dpo(
     policy: Policy,
     pairs: Sequence[TrainingPair],
     settings: DpoSettings,
+    context: TrainingContext,
     *,
-    checkpoints: Checkpointing,
-    seed: int,
-    processes: Processes,
     on_step: Callable[[int, int, DpoFacts], None],
     on_note: Callable[[str], None],
 ) -> int:
     """Trains the policy by a loss of pairs, continuing from the state on disk, as `take_steps` does.
 
     Args:
-        checkpoints: the reference's log-probabilities, if the loss needs them, are kept in the folder of their files.
+        context: the reference's log-probabilities, if the loss needs them, are kept in the folder of its checkpoints'
+            files.
         on_step: called in the main process after each finished step with its number, the total, and the facts.
         on_note: called in the main process with how many pairs were left out and why.
 
     Returns: the number of finished steps.
     Raises: UsageError when no pair is usable; PreceptorError when training diverges or memory does not suffice.
     """
-    encoded = usable_pairs(policy, pairs, settings, on_note if processes.is_main else lambda _: None)
-    processes.on_main(checkpoints.files.prepare)
+    encoded = usable_pairs(policy, pairs, settings, on_note if context.processes.is_main else lambda _: None)
+    files = context.checkpoints.files
+    context.processes.on_main(files.prepare)
     reference_M2 = None
     if KINDS[settings.kind].reference:
         groups = [pair.tokens for pair in encoded]
-        reference_M2 = reference_log_probs(policy, groups, checkpoints.files.root / "reference", processes)
-    lessons = PairLessons(policy, encoded, reference_M2, settings, seed)
-    return take_updates(policy, lessons, settings, checkpoints=checkpoints, processes=processes, on_step=on_step)
+        reference_M2 = reference_log_probs(policy, groups, files.root / "reference", context.processes)
+    lessons = PairLessons(policy, encoded, reference_M2, settings, context.seed)
+    return take_updates(policy, lessons, settings, context, on_step=on_step)
 
 
 class PairLessons:

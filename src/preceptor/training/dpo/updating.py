@@ -17,7 +17,7 @@ from preceptor.training.packed import TokenGroup
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy
 from preceptor.training.processes import Processes
 from preceptor.training.state import TorchState
-from preceptor.training.steps import Checkpointing, take_steps
+from preceptor.training.steps import TrainingContext, take_steps
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -69,9 +69,8 @@ def take_updates(
     policy: Policy,
     lessons: Lessons[Seen, Facts],
     settings: DpoSettings,
+    context: TrainingContext,
     *,
-    checkpoints: Checkpointing,
-    processes: Processes,
     on_step: Callable[[int, int, Facts], None],
 ) -> int:
     """Takes the remaining updates, continuing from the state on disk, as `take_steps` does.
@@ -83,7 +82,7 @@ def take_updates(
     Raises: PreceptorError when training diverges or memory does not suffice.
     """
     steps = lessons.steps
-    updater = PreferenceUpdater(policy, lessons, settings, processes)
+    updater = PreferenceUpdater(policy, lessons, settings, context.processes)
 
     def take(step: int) -> tuple[Facts, dict[str, float]]:
         start = time.perf_counter()
@@ -95,8 +94,7 @@ def take_updates(
         updater,
         steps,
         take,
-        checkpoints=checkpoints,
-        processes=processes,
+        context,
         on_step=lambda step, facts: on_step(step, steps, facts),
     )
 

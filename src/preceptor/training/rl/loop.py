@@ -7,14 +7,13 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import unit_hash
 from preceptor.core.types import Prompt
 from preceptor.training.policy import Policy
-from preceptor.training.processes import Processes
 from preceptor.training.rl.collecting import Collector
 from preceptor.training.rl.facts import UpdateFacts
 from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.sampling import Sampler
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.update import Updater
-from preceptor.training.steps import Checkpointing, take_steps
+from preceptor.training.steps import TrainingContext, take_steps
 
 
 def train(
@@ -23,10 +22,8 @@ def train(
     rewards: RewardSource | None,
     prompts: Sequence[Prompt],
     settings: RLSettings,
+    context: TrainingContext,
     *,
-    checkpoints: Checkpointing,
-    seed: int,
-    processes: Processes,
     on_step: Callable[[int, UpdateFacts], None],
     sampler: Sampler | None = None,
 ) -> int:
@@ -44,7 +41,8 @@ def train(
             f"{len(prompts)} training prompts, rl.prompts_per_step asks for {settings.prompts_per_step}; "
             "give more prompts or lower it"
         )
-    processes.on_main(checkpoints.files.prepare)
+    seed, processes = context.seed, context.processes
+    processes.on_main(context.checkpoints.files.prepare)
     collector = Collector(sampler or policy, rewards, settings, processes, seed)
 
     def take(step: int) -> tuple[UpdateFacts, dict[str, float]]:
@@ -54,9 +52,7 @@ def train(
         facts = updater.update(processes.part(collected.groups_P), collected.rewards_PG, collected.turns)
         return collected.with_facts(facts), collected.seconds | {"update": time.perf_counter() - began}
 
-    return take_steps(
-        policy, updater, settings.steps, take, checkpoints=checkpoints, processes=processes, on_step=on_step
-    )
+    return take_steps(policy, updater, settings.steps, take, context, on_step=on_step)
 
 
 def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:

@@ -20,8 +20,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 
 from preceptor.core.errors import PreceptorError
 from preceptor.training.policy import Policy
-from preceptor.training.processes import Processes
-from preceptor.training.steps import Checkpointing, row_of
+from preceptor.training.steps import TrainingContext, row_of
 from preceptor.training.trl.arguments import drop_older, newest_checkpoint, quietly, seal
 from preceptor.training.trl.divided import bring, check_trained
 
@@ -86,9 +85,8 @@ class StepsOnTrl(TrainerCallback, Generic[Facts]):
         unwrapped: Unwrapped,
         steps: int,
         updates: int,
+        context: TrainingContext,
         *,
-        checkpoints: Checkpointing,
-        processes: Processes,
         facts_of: Callable[[Sequence[Logs]], tuple[Facts, dict[str, float]]],
         on_step: Callable[[int, Facts], None],
         lower: str,
@@ -97,8 +95,8 @@ class StepsOnTrl(TrainerCallback, Generic[Facts]):
         self._unwrapped = unwrapped
         self._steps = steps
         self._updates = updates
-        self._checkpoints = checkpoints
-        self._processes = processes
+        self._checkpoints = context.checkpoints
+        self._processes = context.processes
         self._facts_of = facts_of
         self._on_step = on_step
         self._lower = lower

@@ -25,7 +25,7 @@ from preceptor.training.dpo.train import DpoFacts, order_of_epoch, usable_pairs
 from preceptor.training.memory import memory_for
 from preceptor.training.policy import FOR_LESS_MEMORY, Policy
 from preceptor.training.processes import Processes
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import TrainingContext
 from preceptor.training.trl.arguments import common_arguments, made
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
 from preceptor.training.trl.divided import divides, model_to_train
@@ -46,11 +46,9 @@ def train_dpo_on_trl(
     settings: DpoSettings,
     engine: EngineSettings,
     tuning: TuningSettings,
+    context: TrainingContext,
     *,
     rated: Sequence[RatedResponse] = (),
-    checkpoints: Checkpointing,
-    seed: int,
-    processes: Processes,
     on_step: "Callable[[int, int, DataclassInstance], None]",
     on_note: Callable[[str], None],
 ) -> int:
@@ -65,6 +63,7 @@ def train_dpo_on_trl(
     Returns: the number of finished steps.
     Raises: UsageError when no pair is usable, or TRL refuses the settings; PreceptorError when training diverges.
     """
+    seed, processes = context.seed, context.processes
     note = on_note if processes.is_main else lambda _: None
     loss = preference_loss_on_trl(engine, settings)
     rows: PairRows | ExampleRows
@@ -77,8 +76,7 @@ def train_dpo_on_trl(
         Unwrapped(policy),
         rows.steps,
         1,
-        checkpoints=checkpoints,
-        processes=processes,
+        context,
         facts_of=rows.facts,
         on_step=lambda step, facts: on_step(step, rows.steps, facts),
         lower=f"lower the learning rate (now {settings.learning_rate:g}) or keep closer to the reference",

@@ -33,7 +33,7 @@ from preceptor.training.rl.rewards import RewardSource
 from preceptor.training.rl.rewards.source import all_equal, known_of
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.rl.turns import TurnSampler
-from preceptor.training.steps import Checkpointing
+from preceptor.training.steps import TrainingContext
 from preceptor.training.trl.arguments import Quiet, common_arguments, made, quietly, refusals
 from preceptor.training.trl.callback import Logs, StepsOnTrl, Unwrapped
 from preceptor.training.trl.checks import objective_on_trl
@@ -241,10 +241,8 @@ def train_on_trl(
     settings: RLSettings,
     engine: EngineSettings,
     tuning: TuningSettings,
+    context: TrainingContext,
     *,
-    checkpoints: Checkpointing,
-    seed: int,
-    processes: Processes,
     on_step: Callable[[int, UpdateFacts], None],
     sampler: TurnSampler | None = None,
 ) -> int:
@@ -264,7 +262,7 @@ def train_on_trl(
             f"{len(prompts)} training prompts, rl.prompts_per_step asks for {settings.prompts_per_step}; "
             "give more prompts or lower it"
         )
-    unwrapped = Unwrapped(policy)
+    seed, processes, unwrapped = context.seed, context.processes, Unwrapped(policy)
     by_id = {prompt.id: prompt for prompt in prompts}
     if sampler is not None:
         check_whole(processes)
@@ -276,8 +274,7 @@ def train_on_trl(
         unwrapped,
         settings.steps,
         settings.updates_per_step,
-        checkpoints=checkpoints,
-        processes=processes,
+        context,
         facts_of=lambda logs: _facts(run, step_rewards, logs),
         on_step=on_step,
         lower=_lower(settings.learning_rate),
