@@ -1,5 +1,6 @@
 """`preceptor reproduce`: the tables of a paper, measured with your models and data."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,6 +97,11 @@ def reproduce(
             )
         )
         return
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "a reproduction runs in one process; launch several processes for one of its runs, with "
+            "`preceptor run --resume RUN`, and start the reproduction again when that run has ended"
+        )
     path = out or Path("reproductions") / f"{paper}-{scale}"
     with going_on_by("preceptor", *sys.argv[1:]):
         result = run_tables(

@@ -19,7 +19,7 @@ def plan_of_task(setup: Setup, task: Task) -> str:
     model = setup.scale.reward_model_for(task)
     start = "" if setup.data.file(task, "demonstrations") is None else "SFT, then "
     return (
-        f"{task}: {start}{', '.join(ways_of(setup, task))}; {_steps(setup, task):,} steps of {rl.prompts_per_step} "
+        f"{task}: {start}{', '.join(ways_of(setup, task))}; {_steps(setup, task)} steps of {rl.prompts_per_step} "
         f"prompts × {rl.group_size} responses of at most {rl.max_new_tokens} tokens by {rl.algorithm}, {rl.optimizer} "
         f"at {rl.learning_rate:g}, T {rl.temperature:g}, β {rl.kl_coefficient:g}, on the engine {scale.engine.name}; "
         f"reward models in {model.epochs} epochs of batches of {model.batch_size} by {model.optimizer} at "
@@ -55,18 +55,18 @@ def differences(setup: Setup, tasks: Sequence[Task]) -> tuple[str, ...]:
     ]
     if setup.scale.name != "paper":
         said.append(
-            f"Scale {setup.scale.name}: {_steps(setup, tasks[0]):,} steps of "
+            f"Scale {setup.scale.name}: {_steps(setup, tasks[0])} steps of "
             f"{rl.prompts_per_step * rl.group_size} responses; the paper trained for 8 epochs in batches of 128."
         )
     return tuple(said)
 
 
-def _steps(setup: Setup, task: Task) -> int:
-    """Steps of RL, counted from the file of prompts."""
+def _steps(setup: Setup, task: Task) -> str:
+    """How many steps of RL there are; about how many, where that depends on the prompts."""
     scale, file = setup.scale.policies, setup.data.file(task, "prompts")
     if scale.passes is None or file is None:
-        return scale.rl.steps
+        return f"{scale.rl.steps:,}"
     prompts = len(read_prompts(str(file)))
-    test = min(scale.test_prompts, prompts // 3)
-    rest = max(1, prompts - test - scale.held_out_prompts)
-    return scale.rl_for(min(rest, scale.training_prompts or rest)).steps
+    rest = prompts - min(scale.test_prompts, prompts // 3)
+    training = round(rest * (1.0 - scale.evaluation.heldout_share))
+    return f"about {scale.rl_for(min(training, scale.training_prompts or training)).steps:,}"
