@@ -154,7 +154,7 @@ class _Read:
 _UNITS: dict[BiasName, str] = {
     "position": "shown first",
     **{name: feature.unit for name, feature in FEATURES.items()},
-    "self": "its own response",
+    "self": "its own",
     "family": "of its family",
 }
 
