@@ -19,6 +19,8 @@ from preceptor.runs.directory import RunDirectory
 from preceptor.runs.result import RunResult
 from preceptor.store.files import read_json, read_rows
 from preceptor.store.prompts import read_prompts
+from preceptor.tasks.evaluate.policies import EvaluatedPolicy
+from preceptor.tasks.evaluate.training_judge import judges_of, trained_on
 from preceptor.tasks.publish import publish
 from preceptor.tasks.report import report
 from rounds_small import DPO, RL, small
@@ -117,6 +119,9 @@ def test_rounds_from_whole_models_with_fresh_prompts(tmp_path: Path, tiny_folder
     assert {file.name for file in sent.files} >= {"model.safetensors", "README.md", "report.html"}
     with pytest.raises(UsageError, match=r"rounds/1"):
         sweep(result)
+    assert {judge.partition("#")[0] for judge in judges_of(directory)} == {"scripted:random"}
+    seen = trained_on([EvaluatedPolicy(name="tuned", source=str(directory.path))], read_prompts(str(cohort)))
+    assert seen == {"tuned": 8}  # four in each of two rounds
     merged = resume(directory.path, merge=True, progress=Told())
     assert Path(merged.best).name == "merged"
     assert merged.summary == summary

@@ -184,7 +184,7 @@ def against_each_other(recipe: ArmsRecipe, data: Sequence[ReportData]) -> Evalua
     summaries = [run.summary for run in data]
     first, judges = summaries[0], {_training_judge(summary) for summary in summaries}
     chosen = {arm.name: run.after for arm, run in zip(recipe.arms, data, strict=True)}
-    steps = {arm.name: f"step {summary.best_step}" for arm, summary in zip(recipe.arms, summaries, strict=True)}
+    steps = {arm.name: summary.kept for arm, summary in zip(recipe.arms, summaries, strict=True)}
     return evaluate_snapshots(
         recipe.description or "Ways of training",
         {BEFORE: data[0].before, **chosen},

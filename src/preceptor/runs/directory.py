@@ -202,6 +202,11 @@ class RunDirectory:
         """The run directory of a round, if the recipe has rounds; the first is 1."""
         return self.path / "rounds" / str(number)
 
+    def rounds(self) -> list["RunDirectory"]:
+        """The rounds that have begun, in their order; none of a run without rounds."""
+        begun = [int(file.parent.name) for file in (self.path / "rounds").glob("[0-9]*/recipe.toml")]
+        return [RunDirectory.open(self.round_folder(number)) for number in sorted(begun)]
+
     @property
     def merged(self) -> Path:
         """The folder of the merged model, which exists if one was asked for."""

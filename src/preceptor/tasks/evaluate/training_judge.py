@@ -27,22 +27,28 @@ def training_models(policies: Sequence[EvaluatedPolicy]) -> set[str]:
 
 
 def judges_of(run: RunDirectory) -> list[str]:
-    """Identities of the models that judged in the training of a run, whether or not it is finished."""
+    """Identities of the models that judged in the training of a run or of its rounds, whether or not it is finished."""
     labels, inputs = run.stage_result("labels", LabelRecord), run.path / "inputs.json"
     pinned = read_json(inputs).get("judge") if inputs.exists() else None
-    return [*(labels.judges if labels else ()), *([str(pinned)] if pinned else ())]
+    of_rounds = [judge for each in run.rounds() for judge in judges_of(each)]
+    return [*(labels.judges if labels else ()), *([str(pinned)] if pinned else ()), *of_rounds]
 
 
 def trained_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) -> dict[str, int]:
     """How many of the prompts each policy was trained on; policies with none are left out."""
     counts: dict[str, int] = {}
     for name, run in _runs(policies):
-        inputs = read_inputs(run.recipe)
-        training, _ = split_held_out(inputs.prompts, run.recipe.evaluation.heldout_share)
-        seen = {prompt.text for prompt in training} | {row.prompt.text for row in inputs.demonstrations}
+        seen = {text for each in (run, *run.rounds()) for text in _seen_by(each)}
         if count := sum(prompt.text in seen for prompt in prompts):
             counts[name] = count
     return counts
+
+
+def _seen_by(run: RunDirectory) -> set[str]:
+    """The texts of the prompts that a run trains on."""
+    inputs = read_inputs(run.recipe)
+    training, _ = split_held_out(inputs.prompts, run.recipe.evaluation.heldout_share)
+    return {prompt.text for prompt in training} | {row.prompt.text for row in inputs.demonstrations}
 
 
 def chosen_on(policies: Sequence[EvaluatedPolicy], prompts: Sequence[Prompt]) -> dict[str, int]:
