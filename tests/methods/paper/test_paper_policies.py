@@ -61,7 +61,7 @@ def test_prompts_that_test_are_in_no_other_file(tmp_path: Path) -> None:
     folder = divided(work, "helpful")
     test, runs = ([p.text for p in read_prompts(str(folder / name))] for name in ("test.jsonl", "prompts.jsonl"))
     learnt, _ = read_demonstrations(folder / "demonstrations.jsonl")
-    assert (len(test), len(runs), len(learnt)) == (20, 30, 32)
+    assert (len(test), len(runs), len(learnt)) == (20, 30, 24)
     assert not {*test} & {*runs, *(demonstration.prompt.text for demonstration in learnt)}
     training, held_out = split_held_out(read_prompts(str(folder / "prompts.jsonl")), 0.3)
     assert (len(training), len(held_out)) == (24, 6)

@@ -91,14 +91,12 @@ def _write_demonstrations(work: Work, task: Task, test: set[str], path: Path) ->
     usable = [
         d
         for d in read
-        if d.prompt.text not in test
-        and len(d.prompt.text) <= scale.longest_prompt
-        and len(d.prompt.text) + len(d.answer) <= most
+        if d.prompt.text not in test and len(d.prompt.text) <= scale.longest_prompt and len(d.answer) <= most
     ]
     if not usable:
         raise UsageError(
             f"{file}: none of the {len(read)} demonstrations can be learnt; expected some with prompts of at most "
-            f"{scale.longest_prompt} characters, of at most {most:,} with the answer, that policies are not compared on"
+            f"{scale.longest_prompt} characters, on which policies are not compared, and answers of at most {most:,}"
         )
     ordered = sorted(usable, key=lambda d: unit_hash("paper demonstrations", work.setup.seed, d.prompt.text, d.answer))
     write_rows(path, [_learnt(demonstration) for demonstration in ordered[: scale.demonstrations]])

@@ -50,14 +50,14 @@ class PolicyScale(Frozen):
 
 TINY = PolicyScale(
     other_tasks=False,
-    longest_prompt=300,
+    longest_prompt=1000,
     training_prompts=24,
     held_out_prompts=6,
     test_prompts=20,
-    demonstrations=32,
+    demonstrations=24,
     references=6,
     way="detailed",
-    sft=SftSettings(epochs=1, batch_size=8, learning_rate=1e-4, max_length=192),
+    sft=SftSettings(epochs=1, batch_size=8, learning_rate=1e-4, max_length=512),
     rl=RLSettings(
         algorithm="reinforce",
         baseline="value",
