@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from operator import add
@@ -33,6 +33,7 @@ from preceptor.core.validation import check_dollars
 from preceptor.store.call_rows import ATTEMPT, JSON, Call, Sent, attempt_row, call_row, json_text, now_text
 from preceptor.store.calls import notes
 from preceptor.store.claims import Claims
+from preceptor.store.files import writing
 from preceptor.store.migrations import migrate
 
 IN_MEMORY = Path(":memory:")
@@ -324,3 +325,23 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def copy_ledger(source: Path, target: Path) -> None:
+    """Copies a ledger that nobody writes to into the folder of other work, which then finds its answers; does nothing
+    if that folder has a ledger already.
+
+    Raises: PreceptorError when one of them cannot be read or written.
+    """
+    if target.exists():
+        return
+    partial = target.parent.with_name(f"{target.parent.name}.partial")
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        try:
+            with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(partial)) as copy:
+                read.backup(copy)
+        except sqlite3.Error as error:
+            raise PreceptorError(f"{source}: this ledger cannot be copied: {error}") from error
+        partial.replace(target)

@@ -5,6 +5,7 @@
 to answer (`preceptor.store.prompts`). Each is a `.jsonl` or a `.parquet` file.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -84,10 +85,11 @@ def open_data(folder: Path) -> PaperData:
     return data
 
 
-def write_people(file: Path, scale: Scale, seed: int, into: Path) -> None:
-    """Writes people's comparisons to `training.jsonl` and `held_out.jsonl`, with other prompts in each, unless an
-    earlier process did. Rows without a majority, and longer ones than the scale takes, are left out. Where the scale
-    takes only some, one of each prompt comes before the second of any, in an order by hashes.
+def write_people(task: Task, file: Path, scale: Scale, seed: int, into: Path) -> None:
+    """Writes people's comparisons to `training.jsonl` and `held_out.jsonl`, with other prompts in each, and the first
+    of the former to `audited.jsonl`, unless an earlier process did. Rows without a majority, and longer ones than the
+    scale takes, are left out. Where the scale takes only some, one of each prompt comes before the second of any, in an
+    order by hashes.
 
     Raises: UsageError when no row is left in one of them.
     """
@@ -104,11 +106,10 @@ def write_people(file: Path, scale: Scale, seed: int, into: Path) -> None:
         )
     with writing(into):
         into.mkdir(parents=True, exist_ok=True)
-    for name, rows, most in (
-        ("training.jsonl", parts[0], scale.comparisons),
-        ("held_out.jsonl", parts[1], scale.held_out),
-    ):
-        write_rows(into / name, [_wire(row) for row in rows[:most]])
+    training, held_out = parts[0][: scale.comparisons], parts[1][: scale.held_out]
+    audited = training[: math.ceil(scale.audited.get(task, 1.0) * len(training))]
+    for name, rows in (("training.jsonl", training), ("audited.jsonl", audited), ("held_out.jsonl", held_out)):
+        write_rows(into / name, [_wire(row) for row in rows])
 
 
 def _one_of_each_prompt_first(rows: Iterable[ComparisonRow], seed: int) -> list[ComparisonRow]:

@@ -10,6 +10,8 @@ from preceptor.methods.paper.table import Setup, Work
 from preceptor.methods.train_reward import train_reward
 from preceptor.results.reproduction import PaperRow
 from preceptor.results.reward_model import RewardModelResult
+from preceptor.store.preference_row import PreferenceRow
+from preceptor.store.rows import read_raw_rows
 
 Labels: TypeAlias = "Literal['human'] | JudgeSpec"
 """Whose labels a reward model learns: people's, or a judge's."""
@@ -49,7 +51,7 @@ def reward_row(
 
 def _nothing_to_learn(work: Work, task: Task, judge: JudgeSpec) -> str:
     """Why no reward model can be trained on a judge's labels; empty if one can."""
-    labels = work.labels(task, judge)
+    labels = [PreferenceRow.read(row, place) for place, row in read_raw_rows(work.labels_file(task, judge))]
     if not labels:
         return "the judge gave no label to learn from"
     return "every label of the judge is a tie" if all(label.p_chosen == 0.5 for label in labels) else ""

@@ -17,6 +17,8 @@ class Scale(Frozen):
     name: ScaleName
     comparisons: int | None
     """Comparisons of people that judges label for each task, and from which reward models learn; None for all."""
+    audited: dict[Task, float]
+    """Share of these comparisons by which judges are measured; a task that is not named has all of them."""
     held_out: int | None
     """Comparisons of people on which reward models are measured, of other prompts; None for all held out."""
     held_out_share: float
@@ -45,6 +47,7 @@ SCALES: dict[str, Scale] = {
     "tiny": Scale(
         name="tiny",
         comparisons=16,
+        audited={},
         held_out=32,
         held_out_share=0.3,
         longest=600,
@@ -60,6 +63,7 @@ SCALES: dict[str, Scale] = {
     "small": Scale(
         name="small",
         comparisons=400,
+        audited={},
         held_out=200,
         held_out_share=0.25,
         longest=6000,
@@ -75,6 +79,7 @@ SCALES: dict[str, Scale] = {
     "paper": Scale(
         name="paper",
         comparisons=None,
+        audited={"summaries": 0.15, "helpful": 0.1, "harmless": 0.1},
         held_out=None,
         held_out_share=0.1,
         longest=None,

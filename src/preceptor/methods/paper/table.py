@@ -21,12 +21,18 @@ from preceptor.methods.paper.scales import Scale
 from preceptor.results.audit import AuditResult
 from preceptor.results.reproduction import Findings
 from preceptor.store.files import write_rows, writing
+from preceptor.store.ledger import copy_ledger
 from preceptor.store.preference_row import PreferenceRow
 from preceptor.store.rows import read_raw_rows
+from preceptor.store.shards import LEDGER
 from preceptor.tasks.audit import audit
+from preceptor.tasks.label import label
 
 Judged = Mapping[Task, Sequence[JudgeSpec]]
 """By whom each task's comparisons are labelled."""
+MOST_FAILURES = 0.5
+"""Labelling stops when a larger share fails: a small judge that gives reasons fails often, a server that is down
+always."""
 
 
 @dataclass(frozen=True)
@@ -112,18 +118,20 @@ class Work:
     """Those that this process has made; all tables share it."""
 
     def people(self, task: Task) -> Path:
-        """The folder with people's comparisons of a task: `training.jsonl`, and `held_out.jsonl` of other prompts."""
+        """The folder with people's comparisons of a task: `training.jsonl` to learn from, `audited.jsonl` with the
+        first of these, and `held_out.jsonl` of other prompts.
+        """
         file, into = self.setup.data.file(task, "preferences"), self.root / "data" / task
         assert file is not None  # the table checked
-        write_people(file, self.setup.scale, self.setup.seed, into)
+        write_people(task, file, self.setup.scale, self.setup.seed, into)
         return into
 
     def audit(self, task: Task) -> AuditResult:
-        """All judges that the tables want for a task, measured on `training.jsonl` of its people."""
+        """All judges that the tables want for a task, measured on `audited.jsonl` of its people."""
         if task not in self.audits:
             self.progress.note(f"judging people's comparisons: {task}")
             self.audits[task] = audit(
-                self.people(task) / "training.jsonl",
+                self.people(task) / "audited.jsonl",
                 judges=list(self.judged[task]),
                 out=self.root / "audits" / task,
                 connection=self.setup.connection,
@@ -132,7 +140,7 @@ class Work:
         return self.audits[task]
 
     def labels(self, task: Task, judge: JudgeSpec) -> list[PreferenceRow]:
-        """A judge's label of each comparison that it answered, as the audit left them."""
+        """A judge's label of each audited comparison that it answered."""
         audited = self.audit(task)[judge]
         rows = read_raw_rows(self.root / "audits" / task / "judgements.jsonl")
         return [
@@ -145,10 +153,25 @@ class Work:
         ]
 
     def labels_file(self, task: Task, judge: JudgeSpec) -> Path:
-        """The same labels as a file to train on."""
-        path = self.root / "labels" / f"{task}-{content_hash(judge.model_dump(mode='json'))[:12]}.jsonl"
-        if not path.exists():
-            with writing(path):
-                path.parent.mkdir(exist_ok=True)
-            write_rows(path, [label.wire() for label in self.labels(task, judge)])
-        return path
+        """A judge's labels of all of `training.jsonl`, as a file to train on. What the audit asked is not repeated."""
+        name = f"{task}-{content_hash(judge.model_dump(mode='json'))[:12]}"
+        folder, audited = self.root / "labels", self.setup.scale.audited.get(task, 1.0)
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        if audited == 1.0:
+            path = folder / f"{name}.jsonl"
+            if not path.exists():
+                write_rows(path, [label.wire() for label in self.labels(task, judge)])
+            return path
+        self.audit(task)
+        copy_ledger(self.root / "audits" / task / LEDGER, folder / name / LEDGER)
+        self.progress.note(f"labelling people's comparisons: {task}, {judge.model}, {judge.way}")
+        label(
+            self.people(task) / "training.jsonl",
+            judges=judge,
+            out=folder / name,
+            max_failure_rate=MOST_FAILURES,
+            connection=self.setup.connection,
+            progress=self.progress,
+        )
+        return folder / name / "preferences.jsonl"
