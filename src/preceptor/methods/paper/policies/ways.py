@@ -155,7 +155,7 @@ def arm_of(setup: Setup, task: Task, way: str, people: Path | None, labels: Path
         return Arm(name=way, recipe="direct_rlaif", settings={**STRIPPED, "judge": judge})
     preferences: dict[str, Any] = {"ai": False, "human": _named(people, way in NEED_PEOPLE)}
     if labels is not None:
-        preferences["labelled"] = [str(labels)]
+        preferences["labelled"] = [str(labels.absolute())]
     settings: dict[str, Any] = {"preferences": preferences} | ({} if way == UNSTRIPPED else STRIPPED)
     if way == RLHF:
         settings["reward_model"] = {"model": setup.policy}
@@ -163,4 +163,4 @@ def arm_of(setup: Setup, task: Task, way: str, people: Path | None, labels: Path
 
 
 def _named(path: Path | None, wanted: bool) -> Sequence[str]:
-    return [str(path)] if wanted and path is not None else []
+    return [str(path.absolute())] if wanted and path is not None else []
