@@ -17,6 +17,7 @@ from preceptor.judging.reward import RewardKind
 from preceptor.judging.warnings import Count, JudgeConduct, JudgeWarning, judge_warnings
 from preceptor.results.base import Record
 from preceptor.results.bias import BiasRecord
+from preceptor.results.licence_record import LicenceRecord
 from preceptor.results.reward_model_record import RewardModelRecord
 from preceptor.results.rounds import RoundsRecord
 from preceptor.store.calls import Calls
@@ -78,28 +79,6 @@ class FineTuningRecord(Record):
     first_loss: float | None
     """Loss of the first update; None if there was no update."""
     last_loss: float | None
-
-
-class LicenceRecord(Record):
-    """Whether the judge of training had a licence."""
-
-    file: str | None = None
-    """Name of the licence's file; None if none was named."""
-    why: tuple[str, ...] = ()
-    """Why the judge was not licensed; empty if it was."""
-    issued: str | None = None
-    data: str | None = None
-    """Name of the labels by which it was audited."""
-    rows: int | None = None
-    alignment: float | None = None
-
-    @property
-    def sentence(self) -> str:
-        """What a reader has to know first, or what the licence rests on."""
-        if self.why:
-            return f"The judge had no licence to train: {'; '.join(self.why)}"
-        agreed = f"it agreed with people in {percent(self.alignment)} of {self.rows} rows of {self.data}"
-        return f"The judge was licensed on {self.issued}: {agreed}"
 
 
 class RevisionRecord(Record):

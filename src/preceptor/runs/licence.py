@@ -12,7 +12,7 @@ from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.licence import LicenceSettings
 from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings
-from preceptor.results.run import LicenceRecord
+from preceptor.results.licence_record import LicenceRecord
 from preceptor.runs.session import Session
 from preceptor.store.ledger import IN_MEMORY, Ledger
 

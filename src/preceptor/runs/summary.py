@@ -19,6 +19,7 @@ from preceptor.judging.warnings import Count, JudgeWarning
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.settings import ComparingJudgeSettings
 from preceptor.results.bias import BiasRecord
+from preceptor.results.licence_record import LicenceRecord
 from preceptor.results.reward_model_record import RewardModelRecord
 from preceptor.results.run import (
     BeforeAndAfter,
@@ -26,7 +27,6 @@ from preceptor.results.run import (
     ConstitutionRecord,
     FineTuningRecord,
     LabelRecord,
-    LicenceRecord,
     PreferenceRecord,
     PromptCounts,
     RevisionRecord,
