@@ -5,7 +5,8 @@ from typing import Any, TypeAlias, cast
 
 from preceptor.core.errors import UsageError
 from preceptor.core.types import Comparison, Message, Prompt, Response
-from preceptor.store.comparisons import WrongRowError, comparison_id, parse_response
+from preceptor.store.columns import WrongRowError
+from preceptor.store.comparisons import comparison_id, parse_response
 from preceptor.store.prompts import parse_prompt
 
 PromptLike: TypeAlias = "str | Sequence[Mapping[str, Any] | Message] | Prompt"

@@ -32,8 +32,6 @@ from pydantic import TypeAdapter, ValidationError
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import (
-    LEAST_WEIGHT,
-    MOST_WEIGHT,
     Comparison,
     HumanLabel,
     JudgeFailure,
@@ -42,6 +40,7 @@ from preceptor.core.types import (
     Response,
 )
 from preceptor.core.validation import first_problem
+from preceptor.store.columns import WrongRowError, flag_in, kind_of, number_in, probability_in, text_in, weight_of
 from preceptor.store.hub.columns import common_beginning, role_of_first
 from preceptor.store.orientation import Orientation
 from preceptor.store.prompts import parse_prompt, tidy_messages
@@ -128,10 +127,6 @@ class Unanswered:
     failure: JudgeFailure
 
 
-class WrongRowError(ValueError):
-    """What is wrong with a row, and what was expected, on one line."""
-
-
 def read_comparisons(path: Path, *, design: Design = "all") -> Iterator[ComparisonRow | Malformed]:
     """Streams the comparisons of a dataset in any format that `read_raw_rows` reads. A malformed row is yielded in its
     place.
@@ -174,7 +169,7 @@ def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> It
             continue
         present = {key: value for key, value in rubric_columns(row).items() if value is not None}
         try:
-            category, weight, selection = _name(present, "category"), weight_of(present), read_selection(present)
+            category, weight, selection = text_in(present, "category"), weight_of(present), read_selection(present)
             for comparison, human, ai_p_a, scores in _comparisons(present, design):
                 yield ComparisonRow(
                     next(numbers), place, comparison, human, category, ai_p_a, weight, selection, scores
@@ -206,8 +201,8 @@ def _comparisons(row: Row, design: Design) -> Iterator[_Labelled]:
 def _pair(row: Row) -> _Labelled:
     _need(row, "prompt", "response_a", "response_b")
     prompt = prompt_of(row, row["prompt"])
-    a = parse_response(row["response_a"], "response_a", prompt, _name(row, "policy_a"), row.get("thought_a"))
-    b = parse_response(row["response_b"], "response_b", prompt, _name(row, "policy_b"), row.get("thought_b"))
+    a = parse_response(row["response_a"], "response_a", prompt, text_in(row, "policy_a"), row.get("thought_a"))
+    b = parse_response(row["response_b"], "response_b", prompt, text_in(row, "policy_b"), row.get("thought_b"))
     return (
         Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b),
         _human(row),
@@ -226,7 +221,7 @@ def _several(row: Row, design: Design) -> Iterator[Comparison]:
     if not isinstance(policies, list) or len(policies) != len(listed):
         raise WrongRowError(f"policies: expected a list of {len(listed)}, one for each response")
     responses = [
-        parse_response(value, f"responses.{i}", prompt, _name({"policies": policy}, "policies"))
+        parse_response(value, f"responses.{i}", prompt, text_in({"policies": policy}, "policies"))
         for i, (value, policy) in enumerate(zip(listed, policies, strict=True))
     ]
     row_id = _id(row, prompt, *responses)
@@ -240,7 +235,7 @@ def _preference(row: Row) -> _Labelled:
     prompt = prompt_of(row, asked)
     chosen, rejected = (
         parse_response(value, name, prompt, None, row.get(f"{name}_thought")).model_copy(
-            update={"finished": _finished(row, f"{name}_finished")}
+            update={"finished": flag_in(row, f"{name}_finished")}
         )
         for name, value in (("chosen", chosen_value), ("rejected", rejected_value))
     )
@@ -249,7 +244,9 @@ def _preference(row: Row) -> _Labelled:
     a, b = orientation.pair(chosen, rejected)
     comparison = Comparison(id=_id(row, prompt, a, b), prompt=prompt, a=a, b=b)
     p_a = {
-        name: orientation.probability(_probability(row, name)) for name in ("p_chosen", "human_p_chosen") if name in row
+        name: orientation.probability(probability_in(row, name))
+        for name in ("p_chosen", "human_p_chosen")
+        if name in row
     }
     scores = _scores(row, "chosen_score", "rejected_score")
     oriented = None if scores is None else orientation.pair(*scores)
@@ -300,7 +297,7 @@ def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None, th
     if isinstance(value, str):
         return Response(prompt_id=prompt.id, text=value, policy=policy, thought=thought)
     if not isinstance(value, list) or not value:
-        raise WrongRowError(f"{name}: expected a text or a list of messages, got {_kind(value)}")
+        raise WrongRowError(f"{name}: expected a text or a list of messages, got {kind_of(value)}")
     try:
         messages = _MESSAGES.validate_python(tidy_messages(value))
     except ValidationError as error:
@@ -318,23 +315,6 @@ def parse_response(value: Any, name: str, prompt: Prompt, policy: str | None, th
     )
 
 
-def weight_of(row: Row) -> float:
-    """The row's weight in training; 1 if it has none. Raises: WrongRowError."""
-    value: Any = row.get("weight", 1.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_WEIGHT <= value <= MOST_WEIGHT:
-        raise WrongRowError(
-            f"weight: expected a number above 0, from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}, got {str(value)[:40]}"
-        )
-    return float(value)
-
-
-def _finished(row: Row, name: str) -> bool:
-    value: Any = row.get(name, True)
-    if not isinstance(value, bool):
-        raise WrongRowError(f"{name}: expected true or false, got {_kind(value)}")
-    return value
-
-
 def _human(row: Row) -> HumanLabel | None:
     ratings: Any = row.get("ratings")
     if ratings is not None:
@@ -344,7 +324,7 @@ def _human(row: Row) -> HumanLabel | None:
     if "label" not in row:
         return None
     label = row["label"]
-    return HumanLabel.of([label]) if label in _OPINIONS else HumanLabel(p_a=_probability(row, "label"))
+    return HumanLabel.of([label]) if label in _OPINIONS else HumanLabel(p_a=probability_in(row, "label"))
 
 
 def _raters(row: Row, count: int) -> list[str]:
@@ -355,14 +335,6 @@ def _raters(row: Row, count: int) -> list[str]:
     return listed if len(set(listed)) == count else []
 
 
-def _probability(row: Row, name: str) -> float:
-    value = row[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-        opinions = '"a", "b", "tie" or ' if name == "label" else ""
-        raise WrongRowError(f"{name}: expected {opinions}a probability in [0, 1], got {str(value)[:40]!r}")
-    return float(value)
-
-
 def _scores(row: Row, *names: str) -> tuple[float, float] | None:
     """Two scores on any scale; None unless the row has both."""
     if not all(name in row for name in names):
@@ -371,26 +343,8 @@ def _scores(row: Row, *names: str) -> tuple[float, float] | None:
     return first, second
 
 
-def number_in(row: Row, name: str, expected: str) -> float:
-    """A finite number in a column. Raises: WrongRowError that says what was expected."""
-    value: Any = row[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-        raise WrongRowError(f"{name}: expected {expected}, got {str(value)[:40]!r}")
-    return float(value)
-
-
-def _name(row: Row, name: str) -> str | None:
-    """A text or a whole number as text; None if the row has none."""
-    value = row.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value):
-        raise WrongRowError(f"{name}: expected a text or a whole number, got {_kind(value)}")
-    return str(value)
-
-
 def _id(row: Row, prompt: Prompt, *responses: Response) -> str:
-    return _name(row, "id") or comparison_id(prompt, *responses)
+    return text_in(row, "id") or comparison_id(prompt, *responses)
 
 
 def comparison_id(prompt: Prompt, *responses: Response) -> str:
@@ -414,7 +368,3 @@ def _hint(row: Row, *names: str) -> str:
     likeness = {(name, key): difflib.SequenceMatcher(None, name, key).ratio() for name in names for key in unknown}
     name, key = max(likeness, key=lambda pair: likeness[pair], default=("", ""))
     return f'did you mean "{name}" by the column "{key}"?' if likeness.get((name, key), 0.0) >= 0.6 else ""
-
-
-def _kind(value: Any) -> str:
-    return "an empty one" if value in ("", []) else type(value).__name__

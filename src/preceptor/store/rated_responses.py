@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preceptor.core.types import Prompt, Response
-from preceptor.store.comparisons import WrongRowError, comparison_id, number_in, parse_response, prompt_of, weight_of
+from preceptor.store.columns import WrongRowError, number_in, weight_of
+from preceptor.store.comparisons import comparison_id, parse_response, prompt_of
 from preceptor.store.rows import Malformed, Row, read_raw_rows
 
 _RESPONSES = ("response", "completion")

@@ -6,7 +6,8 @@ from typing import Any
 from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash
 from preceptor.core.types import Conversation, Frozen, JsonObject, Message, Prompt, Response
-from preceptor.store.comparisons import WrongRowError, parse_response
+from preceptor.store.columns import WrongRowError
+from preceptor.store.comparisons import parse_response
 from preceptor.store.in_memory import name_of
 from preceptor.store.prompts import parse_prompt
 from preceptor.store.rows import Malformed, read_raw_rows

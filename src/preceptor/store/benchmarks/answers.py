@@ -3,7 +3,7 @@
 from itertools import combinations
 
 from preceptor.store.benchmarks.parts import Part, chosen_of, need, text, texts
-from preceptor.store.comparisons import WrongRowError
+from preceptor.store.columns import WrongRowError
 from preceptor.store.rows import Row
 
 TIES = "Ties"

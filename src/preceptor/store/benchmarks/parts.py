@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from preceptor.store.comparisons import WrongRowError
+from preceptor.store.columns import WrongRowError
 from preceptor.store.rows import Row
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from preceptor.store.benchmarks.files import Placed
 from preceptor.store.benchmarks.parts import Part, chosen_of, need, text
-from preceptor.store.comparisons import WrongRowError
+from preceptor.store.columns import WrongRowError
 from preceptor.store.hub.columns import in_our_columns
 from preceptor.store.hub.joined import joined
 from preceptor.store.rows import Malformed, Row

@@ -11,7 +11,8 @@ from preceptor.core.validation import check_choice
 from preceptor.store.benchmarks import answers, people
 from preceptor.store.benchmarks.files import Placed, read_published
 from preceptor.store.benchmarks.parts import Part, Reading
-from preceptor.store.comparisons import ComparisonRow, WrongRowError, comparisons_in
+from preceptor.store.columns import WrongRowError
+from preceptor.store.comparisons import ComparisonRow, comparisons_in
 from preceptor.store.rows import Malformed, Row
 
 BenchmarkName: TypeAlias = Literal[

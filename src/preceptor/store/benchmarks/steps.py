@@ -10,7 +10,8 @@ from preceptor.core.types import Prompt, Response
 from preceptor.core.validation import check_choice
 from preceptor.store.benchmarks.files import read_published
 from preceptor.store.benchmarks.parts import need, text, texts
-from preceptor.store.comparisons import WrongRowError, parse_response
+from preceptor.store.columns import WrongRowError
+from preceptor.store.comparisons import parse_response
 from preceptor.store.prompts import parse_prompt
 from preceptor.store.rows import Malformed, Row
 

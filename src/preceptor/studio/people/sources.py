@@ -16,7 +16,8 @@ from preceptor.core.errors import UsageError, nearest
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.numbers import listed
 from preceptor.core.types import JsonObject, Prompt, Response
-from preceptor.store.comparisons import ComparisonRow, WrongRowError, comparison_id, parse_response, read_comparisons
+from preceptor.store.columns import WrongRowError
+from preceptor.store.comparisons import ComparisonRow, comparison_id, parse_response, read_comparisons
 from preceptor.store.for_people import FILE, as_question, question, text_or_messages
 from preceptor.store.in_memory import name_of
 from preceptor.store.outcomes import Outcomes
