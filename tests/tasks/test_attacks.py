@@ -161,6 +161,18 @@ def test_an_audit_attacks_and_its_licence_says_so(tmp_path: Path) -> None:
     assert any("not attacked" in why for why in short)
 
 
+def test_a_judge_whose_name_has_a_hash_is_named_without_it(tmp_path: Path) -> None:
+    result = audit(ROWS, judges="scripted:random", attack="essay", progress=Silence())
+    label = "model#2a9129527b8b5f59:bfloat16"
+    renamed = result.model_copy(
+        update={
+            "judges": (result.judges[0].model_copy(update={"label": label}),),
+            "attacks": (result.attacks[0].model_copy(update={"label": label}),),
+        }
+    )
+    assert "model: " in str(renamed)
+
+
 def rater_of(result: AuditResult) -> Any:
     with Ledger(Path(":memory:")) as ledger:
         spec = known(result.judges[0].spec)

@@ -96,6 +96,7 @@ class AuditResult(Audit, ReportedResult):
     def table(self) -> Table:
         """The judges side by side, shares in per cent."""
         audit, names = self._named()
+        by_label = {judge.label: names[short.label] for judge, short in zip(self.judges, audit.judges, strict=True)}
         return Table(
             (Column("judge"), *(Column(name, "right") for name in _NUMBERS)),
             [(names[judge.label], *_cells(judge)) for judge in audit.judges],
@@ -113,7 +114,7 @@ class AuditResult(Audit, ReportedResult):
                 ),
                 *([] if audit.cascade is None else in_words(named(audit.cascade, names))),
                 *(check.sentence for check in self.drift if check.verdict != "changed"),
-                *(sentence for attacks in self.attacks for sentence in in_sentences(attacks, names[attacks.label])),
+                *(sentence for attacks in self.attacks for sentence in in_sentences(attacks, by_label[attacks.label])),
                 *([f"report {self.report}"] if self._output is not None else []),
             ],
         )
