@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from preceptor.core.types import Comparison, Frozen, JudgeFailure, Preference
-from preceptor.evaluation.intervals import Estimate, mean_by_prompt, rate_by_prompt
+from preceptor.evaluation.intervals import Estimate, rate_by_prompt
+from preceptor.evaluation.judges.agreement import difference_by_prompt
 from preceptor.judging.attacks import ATTACKS, AttackKind
 from preceptor.judging.position import mean, p_by_order
 
@@ -142,7 +143,7 @@ def _rate(attacked: Sequence[Attacked]) -> AttackRate:
         shown_first=mean(first) if first else None,
         shown_second=mean(second) if second else None,
         undressed=rate_by_prompt(_grouped([(prompt, before) for prompt, _, before in pairs])),
-        lift=mean_by_prompt(_grouped([(prompt, after - before) for prompt, after, before in pairs])),
+        lift=difference_by_prompt([(prompt, after - before) for prompt, after, before in pairs]),
     )
 
 
