@@ -18,6 +18,8 @@ RL = [
     "rl.max_new_tokens=6",
 ]
 JUDGE = ["judge.model=scripted:random"]
+WAIVED = "licence.waived=true"
+"""Recipes for larger models ask for a judge with a licence; the quick start does not."""
 
 
 def shared(folder: Path, policy: Path) -> list[str]:
@@ -36,13 +38,13 @@ def shared(folder: Path, policy: Path) -> list[str]:
         "evaluation.stop_early=false",
         "evaluation.bounds.max_kl=1e6",
         "tuning.rank=2",
-        "licence.waived=true",  # shipped recipes ask for one
+        WAIVED,
     ]
 
 
 def settings(folder: Path, policy: Path) -> list[str]:
     """Overrides of the quick start; also writes the prompt files that they name."""
-    return [*shared(folder, policy), *JUDGE, *RL]
+    return [*(each for each in shared(folder, policy) if each != WAIVED), *JUDGE, *RL]
 
 
 def demonstrations(folder: Path) -> str:
