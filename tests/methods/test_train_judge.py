@@ -84,6 +84,10 @@ def test_a_judge_is_distilled_from_the_rationales_that_came_to_the_label(tmp_pat
     assert result.left_out["no rationale that came to the label in both orders"] == 6
     assert result.teachers == ("larger",)
     assert result.held_out_rows == 6
+    assert "on 18 comparisons" in (result.model / "README.md").read_text()
+    path.write_text(json.dumps(rows[0] | {"verdicts": [{"order": "ba"}]}) + "\n")
+    with pytest.raises(UsageError, match=str(path)):
+        train_judge(path, judge=reasoned, test=test, sft=SFT, progress=Silence())
 
 
 def _labelled(i: int, *, wrong: bool) -> dict[str, Any]:

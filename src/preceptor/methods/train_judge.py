@@ -115,7 +115,7 @@ def train_judge(
             seed=seed,
             on_log=lambda row: display.step(int(row["step"]), int(row["steps"]), dict(row)),
             on_note=display.note,
-            about=_about(spec, data, labels_licence),
+            about=_about(spec, data.teachers, len(demonstrations) // 2, labels_licence),
         )
         measured = _audited(output, spec, folder, data.held_out, display)
         updates: list[Any] = read_rows(folder / "metrics.jsonl")
@@ -143,12 +143,15 @@ def train_judge(
         ).save(output)
 
 
-def _about(spec: JudgeSpec, data: _Data, labels_licence: str) -> tuple[str, ...]:
-    """What the model card says of a judge."""
-    teachers = ", ".join(data.teachers) or PEOPLE
+def _about(spec: JudgeSpec, teachers: Sequence[str], lessons: int, labels_licence: str) -> tuple[str, ...]:
+    """What the model card says of a judge.
+
+    Args:
+        lessons: comparisons that it learnt, without those that had no rationale to learn.
+    """
     return (
         f"It judges: it compares two responses by the constitution {spec.constitution}, asked as {spec.way}.",
-        f"It learnt verdicts of {teachers} on {len(data.lessons)} comparisons, in both orders.",
+        f"It learnt verdicts of {', '.join(teachers) or PEOPLE} on {lessons} comparisons, in both orders.",
         f"Licence of the labels, and terms of the judges that gave them: {labels_licence or 'not stated'}.",
         "What it is worth on prompts that it never saw is in the summary and the audit beside its folder.",
     )
@@ -157,7 +160,7 @@ def _about(spec: JudgeSpec, data: _Data, labels_licence: str) -> tuple[str, ...]
 def _spec(judge: Judges) -> JudgeSpec:
     """The judge to train.
 
-    Raises: UsageError for several judges, and for one that does not compare two responses in both orders.
+    Raises: UsageError for several judges, and for one that does not compare two responses at once.
     """
     specs = judge_specs(judge)
     if len(specs) != 1:
@@ -179,13 +182,14 @@ def _read(folder: Path, rows: Rows, test: "Rows | None", share: float) -> _Data:
     Raises: UsageError when there is nothing to learn.
     """
     source = _file(folder, rows, "data.jsonl")
-    found, left_out = list(_labelled(source)), Counter[str]()
+    found, left_out = list(read_comparisons(source)), Counter[str]()
     usable = [row for row in found if isinstance(row, ComparisonRow)]
     left_out.update(row.reason for row in found if isinstance(row, Malformed))
     if test is None:
         held_out = [row for row in usable if unit_hash("judge", row.comparison.prompt.text) < share]
     else:
-        held_out = [row for row in _labelled(_file(folder, test, "test.jsonl")) if isinstance(row, ComparisonRow)]
+        rows_of_test = read_comparisons(_file(folder, test, "test.jsonl"))
+        held_out = [row for row in rows_of_test if isinstance(row, ComparisonRow)]
     texts = {row.comparison.prompt.text for row in held_out}
     asked = [row for row in held_out if row.human is not None and row.human.majority != "tie"]
     write_rows(folder / HELD_OUT, [_held_out(row) for row in asked])
@@ -206,10 +210,6 @@ def _file(folder: Path, rows: Rows, name: str) -> Path:
     return data_path(str(rows)) if isinstance(rows, str | Path) else rows_as_file(rows, folder, name=name)
 
 
-def _labelled(path: Path) -> Sequence[ComparisonRow | Malformed]:
-    return list(read_comparisons(path))
-
-
 def _lesson(row: ComparisonRow) -> Lesson | None:
     """None without a label, and for a tie."""
     if row.human is not None:
@@ -221,9 +221,13 @@ def _lesson(row: ComparisonRow) -> Lesson | None:
 
 
 def _recorded(path: Path) -> dict[str, PreferenceRow]:
-    """Rows that a judge labelled, with its verdicts, by id."""
-    rows = [row for _, row in read_raw_rows(path) if isinstance(row, dict) and row.get("verdicts")]
-    return {str(row["id"]): PreferenceRow.model_validate(row) for row in rows if "id" in row}
+    """Rows that a judge labelled, with its verdicts, by id.
+
+    Raises: UsageError for a row with verdicts that is not what `label` writes.
+    """
+    labelled = [(place, row) for place, row in read_raw_rows(path) if isinstance(row, dict) and row.get("verdicts")]
+    rows = [PreferenceRow.read(row, place) for place, row in labelled]
+    return {row.id: row for row in rows}
 
 
 def _as_recorded(lesson: Lesson, recorded: Mapping[str, PreferenceRow]) -> Lesson:
