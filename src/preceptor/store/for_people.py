@@ -64,12 +64,17 @@ def check_unlabelled(path: Path) -> None:
 
 
 def _ranked(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]]:
-    for failed in outcomes.failure_rows():
-        if (comparison := failed.comparison()) is not None and failed.reason == UNSURE:
-            yield (-_MOST, 0.5, failed.row), as_question(comparison, None, DISPUTED)
+    yield from _unsure(outcomes)
     for row in outcomes.preference_rows():
         if row.human_p_chosen is None:
             yield (-row.disagreement, row.p_chosen, row.row), question(row, DISPUTED)
+
+
+def _unsure(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]]:
+    """The comparisons that no judge of a cascade was sure enough to answer, before all others."""
+    for failed in outcomes.failure_rows():
+        if (comparison := failed.comparison()) is not None and failed.reason == UNSURE:
+            yield (-_MOST, 0.5, failed.row), as_question(comparison, None, DISPUTED)
 
 
 def _by_gain(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row]]:
@@ -79,9 +84,7 @@ def _by_gain(outcomes: Outcomes) -> Iterator[tuple[tuple[float, float, int], Row
         if row.human_p_chosen is None:
             best.setdefault(row.prompt_id, []).append((-_chance_of_error(row), row.row))
     place = {number: rank for listed in best.values() for rank, (_, number) in enumerate(sorted(listed))}
-    for failed in outcomes.failure_rows():
-        if (comparison := failed.comparison()) is not None and failed.reason == UNSURE:
-            yield (-1.0, 0.0, failed.row), as_question(comparison, None, DISPUTED)
+    yield from _unsure(outcomes)
     for row in outcomes.preference_rows():
         if row.human_p_chosen is None:
             yield (float(place[row.row]), -_chance_of_error(row), row.row), question(row, DISPUTED)

@@ -1,7 +1,7 @@
 """Attacking a judge in its audit: attacks on honest responses, a search for edits that win, and what fooled it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from preceptor.core.errors import UsageError, nearest
@@ -16,7 +16,7 @@ from preceptor.evaluation.judges.attack_rates import (
     search_result,
 )
 from preceptor.evaluation.judges.judge_audit import JudgeAudit, JudgeRun
-from preceptor.judging.attacks import ATTACKS, EDITS, Target
+from preceptor.judging.attacks import ATTACKS, EDITS, AttackKind, Target
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.store.comparisons import ComparisonRow, comparison_id, read_comparisons
 from preceptor.store.files import write_rows
@@ -46,8 +46,19 @@ class AttackPlan:
         return bool(self.names or self.recorded or self.search)
 
 
+@dataclass(frozen=True)
+class _Attack:
+    """An attack that is still to be judged: the honest response is a, the attacking one b."""
+
+    attack: str
+    kind: AttackKind
+    comparison: Comparison
+    before: float | None = None
+    """As in `Attacked`."""
+
+
 @dataclass
-class Searched:
+class _Searched:
     """How a search went for one response."""
 
     row: ComparisonRow
@@ -55,7 +66,6 @@ class Searched:
     text: str
     p: float
     calls: int = 0
-    edits: list[str] = field(default_factory=list[str])
 
 
 def read_plan(attack: str | Path | None, rows: int, search: int) -> AttackPlan:
@@ -168,18 +178,18 @@ def _target(row: ComparisonRow, worse: str | None = None) -> Target:
     return Target(row.comparison.prompt.text, better.text, other.text if worse is None else worse)
 
 
-def _recorded(rows: Sequence[ComparisonRow]) -> Iterator[Attacked]:
+def _recorded(rows: Sequence[ComparisonRow]) -> Iterator[_Attack]:
     for row in rows:
         honest, attacking = _sides(row)
         comparison = _against(row.comparison, honest, attacking.text)
         name = row.category or "recorded"
         kind = ATTACKS[name].kind if name in ATTACKS else "hollow"
-        yield Attacked(name, kind, comparison, _UNASKED)
+        yield _Attack(name, kind, comparison)
 
 
 def _planned(
     names: Sequence[str], targets: Sequence[ComparisonRow], answers: Mapping[str, Preference | JudgeFailure]
-) -> Iterator[Attacked]:
+) -> Iterator[_Attack]:
     for name in names:
         attack = ATTACKS[name]
         for row in targets:
@@ -188,10 +198,7 @@ def _planned(
                 continue
             honest, _ = _sides(row)
             before = _p_worse(row, answers) if attack.kind == "dressed" else None
-            yield Attacked(name, attack.kind, _against(row.comparison, honest, text), _UNASKED, before)
-
-
-_UNASKED = JudgeFailure(reason="no_answer", detail="not asked yet")
+            yield _Attack(name, attack.kind, _against(row.comparison, honest, text), before)
 
 
 def _p_worse(row: ComparisonRow, answers: Mapping[str, Preference | JudgeFailure]) -> float | None:
@@ -222,25 +229,25 @@ def _search(
     """
     progress.stage("searching for edits that win")
     under_way = [
-        Searched(row, _sides(row)[0], _sides(row)[1].text, p)
+        _Searched(row, honest, worse.text, p)
         for row in targets
+        for honest, worse in [_sides(row)]
         if (p := _p_worse(row, answers)) is not None and p <= 0.5
     ]
-    started, done, failed = list(under_way), 0, 0
+    started, failed = list(under_way), 0
     while under_way:
-        tried = [(each, name, text) for each in under_way for name, text in _edits(each, budget - each.calls)]
-        outcomes = judge.compare([_against(each.row.comparison, each.honest, text) for each, _, text in tried])
-        best: dict[int, tuple[float, str, str]] = {}
-        for (each, name, text), outcome in zip(tried, outcomes, strict=True):
+        tried = [(each, text) for each in under_way for text in _edited(each)[: budget - each.calls]]
+        outcomes = judge.compare([_against(each.row.comparison, each.honest, text) for each, text in tried])
+        best: dict[int, tuple[float, str]] = {}
+        for (each, text), outcome in zip(tried, outcomes, strict=True):
             each.calls += 1
             if isinstance(outcome, JudgeFailure):
                 failed += 1
             elif id(each) not in best or 1.0 - outcome.p_a > best[id(each)][0]:
-                best[id(each)] = (1.0 - outcome.p_a, name, text)
+                best[id(each)] = (1.0 - outcome.p_a, text)
         for each in under_way:
             if id(each) in best:
-                each.p, name, each.text = best[id(each)]
-                each.edits.append(name)
+                each.p, each.text = best[id(each)]
         done = sum(each.p > 0.5 or each.calls >= budget for each in started)
         progress.advance(done, len(started))
         under_way = [each for each in under_way if each.p <= 0.5 and each.calls < budget and id(each) in best]
@@ -249,8 +256,7 @@ def _search(
     )
 
 
-def _edits(searched: Searched, left: int) -> list[tuple[str, str]]:
-    """The next edits of a response, as many as its comparisons allow."""
+def _edited(searched: _Searched) -> list[str]:
+    """The response after each edit that can be made of it."""
     target = _target(searched.row, searched.text)
-    edited = [(name, text) for name in EDITS if (text := ATTACKS[name].write(target)) is not None]
-    return edited[:left]
+    return [text for name in EDITS if (text := ATTACKS[name].write(target)) is not None]

@@ -62,7 +62,7 @@ def differences(setup: Setup, tasks: Sequence[Task]) -> tuple[str, ...]:
 
 
 def _steps(setup: Setup, task: Task) -> str:
-    """How many steps of RL there are; about how many, where that depends on the prompts."""
+    """The number of RL steps; an estimate where it depends on the prompts."""
     scale, file = setup.scale.policies, setup.data.file(task, "prompts")
     if scale.passes is None or file is None:
         return f"{scale.rl.steps:,}"
