@@ -54,6 +54,10 @@ def test_a_licence_says_what_the_audit_showed(licence: Path) -> None:
     text = tomllib.loads(licence.read_text())
     assert json.loads(text["canaries"][0]["request"])["choices"]
     assert held == load(licence)
+    people = licence.with_name("people.jsonl")
+    people.write_text("".join(json.dumps(row) + "\n" for row in LABELS))
+    audit(people, judges="scripted:random", licence=licence, progress=Silence())
+    assert load(licence).data == "people.jsonl"
 
 
 def test_a_judge_at_chance_is_stopped_before_it_trains(tmp_path: Path, tiny_folder: Path, licence: Path) -> None:

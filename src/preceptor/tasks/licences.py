@@ -11,6 +11,7 @@ from preceptor.evaluation.judges.licence import CANARIES, Measured, licence_of, 
 from preceptor.judging import saved
 from preceptor.judging.canary import canaries_of
 from preceptor.store.files import content_of, writing
+from preceptor.store.hub.names import is_on_hub
 from preceptor.store.in_memory import name_of
 
 
@@ -44,6 +45,7 @@ def write(
     canaries = () if run.rater is None else tuple(canaries_of(ledger, run.rater.model, CANARIES))
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    licence = licence_of(run, measured, name_of(data), content_of(data), canaries, version("preceptor"))
+    named = name_of(data) if is_on_hub(data) else Path(name_of(data)).name  # no folder of this machine
+    licence = licence_of(run, measured, named, content_of(data), canaries, version("preceptor"))
     fooled = {rate.attack: Measured.of(rate.fooled) for each in attacks for rate in each.rates}
     save(licence.model_copy(update={"attacks": {name: rate for name, rate in fooled.items() if rate}}), path)
