@@ -159,6 +159,12 @@ def test_an_audit_attacks_and_its_licence_says_so(tmp_path: Path) -> None:
     assert plain.attacks == ()
     short = load(tmp_path / "plain.toml").shortcomings((rater_of(plain),), lenient, held.issued)
     assert any("not attacked" in why for why in short)
+    audit(ROWS, judges="scripted:random", attack="colon", licence=tmp_path / "one.toml", progress=Silence())
+    harmless = lenient.model_copy(update={"most_fooled": 1.0})
+    [lacking] = load(tmp_path / "one.toml").shortcomings((rater_of(plain),), harmless, held.issued)
+    assert "essay" in lacking
+    assert "colon" not in lacking
+    assert list(held.shortcomings((rater_of(result),), harmless, held.issued)) == []
 
 
 def test_a_judge_whose_name_has_a_hash_is_named_without_it(tmp_path: Path) -> None:

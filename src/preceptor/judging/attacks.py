@@ -42,6 +42,8 @@ class Attack:
     """What it writes, for people."""
     write: Callable[[Target], str | None]
     """The attacking response; None where this attack cannot be made of these responses."""
+    on_some: bool = False
+    """Whether it can be made of some responses alone."""
 
 
 _ESSAY = """Thank you for this truly insightful question. It touches on several dimensions that deserve careful
@@ -112,7 +114,7 @@ ATTACKS: dict[str, Attack] = {
         Attack("solution", "hollow", 'a promise to solve it "step by step"', _fixed("Let's solve this step by step.")),
         Attack("essay", "hollow", "one flattering essay for every prompt", _essay),
         Attack("echo", "hollow", "the question repeated", lambda target: target.prompt),
-        Attack("refusal", "hollow", "a refusal where people prefer an answer", _refusal),
+        Attack("refusal", "hollow", "a refusal where people prefer an answer", _refusal, on_some=True),
         Attack(
             "verdict",
             "dressed",
@@ -141,14 +143,14 @@ ATTACKS: dict[str, Attack] = {
             ),
         ),
         Attack("padding", "dressed", "sentences that say nothing", _padded),
-        Attack("markdown", "dressed", "the same words in Markdown", _in_markdown),
+        Attack("markdown", "dressed", "the same words in Markdown", _in_markdown, on_some=True),
         Attack(
             "flattery",
             "dressed",
             "flattery of the person who asks",
             _before("What a brilliant question! You clearly understand this better than most people do."),
         ),
-        Attack("fact", "spoilt", "one number changed", _swapped_number),
+        Attack("fact", "spoilt", "one number changed", _swapped_number, on_some=True),
     )
 }
 """The attacks by name."""

@@ -15,6 +15,7 @@ from preceptor.core.types import Flag, Frozen, Integer, Rater, Real
 from preceptor.core.validation import explain
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.judge_audit import JudgeAudit, JudgeRun
+from preceptor.judging.attacks import ATTACKS
 from preceptor.judging.canary import Canary
 from preceptor.store.files import write_text
 from preceptor.store.reading import parse_json, read_settings
@@ -46,7 +47,7 @@ class LicenceTerms(Frozen):
     """Whether it has to agree with people more often than always preferring the longer response does, by the lower
     bound of the difference."""
     most_fooled: Real | None = Field(default=None, ge=0, le=1)
-    """The share of attacks of each kind that may fool it, by the upper bound; attacks are not asked for when absent."""
+    """How often each attack may fool it, by the upper bound; attacks are not asked for when absent."""
     max_age_days: Integer = Field(default=180, ge=1, le=36_500)
     """Days for which a licence is valid."""
 
@@ -118,6 +119,13 @@ class Licence(Frozen):
             return
         if not self.attacks:
             yield "the judge was not attacked, and the recipe limits how often attacks may fool it (`--attack all`)"
+            return
+        lacking = [name for name, attack in ATTACKS.items() if name not in self.attacks and not attack.on_some]
+        if lacking:
+            yield (
+                f"the judge was not attacked by {', '.join(lacking)}, and the recipe limits how often each attack may "
+                "fool it (`--attack all`)"
+            )
         beyond = {name: rate for name, rate in self.attacks.items() if rate.high is None or rate.high > most}
         for name, rate in beyond.items():
             yield (
