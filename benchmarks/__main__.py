@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ def main() -> int:
     if unknown := [case for case in given.cases if case not in CASES]:
         parser.error(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}, and report")
     out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # temporary folders are then deleted
     fine = [_measure(case, out, quick=given.quick) for case in given.cases or CASES]
     (out / "table.md").write_text(report.full(report.read(out), out, out))
     print(f"results {out}")

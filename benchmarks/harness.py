@@ -128,6 +128,7 @@ class _Process:
     def __init__(self, contestant: Contestant) -> None:
         log = Path(os.environ.get("BENCH_LOGS") or Path(tempfile.gettempdir()) / "preceptor-bench")
         log.mkdir(parents=True, exist_ok=True)
+        self._scratch = tempfile.TemporaryDirectory(prefix="contestant-")
         self._log = log / f"{contestant.module}.{contestant.name.replace(' ', '_').replace('/', '_')}.log"
         self._process = subprocess.Popen(
             [contestant.python, "-m", contestant.module, json.dumps(contestant.settings)],
@@ -136,7 +137,7 @@ class _Process:
             stderr=self._log.open("w"),
             text=True,
             cwd=ROOT,
-            env={**os.environ, **contestant.environment},
+            env={**os.environ, **contestant.environment, "TMPDIR": self._scratch.name},
         )
 
     def ready(self) -> dict[str, Any] | str:
@@ -154,12 +155,14 @@ class _Process:
         return self._answer()
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, and deletes what it left in its temporary folder, which it cannot do once it is ended."""
         self._process.terminate()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
+        self._scratch.cleanup()
 
     def _answer(self) -> dict[str, Any] | str:
         assert self._process.stdout is not None

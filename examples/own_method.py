@@ -14,7 +14,6 @@ result is saved, and a resumed run skips it.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from pydantic import Field
@@ -133,9 +132,8 @@ def main() -> None:
         fine_tuning={"batch_size": 8, "epochs": 1, "learning_rate": 3e-4},
         evaluation={"heldout_share": 0.5, "samples_per_prompt": 1, "references": "package:reference_answers"},
     )
-    result = run(recipe, out=Path(mkdtemp()) / "run")
+    result = run(recipe)  # out="own-run" would keep the run and its report
     print(result.headline)
-    print(f"Report: {result.report}")
 
 
 if __name__ == "__main__":
