@@ -84,10 +84,29 @@ def test_a_judge_is_distilled_from_the_rationales_that_came_to_the_label(tmp_pat
     assert result.left_out["no rationale that came to the label in both orders"] == 6
     assert result.teachers == ("larger",)
     assert result.held_out_rows == 6
-    assert "on 18 comparisons" in (result.model / "README.md").read_text()
+    assert "learnt 18 comparisons" in (result.model / "README.md").read_text()
     path.write_text(json.dumps(rows[0] | {"verdicts": [{"order": "ba"}]}) + "\n")
     with pytest.raises(UsageError, match=str(path)):
         train_judge(path, judge=reasoned, test=test, sft=SFT, progress=Silence())
+
+
+def test_the_card_says_who_taught_the_judge_and_only_people_measure_it(tmp_path: Path, spec: JudgeSpec) -> None:
+    rows = [_made(i) for i in range(12)]
+    given: dict[str, Any] = {"judge": spec, "sft": SFT | {"epochs": 1}, "progress": Silence()}
+    revised = train_judge([row | {"origin": "critique and revision", "model": "m*x*"} for row in rows], **given)
+    assert revised.teachers == ("a model (critique and revision: m*x*)",)
+    assert revised.held_out_rows == 0
+    card = (revised.model / "README.md").read_text()
+    assert "`a model (critique and revision: m*x*)`" in card
+    assert "people" not in card
+    mixed = [*rows, ROWS[0], ROWS[1] | {"label": "tie"}, *(row | {"judge": "larger"} for row in rows[:3])]
+    assert train_judge(mixed, test=ROWS[8:10], **given).teachers == ("people", "larger", "not recorded")
+
+
+def _made(i: int) -> dict[str, Any]:
+    """A pair that preceptor wrote, which names neither a judge nor its origin."""
+    sides = {"chosen": f"yes {i}", "rejected": f"no {i}"}
+    return {"prompt": f"q{i % 8}"} | sides | {"p_chosen": 0.9, "constitution_hash": "0" * 16}
 
 
 def _labelled(i: int, *, wrong: bool) -> dict[str, Any]:

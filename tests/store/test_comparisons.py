@@ -146,6 +146,29 @@ def test_labels_of_a_model_are_not_taken_for_a_persons(tmp_path: Path) -> None:
     assert {row.human.p_a, 1 - row.human.p_a} == {0.25, 0.75}
 
 
+@pytest.mark.parametrize(
+    ("said", "who"),
+    [
+        ({}, None),
+        ({"judge": "larger", "origin": "o"}, "larger"),
+        ({"origin": "critique and revision", "model": "m"}, "a model (critique and revision: m)"),
+        ({"origin": "constructed"}, "a model (constructed)"),
+        ({"judge": {"name": "x"}, "model": "m"}, None),
+    ],
+)
+def test_a_label_of_a_model_is_known_by_who_gave_it(tmp_path: Path, said: dict[str, Any], who: str | None) -> None:
+    written = {"prompt": [ASKED], "chosen": [SAID], "rejected": [DENIED], "constitution_hash": "h"}
+    row = read_one(tmp_path, written | said)
+    assert (row.labelled_by, row.preferred) == (who, None)
+
+
+def test_people_prefer_one_response_or_none(tmp_path: Path) -> None:
+    pair = {"prompt": "q", "response_a": "yes", "response_b": "no"}
+    labels = [{"label": "b"}, {"label": "tie"}, {}, {"label": 0.9}, {"ratings": ["a", "a", "b"]}]
+    rows = [read_one(tmp_path, pair | {**label}) for label in labels]
+    assert [row.preferred for row in rows] == ["b", None, None, "a", "a"]
+
+
 def test_pairs_of_several_responses(tmp_path: Path) -> None:
     row = {"id": "q", "prompt": "Why?", "responses": ["r0", [SAID], "r2", "r3"], "policies": ["p0", "p1", "p2", None]}
     everything = [r for r in read(tmp_path, row) if isinstance(r, ComparisonRow)]

@@ -8,7 +8,7 @@ from preceptor.backends.connection import Connection
 from preceptor.core.errors import UsageError
 from preceptor.core.validation import check_dollars, settings_of
 from preceptor.judging.judge import Judge
-from preceptor.judging.specs import JudgeSpec, check_judges, read_judges
+from preceptor.judging.specs import JudgeSpec, check_judges, check_single, read_judges
 
 Judges: TypeAlias = "Judge | JudgeSpec | str | Path | Sequence[Judge | JudgeSpec | str | Path]"
 """One judge or several: a `Judge`, a specification, a model string, or the path of a .toml file of [[judges]] or
@@ -26,6 +26,21 @@ def judge_specs(judges: Judges) -> tuple[JudgeSpec, ...]:
         raise UsageError('no judge is named; give at least one, such as Judge("embedded")')
     check_judges(specs)
     return specs
+
+
+def one_judge(judges: Judges, what: str) -> JudgeSpec:
+    """The one judge of work that takes the model as it is, without calibration or bias correction.
+
+    Args:
+        what: the work, for messages.
+
+    Raises: UsageError for several judges and for a cascade, and as `judge_specs` does.
+    """
+    specs = judge_specs(judges)
+    if len(specs) != 1:
+        raise UsageError(f"{what} takes one judge at a time; {len(specs)} are named")
+    check_single(specs, what)
+    return specs[0].model_copy(update={"calibration": None, "bias": None})
 
 
 def _listed(judges: Any) -> list[Any]:

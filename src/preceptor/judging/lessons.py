@@ -11,7 +11,10 @@ from preceptor.store.demonstrations import Demonstration
 from preceptor.store.prompts import parse_prompt
 
 Order = Literal["ab", "ba"]
-_ORDERS: tuple[Order, ...] = ("ab", "ba")
+ORDERS: tuple[Order, ...] = ("ab", "ba")
+PEOPLE = "people"
+NOT_RECORDED = "not recorded"
+_LISTED = {PEOPLE: 0, NOT_RECORDED: 2}
 Rationales = Mapping[tuple[str, Order], str]
 """A rationale by a comparison's id and the order in which the responses were shown."""
 
@@ -22,6 +25,18 @@ class Lesson:
 
     comparison: Comparison
     better: Literal["a", "b"]
+    teacher: str = NOT_RECORDED
+    """Who says which response is better."""
+
+
+def reasoned(lessons: Sequence[Lesson], rationales: Rationales) -> list[Lesson]:
+    """The lessons that have a rationale in both orders."""
+    return [lesson for lesson in lessons if all((lesson.comparison.id, order) in rationales for order in ORDERS)]
+
+
+def teachers_of(lessons: Sequence[Lesson]) -> tuple[str, ...]:
+    """Everybody who taught, each once: people first, and last what is not recorded."""
+    return tuple(sorted({lesson.teacher for lesson in lessons}, key=lambda who: (_LISTED.get(who, 1), who)))
 
 
 def demonstrations_of(
@@ -31,17 +46,15 @@ def demonstrations_of(
 
     Args:
         judge: asks the questions, on the model that is to learn.
-        rationales: what the judge says before its verdict; None if it answers at once. A lesson without one in either
-            order is left out in both.
+        rationales: what the judge says before its verdict, for both orders of each lesson; None if it answers at
+            once.
 
     Raises: UsageError when the model cannot learn to judge.
     """
     for lesson in lessons:
-        said = None if rationales is None else [rationales.get((lesson.comparison.id, order)) for order in _ORDERS]
-        if said is not None and None in said:
-            continue
-        for place, order in enumerate(_ORDERS):
-            yield _demonstration(judge, lesson, order, None if said is None else said[place])
+        for order in ORDERS:
+            said = None if rationales is None else rationales[lesson.comparison.id, order]
+            yield _demonstration(judge, lesson, order, said)
 
 
 def questions_of(judge: PairwiseJudge, lessons: Sequence[Lesson]) -> Iterator[JsonObject]:
@@ -49,7 +62,7 @@ def questions_of(judge: PairwiseJudge, lessons: Sequence[Lesson]) -> Iterator[Js
     reference is the right answer.
     """
     for lesson in lessons:
-        for order in _ORDERS:
+        for order in ORDERS:
             question = judge.question(PlannedPresentation(lesson.comparison, order, (), 0))
             asked: Any = [message.wire() for message in reasoned_conversation(question)]
             yield {

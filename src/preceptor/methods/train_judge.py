@@ -12,6 +12,7 @@ from preceptor.core.environment import environment
 from preceptor.core.errors import UsageError
 from preceptor.core.extras import require_training
 from preceptor.core.hashing import unit_hash
+from preceptor.core.markdown import code
 from preceptor.core.progress import Progress
 from preceptor.core.types import JsonObject
 from preceptor.core.validation import check_share, settings_of
@@ -20,10 +21,19 @@ from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.judge_audit import JudgeAudit
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge_spec import JudgeSpec
-from preceptor.judging.judges import Judges, judge_specs
-from preceptor.judging.lessons import Lesson, Order, Rationales, demonstrations_of, questions_of
+from preceptor.judging.judges import Judges, one_judge
+from preceptor.judging.lessons import (
+    NOT_RECORDED,
+    PEOPLE,
+    Lesson,
+    Order,
+    Rationales,
+    demonstrations_of,
+    questions_of,
+    reasoned,
+    teachers_of,
+)
 from preceptor.judging.pairwise import PairwiseJudge
-from preceptor.judging.specs import check_single
 from preceptor.results.audit import AuditResult
 from preceptor.results.trained_judge import JudgeMeasures, TrainedJudgeResult
 from preceptor.runs.inputs import data_path
@@ -45,7 +55,6 @@ QUESTIONS = "questions.jsonl"
 """The lessons as prompts, for reinforcement learning with `preceptor.judging.verdict_reward:agrees`."""
 HELD_OUT = "held_out.jsonl"
 """The rows that the judge is measured on."""
-PEOPLE = "people"
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,20 @@ class _Data:
     lessons: list[Lesson]
     held_out: list[ComparisonRow]
     left_out: Counter[str]
-    teachers: tuple[str, ...]
     rationales: Rationales
+
+
+@dataclass(frozen=True)
+class _Taught:
+    """What the model learns."""
+
+    lessons: list[Lesson]
+    """Without those that have no rationale to learn."""
+    demonstrations: list[Demonstration]
+    questions: list[JsonObject]
+    """All lessons, as prompts for reinforcement learning."""
+    base: str
+    """Identity of the model."""
 
 
 def train_judge(
@@ -103,31 +124,31 @@ def train_judge(
         display.stage("reading the data")
         data = _read(output.path, rows, test, held_out_share)
         display.note(f"{len(data.lessons)} comparisons to learn, {len(data.held_out)} held out")
-        demonstrations, questions, base = _taught(spec, data)
-        write_rows(output.path / QUESTIONS, questions)
+        taught = _taught(spec, data)
+        write_rows(output.path / QUESTIONS, taught.questions)
         display.stage("fine-tuning")
         folder = train_sft(
             spec.model,
-            demonstrations,
+            taught.demonstrations,
             tuned,
             settings,
             folder=output.path / "model",
             seed=seed,
             on_log=lambda row: display.step(int(row["step"]), int(row["steps"]), dict(row)),
             on_note=display.note,
-            about=_about(spec, data.teachers, len(demonstrations) // 2, labels_licence),
+            about=_about(spec, taught.lessons, labels_licence),
         )
         measured = _audited(output, spec, folder, data.held_out, display)
         updates: list[Any] = read_rows(folder / "metrics.jsonl")
         losses = [float(row["loss"]) for row in updates]
         before, after = (None, None) if measured is None else (_measures(judged) for judged in measured.judges)
         return TrainedJudgeResult(
-            base=base,
+            base=taught.base,
             constitution=spec.constitution,
             variant=spec.way,
-            lessons=len(demonstrations) // 2,
+            lessons=len(taught.lessons),
             left_out=dict(data.left_out),
-            teachers=data.teachers,
+            teachers=teachers_of(taught.lessons),
             labels_licence=labels_licence or "not stated",
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
@@ -143,15 +164,12 @@ def train_judge(
         ).save(output)
 
 
-def _about(spec: JudgeSpec, teachers: Sequence[str], lessons: int, labels_licence: str) -> tuple[str, ...]:
-    """What the model card says of a judge.
-
-    Args:
-        lessons: comparisons that it learnt, without those that had no rationale to learn.
-    """
+def _about(spec: JudgeSpec, lessons: Sequence[Lesson], labels_licence: str) -> tuple[str, ...]:
+    """What the model card says of a judge that learnt these lessons."""
+    teachers = ", ".join(who if who in (PEOPLE, NOT_RECORDED) else code(who) for who in teachers_of(lessons))
     return (
         f"It judges: it compares two responses by the constitution {spec.constitution}, asked as {spec.way}.",
-        f"It learnt verdicts of {', '.join(teachers) or PEOPLE} on {lessons} comparisons, in both orders.",
+        f"It learnt {len(lessons)} comparisons, in both orders. Who says which response is better: {teachers}.",
         f"Licence of the labels, and terms of the judges that gave them: {labels_licence or 'not stated'}.",
         "What it is worth on prompts that it never saw is in the summary and the audit beside its folder.",
     )
@@ -162,18 +180,14 @@ def _spec(judge: Judges) -> JudgeSpec:
 
     Raises: UsageError for several judges, and for one that does not compare two responses at once.
     """
-    specs = judge_specs(judge)
-    if len(specs) != 1:
-        raise UsageError(f"one judge is trained at a time; {len(specs)} are named")
-    [spec] = specs
-    check_single(specs, "training")
+    spec = one_judge(judge, "training")
     settings = spec.resolved()
     if settings.shown != "together" or settings.principles != "all" or settings.samples != 1 or settings.exemplars:
         raise UsageError(
             f"{spec.way}: a judge learns to compare two responses by all principles at once, without exemplars; use "
             "detailed or detailed+cot"
         )
-    return spec.model_copy(update={"calibration": None, "bias": None})
+    return spec
 
 
 def _read(folder: Path, rows: Rows, test: "Rows | None", share: float) -> _Data:
@@ -191,7 +205,7 @@ def _read(folder: Path, rows: Rows, test: "Rows | None", share: float) -> _Data:
         rows_of_test = read_comparisons(_file(folder, test, "test.jsonl"))
         held_out = [row for row in rows_of_test if isinstance(row, ComparisonRow)]
     texts = {row.comparison.prompt.text for row in held_out}
-    asked = [row for row in held_out if row.human is not None and row.human.majority != "tie"]
+    asked = [row for row in held_out if row.preferred]
     write_rows(folder / HELD_OUT, [_held_out(row) for row in asked])
     training = [row for row in usable if row.comparison.prompt.text not in texts]
     lessons = [lesson for row in training if (lesson := _lesson(row)) is not None]
@@ -199,11 +213,9 @@ def _read(folder: Path, rows: Rows, test: "Rows | None", share: float) -> _Data:
         left_out["no label, or a tie"] += len(training) - len(lessons)
     if not lessons:
         raise UsageError(f"there is nothing to learn: {dict(left_out) or 'every prompt is held out'}")
-    by_people = any(row.human is not None for row in training)
     recorded = _recorded(source)
-    teachers = ((PEOPLE,) if by_people else ()) + tuple(sorted({row.judge for row in recorded.values() if row.judge}))
     oriented = [_as_recorded(lesson, recorded) for lesson in lessons]
-    return _Data(oriented, asked, left_out, teachers, _rationales(oriented, recorded))
+    return _Data(oriented, asked, left_out, _rationales(oriented, recorded))
 
 
 def _file(folder: Path, rows: Rows, name: str) -> Path:
@@ -213,11 +225,10 @@ def _file(folder: Path, rows: Rows, name: str) -> Path:
 def _lesson(row: ComparisonRow) -> Lesson | None:
     """None without a label, and for a tie."""
     if row.human is not None:
-        better = row.human.majority
-    else:
-        p_a = row.ai_p_a
-        better = "tie" if p_a is None or p_a == 0.5 else "a" if p_a > 0.5 else "b"
-    return None if better == "tie" else Lesson(row.comparison, better)
+        return Lesson(row.comparison, row.preferred, PEOPLE) if row.preferred else None
+    if row.ai_p_a is None or row.ai_p_a == 0.5:
+        return None
+    return Lesson(row.comparison, "a" if row.ai_p_a > 0.5 else "b", row.labelled_by or NOT_RECORDED)
 
 
 def _recorded(path: Path) -> dict[str, PreferenceRow]:
@@ -235,7 +246,7 @@ def _as_recorded(lesson: Lesson, recorded: Mapping[str, PreferenceRow]) -> Lesso
     row = recorded.get(lesson.comparison.id)
     if row is None or row.comparison().a.text == lesson.comparison.a.text:
         return lesson
-    return Lesson(lesson.comparison.swapped(), "b" if lesson.better == "a" else "a")
+    return Lesson(lesson.comparison.swapped(), "b" if lesson.better == "a" else "a", lesson.teacher)
 
 
 def _rationales(lessons: Sequence[Lesson], recorded: Mapping[str, PreferenceRow]) -> Rationales:
@@ -262,8 +273,8 @@ def _held_out(row: ComparisonRow) -> JsonObject:
     return {"id": comparison.id, "prompt": prompt, **sides, **opinion}
 
 
-def _taught(spec: JudgeSpec, data: _Data) -> tuple[list[Demonstration], list[JsonObject], str]:
-    """What the model learns, the same as prompts for reinforcement learning, and its identity.
+def _taught(spec: JudgeSpec, data: _Data) -> _Taught:
+    """What the model learns.
 
     Raises: UsageError when it cannot learn, or no lesson has the rationales that it is asked for.
     """
@@ -272,17 +283,17 @@ def _taught(spec: JudgeSpec, data: _Data) -> tuple[list[Demonstration], list[Jso
     with Ledger(IN_MEMORY) as ledger:
         judge = PairwiseJudge(model, load_constitution(spec.constitution), settings, ledger)
         rationales = data.rationales if settings.rationale else None
-        demonstrations = list(demonstrations_of(judge, data.lessons, rationales))
+        lessons = data.lessons if rationales is None else reasoned(data.lessons, rationales)
+        demonstrations = list(demonstrations_of(judge, lessons, rationales))
         questions = list(questions_of(judge, data.lessons))
-    lacking = len(data.lessons) - len(demonstrations) // 2
-    if lacking:
+    if lacking := len(data.lessons) - len(lessons):
         data.left_out["no rationale that came to the label in both orders"] += lacking
-    if not demonstrations:
+    if not lessons:
         raise UsageError(
             f"{spec.way}: no row has rationales to learn; label the rows with a judge that reasons (a variant with "
             "+cot), and give its preferences.jsonl"
         )
-    return demonstrations, questions, model.identity
+    return _Taught(lessons, demonstrations, questions, model.identity)
 
 
 def _audited(

@@ -42,7 +42,7 @@ class TrainedJudgeResult(Result):
     left_out: dict[str, int]
     """Rows that were not learnt, by reason."""
     teachers: tuple[str, ...]
-    """Who gave the labels: "people", or identities of judges."""
+    """Who said which responses are better: "people", judges by name, how a model made the pairs, or "not recorded"."""
     labels_licence: str
     """The licence of the labels and the terms of the judges that gave them, as the user stated them."""
     first_loss: float | None
@@ -67,8 +67,10 @@ class TrainedJudgeResult(Result):
     @property
     def headline(self) -> str:
         """The result in a sentence."""
-        if self.before is None or self.after is None or self.gain is None:
+        if self.before is None or self.after is None:
             return "Not measured: no held-out row has a label of people."
+        if self.gain is None:
+            return f"Not measured: of {self.held_out_rows} held-out rows, none was answered both before and after."
         said = f"{share(self.before.alignment)} before, {share(self.after.alignment)} after"
         if self.gain.low is not None and self.gain.low > 0:
             return f"The trained judge agrees more with people: {said} ({estimate(self.gain, signed=True)})."

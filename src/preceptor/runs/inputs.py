@@ -10,7 +10,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.hashing import content_hash, unit_hash
 from preceptor.core.types import Prompt
 from preceptor.evaluation.intervals import LEAST as LEAST_FOR_INTERVAL
-from preceptor.evaluation.judges.licence import HOW
+from preceptor.evaluation.judges.licence import HOW, WAIVING
 from preceptor.evaluation.judges.licence import load as load_licence
 from preceptor.judging import bias_correction
 from preceptor.judging.constitution import Constitution, load_constitution
@@ -40,9 +40,7 @@ from preceptor.training.tracking import check_tracker
 LEAST = 3
 """The least number of prompts that gives an interval."""
 NO_LICENCE = (
-    f"the recipe asks for a judge with a licence to train, and none is named. {HOW}; name it by licence.file. To start "
-    "without one, set licence.waived = true (`preceptor run --unlicensed`): the report and the model card will say so "
-    "first"
+    f"the recipe asks for a judge with a licence to train, and none is named. {HOW}; name it by licence.file. {WAIVING}"
 )
 _SAME_JUDGE = (
     "the held-out judge is the training judge's model, so nothing independent measures this run; name another one with "

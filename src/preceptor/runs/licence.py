@@ -6,7 +6,7 @@ from pathlib import Path
 from preceptor.backends.names import is_served
 from preceptor.backends.resolve import open_model
 from preceptor.core.errors import UsageError
-from preceptor.evaluation.judges.licence import HOW, Licence, load
+from preceptor.evaluation.judges.licence import HOW, WAIVING, Licence, load
 from preceptor.judging.drift import check_drift
 from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.recipes.base import Recipe
@@ -41,8 +41,7 @@ def check_licence(session: Session) -> LicenceRecord | None:
 def _refusal(record: LicenceRecord) -> str:
     return (
         f"the training judge has no licence to train: {'; '.join(record.why)}. {HOW}, which licence.file then names. "
-        "To start all the same, set licence.waived = true (`preceptor run --unlicensed`); the report and the model "
-        "card will say so first"
+        f"{WAIVING}"
     )
 
 

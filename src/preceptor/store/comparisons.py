@@ -58,6 +58,7 @@ Design = Literal["all", "circular", "anchor"]
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _OPINIONS = ("a", "b", "tie")
+_MAKERS = ("judge", "origin", "model")
 _ABOUT = ("cohort", "reference", "metadata", "rubric")
 _KNOWN = {
     *(
@@ -114,6 +115,14 @@ class ComparisonRow:
     selection: Selection = NOT_SAID
     scores: tuple[float, float] | None = None
     """Of a and b, on any scale, if the row has both."""
+    labelled_by: str | None = None
+    """Who gave `ai_p_a`, if the row says it: a judge, or how a model made the pair."""
+
+    @property
+    def preferred(self) -> Literal["a", "b"] | None:
+        """The response that people prefer; None where nobody was asked, and for a tie."""
+        majority = "tie" if self.human is None else self.human.majority
+        return None if majority == "tie" else majority
 
 
 @dataclass(frozen=True)
@@ -171,8 +180,9 @@ def _numbered(rows: Iterable[tuple[str, Row | Malformed]], design: Design) -> It
         try:
             category, weight, selection = text_in(present, "category"), weight_of(present), read_selection(present)
             for comparison, human, ai_p_a, scores in _comparisons(present, design):
+                by = None if ai_p_a is None else _labelled_by(present)
                 yield ComparisonRow(
-                    next(numbers), place, comparison, human, category, ai_p_a, weight, selection, scores
+                    next(numbers), place, comparison, human, category, ai_p_a, weight, selection, scores, by
                 )
         except (WrongRowError, WrongSelectionError) as error:
             yield Malformed(next(numbers), place, str(error))
@@ -255,6 +265,14 @@ def _preference(row: Row) -> _Labelled:
     # Written by preceptor: a model chose or made the pair; people's opinions are in a column of their own.
     human = HumanLabel(p_a=p_a["human_p_chosen"]) if "human_p_chosen" in p_a else None
     return comparison, human, p_a.get("p_chosen", orientation.probability(1.0)), oriented
+
+
+def _labelled_by(row: Row) -> str | None:
+    """The judge that a row names, or else how a model made the pair: "a model (critique and revision: NAME)"."""
+    judge, origin, model = (value if isinstance(value := row.get(name), str) else "" for name in _MAKERS)
+    if judge or not origin:
+        return judge or None
+    return f"a model ({origin}: {model})" if model else f"a model ({origin})"
 
 
 def _with_prompt(row: Row) -> tuple[Any, Any, Any]:

@@ -83,11 +83,7 @@ def read_plan(attack: str | Path | None, rows: int, search: int) -> AttackPlan:
     if not name.endswith(".jsonl"):
         known = nearest(name, [EVERY, *ATTACKS], f"a file such as {HARD_NEGATIVES}")
         raise UsageError(f'there is no attack "{name}"; {known}')
-    recorded = tuple(
-        row
-        for row in read_comparisons(Path(name))
-        if isinstance(row, ComparisonRow) and row.human is not None and row.human.majority != "tie"
-    )
+    recorded = tuple(row for row in read_comparisons(Path(name)) if isinstance(row, ComparisonRow) and row.preferred)
     if not recorded:
         raise UsageError(f"{name}: holds no attack: rows with people's label are expected, as an audit writes them")
     return AttackPlan(recorded=recorded, rows=rows, search=search)
@@ -158,7 +154,7 @@ def _row(attacked: Attacked) -> JsonObject:
 
 def _targets(rows: Sequence[ComparisonRow], most: int) -> list[ComparisonRow]:
     """Rows of which people prefer one response, both of them plain texts; chosen by a hash of their ids."""
-    usable = [row for row in rows if row.human is not None and row.human.majority != "tie" and _is_plain(row)]
+    usable = [row for row in rows if row.preferred and _is_plain(row)]
     return sorted(usable, key=lambda row: unit_hash("attack", row.comparison.id))[:most]
 
 
@@ -169,8 +165,8 @@ def _is_plain(row: ComparisonRow) -> bool:
 
 def _sides(row: ComparisonRow) -> tuple[Response, Response]:
     """The response that people prefer, and the other one."""
-    better_is_a = row.human is not None and row.human.majority == "a"
-    return (row.comparison.a, row.comparison.b) if better_is_a else (row.comparison.b, row.comparison.a)
+    a, b = row.comparison.a, row.comparison.b
+    return (a, b) if row.preferred == "a" else (b, a)
 
 
 def _target(row: ComparisonRow, worse: str | None = None) -> Target:
@@ -206,7 +202,7 @@ def _p_worse(row: ComparisonRow, answers: Mapping[str, Preference | JudgeFailure
     answer = answers.get(row.comparison.id)
     if not isinstance(answer, Preference):
         return None
-    return 1.0 - answer.p_a if row.human is not None and row.human.majority == "a" else answer.p_a
+    return 1.0 - answer.p_a if row.preferred == "a" else answer.p_a
 
 
 def _against(comparison: Comparison, honest: Response, text: str) -> Comparison:

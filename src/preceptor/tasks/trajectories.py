@@ -108,8 +108,7 @@ def _known_success(row: ComparisonRow) -> tuple[bool | None, bool | None]:
     metadata = row.comparison.prompt.metadata
     if "success_a" in metadata or "success_b" in metadata:
         return _said(row, "success_a"), _said(row, "success_b")
-    majority = "tie" if row.human is None else row.human.majority
-    return (None, None) if majority == "tie" else (majority == "a", majority == "b")
+    return (None, None) if row.preferred is None else (row.preferred == "a", row.preferred == "b")
 
 
 def _said(row: ComparisonRow, name: str) -> bool | None:

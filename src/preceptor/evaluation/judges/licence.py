@@ -23,6 +23,10 @@ from preceptor.store.reading import parse_json, read_settings
 CANARIES = 16
 """Recorded questions that a licence holds, to be asked again before training."""
 HOW = "`preceptor audit PEOPLE.jsonl --judge JUDGE --licence FILE.toml` writes one"
+WAIVING = (
+    "To start all the same, set licence.waived = true (`preceptor run --unlicensed`); the report and the model card "
+    "will say so first"
+)
 
 
 class Measured(Frozen):

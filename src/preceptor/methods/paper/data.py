@@ -125,7 +125,7 @@ def _one_of_each_prompt_first(rows: Iterable[ComparisonRow], seed: int) -> list[
 
 def _usable(file: Path, longest: int | None) -> Iterator[ComparisonRow]:
     for row in read_comparisons(file):
-        if isinstance(row, ComparisonRow) and row.human is not None and row.human.majority != "tie":
+        if isinstance(row, ComparisonRow) and row.preferred:
             texts = (row.comparison.prompt.text, response_text(row.comparison.a), response_text(row.comparison.b))
             if longest is None or sum(map(len, texts)) <= longest:
                 yield row

@@ -47,9 +47,8 @@ class Found:
 
 def majority_of(row: ComparisonRow) -> Side:
     """The response that people prefer; for rows of which they do prefer one."""
-    assert row.human is not None
-    assert row.human.majority != "tie"
-    return row.human.majority
+    assert row.preferred is not None
+    return row.preferred
 
 
 class ConstitutionAdapter:

@@ -21,11 +21,11 @@ from preceptor.display.log import logged, source
 from preceptor.display.progress import shown
 from preceptor.evaluation.judges.agreement import correctness, difference_by_prompt, share_by_prompt
 from preceptor.judging.constitution import Constitution, load_constitution
-from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
+from preceptor.judging.judges import Judges, one_judge, shared_budget, shared_connection
 from preceptor.judging.kept import constitution_toml, keep_constitutions
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.rewording import Rewriter, parts_of, with_parts
-from preceptor.judging.specs import JudgeSpec, check_prices, check_single
+from preceptor.judging.specs import JudgeSpec, check_prices
 from preceptor.results.tuning import TUNED, TuneResult, Wording
 from preceptor.runs.inputs import data_path
 from preceptor.store.batches import BatchFolder
@@ -182,18 +182,14 @@ def _judge(judge: Judges) -> tuple[JudgeSpec, Constitution]:
 
     Raises: UsageError for several judges, a cascade, and a judge that does not compare by its constitution.
     """
-    specs = judge_specs(judge)
-    if len(specs) != 1:
-        raise UsageError(f"a constitution is tuned for one judge; {len(specs)} are named")
-    [spec] = specs
-    check_single(specs, "tuning")
+    spec = one_judge(judge, "tuning")
     settings = spec.resolved()
     if settings.shown != "together" or settings.preamble == "base":
         raise UsageError(
             f"{spec.way}: tuning rewords what a judge is shown when it compares two responses; use a variant such as "
             "detailed or detailed+cot"
         )
-    return spec.model_copy(update={"calibration": None, "bias": None}), load_constitution(spec.constitution)
+    return spec, load_constitution(spec.constitution)
 
 
 def _models(spec: JudgeSpec, writer: str | None) -> list[str]:
@@ -205,7 +201,7 @@ def split_rows(rows: Sequence[ComparisonRow], seed: int) -> RowParts:
 
     Raises: UsageError when there are too few rows on which people have a majority.
     """
-    usable = [row for row in rows if row.human is not None and row.human.majority != "tie"]
+    usable = [row for row in rows if row.preferred]
     prompts = sorted(
         {row.comparison.prompt.text for row in usable}, key=lambda text: (unit_hash("tune", seed, text), text)
     )
