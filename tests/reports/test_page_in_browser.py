@@ -8,6 +8,10 @@ import pytest
 from evaluation_examples import change, example, whole
 from playwright.sync_api import Browser
 
+from preceptor.evaluation.intervals import Estimate
+from preceptor.evaluation.judges.attack_rates import AttackRate, JudgeAttacks
+from preceptor.evaluation.judges.judge_audit import Audit
+from preceptor.reports.audit.page import render_audit
 from preceptor.reports.evaluation.page import render_evaluation
 from studio_browser import OpenScreen, Screen
 
@@ -48,6 +52,29 @@ def test_a_table_is_downloaded_as_csv_in_which_no_cell_is_a_formula(page: str, s
                     "p, corrected", "Verdict"]  # fmt: skip
     assert first == [f"'{FORMULA}", "exact match", "0.70", "0.58", "-0.12", "-0.17", "-0.07", "0.003", "regressed"]
     assert second[0] == 'a "b", c'
+    assert window.errors == []
+
+
+def test_a_cell_over_several_rows_is_in_each_row_of_the_csv(tmp_path: Path, screen: OpenScreen) -> None:
+    half, path = Estimate(value=0.5, low=0.1, high=0.9, n=8), tmp_path / "audit.html"
+    rates = tuple(
+        AttackRate(attack=name, kind="hollow", n=8, failed=0, fooled=half, shown_first=0.5, shown_second=None)
+        for name in ("empty", "colon")
+    )
+    attacks = [JudgeAttacks(label=f"model · {name}", rates=rates, worst=()) for name in ("strict", "mild")]
+    path.write_text(render_audit(Audit(judges=(), comparisons=()), {}, attacks=attacks), encoding="utf-8")
+    window = screen("").open(path.as_uri())
+    with window.page.expect_download() as download:
+        window.page.get_by_label("Download as CSV: Attacks").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    _, *rows = csv.reader(io.StringIO(text))
+    assert [row[:2] for row in rows] == [
+        ["model strict", "empty (hollow)"],
+        ["model strict", "colon (hollow)"],
+        ["model mild", "empty (hollow)"],
+        ["model mild", "colon (hollow)"],
+    ]
+    assert window.page.locator("th[rowspan='2']").count() == 2  # each judge is named once
     assert window.errors == []
 
 

@@ -21,8 +21,22 @@
     return [copy.textContent, ends[0] || "", ends[1] || ""];
   };
 
+  // The rows of a table; a cell that spans several rows or columns stands in each of them.
+  const grid = (table) => {
+    const rows = [...table.rows].map(() => []);
+    [...table.rows].forEach((row, y) => {
+      for (const cell of row.cells) {
+        let x = 0;
+        while (rows[y][x]) x += 1;
+        for (let down = 0; down < cell.rowSpan; down += 1)
+          for (let right = 0; right < cell.colSpan; right += 1) rows[y + down][x + right] = parts(cell);
+      }
+    });
+    return rows;
+  };
+
   const csvOf = (table) => {
-    const rows = [...table.rows].map((row) => [...row.cells].map(parts));
+    const rows = grid(table);
     const wide = rows[0].map((_, i) => rows.some((row) => row[i] && row[i][1] !== ""));
     const head = rows[0].flatMap(([name], i) => (wide[i] ? [name, `${name}, 95% from`, `${name}, 95% to`] : [name]));
     const body = rows.slice(1).map((row) => row.flatMap((cell, i) => (wide[i] ? cell : [cell[0]])));
