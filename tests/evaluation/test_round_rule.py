@@ -58,3 +58,19 @@ def test_the_best_round_has_the_highest_lower_bound_and_is_the_earliest_of_equal
     assert best_round(gains(0.05, 0.11, 0.08)) == 2
     assert best_round(gains(0.05, 0.05)) == 1
     assert best_round(gains(None, None)) == 1
+
+
+def test_the_first_policy_is_kept_if_no_round_gained() -> None:
+    small, lost = gains(-0.05, -0.30)  # they gained 0.05, perhaps by chance, and lost 0.20
+    assert best_round([small, lost]) == 1
+    assert best_round([lost]) == 0
+    assert best_round([small.model_copy(update={"broken": "KL 31.0 is above 20"}), lost]) == 0
+    assert best_round([small.model_copy(update={"gain": None})]) == 0
+    unchanged = Estimate(value=0.0, low=0.0, high=0.0, n=12)
+    assert best_round([small.model_copy(update={"gain": unchanged, "unchanged": True})]) == 0
+
+
+def test_a_round_that_lost_is_not_kept_for_its_narrow_interval() -> None:
+    surely_lost = RoundGain(number=1, gain=Estimate(value=-0.01, low=-0.02, high=0.0, n=12))
+    perhaps_gained = RoundGain(number=2, gain=Estimate(value=0.05, low=-0.10, high=0.20, n=12))
+    assert best_round([surely_lost, perhaps_gained]) == 2

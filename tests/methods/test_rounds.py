@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from conftest import make_model
 from preceptor.core.errors import UsageError
@@ -127,6 +128,27 @@ def test_rounds_from_whole_models_with_fresh_prompts(tmp_path: Path, tiny_folder
     assert merged.summary == summary
 
 
+def test_the_first_policy_is_kept_if_no_round_gained(tmp_path: Path, tiny_folder: Path) -> None:
+    still = ["rounds.count=2", "rounds.reference=first", "evaluation.stop_early=true"]
+    directory, summary, record = done(
+        tmp_path / "run", "dpo", [*small(tmp_path, tiny_folder), *DPO, *still, "dpo.learning_rate=1e-30"]
+    )
+    assert (len(record.rounds), record.best, summary.kept_untrained) == (1, 0, True)
+    assert "Nothing changed" in known(summary.headline)
+    assert snapshot(directory.path, "after") == snapshot(directory.path, "before")
+    adapters = load_file(directory.best / "adapter_model.safetensors")
+    assert not any(tensor.any() for name, tensor in adapters.items() if "lora_B" in name)  # they change nothing
+    result = RunResult.load(directory.path)
+    assert "the first policy was kept" in str(result)
+    assert any("No round beat" in warning for warning in result.warnings)
+    page = directory.report.read_text(encoding="utf-8")
+    assert "The first policy was kept" in page
+    assert "(kept)" not in page
+    merged = Path(resume(directory.path, merge=True, progress=Told()).best)
+    own, first = load_file(merged / "model.safetensors"), load_file(tiny_folder / "model.safetensors")
+    assert all((own[name] == first[name]).all() for name in first)
+
+
 def test_rounds_of_best_of_n_end_when_the_gain_no_longer_rises(tmp_path: Path, tiny_folder: Path) -> None:
     fine = ["fine_tuning.batch_size=8", "fine_tuning.epochs=1", "fine_tuning.gradient_accumulation_steps=1"]
     some = ["best_of_n.samples=2", "best_of_n.max_new_tokens=4", "evaluation.stop_early=true", "rounds=3"]
@@ -134,7 +156,8 @@ def test_rounds_of_best_of_n_end_when_the_gain_no_longer_rises(tmp_path: Path, t
     *rising, last = [each.lower_bound for each in record.rounds]
     assert all(later > earlier for earlier, later in pairwise(rising))
     assert record.stopped is None or last <= max(rising)
-    assert record.best == 1 + max(range(len(record.rounds)), key=lambda at: record.rounds[at].lower_bound)
+    gained = [each for each in record.rounds if each.gained]
+    assert record.best == (max(gained, key=lambda each: each.lower_bound).number if gained else 0)
     assert summary.stopped_early == record.stopped
     assert record.rounds[1].policy == "rounds/1/checkpoints/best"
     assert Path(RunDirectory.open(directory.round_folder(2)).recipe.policy).is_dir()

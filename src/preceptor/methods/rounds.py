@@ -1,8 +1,8 @@
 """Training in rounds: each is a run of its own, which begins with the model that the round before it kept.
 
 Every round samples from the newest policy, has the responses judged, learns, and is measured. The gain over the first
-policy on the validation prompts says when to stop and which round's model to keep; that model's result comes from the
-test prompts, which decide nothing.
+policy on the validation prompts says when to stop and which round's model to keep, or that none gained and the first
+policy is kept; that model's result comes from the test prompts, which decide nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from preceptor.runs.ending import finish
 from preceptor.runs.inputs import Split
 from preceptor.runs.judge import RunJudge, judging
 from preceptor.runs.measure import Grader, Meter
-from preceptor.runs.merge import whole_model
+from preceptor.runs.merge import untrained, whole_model
 from preceptor.runs.publish import linked
 from preceptor.runs.round_summary import FinishedRounds, summarise_rounds, without_judge
 from preceptor.runs.session import Session
@@ -84,15 +84,15 @@ class _Rounds:
         return session.stage(f"round-{number}", words, RoundRecord, work, together=True)
 
     def end(self, records: list[RoundRecord], stopped: str | None, judge: RunJudge | None) -> RunSummary:
-        """Keeps the best round's model, measures it beside the first policy on the test prompts, and reports.
-        For the main process.
+        """Keeps the best round's model, or the first policy if no round gained, measures it beside the first policy on
+        the test prompts, and reports. For the main process.
         """
         session, settings, best = self._session, self._settings, best_round(records)
         directories = [self._directory(record.number) for record in records]
         summaries = [_finished(directory) for directory in directories]
-        kept, grader = directories[best - 1], self._grader(judge, summaries[0])
+        grader = self._grader(judge, summaries[0])
         before = self._snapshot("before", lambda: _graded_by(grader, _measured(directories[0])[0]))
-        after = self._snapshot("after", lambda: self._after(best, kept, grader))
+        after = self._snapshot("after", lambda: self._after(best, grader) if best else before)
         found = FinishedRounds(
             record=RoundsRecord(
                 planned=settings.count,
@@ -110,11 +110,19 @@ class _Rounds:
             prompts=self.prompts,
             judge_compares=grader is not None,
         )
-        merged = (
-            linked(whole_model(kept, session.progress)) if self._by_whole_models or session.merge else linked(kept.best)
-        )
-        save = merged if self._by_whole_models else linked(kept.best)
+        save, merged = self._of_round(self._directory(best)) if best else self._of_first_policy()
         return finish(session, summarise_rounds(session, found), before, after, save, merged)
+
+    def _of_round(self, kept: RunDirectory) -> "_Saves":
+        session, best = self._session, linked(kept.best)
+        whole = linked(whole_model(kept, session.progress)) if self._by_whole_models or session.merge else best
+        return (whole if self._by_whole_models else best), whole
+
+    def _of_first_policy(self) -> "_Saves":
+        first = untrained(self._session.directory)
+        if self._by_whole_models:
+            return first.save_merged, linked(self._session.directory.best)
+        return first.save, first.save_merged
 
     @property
     def _by_whole_models(self) -> bool:
@@ -180,10 +188,11 @@ class _Rounds:
         prompts = self.prompts.validation
         return self._snapshot(f"step-{number:06d}", lambda: self._measure("round", policies(), prompts, None))
 
-    def _after(self, number: int, kept: RunDirectory, grader: Grader | None) -> Snapshot:
+    def _after(self, number: int, grader: Grader | None) -> Snapshot:
         """The measurement of the best round's policy on the test prompts, with its KL to the first: the round's own
         measurement, unless its KL is to another policy.
         """
+        kept = self._directory(number)
         if not self._by_whole_models or number == 1:
             return _graded_by(grader, _measured(kept)[1].at(number))
         self._session.progress.stage("measuring the kept policy beside the first one")
@@ -210,6 +219,9 @@ class _Rounds:
 
 _Policies: TypeAlias = tuple[Policy, Policy | None]
 """A policy, and the model that its KL is measured to if that is not its own reference."""
+
+_Saves: TypeAlias = tuple[Callable[[Path], None], Callable[[Path], None]]
+"""What writes the kept model into a folder, and what writes it whole."""
 
 
 def _finished(directory: RunDirectory) -> RunSummary:

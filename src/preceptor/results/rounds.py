@@ -64,7 +64,8 @@ class RoundsRecord(Record):
     """By what the weight of a label is multiplied with each round."""
     rounds: tuple[RoundRecord, ...]
     best: int
-    """The round whose model was kept, by the lower bound of the gain on the validation prompts."""
+    """The round whose model was kept, by the lower bound of the gain on the validation prompts; 0 if the first policy
+    was, because no round gained."""
     stopped: str | None
     """Why they ended before all that were planned; None if they did not."""
 

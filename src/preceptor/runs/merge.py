@@ -5,6 +5,7 @@ from pathlib import Path
 from preceptor.backends.transformers.loading import FOUR_BITS, load
 from preceptor.backends.transformers.model import LocalModel
 from preceptor.core.progress import Progress
+from preceptor.recipes.base import Recipe
 from preceptor.results.run import RunSummary
 from preceptor.runs.directory import RunDirectory
 from preceptor.runs.publish import linked, publish
@@ -33,18 +34,29 @@ def merge_best(directory: RunDirectory, summary: RunSummary, progress: Progress)
     """Writes the merged model of a finished run, unless it exists. The summary is not changed."""
     if directory.merged.exists():
         return
-    recipe = directory.recipe
-    if summary.rounds is not None:
+    if summary.rounds is not None and summary.best_step > 0:
         best = RunDirectory.open(directory.round_folder(summary.best_step))
         publish(directory, summary, linked(directory.best), linked(whole_model(best, progress)), merge=True)
         return
-    if not recipe.chooses_checkpoint:  # the result is already a whole model
+    if _is_whole(directory.recipe):
         publish(directory, summary, linked(directory.best), linked(directory.best), merge=True)
         return
     progress.stage("merging the chosen checkpoint")
-    base = LocalModel(load(directory.base, dtype_of(recipe.tuning)))
-    policy = Policy(base, recipe.tuning, recipe.seed)
-    trained_in = FOUR_BITS if recipe.engine.quantisation == "4bit" else ""  # it is merged in its own precision
-    directory.pin_inputs({"policy": policy.base.identity + trained_in})
-    RunFiles(directory.path).load_checkpoint(policy, summary.best_step)
+    policy = untrained(directory)
+    if summary.rounds is None:
+        RunFiles(directory.path).load_checkpoint(policy, summary.best_step)
     publish(directory, summary, policy.save, policy.save_merged, merge=True)
+
+
+def untrained(directory: RunDirectory) -> Policy:
+    """The policy that a run began with, in its own precision."""
+    recipe = directory.recipe
+    policy = Policy(LocalModel(load(directory.base, dtype_of(recipe.tuning))), recipe.tuning, recipe.seed)
+    trained_in = FOUR_BITS if recipe.engine.quantisation == "4bit" else ""
+    directory.pin_inputs({"policy": policy.base.identity + trained_in})
+    return policy
+
+
+def _is_whole(recipe: Recipe) -> bool:
+    """Whether a run's kept model is a whole model without adapters."""
+    return not recipe.chooses_checkpoint or (recipe.rounds is not None and recipe.rounds.reference == "last")

@@ -54,7 +54,7 @@ def summarise_rounds(session: Session, found: FinishedRounds) -> RunSummary:
     all rounds together.
     """
     directory, recipe, record = session.directory, session.recipe, found.record
-    first, best = found.summaries[0], found.summaries[record.best - 1]
+    first, best = found.summaries[0], found.summaries[max(record.best - 1, 0)]
     before, after, bounds = found.before, found.after, recipe.evaluation.bounds
     broken = {str(each.number): each.broken for each in record.rounds if each.broken is not None}
     return first.model_copy(

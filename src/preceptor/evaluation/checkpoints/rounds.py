@@ -28,10 +28,23 @@ class RoundGain(Frozen):
             return -math.inf
         return self.gain.low
 
+    @property
+    def gained(self) -> bool:
+        """Whether the policy scored higher than the first one on average, and broke no bound."""
+        return self.broken is None and self.gain is not None and self.gain.value > 0
+
 
 def best_round(rounds: Sequence[RoundGain]) -> int:
-    """The number of the round whose gain has the highest lower bound; the earliest if several are equal."""
-    return max(rounds, key=lambda each: (each.lower_bound, -each.number)).number
+    """The number of the round to keep: of those that gained, the one whose gain has the highest lower bound, the
+    earliest if several are equal. 0 if none gained: the first policy is kept, as a single run keeps step 0.
+    """
+    gained = [each for each in rounds if each.gained]
+    return _highest(gained).number if gained else 0
+
+
+def _highest(rounds: Sequence[RoundGain]) -> RoundGain:
+    """The round whose gain has the highest lower bound; the earliest if several are equal."""
+    return max(rounds, key=lambda each: (each.lower_bound, -each.number))
 
 
 def why_no_further(rounds: Sequence[RoundGain]) -> str | None:
@@ -48,7 +61,7 @@ def why_no_further(rounds: Sequence[RoundGain]) -> str | None:
         return None
     if newest.gain is None or newest.gain.low is None:
         return f"the gain after round {newest.number} has no lower bound: {estimate(newest.gain, signed=True)}"
-    best = rounds[best_round(earlier) - 1]
+    best = _highest(earlier)
     return (
         f"the lower bound of the gain no longer rose: {number(newest.gain.low, signed=True)} after round "
         f"{newest.number}, {number(best.lower_bound, signed=True)} after round {best.number}"

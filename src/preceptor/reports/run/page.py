@@ -268,7 +268,8 @@ def _of_training(summary: RunSummary) -> Iterator[str]:
         yield f"Over-optimisation from step {over.step} on: {'; '.join(over.reasons)}. {kept}"
     if summary.kept_untrained:
         beat = "was" if summary.heldout_score_is is None else "beat the policy before training"
-        yield f"No checkpoint {beat} within the bounds, so the untrained policy was kept."
+        what = "checkpoint" if summary.rounds is None else "round"
+        yield f"No {what} {beat} within the bounds, so the untrained policy was kept."
     if below_chance := words.poor_reward_model(summary):
         yield below_chance
     if (agreement := summary.hardly_agree) is not None:

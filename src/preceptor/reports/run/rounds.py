@@ -36,9 +36,15 @@ def rounds_in_words(summary: RunSummary, record: RoundsRecord) -> Iterator[str]:
     yield from _labels(record)
     if record.stopped is not None:
         yield f"The rounds ended early: {record.stopped}."
-    yield (
+    chosen = (
         f"The model of round {record.best} was kept, whose gain over the first policy has the highest lower bound on "
-        f"{prompts.validation} validation prompts. The result comes from {prompts.test} test prompts, which were used "
+        f"{prompts.validation} validation prompts"
+        if record.best
+        else f"The first policy was kept: on {prompts.validation} validation prompts, no round within the bounds "
+        "scored higher on average"
+    )
+    yield (
+        f"{chosen}. The result comes from {prompts.test} test prompts, which were used "
         "neither for training, nor to stop, nor for the choice."
     )
 
@@ -56,6 +62,8 @@ def round_warnings(record: RoundsRecord) -> Iterator[str]:
                 f"Round {each.number} over-optimised from step {each.over_optimised_from} on; it kept step "
                 f"{each.kept_step}."
             )
+    if record.best == 0:
+        return
     kept = record.rounds[record.best - 1]
     if kept.gain is None or kept.gain.low is None or kept.gain.low <= 0:
         yield "On the validation prompts no round's gain over the first policy is beyond chance."
@@ -66,6 +74,8 @@ def rounds_in_lines(record: RoundsRecord) -> Iterator[str]:
     for each in record.rounds:
         kept = " (kept)" if each.number == record.best else ""
         yield f"round {each.number}{kept}: gain {signed(each.gain)} validation, {signed(each.test_gain)} test"
+    if record.best == 0:
+        yield "the first policy was kept: no round gained"
     if record.stopped is not None:
         yield f"the rounds ended: {record.stopped}"
 
