@@ -2,7 +2,9 @@
 
 import math
 
-from preceptor.core.types import Frozen
+from pydantic import JsonValue
+
+from preceptor.core.types import Frozen, JsonObject
 from preceptor.recipes.settings import EvaluationSettings
 from preceptor.training.rl.settings import RLSettings
 from preceptor.training.sft.settings import SftSettings
@@ -48,6 +50,12 @@ class PolicyScale(Frozen):
         return self.rl.model_copy(update={"steps": math.ceil(self.passes * prompts / batch)})
 
 
+def _rl(**own: JsonValue) -> RLSettings:
+    """The settings of RL at a scale: the paper's, with two responses to a prompt, and the scale's own."""
+    shared: JsonObject = {"group_size": 2, "max_new_tokens": 128, "temperature": 0.9, "kl_coefficient": 0.05}
+    return RLSettings.model_validate(shared | own)
+
+
 TINY = PolicyScale(
     other_tasks=False,
     longest_prompt=1000,
@@ -58,15 +66,12 @@ TINY = PolicyScale(
     references=6,
     way="detailed",
     sft=SftSettings(epochs=1, batch_size=8, learning_rate=1e-4, max_length=512),
-    rl=RLSettings(
+    rl=_rl(
         algorithm="reinforce",
         baseline="value",
         steps=4,
         prompts_per_step=8,
-        group_size=2,
         max_new_tokens=24,
-        temperature=0.9,
-        kl_coefficient=0.05,
         learning_rate=1e-3,
     ),
     passes=None,
@@ -91,14 +96,10 @@ SMALL = PolicyScale(
     references=None,
     way="detailed+cot",
     sft=SftSettings(epochs=1, batch_size=32, learning_rate=1e-4, gradient_accumulation_steps=4),
-    rl=RLSettings(
+    rl=_rl(
         algorithm="reinforce",
         baseline="value",
         prompts_per_step=32,
-        group_size=2,
-        max_new_tokens=128,
-        temperature=0.9,
-        kl_coefficient=0.05,
         learning_rate=1e-4,
         gradient_accumulation_steps=4,
     ),
@@ -122,14 +123,10 @@ PAPER = PolicyScale(
         max_length=1152,
         gradient_accumulation_steps=16,
     ),
-    rl=RLSettings(
+    rl=_rl(
         optimizer="adafactor",
         algorithm="rloo",
         prompts_per_step=64,
-        group_size=2,
-        max_new_tokens=128,
-        temperature=0.9,
-        kl_coefficient=0.05,
         learning_rate=1e-5,
         gradient_accumulation_steps=16,
     ),
