@@ -27,6 +27,11 @@ PROMPTS = str(EXAMPLES / "prompts.jsonl")
         ),
         (["label", COMPARISONS, "--out", "x", "--judges", "none.toml"], "none.toml: the judges cannot be read"),
         (["label", COMPARISONS, "--out", "x", "--calibration", "none.json"], "none.json"),
+        (["label", COMPARISONS, "--out", "x", "--bias", "none.json"], "none.json"),
+        (
+            ["label", COMPARISONS, "--out", "x", "--bias", "1.json", "--bias", "2.json"],
+            "2 bias corrections for 1 judges",
+        ),
         (["label", COMPARISONS, "--out", "x", "--concurrency", "0"], "concurrency = 0"),
         (["label", COMPARISONS, "--out", "x", "--judge", "openai:m@http://a:b@host/v1"], "password"),
         (

@@ -16,7 +16,9 @@ from preceptor.backends.connection import Connection
 from preceptor.backends.resolve import open_model
 from preceptor.core.batching import Batcher
 from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.odds import log_odds
 from preceptor.core.types import Comparison, JudgeFailure, Message, Preference, Prompt, Response, Score
+from preceptor.judging.bias_correction import BiasCorrection, save
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge import Judge
 from preceptor.judging.judges import judge_specs, shared_budget, shared_connection
@@ -121,6 +123,30 @@ def test_names_files_and_settings_are_checked_at_once(tmp_path: Path) -> None:
         Judge("scripted:random", settings={"samplez": 2})
     with pytest.raises(UsageError, match=r"c\.json"):
         Judge("scripted:random", calibration=tmp_path / "c.json")
+    with pytest.raises(UsageError, match=r"b\.json"):
+        Judge("scripted:random", bias=tmp_path / "b.json")
+
+
+def test_what_a_judge_prefers_in_excess_of_people_is_taken_off(tmp_path: Path) -> None:
+    """Seven characters beside three are one doubling more, so the longer response loses 0.3 log-odds."""
+    plain, path = random_judge().compare(SKY, "abcdefg", "abc"), tmp_path / "bias.json"
+    assert isinstance(plain, Preference)
+    rater = plain.rater
+    excess = BiasCorrection(
+        preference={"length": 0.3},
+        judge=rater.model,
+        constitution_hash=rater.constitution_hash,
+        settings=rater.settings,
+        prompts=50,
+    )
+    save(excess, path)
+    fixed = random_judge(bias=path)
+    preference = fixed.compare(SKY, "abcdefg", "abc")
+    assert isinstance(preference, Preference)
+    assert preference.uncalibrated_p_a == plain.p_a
+    assert log_odds(preference.p_a) == pytest.approx(log_odds(plain.p_a) - 0.3)
+    assert "bias.json" in repr(fixed)
+    assert "bias" not in repr(random_judge())
 
 
 def test_malformed_prompts_and_responses_are_named() -> None:

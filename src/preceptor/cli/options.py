@@ -100,6 +100,14 @@ def judges(
         list[str] | None,
         typer.Option(metavar="FILE", help="Calibration of a judge; one for each.", rich_help_panel=JUDGES),
     ] = None,
+    bias: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What an audit measured that a judge prefers in excess of people, taken off; one for each.",
+            rich_help_panel=JUDGES,
+        ),
+    ] = None,
 ) -> "tuple[JudgeSpec, ...]":
     """The judges that the options name: those in the file, or every combination of models, constitutions and variants.
 
@@ -108,9 +116,12 @@ def judges(
     from preceptor.judging.specs import every_judge, read_judges
 
     if judges is None:
-        return every_judge(judge or ["embedded"], constitution or ["helpful"], variant or [], calibration or [])
-    if judge or constitution or variant or calibration:
-        raise UsageError("--judges names all judges; leave out --judge, --constitution, --variant and --calibration")
+        models, constitutions = judge or ["embedded"], constitution or ["helpful"]
+        return every_judge(models, constitutions, variant or [], calibration or [], bias or [])
+    if judge or constitution or variant or calibration or bias:
+        raise UsageError(
+            "--judges names all judges; leave out --judge, --constitution, --variant, --calibration and --bias"
+        )
     return read_judges(judges)
 
 

@@ -57,6 +57,8 @@ class Judge:
             prompts, and no constitution is shown.
         settings: all settings of the comparison, in place of a variant.
         calibration: file that an audit wrote for this judge with `save_calibration`; applied to comparisons.
+        bias: file that an audit wrote for this judge with `save_bias`: what it prefers in excess of people is taken off
+            its comparisons.
         cascade: file that an audit wrote with `save_cascade`, whose first judge is this one: comparisons of which it is
             unsure go to the next judges. Scores are not asked for.
         weight: weight of this judge in an ensemble.
@@ -76,6 +78,7 @@ class Judge:
         *,
         settings: PairwiseSettings | Mapping[str, Any] | None = None,
         calibration: str | Path | None = None,
+        bias: str | Path | None = None,
         cascade: str | Path | None = None,
         weight: float = 1.0,
         connection: Connection | Mapping[str, Any] | None = None,
@@ -89,6 +92,7 @@ class Judge:
             "settings": settings,
             "weight": weight,
             "calibration": None if calibration is None else str(calibration),
+            "bias": None if bias is None else str(bias),
             "cascade": None if cascade is None else str(cascade),
         }
         try:
@@ -240,6 +244,7 @@ class Judge:
         parts = [repr(spec.model), f"constitution={spec.constitution!r}"]
         parts.append(f"settings={spec.settings!r}" if spec.settings else f"variant={spec.variant or 'detailed'!r}")
         parts += [f"calibration={spec.calibration!r}"] if spec.calibration else []
+        parts += [f"bias={spec.bias!r}"] if spec.bias else []
         parts += [f"cascade={spec.cascade!r}"] if spec.cascade else []
         return f"Judge({', '.join(parts)})"
 

@@ -45,23 +45,35 @@ def read_judges(path: Path) -> tuple[JudgeSpec, ...]:
 
 
 def every_judge(
-    models: Sequence[str], constitutions: Sequence[str], variants: Sequence[str], calibrations: Sequence[str]
+    models: Sequence[str],
+    constitutions: Sequence[str],
+    variants: Sequence[str],
+    calibrations: Sequence[str] = (),
+    corrections: Sequence[str] = (),
 ) -> tuple[JudgeSpec, ...]:
-    """Every combination of models, constitutions and variants, with one calibration for each or none at all.
+    """Every combination of models, constitutions and variants, with one calibration and one bias correction for each or
+    none at all.
 
     Args:
         variants: none for each constitution's own.
 
-    Raises: UsageError when the number of calibrations differs from that of judges.
+    Raises: UsageError when the number of calibrations or of bias corrections differs from that of judges.
     """
     combinations = [(m, c, v) for m, c in product(models, constitutions) for v in variants or [own_way(c)]]
-    if calibrations and len(calibrations) != len(combinations):
-        raise UsageError(f"{len(calibrations)} calibrations for {len(combinations)} judges; give one for each, or none")
-    files = calibrations or [None] * len(combinations)
+    files = [
+        _one_for_each(listed, len(combinations), what)
+        for listed, what in ((calibrations, "calibrations"), (corrections, "bias corrections"))
+    ]
     return tuple(
-        JudgeSpec(model=m, constitution=c, variant=v, calibration=f)
-        for (m, c, v), f in zip(combinations, files, strict=True)
+        JudgeSpec(model=m, constitution=c, variant=v, calibration=calibration, bias=bias)
+        for (m, c, v), calibration, bias in zip(combinations, *files, strict=True)
     )
+
+
+def _one_for_each(files: Sequence[str], judges: int, what: str) -> Sequence[str | None]:
+    if files and len(files) != judges:
+        raise UsageError(f"{len(files)} {what} for {judges} judges; give one for each, or none")
+    return files or [None] * judges
 
 
 def check_judges(specs: Sequence[JudgeSpec]) -> None:
