@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from preceptor.environments.pool import EnvironmentPool
     from preceptor.environments.protocol import Environment
     from preceptor.judging.constitution import Constitution, load_constitution
+    from preceptor.judging.construction import ConstructionSettings
     from preceptor.judging.groundedness import ClaimVerdict, GroundedScore
     from preceptor.judging.judge import Judge
     from preceptor.judging.revision import RevisionSettings
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from preceptor.results.audit import AuditResult
     from preceptor.results.cohort import CohortResult
     from preceptor.results.comparison import ComparisonResult
+    from preceptor.results.construction import ConstructionResult
     from preceptor.results.estimate import EstimateResult
     from preceptor.results.evaluation import EvaluationResult
     from preceptor.results.label import LabelPlan, LabelResult
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from preceptor.tasks.candidates import Answering, Sampling
     from preceptor.tasks.cohort import cohort
     from preceptor.tasks.compare.compare import compare
+    from preceptor.tasks.construct import construct
     from preceptor.tasks.engine_config import engine_config
     from preceptor.tasks.estimate import estimate
     from preceptor.tasks.evaluate.evaluate import evaluate
@@ -105,6 +108,8 @@ __all__ = [
     "ComparisonResult",
     "Connection",
     "Constitution",
+    "ConstructionResult",
+    "ConstructionSettings",
     "EngineConfig",
     "Environment",
     "EnvironmentPool",
@@ -163,6 +168,7 @@ __all__ = [
     "audit_steps",
     "cohort",
     "compare",
+    "construct",
     "dump_recipe",
     "engine_config",
     "environment_rows",
@@ -211,6 +217,7 @@ _PLACES = {
     "environments.pool": "EnvironmentPool",
     "environments.protocol": "Environment",
     "judging.constitution": "Constitution load_constitution",
+    "judging.construction": "ConstructionSettings",
     "judging.groundedness": "ClaimVerdict GroundedScore",
     "judging.judge": "Judge",
     "judging.revision": "RevisionSettings",
@@ -232,6 +239,7 @@ _PLACES = {
     "results.audit": "AuditResult",
     "results.cohort": "CohortResult",
     "results.comparison": "ComparisonResult",
+    "results.construction": "ConstructionResult",
     "results.estimate": "EstimateResult",
     "results.evaluation": "EvaluationResult",
     "results.label": "LabelPlan LabelResult",
@@ -257,6 +265,7 @@ _PLACES = {
     "tasks.candidates": "Answering Sampling",
     "tasks.cohort": "cohort",
     "tasks.compare.compare": "compare",
+    "tasks.construct": "construct",
     "tasks.engine_config": "engine_config",
     "tasks.estimate": "estimate",
     "tasks.evaluate.evaluate": "evaluate",

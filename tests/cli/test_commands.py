@@ -90,7 +90,7 @@ SUBCOMMANDS = [[group, name] for group in GROUPS for name in commands(COMMANDS[g
 PANELS = {
     "Start": ["init"],
     "Judge": ["label", "audit", "tune", "agreement", "estimate", "rubrics"],
-    "Train": ["run", "arms", "revise", "train", "engine"],
+    "Train": ["run", "arms", "revise", "construct", "train", "engine"],
     "Evaluate": ["evaluate", "sweep", "compare", "trajectories", "reproduce"],
     "People": ["studio"],
     "Serve": ["serve"],

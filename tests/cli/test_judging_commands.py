@@ -1,4 +1,4 @@
-"""`label`, `audit` and `revise` as a person meets them."""
+"""`label`, `audit`, `revise` and `construct` as a person meets them."""
 
 import json
 import sys
@@ -43,6 +43,7 @@ PROMPTS = str(EXAMPLES / "prompts.jsonl")
         (["audit", PROMPTS], "prompts.jsonl:1"),
         (["audit", COMPARISONS, "--method", "isotonic"], 'expected "platt" or "temperature"'),
         (["revise", "none.jsonl", "--out", "x"], "none.jsonl: cannot be read"),
+        (["construct", "none.jsonl", "--out", "x"], "none.jsonl: cannot be read"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(
@@ -97,6 +98,8 @@ def test_json_of_each_command(
     pairs = [json.loads(line) for line in Path("r/preferences.jsonl").read_text().splitlines()]
     assert all(len(pair["rounds"]) == 2 and pair["chosen"][0]["role"] == "assistant" for pair in pairs)
     assert len(Path("r/sft.jsonl").read_text().splitlines()) == 6
+    made = run(capsys, monkeypatch, "construct", PROMPTS, "--out", "c", "--model", "scripted:random")
+    assert len(Path("c/preferences.jsonl").read_text().splitlines()) == made["pairs"] == 6
 
 
 def test_tables_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

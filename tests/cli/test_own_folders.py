@@ -26,6 +26,7 @@ COMMANDS: dict[str, list[str]] = {
     "rubrics write": ["rubrics", "write", "one.jsonl", "--model", "scripted:random", "--candidates", "2"],
     "rubrics audit": ["rubrics", "audit", "with_rubrics.jsonl", *RANDOM],
     "revise": ["revise", "one.jsonl", "--model", "scripted:random"],
+    "construct": ["construct", "one.jsonl", "--model", "scripted:random"],
     "estimate": ["estimate", "preferences.jsonl"],
     "trajectories": ["trajectories", "preferences.jsonl"],
     "agreement": ["agreement", "rated.jsonl"],

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "compare": ("compare", "{}", "other", "--out", "x"),
     "train reward": ("train", "reward", "{}", "--out", "x"),
     "revise": ("revise", "{}", "--model", "scripted:random", "--out", "x"),
+    "construct": ("construct", "{}", "--model", "scripted:random", "--out", "x"),
     "rubrics write": ("rubrics", "write", "{}", "--model", "scripted:random", "--out", "x"),
     "rubrics audit": ("rubrics", "audit", "{}", *JUDGE, "--out", "x"),
     "cohort": ("cohort", "{}", "--out", "x"),
@@ -37,7 +38,7 @@ FILES: dict[str, str | bytes] = {
     "text.jsonl": "a text\n",
     "folder": "",
 }
-READS_PROMPTS = {"evaluate --prompts", "revise", "rubrics write", "cohort"}
+READS_PROMPTS = {"evaluate --prompts", "revise", "construct", "rubrics write", "cohort"}
 SAYS_WHAT_ELSE = (
     "expected",
     "known: ",

@@ -105,6 +105,12 @@ def test_a_revision_refuses_a_wrong_argument(wrong: dict[str, Any]) -> None:
         pc.revise(["hello"], model=JUDGE, **wrong)
 
 
+@pytest.mark.parametrize("wrong", [{"limit": -1}, {"budget": -1}, {"settings": {"rounds": 1}}, {"connection": 3}])
+def test_a_construction_refuses_a_wrong_argument(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        pc.construct(["hello"], model=JUDGE, **wrong)
+
+
 def test_a_judge_in_place_of_a_model_is_refused() -> None:
     judge: Any = pc.Judge(JUDGE)
     with pytest.raises(UsageError, match="model string"):

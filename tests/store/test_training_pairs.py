@@ -19,6 +19,7 @@ OURS = {
     "p_chosen": 0.75,
     "constitution_hash": "h",
 }
+PAIR = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
 RATED = {"prompt": "Why?", "response_a": "No.", "response_b": "Because."}
 
 
@@ -45,7 +46,10 @@ def facts(pair: TrainingPair) -> tuple[str, str, float, str]:
         (OURS | {"human_p_chosen": 0.0}, ("Because.", "No.", 0.75, "ai")),
         (OURS | {"p_chosen": 0.25}, ("No.", "Because.", 0.75, "ai")),
         (OURS | {"p_chosen": None}, ("Because.", "No.", 1.0, "ai")),  # made by revision: nobody judged
-        ({"prompt": "Why?", "chosen": "Because.", "rejected": "No."}, ("Because.", "No.", 1.0, "human")),
+        (PAIR | {"origin": "constructed"}, ("Because.", "No.", 1.0, "ai")),
+        (PAIR | {"origin": "constructed", "human_p_chosen": 0.0}, ("Because.", "No.", 1.0, "ai")),
+        (PAIR | {"origin": "a forum"}, ("Because.", "No.", 1.0, "human")),
+        (PAIR, ("Because.", "No.", 1.0, "human")),
         ({"chosen": [ASKED, SAID], "rejected": [ASKED, DENIED]}, ("Because.", "No.", 1.0, "human")),
         ({"prompt": "Why?", "chosen": "Because.", "rejected": "No.", "p_chosen": 0.6}, ("Because.", "No.", 0.6, "ai")),
         (RATED | {"label": "b"}, ("Because.", "No.", 1.0, "human")),

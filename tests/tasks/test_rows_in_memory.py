@@ -24,6 +24,7 @@ MEMORY: dict[str, tuple[Callable[[], object], str]] = {
     "labels": (lambda: pc.estimate(labels(), policy="x"), "the labels given"),
     "opinions": (lambda: pc.agreement(labels()), "row 1 of the labels given"),
     "trajectories": (lambda: pc.trajectories(labels()), "the labels given"),
+    "construct": (lambda: pc.construct([{"prompt": 3}], model=JUDGE), "row 1 of the prompts given"),
     "revise": (lambda: pc.revise([{"prompt": 3}], model=JUDGE), "row 1 of the prompts given"),
     "evaluate": (lambda: pc.evaluate(a=["x"], b=["y"], prompts=[{"id": 1}], judge=JUDGE), "row 1 of the prompts given"),
     "responses": (

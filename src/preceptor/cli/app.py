@@ -18,6 +18,7 @@ from preceptor.cli import (
     audit,
     cohort,
     compare,
+    construct,
     engine,
     estimate,
     evaluate,
@@ -112,7 +113,7 @@ def _preceptor(
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (init.init,),
     "Judge": (label.label, audit.audit, tune.tune, agreement.agreement, estimate.estimate),
-    "Train": (run.run, arms.arms, revise.revise),
+    "Train": (run.run, arms.arms, revise.revise, construct.construct),
     "Evaluate": (
         evaluate.evaluate,
         sweep.sweep,

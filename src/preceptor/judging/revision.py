@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from preceptor.backends.base import CompleteRequest, Completion, LanguageModel, in_order
+from preceptor.backends.base import CompleteRequest, LanguageModel
 from preceptor.core.hashing import unit_hash
-from preceptor.core.seeds import derive_seed
 from preceptor.core.settings import Settings
-from preceptor.core.types import Conversation, Integer, JudgeFailure, Message, Prompt, Rater, Real, Seed, Tokens
+from preceptor.core.types import Integer, JudgeFailure, Prompt, Rater, Real, Seed, Tokens
 from preceptor.judging.constitution import Constitution
-from preceptor.judging.recorded import RecordedModel
-from preceptor.judging.render import PLAIN_STOP, plain_request, prompt_text, tagged
+from preceptor.judging.render import prompt_text, tagged
+from preceptor.judging.writer import Writer, text_of, whole_text_of
 from preceptor.store.ledger import Ledger
 
 CRITIQUE = "Critique:"
@@ -76,7 +75,7 @@ class Reviser:
             constitution_hash=constitution.hash,
             settings=settings.model_dump(mode="json") | {"role": "reviser"},
         )
-        self.model = RecordedModel(model, ledger, self.rater)
+        self._writer = Writer(model, ledger, self.rater, temperature=settings.temperature, seed=settings.seed)
 
     def revise(self, prompts: Sequence[Prompt]) -> list[Revised | JudgeFailure]:
         """A revised answer or a failure for each prompt, in order. An empty text is a failure.
@@ -119,13 +118,12 @@ class Reviser:
         return rounds
 
     def _complete(self, requests: Sequence[CompleteRequest]) -> list[str | JudgeFailure]:
-        return [_text(result) for result in in_order(self.model.complete(requests), len(requests))]
+        return [text_of(result) for result in self._writer.complete(requests)]
 
     def _revisions(self, requests: Sequence[CompleteRequest]) -> list[str | JudgeFailure]:
         """As `_complete`, but a text that the length limit cut is a failure: no model should learn to stop there."""
-        results = in_order(self.model.complete(requests), len(requests))
-        cut = JudgeFailure(reason="no_answer", detail=f"cut after {self.settings.max_new_tokens} tokens")
-        return [cut if isinstance(r, Completion) and not r.finished else _text(r) for r in results]
+        limit = self.settings.max_new_tokens
+        return [whole_text_of(result, limit) for result in self._writer.complete(requests)]
 
     def _principle(self, prompt: Prompt, number: int) -> int:
         count = len(self.constitution.principles)
@@ -133,17 +131,14 @@ class Reviser:
         return order[number % count]
 
     def _draft_request(self, prompt: Prompt) -> CompleteRequest:
-        question: str | Conversation = prompt.conversation
-        if not self.model.model.chat:
-            question = plain_request(prompt)
-        return self._request(question, "", self.settings.max_new_tokens, ("draft", prompt.id))
+        return self._writer.answer(prompt, self.settings.max_new_tokens, ("draft", prompt.id))
 
     def _critique_request(self, prompt: Prompt, draft: str, principle: int, number: int) -> CompleteRequest:
         text = (
             f"{self._material(prompt, draft, principle)}\n\nIn two to four sentences, say where the response goes "
             "against the principle, and what would have to change. If nothing does, say what could be better by it."
         )
-        return self._turn(text, CRITIQUE, self.settings.critique_tokens, ("critique", prompt.id, number))
+        return self._writer.text(text, CRITIQUE, self.settings.critique_tokens, ("critique", prompt.id, number))
 
     def _revision_request(
         self, prompt: Prompt, draft: str, principle: int, critique: str, number: int
@@ -153,36 +148,10 @@ class Reviser:
             "response so that the critique no longer holds. Keep what was good. Write the new response to the prompt "
             "and nothing else."
         )
-        return self._turn(text, REVISION, self.settings.max_new_tokens, ("revision", prompt.id, number))
+        return self._writer.text(text, REVISION, self.settings.max_new_tokens, ("revision", prompt.id, number))
 
     def _material(self, prompt: Prompt, draft: str, principle: int) -> str:
         shown = "\n".join((tagged("prompt", prompt_text(prompt.conversation)), tagged("response", draft)))
         return (
             f"Improve a response to a prompt by this principle:\n{self.constitution.principles[principle]}\n\n{shown}"
         )
-
-    def _turn(self, text: str, opening: str, tokens: int, purpose: tuple[str | int, ...]) -> CompleteRequest:
-        """A request to a chat model, with a given beginning of the answer if possible; plain text for a base model."""
-        if not self.model.model.chat:
-            return self._request(f"{text}\n\n{opening}", "", tokens, purpose)
-        prefill = opening if self.model.model.prefill else ""
-        return self._request((Message(role="user", content=text),), prefill, tokens, purpose)
-
-    def _request(
-        self, prompt: str | Conversation, prefill: str, tokens: int, purpose: tuple[str | int, ...]
-    ) -> CompleteRequest:
-        return CompleteRequest(
-            prompt,
-            max_new_tokens=tokens,
-            prefill=prefill,
-            temperature=self.settings.temperature,
-            stop=() if self.model.model.chat else PLAIN_STOP,
-            seed=derive_seed(self.settings.seed, *purpose),
-        )
-
-
-def _text(result: Completion | JudgeFailure) -> str | JudgeFailure:
-    if isinstance(result, JudgeFailure):
-        return result
-    text = result.text.strip()
-    return text or JudgeFailure(reason="no_answer", detail="the model wrote nothing")

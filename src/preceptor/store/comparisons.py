@@ -5,7 +5,8 @@ A row's columns determine its format; null counts as absent, and unknown columns
 - `prompt`, `response_a`, `response_b`, and people's opinions: `label` ("a", "b", "tie", or the probability that a is
   better) or `ratings` (the opinions of several people, whose names may be in `raters`);
 - `prompt`, `chosen`, `rejected` as in TRL, plain or conversational. Without `prompt`, the prompt
-  is the common beginning of both conversations. `p_chosen` is the probability according to an AI judge;
+  is the common beginning of both conversations. `p_chosen` is the probability according to an AI judge. People chose,
+  unless the row says that a judge did (`constitution_hash`) or that a model made the pair (`origin`);
 - `prompt`, `responses`: two or more responses, which are compared in pairs.
 
 The thought before a response is in `thought_a`, `thought_b`, `chosen_thought`, `rejected_thought`, or is the
@@ -56,6 +57,8 @@ Design = Literal["all", "circular", "anchor"]
 """Which pairs of k responses are compared. `circular`: each with the next, and the last with the first; k pairs.
 `anchor`: each with the first response; k - 1 pairs."""
 
+REVISED, CONSTRUCTED = "critique and revision", "constructed"
+"""What `origin` says of a pair that a model made, in which nobody judged."""
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 _OPINIONS = ("a", "b", "tie")
 _MAKERS = ("judge", "origin", "model")
@@ -260,7 +263,7 @@ def _preference(row: Row) -> _Labelled:
     }
     scores = _scores(row, "chosen_score", "rejected_score")
     oriented = None if scores is None else orientation.pair(*scores)
-    if "constitution_hash" not in row:
+    if "constitution_hash" not in row and row.get("origin") not in (REVISED, CONSTRUCTED):
         return comparison, HumanLabel.of([orientation.chosen_is]), p_a.get("p_chosen"), oriented
     # Written by preceptor: a model chose or made the pair; people's opinions are in a column of their own.
     human = HumanLabel(p_a=p_a["human_p_chosen"]) if "human_p_chosen" in p_a else None

@@ -1,33 +1,24 @@
 """Critique and revision of a model's answers to prompts: preference pairs and data for fine-tuning."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from preceptor.backends.connection import Connection
-from preceptor.backends.names import check_name
-from preceptor.backends.resolve import check_batch, open_model
 from preceptor.core.environment import environment
-from preceptor.core.errors import PreceptorError, UsageError
+from preceptor.core.errors import PreceptorError
 from preceptor.core.progress import Progress
 from preceptor.core.raters import ConstitutionName
-from preceptor.core.types import JsonObject, JudgeFailure, Prompt
-from preceptor.core.validation import check_count, check_dollars, settings_of
-from preceptor.display.progress import shown
+from preceptor.core.types import JsonObject, JudgeFailure
+from preceptor.core.validation import settings_of
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.revision import Revised, Reviser, RevisionSettings
-from preceptor.judging.specs import check_prices
-from preceptor.results.revision import DEMONSTRATIONS, FAILURES, PAIRS, RevisionResult
-from preceptor.store.batches import BatchFolder
+from preceptor.results.pairs import FAILURES, PAIRS
+from preceptor.results.revision import DEMONSTRATIONS, RevisionResult
+from preceptor.store.comparisons import REVISED
 from preceptor.store.files import write_rows
-from preceptor.store.in_memory import name_of
-from preceptor.store.ledger import Ledger
-from preceptor.store.output import output_folder
-from preceptor.store.own_folder import check_own, working_in
-from preceptor.store.prompts import read_prompt_rows
-from preceptor.store.rows import Malformed
-from preceptor.store.tabular import Rows, rows_as_file
+from preceptor.store.tabular import Rows
+from preceptor.tasks.prompt_work import PromptWork
 
 
 def revise(
@@ -61,70 +52,37 @@ def revise(
 
     Raises: UsageError on faulty input; PreceptorError when nothing could be revised.
     """
-    check_name(model)
-    check_count("limit", limit)
-    check_dollars("budget", budget)
     settings = settings_of("settings", RevisionSettings, settings) or RevisionSettings()
-    connection = settings_of("connection", Connection, connection)
-    output, principles = output_folder(out), load_constitution(constitution)
-    folder = output.path
-    check_own(folder, "revision")
-    if not isinstance(prompts, str | Path):
-        with working_in(folder, "revision"):
-            prompts = rows_as_file(prompts, folder, text_column="prompt", begun=False)
-    rows = list(islice(read_prompt_rows(Path(prompts)), limit))
-    usable = [row for row in rows if isinstance(row, Prompt)]
-    if not usable:
-        unusable = [row for row in rows if isinstance(row, Malformed)]
-        if not unusable:
-            raise UsageError(f"{name_of(prompts)}: there are no prompts")
-        raise UsageError(f"{unusable[0].place}: {unusable[0].reason} ({len(unusable)} unusable rows in all)")
-    with (
-        shown(progress) as display,
-        working_in(folder, "revision"),
-        Ledger(folder / "ledger.sqlite", budget) as ledger,
-    ):
-        display.stage("opening the model")
-        check_batch(connection, [model])
-        opened = open_model(model, connection, batches=BatchFolder.beside(ledger))
-        check_prices(budget, [opened])
-        reviser = Reviser(opened, principles, settings, ledger)
-        display.stage("revising")
-        results = _revised(reviser, usable, 4 * opened.concurrency, display)
-        changed = _write(folder, usable, results, reviser)
+    principles = load_constitution(constitution)
+    work = PromptWork.on(prompts, "revision", model=model, out=out, limit=limit, budget=budget, connection=connection)
+    with work.begun(progress) as asking:
+        reviser = Reviser(asking.model, principles, settings, asking.ledger)
+        asking.progress.stage("revising")
+        results = asking.in_turn(work.prompts, reviser.revise)
+        changed = _write(work, results, reviser)
         result = RevisionResult(
-            prompts=len(usable),
-            malformed=len(rows) - len(usable),
+            prompts=len(work.prompts),
+            malformed=work.malformed,
             revised=sum(isinstance(result, Revised) for result in results),
             unchanged=sum(isinstance(result, Revised) for result in results) - changed,
             failed=sum(isinstance(result, JudgeFailure) for result in results),
-            model=opened.identity,
+            model=asking.model.identity,
             constitution=ConstitutionName(name=principles.name, version=principles.version, hash=principles.hash),
             settings=reviser.settings,
-            ledger=ledger.totals(),
-            notes=tuple(ledger.notes()),
+            ledger=asking.ledger.totals(),
+            notes=tuple(asking.ledger.notes()),
             environment=environment(),
         )
-        return result.save(output)
+        return result.save(work.output)
 
 
-def _revised(
-    reviser: Reviser, prompts: Sequence[Prompt], at_once: int, progress: Progress
-) -> list[Revised | JudgeFailure]:
-    results: list[Revised | JudgeFailure] = []
-    for start in range(0, len(prompts), at_once):
-        results += reviser.revise(prompts[start : start + at_once])
-        progress.advance(len(results), len(prompts))
-    return results
-
-
-def _write(folder: Path, prompts: Sequence[Prompt], results: Sequence[Revised | JudgeFailure], reviser: Reviser) -> int:
+def _write(work: PromptWork, results: Sequence[Revised | JudgeFailure], reviser: Reviser) -> int:
     """Writes pairs, demonstrations and failures, and returns the number of pairs.
 
     Raises: PreceptorError when nothing could be revised.
     """
     revised = [result for result in results if isinstance(result, Revised)]
-    failures = list(_failures(prompts, results))
+    failures, folder = work.failures(results), work.output.path
     if not revised:
         raise PreceptorError(f"no answer could be revised: {failures[0]['reason']}: {failures[0]['detail']}")
     pairs = [_pair(result, reviser) for result in revised if result.final != result.draft]
@@ -141,7 +99,7 @@ def _pair(revised: Revised, reviser: Reviser) -> JsonObject:
         "prompt": [message.wire() for message in revised.prompt.conversation],
         "chosen": [{"role": "assistant", "content": revised.final}],
         "rejected": [{"role": "assistant", "content": revised.draft}],
-        "origin": "critique and revision",
+        "origin": REVISED,
         "model": reviser.rater.model,
         "constitution": reviser.rater.constitution,
         "constitution_hash": reviser.rater.constitution_hash,
@@ -152,9 +110,3 @@ def _pair(revised: Revised, reviser: Reviser) -> JsonObject:
 def _demonstration(revised: Revised) -> JsonObject:
     turns = [message.wire() for message in revised.prompt.conversation]
     return {"messages": [*turns, {"role": "assistant", "content": revised.final}]}
-
-
-def _failures(prompts: Sequence[Prompt], results: Sequence[Revised | JudgeFailure]) -> Iterator[JsonObject]:
-    for prompt, result in zip(prompts, results, strict=True):
-        if isinstance(result, JudgeFailure):
-            yield {"id": prompt.id, "reason": result.reason, "detail": result.detail}
