@@ -73,7 +73,7 @@ def check_page(text: str) -> Page:
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert all(th.get("scope") in ("col", "row") for th in page.of("th"))
+    assert all(th.get("scope") in ("col", "row", "rowgroup") for th in page.of("th"))
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     for svg in page.of("svg"):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from preceptor.core.numbers import NONE, estimate, number, share
+from preceptor.core.numbers import NONE, estimate, listed, number, share
 from preceptor.core.raters import ConstitutionName
 from preceptor.core.types import Frozen
 from preceptor.display.table import Column, Table
@@ -111,8 +111,11 @@ class TuneResult(Result):
         )
 
 
-def in_words(wording: Wording, result: TuneResult) -> str:
+def in_words(wording: Wording) -> str:
     """What a wording gave in a search, for the list of a constitution's versions."""
-    role = "the original" if wording.parent is None else f"made from {wording.parent[:8]}"
-    best = f", the best: {result.headline}" if wording.constitution.hash == result.best.hash else ""
-    return f"tried in a search ({role}): {number(wording.score, 3)} on the validation rows{best}"
+    changed = listed(wording.changed or ("nothing",))
+    made = "the original" if wording.parent is None else f"{changed} of {wording.parent[:8]} reworded"
+    return (
+        f"tried in a search ({made}): what people prefer had a mean probability of {number(wording.score, 3)} on the "
+        "validation rows"
+    )

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 
 import preceptor as pc
-from preceptor.judging.constitution import load_constitution
+from preceptor.core.raters import ConstitutionName
+from preceptor.evaluation.intervals import Estimate
+from preceptor.judging.constitution import Constitution, load_constitution
 from preceptor.judging.kept import keep_constitutions, kept_constitutions
+from preceptor.results.tuning import TuneResult, Wording
+from preceptor.store.ledger import NO_CALLS
+from preceptor.store.output import output_folder
+from preceptor.store.own_folder import mark
 from preceptor.studio.constitutions.compared import compared
 from preceptor.studio.constitutions.versions import SHIPPED, versions
 from preceptor.studio.folders import Library
@@ -98,6 +104,59 @@ def test_the_pages_name_versions_uses_and_changed_rows(person: Person, folder: P
     changed = re.findall(r"<(?:ins|del)>(.*?)</(?:ins|del)>", page)
     assert [line[:8] for line in changed] == ["-version", "-summary", "+version", "+summary"]
     assert person.client.get("/constitutions/compare?before=x&after=y").status_code == 404
+
+
+def name_of(constitution: Constitution) -> ConstitutionName:
+    return ConstitutionName(name=constitution.name, version=constitution.version, hash=constitution.hash)
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> tuple[Path, Constitution, Constitution]:
+    """A folder of a search that found a better wording, the original, and that wording."""
+    first = load_constitution("helpful")
+    better = first.model_copy(update={"version": "1, reworded", "principles": ("Be brief.", *first.principles[1:])})
+    folder, gain = tmp_path / "mine" / "tuned", Estimate(value=0.5, low=0.25, high=0.75, n=20)
+    folder.mkdir(parents=True)
+    keep_constitutions(folder, [first, better])
+    mark(folder, "tuning")
+    TuneResult(
+        judge="j",
+        variant="detailed",
+        writer="w",
+        original=name_of(first),
+        best=name_of(better),
+        wordings=(
+            Wording(constitution=name_of(first), parent=None, changed=(), score=0.4),
+            Wording(constitution=name_of(better), parent=first.hash, changed=("principle 1",), score=0.875),
+        ),
+        learning_rows=20,
+        validation_rows=20,
+        test_rows=20,
+        before=Estimate(value=0.25, low=0.1, high=0.4, n=20),
+        after=Estimate(value=0.75, low=0.6, high=0.9, n=20),
+        gain=gain,
+        comparisons=60,
+        malformed=0,
+        test_failures=0,
+        ledger=NO_CALLS,
+        environment={},
+    ).save(output_folder(folder))
+    return folder.parent, first, better
+
+
+def test_every_wording_of_a_search_is_shown_with_what_it_gave(
+    searched: tuple[Path, Constitution, Constitution], tmp_path: Path
+) -> None:
+    folder, first, better = searched
+    person = owner(make_studio(tmp_path / "studio", folder))
+    of_first, of_better = (person.see(f"/constitutions/{each.hash}") for each in (first, better))
+    assert "0.400 on the validation rows" in of_first
+    assert "agrees more with people" not in of_first
+    assert f"principle 1 of {first.hash[:8]} reworded" in of_better
+    [result] = re.findall(r"<td>(The new wording.*?)</td>", of_better)
+    assert "+0.50 [+0.25, +0.75]" in result
+    page = person.see(f"/constitutions/compare?before={first.hash}&after={better.hash}")
+    assert page.index("0.400") < page.index("0.875") < page.index("agrees more with people")
 
 
 def test_a_draft_is_tried_on_some_rows_and_saved_as_a_new_version(person: Person, folder: Path, tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ class Use:
     """What the version did there, in words."""
     summary: RunSummary | None = None
     """The result of a run that was trained by it."""
+    result: str | None = None
+    """What came of other work, in words."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ def _uses(library: Library, work: Work, kept: Sequence[Constitution], known: _Kn
         elif work.kind == "tuning":
             tuned = library.remembered("tuning", work.path / TuneResult.FILE, lambda: TuneResult.load(work.path))
             for wording in tuned.wordings:
-                known.used(wording.constitution, Use(work, in_words(wording, tuned)))
+                is_best = wording.constitution.hash == tuned.best.hash
+                use = Use(work, in_words(wording), result=tuned.headline if is_best else None)
+                known.used(wording.constitution, use)
         elif work.kind in ("audit", "evaluation"):
             what = "judged in an audit" if work.kind == "audit" else "judged an evaluation"
             for constitution in kept:
