@@ -19,6 +19,7 @@ from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.judging.specs import JudgeSpec
 from preceptor.results.label import LabelResult
 from preceptor.tasks.candidates import Sampling
+from small import Told
 
 ROWS = [{"prompt": f"question {i}", "response_a": f"answer {i}", "response_b": f"other {i} yes"} for i in range(70)]
 RANDOM = (JudgeSpec(model="scripted:random"),)
@@ -119,6 +120,20 @@ def test_candidates_of_a_policy_are_sampled_and_compared(tmp_path: Path, job: Jo
     labels = labelled(sampled)
     assert labels.counts.preferences == 15
     assert {row["cohort"] for row in read(job["out"] / "preferences.jsonl")} == {"all"}
+
+
+def test_prompts_that_share_an_id_are_noted(tmp_path: Path, job: Job) -> None:
+    rows = [{"id": "x" if i < 2 else str(i), "prompt": f"What is {i}?"} for i in range(4)]
+    prompts = write(tmp_path / "prompts.jsonl", rows)
+    sampled = job | {"rows": prompts, "sampling": Sampling(policy="scripted:random", samples=3, max_new_tokens=12)}
+    told = Told()
+    assert labelled(sampled, progress=told).counts.preferences == 12
+    [note] = [note for note in told.notes if "one id" in note]
+    assert '"x"' in note
+    write(prompts, rows[1:])
+    told = Told()
+    labelled(sampled, out=tmp_path / "other", progress=told)
+    assert not [note for note in told.notes if "one id" in note]
 
 
 def test_an_ensemble_keeps_its_judges_apart(job: Job) -> None:

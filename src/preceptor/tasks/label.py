@@ -125,8 +125,8 @@ def label(
         display.stage("reading the data")
         job = LabelJob(_data(rows, out, sampling), specs, sampling, design, limit, strict, steps, budget, connection)
         census = take_census(job)
-        if census.malformed:
-            display.note(f"skipping {census.malformed} unusable rows: {census.described}")
+        for note in census.notes:
+            display.note(note)
         outcomes = Outcomes(out)
         path = out / LEDGER
         settings = {**vars(job), "data": source(rows)}

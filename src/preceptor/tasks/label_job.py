@@ -117,12 +117,22 @@ class Census:
     malformed: int
     examples: list[Malformed]
     """The first unusable rows."""
+    repeated: tuple[str, ...] = ()
+    """Ids of prompts to sample for that an earlier prompt has, each once."""
 
     @property
-    def described(self) -> str:
-        """The first unusable rows in words."""
-        listed = "; ".join(f"{row.place}: {row.reason}" for row in self.examples)
-        return f"{listed} ..." if self.malformed > len(self.examples) else listed
+    def notes(self) -> Iterator[str]:
+        """What is wrong with the rows, in sentences."""
+        if self.malformed:
+            listed = "; ".join(f"{row.place}: {row.reason}" for row in self.examples)
+            more = " ..." if self.malformed > len(self.examples) else ""
+            yield f"skipping {self.malformed} unusable rows: {listed}{more}"
+        if self.repeated:
+            yield (
+                f'several prompts have one id, such as "{self.repeated[0]}": they are sampled with the same random '
+                "numbers, their labels have the same ids, and estimates take them for one prompt; give each an id of "
+                "its own, or none"
+            )
 
 
 def take_census(job: LabelJob) -> Census:
@@ -135,8 +145,13 @@ def take_census(job: LabelJob) -> Census:
     rows = malformed = 0
     examples: list[Malformed] = []
     by_rubrics, checked = any(spec.goes_by_rubrics for spec in job.judges), None
+    seen, repeated = set[str](), dict[str, None]()
     for row in job.expected_rows():
         rows += 1
+        if job.sampling is not None and isinstance(row, ComparisonRow):  # whose id is the prompt's, with two numbers
+            if row.comparison.id in seen:
+                repeated[row.comparison.prompt.id] = None
+            seen.add(row.comparison.id)
         if by_rubrics and isinstance(row, ComparisonRow) and row.comparison.prompt.rubric not in (None, checked):
             checked = row.comparison.prompt.rubric
             check_items(checked, row.comparison.prompt)
@@ -148,7 +163,7 @@ def take_census(job: LabelJob) -> Census:
         raise UsageError(f"{examples[0].place}: {examples[0].reason} ({malformed} unusable rows in all)")
     if rows == 0:
         raise UsageError(f"{name_of(job.data)}: there are no rows")
-    return Census(rows, malformed, examples)
+    return Census(rows, malformed, examples, tuple(repeated))
 
 
 @dataclass(frozen=True)
