@@ -75,6 +75,8 @@ def test_a_judge_is_distilled_from_the_rationales_that_came_to_the_label(tmp_pat
     reasoned = spec.model_copy(update={"variant": "detailed+cot"})
     with pytest.raises(UsageError, match="no row has rationales"):
         train_judge(ROWS, judge=reasoned, sft=SFT, progress=Silence())
+    with pytest.raises(UsageError, match="rationale_tries = 2"):
+        train_judge(ROWS, judge=spec, rationale_tries=2, progress=Silence())
     rows = [_labelled(i, wrong=i % 4 == 0) for i in range(24)]
     path = tmp_path / "preferences.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -85,6 +87,12 @@ def test_a_judge_is_distilled_from_the_rationales_that_came_to_the_label(tmp_pat
     assert result.teachers == ("larger",)
     assert result.held_out_rows == 6
     assert "learnt 18 comparisons" in (result.model / "README.md").read_text()
+    own = train_judge(path, judge=reasoned, test=test, rationale_tries=2, sft=SFT | {"epochs": 1}, progress=Silence())
+    sought = known(own.own_rationales)
+    assert sought.lacking == 6
+    assert own.lessons == 18 + sought.found
+    assert sum(sought.tries) + sought.without == 6  # the other order of each has a rationale
+    assert own.teachers == ("larger",)
     path.write_text(json.dumps(rows[0] | {"verdicts": [{"order": "ba"}]}) + "\n")
     with pytest.raises(UsageError, match=str(path)):
         train_judge(path, judge=reasoned, test=test, sft=SFT, progress=Silence())

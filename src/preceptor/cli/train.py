@@ -78,6 +78,15 @@ def judge(
             help="Rows that people labelled, to measure it on.", show_default="a quarter of the prompts in DATA"
         ),
     ] = None,
+    rationale_tries: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Ask the judge itself up to N times for a rationale that DATA lacks, until one comes to the label.",
+            show_default="0, only rationales in DATA",
+        ),
+    ] = 0,
     labels_licence: Annotated[
         str,
         typer.Option(metavar="TEXT", help="Licence of the labels and terms of their judge, for the model card."),
@@ -105,6 +114,7 @@ def judge(
         judge=judges,
         out=out,
         test=test,
+        rationale_tries=rationale_tries,
         labels_licence=labels_licence,
         sft=chosen["sft"],
         tuning=chosen["tuning"],

@@ -15,8 +15,9 @@ ORDERS: tuple[Order, ...] = ("ab", "ba")
 PEOPLE = "people"
 NOT_RECORDED = "not recorded"
 _LISTED = {PEOPLE: 0, NOT_RECORDED: 2}
-Rationales = Mapping[tuple[str, Order], str]
-"""A rationale by a comparison's id and the order in which the responses were shown."""
+Key = tuple[str, Order, Literal["a", "b"]]
+Rationales = Mapping[Key, str]
+"""A rationale by a comparison's id, the order in which the responses were shown, and the label that it came to."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,17 @@ class Lesson:
     teacher: str = NOT_RECORDED
     """Who says which response is better."""
 
+    def key(self, order: Order) -> Key:
+        """What a rationale of this lesson is found by."""
+        return self.comparison.id, order, self.better
 
-def reasoned(lessons: Sequence[Lesson], rationales: Rationales) -> list[Lesson]:
-    """The lessons that have a rationale in both orders."""
-    return [lesson for lesson in lessons if all((lesson.comparison.id, order) in rationales for order in ORDERS)]
+    def reasoned(self, rationales: Rationales) -> bool:
+        """Whether it has a rationale in both orders."""
+        return all(self.key(order) in rationales for order in ORDERS)
+
+    def agrees(self, p_a: float) -> bool:
+        """Whether a judge that gives a this probability came to the label."""
+        return p_a != 0.5 and (p_a > 0.5) == (self.better == "a")
 
 
 def teachers_of(lessons: Sequence[Lesson]) -> tuple[str, ...]:
@@ -53,7 +61,7 @@ def demonstrations_of(
     """
     for lesson in lessons:
         for order in ORDERS:
-            said = None if rationales is None else rationales[lesson.comparison.id, order]
+            said = None if rationales is None else rationales[lesson.key(order)]
             yield _demonstration(judge, lesson, order, said)
 
 

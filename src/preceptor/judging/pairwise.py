@@ -64,11 +64,21 @@ class PairwiseJudge:
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """
-        questions = [question for comparison in comparisons for question in self.questions(comparison)]
-        verdicts = iter(ask(self.model, questions, self.settings.reasoning))
+        judged = iter(self.present([planned for each in comparisons for planned in self._presentations(each)]))
         return [
-            self._preference(comparison, [(p, next(verdicts)) for p in self._presentations(comparison)])
+            self._preference(comparison, [(p, next(judged)) for p in self._presentations(comparison)])
             for comparison in comparisons
+        ]
+
+    def present(self, planned: Sequence[PlannedPresentation]) -> list[Presentation | JudgeFailure]:
+        """What the judge says at each presentation, or a failure, in order.
+
+        Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
+        """
+        verdicts = ask(self.model, [self.question(each) for each in planned], self.settings.reasoning)
+        return [
+            verdict if isinstance(verdict, JudgeFailure) else self._presentation(each, verdict)
+            for each, verdict in zip(planned, verdicts, strict=True)
         ]
 
     def questions(self, comparison: Comparison) -> list[Question]:
@@ -135,13 +145,13 @@ class PairwiseJudge:
         ]
 
     def _preference(
-        self, comparison: Comparison, judged: Sequence[tuple[PlannedPresentation, Verdict | JudgeFailure]]
+        self, comparison: Comparison, judged: Sequence[tuple[PlannedPresentation, Presentation | JudgeFailure]]
     ) -> Preference | JudgeFailure:
         presentations: list[Presentation] = []
-        for planned, verdict in judged:
-            if isinstance(verdict, JudgeFailure):
-                return verdict.model_copy(update={"detail": f"order {planned.order}: {verdict.detail}"})
-            presentations.append(self._presentation(planned, verdict))
+        for planned, presentation in judged:
+            if isinstance(presentation, JudgeFailure):
+                return presentation.model_copy(update={"detail": f"order {planned.order}: {presentation.detail}"})
+            presentations.append(presentation)
         preference = Preference(
             comparison=comparison,
             p_a=combine([p.p_a for p in presentations], self.settings.combine),

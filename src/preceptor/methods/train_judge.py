@@ -15,7 +15,7 @@ from preceptor.core.hashing import unit_hash
 from preceptor.core.markdown import code
 from preceptor.core.progress import Progress
 from preceptor.core.types import JsonObject
-from preceptor.core.validation import check_share, settings_of
+from preceptor.core.validation import check_count, check_share, settings_of
 from preceptor.display.progress import shown
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.judge_audit import JudgeAudit
@@ -25,17 +25,17 @@ from preceptor.judging.judges import Judges, one_judge
 from preceptor.judging.lessons import (
     NOT_RECORDED,
     PEOPLE,
+    Key,
     Lesson,
-    Order,
     Rationales,
     demonstrations_of,
     questions_of,
-    reasoned,
     teachers_of,
 )
 from preceptor.judging.pairwise import PairwiseJudge
+from preceptor.judging.rationales import find_rationales, sampling
 from preceptor.results.audit import AuditResult
-from preceptor.results.trained_judge import JudgeMeasures, TrainedJudgeResult
+from preceptor.results.trained_judge import JudgeMeasures, OwnRationales, TrainedJudgeResult
 from preceptor.runs.inputs import data_path
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
 from preceptor.store.demonstrations import Demonstration
@@ -78,6 +78,7 @@ class _Taught:
     """All lessons, as prompts for reinforcement learning."""
     base: str
     """Identity of the model."""
+    own: OwnRationales | None
 
 
 def train_judge(
@@ -87,6 +88,7 @@ def train_judge(
     out: str | Path | None = None,
     test: "Rows | None" = None,
     held_out_share: float = 0.25,
+    rationale_tries: int = 0,
     labels_licence: str = "",
     sft: SftSettings | Mapping[str, object] | None = None,
     tuning: TuningSettings | Mapping[str, object] | None = None,
@@ -97,7 +99,8 @@ def train_judge(
 
     The model learns each comparison in both orders, as it will be asked. Verdicts are people's where a row has them,
     and otherwise those of the judge that labelled the row. Asked to reason first, it learns rationales: those of the
-    row's verdicts that came to the label (rationales that led to a wrong one are not learnt).
+    row's verdicts that came to the label (rationales that led to a wrong one are not learnt), or the first of its own
+    that does.
 
     Args:
         rows: comparisons that people labelled; or what `label` wrote, from whose judge this one is distilled.
@@ -105,6 +108,8 @@ def train_judge(
         out: folder of the model; give it again to resume. A temporary one by default, which is deleted with the result.
         test: rows that people labelled, to measure on; a share of `rows`, by prompt, when None.
         held_out_share: that share.
+        rationale_tries: how often the judge to be trained is asked itself for each rationale that a row lacks, at a
+            temperature, until one comes to the label; 0 for never.
         labels_licence: the licence of the labels and the terms of the judges that gave them, for the model card.
         sft: settings of the fine-tuning.
         tuning: which weights are trained.
@@ -114,7 +119,8 @@ def train_judge(
     Raises: UsageError on faulty input, or for a judge that cannot be trained; PreceptorError when training diverges.
     """
     require_training()
-    spec = _spec(judge)
+    check_count("rationale_tries", rationale_tries, least=0)
+    spec = _spec(judge, rationale_tries)
     check_share("held_out_share", held_out_share)
     settings = settings_of("sft", SftSettings, sft) or SftSettings()
     tuned = settings_of("tuning", TuningSettings, tuning) or TuningSettings()
@@ -124,7 +130,7 @@ def train_judge(
         display.stage("reading the data")
         data = _read(output.path, rows, test, held_out_share)
         display.note(f"{len(data.lessons)} comparisons to learn, {len(data.held_out)} held out")
-        taught = _taught(spec, data)
+        taught = _taught(output.path, spec, data, rationale_tries, display)
         write_rows(output.path / QUESTIONS, taught.questions)
         display.stage("fine-tuning")
         folder = train_sft(
@@ -136,7 +142,7 @@ def train_judge(
             seed=seed,
             on_log=lambda row: display.step(int(row["step"]), int(row["steps"]), dict(row)),
             on_note=display.note,
-            about=_about(spec, taught.lessons, labels_licence),
+            about=_about(spec, taught, labels_licence),
         )
         measured = _audited(output, spec, folder, data.held_out, display)
         updates: list[Any] = read_rows(folder / "metrics.jsonl")
@@ -149,6 +155,7 @@ def train_judge(
             lessons=len(taught.lessons),
             left_out=dict(data.left_out),
             teachers=teachers_of(taught.lessons),
+            own_rationales=taught.own,
             labels_licence=labels_licence or "not stated",
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
@@ -164,21 +171,24 @@ def train_judge(
         ).save(output)
 
 
-def _about(spec: JudgeSpec, lessons: Sequence[Lesson], labels_licence: str) -> tuple[str, ...]:
-    """What the model card says of a judge that learnt these lessons."""
-    teachers = ", ".join(who if who in (PEOPLE, NOT_RECORDED) else code(who) for who in teachers_of(lessons))
+def _about(spec: JudgeSpec, taught: _Taught, labels_licence: str) -> tuple[str, ...]:
+    """What the model card says of a judge."""
+    listed = teachers_of(taught.lessons)
+    teachers = ", ".join(who if who in (PEOPLE, NOT_RECORDED) else code(who) for who in listed)
     return (
         f"It judges: it compares two responses by the constitution {spec.constitution}, asked as {spec.way}.",
-        f"It learnt {len(lessons)} comparisons, in both orders. Who says which response is better: {teachers}.",
+        f"It learnt {len(taught.lessons)} comparisons, in both orders. Who says which response is better: {teachers}.",
+        *([] if taught.own is None else [taught.own.sentence]),
         f"Licence of the labels, and terms of the judges that gave them: {labels_licence or 'not stated'}.",
         "What it is worth on prompts that it never saw is in the summary and the audit beside its folder.",
     )
 
 
-def _spec(judge: Judges) -> JudgeSpec:
+def _spec(judge: Judges, rationale_tries: int) -> JudgeSpec:
     """The judge to train.
 
-    Raises: UsageError for several judges, and for one that does not compare two responses at once.
+    Raises: UsageError for several judges, for one that does not compare two responses at once, and for tries of one
+        that gives no rationale.
     """
     spec = one_judge(judge, "training")
     settings = spec.resolved()
@@ -186,6 +196,11 @@ def _spec(judge: Judges) -> JudgeSpec:
         raise UsageError(
             f"{spec.way}: a judge learns to compare two responses by all principles at once, without exemplars; use "
             "detailed or detailed+cot"
+        )
+    if rationale_tries and not settings.rationale:
+        raise UsageError(
+            f"rationale_tries = {rationale_tries}: a judge that is asked as {spec.way} gives no rationale; leave it "
+            f"out, or use the variant {spec.way}+cot"
         )
     return spec
 
@@ -251,12 +266,12 @@ def _as_recorded(lesson: Lesson, recorded: Mapping[str, PreferenceRow]) -> Lesso
 
 def _rationales(lessons: Sequence[Lesson], recorded: Mapping[str, PreferenceRow]) -> Rationales:
     """The rationales of verdicts that came to the lesson's label."""
-    found: dict[tuple[str, Order], str] = {}
+    found: dict[Key, str] = {}
     for lesson in lessons:
         row = recorded.get(lesson.comparison.id)
         for verdict in () if row is None else row.verdicts:
-            if verdict.rationale and (verdict.p_a > 0.5) == (lesson.better == "a") and verdict.p_a != 0.5:
-                found.setdefault((lesson.comparison.id, verdict.order), verdict.rationale)
+            if verdict.rationale and lesson.agrees(verdict.p_a):
+                found.setdefault(lesson.key(verdict.order), verdict.rationale)
     return found
 
 
@@ -273,27 +288,32 @@ def _held_out(row: ComparisonRow) -> JsonObject:
     return {"id": comparison.id, "prompt": prompt, **sides, **opinion}
 
 
-def _taught(spec: JudgeSpec, data: _Data) -> _Taught:
+def _taught(folder: Path, spec: JudgeSpec, data: _Data, tries: int, progress: Progress) -> _Taught:
     """What the model learns.
 
     Raises: UsageError when it cannot learn, or no lesson has the rationales that it is asked for.
     """
-    model = open_model(spec.model)
-    settings = spec.resolved()
+    model, constitution, settings = open_model(spec.model), load_constitution(spec.constitution), spec.resolved()
+    rationales, own = data.rationales if settings.rationale else None, None
+    if rationales is not None and tries:
+        with Ledger(folder / "ledger.sqlite") as ledger:
+            asked = PairwiseJudge(model, constitution, sampling(settings, tries), ledger)
+            found = find_rationales(asked, data.lessons, rationales, tries, progress)
+        rationales, own = found.rationales, OwnRationales.of(found)
     with Ledger(IN_MEMORY) as ledger:
-        judge = PairwiseJudge(model, load_constitution(spec.constitution), settings, ledger)
-        rationales = data.rationales if settings.rationale else None
-        lessons = data.lessons if rationales is None else reasoned(data.lessons, rationales)
+        judge = PairwiseJudge(model, constitution, settings, ledger)
+        lessons = data.lessons if rationales is None else [each for each in data.lessons if each.reasoned(rationales)]
         demonstrations = list(demonstrations_of(judge, lessons, rationales))
         questions = list(questions_of(judge, data.lessons))
     if lacking := len(data.lessons) - len(lessons):
         data.left_out["no rationale that came to the label in both orders"] += lacking
     if not lessons:
         raise UsageError(
-            f"{spec.way}: no row has rationales to learn; label the rows with a judge that reasons (a variant with "
-            "+cot), and give its preferences.jsonl"
+            f"{spec.way}: no row has rationales to learn{' after all tries' if tries else ''}; label the rows with a "
+            "judge that reasons (a variant with +cot) and give its preferences.jsonl, or let this judge find its own "
+            f"by rationale_tries = {max(4, 2 * tries)}"
         )
-    return _Taught(lessons, demonstrations, questions, model.identity)
+    return _Taught(lessons, demonstrations, questions, model.identity, own)
 
 
 def _audited(

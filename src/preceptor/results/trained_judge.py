@@ -9,6 +9,7 @@ from preceptor.core.numbers import estimate, number, percent, share
 from preceptor.core.types import Frozen
 from preceptor.display.table import Column, Table
 from preceptor.evaluation.intervals import Estimate
+from preceptor.judging.rationales import FoundRationales
 from preceptor.results.base import Result
 from preceptor.training.sft.settings import SftSettings
 from preceptor.training.tuning import TuningSettings
@@ -23,6 +24,41 @@ class JudgeMeasures(Frozen):
     """Share of rows in which the same position wins after the swap."""
     longer_preferred_rate: float | None
     failure_rate: float | None
+
+
+class OwnRationales(Frozen):
+    """Rationales that the judge found by itself before it was trained."""
+
+    lacking: int
+    """Comparisons whose rows had no rationale in one of the orders or in both."""
+    found: int
+    """Those of them for which it then had one in both, and which it learnt."""
+    tries: tuple[int, ...]
+    """How many questions, each a comparison in one order, came to the label at the first try, the second ..."""
+    without: int
+    """Questions that did not come to the label at any try."""
+    failed: int
+    """Tries that gave no verdict."""
+
+    @classmethod
+    def of(cls, found: FoundRationales) -> "OwnRationales":
+        """What was found, without the rationales."""
+        return cls(**{name: getattr(found, name) for name in cls.model_fields})
+
+    @property
+    def asked(self) -> int:
+        """Tries in all."""
+        return sum(place * count for place, count in enumerate(self.tries, start=1)) + len(self.tries) * self.without
+
+    @property
+    def sentence(self) -> str:
+        """How it came by them, in a sentence."""
+        questions = sum(self.tries) + self.without
+        mean = f", {self.asked / questions:.1f} tries each on average" if questions else ""
+        return (
+            f"For {self.found} of the {self.lacking} comparisons without rationales it found its own, each the first "
+            f"of at most {len(self.tries)} that came to the label, in both orders{mean}."
+        )
 
 
 class TrainedJudgeResult(Result):
@@ -43,6 +79,8 @@ class TrainedJudgeResult(Result):
     """Rows that were not learnt, by reason."""
     teachers: tuple[str, ...]
     """Who said which responses are better: "people", judges by name, how a model made the pairs, or "not recorded"."""
+    own_rationales: OwnRationales | None = None
+    """None unless it was asked for them."""
     labels_licence: str
     """The licence of the labels and the terms of the judges that gave them, as the user stated them."""
     first_loss: float | None
@@ -99,6 +137,7 @@ class TrainedJudgeResult(Result):
             headline=self.headline,
             warnings=self.warnings,
             notes=[
+                *([] if self.own_rationales is None else [self.own_rationales.sentence]),
                 f"loss {number(self.first_loss, 3)} at first, {number(self.last_loss, 3)} at last",
                 *([f"model {self.model}; ask it as --variant {self.variant}"] if self._output is not None else []),
             ],
