@@ -172,9 +172,11 @@ def test_a_judge_goes_on_learning_by_right_and_wrong_verdicts(tmp_path: Path, sp
     said = [[{"role": "assistant", "content": text}] for text in texts]
     assert agrees(said, ["1", "1", "1"], [["1", "2"]] * 3) == [1.0, 0.0, 0.0]
     assert agrees(said[:1], [None], [["1", "2"]]) == [None]
+    assert {row["metadata"]["together"] for row in rows[:2]} == {rows[0]["id"].removesuffix("-ab")}
     overrides = [*shared(tmp_path, result.model), *RL, f"prompts={questions}", "licence.waived=false"]
     overrides += ["rl.steps=1", "rewards.feedback_weight=0", "judge.model=scripted:random"]
-    recipe = load_recipe("direct_rlaif", [*overrides, 'rewards.functions=["preceptor.judging.verdict_reward:agrees"]'])
+    functions = json.dumps([f"preceptor.judging.verdict_reward:{name}" for name in ("agrees", "consistent")])
+    recipe = load_recipe("direct_rlaif", [*overrides, f"rewards.functions={functions}"])
     summary = execute(RunDirectory.create(tmp_path / "run", recipe), Silence())
     assert summary.steps == 1
     assert summary.licence is None  # the judge is not asked

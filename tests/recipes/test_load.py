@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.core.errors import UsageError
-from preceptor.core.types import Prompt
+from preceptor.core.types import Message, Prompt
 from preceptor.recipes.direct_rlaif import DirectRlaifRecipe
 from preceptor.recipes.dpo import DpoRecipe
 from preceptor.recipes.load import (
@@ -18,7 +18,7 @@ from preceptor.recipes.load import (
     with_absolute_paths,
 )
 from preceptor.recipes.rlaif import RlaifRecipe
-from preceptor.runs.inputs import check_split, read_inputs
+from preceptor.runs.inputs import Split, check_split, read_inputs
 from preceptor.training.tracking import PACKAGES
 
 RECIPES = shipped_recipes()
@@ -188,6 +188,24 @@ def test_held_out_prompts_of_too_few_texts_are_refused() -> None:
     recipe = load_recipe("sft", ["evaluation.validation_share=0.9"])
     with pytest.raises(UsageError, match="0 are left for testing, and at least 3"):
         check_split([Prompt.model_validate(each) for each in messages], recipe)
+
+
+def test_a_step_takes_prompts_that_belong_together_as_a_whole() -> None:
+    def split(sizes: list[int], per_step: int) -> Split:
+        asked = [(f"{i}-{n}", f"p{i}") for i, size in enumerate(sizes) for n in range(size)]
+        prompts = [
+            Prompt(id=id_, conversation=(Message(role="user", content=id_),), metadata={"together": name})
+            for id_, name in asked
+        ]
+        return check_split(prompts, load_recipe("quickstart", [f"rl.prompts_per_step={per_step}"]))
+
+    found = split([2] * 60, 4)
+    parts = [{prompt.together for prompt in part} for part in (found.training, found.validation, found.test)]
+    assert sum(map(len, parts)) == len(set[str | None]().union(*parts)) == 60
+    with pytest.raises(UsageError, match="multiple of 2"):
+        split([2] * 60, 3)
+    with pytest.raises(UsageError, match="1 and 2"):
+        split([1, 2] * 30, 4)
 
 
 def test_how_responses_are_measured_is_how_they_are_trained_unless_it_is_said() -> None:

@@ -1,5 +1,6 @@
 """Which prompts a step takes, and what the files of a run promise."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from preceptor.training.rl.settings import RLSettings, needs_values
 from preceptor.training.rl.update import Updater
 from preceptor.training.steps import Checkpointing, TrainingContext
 from preceptor.training.tuning import TuningSettings
+from small import known
 
 PROMPTS = [prompt(text) for text in ("a", "bb", "ccc", "dddd", "eeeee")]
 SETTINGS = RLSettings(steps=4, prompts_per_step=2, group_size=2, max_new_tokens=4, learning_rate=1e-2)
@@ -46,6 +48,16 @@ def test_every_epoch_takes_each_prompt_once_in_another_order() -> None:
     taken = [p.id for step in range(1, 6) for p in prompts_of_step(PROMPTS, step, 2, seed=0)]
     assert sorted(taken[:5]) == sorted(taken[5:]) == sorted(p.id for p in PROMPTS)
     assert taken[:5] != taken[5:]
+
+
+def test_prompts_that_belong_together_are_in_one_step_of_every_epoch() -> None:
+    asked = [(name, order) for order in ("ab", "ba") for name in "vwxyz"]
+    prompts = [prompt(f"{n} {o}").model_copy(update={"metadata": {"together": n}}) for n, o in asked]
+    steps = [prompts_of_step(prompts, step, 4, seed=0) for step in range(1, 11)]
+    assert all(n % 2 == 0 for step in steps for n in Counter(p.together for p in step).values())
+    firsts = [p.together for step in steps for p in step][::2]
+    assert [sorted(known(each) for each in firsts[start : start + 5]) for start in (0, 5, 10, 15)] == [[*"vwxyz"]] * 4
+    assert firsts[:5] != firsts[5:10]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,12 @@ class Prompt(Frozen):
         """The last message: what the reader of a report wants to see."""
         return self.conversation[-1].content
 
+    @property
+    def together(self) -> str | None:
+        """A name in the metadata: prompts that share it are in one step of training and on one side of a split."""
+        name = self.metadata.get("together")
+        return name if isinstance(name, str) and name else None
+
 
 class Response(Frozen):
     """What a policy or a person answered to a prompt."""

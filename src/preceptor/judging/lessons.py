@@ -1,5 +1,6 @@
 """What a judge learns from: questions as it will be asked them, with the right answers."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -66,10 +67,13 @@ def demonstrations_of(
 
 
 def questions_of(judge: PairwiseJudge, lessons: Sequence[Lesson]) -> Iterator[JsonObject]:
-    """The lessons as prompts for reinforcement learning, in both orders: the judge is asked to reason, and the
-    reference is the right answer.
+    """The lessons as prompts for reinforcement learning, in both orders, which belong together: the judge is asked to
+    reason, and the reference is the right answer. A comparison that is labelled both ways has none, and is left out.
     """
+    labels = defaultdict[str, set[str]](set)
     for lesson in lessons:
+        labels[lesson.comparison.id].add(lesson.better)
+    for lesson in {each.comparison.id: each for each in lessons if len(labels[each.comparison.id]) == 1}.values():
         for order in ORDERS:
             question = judge.question(PlannedPresentation(lesson.comparison, order, (), 0))
             asked: Any = [message.wire() for message in reasoned_conversation(question)]
@@ -77,7 +81,7 @@ def questions_of(judge: PairwiseJudge, lessons: Sequence[Lesson]) -> Iterator[Js
                 "id": f"{lesson.comparison.id}-{order}",
                 "prompt": asked,
                 "reference": _right(judge, lesson, order),
-                "metadata": {"choices": list(question.choices)},
+                "metadata": {"choices": list(question.choices), "together": lesson.comparison.id},
             }
 
 

@@ -1,5 +1,6 @@
 """All inputs of a recipe besides models, read and checked before anything is run or written."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from preceptor.store.demonstrations import Demonstration, read_demonstrations
 from preceptor.store.files import content_of
 from preceptor.store.in_memory import name_of
 from preceptor.store.named_objects import file_of
-from preceptor.store.prompts import packaged, read_prompts, split_held_out, split_validation
+from preceptor.store.prompts import packaged, read_prompts, split_by, split_held_out, split_validation
 from preceptor.store.rated_responses import read_rated_responses
 from preceptor.store.training_pairs import read_training_pairs
 from preceptor.training.rl.rewards import load_reward_function
@@ -191,6 +192,8 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
             f"{name}: {len(training)} training prompts, but rl.prompts_per_step is "
             f"{rl.prompts_per_step}; give more prompts or lower it"
         )
+    if rl is not None:
+        _check_together(name, training, rl.prompts_per_step)
     if not training:
         raise UsageError(f"{name}: every usable prompt is held out; lower evaluation.heldout_share")
     validation, test = split_validation(held_out, recipe.evaluation.validation_share, LEAST)
@@ -202,6 +205,24 @@ def check_split(prompts: list[Prompt], recipe: Recipe) -> Split:
     return Split(training, validation, test)
 
 
+def _check_together(name: str, training: Sequence[Prompt], prompts_per_step: int) -> None:
+    """Checks that every step can take prompts that belong together as a whole.
+
+    Raises: UsageError when their sets have several sizes, or a step does not hold whole sets.
+    """
+    sizes = sorted(set(Counter(prompt.together or prompt.id for prompt in training).values()))
+    if len(sizes) > 1:
+        raise UsageError(
+            f"{name}: by metadata.together, sets of {' and '.join(map(str, sizes))} training prompts belong together; "
+            "a step takes whole sets, so all need one size: leave out the incomplete ones, or the key in every row"
+        )
+    if sizes and prompts_per_step % sizes[0]:
+        raise UsageError(
+            f"{name}: {sizes[0]} prompts each belong together (metadata.together), and rl.prompts_per_step is "
+            f"{prompts_per_step}; a step takes whole sets: expected a multiple of {sizes[0]}"
+        )
+
+
 def data_path(name: str) -> Path:
     """The path of a dataset, or of a packaged set named `package:NAME`."""
     return Path(packaged(name.removeprefix("package:")) if name.startswith("package:") else name)
@@ -211,7 +232,7 @@ def _limited(prompts: list[Prompt], limit: int | None) -> list[Prompt]:
     """At most `limit` prompts of all cohorts, in their order. The choice depends only on their texts."""
     if limit is None or limit >= len(prompts):
         return prompts
-    chosen = {prompt.id for prompt in sorted(prompts, key=lambda prompt: unit_hash("limit", prompt.text))[:limit]}
+    chosen = {prompt.id for prompt in sorted(prompts, key=lambda prompt: unit_hash("limit", split_by(prompt)))[:limit]}
     return [prompt for prompt in prompts if prompt.id in chosen]
 
 

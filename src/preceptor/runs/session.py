@@ -176,10 +176,14 @@ def within_window(
     max_new_tokens: int,
     count: Callable[[LocalModel, Prompt], int] = prompt_tokens,
 ) -> list[Prompt]:
-    """The prompts that leave room for an answer in the model's context window.
+    """The prompts that leave room for an answer in the model's context window, without those that belong together with
+    one that does not.
 
     Args:
         count: the number of tokens of a prompt.
     """
     room = model.context_window - max_new_tokens
-    return [prompt for prompt in prompts if count(model, prompt) <= room]
+    fitting = [prompt for prompt in prompts if count(model, prompt) <= room]
+    kept = {prompt.id for prompt in fitting}
+    incomplete = {prompt.together for prompt in prompts if prompt.id not in kept} - {None}
+    return [prompt for prompt in fitting if prompt.together not in incomplete]

@@ -76,15 +76,22 @@ def _prompts_on_hub(name: str, limit: int | None) -> list[Prompt]:
 
 
 def split_held_out(prompts: Sequence[Prompt], share: float) -> tuple[list[Prompt], list[Prompt]]:
-    """Splits by a hash of each prompt's text: (training, held out). Adding prompts moves no other prompt."""
-    held_out = [p for p in prompts if unit_hash("held out", p.text) < share]
-    training = [p for p in prompts if unit_hash("held out", p.text) >= share]
+    """Splits by a hash of each prompt's text, or of the name by which prompts belong together: (training, held out).
+    Adding prompts moves no other prompt.
+    """
+    held_out = [p for p in prompts if unit_hash("held out", split_by(p)) < share]
+    training = [p for p in prompts if unit_hash("held out", split_by(p)) >= share]
     return training, held_out
+
+
+def split_by(prompt: Prompt) -> str:
+    """What decides on which side of a split a prompt is."""
+    return prompt.together or prompt.text
 
 
 def split_validation(held_out: Sequence[Prompt], share: float, least: int) -> tuple[list[Prompt], list[Prompt]]:
     """Splits held-out prompts by a stable hash of their texts: (validation, test), both in their order. Prompts of the
-    same text are in the same part.
+    same text, or that belong together, are in the same part.
 
     Args:
         share: share of the prompts that are for validation, rounded to a whole number of prompts; more if further
@@ -92,9 +99,9 @@ def split_validation(held_out: Sequence[Prompt], share: float, least: int) -> tu
         least: minimum number of prompts in either part, if there are enough for both and their texts allow it.
     """
     count = max(least, min(round(share * len(held_out)), len(held_out) - least))
-    ordered = sorted((prompt.text for prompt in held_out), key=lambda text: unit_hash("validation", text))
+    ordered = sorted(map(split_by, held_out), key=lambda text: unit_hash("validation", text))
     chosen = set(ordered[:count])
-    return [p for p in held_out if p.text in chosen], [p for p in held_out if p.text not in chosen]
+    return [p for p in held_out if split_by(p) in chosen], [p for p in held_out if split_by(p) not in chosen]
 
 
 def read_prompt_rows(path: Path) -> Iterator[Prompt | Malformed]:

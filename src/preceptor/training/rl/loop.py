@@ -58,11 +58,17 @@ def train(
 def prompts_of_step(prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
     """The prompts of a step. Every epoch goes through all prompts in a new order.
 
-    A step that crosses the end of an epoch takes its last prompts from the next epoch.
+    A step that crosses the end of an epoch takes its last prompts from the next epoch. Prompts that belong together
+    follow each other.
     """
     places = [divmod(place, len(prompts)) for place in range((step - 1) * count, step * count)]
     orders = {
-        epoch: sorted(prompts, key=lambda p, epoch=epoch: unit_hash(seed, "epoch", epoch, p.id))
+        epoch: sorted(prompts, key=lambda p, epoch=epoch: place_in_epoch(p, epoch, seed))
         for epoch in {epoch for epoch, _ in places}
     }
     return [orders[epoch][index] for epoch, index in places]
+
+
+def place_in_epoch(prompt: Prompt, epoch: int, seed: int) -> float:
+    """What the prompts of an epoch are sorted by; the same for prompts that belong together."""
+    return unit_hash(seed, "epoch", epoch, prompt.together or prompt.id)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from torch.utils.data import Sampler
 
-from preceptor.core.hashing import unit_hash
 from preceptor.core.types import Prompt
+from preceptor.training.rl.loop import place_in_epoch
 from preceptor.training.rl.settings import RLSettings
 
 
@@ -33,6 +33,6 @@ class PromptOrder(Sampler[int]):
         """The places of prompts, epoch by epoch, as `prompts_of_step` orders them."""
         epoch = 0
         while True:
-            keys = [unit_hash(self._seed, "epoch", epoch, prompt.id) for prompt in self._prompts]
+            keys = [place_in_epoch(prompt, epoch, self._seed) for prompt in self._prompts]
             yield from sorted(range(len(keys)), key=lambda place: keys[place])
             epoch += 1
