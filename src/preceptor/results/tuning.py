@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from preceptor.core.numbers import NONE, estimate, listed, number, share
+from preceptor.core.numbers import NONE, listed, number, points, points_interval, share
 from preceptor.core.raters import ConstitutionName
 from preceptor.core.types import Frozen
 from preceptor.display.table import Column, Table
@@ -81,7 +81,8 @@ class TuneResult(Result):
         if self.gain is None or self.gain.interval is None:
             return "No gain shown: too few test rows were answered by both wordings."
         said = f"agreement with people {share(self.before)} before, {share(self.after)} after"
-        on = f"on {self.gain.n} rows never used before ({estimate(self.gain, signed=True)})"
+        gained = f"{points(self.gain.value, signed=True)} points {points_interval(*self.gain.interval, signed=True)}"
+        on = f"on {self.gain.n} rows never used before ({gained})"
         if self.gain_shown:
             return f"The new wording agrees more with people: {said}, {on}."
         if self.gain.high is not None and self.gain.high < 0:

@@ -153,8 +153,8 @@ def test_every_wording_of_a_search_is_shown_with_what_it_gave(
     assert "0.400 on the validation rows" in of_first
     assert "agrees more with people" not in of_first
     assert f"principle 1 of {first.hash[:8]} reworded" in of_better
-    [result] = re.findall(r"<td>(The new wording.*?)</td>", of_better)
-    assert "+0.50 [+0.25, +0.75]" in result
+    [result] = re.findall(r">(The new wording.*?)</td>", of_better)
+    assert "+50 points [+25, +75]" in result
     page = person.see(f"/constitutions/compare?before={first.hash}&after={better.hash}")
     assert page.index("0.400") < page.index("0.875") < page.index("agrees more with people")
 
