@@ -12,6 +12,7 @@ from preceptor.judging.ask import taught_answer
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.inputs import comparison
 from preceptor.judging.judge_spec import JudgeSpec
+from preceptor.judging.learnt import learnt_by
 from preceptor.judging.lessons import Lesson, demonstrations_of
 from preceptor.judging.pairwise import PairwiseJudge
 from preceptor.judging.settings import variant
@@ -22,6 +23,7 @@ from preceptor.recipes.load import load_recipe
 from preceptor.results.trained_judge import TrainedJudgeResult
 from preceptor.runs.directory import RunDirectory
 from preceptor.store.ledger import IN_MEMORY, Ledger
+from preceptor.tasks.audit import audit
 from small import RL, known, shared
 
 CONSTITUTION = """
@@ -69,6 +71,31 @@ def test_a_judge_learns_both_orders_and_is_measured_on_prompts_that_it_never_saw
     assert TrainedJudgeResult.load(out) == result
     again = train_judge(ROWS, **given)
     assert again.model_copy(update={"seconds": result.seconds}) == result
+
+
+def test_an_audit_on_prompts_that_a_judge_learnt_recommends_and_licenses_it_in_no_case(
+    tmp_path: Path, spec: JudgeSpec
+) -> None:
+    out = tmp_path / "judge"
+    result = train_judge(ROWS, judge=spec, out=out, sft=SFT, progress=Silence())
+    trained = spec.model_copy(update={"model": str(result.model)})
+    fresh = audit(out / HELD_OUT, judges=trained, progress=Silence()).judges[0]
+    assert fresh.learnt_rows == 0
+    assert fresh.unfit != "learnt"
+    found = audit(ROWS, judges=[spec, trained], progress=Silence())
+    assert [judge.learnt_rows for judge in found.judges] == [0, result.lessons]
+    assert found.judges[1].unfit == "learnt"
+    assert "memory" in str(found)
+    licence = tmp_path / "judge.licence.toml"
+    with pytest.raises(UsageError, match=f"{result.lessons} of these rows"):
+        audit(ROWS, judges=trained, licence=licence, progress=Silence())
+    assert not licence.exists()
+    # What goes on from it remembers, too.
+    others = [row | {"prompt": f"other {row['prompt']}"} for row in ROWS]
+    again = train_judge(others, judge=trained, out=tmp_path / "again", sft=SFT, progress=Silence())
+    kept = learnt_by(str(again.model))
+    assert len(kept) == result.lessons + again.lessons
+    assert kept > learnt_by(str(result.model))
 
 
 def test_a_judge_is_distilled_from_the_rationales_that_came_to_the_label(tmp_path: Path, spec: JudgeSpec) -> None:

@@ -22,8 +22,10 @@ from preceptor.core.types import (
 from preceptor.evaluation.intervals import Estimate
 from preceptor.evaluation.judges.audit_words import context, doubts, headline, ranked, sample, with_short_labels
 from preceptor.evaluation.judges.judge_audit import Audit, Judged, JudgeRun, audit
+from preceptor.evaluation.judges.recommendation import recommendation
 from preceptor.judging.warnings import Count, JudgeConduct
 from preceptor.reports.audit.page import render_audit
+from preceptor.reports.headlines import of_audit
 from preceptor.store.selection import Selection
 
 SCRIPT = "<script>document.title = 'taken over'</script>"
@@ -99,6 +101,20 @@ def test_a_judge_no_better_than_chance_is_not_crowned() -> None:
     assert mixed.usable == ("strong",)
     assert headline(mixed).startswith("strong is the only one to use: it agrees with people on 9")
     assert "coin does not count: its agreement with people may be chance" in headline(mixed)
+
+
+def test_a_judge_that_learnt_these_prompts_is_not_crowned_and_replaces_nobody() -> None:
+    run = judge_run("strong", 0.95)
+    assert audit([run]).judges[0].replacement is not None
+    taught = audit([judge_run("weak", 0.75), replace(run, learnt=7)])
+    judge = taught.judges[1]
+    assert (judge.unfit, judge.replacement) == ("learnt", None)
+    assert taught.usable == ("weak",)
+    assert "7 of these 120 rows" in headline(taught)
+    alone = audit([replace(run, learnt=7)])
+    assert "learnt" in recommendation(alone)[2]
+    assert of_audit(alone).verdict == "not measured"
+    assert "7 of these 120" in without_script(render_audit(alone, {}, [replace(run, learnt=7)]))
 
 
 def test_a_judge_of_length_is_not_crowned() -> None:

@@ -22,6 +22,7 @@ from preceptor.evaluation.judges.judge_audit import JudgeAudit
 from preceptor.judging.constitution import load_constitution
 from preceptor.judging.judge_spec import JudgeSpec
 from preceptor.judging.judges import Judges, one_judge
+from preceptor.judging.learnt import write_learnt
 from preceptor.judging.lessons import (
     NOT_RECORDED,
     PEOPLE,
@@ -144,6 +145,7 @@ def train_judge(
             on_note=display.note,
             about=_about(spec, taught, labels_licence),
         )
+        write_learnt(folder, (lesson.comparison.prompt for lesson in taught.lessons), spec.model)
         measured = _audited(output, spec, folder, data.held_out, display)
         updates: list[Any] = read_rows(folder / "metrics.jsonl")
         losses = [float(row["loss"]) for row in updates]

@@ -72,6 +72,8 @@ def of_audit(audit: Audit) -> Headline:
         return Headline("not measured", "No judge answered where people have a majority.")
     verdict = verdict_on(best.alignment, 0.5)
     line = f"{best.label} agrees with people on {share(best.alignment)} of {best.n} pairs"
+    if best.unfit == "learnt":
+        return Headline("not measured", line, "it was taught on some of these prompts")
     if best.unfit == "longer":
         return Headline("no difference shown", line, "not shown to beat the longer response")
     return Headline(verdict, line, _of_chance(verdict))

@@ -30,6 +30,7 @@ from preceptor.judging.ensemble import PreferenceJudge, ensemble_rater, mean_pre
 from preceptor.judging.judges import Judges, judge_specs, shared_budget, shared_connection
 from preceptor.judging.kept import keep_constitutions
 from preceptor.judging.label import Tally
+from preceptor.judging.learnt import learnt_by, was_learnt
 from preceptor.judging.specs import JudgeSpec, check_prices, check_single, make_judge
 from preceptor.reports.audit.page import render_audit
 from preceptor.results.audit import AuditResult
@@ -151,6 +152,7 @@ def audit(
             ledger = held.enter_context(Ledger(path, budget))
             log.event(f"{len(labelled)} labelled rows, {len(unusable)} unusable")
             keep_constitutions(output.path, [load_constitution(spec.constitution) for spec in specs])
+            licences.check_unseen(licence, _learnt(specs[0], labelled))
             extras = _Extras(Canaries(path, canary, budget), plan)
             runs = _all_judged(specs, labelled, ledger, connection, log, ensemble, extras)
             log.stage("measuring")
@@ -302,7 +304,14 @@ def _run(
         variant=spec.way + (", calibrated" if spec.calibration else ""),
         combine=spec.resolved().combine,
         spec=spec,
+        learnt=_learnt(spec, rows),
     )
+
+
+def _learnt(spec: JudgeSpec, rows: Sequence[ComparisonRow]) -> int:
+    """Rows on whose prompts the judge's model was taught to judge."""
+    learnt = learnt_by(spec.model)
+    return sum(was_learnt(row.comparison.prompt, learnt) for row in rows)
 
 
 def _judged(rows: Sequence[ComparisonRow], outcomes: Sequence[Preference | JudgeFailure]) -> list[Judged]:

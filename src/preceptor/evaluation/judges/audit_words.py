@@ -121,6 +121,11 @@ def _aligned(judge: JudgeAudit) -> float | None:
 def _unfit(judge: JudgeAudit) -> str:
     """Why a judge should not be used."""
     interval = judge.alignment and judge.alignment.interval
+    if judge.unfit == "learnt":
+        return (
+            f"it was taught on the prompts of {judge.learnt_rows} of these {judge.rows} rows, so its agreement here is "
+            "partly memory; audit it on prompts that it never saw"
+        )
     if judge.unfit == "below_chance":
         return "it agrees with people less than chance"
     if judge.unfit == "chance" and interval:

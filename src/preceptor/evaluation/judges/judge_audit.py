@@ -73,6 +73,8 @@ class JudgeRun:
     """Attacks on it; empty if none were asked for."""
     search: SearchResult | None = None
     """The search for edits that fool it."""
+    learnt: int = 0
+    """Rows on whose prompts its model was taught to judge."""
 
 
 class Calibrated(Frozen):
@@ -147,9 +149,11 @@ class JudgeAudit(Frozen):
     """Reasons to doubt it that do not need people's labels; see `preceptor.judging.warnings`."""
     spec: JudgeSpec | None = None
     """The judge's specification. None for an ensemble, and in older files."""
+    learnt_rows: int = Field(default=0, exclude_if=lambda rows: not rows)
+    """Rows on whose prompts its model was taught to judge: what it says of them shows its memory."""
     replacement: Replacement | None = None
-    """Whether it may replace the people, by the alternative annotator test. None if they rated too few rows together.
-    """
+    """Whether it may replace the people, by the alternative annotator test. None if they rated too few rows together,
+    and for a judge that was taught on some of the prompts."""
 
     @model_validator(mode="before")
     @classmethod
@@ -176,9 +180,13 @@ class JudgeAudit(Frozen):
 
     @property
     def unfit(self) -> "Unfit | None":
-        """Why the judge should not be used; None if it beats chance and always preferring the longer response."""
+        """Why the judge should not be used; None if it beats chance and always preferring the longer response, on
+        prompts that it did not learn.
+        """
         if self.alignment is None or self.alignment.interval is None:
             return "no_answer"
+        if self.learnt_rows:
+            return "learnt"
         low, high = self.alignment.interval
         if low <= 0.5:
             return "below_chance" if high < 0.5 else "chance"
@@ -188,9 +196,9 @@ class JudgeAudit(Frozen):
         return "longer" if margin is not None and margin <= 0.0 else None
 
 
-Unfit = Literal["no_answer", "below_chance", "chance", "longer"]
-"""In this order: no answer to compare with people's; less agreement with people than chance; not clearly more agreement
-than chance; not clearly more agreement than always preferring the longer response.
+Unfit = Literal["no_answer", "learnt", "below_chance", "chance", "longer"]
+"""In this order: no answer to compare with people's; it was taught on some of these prompts; less agreement with people
+than chance; not clearly more agreement than chance, or than always preferring the longer response.
 """
 
 
@@ -309,9 +317,10 @@ def _audit_one(label: str, run: JudgeRun) -> JudgeAudit:
         conduct=conduct,
         warnings=judge_warnings(conduct, label),
         spec=run.spec,
-        replacement=may_replace(
-            [(row.comparison.prompt.id, row.human, likeliest(p.p_a, p.p_tie)) for row, p in answered]
-        ),
+        learnt_rows=run.learnt,
+        replacement=None
+        if run.learnt
+        else may_replace([(row.comparison.prompt.id, row.human, likeliest(p.p_a, p.p_tie)) for row, p in answered]),
     )
 
 

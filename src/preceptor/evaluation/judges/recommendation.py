@@ -91,6 +91,8 @@ def _labels(audit: Audit, best: JudgeAudit) -> str:
 
 def _to_be_fit(judge: JudgeAudit) -> str:
     """How many more labels would show that a judge beats what it does not clearly beat."""
+    if judge.unfit == "learnt":
+        return "How many labels would be enough cannot be known from rows that it learnt."
     margin, of = judge.above_longer, "always the longer response"
     if (
         judge.unfit in ("chance", "below_chance")
