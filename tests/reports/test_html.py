@@ -245,6 +245,10 @@ def test_a_run_that_nothing_independent_measured_says_so_first_and_has_no_held_o
     assert said.startswith("Nothing independent measured this run")
     assert "evaluation.judge.model" in said
     assert "That proves nothing else" in said
+    by_functions = changed(
+        run, recipe=summary.recipe | {"rewards": {"feedback_weight": 0.0, "functions": ["m:f"]}}
+    ).summary
+    assert "took no part in training" in headline(by_functions, run.evaluation)
     assert not any("held-out measure failed" in warning for warning in warnings(summary, run.evaluation))
     page, document, card = render_report(run), render_run_markdown(run), model_card(run.summary, run.words, "peft")
     check_page(page)

@@ -192,10 +192,11 @@ def _changes(summary: RunSummary) -> Iterator[str]:
         yield f"Its perplexity on reference answers is {number(ratio)} times what it was."
     was, now = before.judge_score.overall, after.judge_score.overall
     if was is not None and now is not None:
-        yield (
-            f"{words.score_title(summary)}, which training optimises, was {number(was.value)} before and "
-            f"{number(now.value)} after. That proves nothing else."
-        )
+        title, change = words.score_title(summary), f"{number(was.value)} before and {number(now.value)} after"
+        if words.feedback_is_used(summary):
+            yield f"{title}, which training optimises, was {change}. That proves nothing else."
+        else:
+            yield f"{title}, which took no part in training, was {change}."
 
 
 def _unchanged(summary: RunSummary) -> str:

@@ -130,6 +130,12 @@ def score_title(summary: RunSummary) -> str | None:
     return None if title is None else title[0].upper() + title[1:]
 
 
+def feedback_is_used(summary: RunSummary) -> bool:
+    """Whether the judge's or the reward model's score was part of the reward, and not reward functions alone."""
+    rewards = summary.recipe.get("rewards")
+    return not isinstance(rewards, dict) or rewards.get("feedback_weight") != 0
+
+
 def position(summary: RunSummary) -> str:
     """What the way of judging means for position bias; empty if there is no judge."""
     judge = summary.recipe.get("judge")
