@@ -152,6 +152,7 @@ def test_an_evaluation_without_faults_has_no_warnings() -> None:
         ({"policies": (policy("base"), THINKS)}, "In 40 of 400 responses of tuned"),
         ({"prompts": 29}, "Only 29 prompts"),
         ({"audit": audit(alignment=0.55, alignment_ci=(0.47, 0.63))}, "no better than chance"),
+        ({"audit": audit(learnt_rows=7)}, "was taught on the prompts of 7 of "),
         (
             {"audit": audit(alignment_ci=(0.53, 0.67), longer_baseline=0.58, above_longer=0.02,
                             above_longer_ci=(-0.03, 0.07))},

@@ -237,7 +237,12 @@ def _of_length(evaluation: Evaluation, names: Names) -> Iterator[str]:
 
 def _of_judging(evaluation: Evaluation, names: Names) -> Iterator[str]:
     audit = evaluation.audit
-    if audit is not None and audit.unfit is not None:
+    if audit is not None and audit.unfit == "learnt":
+        yield (
+            f"How often {evaluation.judge.name} agrees with people cannot be known from its audit: it was taught on "
+            f"the prompts of {audit.learnt_rows} of {audit.rows} rows."
+        )
+    elif audit is not None and audit.unfit is not None:
         agrees = "gave no answer that could be compared with people's"
         if audit.alignment is not None and audit.alignment.interval is not None:
             low, high = (percent(end) for end in audit.alignment.interval)

@@ -20,8 +20,8 @@ def doubt(judge: JudgeAudit) -> str:
     if judge.alignment is None:
         return "the judge gave no answer that can be compared with people's"
     failed = f"{judge.failure_rate:.0%} of its answers failed" if judge.failure_rate else ""
-    longer = "not shown to beat the longer response" if judge.unfit == "longer" else ""
-    return "; ".join(filter(None, (longer, failed)))
+    unfit = {"longer": "not shown to beat the longer response", "learnt": "it was taught on some of these rows"}
+    return "; ".join(filter(None, (unfit.get(judge.unfit or ""), failed)))
 
 
 def warnings_of(work: Work, judges: Iterable[tuple[Task, JudgeSpec]]) -> tuple[str, ...]:
