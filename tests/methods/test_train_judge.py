@@ -131,6 +131,7 @@ def test_the_card_says_who_taught_the_judge_and_only_people_measure_it(tmp_path:
     revised = train_judge([row | {"origin": "critique and revision", "model": "m*x*"} for row in rows], **given)
     assert revised.teachers == ("a model (critique and revision: m*x*)",)
     assert revised.held_out_rows == 0
+    assert revised.lessons + sum(revised.left_out.values()) == 12
     card = (revised.model / "README.md").read_text()
     assert "`a model (critique and revision: m*x*)`" in card
     assert "people" not in card

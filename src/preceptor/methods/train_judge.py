@@ -223,6 +223,8 @@ def _read(folder: Path, rows: Rows, test: "Rows | None", share: float) -> _Data:
         held_out = [row for row in rows_of_test if isinstance(row, ComparisonRow)]
     texts = {row.comparison.prompt.text for row in held_out}
     asked = [row for row in held_out if row.preferred]
+    if test is None and len(asked) < len(held_out):
+        left_out["held out, and people prefer neither response"] += len(held_out) - len(asked)
     write_rows(folder / HELD_OUT, [_held_out(row) for row in asked])
     training = [row for row in usable if row.comparison.prompt.text not in texts]
     lessons = [lesson for row in training if (lesson := _lesson(row)) is not None]
