@@ -232,6 +232,9 @@ def test_what_a_judge_prefers_in_excess_is_saved_for_training(people: Path) -> N
     saved = bias_correction.load(path)
     assert (saved.judge, saved.preference, saved.score, saved.prompts) == ("scripted:first", {}, None, 40)
     assert any("takes off nothing" in note for note in told.notes)
+    plain, corrected = Judge("scripted:first"), Judge("scripted:first", bias=path)
+    both = audited(people, judges=[plain, corrected], out=people.parent / "both")
+    assert [both[judge].variant for judge in (plain, corrected)] == ["detailed", "detailed, bias-corrected"]
     with pytest.raises(UsageError, match="save_bias is for one judge"):
         audited(people, save_bias=path)
     path.write_text("{}")

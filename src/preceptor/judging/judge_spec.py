@@ -50,6 +50,12 @@ class JudgeSpec(Settings):
         return self.variant or (own_way(self.constitution) if self.settings is None else in_words(self.settings))
 
     @property
+    def corrected_way(self) -> str:
+        """The way of asking, and what is done with the answers."""
+        done = {"calibrated": self.calibration, "bias-corrected": self.bias}
+        return ", ".join([self.way, *(word for word, file in done.items() if file)])
+
+    @property
     def goes_by_rubrics(self) -> bool:
         """Whether responses are judged by the rubrics of their prompts, and the constitution takes no part."""
         return self.resolved().shown == "rubric"

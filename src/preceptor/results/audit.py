@@ -136,7 +136,7 @@ def _is(audited: JudgeAudit, judge: Judge | JudgeSpec | str) -> bool:
 
 def _way(spec: JudgeSpec) -> tuple[object, ...]:
     """The settings that determine a judge's answers, however the judge was named."""
-    return spec.model, spec.constitution, spec.resolved(), spec.calibration
+    return spec.model, spec.constitution, spec.resolved(), spec.calibration, spec.bias
 
 
 def _cells(judge: JudgeAudit) -> list[str]:

@@ -301,7 +301,7 @@ def _run(
         ledger_hits=sum(member.model.hits for member in judge.members),
         usage=usage,
         cost=None if model.price is None else model.price.cost(usage),
-        variant=spec.way + (", calibrated" if spec.calibration else ""),
+        variant=spec.corrected_way,
         combine=spec.resolved().combine,
         spec=spec,
         learnt=_learnt(spec, rows),

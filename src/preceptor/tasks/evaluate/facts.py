@@ -103,7 +103,7 @@ def audit_of(judge: PreferenceJudge, specs: Sequence[JudgeSpec], audits: Sequenc
     """
     if not audits:
         return None
-    rater, way = judge.rater, specs[0].way + (", calibrated" if specs[0].calibration else "")
+    rater, way = judge.rater, specs[0].corrected_way
     for audit in audits:
         if same_model(audit.judge, rater.model) and (audit.constitution, audit.variant) == (rater.constitution, way):
             return audit
