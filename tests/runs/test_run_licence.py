@@ -12,6 +12,7 @@ from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
 from preceptor.core.types import Rater
 from preceptor.evaluation.judges.licence import CANARIES, LicenceTerms, load, save
+from preceptor.judging.judge import Judge
 from preceptor.methods.execute import execute
 from preceptor.recipes.load import load_recipe
 from preceptor.results.run import RunSummary
@@ -138,3 +139,11 @@ def test_a_file_that_is_no_licence_and_a_licence_over_another_file_are_refused(t
         audit(LABELS, judges="scripted:random", licence=other, progress=Silence())
     with pytest.raises(UsageError, match="one judge"):
         audit(LABELS, judges=["scripted:random", "scripted:first"], licence=tmp_path / "l.toml", progress=Silence())
+
+
+def test_a_second_judge_where_scores_are_in_doubt_is_not_covered(tmp_path: Path, tiny_folder: Path) -> None:
+    licence = tmp_path / "scored.toml"
+    audit(LABELS, judges=Judge("scripted:random", variant="scored"), licence=licence, progress=Silence())
+    second = ("judge.variant=detailed", "judge.escalation.model=scripted:first", "judge.escalation.per_step=2")
+    with pytest.raises(UsageError, match="scripted:first judges as well"):
+        run(tmp_path, tiny_folder, f"licence.file={licence}", *LENIENT, *second, recipe="direct_rlaif")

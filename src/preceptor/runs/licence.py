@@ -11,7 +11,7 @@ from preceptor.judging.drift import check_drift
 from preceptor.judging.specs import JudgeSpec, make_judge
 from preceptor.recipes.base import Recipe
 from preceptor.recipes.licence import LicenceSettings
-from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings
+from preceptor.recipes.settings import ComparingJudgeSettings, JudgeSettings, RewardingJudgeSettings
 from preceptor.results.licence_record import LicenceRecord
 from preceptor.runs.session import Session
 from preceptor.store.ledger import IN_MEMORY, Ledger
@@ -65,6 +65,8 @@ def _checked(recipe: Recipe, asked: LicenceSettings) -> LicenceRecord:
 def _of_several(judge: JudgeSettings) -> list[str]:
     if isinstance(judge, ComparingJudgeSettings) and judge.cascade is not None:
         return ["a cascade has several judges, and a licence is for one"]
+    if isinstance(judge, RewardingJudgeSettings) and judge.escalation is not None:
+        return [f"{judge.escalation.model} judges as well where scores are in doubt, and a licence is for one judge"]
     return []
 
 
