@@ -47,5 +47,6 @@ def test_the_command_audits_step_judges_and_refuses_what_is_for_pairs(tmp_path: 
     assert done.exit_code == 0, done.output
     written = json.loads((tmp_path / "out" / "step_audit.json").read_text())
     assert written["format"] == "processbench"
-    refused = CliRunner().invoke(app, [*command, str(tmp_path / "no"), "--cascade"])
-    assert refused.exit_code != 0
+    for option in (["--cascade"], ["--attack-search", "4"], ["--save-bias", str(tmp_path / "bias.json")]):
+        refused = CliRunner().invoke(app, [*command, str(tmp_path / "no"), *option])
+        assert refused.exit_code != 0

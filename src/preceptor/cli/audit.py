@@ -112,8 +112,10 @@ def audit(
             "--cascade": cascade,
             "--save-cascade": save_cascade,
             "--save-calibration": save_calibration,
+            "--save-bias": save_bias,
             "--licence": licence,
             "--attack": attack,
+            "--attack-search": attack_search,
             "--canary": canary,
         }
         if given := [name for name, value in of_pairs.items() if value]:
