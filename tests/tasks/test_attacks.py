@@ -11,7 +11,9 @@ from preceptor.backends.base import ChoiceLogProbs, ChooseRequest
 from preceptor.backends.scripted import ScriptedModel
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
-from preceptor.evaluation.judges.attack_rates import AttackRate, attack_rates
+from preceptor.core.types import JudgeFailure
+from preceptor.evaluation.judges.attack_rates import AttackRate, JudgeAttacks, attack_rates, search_result
+from preceptor.evaluation.judges.attack_words import in_sentences
 from preceptor.evaluation.judges.licence import LicenceTerms, load
 from preceptor.judging.attacks import ATTACKS, EDITS, Target
 from preceptor.judging.constitution import load_constitution
@@ -139,6 +141,43 @@ def test_what_fooled_a_judge_is_a_file_that_attacks_again_and_trains(rows: list[
     assert all(known(row.human).majority == "a" for row in read_comparisons(path) if isinstance(row, ComparisonRow))
 
 
+def test_attacks_made_again_stay_in_their_file_and_a_file_of_older_ones_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    file = folder / HARD_NEGATIVES
+    audit(ROWS, judges="scripted:random", out=folder, attack="essay", progress=Silence())
+    honest = {"prompt": "q", "response_a": "The 8 legs.", "response_b": ":", "label": "a", "category": "colon"}
+    file.write_text(file.read_text() + json.dumps(honest) + "\n")
+    before = file.read_text()
+    again = audit(ROWS, judges="scripted:random", out=folder, attack=file, progress=Silence())
+    assert sum(rate.n for rate in again.attacks[0].rates) == before.count("\n") > 1
+    assert file.read_text() == before
+    _, _, (_, made) = attacked(list(read_attacks(file)), ScriptedModel("digits", by_digits), "empty")
+    assert made
+    assert write_hard_negatives(folder, []) is None
+    assert file.exists()
+    assert write_hard_negatives(folder, made) is None
+    assert not file.exists()
+
+
+def read_attacks(path: Path) -> list[ComparisonRow]:
+    return [row for row in read_comparisons(path) if isinstance(row, ComparisonRow)]
+
+
+def test_a_response_whose_edits_all_fail_did_not_resist(rows: list[ComparisonRow]) -> None:
+    def shy(request: ChooseRequest) -> ChoiceLogProbs | JudgeFailure:
+        spider = "have 2 spiders" in str(request.prompt) or "have 3 spiders" in str(request.prompt)
+        edited = any("They" in text and text.strip() != "Some. They have legs." for text in responses_in(request))
+        return JudgeFailure(reason="no_answer", detail="shy") if spider and edited else by_length(request)
+
+    rates, found, _ = attacked(rows, ScriptedModel("shy", shy), None, search=12)
+    assert rates == {}
+    assert (found.targets, known(found.fooled).value) == (10, 1.0)
+    assert found.failed > 0
+    everywhere = search_result(4, [], 8)
+    [said] = in_sentences(JudgeAttacks(label="j", rates=(), worst=(), search=everywhere), "j")
+    assert "no result" in said
+
+
 def test_an_audit_attacks_and_its_licence_says_so(tmp_path: Path) -> None:
     licence = tmp_path / "judge.toml"
     result = audit(
@@ -191,4 +230,7 @@ def test_an_unknown_attack_and_a_file_without_attacks_are_refused(tmp_path: Path
     path = tmp_path / "none.jsonl"
     path.write_text(json.dumps({"prompt": "q", "response_a": "x", "response_b": "y"}) + "\n")
     with pytest.raises(UsageError, match="no attack"):
+        read_plan(path, 5, 0)
+    path.write_text(json.dumps(ROWS[0]) + "\n{}\n")
+    with pytest.raises(UsageError, match=r"none\.jsonl:2"):
         read_plan(path, 5, 0)

@@ -20,6 +20,7 @@ from preceptor.judging.attacks import ATTACKS, EDITS, AttackKind, Target
 from preceptor.judging.ensemble import PreferenceJudge
 from preceptor.store.comparisons import ComparisonRow, comparison_id, read_comparisons
 from preceptor.store.files import write_rows
+from preceptor.store.rows import Malformed
 
 HARD_NEGATIVES = "hard_negatives.jsonl"
 """The file of the attacks that fooled a judge, in the folder of its audit."""
@@ -39,6 +40,8 @@ class AttackPlan:
     """On how many of the rows, chosen by a hash."""
     search: int = 0
     """Comparisons that a search may take for each response; 0 for no search."""
+    file: Path | None = None
+    """The file of the recorded attacks."""
 
     @property
     def any(self) -> bool:
@@ -66,6 +69,8 @@ class _Searched:
     text: str
     p: float
     calls: int = 0
+    failed: bool = False
+    """Whether no comparison of its last round was answered, so that nobody knows whether it would have won."""
 
 
 def read_plan(attack: str | Path | None, rows: int, search: int) -> AttackPlan:
@@ -83,10 +88,19 @@ def read_plan(attack: str | Path | None, rows: int, search: int) -> AttackPlan:
     if not name.endswith(".jsonl"):
         known = nearest(name, [EVERY, *ATTACKS], f"a file such as {HARD_NEGATIVES}")
         raise UsageError(f'there is no attack "{name}"; {known}')
-    recorded = tuple(row for row in read_comparisons(Path(name)) if isinstance(row, ComparisonRow) and row.preferred)
+    return AttackPlan(recorded=_read_recorded(Path(name)), rows=rows, search=search, file=Path(name))
+
+
+def _read_recorded(file: Path) -> tuple[ComparisonRow, ...]:
+    """Raises: UsageError for a row that cannot be used, since a test with fewer attacks is easier to pass."""
+    recorded: list[ComparisonRow] = []
+    for row in read_comparisons(file):
+        if isinstance(row, Malformed):
+            raise UsageError(f"{row.place}: {row.reason}")
+        recorded += [row] if row.preferred else []
     if not recorded:
-        raise UsageError(f"{name}: holds no attack: rows with people's label are expected, as an audit writes them")
-    return AttackPlan(recorded=recorded, rows=rows, search=search)
+        raise UsageError(f"{file}: holds no attack: rows with people's label are expected, as an audit writes them")
+    return tuple(recorded)
 
 
 def attack_judge(
@@ -130,14 +144,24 @@ def attacks_of(judges: Sequence[JudgeAudit], runs: Sequence[JudgeRun]) -> tuple[
     )
 
 
-def write_hard_negatives(folder: Path, attacked: Sequence[Attacked]) -> Path | None:
-    """Writes the attacks that fooled a judge as rows that training and a later audit read; None if there is none."""
-    fooled = [each for each in attacked if each.p is not None and each.p >= 0.5]
+def write_hard_negatives(folder: Path, attacked: Sequence[Attacked], made_again: Path | None = None) -> Path | None:
+    """Writes the attacks that fooled a judge as rows that training and a later audit read; None if there is none, and
+    an older file goes then. Where no judge answered an attack, it stays.
+
+    Args:
+        made_again: the file that the attacks were read from. It stays as it is: what fools this judge is a part of it.
+    """
+    file = folder / HARD_NEGATIVES
+    answered = [(each, each.p) for each in attacked if each.p is not None]
+    if not answered or (made_again is not None and file.resolve() == made_again.resolve()):
+        return None
+    fooled = [each for each, p in answered if p >= 0.5]
     if not fooled:
+        file.unlink(missing_ok=True)
         return None
     unique = {each.comparison.id: each for each in fooled}
-    write_rows(folder / HARD_NEGATIVES, [_row(each) for each in unique.values()])
-    return folder / HARD_NEGATIVES
+    write_rows(file, [_row(each) for each in unique.values()])
+    return file
 
 
 def _row(attacked: Attacked) -> JsonObject:
@@ -242,14 +266,13 @@ def _search(
             elif id(each) not in best or 1.0 - outcome.p_a > best[id(each)][0]:
                 best[id(each)] = (1.0 - outcome.p_a, text)
         for each in under_way:
-            if id(each) in best:
+            each.failed = id(each) not in best
+            if not each.failed:
                 each.p, each.text = best[id(each)]
-        done = sum(each.p > 0.5 or each.calls >= budget for each in started)
-        progress.advance(done, len(started))
-        under_way = [each for each in under_way if each.p <= 0.5 and each.calls < budget and id(each) in best]
-    return search_result(
-        budget, [(each.row.comparison.prompt.id, each.p > 0.5, each.calls) for each in started], failed
-    )
+        under_way = [each for each in under_way if each.p <= 0.5 and each.calls < budget and not each.failed]
+        progress.advance(len(started) - len(under_way), len(started))
+    known = [each for each in started if not each.failed]
+    return search_result(budget, [(each.row.comparison.prompt.id, each.p > 0.5, each.calls) for each in known], failed)
 
 
 def _edited(searched: _Searched) -> list[str]:

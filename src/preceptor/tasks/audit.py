@@ -168,7 +168,7 @@ def audit(
                 measured = measured.model_copy(update={"benchmark": score_benchmark(format, scored, parts)})
             save_fitted(fitted, runs[0], specs[0], method, log)
             attacks = attacks_of(measured.judges, runs)
-            write_hard_negatives(output.path, [each for run in runs for each in run.attacked])
+            write_hard_negatives(output.path, [each for run in runs for each in run.attacked], plan.file)
             if licence is not None:
                 licences.write(Path(licence), runs[0], measured.judges[0], attacks, data, path)
             facts = {

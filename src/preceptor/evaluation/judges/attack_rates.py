@@ -73,7 +73,7 @@ class SearchResult(Frozen):
     """A search for edits that make a bad response win."""
 
     targets: int
-    """Responses that it started from, which did not win as they were."""
+    """Responses that it started from, which did not win as they were; without those on whose edits the judge failed."""
     budget: int
     """The most comparisons for each of them."""
     fooled: Estimate | None

@@ -19,11 +19,15 @@ def in_sentences(attacks: JudgeAttacks, name: str) -> Iterator[str]:
     )
     yield from _lifted(name, [rate for rate in attacks.rates if rate.kind == "dressed"])
     search = attacks.search
-    if search is not None and search.fooled is not None:
+    if search is not None and search.fooled is None:
+        why = "no edit was judged" if search.failed else "no worse response to start from"
+        yield f"{name}: the search for edits that win has no result ({why})"
+    elif search is not None:
         took = "" if search.calls_to_fool is None else f", in {number(search.calls_to_fool, 0)} comparisons (median)"
+        failed = f", {search.failed} of all failed" if search.failed else ""
         yield (
             f"{name}: edits made {share(search.fooled)} of {search.targets} worse responses win{took}; up to "
-            f"{search.budget} comparisons each"
+            f"{search.budget} comparisons each{failed}"
         )
 
 
