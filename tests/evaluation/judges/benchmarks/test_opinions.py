@@ -71,6 +71,24 @@ def test_pandalm_is_scored_in_three_classes() -> None:
     assert failed["accuracy"].as_published == pytest.approx(4 / 7)  # the authors count a failure as a tie
 
 
+def test_no_interval_of_pandalm_leaves_the_scale() -> None:
+    truths: list[Opinion] = ["a", "b", "tie"] * 4
+    rows = [placed(str(i), [truth] * 3, (0.5, 0.5)) for i, truth in enumerate(truths)]  # it always says tie
+    precision = named(opinions.pandalm(rows))["macro precision"].estimate
+    recall = named(opinions.pandalm([placed("0", ["b"] * 3, (0.9, 0.9)), *right(truths[1:])]))["macro recall"].estimate
+    assert precision is not None
+    assert recall is not None
+    assert precision.low is not None
+    assert 0.0 <= precision.low < precision.value
+    assert (recall.high, recall.value) == (1.0, pytest.approx((1 + 4 / 5 + 1) / 3))
+
+
+def right(truths: list[Opinion]) -> list[Placed]:
+    """Rows on which the judge says what people say."""
+    said = {"a": (0.9, 0.9), "b": (0.1, 0.1), "tie": (0.5, 0.5)}
+    return [placed(str(i), [truth] * 3, said[truth]) for i, truth in enumerate(truths, start=1)]
+
+
 def test_where_three_people_differ_the_first_counts() -> None:
     assert opinions.first_mode(["b", "tie", "a"]) == "b"
     assert opinions.first_mode(["b", "a", "a"]) == "a"

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import combinations
 
 from preceptor.core.types import HumanLabel, Preference, likeliest
-from preceptor.evaluation.intervals import jackknife
+from preceptor.evaluation.intervals import Estimate, jackknife
 from preceptor.evaluation.judges.benchmarks.items import Item, Placed, by_subset, p_a_by_order, share
 from preceptor.evaluation.judges.benchmarks.result import BenchmarkScore
 from preceptor.evaluation.judges.judge_audit import Judged
@@ -90,7 +90,7 @@ def pandalm(rows: Sequence[Placed]) -> tuple[BenchmarkScore, ...]:
             BenchmarkScore(
                 name=name,
                 level="measure",
-                estimate=jackknife(list(known.values()), partial(macro, place)),
+                estimate=_share(jackknife(list(known.values()), partial(macro, place))),
                 items=len(said),
                 failed=failed,
                 as_published=macro(place, published),
@@ -98,6 +98,13 @@ def pandalm(rows: Sequence[Placed]) -> tuple[BenchmarkScore, ...]:
             for place, name in enumerate(("macro precision", "macro recall", "macro F1"))
         ),
     )
+
+
+def _share(estimate: Estimate | None) -> Estimate | None:
+    """The estimate of a number in [0, 1], whose interval ends there."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return estimate
+    return estimate.model_copy(update={"low": max(0.0, estimate.low), "high": min(1.0, estimate.high)})
 
 
 def macro(place: int, pairs: Sequence[tuple[str, str]]) -> float:
