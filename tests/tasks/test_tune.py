@@ -149,6 +149,7 @@ def test_a_constitution_is_taken_apart_and_put_together() -> None:
         ({"judge": ["scripted:random", "scripted:first"]}, "one judge"),
         ({"judge": "scripted:random", "limit": 5}, "at least 20"),
         ({"judge": "scripted:random", "comparisons": 0}, "comparisons"),
+        ({"judge": "scripted:random", "comparisons": 18}, "no other wording"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(settings: dict[str, Any], what: str) -> None:

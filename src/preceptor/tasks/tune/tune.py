@@ -90,7 +90,11 @@ def tune(
     check_own(folder, "tuning")
     settings = {"data": source(rows), "judge": spec, "writer": writer, "comparisons": comparisons, "seed": seed}
     with shown(progress) as display, working_in(folder, "tuning"):
-        parts = split_rows(read_labelled(rows_as_file(rows, folder), limit, strict=False)[0], seed)
+        labelled, unusable = read_labelled(rows_as_file(rows, folder), limit, strict=False)
+        if unusable:
+            display.note(f"skipping {len(unusable)} unusable rows: {unusable[0].place}: {unusable[0].reason}")
+        parts = split_rows(labelled, seed)
+        _check_search(comparisons, parts)
         with (
             logged(folder, "tune", settings, display, partial(in_words, path, budget)) as log,
             Ledger(path, budget) as ledger,
@@ -190,6 +194,15 @@ def _judge(judge: Judges) -> tuple[JudgeSpec, Constitution]:
             "detailed or detailed+cot"
         )
     return spec, load_constitution(spec.constitution)
+
+
+def _check_search(comparisons: int, parts: RowParts) -> None:
+    """Raises: UsageError when the search could not try a wording."""
+    if comparisons <= (least := len(parts.validation)):
+        raise UsageError(
+            f"comparisons = {comparisons}: judging the original on the validation rows takes {least}, so no other "
+            f"wording would be tried; expected several times that, such as {10 * least}"
+        )
 
 
 def _models(spec: JudgeSpec, writer: str | None) -> list[str]:
