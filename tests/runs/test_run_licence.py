@@ -61,6 +61,14 @@ def test_a_licence_says_what_the_audit_showed(licence: Path) -> None:
     assert load(licence).data == "people.jsonl"
 
 
+def test_a_licence_counts_the_rows_of_its_alignment(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    audit([*LABELS[:20], *({**row, "label": "tie"} for row in LABELS[20:])], judges="scripted:random", licence=path)
+    assert load(path).rows == 20
+    audit([{**row, "label": "tie"} for row in LABELS], judges="scripted:random", licence=path)
+    assert (load(path).rows, load(path).alignment) == (0, None)
+
+
 def test_a_judge_at_chance_is_stopped_before_it_trains(tmp_path: Path, tiny_folder: Path, licence: Path) -> None:
     with pytest.raises(UsageError, match="not shown to be above one half"):
         run(tmp_path, tiny_folder, f"licence.file={licence}")

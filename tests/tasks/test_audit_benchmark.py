@@ -77,3 +77,9 @@ def test_the_command_takes_the_name_of_a_benchmark(tmp_path: Path) -> None:
     assert written["benchmark"]["format"] == "judgebench"
     wrong = CliRunner().invoke(app, [*command, "judgebanch"])
     assert wrong.exit_code != 0
+
+
+def test_ratings_of_a_model_give_no_licence(tmp_path: Path) -> None:
+    path = published.write_all(tmp_path)["ultrafeedback"]
+    with pytest.raises(UsageError, match="a model gave its ratings"):
+        audit(path, judges="scripted:random", format="ultrafeedback", licence=tmp_path / "l.toml", progress=Silence())

@@ -37,7 +37,7 @@ from preceptor.results.audit import AuditResult
 from preceptor.runs.inputs import data_path
 from preceptor.store.batches import BatchFolder
 from preceptor.store.benchmarks.parts import Part
-from preceptor.store.benchmarks.read import BenchmarkName, benchmark_rows
+from preceptor.store.benchmarks.read import RATED_BY_MODEL, BenchmarkName, benchmark_rows
 from preceptor.store.benchmarks.steps import StepBenchmarkName
 from preceptor.store.calls import in_words
 from preceptor.store.comparisons import ComparisonRow, read_comparisons
@@ -132,7 +132,7 @@ def audit(
     check_count("attack_search", attack_search, 0)
     plan = read_plan(attack, attack_rows, attack_search)
     check_choice("method", method, calibration.Method)
-    _check_format(format)
+    _check_format(format, licence is not None)
     _check_cascade(specs, cascade or save_cascade is not None, agreement, certainty)
     rows = data_path(str(rows)) if isinstance(rows, str | Path) else rows
     output = output_folder(out)
@@ -340,12 +340,17 @@ def _ensemble(specs: Sequence[JudgeSpec], raters: Sequence[Rater], runs: Sequenc
     )
 
 
-def _check_format(format: str | None) -> None:
-    """Raises: UsageError for an unknown format, and for one of single steps."""
+def _check_format(format: str | None, licence: bool) -> None:
+    """Raises: UsageError for an unknown format, for one of single steps, and for a licence by ratings of a model."""
     if format in get_args(StepBenchmarkName):
         raise UsageError(f'format = "{format}" is a benchmark of single steps: use `audit_steps`')
     if format is not None:
         check_choice("format", format, BenchmarkName)
+    if licence and format in RATED_BY_MODEL:
+        raise UsageError(
+            f'format = "{format}": a model gave its ratings, and a licence says how far a judge agrees with people; '
+            "audit the judge on labels of people"
+        )
 
 
 def _check_cascade(specs: Sequence[JudgeSpec], asked_for: bool, agreement: float, certainty: float) -> None:

@@ -70,7 +70,8 @@ class Licence(Frozen):
     data: str
     """Name of the data that people labelled."""
     data_hash: str
-    rows: Integer = Field(ge=1)
+    rows: Integer = Field(ge=0)
+    """Rows on which people have a majority and the judge answered; older files count all rows."""
     alignment: Measured | None = None
     """Share of rows in which it prefers what most people prefer."""
     above_longer: Measured | None = None
@@ -186,7 +187,7 @@ def licence_of(
         settings=settings_text(run.rater),
         data=data,
         data_hash=data_hash,
-        rows=measured.rows,
+        rows=measured.n,
         alignment=Measured.of(measured.alignment),
         above_longer=Measured.of(measured.above_longer),
         position_bias=measured.position_bias,

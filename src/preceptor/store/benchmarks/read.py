@@ -29,6 +29,8 @@ BenchmarkName: TypeAlias = Literal[
     "ultrafeedback",
 ]
 """Benchmarks of comparisons that are read as they are published."""
+RATED_BY_MODEL: frozenset[BenchmarkName] = frozenset({"ultrafeedback"})
+"""Those in which no person says which response is better."""
 
 
 @dataclass(frozen=True)
