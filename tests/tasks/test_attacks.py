@@ -53,6 +53,7 @@ def test_attacks_that_would_be_none_are_not_made() -> None:
     assert ATTACKS["fact"].write(Target("How many?", "Several.", "None.")) is None
     assert ATTACKS["markdown"].write(Target("Why?", "x", "One sentence.")) is None
     assert ATTACKS["fact"].write(TARGET) == "It is 56. Truly."
+    assert ATTACKS["fact"].write(Target("How many?", "It is 3,000.", "None.")) == "It is 4,000."
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def _in_markdown(target: Target) -> str | None:
 
 def _swapped_number(target: Target) -> str | None:
     """The preferred response with one of its numbers changed; None where it has none."""
-    numbers = list(re.finditer(r"(?<![\w.])\d{1,6}(?![\w.]*\d)", target.better))
+    numbers = list(re.finditer(r"(?<![\w.,])\d{1,6}(?![\w.]*\d)", target.better))
     if not numbers:
         return None
     chosen = numbers[int(unit_hash("attack", target.better) * len(numbers))]
