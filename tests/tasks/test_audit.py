@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from preceptor.core.errors import UsageError
 from preceptor.core.progress import Silence
+from preceptor.core.types import Message, Prompt
 from preceptor.judging import bias_correction, calibration
 from preceptor.judging.judge import Judge
+from preceptor.judging.learnt import write_learnt
 from preceptor.judging.specs import JudgeSpec
 from preceptor.results.audit import AuditResult
 from preceptor.tasks.audit import audit
@@ -222,6 +225,20 @@ def test_an_audit_says_what_moves_a_judge_in_excess_of_people(people: Path) -> N
     assert any("being shown first" in str(note) for note in result.table().notes)
     assert 'id="excess"' in result.report.read_text()
     assert AuditResult.load(result.path).judges[0].biases == judge.biases
+
+
+def test_nothing_rests_on_what_a_judge_was_taught(people: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    taught = shutil.copytree(tiny_folder, tmp_path / "taught")
+    seen = Prompt(id="q", conversation=(Message(role="user", content=ROWS[1]["prompt"]),))
+    write_learnt(taught, [seen], "embedded")
+    for name in ("save_calibration", "save_bias", "licence"):
+        with pytest.raises(UsageError, match=f"{name}: a judge was taught on the prompts of 1 of"):
+            audited(people, judges=str(taught), **{name: tmp_path / "made.toml"})
+    judges = ["scripted:random", str(taught)]
+    with pytest.raises(UsageError, match="cascade: a judge was taught"):
+        audited(people, judges=judges, cascade=True)
+    result = audited(people, judges=judges, ensemble=True, limit=4)
+    assert [judge.learnt_rows for judge in result.judges] == [0, 1, 1]
 
 
 def test_what_a_judge_prefers_in_excess_is_saved_for_training(people: Path) -> None:

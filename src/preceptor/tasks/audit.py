@@ -52,7 +52,7 @@ from preceptor.store.rows import Malformed
 from preceptor.store.tabular import Rows, rows_as_file
 from preceptor.tasks import licences
 from preceptor.tasks.attacks import AttackPlan, attack_judge, attacks_of, read_plan, write_hard_negatives
-from preceptor.tasks.audit_files import check_files, save_fitted, write_cascade
+from preceptor.tasks.audit_files import check_files, check_unseen, save_fitted, write_cascade
 from preceptor.tasks.canaries import Canaries
 
 UNREACHED = 0.1
@@ -152,7 +152,10 @@ def audit(
             ledger = held.enter_context(Ledger(path, budget))
             log.event(f"{len(labelled)} labelled rows, {len(unusable)} unusable")
             keep_constitutions(output.path, [load_constitution(spec.constitution) for spec in specs])
-            licences.check_unseen(licence, _learnt(specs[0], labelled))
+            check_unseen(
+                {**fitted, "licence": licence, "cascade": cascade or save_cascade},
+                [_learnt(spec, labelled) for spec in specs],
+            )
             extras = _Extras(Canaries(path, canary, budget), plan)
             runs = _all_judged(specs, labelled, ledger, connection, log, ensemble, extras)
             log.stage("measuring")
@@ -336,6 +339,7 @@ def _ensemble(specs: Sequence[JudgeSpec], raters: Sequence[Rater], runs: Sequenc
         asked=sum(run.asked for run in runs),
         ledger_hits=sum(run.ledger_hits for run in runs),
         usage=total_usage(run.usage for run in runs),
+        learnt=max(run.learnt for run in runs),
         cost=sum(costs) if len(costs) == len(runs) else None,
     )
 

@@ -35,6 +35,23 @@ def check_files(specs: Sequence[JudgeSpec], files: Mapping[str, str | Path | Non
             _REPLACEABLE[name](Path(file))
 
 
+def check_unseen(wanted: Mapping[str, object], learnt: Sequence[int]) -> None:
+    """Checks that what rests on people's labels does not rest on rows that a judge was taught: it remembers them.
+
+    Args:
+        wanted: what is asked for, by the names of an audit's arguments; None or False if it is not.
+        learnt: of each judge, the rows on whose prompts it was taught.
+
+    Raises: UsageError if there are any.
+    """
+    names = [name for name, value in wanted.items() if value]
+    if names and (most := max(learnt)):
+        raise UsageError(
+            f"{names[0]}: a judge was taught on the prompts of {most} of these rows, and this has to rest on prompts "
+            "that it never saw; leave these rows out (held_out.jsonl beside a trained judge has none of them)"
+        )
+
+
 def save_fitted(
     files: Mapping[str, str | Path | None],
     run: JudgeRun,

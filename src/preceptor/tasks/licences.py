@@ -25,23 +25,6 @@ def check_replaceable(path: Path) -> None:
     saved.check_replaceable(path, load, "licence")
 
 
-def check_unseen(path: str | Path | None, learnt: int) -> None:
-    """Checks that a judge to be licensed is not audited on what it was taught.
-
-    Args:
-        path: of the licence; None if none is asked for.
-        learnt: rows on whose prompts it was taught.
-
-    Raises: UsageError if there are any.
-    """
-    if path is not None and learnt:
-        raise UsageError(
-            f"the judge was taught on the prompts of {learnt} of these rows, and a licence has to show what it is "
-            "worth on prompts that it never saw; leave these rows out (held_out.jsonl beside a trained judge has none "
-            "of them)"
-        )
-
-
 def write(
     path: Path,
     run: JudgeRun,
