@@ -103,7 +103,7 @@ def shortcomings(path: Path, terms: dict[str, Any], today: date) -> list[str]:
         constitution_hash=licence.constitution_hash,
         settings=json.loads(licence.settings),
     )
-    return list(licence.shortcomings((rater,), LicenceTerms(**terms), today))
+    return list(licence.shortcomings(rater, LicenceTerms(**terms), today))
 
 
 def test_an_old_licence_and_one_for_another_judge_fall_short(licence: Path) -> None:
@@ -121,6 +121,7 @@ def test_an_old_licence_and_one_for_another_judge_fall_short(licence: Path) -> N
         (("judge.model=scripted:first",), "is for the model scripted:random"),
         (("judge.constitution=harmless",), "constitution helpful"),
         (("judge.variant=base",), "asked as"),
+        (("judge.variant=detailed+single",), "asked as"),
     ],
 )
 def test_another_judge_is_not_licensed(

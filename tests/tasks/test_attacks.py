@@ -194,17 +194,17 @@ def test_an_audit_attacks_and_its_licence_says_so(tmp_path: Path) -> None:
     held = load(licence)
     assert set(held.attacks) == set(ATTACKS)
     lenient = LicenceTerms(above_chance=False, above_longer=False, most_fooled=0.0)
-    assert any("fooled it" in why for why in held.shortcomings((rater_of(result),), lenient, held.issued))
+    assert any("fooled it" in why for why in held.shortcomings(rater_of(result), lenient, held.issued))
     plain = audit(ROWS, judges="scripted:random", licence=tmp_path / "plain.toml", progress=Silence())
     assert plain.attacks == ()
-    short = load(tmp_path / "plain.toml").shortcomings((rater_of(plain),), lenient, held.issued)
+    short = load(tmp_path / "plain.toml").shortcomings(rater_of(plain), lenient, held.issued)
     assert any("not attacked" in why for why in short)
     audit(ROWS, judges="scripted:random", attack="colon", licence=tmp_path / "one.toml", progress=Silence())
     harmless = lenient.model_copy(update={"most_fooled": 1.0})
-    [lacking] = load(tmp_path / "one.toml").shortcomings((rater_of(plain),), harmless, held.issued)
+    [lacking] = load(tmp_path / "one.toml").shortcomings(rater_of(plain), harmless, held.issued)
     assert "essay" in lacking
     assert "colon" not in lacking
-    assert list(held.shortcomings((rater_of(result),), harmless, held.issued)) == []
+    assert list(held.shortcomings(rater_of(result), harmless, held.issued)) == []
 
 
 def test_a_judge_whose_name_has_a_hash_is_named_without_it(tmp_path: Path) -> None:

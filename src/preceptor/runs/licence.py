@@ -70,17 +70,21 @@ def _of_several(judge: JudgeSettings) -> list[str]:
     return []
 
 
+def _as_audited(judge: JudgeSettings) -> JudgeSpec:
+    """The judge that an audit has to measure: it compares as in training, in one order where training shows one; or it
+    scores each of two responses.
+    """
+    return judge.spec if isinstance(judge, ComparingJudgeSettings) and judge.compares else judge.evaluation_spec
+
+
 def _compared(licence: Licence, judge: JudgeSettings, asked: LicenceSettings) -> list[str]:
     """What the licence lacks for this judge; its model is opened."""
     model = open_model(judge.model)
-    specs: list[JudgeSpec] = [judge.evaluation_spec]
-    if isinstance(judge, ComparingJudgeSettings) and judge.compares:
-        specs.insert(0, judge.spec)
     with Ledger(IN_MEMORY) as ledger:
-        judges = [make_judge(spec, model, ledger) for spec in specs]
-        why = list(licence.shortcomings(tuple(each.rater for each in judges), asked, date.today()))
+        licensed = make_judge(_as_audited(judge), model, ledger)
+        why = list(licence.shortcomings(licensed.rater, asked, date.today()))
         if why or not asked.drift:
             return why
-        [member] = judges[0].members
+        [member] = licensed.members
         drift = check_drift(member, licence.canaries, exact=not is_served(judge.model))
     return [] if drift.verdict == "same" else [drift.sentence]

@@ -100,13 +100,13 @@ class Licence(Frozen):
             for each in canaries
         ]
 
-    def shortcomings(self, raters: "tuple[Rater, ...]", terms: LicenceTerms, today: date) -> Iterator[str]:
+    def shortcomings(self, rater: Rater, terms: LicenceTerms, today: date) -> Iterator[str]:
         """Why the judge of a run may not train by this licence, in sentences without full stops; none if it may.
 
         Args:
-            raters: the judge as training asks it, and as an audit would ask it.
+            rater: the judge as training asks it.
         """
-        yield from self._other_judge(raters)
+        yield from self._other_judge(rater)
         if (age := (today - self.issued).days) > terms.max_age_days:
             yield f"the licence is {age} days old, and the recipe accepts {terms.max_age_days}"
         if age < 0:
@@ -138,16 +138,15 @@ class Licence(Frozen):
                 f"shown to be at most {percent(most)}"
             )
 
-    def _other_judge(self, raters: "tuple[Rater, ...]") -> Iterator[str]:
-        first = raters[0]
-        if first.model != self.judge:
-            yield f"the licence is for the model {self.judge}, and the run's is {first.model}"
-        if first.constitution_hash != self.constitution_hash:
+    def _other_judge(self, rater: Rater) -> Iterator[str]:
+        if rater.model != self.judge:
+            yield f"the licence is for the model {self.judge}, and the run's is {rater.model}"
+        if rater.constitution_hash != self.constitution_hash:
             yield (
                 f"the licence is for the constitution {self.constitution} ({self.constitution_hash[:8]}), and the "
-                f"run's is {first.constitution} ({first.constitution_hash[:8]})"
+                f"run's is {rater.constitution} ({rater.constitution_hash[:8]})"
             )
-        elif self.settings not in {settings_text(rater) for rater in raters}:
+        elif self.settings != settings_text(rater):
             yield f"the licence is for a judge asked as {self.variant}, and the run asks it with other settings"
 
 
