@@ -163,3 +163,5 @@ def test_by_gain_the_least_certain_come_first_and_every_prompt_before_the_second
     assert chances[10:] == sorted(chances[10:], reverse=True)
     with pytest.raises(UsageError, match="to_people_by"):
         labelled(job | {"to_people_by": "luck"})
+    with pytest.raises(UsageError, match="their number"):
+        labelled(job | {"to_people_by": "gain"})

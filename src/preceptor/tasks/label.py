@@ -117,6 +117,8 @@ def label(
     check_share("max_failure_rate", max_failure_rate)
     check_count("to_people", to_people, 0)
     check_choice("to_people_by", to_people_by, PeopleBy)
+    if to_people_by != "dispute" and not to_people:
+        raise UsageError(f"to_people_by = {to_people_by}: chooses the rows that to_people writes; give their number")
     _check_canary(canary, ray)
     check_own(out, "labels")
     if to_people:
