@@ -146,11 +146,11 @@ class Tuning:
         best = max(range(len(found.scores)), key=lambda place: (found.scores[place], -place))
         versions = [with_parts(self.constitution, wording) for wording in found.candidates]
         keep_constitutions(folder, versions)
-        write_text(folder / TUNED, constitution_toml(versions[best]))
         log.stage("measuring on the test rows")
         tested = [self._test(wording, parts.test) for wording in (start, found.candidates[best])]
         before, after = (share_by_prompt(list(each.values())) for each in tested)
         both = [(prompt, tested[1][n][1] - value) for n, (prompt, value) in tested[0].items() if n in tested[1]]
+        write_text(folder / TUNED, constitution_toml(versions[best]))
         return TuneResult(
             judge=self.model.identity,
             variant=self.spec.way,
