@@ -210,6 +210,18 @@ def test_a_judge_goes_on_learning_by_right_and_wrong_verdicts(tmp_path: Path, sp
     assert summary.licence is None  # the judge is not asked
 
 
+def test_test_rows_keep_who_rated_and_answered_and_their_prompts_are_counted_as_left_out(
+    tmp_path: Path, spec: JudgeSpec
+) -> None:
+    about = {"ratings": ["a", "b", "a"], "raters": ["x", "y", "z"], "category": "kind", "policy_a": "m"}
+    test = [{**{key: row[key] for key in ("prompt", "response_a", "response_b")}, **about} for row in ROWS[:10]]
+    result = train_judge(ROWS, judge=spec, test=test, out=tmp_path / "judge", sft=SFT, progress=Silence())
+    assert result.left_out == {"its prompt is among the test rows": 10}
+    assert result.lessons == 14
+    [first, *_] = map(json.loads, (tmp_path / "judge" / HELD_OUT).read_text().splitlines())
+    assert {key: first[key] for key in about} == about
+
+
 def test_a_tie_teaches_nothing(spec: JudgeSpec) -> None:
     ties = [row | {"label": "tie"} for row in ROWS]
     with pytest.raises(UsageError, match="nothing to learn"):

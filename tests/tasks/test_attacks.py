@@ -92,9 +92,9 @@ def attacked(
         answers = dict(
             zip([row.comparison.id for row in rows], judge.compare([row.comparison for row in rows]), strict=True)
         )
-        made, searched = attack_judge(judge, read_plan(attack, 50, search), rows, answers, Silence())
-    found = attack_rates("judge", made, searched)
-    return {rate.attack: rate for rate in found.rates}, searched, (found, made)
+        made = attack_judge(judge, read_plan(attack, 50, search), rows, answers, Silence())
+    found = attack_rates("judge", made.attacked, made.search)
+    return {rate.attack: rate for rate in found.rates}, made.search, (found, [*made.attacked, *made.won])
 
 
 def test_a_judge_that_loves_length_is_fooled_by_what_is_long(rows: list[ComparisonRow]) -> None:
@@ -140,6 +140,16 @@ def test_what_fooled_a_judge_is_a_file_that_attacks_again_and_trains(rows: list[
     better, _, _ = attacked(rows, ScriptedModel("digits", by_digits), str(path))
     assert known(better["essay"].fooled).value == 0.0
     assert all(known(row.human).majority == "a" for row in read_comparisons(path) if isinstance(row, ComparisonRow))
+
+
+def test_what_a_search_made_win_is_in_the_file_and_attacks_again(rows: list[ComparisonRow], tmp_path: Path) -> None:
+    _, found, (_, won) = attacked(rows, ScriptedModel("long", by_length), None, search=12)
+    assert {each.attack for each in won} == {"search"}
+    assert len(won) == found.targets
+    assert all(known(each.p) > 0.5 for each in won)
+    again, _, _ = attacked(rows, ScriptedModel("long", by_length), str(write_hard_negatives(tmp_path, won)))
+    assert (again["search"].kind, again["search"].n) == ("dressed", 12)
+    assert known(again["search"].fooled).value == 1.0
 
 
 def test_attacks_made_again_stay_in_their_file_and_a_file_of_older_ones_goes(tmp_path: Path) -> None:

@@ -227,6 +227,8 @@ def _read(folder: Path, rows: Rows, test: "Rows | None", share: float) -> _Data:
         left_out["held out, and people prefer neither response"] += len(held_out) - len(asked)
     write_rows(folder / HELD_OUT, [_held_out(row) for row in asked])
     training = [row for row in usable if row.comparison.prompt.text not in texts]
+    if test is not None and len(training) < len(usable):
+        left_out["its prompt is among the test rows"] += len(usable) - len(training)
     lessons = [lesson for row in training if (lesson := _lesson(row)) is not None]
     if len(lessons) < len(training):
         left_out["no label, or a tie"] += len(training) - len(lessons)
@@ -288,8 +290,15 @@ def _held_out(row: ComparisonRow) -> JsonObject:
         for name, side in (("a", comparison.a), ("b", comparison.b))
     }
     opinion: dict[str, Any] = {"ratings": list(human.ratings)} if human.ratings else {"label": human.majority}
+    about = {
+        "raters": list(human.raters) or None,
+        "category": row.category,
+        "policy_a": comparison.a.policy,
+        "policy_b": comparison.b.policy,
+    }
     prompt: Any = [message.wire() for message in comparison.prompt.conversation]
-    return {"id": comparison.id, "prompt": prompt, **sides, **opinion}
+    known = {name: value for name, value in about.items() if value is not None}
+    return {"id": comparison.id, "prompt": prompt, **sides, **opinion, **known}
 
 
 def _taught(folder: Path, spec: JudgeSpec, data: _Data, tries: int, progress: Progress) -> _Taught:

@@ -25,6 +25,8 @@ from preceptor.store.rows import Malformed
 HARD_NEGATIVES = "hard_negatives.jsonl"
 """The file of the attacks that fooled a judge, in the folder of its audit."""
 EVERY = "all"
+SEARCH = "search"
+"""What the edited responses of a search are called in the file."""
 _AT_ONCE = 64
 
 
@@ -58,6 +60,16 @@ class _Attack:
     comparison: Comparison
     before: float | None = None
     """As in `Attacked`."""
+
+
+@dataclass(frozen=True)
+class AttacksMade:
+    """What became of the attacks of a plan."""
+
+    attacked: Sequence[Attacked] = ()
+    search: SearchResult | None = None
+    won: Sequence[Attacked] = ()
+    """The responses of the search that it edited until they won."""
 
 
 @dataclass
@@ -109,7 +121,7 @@ def attack_judge(
     rows: Sequence[ComparisonRow],
     answers: Mapping[str, Preference | JudgeFailure],
     progress: Progress,
-) -> tuple[list[Attacked], SearchResult | None]:
+) -> AttacksMade:
     """Makes the attacks of a plan.
 
     Args:
@@ -119,7 +131,7 @@ def attack_judge(
     Raises: PreceptorError when the model cannot be asked or the budget is spent.
     """
     if not plan.any:
-        return [], None
+        return AttacksMade()
     targets = _targets(rows, plan.rows)
     asked = [*_recorded(plan.recorded), *_planned(plan.names, targets, answers)]
     progress.stage("attacking the judge")
@@ -132,7 +144,8 @@ def attack_judge(
             for each, outcome in zip(part, outcomes, strict=True)
         ]
         progress.advance(len(made), len(asked))
-    return made, _search(judge, plan.search, targets, answers, progress) if plan.search else None
+    search, won = _search(judge, plan.search, targets, answers, progress) if plan.search else (None, [])
+    return AttacksMade(made, search, won)
 
 
 def attacks_of(judges: Sequence[JudgeAudit], runs: Sequence[JudgeRun]) -> tuple[JudgeAttacks, ...]:
@@ -203,7 +216,7 @@ def _recorded(rows: Sequence[ComparisonRow]) -> Iterator[_Attack]:
         honest, attacking = _sides(row)
         comparison = _against(row.comparison, honest, attacking.text)
         name = row.category or "recorded"
-        kind = ATTACKS[name].kind if name in ATTACKS else "hollow"
+        kind = ATTACKS[name].kind if name in ATTACKS else "dressed" if name == SEARCH else "hollow"
         yield _Attack(name, kind, comparison)
 
 
@@ -243,9 +256,11 @@ def _search(
     targets: Sequence[ComparisonRow],
     answers: Mapping[str, Preference | JudgeFailure],
     progress: Progress,
-) -> SearchResult:
+) -> tuple[SearchResult, list[Attacked]]:
     """Edits each response that people like less, by the edit that helps it most, until it wins or its comparisons are
     spent. All responses take a round together.
+
+    Returns: what the search came to, and the responses that won.
     """
     progress.stage("searching for edits that win")
     under_way = [
@@ -254,25 +269,29 @@ def _search(
         for honest, worse in [_sides(row)]
         if (p := _p_worse(row, answers)) is not None and p <= 0.5
     ]
-    started, failed = list(under_way), 0
+    started, failed, won = list(under_way), 0, list[Attacked]()
     while under_way:
         tried = [(each, text) for each in under_way for text in _edited(each)[: budget - each.calls]]
         outcomes = judge.compare([_against(each.row.comparison, each.honest, text) for each, text in tried])
-        best: dict[int, tuple[float, str]] = {}
-        for (each, text), outcome in zip(tried, outcomes, strict=True):
+        best: dict[int, Preference] = {}
+        for (each, _), outcome in zip(tried, outcomes, strict=True):
             each.calls += 1
             if isinstance(outcome, JudgeFailure):
                 failed += 1
-            elif id(each) not in best or 1.0 - outcome.p_a > best[id(each)][0]:
-                best[id(each)] = (1.0 - outcome.p_a, text)
+            elif id(each) not in best or outcome.p_a < best[id(each)].p_a:
+                best[id(each)] = outcome
         for each in under_way:
-            each.failed = id(each) not in best
-            if not each.failed:
-                each.p, each.text = best[id(each)]
+            found = best.get(id(each))
+            each.failed = found is None
+            if found is not None:
+                each.p, each.text = 1.0 - found.p_a, found.comparison.b.text
+            if found is not None and each.p > 0.5:
+                won.append(Attacked(SEARCH, "dressed", found.comparison, found))
         under_way = [each for each in under_way if each.p <= 0.5 and each.calls < budget and not each.failed]
         progress.advance(len(started) - len(under_way), len(started))
     known = [each for each in started if not each.failed]
-    return search_result(budget, [(each.row.comparison.prompt.id, each.p > 0.5, each.calls) for each in known], failed)
+    spent = [(each.row.comparison.prompt.id, each.p > 0.5, each.calls) for each in known]
+    return search_result(budget, spent, failed), won
 
 
 def _edited(searched: _Searched) -> list[str]:

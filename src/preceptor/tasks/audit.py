@@ -171,7 +171,7 @@ def audit(
                 measured = measured.model_copy(update={"benchmark": score_benchmark(format, scored, parts)})
             save_fitted(fitted, runs[0], specs[0], method, log)
             attacks = attacks_of(measured.judges, runs)
-            write_hard_negatives(output.path, [each for run in runs for each in run.attacked], plan.file)
+            write_hard_negatives(output.path, [each for run in runs for each in (*run.attacked, *run.won)], plan.file)
             if licence is not None:
                 licences.write(Path(licence), runs[0], measured.judges[0], attacks, data, path)
             facts = {
@@ -217,8 +217,9 @@ def _all_judged(
                 [drift] = extras.canaries.checked(judge, [spec], progress) or [None]
                 run = _run(judge, spec, model, rows, progress)
                 answers = {judged.comparison.id: judged.outcome for judged in run.rows}
-                attacked, search = attack_judge(judge, extras.attacks, rows, answers, progress)
-                runs[position] = replace(run, rater=judge.rater, drift=drift, attacked=attacked, search=search)
+                made = attack_judge(judge, extras.attacks, rows, answers, progress)
+                attacks = {"attacked": made.attacked, "search": made.search, "won": made.won}
+                runs[position] = replace(run, rater=judge.rater, drift=drift, **attacks)
         del model
         gc.collect()  # the next model needs the memory
     for note in ledger.notes():

@@ -73,6 +73,8 @@ class JudgeRun:
     """Attacks on it; empty if none were asked for."""
     search: SearchResult | None = None
     """The search for edits that fool it."""
+    won: Sequence[Attacked] = ()
+    """The responses that the search edited until it preferred them."""
     learnt: int = 0
     """Rows on whose prompts its model was taught to judge."""
 
