@@ -297,7 +297,7 @@ def _held_out(row: ComparisonRow) -> JsonObject:
         "policy_b": comparison.b.policy,
     }
     prompt: Any = [message.wire() for message in comparison.prompt.conversation]
-    known = {name: value for name, value in about.items() if value is not None}
+    known: dict[str, Any] = {name: value for name, value in about.items() if value is not None}
     return {"id": comparison.id, "prompt": prompt, **sides, **opinion, **known}
 
 
