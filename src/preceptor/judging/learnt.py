@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from preceptor.backends.names import ADAPTERS
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import text_hash
 from preceptor.core.types import Prompt
@@ -26,10 +27,17 @@ def write_learnt(folder: Path, prompts: Iterable[Prompt], base: str) -> None:
 
 def learnt_by(model: str) -> frozenset[str]:
     """Keys of the prompts that a model was taught to judge, for `was_learnt`; empty if it has no record of any.
+    Adapters know what the model that they were trained on was taught, as long as its folder is where it was.
 
     Raises: PreceptorError when the record cannot be read.
     """
-    path = Path(model) / LEARNT
+    folder = Path(model)
+    base = _text_in(folder / ADAPTERS, "base_model_name_or_path")
+    below = learnt_by(base) if base is not None and base != model else frozenset[str]()
+    return below | _recorded(folder / LEARNT)
+
+
+def _recorded(path: Path) -> frozenset[str]:
     if not path.is_file():
         return frozenset()
     keys: Any = read_json(path).get("prompts")
@@ -38,6 +46,11 @@ def learnt_by(model: str) -> frozenset[str]:
             f'{path}: is damaged: expected "prompts" with a list of hashes, as `train judge` writes it'
         )
     return frozenset(map(str, keys))
+
+
+def _text_in(path: Path, key: str) -> str | None:
+    value = read_json(path).get(key) if path.is_file() else None
+    return value if isinstance(value, str) else None
 
 
 def was_learnt(prompt: Prompt, learnt: frozenset[str]) -> bool:
