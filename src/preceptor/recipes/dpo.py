@@ -53,7 +53,8 @@ class DpoRecipe(Recipe):
         table = self.preferences
         sources = ((table.ai or bool(table.unpaired), table.ai_weight), (bool(table.human), table.human_weight))
         weights = [weight for there, weight in sources if there]
-        check_dpo(self.engine, self.dpo, [*weights, *table.weights_of_labelled])
+        earlier = 0.0 if self.rounds is None else self.rounds.earlier_labels
+        check_dpo(self.engine, self.dpo, [*weights, *table.weights_of_labelled], earlier)
 
     def results(self, summary: "RunSummary") -> dict[str, str]:
         """The responses that were learnt by themselves."""

@@ -77,6 +77,14 @@ def test_weights_of_sources_are_not_for_trls_losses() -> None:
     assert "preferences.ai_weight" in refused("dpo", *both, "dpo.kind=kto")
 
 
+def test_labels_of_earlier_rounds_that_weigh_less_are_refused_before_the_first_round() -> None:
+    less, whole = ["rounds.count=2", "rounds.earlier_labels=0.5"], ["rounds.count=2", "rounds.earlier_labels=1.0"]
+    for own in (["dpo.kind=kto"], ["engine.loss_type=ipo"]):
+        assert "rounds.earlier_labels" in refused("dpo", HARD, *own, *less)
+        load_recipe("dpo", [TRL, HARD, *own, *whole]).check()
+    load_recipe("dpo", [TRL, HARD, *less]).check()
+
+
 def test_the_losses_are_those_of_the_installed_trl() -> None:
     """TRL lists the losses of DPO and SFT in its help alone."""
     help_of = {

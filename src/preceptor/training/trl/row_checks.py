@@ -112,11 +112,12 @@ def check_reward_model(engine: EngineSettings) -> None:
     check_fields("reward", engine.trl, _owned("reward_model") | saved | center)
 
 
-def check_dpo(engine: EngineSettings, dpo: DpoSettings, weights: Sequence[float]) -> None:
+def check_dpo(engine: EngineSettings, dpo: DpoSettings, weights: Sequence[float], earlier_labels: float = 0.0) -> None:
     """Checks that TRL's trainers can learn the preferences, with the same meaning.
 
     Args:
         weights: of the sources of preferences.
+        earlier_labels: what the weight of labels is multiplied by with each round; 0 where none are kept.
 
     Raises: UsageError that names the setting, and what to set instead.
     """
@@ -132,7 +133,7 @@ def check_dpo(engine: EngineSettings, dpo: DpoSettings, weights: Sequence[float]
         owned |= dict.fromkeys(_ONLY_OF_LOSSES, "it belongs to TRL's own losses: name one in engine.loss_type")
         check_fields("dpo", engine.trl, owned | {"label_smoothing": "set dpo.kind and dpo.label_smoothing"})
         return
-    _check_hard(loss, dpo, weights)
+    _check_hard(loss, dpo, weights, earlier_labels)
     if loss == "exo_pair" and not engine.trl.get("label_smoothing"):
         raise UsageError('engine.loss_type = "exo_pair" needs engine.trl.label_smoothing above 0, such as 0.001')
     if dpo.kind == "kto":
@@ -147,7 +148,7 @@ def preference_loss_on_trl(engine: EngineSettings, dpo: DpoSettings) -> str | No
     return "kto" if dpo.kind == "kto" else engine.loss_type
 
 
-def _check_hard(loss: str, dpo: DpoSettings, weights: Sequence[float]) -> None:
+def _check_hard(loss: str, dpo: DpoSettings, weights: Sequence[float], earlier_labels: float) -> None:
     """TRL's losses take no probabilities and no weights."""
     said = 'dpo.kind = "kto" on TRL' if dpo.kind == "kto" else f'engine.loss_type = "{loss}"'
     otherwise = "run on the native engine" if dpo.kind == "kto" else "leave out engine.loss_type"
@@ -160,6 +161,11 @@ def _check_hard(loss: str, dpo: DpoSettings, weights: Sequence[float]) -> None:
         raise UsageError(
             f"{said}: TRL's losses know no weights; set preferences.ai_weight and preferences.human_weight to the same "
             f"number, or {otherwise}"
+        )
+    if earlier_labels not in (0.0, 1.0):
+        raise UsageError(
+            f"{said}: TRL's losses know no weights, and with rounds.earlier_labels = {earlier_labels:g} the labels of "
+            f"earlier rounds weigh less; set it to 0 or 1, or {otherwise}"
         )
 
 
