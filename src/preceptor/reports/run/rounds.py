@@ -66,7 +66,7 @@ def round_warnings(record: RoundsRecord) -> Iterator[str]:
         return
     kept = record.rounds[record.best - 1]
     if kept.gain is None or kept.gain.low is None or kept.gain.low <= 0:
-        yield "On the validation prompts no round's gain over the first policy is beyond chance."
+        yield "On the validation prompts the gain of the kept round over the first policy is not beyond chance."
 
 
 def rounds_in_lines(record: RoundsRecord) -> Iterator[str]:
