@@ -128,7 +128,8 @@ def new_prompts(rounds: RoundsSettings, heldout_share: float, prompts: Split, tr
     assert rounds.prompts is not None  # the caller's
     training, _ = split_held_out(read_prompts(rounds.prompts), heldout_share)
     ids = {prompt.id for prompt in prompts.held_out}
-    new = [prompt for prompt in training if prompt.text not in trained_on and prompt.id not in ids]
+    known = trained_on | {prompt.text for prompt in prompts.held_out}
+    new = [prompt for prompt in training if prompt.text not in known and prompt.id not in ids]
     chosen = sorted(new, key=lambda prompt: unit_hash("round", prompt.text))[: rounds.prompts_each]
     kept = {prompt.id for prompt in chosen}
     return [prompt for prompt in new if prompt.id in kept]

@@ -108,6 +108,7 @@ def prompt_row(prompt: Prompt) -> dict[str, object]:
         "id": prompt.id,
         "prompt": [message.wire() for message in prompt.conversation],
         "cohort": prompt.cohort,
+        **({"metadata": {"together": prompt.together}} if prompt.together else {}),
         **({"reference": prompt.reference} if prompt.reference else {}),
     }
 
