@@ -55,7 +55,7 @@ def round_warnings(record: RoundsRecord) -> Iterator[str]:
         if record.self_rewarding and each.drifts:
             yield (
                 f"In round {each.number}, the policy's score of itself rose ({signed(each.judge_change)}) where the "
-                f"held-out judge saw no gain ({signed(each.test_change)}): the judge drifts."
+                f"held-out judge showed no gain beyond chance ({signed(each.test_change)}): the judge may be drifting."
             )
         if each.over_optimised_from is not None:
             yield (
