@@ -99,4 +99,4 @@ def test_contents_lead_to_their_sections_by_the_keyboard(page: str, screen: Open
     window = screen("").open(page)
     window.page.keyboard.press("Tab")
     window.page.keyboard.press("Enter")
-    assert window.page.url.endswith("#preferred")
+    window.page.wait_for_url(lambda url: url.endswith("#preferred"))
