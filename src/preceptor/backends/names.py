@@ -1,13 +1,14 @@
 """Model strings: their forms, and checks that one names a model. Nothing here imports torch."""
 
 import difflib
+import json
 import re
 from pathlib import Path
 
 from preceptor.backends.litellm.address import ProviderAddress
 from preceptor.backends.openai.address import Address, without_secrets
 from preceptor.backends.scripted import ScriptedModel
-from preceptor.core.errors import UsageError
+from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.extras import require, require_local
 
 _HASH = re.compile(r"#([0-9a-f]{16})(?::|$)")
@@ -30,6 +31,19 @@ FORMS = {
     "scripted:first": "a judge that always prefers the first choice: a control",
 }
 """Every form of a model string, with its meaning."""
+
+
+def base_of(adapters: Path) -> str:
+    """The base model that a folder of adapters names: a local folder, or a name on the hub.
+
+    Raises: PreceptorError when it names none.
+    """
+    file = adapters / ADAPTERS
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise PreceptorError(f"{file}: does not name the base model ({line})") from error
 
 
 def is_served(name: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from preceptor.backends.names import ADAPTERS
+from preceptor.backends.names import ADAPTERS, base_of
 from preceptor.core.errors import PreceptorError
 from preceptor.core.hashing import text_hash
 from preceptor.core.types import Prompt
@@ -32,8 +32,8 @@ def learnt_by(model: str) -> frozenset[str]:
     Raises: PreceptorError when the record cannot be read.
     """
     folder = Path(model)
-    base = _text_in(folder / ADAPTERS, "base_model_name_or_path")
-    below = learnt_by(base) if base is not None and base != model else frozenset[str]()
+    base = base_of(folder) if (folder / ADAPTERS).is_file() else model
+    below = frozenset[str]() if base == model else learnt_by(base)
     return below | _recorded(folder / LEARNT)
 
 
@@ -46,11 +46,6 @@ def _recorded(path: Path) -> frozenset[str]:
             f'{path}: is damaged: expected "prompts" with a list of hashes, as `train judge` writes it'
         )
     return frozenset(map(str, keys))
-
-
-def _text_in(path: Path, key: str) -> str | None:
-    value = read_json(path).get(key) if path.is_file() else None
-    return value if isinstance(value, str) else None
 
 
 def was_learnt(prompt: Prompt, learnt: frozenset[str]) -> bool:

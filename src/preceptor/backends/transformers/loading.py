@@ -1,7 +1,6 @@
 """Loads models: finds the weights, chooses precision and device, and determines the exact identity."""
 
 import hashlib
-import json
 import struct
 import threading
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from weakref import WeakValueDictionary
 import torch
 from safetensors import SafetensorError
 
-from preceptor.backends.names import ADAPTERS, check_name, is_served
+from preceptor.backends.names import ADAPTERS, base_of, check_name, is_served
 from preceptor.backends.transformers.embedded import ensure_embedded
 from preceptor.core.errors import PreceptorError, UsageError
 from preceptor.core.extras import require
@@ -231,16 +230,8 @@ def _locate(name: str) -> _Located:
         return _Located(str(path.absolute()), {}, files_hash(_model_files(path)))
     if (path / ADAPTERS).is_file():
         require(f"{name} holds LoRA adapters, and loading them needs", "peft")
-        return _Located(str(path.absolute()), {}, files_hash([*_model_files(path), *_model_files(_base_of(path))]))
+        return _Located(str(path.absolute()), {}, files_hash([*_model_files(path), *_model_files(Path(base_of(path)))]))
     raise AssertionError(f"check_name let {name} through")
-
-
-def _base_of(adapters: Path) -> Path:
-    """The base model that adapters name: a local folder, or a name on the hub."""
-    try:
-        return Path(str(json.loads((adapters / ADAPTERS).read_text(encoding="utf-8"))["base_model_name_or_path"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PreceptorError(f"{adapters / ADAPTERS}: does not name the base model ({_first_line(error)})") from error
 
 
 def _merge_adapters(model: Any) -> None:
