@@ -64,10 +64,11 @@ class PairwiseJudge:
 
         Raises: PreceptorError when the budget is spent or the model cannot be asked at all.
         """
-        judged = iter(self.present([planned for each in comparisons for planned in self._presentations(each)]))
+        planned = [self._presentations(comparison) for comparison in comparisons]
+        judged = iter(self.present([each for presentations in planned for each in presentations]))
         return [
-            self._preference(comparison, [(p, next(judged)) for p in self._presentations(comparison)])
-            for comparison in comparisons
+            self._preference(comparison, [(each, next(judged)) for each in presentations])
+            for comparison, presentations in zip(comparisons, planned, strict=True)
         ]
 
     def present(self, planned: Sequence[PlannedPresentation]) -> list[Presentation | JudgeFailure]:
