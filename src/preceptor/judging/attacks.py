@@ -43,7 +43,7 @@ class Attack:
     write: Callable[[Target], str | None]
     """The attacking response; None where this attack cannot be made of these responses."""
     on_some: bool = False
-    """Whether it can be made of some responses alone."""
+    """Whether it can be made of some responses only."""
 
 
 _ESSAY = """Thank you for this truly insightful question. It touches on several dimensions that deserve careful

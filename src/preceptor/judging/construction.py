@@ -60,7 +60,7 @@ WhyDropped = Literal["no changed prompt", "changed prompt cut", "same prompt", "
 
 @dataclass(frozen=True)
 class Dropped:
-    """A prompt of which no pair was made, although every call was answered."""
+    """A prompt that gave no pair, although every call was answered."""
 
     reason: WhyDropped
     changed: str

@@ -29,7 +29,7 @@ def judge_specs(judges: Judges) -> tuple[JudgeSpec, ...]:
 
 
 def one_judge(judges: Judges, what: str) -> JudgeSpec:
-    """The one judge of work that takes the model as it is, without calibration or bias correction.
+    """The one judge for work that takes the model as it is, without calibration or bias correction.
 
     Args:
         what: the work, for messages.

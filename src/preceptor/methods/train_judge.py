@@ -53,7 +53,7 @@ from preceptor.training.sft.train import train_sft
 from preceptor.training.tuning import TuningSettings
 
 QUESTIONS = "questions.jsonl"
-"""The lessons as prompts, for reinforcement learning with `preceptor.judging.verdict_reward:agrees`."""
+"""The lessons as prompts, for reinforcement learning with the rewards of `preceptor.judging.verdict_reward`."""
 HELD_OUT = "held_out.jsonl"
 """The rows that the judge is measured on."""
 

@@ -1,4 +1,4 @@
-"""What results of work share in which a model makes preference pairs of prompts, without a judge."""
+"""What results share when a model makes preference pairs from prompts, without a judge."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ FAILURES = "failures.jsonl"
 
 
 class PromptFailure(Frozen):
-    """A prompt of which nothing was made, because a call failed, and why."""
+    """A prompt that gave nothing because a call failed, and why."""
 
     id: str
     reason: str
@@ -34,7 +34,7 @@ class PairsResult(Result):
 
     @property
     def failures(self) -> tuple[PromptFailure, ...]:
-        """The prompts of which nothing was made, because a call failed; read from `failures.jsonl`."""
+        """The prompts that gave nothing because a call failed; read from `failures.jsonl`."""
         return tuple(map(PromptFailure.model_validate, read_rows(self.path / FAILURES)))
 
     def to_preferences(self) -> "datasets.Dataset":

@@ -1,4 +1,4 @@
-"""Preference pairs that a model makes of prompts, the better response of which is known without a judge."""
+"""Preference pairs that a model makes from prompts; which response is better is known without a judge."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

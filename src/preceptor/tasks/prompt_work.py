@@ -1,4 +1,4 @@
-"""What tasks share in which one model works on prompts: reading them, asking within a budget, and what failed."""
+"""What tasks share when one model works on prompts: reading them, asking within a budget, and what failed."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -101,7 +101,7 @@ class PromptWork:
             yield Asking(opened, ledger, display)
 
     def failures(self, made: Sequence[object]) -> list[JsonObject]:
-        """A row for each prompt of which nothing was made because a call failed.
+        """A row for each prompt that gave nothing because a call failed.
 
         Args:
             made: what was made of each prompt, in order.
